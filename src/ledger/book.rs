@@ -1,0 +1,385 @@
+//! The loaded part of a ledger: what a batch of commands is decided against, and the one place where a posting moves
+//! state.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::account::{Account, transfers};
+use super::card::Cards;
+use super::credits::Credits;
+use super::customer::{Balances, Customer, CustomerState, Profile};
+use super::hold::{Hold, HoldState, SharedHold};
+use super::ids::{CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, OrderId, PostingId, RequestKey, Storefront};
+use super::posting::{Kind, Posting};
+use super::time::Timestamp;
+
+/// What was accepted, and how the customer and the hold stand now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The posting; for a repeated request the first one.
+    pub posting: Arc<Posting>,
+    /// True where the request had been answered before.
+    pub replayed: bool,
+    /// The customer's balances now.
+    pub balances: Balances,
+    /// The customer's last posting now.
+    pub sequence: u64,
+    /// The posting's hold as it is now.
+    pub hold: Option<SharedHold>,
+}
+
+/// An invariant that did not hold: a bug, or a damaged database. The writer stops; nothing of the batch is stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("posting {posting} (sequence {sequence}): {what}")]
+pub struct Broken {
+    /// The posting that does not fit.
+    pub posting: PostingId,
+    /// Its place among its customer's.
+    pub sequence: u64,
+    /// Which invariant.
+    pub what: &'static str,
+}
+
+/// A request id with its scope.
+pub type RequestScope = (CustomerKey, Kind, RequestKey);
+/// An order with its scope.
+pub type OrderScope = (LedgerNo, Storefront, OrderId);
+
+/// A loaded customer.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// The customer, where it exists.
+    pub customer: Option<Customer>,
+    /// Its profile, where it was asked for.
+    pub profile: Option<Arc<Profile>>,
+    holds: HashMap<HoldId, SharedHold>,
+    incidents: HashMap<IncidentId, Vec<HoldId>>,
+}
+
+impl Entry {
+    /// A loaded hold.
+    #[must_use]
+    pub fn hold(&self, id: HoldId) -> Option<&SharedHold> {
+        self.holds.get(&id)
+    }
+
+    /// The loaded holds, in no order.
+    pub fn holds(&self) -> impl Iterator<Item = &SharedHold> {
+        self.holds.values()
+    }
+
+    /// The holds of an incident, oldest first.
+    pub fn incident(&self, incident: &IncidentId) -> impl DoubleEndedIterator<Item = &SharedHold> {
+        self.incidents.get(incident).into_iter().flatten().filter_map(|id| self.holds.get(id))
+    }
+
+    fn put_hold(&mut self, hold: SharedHold) {
+        let ids = self.incidents.entry(hold.incident.clone()).or_default();
+        if let Err(place) = ids.binary_search(&hold.id) {
+            ids.insert(place, hold.id);
+        }
+        self.holds.insert(hold.id, hold);
+    }
+}
+
+/// What a batch is decided against. A store fills it with what [`super::command::Command::keys`] names; `decide`
+/// reads and moves it; what it then holds in [`Book::journal`] and as touched is what the store appends.
+#[derive(Debug)]
+pub struct Book {
+    /// The stamp of the batch: the time at which all of its commands are decided.
+    pub now: Timestamp,
+    /// The price lists.
+    pub cards: Arc<Cards>,
+    random: u64,
+    next_id: u32,
+    entries: HashMap<CustomerKey, Entry>,
+    requests: HashMap<RequestScope, Arc<Posting>>,
+    orders: HashMap<OrderScope, Arc<Posting>>,
+    journal: Vec<Arc<Posting>>,
+    touched_customers: BTreeSet<CustomerKey>,
+    touched_holds: BTreeMap<HoldId, SharedHold>,
+}
+
+impl Book {
+    /// An empty book for a batch stamped `now`, which must be later than the last posting of every customer that is
+    /// put into it. `random` makes the batch's ids unlike those of another server with the same stamp.
+    #[must_use]
+    pub fn new(now: Timestamp, random: u64, cards: Arc<Cards>) -> Self {
+        Self {
+            now,
+            cards,
+            random,
+            next_id: 0,
+            entries: HashMap::new(),
+            requests: HashMap::new(),
+            orders: HashMap::new(),
+            journal: Vec::new(),
+            touched_customers: BTreeSet::new(),
+            touched_holds: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in a loaded customer.
+    pub fn put_customer(&mut self, customer: Customer) {
+        let key = customer.key();
+        self.entries.entry(key).or_default().customer = Some(customer);
+    }
+
+    /// Takes in a loaded profile.
+    pub fn put_profile(&mut self, customer: CustomerKey, profile: Profile) {
+        self.entries.entry(customer).or_default().profile = Some(Arc::new(profile));
+    }
+
+    /// Takes in a loaded hold, under its own customer.
+    pub fn put_hold(&mut self, hold: SharedHold) {
+        self.entries.entry(hold.customer_key()).or_default().put_hold(hold);
+    }
+
+    /// Takes in the posting that answered a request before.
+    pub fn put_request(&mut self, posting: Arc<Posting>) {
+        if let Some(request) = posting.request.clone() {
+            self.requests.insert((posting.customer, posting.kind, request), posting);
+        }
+    }
+
+    /// Takes in the posting that recorded an order.
+    pub fn put_order(&mut self, scope: OrderScope, posting: Arc<Posting>) {
+        self.orders.insert(scope, posting);
+    }
+
+    /// A loaded customer's entry.
+    #[must_use]
+    pub fn entry(&self, customer: CustomerKey) -> Option<&Entry> {
+        self.entries.get(&customer)
+    }
+
+    /// A customer that exists and is the one that was named, not another with the same key.
+    #[must_use]
+    pub fn customer(&self, ledger: LedgerNo, id: &CustomerId) -> Option<&Customer> {
+        let customer = self.entries.get(&CustomerKey::of(ledger, id))?.customer.as_ref()?;
+        (customer.ledger == ledger && customer.id == *id).then_some(customer)
+    }
+
+    /// The posting that answered a request before.
+    #[must_use]
+    pub fn request(&self, scope: &RequestScope) -> Option<&Arc<Posting>> {
+        self.requests.get(scope)
+    }
+
+    /// The posting that recorded an order.
+    #[must_use]
+    pub fn order(&self, scope: &OrderScope) -> Option<&Arc<Posting>> {
+        self.orders.get(scope)
+    }
+
+    /// The postings of this batch, in the order in which they were decided.
+    #[must_use]
+    pub fn journal(&self) -> &[Arc<Posting>] {
+        &self.journal
+    }
+
+    /// The customers whose rows changed, in the order of their keys.
+    pub fn touched_customers(&self) -> impl Iterator<Item = &Customer> {
+        self.touched_customers.iter().filter_map(|key| self.entries.get(key)?.customer.as_ref())
+    }
+
+    /// The holds whose rows changed, as they are now, in the order of their ids.
+    pub fn touched_holds(&self) -> impl Iterator<Item = &SharedHold> {
+        self.touched_holds.values()
+    }
+
+    /// The id of the next posting.
+    pub fn next_id(&mut self) -> PostingId {
+        let id = PostingId::new(self.now, self.next_id, self.random);
+        self.next_id = self.next_id.wrapping_add(1);
+        id
+    }
+
+    /// Sets the bound before which nothing of the customer falls due, once everything due was applied. It is no
+    /// journal matter: it follows from holds and lots, and may be early.
+    pub fn set_next_due(&mut self, key: CustomerKey, next_due: Option<Timestamp>) {
+        if let Some(customer) = self.entries.get_mut(&key).and_then(|entry| entry.customer.as_mut())
+            && customer.state.next_due != next_due
+        {
+            customer.state.next_due = next_due;
+            self.touched_customers.insert(key);
+        }
+    }
+
+    /// Applies a posting and keeps it for the journal.
+    ///
+    /// # Errors
+    /// [`Broken`] where it does not fit the state.
+    pub fn post(&mut self, posting: Posting) -> Result<Arc<Posting>, Broken> {
+        let posting = Arc::new(posting);
+        self.apply(&posting)?;
+        self.touched_customers.insert(posting.customer);
+        for hold in posting.holds() {
+            self.touched_holds.insert(hold.id, Arc::clone(hold));
+        }
+        self.put_request(Arc::clone(&posting));
+        if let Some(lot) = &posting.detail.lot
+            && let (Some(storefront), Some(order)) = (&lot.storefront, &lot.order)
+        {
+            let scope = (posting.ledger, storefront.clone(), order.clone());
+            self.orders.insert(scope, Arc::clone(&posting));
+        }
+        self.journal.push(Arc::clone(&posting));
+        Ok(posting)
+    }
+
+    /// Moves the state by one posting, reading nothing but the posting. Replaying a journal through this gives the
+    /// stored state again; the writer and `verify` both do.
+    ///
+    /// # Errors
+    /// [`Broken`] where an invariant would not hold.
+    pub fn apply(&mut self, posting: &Posting) -> Result<(), Broken> {
+        let entry = self.entries.entry(posting.customer).or_default();
+        if let (Some(id), None) = (&posting.detail.created, &entry.customer) {
+            entry.customer = Some(Customer {
+                ledger: posting.ledger,
+                id: id.clone(),
+                sequence: 0,
+                balances: Balances::default(),
+                state: CustomerState::new(posting.recorded_at),
+            });
+        }
+        let broken = |what| Broken { posting: posting.id, sequence: posting.sequence, what };
+        let mut customer = entry.customer.take().ok_or_else(|| broken("its customer does not exist"))?;
+        let applied = apply_to(&mut customer, entry, posting);
+        for hold in posting.holds() {
+            entry.put_hold(Arc::clone(hold));
+        }
+        if let Some(profile) = &posting.detail.profile {
+            entry.profile = Some(Arc::clone(profile));
+        }
+        entry.customer = Some(customer);
+        applied.map_err(broken)
+    }
+}
+
+/// Moves a customer by one posting and checks every invariant that the posting alone can break.
+fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result<(), &'static str> {
+    if Some(posting.sequence) != customer.sequence.checked_add(1) {
+        return Err("its sequence does not follow the customer's last");
+    }
+    if posting.recorded_at < customer.state.last_recorded_at {
+        return Err("it is recorded before the customer's last");
+    }
+    customer.sequence = posting.sequence;
+    let held_before = customer.balances.held;
+    customer.balances = move_balances(customer.balances, posting)?;
+    if customer.balances != posting.after {
+        return Err("its balances are not those that its transfers give");
+    }
+    let state = &mut customer.state;
+    state.last_recorded_at = posting.recorded_at;
+    for moved in &posting.detail.lots {
+        state.lots.shift(moved).ok_or("a lot falls below zero")?;
+    }
+    let total = customer.balances.available.checked_add(customer.balances.held);
+    if state.lots.total() != total {
+        return Err("the lots do not sum to available and held");
+    }
+    let mut held_by_holds = Some(Credits::ZERO);
+    for hold in posting.holds() {
+        let before = entry.hold(hold.id).map(AsRef::as_ref);
+        note_hold(state, before, hold)?;
+        let set_aside = |hold: &Hold| if hold.state == HoldState::Active { hold.held } else { Credits::ZERO };
+        held_by_holds = held_by_holds
+            .and_then(|sum| sum.checked_add(set_aside(hold)))
+            .and_then(|sum| sum.checked_sub(before.map_or(Credits::ZERO, set_aside)));
+    }
+    if customer.balances.held.checked_sub(held_before) != held_by_holds {
+        return Err("held does not move with the active holds");
+    }
+    if let Some(lot) = &posting.detail.lot {
+        state.next_due = earlier(state.next_due, lot.expires_at);
+    }
+    if let Some(terms) = &posting.detail.terms {
+        state.terms = terms.clone();
+    }
+    if posting.kind == Kind::CloseCustomer {
+        state.closed = true;
+    }
+    if let Some(shortfall) = &posting.detail.shortfall {
+        state.shortfalls.retain(|(incident, _)| *incident != shortfall.incident);
+        if state.shortfalls.len() >= CustomerState::SHORTFALLS_MAX {
+            state.shortfalls.remove(0);
+        }
+        state.shortfalls.push((shortfall.incident.clone(), shortfall.missing));
+    }
+    Ok(())
+}
+
+/// The balances after the posting's transfers, each within its bounds.
+fn move_balances(before: Balances, posting: &Posting) -> Result<Balances, &'static str> {
+    let out_of_bounds = "a balance leaves its bounds";
+    let mut after = before;
+    for transfer in transfers(posting) {
+        let credits = transfer.credits;
+        if !credits.is_positive() {
+            return Err("a transfer is not positive");
+        }
+        match transfer.debit {
+            Account::Available => after.available = after.available.checked_sub(credits).ok_or(out_of_bounds)?,
+            Account::Held => after.held = after.held.checked_sub(credits).ok_or(out_of_bounds)?,
+            Account::Receivable => after.owed = after.owed.checked_add(credits).ok_or(out_of_bounds)?,
+            Account::Sales(_)
+            | Account::Promotions
+            | Account::Revenue
+            | Account::WriteOffs
+            | Account::Adjustments
+            | Account::Expired => {}
+        }
+        match transfer.credit {
+            Account::Available => after.available = after.available.checked_add(credits).ok_or(out_of_bounds)?,
+            Account::Held => after.held = after.held.checked_add(credits).ok_or(out_of_bounds)?,
+            Account::Receivable => after.owed = after.owed.checked_sub(credits).ok_or(out_of_bounds)?,
+            Account::Sales(_)
+            | Account::Promotions
+            | Account::Revenue
+            | Account::WriteOffs
+            | Account::Adjustments
+            | Account::Expired => {}
+        }
+    }
+    let legal = Credits::ZERO..=Credits::MAX_BALANCE;
+    if [after.available, after.held, after.owed].iter().all(|balance| legal.contains(balance)) {
+        Ok(after)
+    } else {
+        Err(out_of_bounds)
+    }
+}
+
+/// Counts a hold's change into what the customer remembers about its holds.
+fn note_hold(state: &mut CustomerState, before: Option<&Hold>, after: &Hold) -> Result<(), &'static str> {
+    let count = |count: u32, was: bool, is: bool| match (was, is) {
+        (false, true) => count.checked_add(1),
+        (true, false) => count.checked_sub(1),
+        (true, true) | (false, false) => Some(count),
+    };
+    let was_open = before.is_some_and(|hold| hold.state.is_open());
+    let was_parked = before.is_some_and(Hold::is_parked);
+    state.open_holds = count(state.open_holds, was_open, after.state.is_open()).ok_or("open holds are miscounted")?;
+    state.parked = count(state.parked, was_parked, after.is_parked()).ok_or("parked holds are miscounted")?;
+    state.next_due = earlier(state.next_due, after.due_at());
+    if before.is_none() {
+        if after.previous != state.last_hold {
+            return Err("the chain of holds is broken");
+        }
+        state.last_hold = Some(after.id);
+    }
+    // What was missing is history once more credits are set aside or the hold has ended.
+    if !after.state.is_open() || after.held > before.map_or(Credits::ZERO, |hold| hold.held) {
+        state.shortfalls.retain(|(incident, _)| *incident != after.incident);
+    }
+    Ok(())
+}
+
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

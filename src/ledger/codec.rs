@@ -1,0 +1,488 @@
+//! The compact encoding of our own: what stored details and fingerprints are made of.
+//!
+//! A record is a run of `tag value` in rising order of tags, ended by tag 0. A field that has its default is left
+//! out, so one value has one encoding, and a field added later reads as its default from older rows. Numbers are
+//! varints (signed ones zig-zag), texts and byte strings carry their length.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::credits::Credits;
+use super::ids::{
+    CardId, ClassId, CustomerId, HoldId, IncidentId, LineId, LotId, OrderId, PackageId, PostingId,
+    RequestKey, Storefront, Text, WorkId,
+};
+use super::time::{Day, Timestamp};
+
+/// Stored bytes that are not what this build wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes end inside a value.
+    #[error("the bytes end too early")]
+    Truncated,
+    /// A number that its type cannot hold, or an unknown code of an enumeration.
+    #[error("a number is out of range")]
+    Range,
+    /// A text that breaks the rules of its type.
+    #[error("a text is malformed")]
+    Text,
+    /// A field that this build does not know.
+    #[error("unknown field {0}")]
+    UnknownField(u8),
+    /// A field without a default that is not there.
+    #[error("missing field {0}")]
+    MissingField(&'static str),
+    /// Bytes after the end of the record.
+    #[error("bytes are left over")]
+    LeftOver,
+}
+
+/// A value with one encoding.
+pub trait Codec: Sized {
+    /// Appends the encoding.
+    fn put(&self, out: &mut Vec<u8>);
+
+    /// Reads it back.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the bytes are not an encoding.
+    fn take(input: &mut &[u8]) -> Result<Self, DecodeError>;
+
+    /// True where a record leaves the field out.
+    fn is_default(&self) -> bool {
+        false
+    }
+
+    /// What a field that was left out reads as; `None` where it must be there.
+    #[must_use]
+    fn left_out() -> Option<Self> {
+        None
+    }
+}
+
+/// The encoding of a whole value.
+pub fn encode(value: &impl Codec) -> Vec<u8> {
+    let mut out = Vec::with_capacity(96);
+    value.put(&mut out);
+    out
+}
+
+/// Reads a whole value; nothing may follow it.
+///
+/// # Errors
+/// [`DecodeError`] where the bytes are not an encoding of `T`.
+pub fn decode<T: Codec>(mut bytes: &[u8]) -> Result<T, DecodeError> {
+    let value = T::take(&mut bytes)?;
+    if bytes.is_empty() { Ok(value) } else { Err(DecodeError::LeftOver) }
+}
+
+/// The next byte.
+///
+/// # Errors
+/// [`DecodeError::Truncated`] at the end.
+pub fn take_byte(input: &mut &[u8]) -> Result<u8, DecodeError> {
+    let (first, rest) = input.split_first().ok_or(DecodeError::Truncated)?;
+    *input = rest;
+    Ok(*first)
+}
+
+fn take_bytes<'a>(input: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
+    let length = usize::try_from(u64::take(input)?).map_err(|_| DecodeError::Range)?;
+    let (bytes, rest) = input.split_at_checked(length).ok_or(DecodeError::Truncated)?;
+    *input = rest;
+    Ok(bytes)
+}
+
+fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX).put(out);
+    out.extend_from_slice(bytes);
+}
+
+impl Codec for u64 {
+    fn put(&self, out: &mut Vec<u8>) {
+        let mut rest = *self;
+        loop {
+            let low = u8::try_from(rest & 0x7f).unwrap_or(0x7f);
+            rest >>= 7;
+            if rest == 0 {
+                out.push(low);
+                return;
+            }
+            out.push(low | 0x80);
+        }
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        let mut value: Self = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = take_byte(input)?;
+            let low = Self::from(byte & 0x7f);
+            if shift == 63 && low > 1 {
+                return Err(DecodeError::Range);
+            }
+            value |= low << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(DecodeError::Range)
+    }
+
+    fn is_default(&self) -> bool {
+        *self == 0
+    }
+
+    fn left_out() -> Option<Self> {
+        Some(0)
+    }
+}
+
+impl Codec for i64 {
+    fn put(&self, out: &mut Vec<u8>) {
+        ((*self << 1) ^ (*self >> 63)).cast_unsigned().put(out);
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        let raw = u64::take(input)?;
+        let sign = if raw & 1 == 0 { 0 } else { -1 };
+        Ok((raw >> 1).cast_signed() ^ sign)
+    }
+
+    fn is_default(&self) -> bool {
+        *self == 0
+    }
+
+    fn left_out() -> Option<Self> {
+        Some(0)
+    }
+}
+
+/// Encodes a type through a simpler one: how to get there, how to come back, and whether it has a default.
+macro_rules! through {
+    ($type:ty as $via:ty, $to:expr, $from:expr) => {
+        through!($type as $via, $to, $from, |_| false, None);
+    };
+    ($type:ty as $via:ty, $to:expr, $from:expr, $is_default:expr, $left_out:expr) => {
+        impl Codec for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                let to: fn(&Self) -> $via = $to;
+                to(self).put(out);
+            }
+
+            fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+                let from: fn($via) -> Result<Self, DecodeError> = $from;
+                from(<$via>::take(input)?)
+            }
+
+            fn is_default(&self) -> bool {
+                let is_default: fn(&Self) -> bool = $is_default;
+                is_default(self)
+            }
+
+            fn left_out() -> Option<Self> {
+                $left_out
+            }
+        }
+    };
+}
+
+through!(u32 as u64, |v| u64::from(*v), |v| Self::try_from(v).map_err(|_| DecodeError::Range), |v| *v == 0, Some(0));
+through!(bool as u64, |v| u64::from(*v), |v| Ok(v != 0), |v| !*v, Some(false));
+through!(Credits as i64, |v| v.units(), |v| Ok(Self::from_units(v)), |v| v.is_zero(), Some(Self::ZERO));
+through!(Timestamp as i64, |v| v.micros(), |v| Ok(Self::from_micros(v)));
+through!(
+    Day as i64,
+    |v| i64::from(v.days()),
+    |v| i32::try_from(v).map(Self::from_days).map_err(|_| DecodeError::Range)
+);
+
+impl Codec for Uuid {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.as_bytes());
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        let (bytes, rest) = input.split_first_chunk().ok_or(DecodeError::Truncated)?;
+        *input = rest;
+        Ok(Self::from_bytes(*bytes))
+    }
+}
+
+macro_rules! uuid_codec {
+    ($($name:ident)*) => {
+        $(through!($name as Uuid, |v| v.uuid(), |v| Ok(Self::from_uuid(v)));)*
+    };
+}
+uuid_codec!(PostingId HoldId LotId WorkId);
+
+macro_rules! text_codec {
+    ($($name:ident)*) => {
+        $(impl Codec for $name {
+            fn put(&self, out: &mut Vec<u8>) {
+                put_bytes(self.as_str().as_bytes(), out);
+            }
+
+            fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+                let text = std::str::from_utf8(take_bytes(input)?).map_err(|_| DecodeError::Text)?;
+                Self::parse(text).map_err(|_| DecodeError::Text)
+            }
+        })*
+    };
+}
+text_codec!(CardId ClassId CustomerId IncidentId LineId OrderId PackageId Storefront);
+
+impl Codec for Text {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_bytes(self.as_str().as_bytes(), out);
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        let text = std::str::from_utf8(take_bytes(input)?).map_err(|_| DecodeError::Text)?;
+        Self::parse(text).map_err(|_| DecodeError::Text)
+    }
+
+    fn is_default(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn left_out() -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+impl Codec for RequestKey {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Uuid(uuid) => {
+                out.push(0);
+                uuid.put(out);
+            }
+            Self::Text(text) => {
+                out.push(1);
+                put_bytes(text.as_bytes(), out);
+            }
+        }
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        match take_byte(input)? {
+            0 => Uuid::take(input).map(Self::Uuid),
+            1 => {
+                let text = std::str::from_utf8(take_bytes(input)?).map_err(|_| DecodeError::Text)?;
+                Ok(Self::Text(text.into()))
+            }
+            _ => Err(DecodeError::Range),
+        }
+    }
+}
+
+impl<T: Codec> Codec for Option<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        if let Some(value) = self {
+            value.put(out);
+        }
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        T::take(input).map(Some)
+    }
+
+    fn is_default(&self) -> bool {
+        self.is_none()
+    }
+
+    fn left_out() -> Option<Self> {
+        Some(None)
+    }
+}
+
+impl<T: Codec> Codec for Arc<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        T::put(self, out);
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        T::take(input).map(Self::new)
+    }
+
+    fn is_default(&self) -> bool {
+        T::is_default(self)
+    }
+
+    fn left_out() -> Option<Self> {
+        T::left_out().map(Self::new)
+    }
+}
+
+impl<T: Codec> Codec for Vec<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        u64::try_from(self.len()).unwrap_or(u64::MAX).put(out);
+        for value in self {
+            value.put(out);
+        }
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        let count = u64::take(input)?;
+        // Grown as it is read: a wrong count must not reserve memory.
+        let mut values = Self::new();
+        for _ in 0..count {
+            values.push(T::take(input)?);
+        }
+        Ok(values)
+    }
+
+    fn is_default(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn left_out() -> Option<Self> {
+        Some(Self::new())
+    }
+}
+
+impl<K: Codec, V: Codec> Codec for (K, V) {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+        self.1.put(out);
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        Ok((K::take(input)?, V::take(input)?))
+    }
+}
+
+impl<K: Codec + Ord, V: Codec> Codec for BTreeMap<K, V> {
+    fn put(&self, out: &mut Vec<u8>) {
+        u64::try_from(self.len()).unwrap_or(u64::MAX).put(out);
+        for (key, value) in self {
+            key.put(out);
+            value.put(out);
+        }
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        Ok(Vec::<(K, V)>::take(input)?.into_iter().collect())
+    }
+
+    fn is_default(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn left_out() -> Option<Self> {
+        Some(Self::new())
+    }
+}
+
+/// Gives a struct its encoding: `record!(Type { 1 => field, 2 => other })`, tags rising and never reused.
+macro_rules! record {
+    ($name:ident { $($tag:literal => $field:ident),* $(,)? }) => {
+        impl $crate::ledger::codec::Codec for $name {
+            fn put(&self, out: &mut Vec<u8>) {
+                use $crate::ledger::codec::Codec;
+                // Destructured, so that a field without a tag does not compile.
+                let Self { $($field),* } = self;
+                $(if !Codec::is_default($field) {
+                    out.push($tag);
+                    Codec::put($field, out);
+                })*
+                out.push(0);
+            }
+
+            fn take(input: &mut &[u8]) -> Result<Self, $crate::ledger::codec::DecodeError> {
+                use $crate::ledger::codec::{Codec, DecodeError, take_byte};
+                $(let mut $field = None;)*
+                loop {
+                    match take_byte(input)? {
+                        0 => break,
+                        $($tag => $field = Some(Codec::take(input)?),)*
+                        other => return Err(DecodeError::UnknownField(other)),
+                    }
+                }
+                Ok(Self {
+                    $($field: $field
+                        .or_else(Codec::left_out)
+                        .ok_or(DecodeError::MissingField(stringify!($field)))?),*
+                })
+            }
+        }
+    };
+}
+
+/// Declares an enumeration without fields, with the codes under which it is stored; codes are never reused.
+macro_rules! coded_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $code:literal / $label:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant),* }
+
+        impl $name {
+            /// Every value, in the order of its codes.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The stored code.
+            #[must_use]
+            pub const fn code(self) -> u8 {
+                match self { $(Self::$variant => $code),* }
+            }
+
+            /// From the stored code.
+            #[must_use]
+            pub const fn from_code(code: u8) -> Option<Self> {
+                match code { $($code => Some(Self::$variant),)* _ => None }
+            }
+
+            /// The name that people and the API read.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $label),* }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        impl $crate::ledger::codec::Codec for $name {
+            fn put(&self, out: &mut Vec<u8>) {
+                out.push(self.code());
+            }
+
+            fn take(input: &mut &[u8]) -> Result<Self, $crate::ledger::codec::DecodeError> {
+                let code = $crate::ledger::codec::take_byte(input)?;
+                Self::from_code(code).ok_or($crate::ledger::codec::DecodeError::Range)
+            }
+        }
+    };
+}
+
+pub(crate) use {coded_enum, record};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back() {
+        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+            assert_eq!(decode::<u64>(&encode(&value)), Ok(value));
+        }
+        for value in [0, 1, -1, 63, -64, i64::MAX, i64::MIN] {
+            assert_eq!(decode::<i64>(&encode(&value)), Ok(value));
+        }
+    }
+
+    #[test]
+    fn broken_bytes_are_errors_not_panics() {
+        assert_eq!(decode::<u64>(&[0x80]), Err(DecodeError::Truncated));
+        assert_eq!(decode::<u64>(&[0xff; 10]), Err(DecodeError::Range));
+        assert_eq!(decode::<u64>(&[1, 1]), Err(DecodeError::LeftOver));
+        assert_eq!(decode::<Text>(&[5, b'a']), Err(DecodeError::Truncated));
+        assert_eq!(decode::<IncidentId>(&[1, b' ']), Err(DecodeError::Text));
+        assert_eq!(decode::<Vec<u64>>(&[0xff, 0xff, 0xff, 0x7f, 1]), Err(DecodeError::Truncated));
+    }
+}

@@ -1,0 +1,197 @@
+//! The unit of the ledger: credits, counted in ten-thousandths, never a float.
+
+use std::fmt;
+
+/// An amount of credits: a signed count of ten-thousandths.
+///
+/// A command carries at most [`Credits::MAX_PER_COMMAND`]; a balance never exceeds [`Credits::MAX_BALANCE`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Credits(i64);
+
+/// Why a text is not an amount of credits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseCreditsError {
+    /// Nothing was given.
+    #[error("must not be empty")]
+    Empty,
+    /// Something other than digits, one point and (where allowed) a leading minus.
+    #[error("must be a decimal number such as 2.5, without exponent, spaces or plus sign")]
+    NotDecimal,
+    /// More than four digits after the point.
+    #[error("must have at most 4 fractional digits")]
+    TooPrecise,
+    /// Above one thousand million credits.
+    #[error("must be at most 1000000000")]
+    TooLarge,
+}
+
+impl Credits {
+    /// No credits.
+    pub const ZERO: Self = Self(0);
+    /// Ten-thousandths in one credit.
+    pub const UNITS_PER_CREDIT: i64 = 10_000;
+    /// The most that one command may name: 1,000,000,000 credits.
+    pub const MAX_PER_COMMAND: Self = Self(1_000_000_000 * Self::UNITS_PER_CREDIT);
+    /// The most that one customer's account may hold: 100,000,000,000 credits. It leaves room for the sums over all
+    /// customers in the same 64 bits.
+    pub const MAX_BALANCE: Self = Self(100_000_000_000 * Self::UNITS_PER_CREDIT);
+
+    /// From a count of ten-thousandths.
+    #[must_use]
+    pub const fn from_units(units: i64) -> Self {
+        Self(units)
+    }
+
+    /// The count of ten-thousandths.
+    #[must_use]
+    pub const fn units(self) -> i64 {
+        self.0
+    }
+
+    /// Whole credits, for constants and tests.
+    ///
+    /// # Panics
+    /// At compile time or in tests, when the amount does not fit 64 bits.
+    #[must_use]
+    #[allow(clippy::arithmetic_side_effects)] // a constant's overflow is a compile error
+    pub const fn whole(credits: i64) -> Self {
+        Self(credits * Self::UNITS_PER_CREDIT)
+    }
+
+    /// Reads a decimal such as `2.5`; a leading minus is read too, callers decide whether a negative is legal.
+    ///
+    /// # Errors
+    /// See [`ParseCreditsError`].
+    pub fn parse(text: &str) -> Result<Self, ParseCreditsError> {
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let units = parse_units(digits, 4, Self::MAX_PER_COMMAND.0)?;
+        Ok(Self(if negative { -units } else { units }))
+    }
+
+    /// The sum, unless it leaves 64 bits.
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).map(Self)
+    }
+
+    /// The difference, unless it leaves 64 bits.
+    #[must_use]
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        self.0.checked_sub(other.0).map(Self)
+    }
+
+    /// The difference, or zero where it would be negative.
+    #[must_use]
+    pub fn less_at_least_zero(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0).max(0))
+    }
+
+    /// True for more than zero.
+    #[must_use]
+    pub const fn is_positive(self) -> bool {
+        self.0 > 0
+    }
+
+    /// True for nothing at all.
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Reads unsigned decimal `digits` with at most `scale` fractional digits into units of 10^-`scale`, at most `max`.
+///
+/// Shared by credits and money, so that both accept and refuse the same texts.
+///
+/// # Errors
+/// See [`ParseCreditsError`].
+pub fn parse_units(digits: &str, scale: u32, max: i64) -> Result<i64, ParseCreditsError> {
+    if digits.is_empty() {
+        return Err(ParseCreditsError::Empty);
+    }
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let has_point = whole.len() != digits.len();
+    let decimal = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !decimal(whole) || !decimal(fraction) || (has_point && fraction.is_empty()) {
+        return Err(ParseCreditsError::NotDecimal);
+    }
+    let scale = usize::try_from(scale).map_err(|_| ParseCreditsError::TooPrecise)?;
+    if fraction.len() > scale {
+        return Err(ParseCreditsError::TooPrecise);
+    }
+    let zeros = std::iter::repeat_n(b'0', scale.saturating_sub(fraction.len()));
+    let mut units: i64 = 0;
+    for byte in whole.bytes().chain(fraction.bytes()).chain(zeros) {
+        units = units
+            .checked_mul(10)
+            .and_then(|units| units.checked_add(i64::from(byte.saturating_sub(b'0'))))
+            .filter(|units| *units <= max)
+            .ok_or(ParseCreditsError::TooLarge)?;
+    }
+    Ok(units)
+}
+
+impl fmt::Display for Credits {
+    /// The shortest decimal: `2.5`, `1`, `-0.0001`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = self.0.unsigned_abs();
+        let per_credit = Self::UNITS_PER_CREDIT.unsigned_abs();
+        let (whole, fraction) = (units.div_euclid(per_credit), units.rem_euclid(per_credit));
+        let sign = if self.0 < 0 { "-" } else { "" };
+        if fraction == 0 {
+            return f.pad(&format!("{sign}{whole}"));
+        }
+        let fraction = format!("{fraction:04}");
+        f.pad(&format!("{sign}{whole}.{}", fraction.trim_end_matches('0')))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_writes_decimals() {
+        for (text, units, shown) in [
+            ("0", 0, "0"),
+            ("2.5", 25_000, "2.5"),
+            ("1.50", 15_000, "1.5"),
+            ("0.0001", 1, "0.0001"),
+            ("-3.25", -32_500, "-3.25"),
+            ("007", 70_000, "7"),
+            ("1000000000", 10_000_000_000_000, "1000000000"),
+        ] {
+            let credits = Credits::parse(text).unwrap();
+            assert_eq!(credits.units(), units, "{text}");
+            assert_eq!(credits.to_string(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_decimal() {
+        use ParseCreditsError::{Empty, NotDecimal, TooLarge, TooPrecise};
+        for (text, error) in [
+            ("", Empty),
+            ("-", Empty),
+            ("1e3", NotDecimal),
+            ("NaN", NotDecimal),
+            (" 1", NotDecimal),
+            ("1 ", NotDecimal),
+            ("+1", NotDecimal),
+            ("--1", NotDecimal),
+            (".5", NotDecimal),
+            ("1.", NotDecimal),
+            ("1.2.3", NotDecimal),
+            ("1,5", NotDecimal),
+            ("٣", NotDecimal),
+            ("1.00001", TooPrecise),
+            ("1000000000.0001", TooLarge),
+            ("99999999999999999999999999", TooLarge),
+        ] {
+            assert_eq!(Credits::parse(text), Err(error), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A customer: balances, lots, terms, and what the next command has to know without reading further.
+
+use std::collections::BTreeMap;
+
+use super::codec::record;
+use super::credits::Credits;
+use super::ids::{CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, PackageId, Text};
+use super::lot::Lots;
+use super::time::{Day, Timestamp};
+
+/// The balances of a customer's three accounts, as every answer shows them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Balances {
+    /// Free to use; at least 0.
+    pub available: Credits,
+    /// Set aside by active holds; at least 0.
+    pub held: Credits,
+    /// Owed to the vendor; at least 0. The account `receivable` stands at minus this.
+    pub owed: Credits,
+}
+
+/// The hot state of a customer: what nearly every command reads and writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Customer {
+    /// The ledger it belongs to.
+    pub ledger: LedgerNo,
+    /// Its id in that ledger.
+    pub id: CustomerId,
+    /// The number of its last posting; 1 is its creation.
+    pub sequence: u64,
+    /// Its balances after that posting.
+    pub balances: Balances,
+    /// Everything else that the next command needs.
+    pub state: CustomerState,
+}
+
+/// The part of a customer that is stored as one compact value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomerState {
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its last posting was recorded; rises with the sequence.
+    pub last_recorded_at: Timestamp,
+    /// True once closed: no new estimates, holds or charges.
+    pub closed: bool,
+    /// Lots with something left, in burn order. Their sum is available + held.
+    pub lots: Lots,
+    /// Holds that are QUOTED, AWAITING_CREDITS or ACTIVE.
+    pub open_holds: u32,
+    /// Holds, or pending quotes of active holds, that wait for credits.
+    pub parked: u32,
+    /// No quote, hold or lot falls due before this. A bound that may be early, never late.
+    pub next_due: Option<Timestamp>,
+    /// Its newest hold, where the chain of [`super::Hold::previous`] begins.
+    pub last_hold: Option<HoldId>,
+    /// Card, package, free support.
+    pub terms: Terms,
+    /// The last missing amount announced per incident, oldest first, at most
+    /// [`CustomerState::SHORTFALLS_MAX`]: the event is written again only when the amount changes. Beyond that many
+    /// incidents at once the oldest is forgotten, and its event may come a second time.
+    pub shortfalls: Vec<(IncidentId, Credits)>,
+}
+record!(CustomerState {
+    1 => created_at, 2 => last_recorded_at, 3 => closed, 4 => lots, 5 => open_holds, 6 => parked, 7 => next_due,
+    8 => terms, 9 => shortfalls, 10 => last_hold,
+});
+
+impl CustomerState {
+    /// Remembered shortfalls per customer.
+    pub const SHORTFALLS_MAX: usize = 32;
+
+    /// Before the first posting.
+    #[must_use]
+    pub fn new(created_at: Timestamp) -> Self {
+        Self {
+            created_at,
+            last_recorded_at: created_at,
+            closed: false,
+            lots: Lots::default(),
+            open_holds: 0,
+            parked: 0,
+            next_due: None,
+            last_hold: None,
+            terms: Terms::default(),
+            shortfalls: Vec::new(),
+        }
+    }
+
+    /// The missing amount last announced for `incident`.
+    #[must_use]
+    pub fn shortfall(&self, incident: &IncidentId) -> Option<Credits> {
+        self.shortfalls.iter().find(|(id, _)| id == incident).map(|(_, missing)| *missing)
+    }
+}
+
+impl Customer {
+    /// Its key in the database.
+    #[must_use]
+    pub fn key(&self) -> CustomerKey {
+        CustomerKey::of(self.ledger, &self.id)
+    }
+}
+
+/// What was agreed with a customer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Its own rate card; the ledger's default where there is none.
+    pub rate_card: Option<CardId>,
+    /// Its support package, which may carry a rate of its own.
+    pub package: Option<PackageId>,
+    /// When the supported product was bought: starts the free-support window.
+    pub product_purchased_on: Option<Day>,
+}
+record!(Terms { 1 => rate_card, 2 => package, 3 => product_purchased_on });
+
+/// Who a customer is: cold data that no calculation reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// The name people know it by.
+    pub name: Text,
+    /// Whom to write to.
+    pub contact: Contact,
+    /// At most 32 pairs of the caller's own.
+    pub metadata: BTreeMap<Text, Text>,
+}
+record!(Profile { 1 => name, 2 => contact, 3 => metadata });
+
+/// Whom to write to about a customer's credits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// A person or a role.
+    pub name: Text,
+    /// An e-mail address.
+    pub email: Text,
+    /// A language tag such as `pt-BR`.
+    pub locale: Text,
+}
+record!(Contact { 1 => name, 2 => email, 3 => locale });

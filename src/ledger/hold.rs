@@ -1,0 +1,312 @@
+//! Holds: credits set aside for one incident, the work recorded on them, and how they ended.
+
+use std::sync::Arc;
+
+use super::card::CardRef;
+use super::codec::{coded_enum, record};
+use super::credits::Credits;
+use super::ids::{ClassId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LineId, PostingId, Text, WorkId};
+use super::lot::OpenLot;
+use super::price::PriceInputs;
+use super::time::Timestamp;
+
+coded_enum!(
+    /// Where a hold stands.
+    ///
+    /// `QUOTED -> ACTIVE | AWAITING_CREDITS | DECLINED | EXPIRED | SUPERSEDED`;
+    /// `AWAITING_CREDITS -> ACTIVE | DECLINED | RELEASED | EXPIRED`; `ACTIVE -> SETTLED | RELEASED | EXPIRED`.
+    HoldState {
+        /// Estimated; no credits have moved.
+        Quoted = 1 / "QUOTED",
+        /// Confirmed, and parked until the customer has the credits.
+        AwaitingCredits = 2 / "AWAITING_CREDITS",
+        /// The credits are set aside.
+        Active = 3 / "ACTIVE",
+        /// The work was charged.
+        Settled = 4 / "SETTLED",
+        /// Ended without a charge.
+        Released = 5 / "RELEASED",
+        /// Fell due.
+        Expired = 6 / "EXPIRED",
+        /// The customer said no.
+        Declined = 7 / "DECLINED",
+        /// A newer estimate took its place.
+        Superseded = 8 / "SUPERSEDED",
+    }
+);
+
+impl HoldState {
+    /// QUOTED, AWAITING_CREDITS or ACTIVE.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Quoted | Self::AwaitingCredits | Self::Active)
+    }
+}
+
+/// A hold, in whatever state. A charge without a hold is kept as a settled one with `direct` set, so that an
+/// incident's history is in one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Named by the posting that made it.
+    pub id: HoldId,
+    /// Its ledger.
+    pub ledger: LedgerNo,
+    /// Its customer.
+    pub customer: CustomerId,
+    /// What it is for.
+    pub incident: IncidentId,
+    /// The incident's class, where one was named.
+    pub class: Option<ClassId>,
+    /// The customer's hold before this one: the list of a customer's holds is a chain, newest first, so that making
+    /// one needs no index by customer.
+    pub previous: Option<HoldId>,
+    /// Where it stands.
+    pub state: HoldState,
+    /// True for a charge without a hold.
+    pub direct: bool,
+    /// The card and version that price it, pinned when it was made.
+    pub card: CardRef,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When the incident was opened: decides free support.
+    pub opened_at: Timestamp,
+    /// The confirmed (or, while QUOTED, offered) estimate.
+    pub estimate: Credits,
+    /// Set aside now: zero unless ACTIVE.
+    pub held: Credits,
+    /// Until when a quote or a parked hold is valid.
+    pub valid_until: Option<Timestamp>,
+    /// When an ACTIVE hold without work falls due; by default never.
+    pub expires_at: Option<Timestamp>,
+    /// Since when it waits for credits; kept only while AWAITING_CREDITS.
+    pub parked_at: Option<Timestamp>,
+    /// A newer estimate that waits for confirmation, or for credits, while the hold is ACTIVE.
+    pub pending: Option<Pending>,
+    /// Why the estimate lies outside its class's range.
+    pub range_override: Text,
+    /// Who estimated.
+    pub estimated_by: Text,
+    /// Who confirmed.
+    pub confirmed_by: Text,
+    /// When it was confirmed.
+    pub confirmed_at: Option<Timestamp>,
+    /// What was said with the estimate.
+    pub note: Text,
+    /// Recorded work, in the order in which it was recorded; at most [`Hold::WORK_MAX`] entries.
+    pub work: Vec<Work>,
+    /// How it was charged.
+    pub settlement: Option<Settlement>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Who ended it.
+    pub ended_by: Text,
+    /// Why it ended, where a reason was given.
+    pub end_reason: Text,
+}
+record!(Hold {
+    1 => id, 2 => ledger, 3 => customer, 4 => incident, 5 => class, 6 => state, 7 => direct, 8 => card,
+    9 => created_at, 10 => opened_at, 11 => estimate, 12 => held, 13 => valid_until, 14 => expires_at,
+    15 => parked_at, 16 => pending, 17 => range_override, 18 => estimated_by, 19 => confirmed_by,
+    20 => confirmed_at, 21 => note, 22 => work, 23 => settlement, 24 => ended_at, 25 => ended_by,
+    26 => end_reason, 27 => previous,
+});
+
+impl super::codec::Codec for LedgerNo {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.get().put(out);
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, super::codec::DecodeError> {
+        Self::new(u32::take(input)?).ok_or(super::codec::DecodeError::Range)
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::MAIN
+    }
+
+    fn left_out() -> Option<Self> {
+        Some(Self::MAIN)
+    }
+}
+
+/// A new total offered for an ACTIVE hold. Confirming it moves only the difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The new total.
+    pub total: Credits,
+    /// Until when it stands.
+    pub valid_until: Timestamp,
+    /// Since when it is confirmed and waits for credits.
+    pub parked_at: Option<Timestamp>,
+    /// Why it lies outside the class's range.
+    pub range_override: Text,
+    /// Who estimated.
+    pub estimated_by: Text,
+    /// Who confirmed, where it is parked.
+    pub confirmed_by: Text,
+    /// What was said with it.
+    pub note: Text,
+}
+record!(Pending {
+    1 => total, 2 => valid_until, 3 => parked_at, 4 => range_override, 5 => estimated_by, 6 => confirmed_by,
+    7 => note,
+});
+
+/// One entry of recorded work. A wrong one is voided, never edited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Named by the posting that recorded it.
+    pub id: WorkId,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// How long it took, in seconds.
+    pub seconds: u64,
+    /// When it began, where known.
+    pub started_at: Option<Timestamp>,
+    /// Which line of support did it.
+    pub line: Option<LineId>,
+    /// How many solutions it brought.
+    pub solutions: u32,
+    /// Who did it.
+    pub by: Text,
+    /// What was done.
+    pub note: Text,
+    /// Set once it was found wrong.
+    pub voided: Option<Voided>,
+}
+record!(Work {
+    1 => id, 2 => recorded_at, 3 => seconds, 4 => started_at, 5 => line, 6 => solutions, 7 => by, 8 => note,
+    9 => voided,
+});
+
+/// Why an entry of work no longer counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voided {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: Text,
+    /// Why.
+    pub reason: Text,
+}
+record!(Voided { 1 => at, 2 => by, 3 => reason });
+
+/// How a hold, or an incident without one, was charged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// The posting that moved the credits.
+    pub posting: PostingId,
+    /// When.
+    pub settled_at: Timestamp,
+    /// What the calculation started from; with the pinned card it gives the receipt again.
+    pub inputs: PriceInputs,
+    /// What it cost: `from_held + from_available + written_off`.
+    pub charge: Credits,
+    /// Paid from the hold.
+    pub from_held: Credits,
+    /// Paid from available credits.
+    pub from_available: Credits,
+    /// Borne by the vendor.
+    pub written_off: Credits,
+    /// The lots that paid, in the order in which they burned.
+    pub burned: Vec<OpenLot>,
+    /// What the customer got back so far.
+    pub reversed: Credits,
+    /// What of the write-off was undone.
+    pub write_off_reversed: Credits,
+}
+record!(Settlement {
+    1 => posting, 2 => settled_at, 3 => inputs, 4 => charge, 5 => from_held, 6 => from_available,
+    7 => written_off, 8 => burned, 9 => reversed, 10 => write_off_reversed,
+});
+
+impl Settlement {
+    /// What the customer paid.
+    #[must_use]
+    pub fn paid(&self) -> Credits {
+        self.charge.less_at_least_zero(self.written_off)
+    }
+
+    /// What the customer paid and has not got back.
+    #[must_use]
+    pub fn reversible(&self) -> Credits {
+        self.paid().less_at_least_zero(self.reversed)
+    }
+
+    /// What was charged and not reversed, the vendor's share included.
+    #[must_use]
+    pub fn standing_charge(&self) -> Credits {
+        self.charge.less_at_least_zero(self.reversed).less_at_least_zero(self.write_off_reversed)
+    }
+}
+
+impl Hold {
+    /// Entries of work per hold: the row is rewritten with each.
+    pub const WORK_MAX: usize = 1_000;
+
+    /// Its customer's key.
+    #[must_use]
+    pub fn customer_key(&self) -> CustomerKey {
+        CustomerKey::of(self.ledger, &self.customer)
+    }
+
+    /// The entries that count.
+    pub fn live_work(&self) -> impl Iterator<Item = &Work> {
+        self.work.iter().filter(|work| work.voided.is_none())
+    }
+
+    /// Seconds of work that count.
+    #[must_use]
+    pub fn worked_seconds(&self) -> u64 {
+        self.live_work().fold(0, |sum, work| sum.saturating_add(work.seconds))
+    }
+
+    /// True while a parked amount waits for credits: the whole hold, or the rise of an active one.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        self.waiting_since().is_some()
+    }
+
+    /// Since when it waits for credits.
+    #[must_use]
+    pub fn waiting_since(&self) -> Option<Timestamp> {
+        match self.state {
+            HoldState::AwaitingCredits => self.parked_at,
+            HoldState::Active => self.pending.as_ref().and_then(|pending| pending.parked_at),
+            HoldState::Quoted
+            | HoldState::Settled
+            | HoldState::Released
+            | HoldState::Expired
+            | HoldState::Declined
+            | HoldState::Superseded => None,
+        }
+    }
+
+    /// When something of it falls due next: a quote, a parked hold, a pending quote, or an active hold with an
+    /// expiry and no work.
+    #[must_use]
+    pub fn due_at(&self) -> Option<Timestamp> {
+        match self.state {
+            HoldState::Quoted | HoldState::AwaitingCredits => self.valid_until,
+            HoldState::Active => {
+                let pending = self.pending.as_ref().map(|pending| pending.valid_until);
+                let own = self.expires_at.filter(|_| self.live_work().next().is_none());
+                [pending, own].into_iter().flatten().min()
+            }
+            HoldState::Settled
+            | HoldState::Released
+            | HoldState::Expired
+            | HoldState::Declined
+            | HoldState::Superseded => None,
+        }
+    }
+
+    /// True where a store must find it without being asked for it by name: it can fall due, or it waits for credits.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.due_at().is_some() || self.is_parked()
+    }
+}
+
+/// Holds are shared between the state, the journal's rows and the answers.
+pub type SharedHold = Arc<Hold>;

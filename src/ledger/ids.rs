@@ -1,0 +1,396 @@
+//! Names and keys: each a newtype with one validating constructor, so that a value that exists is a legal one.
+
+use std::fmt;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::hash::stable_hash;
+use super::time::Timestamp;
+
+/// Why a text is not an id, a request id or a free text. The message continues "`field` ...".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// Nothing was given where something is needed.
+    #[error("must not be empty")]
+    Empty,
+    /// More bytes than the bound.
+    #[error("must be at most {max} bytes")]
+    TooLong {
+        /// The bound in bytes.
+        max: usize,
+    },
+    /// A character outside the documented set.
+    #[error("must consist of {allowed}")]
+    Character {
+        /// The documented set, in words.
+        allowed: &'static str,
+    },
+}
+
+fn check(
+    text: &str,
+    max: usize,
+    allowed: &'static str,
+    legal: impl Fn(char) -> bool,
+) -> Result<(), TextError> {
+    if text.len() > max {
+        return Err(TextError::TooLong { max });
+    }
+    if !text.chars().all(legal) {
+        return Err(TextError::Character { allowed });
+    }
+    Ok(())
+}
+
+macro_rules! chosen_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// Chosen by the caller: 1-128 bytes of letters, digits and `._:@-`. Cloning is cheap.
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The longest id, in bytes.
+            pub const MAX_BYTES: usize = 128;
+
+            /// Takes a text that keeps the rules above.
+            ///
+            /// # Errors
+            /// [`TextError`] says which rule it breaks.
+            pub fn parse(text: &str) -> Result<Self, TextError> {
+                if text.is_empty() {
+                    return Err(TextError::Empty);
+                }
+                check(text, Self::MAX_BYTES, "letters, digits and ._:@-", |c| {
+                    c.is_ascii_alphanumeric() || "._:@-".contains(c)
+                })?;
+                Ok(Self(text.into()))
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+    };
+}
+
+chosen_id!(
+    /// A book with its own customers, cards and journal.
+    LedgerId
+);
+chosen_id!(
+    /// A customer of one ledger.
+    CustomerId
+);
+chosen_id!(
+    /// A support incident, as the helpdesk numbers it.
+    IncidentId
+);
+chosen_id!(
+    /// An order, as the storefront numbers it.
+    OrderId
+);
+chosen_id!(
+    /// A shop that sells credits; its account is `sales:<storefront>`.
+    Storefront
+);
+chosen_id!(
+    /// A class of incidents, named by the rate card or by the helpdesk alone.
+    ClassId
+);
+chosen_id!(
+    /// A rate card's name; with its version it names one immutable price list.
+    CardId
+);
+chosen_id!(
+    /// The support package of a customer, which may carry a rate of its own.
+    PackageId
+);
+chosen_id!(
+    /// A line of support (first line, second line, administrators).
+    LineId
+);
+
+impl LedgerId {
+    /// The ledger that exists from the start.
+    #[must_use]
+    pub fn main() -> Self {
+        Self("main".into())
+    }
+}
+
+/// Free text: at most 1,024 bytes, no control characters; may be empty where a field is optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text(Box<str>);
+
+impl Text {
+    /// The longest text, in bytes.
+    pub const MAX_BYTES: usize = 1_024;
+
+    /// Takes a text that keeps the rules above; empty is legal.
+    ///
+    /// # Errors
+    /// [`TextError`] says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, TextError> {
+        check(text, Self::MAX_BYTES, "text without control characters", |c| !c.is_control())?;
+        Ok(Self(text.into()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// True where nothing was said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The id with which a caller makes a command repeatable: 1-128 printable ASCII characters.
+///
+/// A text that is a UUID in its canonical lower-case form is kept as 16 bytes: time-ordered ones (UUIDv7) then land
+/// next to each other in the index of requests, which is what keeps a commit cheap.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RequestKey {
+    /// A canonical UUID.
+    Uuid(Uuid),
+    /// Any other text.
+    Text(Box<str>),
+}
+
+impl RequestKey {
+    /// The longest request id, in bytes.
+    pub const MAX_BYTES: usize = 128;
+
+    /// Takes a request id.
+    ///
+    /// # Errors
+    /// [`TextError`] says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, TextError> {
+        if text.is_empty() {
+            return Err(TextError::Empty);
+        }
+        check(text, Self::MAX_BYTES, "printable ASCII characters", |c| {
+            c.is_ascii_graphic() || c == ' '
+        })?;
+        // Only the canonical spelling is packed: "A0.." and "a0.." are different request ids.
+        if text.len() == 36
+            && let Ok(uuid) = Uuid::try_parse(text)
+            && uuid.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text
+        {
+            return Ok(Self::Uuid(uuid));
+        }
+        Ok(Self::Text(text.into()))
+    }
+}
+
+impl fmt::Display for RequestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uuid(uuid) => uuid.as_hyphenated().fmt(f),
+            Self::Text(text) => f.pad(text),
+        }
+    }
+}
+
+/// A ledger's number inside one database: 0 is `main`, at most [`LedgerNo::MAX`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LedgerNo(u32);
+
+impl LedgerNo {
+    /// The number of `main`.
+    pub const MAIN: Self = Self(0);
+    /// The highest number: positions take the rest of a 63-bit key.
+    pub const MAX: u32 = (1 << 22) - 1;
+
+    /// A number within the bound.
+    #[must_use]
+    pub fn new(number: u32) -> Option<Self> {
+        (number <= Self::MAX).then_some(Self(number))
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// A customer's key in the database: a hash of ledger and customer id, so that a client can compute it and no
+/// look-up is needed. The row carries both texts; a second customer with the same key is refused at creation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CustomerKey(i64);
+
+impl CustomerKey {
+    /// The key of `customer` in `ledger`.
+    #[must_use]
+    pub fn of(ledger: LedgerNo, customer: &CustomerId) -> Self {
+        let ledger = ledger.get().to_be_bytes();
+        let hash = stable_hash(&[&ledger, customer.as_str().as_bytes()]);
+        Self(hash.cast_signed())
+    }
+
+    /// From its stored form.
+    #[must_use]
+    pub const fn from_raw(raw: i64) -> Self {
+        Self(raw)
+    }
+
+    /// Its stored form.
+    #[must_use]
+    pub const fn raw(self) -> i64 {
+        self.0
+    }
+}
+
+macro_rules! made_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// From its stored form or the wire.
+            #[must_use]
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// As a UUID.
+            #[must_use]
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.as_hyphenated().fmt(f)
+            }
+        }
+    };
+}
+
+made_id!(
+    /// A posting: UUIDv7, rising with the customer's sequence.
+    PostingId
+);
+made_id!(
+    /// A hold, named by the posting that made it.
+    HoldId
+);
+made_id!(
+    /// A lot (a purchase, a grant, an upward adjustment), named by the posting that brought it in.
+    LotId
+);
+made_id!(
+    /// An entry of recorded work, named by the posting that recorded it.
+    WorkId
+);
+
+impl PostingId {
+    /// The `index`th id of the batch stamped `stamp`, with `random` shared by the batch.
+    ///
+    /// UUIDv7 (RFC 9562, section 5.7, method 3 and 1): 48 bits of milliseconds, 10 of microseconds within them, then
+    /// a counter of 22 bits and 42 random ones. Ids of one writer rise with stamp and index.
+    #[must_use]
+    pub fn new(stamp: Timestamp, index: u32, random: u64) -> Self {
+        let micros = stamp.micros().max(0).unsigned_abs();
+        let (millis, sub) = (u128::from(micros.div_euclid(1_000)), u128::from(micros.rem_euclid(1_000)));
+        let counter = u128::from(index & 0x003f_ffff);
+        let random = u128::from(random & 0x03ff_ffff_ffff);
+        // ms:48 | version:4 | us:10, counter high:2 | variant:2 | counter low:20 | random:42
+        let bits = (millis << 80)
+            | (0x7 << 76)
+            | (sub << 66)
+            | ((counter >> 20) << 64)
+            | (0b10 << 62)
+            | ((counter & 0xf_ffff) << 42)
+            | random;
+        Self(Uuid::from_u128(bits))
+    }
+}
+
+impl From<PostingId> for HoldId {
+    fn from(id: PostingId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<PostingId> for LotId {
+    fn from(id: PostingId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<PostingId> for WorkId {
+    fn from(id: PostingId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<LotId> for PostingId {
+    fn from(id: LotId) -> Self {
+        Self(id.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_keep_their_rules() {
+        assert!(CustomerId::parse("ACME._:@-9").is_ok());
+        assert_eq!(CustomerId::parse(""), Err(TextError::Empty));
+        assert_eq!(CustomerId::parse(&"x".repeat(129)), Err(TextError::TooLong { max: 128 }));
+        for bad in ["a b", "a/b", "é", "a\n", "a\0", "a,b"] {
+            assert!(matches!(CustomerId::parse(bad), Err(TextError::Character { .. })), "{bad:?}");
+        }
+        assert!(Text::parse("line\nbreak").is_err());
+        assert!(Text::parse("plain – text").is_ok());
+    }
+
+    #[test]
+    fn only_canonical_uuids_are_packed() {
+        let canonical = "0198c5a4-7b1c-7000-8000-000000000001";
+        assert!(matches!(RequestKey::parse(canonical), Ok(RequestKey::Uuid(_))));
+        for text in [canonical.to_uppercase(), canonical.replace('-', ""), "order 7".into()] {
+            let key = RequestKey::parse(&text).unwrap();
+            assert!(matches!(key, RequestKey::Text(_)));
+            assert_eq!(key.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn posting_ids_are_version_7_and_rise() {
+        let stamp = Timestamp::from_micros(1_700_000_000_123_456);
+        let ids = [
+            PostingId::new(stamp, 0, u64::MAX),
+            PostingId::new(stamp, 1, 0),
+            PostingId::new(stamp, 0x0010_0000, 0),
+            PostingId::new(Timestamp::from_micros(stamp.micros() + 1), 0, 0),
+        ];
+        assert!(ids.is_sorted() && ids.iter().all(|id| id.uuid().get_version_num() == 7));
+        assert_eq!(ids[0].uuid().get_variant(), uuid::Variant::RFC4122);
+    }
+}

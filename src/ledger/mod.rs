@@ -1,0 +1,43 @@
+//! The pure core: what a command does to a book. No I/O, clock, randomness, logging or async in here.
+//!
+//! A [`command::Request`] meets the loaded state of one customer ([`book::Book`]) in [`decide`]; what comes out is a
+//! [`posting::Posting`] or a [`reject::Rejection`]. [`book::Book::apply`] is the only place that moves state, and it
+//! reads nothing but the posting: replaying the journal gives every balance, hold and lot again.
+
+#![deny(
+    clippy::as_conversions,
+    clippy::float_arithmetic,
+    clippy::arithmetic_side_effects
+)]
+
+pub mod account;
+pub mod book;
+pub mod card;
+pub mod codec;
+pub mod command;
+pub mod credits;
+pub mod customer;
+pub mod hash;
+pub mod hold;
+pub mod ids;
+pub mod lot;
+pub mod posting;
+pub mod price;
+pub mod reject;
+pub mod time;
+
+pub use account::{Account, Transfer};
+pub use book::Book;
+pub use card::{CardRef, RateCard};
+pub use command::{Command, Request};
+pub use credits::Credits;
+pub use customer::{Balances, Customer, Profile, Terms};
+pub use hold::{Hold, HoldState};
+pub use ids::{
+    ClassId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerId, LedgerNo, LotId, OrderId,
+    PostingId, RequestKey, Storefront, Text,
+};
+pub use lot::Lot;
+pub use posting::{Kind, Posting};
+pub use reject::Rejection;
+pub use time::{Day, Timestamp};

@@ -1,0 +1,146 @@
+//! Postings: what the journal is made of. One accepted command, its amounts, the balances after it, and what changed.
+
+use std::sync::Arc;
+
+use super::account::Amounts;
+use super::codec::{coded_enum, record};
+use super::credits::Credits;
+use super::customer::{Balances, Profile, Terms};
+use super::hold::SharedHold;
+use super::ids::{CustomerId, CustomerKey, IncidentId, LedgerNo, PostingId, RequestKey, Storefront, Text, WorkId};
+use super::lot::{Lot, OpenLot};
+use super::time::Timestamp;
+
+coded_enum!(
+    /// What a posting records: the command that was accepted, or what the ledger did by itself.
+    Kind {
+        /// A customer was created.
+        CreateCustomer = 1 / "CREATE_CUSTOMER",
+        /// Name, contact or metadata changed.
+        UpdateCustomer = 2 / "UPDATE_CUSTOMER",
+        /// Card, package or product purchase date changed.
+        SetCustomerTerms = 3 / "SET_CUSTOMER_TERMS",
+        /// The customer takes no new work.
+        CloseCustomer = 4 / "CLOSE_CUSTOMER",
+        /// Credits were bought.
+        PurchaseCredits = 10 / "PURCHASE_CREDITS",
+        /// Credits were given.
+        GrantCredits = 11 / "GRANT_CREDITS",
+        /// An operator corrected the balance.
+        AdjustBalance = 12 / "ADJUST_BALANCE",
+        /// An incident was estimated.
+        EstimateIncident = 20 / "ESTIMATE_INCIDENT",
+        /// The estimate was confirmed.
+        ConfirmEstimate = 21 / "CONFIRM_ESTIMATE",
+        /// The estimate was declined.
+        DeclineEstimate = 22 / "DECLINE_ESTIMATE",
+        /// Estimated and confirmed at once.
+        PlaceHold = 23 / "PLACE_HOLD",
+        /// More was set aside.
+        ExtendHold = 24 / "EXTEND_HOLD",
+        /// Work was recorded.
+        RecordWork = 25 / "RECORD_WORK",
+        /// An entry of work was withdrawn.
+        VoidWork = 26 / "VOID_WORK",
+        /// The work was charged.
+        SettleHold = 27 / "SETTLE_HOLD",
+        /// The hold was released.
+        ReleaseHold = 28 / "RELEASE_HOLD",
+        /// The customer closed the incident.
+        CloseIncident = 29 / "CLOSE_INCIDENT",
+        /// An incident was charged without a hold.
+        ChargeIncident = 30 / "CHARGE_INCIDENT",
+        /// A settlement was given back, in whole or in part.
+        ReverseSettlement = 31 / "REVERSE_SETTLEMENT",
+        /// A quote, a parked hold or a pending quote fell due.
+        ExpireEstimate = 40 / "EXPIRE_ESTIMATE",
+        /// An active hold fell due.
+        ExpireHold = 41 / "EXPIRE_HOLD",
+        /// Credits fell due.
+        ExpireCredits = 42 / "EXPIRE_CREDITS",
+        /// A rejected command needed more credits than there are; moves nothing.
+        NoteShortfall = 43 / "NOTE_SHORTFALL",
+    }
+);
+
+/// One row of the journal. Never changed, never deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posting {
+    /// Its id: UUIDv7, rising with `sequence`.
+    pub id: PostingId,
+    /// Its ledger.
+    pub ledger: LedgerNo,
+    /// Its customer's key.
+    pub customer: CustomerKey,
+    /// Its place among the customer's postings: 1, 2, 3, ...
+    pub sequence: u64,
+    /// What it records.
+    pub kind: Kind,
+    /// The stamp of its batch; rises with the customer's sequence, equal within a batch.
+    pub recorded_at: Timestamp,
+    /// The request it answers; `None` for what the ledger did by itself.
+    pub request: Option<RequestKey>,
+    /// A hash of the command, to tell a repeat from a clash. Zero without a request.
+    pub fingerprint: u64,
+    /// What moved, in fixed columns: [`super::account::transfers`].
+    pub amounts: Amounts,
+    /// The customer's balances after it.
+    pub after: Balances,
+    /// Completes the account `sales:<storefront>`.
+    pub storefront: Option<Storefront>,
+    /// What changed besides balances.
+    pub detail: Detail,
+}
+
+/// What a posting changed besides balances: with the amounts it is all that [`super::Book::apply`] needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Detail {
+    /// The customer's id, in its first posting.
+    pub created: Option<CustomerId>,
+    /// The command's own hold, as it is after the posting.
+    pub hold: Option<SharedHold>,
+    /// Other holds as they are after it: the one that a new estimate superseded, and parked ones that were activated.
+    pub others: Vec<SharedHold>,
+    /// The lot that it brought in.
+    pub lot: Option<Arc<Lot>>,
+    /// What lots gained or (negative) lost, the new lot's own credits included.
+    pub lots: Vec<OpenLot>,
+    /// The customer's new profile.
+    pub profile: Option<Arc<Profile>>,
+    /// The customer's new terms.
+    pub terms: Option<Terms>,
+    /// How many credits are missing, where the announcement is due.
+    pub shortfall: Option<Shortfall>,
+    /// The entry of work that was recorded or voided.
+    pub work: Option<WorkId>,
+    /// Who asked for it.
+    pub by: Text,
+    /// Why, where a reason was given.
+    pub reason: Text,
+}
+record!(Detail {
+    1 => created, 2 => hold, 3 => others, 4 => lot, 5 => lots, 6 => profile, 7 => terms, 8 => shortfall, 9 => work,
+    10 => by, 11 => reason,
+});
+
+/// Credits that an incident needs and the customer does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortfall {
+    /// The incident.
+    pub incident: IncidentId,
+    /// How many are missing; more than zero.
+    pub missing: Credits,
+}
+record!(Shortfall { 1 => incident, 2 => missing });
+
+impl Posting {
+    /// The holds it changed, the command's own first.
+    pub fn holds(&self) -> impl Iterator<Item = &SharedHold> {
+        self.detail.hold.iter().chain(&self.detail.others)
+    }
+
+    /// Its transfers: see [`super::account::transfers`].
+    pub fn transfers(&self) -> impl Iterator<Item = super::account::Transfer> + '_ {
+        super::account::transfers(self)
+    }
+}

@@ -1,0 +1,141 @@
+//! Every way in which the core says no. `grpc/status.rs` maps each to its code and reason, nothing else does.
+
+use super::credits::Credits;
+use super::hold::HoldState;
+use super::ids::{CardId, ClassId, HoldId};
+
+/// Why a command was not accepted. It moved nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// A field that only the state or the time can judge.
+    #[error("{field} {problem}")]
+    InvalidField {
+        /// The field of the request.
+        field: &'static str,
+        /// What is wrong with it, continuing "`field` ...".
+        problem: String,
+    },
+    /// No such customer in this ledger.
+    #[error("the customer does not exist in this ledger")]
+    CustomerNotFound,
+    /// No such hold of this customer, or no hold for this incident.
+    #[error("the customer has no such hold")]
+    HoldNotFound,
+    /// No such entry of work on this hold.
+    #[error("the hold has no such entry of work")]
+    WorkNotFound,
+    /// No such rate card in this ledger.
+    #[error("the rate card {0} does not exist in this ledger")]
+    RateCardNotFound(CardId),
+    /// The request id was used for something else.
+    #[error("the request_id was already used for another command")]
+    RequestIdReused,
+    /// The customer exists.
+    #[error("the customer exists already")]
+    CustomerExists,
+    /// The ids of two customers share a key: 1 in 2^64, see [`super::ids::CustomerKey`].
+    #[error("the customer_id cannot be used in this ledger; choose another")]
+    CustomerIdUnusable,
+    /// The incident has an open hold.
+    #[error("the incident has an open hold: {hold}")]
+    HoldExists {
+        /// Which.
+        hold: HoldId,
+    },
+    /// The storefront's order was recorded with other content.
+    #[error("the order was already recorded with other content")]
+    OrderAlreadyRecorded,
+    /// The customer has too few credits.
+    #[error("{required} credits are required, {available} are available, {shortfall} are missing")]
+    InsufficientCredits {
+        /// What there is.
+        available: Credits,
+        /// What must come from `available`.
+        required: Credits,
+        /// The difference.
+        shortfall: Credits,
+    },
+    /// The charge is above what the caller allows.
+    #[error("the charge of {charge} credits exceeds max_charge {max_charge}")]
+    ExceedsMaxCharge {
+        /// What it would cost.
+        charge: Credits,
+        /// What was allowed.
+        max_charge: Credits,
+    },
+    /// The hold is not ACTIVE.
+    #[error("the hold is {state}, not ACTIVE")]
+    HoldNotActive {
+        /// What it is.
+        state: HoldState,
+    },
+    /// There is no estimate to confirm or decline.
+    #[error("the hold is {state} and has no estimate that waits for an answer")]
+    EstimateNotOpen {
+        /// What it is.
+        state: HoldState,
+    },
+    /// Work is recorded on the hold, so it is not released without a reason to waive it.
+    #[error("{seconds} seconds of work are recorded on the hold")]
+    WorkRecorded {
+        /// How much.
+        seconds: u64,
+    },
+    /// Other work was recorded since the caller looked.
+    #[error("{recorded} seconds of work are recorded, {expected} were expected")]
+    WorkChanged {
+        /// What the caller has seen.
+        expected: u64,
+        /// What is recorded.
+        recorded: u64,
+    },
+    /// The entry of work was voided before.
+    #[error("the entry of work is voided already")]
+    WorkVoided,
+    /// A hold takes no more entries of work.
+    #[error("the hold has {max} entries of work, the most that one hold takes")]
+    TooMuchWork {
+        /// The bound.
+        max: usize,
+    },
+    /// The estimate lies outside its class's range and no reason was given.
+    #[error("the estimate of {estimate} credits is outside the range {min}-{max} of the class")]
+    EstimateOutOfRange {
+        /// What was estimated.
+        estimate: Credits,
+        /// The least.
+        min: Credits,
+        /// The most.
+        max: Credits,
+    },
+    /// The class is priced by a confirmed quote, and there is none.
+    #[error("the class {class} needs a confirmed quote")]
+    QuoteRequired {
+        /// Which class.
+        class: ClassId,
+    },
+    /// The class is refused by the card.
+    #[error("the class {class} is out of scope")]
+    OutOfScope {
+        /// Which class.
+        class: ClassId,
+    },
+    /// The customer is closed.
+    #[error("the customer is closed")]
+    CustomerClosed,
+    /// The customer has open holds and cannot be closed.
+    #[error("the customer has {count} open holds")]
+    HoldsOpen {
+        /// How many.
+        count: u32,
+    },
+    /// More than what the customer paid and has not got back.
+    #[error("at most {reversible} credits can be reversed")]
+    ExceedsReversible {
+        /// What can be reversed.
+        reversible: Credits,
+    },
+    /// A balance or a charge would leave its bounds.
+    #[error("the amount would leave the bounds of an account")]
+    AmountOutOfBounds,
+}

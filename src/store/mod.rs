@@ -1,0 +1,297 @@
+//! What a storage engine can do, in terms of the core. One engine a folder; SQL stays inside them.
+//!
+//! An engine has two sides that never wait for each other: a [`WriteStore`] that one writer task owns, and a
+//! [`ReadStore`] that any number of readers share.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::ledger::book::{Book, RequestScope};
+use crate::ledger::card::Cards;
+use crate::ledger::lot::{Lot, LotSource};
+use crate::ledger::{
+    ClassId, Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, HoldState, IncidentId, LedgerId, LedgerNo,
+    LotId, OrderId, Posting, PostingId, Profile, Request, RequestKey, Storefront, Timestamp,
+};
+
+/// Why an engine could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be used as it is: newer schema, locked by another server, read-only. For start-up.
+    #[error("{0}")]
+    Unusable(String),
+    /// Reading or writing failed. After a failed write nothing of the batch is stored.
+    #[error("the database failed: {0}")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The commit failed in a way that leaves its fate open. The process must stop: only a restart finds out.
+    #[error("the fate of a commit is unknown: {0}")]
+    UnknownFate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database holds what this program did not write.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+}
+
+/// A ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// Its number in this database.
+    pub no: LedgerNo,
+    /// Its id.
+    pub id: LedgerId,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// A ledger to be made.
+#[derive(Clone, Debug)]
+pub struct NewLedger {
+    /// Its id.
+    pub id: LedgerId,
+    /// The id that makes the command repeatable.
+    pub request: RequestKey,
+}
+
+/// What came of creating a ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerCreated {
+    /// It is there now, or was made by this very request before (`replayed`).
+    Created {
+        /// The ledger.
+        ledger: Ledger,
+        /// True for a repeat.
+        replayed: bool,
+    },
+    /// It was made by another request.
+    Exists,
+    /// The request id made another ledger.
+    RequestIdReused,
+    /// The database has as many ledgers as it can number.
+    TooMany,
+}
+
+/// A place in a ledger's feed: 1, 2, 3, ... without gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+/// A posting with its place in the feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its place.
+    pub position: Position,
+    /// The posting.
+    pub posting: Arc<Posting>,
+}
+
+/// The writing side, owned by one writer task. `load` opens a transaction, `append` commits it.
+#[async_trait]
+pub trait WriteStore: Send {
+    /// Opens a transaction and loads what the requests name: customers, earlier answers to the same request ids,
+    /// holds, orders, and the watched holds of customers with something due or parked. The book's stamp is `clock`
+    /// or just after the engine's last stamp, whichever is later. A fixed number of statements a command.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the transaction is closed.
+    async fn load(
+        &mut self,
+        requests: &[&Request],
+        clock: Timestamp,
+        random: u64,
+        cards: &Arc<Cards>,
+    ) -> Result<Book, StoreError>;
+
+    /// Appends the book's journal, writes the touched rows, and commits durably.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is stored, unless the error says that the fate is unknown.
+    async fn append(&mut self, book: &Book) -> Result<(), StoreError>;
+
+    /// Closes the transaction and stores nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn abandon(&mut self) -> Result<(), StoreError>;
+
+    /// Makes a ledger, in a transaction of its own.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn create_ledger(&mut self, ledger: &NewLedger, now: Timestamp) -> Result<LedgerCreated, StoreError>;
+
+    /// Housekeeping between batches, such as a checkpoint of the log. Called after every commit; cheap when there is
+    /// nothing to do.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn tidy(&mut self) -> Result<(), StoreError>;
+
+    /// Closes the engine's writing side in order; the last call.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn close(&mut self) -> Result<(), StoreError>;
+}
+
+/// A point in a customer's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The last posting with at most this sequence.
+    Sequence(u64),
+    /// The last posting at or before this position.
+    Position(Position),
+    /// The last posting recorded at or before this time.
+    Time(Timestamp),
+    /// The posting with this id.
+    Posting(PostingId),
+}
+
+/// Which holds to list, newest first. Direct charges are left out unless asked for by `settled`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HoldFilter {
+    /// Of one customer; of the whole ledger without.
+    pub customer: Option<CustomerKey>,
+    /// Of one incident.
+    pub incident: Option<IncidentId>,
+    /// In one of these states; any state where empty.
+    pub states: Vec<HoldState>,
+    /// Of one class.
+    pub class: Option<ClassId>,
+    /// Made at or after.
+    pub from: Option<Timestamp>,
+    /// Made before.
+    pub until: Option<Timestamp>,
+    /// Only what has a settlement, direct charges included.
+    pub settled: bool,
+}
+
+/// Which lots to list, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LotFilter {
+    /// Of one customer; of the whole ledger without.
+    pub customer: Option<CustomerKey>,
+    /// From one source.
+    pub source: Option<LotSource>,
+    /// Sold by one storefront.
+    pub storefront: Option<Storefront>,
+    /// Brought in at or after.
+    pub from: Option<Timestamp>,
+    /// Brought in before.
+    pub until: Option<Timestamp>,
+}
+
+/// One page of a list. An engine bounds what it reads for a page, so a page may be short, even empty, while `next`
+/// says where to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T, K> {
+    /// What matched.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<K>,
+}
+
+/// A lot with its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedLot {
+    /// Whose.
+    pub customer: CustomerId,
+    /// The facts; what is left stands with the customer.
+    pub lot: Arc<Lot>,
+}
+
+/// The reading side: read-only, shared, each call one short read transaction.
+#[async_trait]
+pub trait ReadStore: Send + Sync {
+    /// All ledgers, by number.
+    async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
+
+    /// One customer: one indexed look-up.
+    async fn customer(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError>;
+
+    /// Several customers, in no order; missing ones are left out.
+    async fn customers_by_key(&self, keys: &[CustomerKey]) -> Result<Vec<Customer>, StoreError>;
+
+    /// One customer with its profile.
+    async fn profile(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError>;
+
+    /// Customers of a ledger by id, those after `after`.
+    async fn customers(
+        &self,
+        ledger: LedgerNo,
+        after: Option<&CustomerId>,
+        limit: usize,
+    ) -> Result<Vec<(Customer, Profile)>, StoreError>;
+
+    /// Keys and ids of customers for whom something may have fallen due by `now`, at most `limit`.
+    async fn customers_due(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(LedgerNo, CustomerId)>, StoreError>;
+
+    /// A customer's posting at a point of its history; a logarithmic number of reads.
+    async fn posting_at(&self, customer: CustomerKey, at: At) -> Result<Option<Recorded>, StoreError>;
+
+    /// A customer's postings with sequences `first..=last`, ascending; callers bound the range.
+    async fn postings_of(
+        &self,
+        customer: CustomerKey,
+        first: u64,
+        last: u64,
+    ) -> Result<Vec<Recorded>, StoreError>;
+
+    /// The posting that answered a request.
+    async fn posting_by_request(&self, scope: &RequestScope) -> Result<Option<Recorded>, StoreError>;
+
+    /// A ledger's postings after a position, ascending.
+    async fn feed(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError>;
+
+    /// The last position of a ledger.
+    async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError>;
+
+    /// One hold of a ledger.
+    async fn hold(&self, ledger: LedgerNo, id: HoldId) -> Result<Option<Arc<Hold>>, StoreError>;
+
+    /// All holds of a customer's incident, oldest first, direct charges included.
+    async fn holds_of_incident(
+        &self,
+        customer: CustomerKey,
+        incident: &IncidentId,
+    ) -> Result<Vec<Arc<Hold>>, StoreError>;
+
+    /// Holds newest first, from before `before` on.
+    async fn holds(
+        &self,
+        ledger: LedgerNo,
+        filter: &HoldFilter,
+        before: Option<HoldId>,
+        limit: usize,
+    ) -> Result<Page<Arc<Hold>, HoldId>, StoreError>;
+
+    /// One lot of a ledger.
+    async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<Option<OwnedLot>, StoreError>;
+
+    /// The lot that an order brought in.
+    async fn order(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        order: &OrderId,
+    ) -> Result<Option<OwnedLot>, StoreError>;
+
+    /// Lots newest first, from before `before` on.
+    async fn lots(
+        &self,
+        ledger: LedgerNo,
+        filter: &LotFilter,
+        before: Option<LotId>,
+        limit: usize,
+    ) -> Result<Page<OwnedLot, LotId>, StoreError>;
+
+    /// Balances by account name, customers' accounts summed, in one consistent read; they sum to zero.
+    async fn trial_balance(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, StoreError>;
+}
