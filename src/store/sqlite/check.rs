@@ -17,6 +17,8 @@ const FAULTS_MAX: usize = 20;
 /// Rows read at a time.
 const PAGE: i64 = 10_000;
 
+type PostingColumns = (i64, i64, i64, Option<i64>, Option<i64>);
+type CustomerColumns = (i64, String, Vec<u8>, Option<i64>, Vec<u8>);
 type HoldColumns = (Vec<u8>, i64, i64, String, Option<Vec<u8>>, i64, bool, Option<String>, bool, i64, bool, Vec<u8>);
 type LotColumns = (Vec<u8>, i64, i64, Option<String>, Option<String>, i64, i64, Option<i64>, i64, Vec<u8>);
 
@@ -61,7 +63,7 @@ async fn check_journal(snapshot: &mut SqliteConnection, faults: &mut Faults) -> 
     let mut after = -1_i64;
     let mut place: (LedgerNo, u64) = (LedgerNo::MAIN, 0);
     loop {
-        let rows: Vec<(i64, i64, i64, Option<i64>, Option<i64>)> = sqlx::query_as(
+        let rows: Vec<PostingColumns> = sqlx::query_as(
             "SELECT key, customer, sequence, previous, jump
              FROM posting
              WHERE key > ?
@@ -107,7 +109,7 @@ async fn check_customers(
     let mut after: Option<i64> = None;
     let mut count = 0_usize;
     loop {
-        let rows: Vec<(i64, String, Vec<u8>, Option<i64>, Vec<u8>)> = sqlx::query_as(
+        let rows: Vec<CustomerColumns> = sqlx::query_as(
             "SELECT customer, customer_id, path, next_due, state
              FROM customer
              WHERE customer >= ?

@@ -13,6 +13,8 @@ use crate::ledger::{CustomerKey, LedgerNo};
 use crate::store::skew::{self, Path, Pointers};
 use crate::store::{At, Position, Recorded, StoreError};
 
+type StepColumns = (i64, Vec<u8>, i64, Option<i64>, Option<i64>);
+
 /// What the way back has to know of a posting.
 struct Step {
     key: i64,
@@ -88,7 +90,7 @@ impl SqliteReader {
     }
 
     async fn step(&self, key: i64) -> Result<Step, StoreError> {
-        let row: Option<(i64, Vec<u8>, i64, Option<i64>, Option<i64>)> = sqlx::query_as(
+        let row: Option<StepColumns> = sqlx::query_as(
             "SELECT sequence, posting_id, recorded_at, previous, jump
              FROM posting
              WHERE key = ?",
