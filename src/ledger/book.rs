@@ -176,6 +176,12 @@ impl Book {
         &self.journal
     }
 
+    /// True where there is nothing to store.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.journal.is_empty() && self.touched_customers.is_empty()
+    }
+
     /// The customers whose rows changed, in the order of their keys.
     pub fn touched_customers(&self) -> impl Iterator<Item = &Customer> {
         self.touched_customers.iter().filter_map(|key| self.entries.get(key)?.customer.as_ref())
