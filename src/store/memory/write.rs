@@ -52,7 +52,7 @@ impl WriteStore for Memory {
         let mut state = self.write();
         // What a database would refuse as a second row of the same key, before anything is changed.
         if let Some(twice) = book.journal().iter().find(|posting| state.has_request(posting)) {
-            return Err(StoreError::Failed(format!("posting {} repeats a request id", twice.id).into()));
+            return Err(StoreError::Refused(format!("posting {} repeats a request id", twice.id).into()));
         }
         for posting in book.journal() {
             state.keep(posting)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, params};
 
 use super::file::DatabaseLock;
 use super::rows::{key_of, ledger_no_of, place_of, POSITION_MAX, request_value};
@@ -47,7 +47,7 @@ impl Statements<'_> {
     /// Writes, and says how many rows.
     pub(super) fn run(&mut self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
         self.stats.statements = self.stats.statements.saturating_add(1);
-        let changed = self.connection.prepare_cached(sql).and_then(|mut sql| sql.execute(params)).map_err(failed)?;
+        let changed = self.connection.prepare_cached(sql).and_then(|mut sql| sql.execute(params)).map_err(not_written)?;
         self.stats.rows = self.stats.rows.saturating_add(changed.try_into().unwrap_or(u64::MAX));
         Ok(changed)
     }
@@ -192,7 +192,7 @@ impl SqliteWriter {
     }
 
     fn append_now(&mut self, book: &Book) -> Result<(), StoreError> {
-        if book.journal().is_empty() && book.touched_customers().next().is_none() {
+        if book.is_untouched() {
             return self.roll_back();
         }
         let mut tail = self.tail.clone();
@@ -328,9 +328,17 @@ fn closed() -> StoreError {
     StoreError::Failed("the writing side is closed".into())
 }
 
+/// A row that breaks a rule of the schema is one command's fault; anything else is the disk's.
+fn not_written(error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) => StoreError::Refused(Box::new(error)),
+        _ => failed(error),
+    }
+}
+
 fn fate_unknown(error: StoreError) -> StoreError {
     match error {
-        StoreError::Failed(source) => StoreError::UnknownFate(source),
+        StoreError::Failed(source) | StoreError::Refused(source) => StoreError::UnknownFate(source),
         other @ (StoreError::Unusable(_) | StoreError::UnknownFate(_) | StoreError::Damaged(_)) => other,
     }
 }

@@ -1,0 +1,14 @@
+//! The storage engines: one conformance suite for all of them, and what is SQLite's own.
+
+#[path = "../common/desk.rs"]
+#[allow(dead_code)] // shared with the tests of the core
+mod desk;
+#[path = "../common/random.rs"]
+mod random;
+
+mod budget;
+mod conformance;
+mod open;
+mod random_steps;
+mod rig;
+mod schema;
