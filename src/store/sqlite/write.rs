@@ -52,6 +52,12 @@ impl Statements<'_> {
         Ok(changed)
     }
 
+    /// Opens or closes a transaction.
+    fn control(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.stats.statements = self.stats.statements.saturating_add(1);
+        self.connection.prepare_cached(sql).and_then(|mut sql| sql.execute([])).map_err(failed).map(drop)
+    }
+
     /// Reads the first row.
     pub(super) fn first<T>(
         &mut self,
@@ -168,7 +174,7 @@ impl SqliteWriter {
             return Ok(());
         }
         // An open transaction that cannot be closed: nothing can be written any more.
-        self.statements()?.run("ROLLBACK", []).map_err(fate_unknown).map(drop)
+        self.statements()?.control("ROLLBACK").map_err(fate_unknown)
     }
 
     /// Runs `work` in a transaction that stays open where it succeeds.
@@ -176,7 +182,7 @@ impl SqliteWriter {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.statements()?.run("BEGIN IMMEDIATE", [])?;
+        self.statements()?.control("BEGIN IMMEDIATE")?;
         work(self).or_else(|error| {
             self.roll_back()?;
             Err(error)
@@ -186,7 +192,7 @@ impl SqliteWriter {
     /// Commits. Where that fails, the commit record may or may not have reached the disk.
     fn commit(&mut self) -> Result<(), StoreError> {
         self.loaded.clear();
-        self.statements()?.run("COMMIT", []).map_err(fate_unknown)?;
+        self.statements()?.control("COMMIT").map_err(fate_unknown)?;
         self.stats.commits = self.stats.commits.saturating_add(1);
         Ok(())
     }
