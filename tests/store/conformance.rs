@@ -488,3 +488,36 @@ async fn everything_goes_on_after_a_restart(mut rig: Rig) {
     assert_eq!(rig.audit.integrity().await.unwrap(), Vec::<String>::new());
     rig.writer.close().await.unwrap();
 }
+
+/// A rare filter over many rows gives short pages, and the last of them has what was looked for.
+#[tokio::test]
+async fn a_page_reads_a_bounded_number_of_rows() {
+    let mut rig = Rig::sqlite().await;
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "100000")).await;
+    rig.ok(place("rare", "1")).await;
+    rig.ok(settle("rare")).await;
+    for batch in 0..11 {
+        let requests: Vec<_> =
+            (0..500).map(|nth| rig.request(grant(&format!("{}", batch * 500 + nth + 1)))).collect();
+        rig.batch(&requests).await;
+        let requests: Vec<_> =
+            (0..500).map(|nth| rig.request(place(&format!("i{}", batch * 500 + nth), "1"))).collect();
+        rig.batch(&requests).await;
+    }
+    for customer in [None, Some(rig.key())] {
+        let filter = HoldFilter { customer, settled: true, ..HoldFilter::default() };
+        let first = rig.reader.holds(LedgerNo::MAIN, &filter, None, 10).await.unwrap();
+        assert_eq!(first.items, []);
+        let second = rig.reader.holds(LedgerNo::MAIN, &filter, first.next, 10).await.unwrap();
+        assert_eq!((second.items.len(), second.items[0].incident.as_str(), second.next), (1, "rare", None));
+        let filter = LotFilter { customer, source: Some(LotSource::Purchase), ..LotFilter::default() };
+        let first = rig.reader.lots(LedgerNo::MAIN, &filter, None, 10).await.unwrap();
+        assert_eq!(first.items, []);
+        let second = rig.reader.lots(LedgerNo::MAIN, &filter, first.next, 10).await.unwrap();
+        assert_eq!((second.items.len(), second.next), (1, None));
+    }
+    let filter = HoldFilter { incident: Some(id("rare")), ..HoldFilter::default() };
+    let page = rig.reader.holds(LedgerNo::MAIN, &filter, None, 10).await.unwrap();
+    assert_eq!((page.items.len(), page.next), (1, None));
+}

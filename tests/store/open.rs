@@ -148,3 +148,24 @@ async fn the_check_finds_damage() {
         assert!(faults[0].contains(told), "{damage}: {faults:?}");
     }
 }
+
+/// A server that was killed leaves a log behind; one that lost power may leave half a commit at its end.
+#[tokio::test]
+async fn a_log_that_was_left_behind_is_taken_in_up_to_its_last_whole_commit() {
+    let mut rig = Rig::sqlite().await;
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "5")).await;
+    rig.ok(place("i1", "1")).await;
+    let wal = |path: &Path| format!("{}-wal", path.display());
+    let log = std::fs::read(wal(&rig.path())).unwrap();
+    for (lost, postings) in [(0, 3), (1, 2), (5_000, 2)] {
+        let directory = tempfile::tempdir().unwrap();
+        let copy = directory.path().join("copy.db");
+        std::fs::copy(rig.path(), &copy).unwrap();
+        std::fs::write(wal(&copy), &log[..log.len() - lost]).unwrap();
+        let mut engine = open(&url(&copy), START).await.unwrap();
+        assert_eq!(engine.reader.last_position(LedgerNo::MAIN).await.unwrap(), Position(postings));
+        assert_eq!(engine.audit.integrity().await.unwrap(), Vec::<String>::new());
+        engine.writer.close().await.unwrap();
+    }
+}

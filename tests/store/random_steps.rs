@@ -158,6 +158,7 @@ fn both_engines_give_the_same_answers() {
         assert_eq!(rows(&sqlite).await, rows(&memory).await);
         assert_eq!(sqlite.audit.integrity().await.unwrap(), Vec::<String>::new());
         every_row_is_the_core_s(&sqlite, cases).await;
+        every_transfer_is_the_core_s(&sqlite, cases).await;
     });
 }
 
@@ -180,5 +181,32 @@ async fn every_row_is_the_core_s(rig: &Rig, cases: u32) {
         }
         let balances = rig.reader.trial_balance(ledger).await.unwrap();
         assert_eq!(balances.iter().map(|(_, balance)| balance.units()).sum::<i64>(), 0);
+    }
+}
+
+/// The SQL view of transfers is the core's function, over everything that was posted.
+async fn every_transfer_is_the_core_s(rig: &Rig, cases: u32) {
+    let database = rusqlite::Connection::open(rig.path()).unwrap();
+    let mut statement = database
+        .prepare(
+            "SELECT position, debit_account, credit_account, credits
+             FROM transfer
+             WHERE ledger_no = ?
+             ORDER BY position, slot",
+        )
+        .unwrap();
+    for ledger in (0..=cases).filter_map(LedgerNo::new) {
+        let mut expected = Vec::new();
+        for Recorded { position, posting } in rig.reader.feed(ledger, Position(0), usize::MAX).await.unwrap() {
+            expected.extend(posting.transfers().map(|transfer| {
+                let sides = (transfer.debit.to_string(), transfer.credit.to_string());
+                (position.0.cast_signed(), sides.0, sides.1, transfer.credits.units())
+            }));
+        }
+        let rows = statement.query_map([ledger.get()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        });
+        let shown: Vec<(i64, String, String, i64)> = rows.unwrap().map(Result::unwrap).collect();
+        assert_eq!(shown, expected);
     }
 }

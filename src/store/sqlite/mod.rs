@@ -202,7 +202,9 @@ async fn open_reader(path: &Path) -> Result<SqliteReader, StoreError> {
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(false)
         .pragma("cache_size", READER_CACHE)
-        .pragma("query_only", "ON");
+        .pragma("query_only", "ON")
+        // Who calls logs what failed; every statement besides would drown it.
+        .disable_statement_logging();
     let pool: SqlitePool =
         SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options).await.map_err(failed)?;
     Ok(SqliteReader::new(pool))

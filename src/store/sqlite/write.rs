@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, params};
 
 use super::file::DatabaseLock;
 use super::rows::{key_of, ledger_no_of, place_of, POSITION_MAX, request_value};
-use super::{append, failed, load};
+use super::{BUSY_TIMEOUT, append, failed, load};
 use crate::ledger::card::Cards;
 use crate::ledger::{Book, CustomerKey, LedgerNo, Request, Timestamp};
 use crate::store::skew;
@@ -22,9 +23,11 @@ const LOOK_AFTER_ROWS: u64 = 2_000;
 /// Pages in the log from which it is checkpointed: 16 MB. Larger lets pages that are written again and again reach
 /// the database once; smaller keeps readers fast.
 const CHECKPOINT_PAGES: i64 = 4_096;
-/// Pages in the log from which the writer waits for readers, so that it can begin the log anew: 256 MB. Readers are
-/// short, so only a flood of them gets here.
-const RESTART_PAGES: i64 = 65_536;
+/// Pages in the log from which the writer waits for readers, so that it can begin the log anew: 128 MB. Readers are
+/// short, so only a flood of them, or another program, gets here.
+const RESTART_PAGES: i64 = 32_768;
+/// How long it waits for them. Where that is not enough it waits again when the log has doubled.
+const RESTART_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What the writing side has done, for tests of the storage budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,6 +95,13 @@ pub(super) struct Loaded {
     pub next_due: Option<Timestamp>,
 }
 
+/// How many pages are in the log, and how many of them are in the database as well.
+#[derive(Clone, Copy, Debug, Default)]
+struct Log {
+    pages: i64,
+    moved: i64,
+}
+
 /// The ends of what is stored. Only this writer moves them, so they are read once and then remembered.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tail {
@@ -113,6 +123,7 @@ pub struct SqliteWriter {
     loaded: HashMap<CustomerKey, Loaded>,
     stats: WriteStats,
     looked: WriteStats,
+    restart_at: i64,
 }
 
 impl std::fmt::Debug for SqliteWriter {
@@ -139,6 +150,7 @@ impl SqliteWriter {
             loaded: HashMap::new(),
             stats: WriteStats::default(),
             looked: WriteStats::default(),
+            restart_at: RESTART_PAGES,
         };
         let mut statements = writer.statements()?;
         // The migration cannot know when main came to be.
@@ -258,20 +270,27 @@ impl SqliteWriter {
             return Ok(());
         }
         self.looked = self.stats;
-        let pages = self.checkpoint("PRAGMA wal_checkpoint(NOOP)")?;
-        if pages >= RESTART_PAGES {
-            self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")?;
-        } else if pages >= CHECKPOINT_PAGES {
+        let log = self.checkpoint("PRAGMA wal_checkpoint(NOOP)")?;
+        if log.pages >= self.restart_at {
+            self.set_busy_timeout(RESTART_TIMEOUT)?;
+            let after = self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")?;
+            self.set_busy_timeout(BUSY_TIMEOUT)?;
+            self.restart_at = after.pages.saturating_mul(2).max(RESTART_PAGES);
+        } else if log.pages.saturating_sub(log.moved) >= CHECKPOINT_PAGES {
+            // Once all pages are moved and no reader needs the log, the next commit begins it anew by itself.
             self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)")?;
         }
         Ok(())
     }
 
-    /// Runs a checkpoint and says how many pages the log holds that are not in the database yet.
-    fn checkpoint(&mut self, pragma: &str) -> Result<i64, StoreError> {
-        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
-        let (in_log, moved) = self.statements()?.first(pragma, [], read)?.unwrap_or_default();
-        Ok(in_log.saturating_sub(moved))
+    /// Runs a checkpoint of some kind and says how the log stands after it.
+    fn checkpoint(&mut self, pragma: &str) -> Result<Log, StoreError> {
+        let read = |row: &Row<'_>| Ok(Log { pages: row.get(1)?, moved: row.get(2)? });
+        Ok(self.statements()?.first(pragma, [], read)?.unwrap_or_default())
+    }
+
+    fn set_busy_timeout(&self, timeout: Duration) -> Result<(), StoreError> {
+        self.connection.as_ref().ok_or_else(closed)?.busy_timeout(timeout).map_err(failed)
     }
 
     fn close_now(&mut self) -> Result<(), StoreError> {
@@ -378,4 +397,119 @@ fn read_tail(statements: &mut Statements<'_>) -> Result<Tail, StoreError> {
         tail.system.insert((ledger_no_of(no)?, account), balance);
     }
     Ok(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::command::{Command, CreateCustomer, GrantCredits};
+    use crate::ledger::decide::decide;
+    use crate::ledger::{Credits, CustomerId, Text};
+
+    const NOW: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
+
+    struct Rig {
+        writer: SqliteWriter,
+        now: Timestamp,
+        directory: tempfile::TempDir,
+    }
+
+    impl Rig {
+        async fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let (writer, _) = crate::store::sqlite::open(&directory.path().join("a.db"), NOW).await.unwrap();
+            Self { writer, now: NOW, directory }
+        }
+
+        async fn run(&mut self, command: Command) -> Result<(), StoreError> {
+            let customer = CustomerId::parse("acme").unwrap();
+            let request = Request { ledger: LedgerNo::MAIN, customer, request: None, command };
+            self.now = self.now.plus_seconds(1);
+            let mut book = self.writer.load(&[&request], self.now, 7, &Arc::new(Cards::built_in())).await?;
+            decide(&mut book, &request).unwrap().unwrap();
+            self.writer.append(&book).await?;
+            self.writer.tidy().await
+        }
+
+        fn sql(&self, sql: &str) {
+            self.writer.connection.as_ref().unwrap().execute_batch(sql).unwrap();
+        }
+
+        fn postings(&self) -> i64 {
+            let connection = self.writer.connection.as_ref().unwrap();
+            connection.query_row("SELECT COUNT(*) FROM posting", [], |row| row.get(0)).unwrap()
+        }
+    }
+
+    fn grant(reason: &str) -> Command {
+        let reason = Text::parse(reason).unwrap();
+        Command::GrantCredits(GrantCredits { credits: Credits::whole(1), expires_at: None, reason, by: Text::default() })
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_stores_nothing_and_room_mends_it() {
+        let mut rig = Rig::new().await;
+        rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
+        rig.sql("PRAGMA max_page_count = 1");
+        let mut stored = 1;
+        let long = "x".repeat(1_000);
+        let error = loop {
+            match rig.run(grant(&long)).await {
+                Ok(()) => stored += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(&error, StoreError::Failed(source) if source.to_string().contains("full")), "{error:?}");
+        assert_eq!(rig.postings(), stored);
+        rig.sql("PRAGMA max_page_count = 1000000");
+        rig.run(grant(&long)).await.unwrap();
+        assert_eq!(rig.postings(), stored + 1);
+    }
+
+    #[tokio::test]
+    async fn a_failed_commit_leaves_its_fate_open() {
+        let mut rig = Rig::new().await;
+        rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
+        // A check that SQLite makes while it commits.
+        rig.sql(
+            "PRAGMA foreign_keys = ON;
+             CREATE TABLE late (key INTEGER REFERENCES late_parent (key) DEFERRABLE INITIALLY DEFERRED);
+             CREATE TABLE late_parent (key INTEGER PRIMARY KEY);
+             CREATE TRIGGER late_check AFTER INSERT ON posting BEGIN INSERT INTO late VALUES (1); END;",
+        );
+        let error = rig.run(grant("welcome")).await.unwrap_err();
+        assert!(matches!(error, StoreError::UnknownFate(_)), "{error:?}");
+    }
+
+    /// Thousands of commits with a reader beside them, and the log stays short.
+    #[tokio::test]
+    async fn the_log_begins_anew_under_load() {
+        let mut rig = Rig::new().await;
+        rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
+        let (reader, _) = crate::store::open_to_read(&format!("sqlite:{}", rig.directory.path().join("a.db").display()))
+            .await
+            .unwrap();
+        let mut longest = 0;
+        for _ in 0..2_500 {
+            rig.run(grant("welcome")).await.unwrap();
+            reader.trial_balance(LedgerNo::MAIN).await.unwrap();
+            longest = longest.max(rig.writer.wal_bytes());
+        }
+        let page = 4_096 + 24;
+        let written = rig.writer.stats().rows * page;
+        let bound = CHECKPOINT_PAGES.unsigned_abs() * page * 5 / 4;
+        assert!(longest < bound && bound < written, "{longest} bytes at most, {written} written, {bound} allowed");
+    }
+
+    #[tokio::test]
+    async fn a_log_that_readers_hold_up_is_waited_for() {
+        let mut rig = Rig::new().await;
+        rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
+        rig.writer.restart_at = 1;
+        for _ in 1..LOOK_AFTER_COMMITS {
+            rig.run(grant("welcome")).await.unwrap();
+        }
+        assert_eq!(rig.writer.restart_at, RESTART_PAGES);
+        assert_eq!(rig.writer.checkpoint("PRAGMA wal_checkpoint(NOOP)").unwrap().pages, 0);
+    }
 }
