@@ -9,6 +9,7 @@ mod random;
 mod budget;
 mod conformance;
 mod open;
+mod properties;
 mod random_steps;
 mod rig;
 mod schema;
