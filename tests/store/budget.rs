@@ -51,7 +51,8 @@ impl Bench {
     fn request(&mut self, customer: u32, command: Command) -> Request {
         // As the documentation asks of callers: UUIDs that rise with time.
         self.requests += 1;
-        let request = RequestKey::Uuid(Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0000 + self.requests));
+        let request =
+            RequestKey::Uuid(Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0000 + self.requests));
         let customer = id(&format!("customer-{customer}"));
         Request { ledger: LedgerNo::MAIN, customer, request: Some(request), command }
     }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use creditledger::store::{Position, StoreError, migrate, open, open_to_read};
 use creditledger::ledger::LedgerNo;
+use creditledger::store::{Position, StoreError, migrate, open, open_to_read};
 use rusqlite::Connection;
 
 use crate::desk::{START, grant, place, purchase, settle};
@@ -71,14 +71,17 @@ async fn a_newer_schema_is_left_alone() {
 async fn what_is_no_database_of_ours_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let text = directory.path().join("text.db");
-    std::fs::write(&text, "This is not a database, but long enough to have the header of one. ".repeat(20)).unwrap();
+    std::fs::write(&text, "This is not a database, but long enough to have the header of one. ".repeat(20))
+        .unwrap();
     assert_eq!(refused(&text).await, format!("{} is not an SQLite database", text.display()));
 
     let other = directory.path().join("other.db");
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE song (title TEXT)").unwrap();
     assert_eq!(refused(&other).await, format!("{} is another program's database", other.display()));
-    let tables: i64 =
-        Connection::open(&other).unwrap().query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
+    let tables: i64 = Connection::open(&other)
+        .unwrap()
+        .query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(tables, 1);
 
     assert!(refused(directory.path()).await.ends_with("is not a file"));
@@ -103,7 +106,9 @@ async fn a_read_only_file_is_refused() {
 
 #[tokio::test]
 async fn urls_of_no_engine_are_refused() {
-    for url in ["", "creditledger.db", "mysql://host/db", "sqlite:", "sqlite::memory:", "sqlite://a.db?mode=rw"] {
+    for url in
+        ["", "creditledger.db", "mysql://host/db", "sqlite:", "sqlite::memory:", "sqlite://a.db?mode=rw"]
+    {
         assert!(matches!(open(url, START).await, Err(StoreError::Unusable(_))), "{url}");
     }
     assert!(open("memory:", START).await.is_ok());

@@ -43,7 +43,10 @@ async fn transfer_slots_are_those_of_the_core() {
     let database = open(&rig);
     let mut statement = database.prepare("SELECT kind, slot, debit, credit FROM transfer_slot").unwrap();
     let rows = statement.query_map([], |row| {
-        Ok(((row.get::<_, u8>(0)?, row.get::<_, u8>(1)?), (row.get::<_, String>(2)?, row.get::<_, String>(3)?)))
+        Ok((
+            (row.get::<_, u8>(0)?, row.get::<_, u8>(1)?),
+            (row.get::<_, String>(2)?, row.get::<_, String>(3)?),
+        ))
     });
     let stored: BTreeMap<_, _> = rows.unwrap().map(Result::unwrap).collect();
     let name = |side| match side {
@@ -117,7 +120,9 @@ async fn the_view_of_transfers_is_the_function_of_the_core() {
         .collect();
     let database = open(&rig);
     let mut statement = database
-        .prepare("SELECT position, debit_account, credit_account, credits FROM transfer ORDER BY position, slot")
+        .prepare(
+            "SELECT position, debit_account, credit_account, credits FROM transfer ORDER BY position, slot",
+        )
         .unwrap();
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
     let shown: Vec<(i64, String, String, i64)> = rows.unwrap().map(Result::unwrap).collect();
@@ -138,7 +143,9 @@ async fn people_read_decimals() {
         (0..columns).map(|column| row.get::<_, String>(column).unwrap()).collect()
     };
     assert_eq!(
-        row("SELECT kind, customer_id, recorded_at, available, held, owed FROM posting_decimal WHERE sequence = 3"),
+        row(
+            "SELECT kind, customer_id, recorded_at, available, held, owed FROM posting_decimal WHERE sequence = 3"
+        ),
         ["GRANT_CREDITS", "acme", "2026-01-01T00:00:03.000000Z", "5.2501", "0.0000", "0.0000"]
     );
     assert_eq!(
@@ -153,6 +160,7 @@ async fn people_read_decimals() {
     );
     assert_eq!(row("SELECT balance FROM trial_balance_decimal WHERE account = 'sales:web'"), ["-5.2500"]);
     assert_eq!(row("SELECT balance FROM trial_balance_decimal WHERE account = 'promotions'"), ["-0.0001"]);
-    let sum: i64 = database.query_row("SELECT SUM(balance) FROM trial_balance", [], |row| row.get(0)).unwrap();
+    let sum: i64 =
+        database.query_row("SELECT SUM(balance) FROM trial_balance", [], |row| row.get(0)).unwrap();
     assert_eq!(sum, 0);
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, params};
 
 use super::file::DatabaseLock;
-use super::rows::{key_of, ledger_no_of, place_of, POSITION_MAX, request_value};
+use super::rows::{POSITION_MAX, key_of, ledger_no_of, place_of, request_value};
 use super::{BUSY_TIMEOUT, append, failed, load};
 use crate::ledger::card::Cards;
 use crate::ledger::{Book, CustomerKey, LedgerNo, Request, Timestamp};
@@ -50,7 +50,11 @@ impl Statements<'_> {
     /// Writes, and says how many rows.
     pub(super) fn run(&mut self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
         self.stats.statements = self.stats.statements.saturating_add(1);
-        let changed = self.connection.prepare_cached(sql).and_then(|mut sql| sql.execute(params)).map_err(not_written)?;
+        let changed = self
+            .connection
+            .prepare_cached(sql)
+            .and_then(|mut sql| sql.execute(params))
+            .map_err(not_written)?;
         self.stats.rows = self.stats.rows.saturating_add(changed.try_into().unwrap_or(u64::MAX));
         Ok(changed)
     }
@@ -154,7 +158,10 @@ impl SqliteWriter {
         };
         let mut statements = writer.statements()?;
         // The migration cannot know when main came to be.
-        if statements.first("SELECT 1 FROM ledger WHERE ledger_no = 0 AND created_at = 0", [], |_| Ok(()))?.is_some() {
+        if statements
+            .first("SELECT 1 FROM ledger WHERE ledger_no = 0 AND created_at = 0", [], |_| Ok(()))?
+            .is_some()
+        {
             statements.run("UPDATE ledger SET created_at = ? WHERE ledger_no = 0", [now.micros()])?;
         }
         writer.tail = read_tail(&mut statements)?;
@@ -227,7 +234,8 @@ impl SqliteWriter {
 
     fn create_ledger_now(&mut self, ledger: &NewLedger, now: Timestamp) -> Result<LedgerCreated, StoreError> {
         let mut statements = self.statements()?;
-        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?));
+        let read =
+            |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?));
         let by_request = statements.first(
             "SELECT ledger_no, ledger_id, created_at
              FROM ledger
@@ -248,7 +256,8 @@ impl SqliteWriter {
         if by_id.is_some() {
             return Ok(LedgerCreated::Exists);
         }
-        let last: Option<u32> = statements.first("SELECT MAX(ledger_no) FROM ledger", [], |row| row.get(0))?;
+        let last: Option<u32> =
+            statements.first("SELECT MAX(ledger_no) FROM ledger", [], |row| row.get(0))?;
         let Some(no) = last.unwrap_or(0).checked_add(1).and_then(LedgerNo::new) else {
             return Ok(LedgerCreated::TooMany);
         };
@@ -315,7 +324,8 @@ impl WriteStore for SqliteWriter {
     ) -> Result<Book, StoreError> {
         let stamp = clock.max(Timestamp::from_micros(self.tail.stamp.micros().saturating_add(1)));
         let book = Book::new(stamp, random, Arc::clone(cards));
-        let (book, loaded) = self.in_transaction(|writer| load::load(&mut writer.statements()?, requests, book))?;
+        let (book, loaded) =
+            self.in_transaction(|writer| load::load(&mut writer.statements()?, requests, book))?;
         self.loaded = loaded;
         Ok(book)
     }
@@ -328,7 +338,11 @@ impl WriteStore for SqliteWriter {
         self.roll_back()
     }
 
-    async fn create_ledger(&mut self, ledger: &NewLedger, now: Timestamp) -> Result<LedgerCreated, StoreError> {
+    async fn create_ledger(
+        &mut self,
+        ledger: &NewLedger,
+        now: Timestamp,
+    ) -> Result<LedgerCreated, StoreError> {
         let created = self.in_transaction(|writer| writer.create_ledger_now(ledger, now))?;
         if let LedgerCreated::Created { ledger, replayed: false } = &created {
             let no = ledger.no;
@@ -443,7 +457,12 @@ mod tests {
 
     fn grant(reason: &str) -> Command {
         let reason = Text::parse(reason).unwrap();
-        Command::GrantCredits(GrantCredits { credits: Credits::whole(1), expires_at: None, reason, by: Text::default() })
+        Command::GrantCredits(GrantCredits {
+            credits: Credits::whole(1),
+            expires_at: None,
+            reason,
+            by: Text::default(),
+        })
     }
 
     #[tokio::test]
@@ -459,7 +478,10 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        assert!(matches!(&error, StoreError::Failed(source) if source.to_string().contains("full")), "{error:?}");
+        assert!(
+            matches!(&error, StoreError::Failed(source) if source.to_string().contains("full")),
+            "{error:?}"
+        );
         assert_eq!(rig.postings(), stored);
         rig.sql("PRAGMA max_page_count = 1000000");
         rig.run(grant(&long)).await.unwrap();
@@ -486,9 +508,10 @@ mod tests {
     async fn the_log_begins_anew_under_load() {
         let mut rig = Rig::new().await;
         rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
-        let (reader, _) = crate::store::open_to_read(&format!("sqlite:{}", rig.directory.path().join("a.db").display()))
-            .await
-            .unwrap();
+        let (reader, _) =
+            crate::store::open_to_read(&format!("sqlite:{}", rig.directory.path().join("a.db").display()))
+                .await
+                .unwrap();
         let mut longest = 0;
         for _ in 0..2_500 {
             rig.run(grant("welcome")).await.unwrap();
@@ -498,7 +521,10 @@ mod tests {
         let page = 4_096 + 24;
         let written = rig.writer.stats().rows * page;
         let bound = CHECKPOINT_PAGES.unsigned_abs() * page * 5 / 4;
-        assert!(longest < bound && bound < written, "{longest} bytes at most, {written} written, {bound} allowed");
+        assert!(
+            longest < bound && bound < written,
+            "{longest} bytes at most, {written} written, {bound} allowed"
+        );
     }
 
     #[tokio::test]
