@@ -11,5 +11,6 @@ mod conformance;
 mod open;
 mod properties;
 mod random_steps;
+mod reads;
 mod rig;
 mod schema;

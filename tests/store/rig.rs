@@ -130,3 +130,22 @@ impl Rig {
         }
     }
 }
+
+/// Runs each test on each engine.
+macro_rules! on_each_engine {
+    ($($name:ident)*) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::rig::Rig::memory().await).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::rig::Rig::sqlite().await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_each_engine;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::params;
 
+use super::ledgers::Tail;
 use super::rows::{POSITION_MAX, damaged, key_of, request_value};
-use super::write::{Loaded, Statements, Tail};
+use super::write::{Loaded, Statements};
 use crate::ledger::account::{Account, Slot};
 use crate::ledger::codec::encode;
 use crate::ledger::{
