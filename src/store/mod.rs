@@ -11,8 +11,9 @@ use crate::ledger::book::{Book, OrderScope, RequestScope};
 use crate::ledger::card::Cards;
 use crate::ledger::lot::{Lot, LotSource};
 use crate::ledger::{
-    Balances, ClassId, Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, HoldState, IncidentId, LedgerId, LedgerNo,
-    LotId, OrderId, Posting, PostingId, Profile, Request, RequestKey, Storefront, Timestamp,
+    Balances, ClassId, Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, HoldState, IncidentId,
+    LedgerId, LedgerNo, LotId, OrderId, Posting, PostingId, Profile, Request, RequestKey, Storefront,
+    Timestamp,
 };
 
 pub mod memory;
@@ -127,7 +128,11 @@ pub trait WriteStore: Send {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn create_ledger(&mut self, ledger: &NewLedger, now: Timestamp) -> Result<LedgerCreated, StoreError>;
+    async fn create_ledger(
+        &mut self,
+        ledger: &NewLedger,
+        now: Timestamp,
+    ) -> Result<LedgerCreated, StoreError>;
 
     /// Housekeeping between batches, such as a checkpoint of the log. Called after every commit; cheap when there is
     /// nothing to do.
@@ -383,7 +388,11 @@ pub trait AuditStore: Send + Sync {
     async fn stored_lots(&self, after: Option<LotId>, limit: usize) -> Result<Vec<StoredLot>, StoreError>;
 
     /// Orders of all ledgers.
-    async fn stored_orders(&self, after: Option<&OrderScope>, limit: usize) -> Result<Vec<StoredOrder>, StoreError>;
+    async fn stored_orders(
+        &self,
+        after: Option<&OrderScope>,
+        limit: usize,
+    ) -> Result<Vec<StoredOrder>, StoreError>;
 
     /// Balances of all system accounts.
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError>;

@@ -43,7 +43,9 @@ pub async fn open(url: &str, now: Timestamp) -> Result<Engine, StoreError> {
 /// As [`open`]; also for a database that does not exist or has another schema.
 pub async fn open_to_read(url: &str) -> Result<(Arc<dyn ReadStore>, Arc<dyn AuditStore>), StoreError> {
     if is_memory(url) {
-        return Err(StoreError::Unusable("memory: is gone with its server; there is nothing to read".to_owned()));
+        return Err(StoreError::Unusable(
+            "memory: is gone with its server; there is nothing to read".to_owned(),
+        ));
     }
     let reader = Arc::new(sqlite::open_to_read(&sqlite_path(url)?).await?);
     Ok((Arc::clone(&reader) as Arc<dyn ReadStore>, reader))
@@ -67,7 +69,8 @@ fn is_memory(url: &str) -> bool {
 fn sqlite_path(url: &str) -> Result<std::path::PathBuf, StoreError> {
     sqlite::path_of(url).unwrap_or_else(|| {
         Err(StoreError::Unusable(
-            "the database URL must begin with sqlite: (such as sqlite://./creditledger.db) or be memory:".to_owned(),
+            "the database URL must begin with sqlite: (such as sqlite://./creditledger.db) or be memory:"
+                .to_owned(),
         ))
     })
 }

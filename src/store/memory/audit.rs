@@ -57,13 +57,16 @@ impl AuditStore for Memory {
         Ok(stored.collect())
     }
 
-    async fn stored_orders(&self, after: Option<&OrderScope>, limit: usize) -> Result<Vec<StoredOrder>, StoreError> {
+    async fn stored_orders(
+        &self,
+        after: Option<&OrderScope>,
+        limit: usize,
+    ) -> Result<Vec<StoredOrder>, StoreError> {
         let state = self.read();
         let rows = state.orders.iter().filter(|(scope, _)| after.is_none_or(|after| *scope > after));
-        let stored = rows.take(limit).map(|(scope, recorded)| StoredOrder {
-            scope: scope.clone(),
-            position: recorded.position,
-        });
+        let stored = rows
+            .take(limit)
+            .map(|(scope, recorded)| StoredOrder { scope: scope.clone(), position: recorded.position });
         Ok(stored.collect())
     }
 

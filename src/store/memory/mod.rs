@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::{AuditStore, Engine, Ledger, Position, ReadStore, Recorded};
 use crate::ledger::book::{OrderScope, RequestScope};
 use crate::ledger::{
-    Credits, Customer, CustomerKey, Hold, HoldId, LedgerId, LedgerNo, Lot, LotId, Profile, RequestKey, Timestamp,
+    Credits, Customer, CustomerKey, Hold, HoldId, LedgerId, LedgerNo, Lot, LotId, Profile, RequestKey,
+    Timestamp,
 };
 
 mod audit;
@@ -51,7 +52,11 @@ impl Memory {
     #[must_use]
     pub fn engine(self) -> Engine {
         let reader = Arc::new(self.clone());
-        Engine { writer: Box::new(self), reader: Arc::clone(&reader) as Arc<dyn ReadStore>, audit: reader as Arc<dyn AuditStore> }
+        Engine {
+            writer: Box::new(self),
+            reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
+            audit: reader as Arc<dyn AuditStore>,
+        }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::{Memory, State};
 use crate::ledger::book::RequestScope;
 use crate::ledger::{
-    Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, Lot, LotId, OrderId, Profile,
-    Storefront, Timestamp,
+    Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, Lot, LotId, OrderId,
+    Profile, Storefront, Timestamp,
 };
 use crate::store::{
     At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError,
@@ -41,7 +41,8 @@ impl ReadStore for Memory {
     ) -> Result<Vec<(Customer, Profile)>, StoreError> {
         let state = self.read();
         let mut customers: Vec<&Customer> = state.customers.values().collect();
-        customers.retain(|customer| customer.ledger == ledger && after.is_none_or(|after| customer.id > *after));
+        customers
+            .retain(|customer| customer.ledger == ledger && after.is_none_or(|after| customer.id > *after));
         customers.sort_by(|one, other| one.id.cmp(&other.id));
         customers.truncate(limit);
         let with_profile = |customer: &Customer| {
@@ -50,7 +51,11 @@ impl ReadStore for Memory {
         Ok(customers.into_iter().map(with_profile).collect())
     }
 
-    async fn customers_due(&self, now: Timestamp, limit: usize) -> Result<Vec<(LedgerNo, CustomerId)>, StoreError> {
+    async fn customers_due(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(LedgerNo, CustomerId)>, StoreError> {
         let state = self.read();
         let mut due: Vec<&Customer> = state.customers.values().collect();
         due.retain(|customer| customer.state.next_due.is_some_and(|due| due <= now));
@@ -69,7 +74,12 @@ impl ReadStore for Memory {
         Ok(found.cloned())
     }
 
-    async fn postings_of(&self, customer: CustomerKey, first: u64, last: u64) -> Result<Vec<Recorded>, StoreError> {
+    async fn postings_of(
+        &self,
+        customer: CustomerKey,
+        first: u64,
+        last: u64,
+    ) -> Result<Vec<Recorded>, StoreError> {
         let state = self.read();
         let wanted = |recorded: &&Recorded| (first..=last).contains(&recorded.posting.sequence);
         Ok(state.history(customer).filter(wanted).cloned().collect())
@@ -79,7 +89,12 @@ impl ReadStore for Memory {
         Ok(self.read().requests.get(scope).cloned())
     }
 
-    async fn feed(&self, ledger: LedgerNo, after: Position, limit: usize) -> Result<Vec<Recorded>, StoreError> {
+    async fn feed(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError> {
         let state = self.read();
         let journal = state.journal.get(&ledger).into_iter().flatten();
         Ok(journal.filter(|recorded| recorded.position > after).take(limit).cloned().collect())
@@ -111,7 +126,8 @@ impl ReadStore for Memory {
         limit: usize,
     ) -> Result<Page<Arc<Hold>, HoldId>, StoreError> {
         let state = self.read();
-        let wanted = |hold: &&Arc<Hold>| before.is_none_or(|before| hold.id < before) && passes(hold, ledger, filter);
+        let wanted =
+            |hold: &&Arc<Hold>| before.is_none_or(|before| hold.id < before) && passes(hold, ledger, filter);
         Ok(page(state.holds.values().rev().filter(wanted).cloned(), limit, |hold| hold.id))
     }
 
@@ -128,7 +144,9 @@ impl ReadStore for Memory {
         order: &OrderId,
     ) -> Result<Option<OwnedLot>, StoreError> {
         let state = self.read();
-        let Some(recorded) = state.orders.get(&(ledger, storefront.clone(), order.clone())) else { return Ok(None) };
+        let Some(recorded) = state.orders.get(&(ledger, storefront.clone(), order.clone())) else {
+            return Ok(None);
+        };
         let lot = recorded.posting.detail.lot.as_ref();
         Ok(lot.and_then(|lot| state.owned(recorded.posting.customer, lot)).map(|(_, lot)| lot))
     }
@@ -167,7 +185,8 @@ impl ReadStore for Memory {
                     .ok_or_else(|| StoreError::Damaged(format!("the account {account} leaves its bounds")))?;
             }
         }
-        let customers = balances.into_iter().map(|(name, units)| (name.to_owned(), Credits::from_units(units)));
+        let customers =
+            balances.into_iter().map(|(name, units)| (name.to_owned(), Credits::from_units(units)));
         let system = state.accounts.iter().filter(|((of, _), _)| *of == ledger);
         let system = system.map(|((_, account), balance)| (account.clone(), *balance));
         let mut all: Vec<(String, Credits)> = customers.chain(system).collect();

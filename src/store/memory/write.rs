@@ -30,7 +30,8 @@ impl WriteStore for Memory {
                 if let Some(profile) = state.profiles.get(&key) {
                     book.put_profile(key, profile.clone());
                 }
-                let own = |hold: &&Arc<Hold>| hold.ledger == request.ledger && hold.customer == request.customer;
+                let own =
+                    |hold: &&Arc<Hold>| hold.ledger == request.ledger && hold.customer == request.customer;
                 state.holds.values().filter(own).cloned().for_each(|hold| book.put_hold(hold));
             }
             if let (Some(id), Some(kind)) = (&request.request, request.command.kind())
@@ -51,8 +52,12 @@ impl WriteStore for Memory {
     async fn append(&mut self, book: &Book) -> Result<(), StoreError> {
         let mut state = self.write();
         // What a database would refuse as a second row of the same key, before anything is changed.
-        if let Some(twice) = book.journal().iter().find(|posting| state.has_request(posting)) {
-            return Err(StoreError::Failed(format!("posting {} repeats a request id", twice.id).into()));
+        if let Some(twice) =
+            book.journal().iter().find(|posting| state.has_request(posting) || state.has_order(posting))
+        {
+            return Err(StoreError::Refused(
+                format!("posting {} repeats a request id or an order", twice.id).into(),
+            ));
         }
         for posting in book.journal() {
             state.keep(posting)?;
@@ -76,7 +81,8 @@ impl WriteStore for Memory {
     async fn create_ledger(&mut self, new: &NewLedger, now: Timestamp) -> Result<LedgerCreated, StoreError> {
         let mut state = self.write();
         let mut ledgers = state.ledgers.values();
-        if let Some((ledger, _)) = ledgers.clone().find(|(_, request)| request.as_ref() == Some(&new.request)) {
+        if let Some((ledger, _)) = ledgers.clone().find(|(_, request)| request.as_ref() == Some(&new.request))
+        {
             return Ok(if ledger.id == new.id {
                 LedgerCreated::Created { ledger: ledger.clone(), replayed: true }
             } else {
@@ -108,6 +114,12 @@ impl State {
         request.is_some_and(|request| self.requests.contains_key(&(posting.customer, posting.kind, request)))
     }
 
+    fn has_order(&self, posting: &Posting) -> bool {
+        let Some(lot) = &posting.detail.lot else { return false };
+        let (Some(storefront), Some(order)) = (&lot.storefront, &lot.order) else { return false };
+        self.orders.contains_key(&(posting.ledger, storefront.clone(), order.clone()))
+    }
+
     /// Keeps a posting and what follows from it alone.
     fn keep(&mut self, posting: &Arc<Posting>) -> Result<(), StoreError> {
         let position = Position(self.last_position(posting.ledger).0.saturating_add(1));
@@ -130,9 +142,9 @@ impl State {
             for (account, change) in [(transfer.debit, minus), (transfer.credit, Some(transfer.credits))] {
                 if !account.is_customer() {
                     let balance = self.accounts.entry((posting.ledger, account.to_string())).or_default();
-                    *balance = change
-                        .and_then(|change| balance.checked_add(change))
-                        .ok_or_else(|| StoreError::Damaged(format!("the account {account} leaves its bounds")))?;
+                    *balance = change.and_then(|change| balance.checked_add(change)).ok_or_else(|| {
+                        StoreError::Damaged(format!("the account {account} leaves its bounds"))
+                    })?;
                 }
             }
         }

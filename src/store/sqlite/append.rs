@@ -8,7 +8,9 @@ use super::rows::{POSITION_MAX, damaged, key_of, request_value};
 use super::write::{Loaded, Statements, Tail};
 use crate::ledger::account::{Account, Slot};
 use crate::ledger::codec::encode;
-use crate::ledger::{Book, Customer, CustomerId, CustomerKey, Hold, LedgerNo, Lot, Posting, Profile, Timestamp};
+use crate::ledger::{
+    Book, Customer, CustomerId, CustomerKey, Hold, LedgerNo, Lot, Posting, Profile, Timestamp,
+};
 use crate::store::skew::Pointers;
 use crate::store::{Position, StoreError};
 
@@ -26,7 +28,8 @@ pub(super) fn append(
         loaded.iter().map(|(key, customer)| (*key, customer.path.sequence())).collect();
     let mut nets = Nets::new();
     for posting in book.journal() {
-        let position = tail.positions.get_mut(&posting.ledger).ok_or_else(|| unknown_ledger(posting.ledger))?;
+        let position =
+            tail.positions.get_mut(&posting.ledger).ok_or_else(|| unknown_ledger(posting.ledger))?;
         *position = position.saturating_add(1);
         if *position >= POSITION_MAX {
             return Err(damaged("the ledger has no positions left"));
@@ -46,7 +49,8 @@ pub(super) fn append(
     }
     for customer in book.touched_customers() {
         let key = customer.key();
-        let now = loaded.get(&key).ok_or_else(|| damaged(format!("customer {} was not loaded", customer.id)))?;
+        let now =
+            loaded.get(&key).ok_or_else(|| damaged(format!("customer {} was not loaded", customer.id)))?;
         match before.get(&key) {
             Some(sequence) => update_customer(statements, customer, now, *sequence)?,
             None => insert_customer(statements, customer, now)?,
@@ -108,7 +112,12 @@ fn insert_posting(
     Ok(())
 }
 
-fn insert_lot(statements: &mut Statements<'_>, posting: &Posting, lot: &Lot, key: i64) -> Result<(), StoreError> {
+fn insert_lot(
+    statements: &mut Statements<'_>,
+    posting: &Posting,
+    lot: &Lot,
+    key: i64,
+) -> Result<(), StoreError> {
     statements.run(
         "INSERT INTO lot (
              lot_id, ledger_no, customer, source, storefront, order_id, credits, repaid,
@@ -174,7 +183,11 @@ fn insert_profile(
     Ok(())
 }
 
-fn insert_customer(statements: &mut Statements<'_>, customer: &Customer, now: &Loaded) -> Result<(), StoreError> {
+fn insert_customer(
+    statements: &mut Statements<'_>,
+    customer: &Customer,
+    now: &Loaded,
+) -> Result<(), StoreError> {
     statements.run(
         "INSERT INTO customer (
              customer, ledger_no, customer_id, sequence, available, held, owed, next_due, path, state
@@ -283,8 +296,9 @@ fn write_nets(statements: &mut Statements<'_>, nets: Nets, tail: &mut Tail) -> R
     for ((ledger, account), net) in nets {
         let scope = (ledger, account.to_string());
         let before = tail.system.get(&scope).copied().unwrap_or(0);
-        let balance =
-            before.checked_add(net).ok_or_else(|| damaged(format!("the account {account} leaves its bounds")))?;
+        let balance = before
+            .checked_add(net)
+            .ok_or_else(|| damaged(format!("the account {account} leaves its bounds")))?;
         statements.run(
             "INSERT INTO system_account (ledger_no, account, balance)
              VALUES (?, ?, ?)
@@ -302,5 +316,9 @@ fn stored_count(count: u64) -> Result<i64, StoreError> {
 }
 
 fn one_row(changed: usize, what: &str, id: &CustomerId) -> Result<(), StoreError> {
-    if changed == 1 { Ok(()) } else { Err(damaged(format!("the {what} of customer {id} is not as it was loaded"))) }
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(damaged(format!("the {what} of customer {id} is not as it was loaded")))
+    }
 }

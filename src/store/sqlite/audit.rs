@@ -6,7 +6,9 @@ use super::failed;
 use super::read::SqliteReader;
 use super::rows::{count_of, customer_id_of, damaged, ledger_no_of, limit_of, place_of, uuid_of};
 use crate::ledger::book::OrderScope;
-use crate::ledger::{Balances, Credits, CustomerKey, HoldId, LedgerNo, LotId, OrderId, Storefront, Timestamp};
+use crate::ledger::{
+    Balances, Credits, CustomerKey, HoldId, LedgerNo, LotId, OrderId, Storefront, Timestamp,
+};
 use crate::store::skew::Path;
 use crate::store::{AuditStore, StoreError, StoredCustomer, StoredHold, StoredLot, StoredOrder};
 
@@ -85,7 +87,11 @@ impl AuditStore for SqliteReader {
             .collect()
     }
 
-    async fn stored_orders(&self, after: Option<&OrderScope>, limit: usize) -> Result<Vec<StoredOrder>, StoreError> {
+    async fn stored_orders(
+        &self,
+        after: Option<&OrderScope>,
+        limit: usize,
+    ) -> Result<Vec<StoredOrder>, StoreError> {
         let (ledger, storefront, order) = match after {
             Some((ledger, storefront, order)) => (ledger.get(), storefront.as_str(), order.as_str()),
             None => (0, "", ""),
@@ -107,7 +113,8 @@ impl AuditStore for SqliteReader {
         rows.into_iter()
             .map(|(ledger, storefront, order, posting)| {
                 let ids = Storefront::parse(&storefront).and_then(|shop| Ok((shop, OrderId::parse(&order)?)));
-                let (storefront, order) = ids.map_err(|error| damaged(format!("order {order:?}: {error}")))?;
+                let (storefront, order) =
+                    ids.map_err(|error| damaged(format!("order {order:?}: {error}")))?;
                 let scope = (ledger_no_of(ledger)?, storefront, order);
                 Ok(StoredOrder { scope, position: place_of(posting)?.1 })
             })
@@ -124,7 +131,9 @@ impl AuditStore for SqliteReader {
         .await
         .map_err(failed)?;
         rows.into_iter()
-            .map(|(ledger, account, balance)| Ok((ledger_no_of(ledger)?, account, Credits::from_units(balance))))
+            .map(|(ledger, account, balance)| {
+                Ok((ledger_no_of(ledger)?, account, Credits::from_units(balance)))
+            })
             .collect()
     }
 }
@@ -133,7 +142,8 @@ fn stored_customer(row: CustomerColumns) -> Result<StoredCustomer, StoreError> {
     let (key, ledger, id, sequence, available, held, owed, next_due, path, state, profile) = row;
     let what = format!("customer {id:?}");
     let sequence = count_of(sequence, &what)?;
-    let path = Path::decode(&path, sequence).map_err(|error| damaged(format!("{what}: pointers: {error}")))?;
+    let path =
+        Path::decode(&path, sequence).map_err(|error| damaged(format!("{what}: pointers: {error}")))?;
     Ok(StoredCustomer {
         key: CustomerKey::from_raw(key),
         ledger: ledger_no_of(ledger)?,

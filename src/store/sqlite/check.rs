@@ -19,7 +19,8 @@ const PAGE: i64 = 10_000;
 
 type PostingColumns = (i64, i64, i64, Option<i64>, Option<i64>);
 type CustomerColumns = (i64, String, Vec<u8>, Option<i64>, Vec<u8>);
-type HoldColumns = (Vec<u8>, i64, i64, String, Option<Vec<u8>>, i64, bool, Option<String>, bool, i64, bool, Vec<u8>);
+type HoldColumns =
+    (Vec<u8>, i64, i64, String, Option<Vec<u8>>, i64, bool, Option<String>, bool, i64, bool, Vec<u8>);
 type LotColumns = (Vec<u8>, i64, i64, Option<String>, Option<String>, i64, i64, Option<i64>, i64, Vec<u8>);
 
 /// Faults found so far.
@@ -42,8 +43,10 @@ impl SqliteReader {
     pub(super) async fn check_itself(&self) -> Result<Vec<String>, StoreError> {
         let mut snapshot = self.pool.begin().await.map_err(failed)?;
         let mut faults = Faults::default();
-        let lines: Vec<String> =
-            sqlx::query_scalar("PRAGMA integrity_check(20)").fetch_all(&mut *snapshot).await.map_err(failed)?;
+        let lines: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(20)")
+            .fetch_all(&mut *snapshot)
+            .await
+            .map_err(failed)?;
         for line in lines {
             faults.expect(line == "ok", || line);
         }
@@ -161,7 +164,21 @@ async fn check_holds(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Re
         .map_err(failed)?;
         let Some(last) = rows.last() else { return Ok(()) };
         after = last.0.clone();
-        for (id, ledger, customer, incident, previous, state, direct, class, settled, created_at, watched, body) in rows {
+        for (
+            id,
+            ledger,
+            customer,
+            incident,
+            previous,
+            state,
+            direct,
+            class,
+            settled,
+            created_at,
+            watched,
+            body,
+        ) in rows
+        {
             let hold: Hold = decoded(&body, "a hold")?;
             let same = id == hold.id.uuid().as_bytes()
                 && ledger == i64::from(hold.ledger.get())

@@ -13,7 +13,9 @@ pub fn path_of(url: &str) -> Option<Result<PathBuf, StoreError>> {
     let rest = url.strip_prefix("sqlite:")?;
     let path = rest.strip_prefix("//").unwrap_or(rest);
     Some(if path.is_empty() || path.starts_with(':') {
-        Err(StoreError::Unusable(format!("{url} names no file; write sqlite://./creditledger.db, or memory:")))
+        Err(StoreError::Unusable(format!(
+            "{url} names no file; write sqlite://./creditledger.db, or memory:"
+        )))
     } else if path.contains('?') {
         Err(StoreError::Unusable(format!("{url} has options after \"?\"; only a path is understood")))
     } else {
@@ -74,9 +76,10 @@ impl DatabaseLock {
     pub fn take(database: &Path) -> Result<Self, StoreError> {
         let shown = database.display();
         let path = lock_path(database);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|error| {
-            StoreError::Unusable(format!("cannot lock {shown}: {}: {error}", path.display()))
-        })?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|error| {
+                StoreError::Unusable(format!("cannot lock {shown}: {}: {error}", path.display()))
+            })?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => {

@@ -179,7 +179,12 @@ impl Loader<'_, '_> {
         Ok(())
     }
 
-    fn order(&mut self, request: &Request, storefront: &Storefront, order: &OrderId) -> Result<(), StoreError> {
+    fn order(
+        &mut self,
+        request: &Request,
+        storefront: &Storefront,
+        order: &OrderId,
+    ) -> Result<(), StoreError> {
         let row = self.statements.first(
             concat!(
                 "SELECT ",

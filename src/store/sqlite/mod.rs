@@ -100,7 +100,9 @@ async fn prepare(path: &Path) -> Result<DatabaseLock, StoreError> {
     let version = rusqlite::version_number();
     if version < SQLITE_VERSION_MIN {
         let found = rusqlite::version();
-        return Err(StoreError::Unusable(format!("SQLite {found} can damage databases; 3.51.3 or later is needed")));
+        return Err(StoreError::Unusable(format!(
+            "SQLite {found} can damage databases; 3.51.3 or later is needed"
+        )));
     }
     file::check(path)?;
     let lock = DatabaseLock::take(path)?;
@@ -114,7 +116,9 @@ async fn prepare(path: &Path) -> Result<DatabaseLock, StoreError> {
         .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
         .map_err(|error| refused(path, error))?;
     if mode != "wal" {
-        return Err(StoreError::Unusable(format!("{shown} lies where SQLite cannot keep a write-ahead log ({mode})")));
+        return Err(StoreError::Unusable(format!(
+            "{shown} lies where SQLite cannot keep a write-ahead log ({mode})"
+        )));
     }
     connection.close().map_err(|(_, error)| refused(path, error))?;
     run_migrations(path).await?;
@@ -122,7 +126,8 @@ async fn prepare(path: &Path) -> Result<DatabaseLock, StoreError> {
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| refused(path, error))?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| refused(path, error))?;
     Ok(connection)
@@ -202,7 +207,9 @@ async fn open_reader(path: &Path) -> Result<SqliteReader, StoreError> {
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(false)
         .pragma("cache_size", READER_CACHE)
-        .pragma("query_only", "ON");
+        .pragma("query_only", "ON")
+        // Who calls logs what failed; every statement besides would drown it.
+        .disable_statement_logging();
     let pool: SqlitePool =
         SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options).await.map_err(failed)?;
     Ok(SqliteReader::new(pool))

@@ -57,7 +57,11 @@ impl ReadStore for SqliteReader {
         self.customers_after(ledger, after, limit).await
     }
 
-    async fn customers_due(&self, now: Timestamp, limit: usize) -> Result<Vec<(LedgerNo, CustomerId)>, StoreError> {
+    async fn customers_due(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(LedgerNo, CustomerId)>, StoreError> {
         self.customers_due_by(now, limit).await
     }
 
@@ -65,7 +69,12 @@ impl ReadStore for SqliteReader {
         self.posting_back_to(customer, at).await
     }
 
-    async fn postings_of(&self, customer: CustomerKey, first: u64, last: u64) -> Result<Vec<Recorded>, StoreError> {
+    async fn postings_of(
+        &self,
+        customer: CustomerKey,
+        first: u64,
+        last: u64,
+    ) -> Result<Vec<Recorded>, StoreError> {
         self.postings_between(customer, first, last).await
     }
 
@@ -73,7 +82,12 @@ impl ReadStore for SqliteReader {
         self.posting_of_request(scope).await
     }
 
-    async fn feed(&self, ledger: LedgerNo, after: Position, limit: usize) -> Result<Vec<Recorded>, StoreError> {
+    async fn feed(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError> {
         self.feed_after(ledger, after, limit).await
     }
 

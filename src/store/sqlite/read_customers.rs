@@ -1,5 +1,7 @@
 //! Reading ledgers, customers and balances.
 
+use std::collections::BTreeSet;
+
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -33,11 +35,12 @@ impl SqliteReader {
 
     /// A customer's row as it stands.
     pub(super) async fn customer_row(&self, key: CustomerKey) -> Result<Option<CustomerRow>, StoreError> {
-        let row = sqlx::query(concat!("SELECT ", customer_columns!(), " FROM customer c WHERE c.customer = ?"))
-            .bind(key.raw())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed)?;
+        let row =
+            sqlx::query(concat!("SELECT ", customer_columns!(), " FROM customer c WHERE c.customer = ?"))
+                .bind(key.raw())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed)?;
         row.as_ref().map(CustomerRow::of_reader).transpose().map_err(failed)
     }
 
@@ -46,6 +49,8 @@ impl SqliteReader {
     }
 
     pub(super) async fn customers_of_keys(&self, keys: &[CustomerKey]) -> Result<Vec<Customer>, StoreError> {
+        // A key that was asked for twice must not come back twice from two statements.
+        let keys: Vec<CustomerKey> = keys.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
         let mut customers = Vec::with_capacity(keys.len());
         for keys in keys.chunks(KEYS_PER_STATEMENT) {
             let mut query = sqlx::query(concat!(

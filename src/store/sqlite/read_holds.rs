@@ -137,13 +137,18 @@ impl Source {
 }
 
 impl SqliteReader {
-    pub(super) async fn hold_by_id(&self, ledger: LedgerNo, id: HoldId) -> Result<Option<Arc<Hold>>, StoreError> {
-        let body: Option<Vec<u8>> = sqlx::query_scalar("SELECT body FROM hold WHERE hold_id = ? AND ledger_no = ?")
-            .bind(bytes(id))
-            .bind(ledger.get())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed)?;
+    pub(super) async fn hold_by_id(
+        &self,
+        ledger: LedgerNo,
+        id: HoldId,
+    ) -> Result<Option<Arc<Hold>>, StoreError> {
+        let body: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT body FROM hold WHERE hold_id = ? AND ledger_no = ?")
+                .bind(bytes(id))
+                .bind(ledger.get())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed)?;
         body.as_deref().map(hold_of).transpose()
     }
 

@@ -62,7 +62,11 @@ macro_rules! all {
 }
 
 impl SqliteReader {
-    pub(super) async fn lot_by_id(&self, ledger: LedgerNo, id: LotId) -> Result<Option<OwnedLot>, StoreError> {
+    pub(super) async fn lot_by_id(
+        &self,
+        ledger: LedgerNo,
+        id: LotId,
+    ) -> Result<Option<OwnedLot>, StoreError> {
         let row = sqlx::query(
             "SELECT c.customer_id, l.body
              FROM lot l

@@ -70,7 +70,9 @@ impl SqliteReader {
                 (_, None) => None,
                 // The sequence of a jump is known, and the position is in its key: neither needs a read.
                 (At::Sequence(sequence), Some(jump)) if skew::jump(here.sequence) > sequence => Some(jump),
-                (At::Position(position), Some(jump)) if jump.cast_unsigned() & POSITION_MAX > position.0 => Some(jump),
+                (At::Position(position), Some(jump)) if jump.cast_unsigned() & POSITION_MAX > position.0 => {
+                    Some(jump)
+                }
                 (At::Sequence(_) | At::Position(_), Some(_)) => None,
                 (At::Time(_) | At::Posting(_), Some(jump)) => {
                     let landed = self.step(jump).await?;
@@ -157,7 +159,10 @@ impl SqliteReader {
         recorded(&rows)
     }
 
-    pub(super) async fn posting_of_request(&self, scope: &RequestScope) -> Result<Option<Recorded>, StoreError> {
+    pub(super) async fn posting_of_request(
+        &self,
+        scope: &RequestScope,
+    ) -> Result<Option<Recorded>, StoreError> {
         let (customer, kind, request) = scope;
         let query = sqlx::query(concat!(
             "SELECT ",

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::ledger::account::Amounts;
 use crate::ledger::codec::{Codec, decode};
 use crate::ledger::{
-    Balances, Credits, Customer, CustomerId, CustomerKey, Kind, LedgerNo, Posting, PostingId, RequestKey, Storefront,
-    Timestamp,
+    Balances, Credits, Customer, CustomerId, CustomerKey, Kind, LedgerNo, Posting, PostingId, RequestKey,
+    Storefront, Timestamp,
 };
 use crate::store::{Position, Recorded, StoreError};
 

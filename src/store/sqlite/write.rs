@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, params};
 
 use super::file::DatabaseLock;
-use super::rows::{key_of, ledger_no_of, place_of, POSITION_MAX, request_value};
-use super::{append, failed, load};
+use super::rows::{POSITION_MAX, key_of, ledger_no_of, place_of, request_value};
+use super::{BUSY_TIMEOUT, append, failed, load};
 use crate::ledger::card::Cards;
 use crate::ledger::{Book, CustomerKey, LedgerNo, Request, Timestamp};
 use crate::store::skew;
@@ -22,9 +23,11 @@ const LOOK_AFTER_ROWS: u64 = 2_000;
 /// Pages in the log from which it is checkpointed: 16 MB. Larger lets pages that are written again and again reach
 /// the database once; smaller keeps readers fast.
 const CHECKPOINT_PAGES: i64 = 4_096;
-/// Pages in the log from which the writer waits for readers, so that it can begin the log anew: 256 MB. Readers are
-/// short, so only a flood of them gets here.
-const RESTART_PAGES: i64 = 65_536;
+/// Pages in the log from which the writer waits for readers, so that it can begin the log anew: 128 MB. Readers are
+/// short, so only a flood of them, or another program, gets here.
+const RESTART_PAGES: i64 = 32_768;
+/// How long it waits for them. Where that is not enough it waits again when the log has doubled.
+const RESTART_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What the writing side has done, for tests of the storage budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,9 +50,19 @@ impl Statements<'_> {
     /// Writes, and says how many rows.
     pub(super) fn run(&mut self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
         self.stats.statements = self.stats.statements.saturating_add(1);
-        let changed = self.connection.prepare_cached(sql).and_then(|mut sql| sql.execute(params)).map_err(failed)?;
+        let changed = self
+            .connection
+            .prepare_cached(sql)
+            .and_then(|mut sql| sql.execute(params))
+            .map_err(not_written)?;
         self.stats.rows = self.stats.rows.saturating_add(changed.try_into().unwrap_or(u64::MAX));
         Ok(changed)
+    }
+
+    /// Opens or closes a transaction.
+    fn control(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.stats.statements = self.stats.statements.saturating_add(1);
+        self.connection.prepare_cached(sql).and_then(|mut sql| sql.execute([])).map_err(failed).map(drop)
     }
 
     /// Reads the first row.
@@ -86,6 +99,13 @@ pub(super) struct Loaded {
     pub next_due: Option<Timestamp>,
 }
 
+/// How many pages are in the log, and how many of them are in the database as well.
+#[derive(Clone, Copy, Debug, Default)]
+struct Log {
+    pages: i64,
+    moved: i64,
+}
+
 /// The ends of what is stored. Only this writer moves them, so they are read once and then remembered.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tail {
@@ -107,6 +127,7 @@ pub struct SqliteWriter {
     loaded: HashMap<CustomerKey, Loaded>,
     stats: WriteStats,
     looked: WriteStats,
+    restart_at: i64,
 }
 
 impl std::fmt::Debug for SqliteWriter {
@@ -133,10 +154,14 @@ impl SqliteWriter {
             loaded: HashMap::new(),
             stats: WriteStats::default(),
             looked: WriteStats::default(),
+            restart_at: RESTART_PAGES,
         };
         let mut statements = writer.statements()?;
         // The migration cannot know when main came to be.
-        if statements.first("SELECT 1 FROM ledger WHERE ledger_no = 0 AND created_at = 0", [], |_| Ok(()))?.is_some() {
+        if statements
+            .first("SELECT 1 FROM ledger WHERE ledger_no = 0 AND created_at = 0", [], |_| Ok(()))?
+            .is_some()
+        {
             statements.run("UPDATE ledger SET created_at = ? WHERE ledger_no = 0", [now.micros()])?;
         }
         writer.tail = read_tail(&mut statements)?;
@@ -168,7 +193,7 @@ impl SqliteWriter {
             return Ok(());
         }
         // An open transaction that cannot be closed: nothing can be written any more.
-        self.statements()?.run("ROLLBACK", []).map_err(fate_unknown).map(drop)
+        self.statements()?.control("ROLLBACK").map_err(fate_unknown)
     }
 
     /// Runs `work` in a transaction that stays open where it succeeds.
@@ -176,7 +201,7 @@ impl SqliteWriter {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.statements()?.run("BEGIN IMMEDIATE", [])?;
+        self.statements()?.control("BEGIN IMMEDIATE")?;
         work(self).or_else(|error| {
             self.roll_back()?;
             Err(error)
@@ -186,13 +211,13 @@ impl SqliteWriter {
     /// Commits. Where that fails, the commit record may or may not have reached the disk.
     fn commit(&mut self) -> Result<(), StoreError> {
         self.loaded.clear();
-        self.statements()?.run("COMMIT", []).map_err(fate_unknown)?;
+        self.statements()?.control("COMMIT").map_err(fate_unknown)?;
         self.stats.commits = self.stats.commits.saturating_add(1);
         Ok(())
     }
 
     fn append_now(&mut self, book: &Book) -> Result<(), StoreError> {
-        if book.journal().is_empty() && book.touched_customers().next().is_none() {
+        if book.is_untouched() {
             return self.roll_back();
         }
         let mut tail = self.tail.clone();
@@ -209,7 +234,8 @@ impl SqliteWriter {
 
     fn create_ledger_now(&mut self, ledger: &NewLedger, now: Timestamp) -> Result<LedgerCreated, StoreError> {
         let mut statements = self.statements()?;
-        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?));
+        let read =
+            |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?));
         let by_request = statements.first(
             "SELECT ledger_no, ledger_id, created_at
              FROM ledger
@@ -230,7 +256,8 @@ impl SqliteWriter {
         if by_id.is_some() {
             return Ok(LedgerCreated::Exists);
         }
-        let last: Option<u32> = statements.first("SELECT MAX(ledger_no) FROM ledger", [], |row| row.get(0))?;
+        let last: Option<u32> =
+            statements.first("SELECT MAX(ledger_no) FROM ledger", [], |row| row.get(0))?;
         let Some(no) = last.unwrap_or(0).checked_add(1).and_then(LedgerNo::new) else {
             return Ok(LedgerCreated::TooMany);
         };
@@ -252,20 +279,27 @@ impl SqliteWriter {
             return Ok(());
         }
         self.looked = self.stats;
-        let pages = self.checkpoint("PRAGMA wal_checkpoint(NOOP)")?;
-        if pages >= RESTART_PAGES {
-            self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")?;
-        } else if pages >= CHECKPOINT_PAGES {
+        let log = self.checkpoint("PRAGMA wal_checkpoint(NOOP)")?;
+        if log.pages >= self.restart_at {
+            self.set_busy_timeout(RESTART_TIMEOUT)?;
+            let after = self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")?;
+            self.set_busy_timeout(BUSY_TIMEOUT)?;
+            self.restart_at = after.pages.saturating_mul(2).max(RESTART_PAGES);
+        } else if log.pages.saturating_sub(log.moved) >= CHECKPOINT_PAGES {
+            // Once all pages are moved and no reader needs the log, the next commit begins it anew by itself.
             self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)")?;
         }
         Ok(())
     }
 
-    /// Runs a checkpoint and says how many pages the log holds that are not in the database yet.
-    fn checkpoint(&mut self, pragma: &str) -> Result<i64, StoreError> {
-        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
-        let (in_log, moved) = self.statements()?.first(pragma, [], read)?.unwrap_or_default();
-        Ok(in_log.saturating_sub(moved))
+    /// Runs a checkpoint of some kind and says how the log stands after it.
+    fn checkpoint(&mut self, pragma: &str) -> Result<Log, StoreError> {
+        let read = |row: &Row<'_>| Ok(Log { pages: row.get(1)?, moved: row.get(2)? });
+        Ok(self.statements()?.first(pragma, [], read)?.unwrap_or_default())
+    }
+
+    fn set_busy_timeout(&self, timeout: Duration) -> Result<(), StoreError> {
+        self.connection.as_ref().ok_or_else(closed)?.busy_timeout(timeout).map_err(failed)
     }
 
     fn close_now(&mut self) -> Result<(), StoreError> {
@@ -290,7 +324,8 @@ impl WriteStore for SqliteWriter {
     ) -> Result<Book, StoreError> {
         let stamp = clock.max(Timestamp::from_micros(self.tail.stamp.micros().saturating_add(1)));
         let book = Book::new(stamp, random, Arc::clone(cards));
-        let (book, loaded) = self.in_transaction(|writer| load::load(&mut writer.statements()?, requests, book))?;
+        let (book, loaded) =
+            self.in_transaction(|writer| load::load(&mut writer.statements()?, requests, book))?;
         self.loaded = loaded;
         Ok(book)
     }
@@ -303,7 +338,11 @@ impl WriteStore for SqliteWriter {
         self.roll_back()
     }
 
-    async fn create_ledger(&mut self, ledger: &NewLedger, now: Timestamp) -> Result<LedgerCreated, StoreError> {
+    async fn create_ledger(
+        &mut self,
+        ledger: &NewLedger,
+        now: Timestamp,
+    ) -> Result<LedgerCreated, StoreError> {
         let created = self.in_transaction(|writer| writer.create_ledger_now(ledger, now))?;
         if let LedgerCreated::Created { ledger, replayed: false } = &created {
             let no = ledger.no;
@@ -328,10 +367,18 @@ fn closed() -> StoreError {
     StoreError::Failed("the writing side is closed".into())
 }
 
+/// A row that breaks a rule of the schema is one command's fault; anything else is the disk's.
+fn not_written(error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) => StoreError::Refused(Box::new(error)),
+        _ => failed(error),
+    }
+}
+
 fn fate_unknown(error: StoreError) -> StoreError {
     match error {
-        StoreError::Failed(source) => StoreError::UnknownFate(source),
-        other @ (StoreError::Unusable(_) | StoreError::Refused(_) | StoreError::UnknownFate(_) | StoreError::Damaged(_)) => other,
+        StoreError::Failed(source) | StoreError::Refused(source) => StoreError::UnknownFate(source),
+        other @ (StoreError::Unusable(_) | StoreError::UnknownFate(_) | StoreError::Damaged(_)) => other,
     }
 }
 
@@ -364,4 +411,131 @@ fn read_tail(statements: &mut Statements<'_>) -> Result<Tail, StoreError> {
         tail.system.insert((ledger_no_of(no)?, account), balance);
     }
     Ok(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::command::{Command, CreateCustomer, GrantCredits};
+    use crate::ledger::decide::decide;
+    use crate::ledger::{Credits, CustomerId, Text};
+
+    const NOW: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
+
+    struct Rig {
+        writer: SqliteWriter,
+        now: Timestamp,
+        directory: tempfile::TempDir,
+    }
+
+    impl Rig {
+        async fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let (writer, _) = crate::store::sqlite::open(&directory.path().join("a.db"), NOW).await.unwrap();
+            Self { writer, now: NOW, directory }
+        }
+
+        async fn run(&mut self, command: Command) -> Result<(), StoreError> {
+            let customer = CustomerId::parse("acme").unwrap();
+            let request = Request { ledger: LedgerNo::MAIN, customer, request: None, command };
+            self.now = self.now.plus_seconds(1);
+            let mut book = self.writer.load(&[&request], self.now, 7, &Arc::new(Cards::built_in())).await?;
+            decide(&mut book, &request).unwrap().unwrap();
+            self.writer.append(&book).await?;
+            self.writer.tidy().await
+        }
+
+        fn sql(&self, sql: &str) {
+            self.writer.connection.as_ref().unwrap().execute_batch(sql).unwrap();
+        }
+
+        fn postings(&self) -> i64 {
+            let connection = self.writer.connection.as_ref().unwrap();
+            connection.query_row("SELECT COUNT(*) FROM posting", [], |row| row.get(0)).unwrap()
+        }
+    }
+
+    fn grant(reason: &str) -> Command {
+        let reason = Text::parse(reason).unwrap();
+        Command::GrantCredits(GrantCredits {
+            credits: Credits::whole(1),
+            expires_at: None,
+            reason,
+            by: Text::default(),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_stores_nothing_and_room_mends_it() {
+        let mut rig = Rig::new().await;
+        rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
+        rig.sql("PRAGMA max_page_count = 1");
+        let mut stored = 1;
+        let long = "x".repeat(1_000);
+        let error = loop {
+            match rig.run(grant(&long)).await {
+                Ok(()) => stored += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(
+            matches!(&error, StoreError::Failed(source) if source.to_string().contains("full")),
+            "{error:?}"
+        );
+        assert_eq!(rig.postings(), stored);
+        rig.sql("PRAGMA max_page_count = 1000000");
+        rig.run(grant(&long)).await.unwrap();
+        assert_eq!(rig.postings(), stored + 1);
+    }
+
+    #[tokio::test]
+    async fn a_failed_commit_leaves_its_fate_open() {
+        let mut rig = Rig::new().await;
+        rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
+        // A check that SQLite makes while it commits.
+        rig.sql(
+            "PRAGMA foreign_keys = ON;
+             CREATE TABLE late (key INTEGER REFERENCES late_parent (key) DEFERRABLE INITIALLY DEFERRED);
+             CREATE TABLE late_parent (key INTEGER PRIMARY KEY);
+             CREATE TRIGGER late_check AFTER INSERT ON posting BEGIN INSERT INTO late VALUES (1); END;",
+        );
+        let error = rig.run(grant("welcome")).await.unwrap_err();
+        assert!(matches!(error, StoreError::UnknownFate(_)), "{error:?}");
+    }
+
+    /// Thousands of commits with a reader beside them, and the log stays short.
+    #[tokio::test]
+    async fn the_log_begins_anew_under_load() {
+        let mut rig = Rig::new().await;
+        rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
+        let (reader, _) =
+            crate::store::open_to_read(&format!("sqlite:{}", rig.directory.path().join("a.db").display()))
+                .await
+                .unwrap();
+        let mut longest = 0;
+        for _ in 0..2_500 {
+            rig.run(grant("welcome")).await.unwrap();
+            reader.trial_balance(LedgerNo::MAIN).await.unwrap();
+            longest = longest.max(rig.writer.wal_bytes());
+        }
+        let page = 4_096 + 24;
+        let written = rig.writer.stats().rows * page;
+        let bound = CHECKPOINT_PAGES.unsigned_abs() * page * 5 / 4;
+        assert!(
+            longest < bound && bound < written,
+            "{longest} bytes at most, {written} written, {bound} allowed"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_log_that_readers_hold_up_is_waited_for() {
+        let mut rig = Rig::new().await;
+        rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
+        rig.writer.restart_at = 1;
+        for _ in 1..LOOK_AFTER_COMMITS {
+            rig.run(grant("welcome")).await.unwrap();
+        }
+        assert_eq!(rig.writer.restart_at, RESTART_PAGES);
+        assert_eq!(rig.writer.checkpoint("PRAGMA wal_checkpoint(NOOP)").unwrap().pages, 0);
+    }
 }

@@ -1,0 +1,122 @@
+//! The storage budget, counted and not timed: about 3 row operations and 1 page at a random place a command. Every
+//! speed goal hangs on it.
+
+use std::sync::Arc;
+
+use creditledger::ledger::card::Cards;
+use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::decide::decide;
+use creditledger::ledger::{LedgerNo, Request, RequestKey, Timestamp};
+use creditledger::store::WriteStore;
+use creditledger::store::sqlite::{self, SqliteWriter, WriteStats};
+use uuid::Uuid;
+
+use crate::desk::{START, id, place, purchase, settle, work};
+
+/// Many more than a batch has commands, so that their rows lie on different pages.
+const CUSTOMERS: u32 = 8_000;
+/// A page in the log with its header.
+const PAGE_BYTES: u64 = 4_096 + 24;
+
+struct Bench {
+    writer: SqliteWriter,
+    now: Timestamp,
+    requests: u128,
+    cards: Arc<Cards>,
+    _directory: tempfile::TempDir,
+}
+
+/// What a command cost, or may cost at most.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    statements: f64,
+    rows: f64,
+    pages: f64,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (writer, _) = sqlite::open(&directory.path().join("budget.db"), START).await.unwrap();
+        let cards = Arc::new(Cards::built_in());
+        let mut bench = Self { writer, now: START, requests: 0, cards, _directory: directory };
+        let all: Vec<u32> = (0..CUSTOMERS).collect();
+        for some in all.chunks(1_000) {
+            bench.run(some, |_| Command::CreateCustomer(CreateCustomer::default())).await;
+            bench.run(some, |nth| purchase(&format!("order-{nth}"), "1000")).await;
+        }
+        bench
+    }
+
+    fn request(&mut self, customer: u32, command: Command) -> Request {
+        // As the documentation asks of callers: UUIDs that rise with time.
+        self.requests += 1;
+        let request =
+            RequestKey::Uuid(Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0000 + self.requests));
+        let customer = id(&format!("customer-{customer}"));
+        Request { ledger: LedgerNo::MAIN, customer, request: Some(request), command }
+    }
+
+    /// One commit: the `nth` command of a run goes to the `nth` customer of an order that jumps about.
+    async fn run(&mut self, numbers: &[u32], command: impl Fn(u32) -> Command) {
+        self.now = self.now.plus_seconds(1);
+        let requests: Vec<Request> =
+            numbers.iter().map(|nth| self.request(nth * 4_999 % CUSTOMERS, command(*nth))).collect();
+        let requests: Vec<&Request> = requests.iter().collect();
+        let mut book = self.writer.load(&requests, self.now, 7, &self.cards).await.unwrap();
+        for request in &requests {
+            decide(&mut book, request).unwrap().unwrap();
+        }
+        self.writer.append(&book).await.unwrap();
+    }
+
+    /// Runs `batches` commits of `size` commands each; nothing is checkpointed, so the log grows by what is written.
+    async fn cost(&mut self, (batches, size): (u32, u32), command: impl Fn(u32) -> Command) -> Cost {
+        let before = (self.writer.stats(), self.writer.wal_bytes());
+        let numbers: Vec<u32> = (0..batches * size).collect();
+        for batch in numbers.chunks(size.try_into().unwrap()) {
+            self.run(batch, &command).await;
+        }
+        let after = (self.writer.stats(), self.writer.wal_bytes());
+        let each = |before: u64, after: u64| (after - before) as f64 / f64::from(batches * size);
+        let WriteStats { statements, rows, .. } = before.0;
+        Cost {
+            statements: each(statements, after.0.statements),
+            rows: each(rows, after.0.rows),
+            pages: each(before.1, after.1) / PAGE_BYTES as f64,
+        }
+    }
+}
+
+impl Cost {
+    #[track_caller]
+    fn is_within(self, most: Self, what: &str, size: u32) {
+        println!("{what}, {size} a batch: {self:.3?}");
+        let over = self.statements > most.statements || self.rows > most.rows || self.pages > most.pages;
+        assert!(!over, "{what}, {size} a batch: {self:?} is more than {most:?}");
+    }
+}
+
+/// Statements a command: customer, request id and incident are read, posting, customer and hold are written. Rows a
+/// command: those three. On top, a batch opens and closes its transaction, and settlements add the net of one system
+/// account.
+#[tokio::test]
+async fn holds_and_settlements_keep_the_budget() {
+    let mut bench = Bench::new().await;
+    // Alone, a command writes the last page of each tree that grows (postings, request ids, and for a new hold holds
+    // and incidents), the customer's page, and a settlement the page of its hold and of the system account; now and
+    // then a full page splits. That cannot be less, and one sync covers it.
+    // In batches the growing ends are shared: 64 commands fill about a fifth of a page each there, and a full page
+    // is written with its parent. What is left is the customer's page, the one at a random place; with 8,000
+    // customers some of 64 share theirs, and of 1,000 most do.
+    // A settlement finds its hold near the end of the table, on a page that it shares with those of the same batch.
+    for ((batches, size), pages) in [((200, 1), 6.6), ((20, 64), 1.4), ((4, 1_000), 0.45)] {
+        let batch = 1.0 / f64::from(size);
+        let incident = move |nth: u32| format!("{}", 1_000_000 * size + nth);
+        let two = Cost { statements: 6.0 + 2.0 * batch, rows: 3.0, pages };
+        let three = Cost { statements: two.statements + batch, rows: two.rows + batch, pages };
+        bench.cost((batches, size), |nth| place(&incident(nth), "2")).await.is_within(two, "PlaceHold", size);
+        bench.cost((batches, size), |nth| work(&incident(nth), 45)).await.is_within(two, "RecordWork", size);
+        bench.cost((batches, size), |nth| settle(&incident(nth))).await.is_within(three, "SettleHold", size);
+    }
+}

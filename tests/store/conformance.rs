@@ -1,0 +1,533 @@
+//! What every engine must do, run on each of them.
+
+use creditledger::ledger::command::{Command, CreateCustomer, HoldRef, SettleHold, UpdateCustomer};
+use creditledger::ledger::lot::LotSource;
+use creditledger::ledger::{
+    Credits, CustomerKey, HoldId, HoldState, Kind, LedgerNo, LotId, PostingId, Profile, Rejection,
+    RequestKey, Text, Timestamp,
+};
+use creditledger::store::{At, HoldFilter, LedgerCreated, LotFilter, Position, StoreError};
+use uuid::Uuid;
+
+use crate::desk::{
+    START, charge, confirm, credits, estimate, grant, id, place, place_parked, purchase, purchase_until,
+    release, settle, settle_command, work,
+};
+use crate::rig::Rig;
+
+/// Runs each test on each engine.
+macro_rules! on_each_engine {
+    ($($name:ident)*) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::rig::Rig::memory().await).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::rig::Rig::sqlite().await).await;
+            })*
+        }
+    };
+}
+
+on_each_engine! {
+    an_empty_database_has_the_main_ledger_and_nothing_else
+    what_is_posted_is_read_back
+    request_ids_are_told_apart_by_customer_kind_and_spelling
+    a_repeat_is_answered_with_the_hold_as_it_is_now
+    a_hold_of_another_customer_does_not_exist
+    settling_by_id_sees_the_whole_incident
+    ledgers_are_apart
+    ledgers_are_made_once
+    history_is_found_by_sequence_time_position_and_id
+    feeds_and_lists_come_in_pages
+    an_abandoned_batch_leaves_nothing
+    a_refused_batch_leaves_nothing_and_the_next_one_is_stored
+    stamps_rise_though_the_clock_does_not
+    the_sweeper_finds_who_is_due
+    a_parked_hold_is_loaded_when_credits_come
+    profiles_change_and_are_listed
+    everything_goes_on_after_a_restart
+}
+
+async fn an_empty_database_has_the_main_ledger_and_nothing_else(rig: Rig) {
+    let ledgers = rig.reader.ledgers().await.unwrap();
+    assert_eq!(ledgers.len(), 1);
+    assert_eq!(
+        (ledgers[0].no, ledgers[0].id.as_str(), ledgers[0].created_at),
+        (LedgerNo::MAIN, "main", START)
+    );
+    let key = rig.key();
+    let reader = &rig.reader;
+    assert_eq!(reader.customer(key).await.unwrap(), None);
+    assert_eq!(reader.profile(key).await.unwrap(), None);
+    assert_eq!(reader.customers_by_key(&[key]).await.unwrap(), []);
+    assert_eq!(reader.posting_at(key, At::Sequence(1)).await.unwrap(), None);
+    assert_eq!(reader.postings_of(key, 1, 10).await.unwrap(), []);
+    assert_eq!(reader.feed(LedgerNo::MAIN, Position(0), 10).await.unwrap(), []);
+    assert_eq!(reader.last_position(LedgerNo::MAIN).await.unwrap(), Position(0));
+    assert_eq!(reader.hold(LedgerNo::MAIN, HoldId::default()).await.unwrap(), None);
+    assert_eq!(reader.lot(LedgerNo::MAIN, LotId::default()).await.unwrap(), None);
+    assert_eq!(reader.order(LedgerNo::MAIN, &id("web"), &id("o1")).await.unwrap(), None);
+    let zero = |account: &str| (account.to_owned(), Credits::ZERO);
+    let balances = reader.trial_balance(LedgerNo::MAIN).await.unwrap();
+    assert_eq!(balances, [zero("available"), zero("held"), zero("receivable")]);
+    assert_eq!(rig.audit.integrity().await.unwrap(), Vec::<String>::new());
+}
+
+async fn what_is_posted_is_read_back(mut rig: Rig) {
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "10")).await;
+    let held = rig.ok(place("i1", "2.5")).await;
+    rig.ok(work("i1", 100)).await;
+    let settled = rig.ok(settle("i1")).await;
+    let key = rig.key();
+    let customer = rig.reader.customer(key).await.unwrap().unwrap();
+    assert_eq!((customer.sequence, customer.balances), (5, settled.balances));
+    let many: Vec<_> = (0..200).map(CustomerKey::from_raw).chain([key, key]).collect();
+    assert_eq!(rig.reader.customers_by_key(&many).await.unwrap(), [customer]);
+    let hold_id = held.hold.unwrap().id;
+    let hold = rig.reader.hold(LedgerNo::MAIN, hold_id).await.unwrap().unwrap();
+    assert_eq!(Some(&hold), settled.hold.as_ref());
+    assert_eq!(rig.reader.holds_of_incident(key, &id("i1")).await.unwrap(), [hold]);
+    let feed = rig.reader.feed(LedgerNo::MAIN, Position(0), 10).await.unwrap();
+    assert_eq!(feed[4].posting, settled.posting);
+    assert_eq!(feed.iter().map(|recorded| recorded.position.0).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    let scope = (key, Kind::SettleHold, settled.posting.request.clone().unwrap());
+    assert_eq!(rig.reader.posting_by_request(&scope).await.unwrap().unwrap(), feed[4]);
+    let bought = rig.reader.order(LedgerNo::MAIN, &id("web"), &id("o1")).await.unwrap().unwrap();
+    assert_eq!((bought.customer.as_str(), bought.lot.credits), ("acme", credits("10")));
+    assert_eq!(rig.reader.lot(LedgerNo::MAIN, bought.lot.id).await.unwrap().unwrap(), bought);
+    let balances = rig.reader.trial_balance(LedgerNo::MAIN).await.unwrap();
+    let shown: Vec<String> = balances.iter().map(|(account, sum)| format!("{account} {sum}")).collect();
+    assert_eq!(shown, ["available 6.67", "held 0", "receivable 0", "revenue 3.33", "sales:web -10"]);
+    assert_eq!(rig.audit.integrity().await.unwrap(), Vec::<String>::new());
+}
+
+async fn request_ids_are_told_apart_by_customer_kind_and_spelling(mut rig: Rig) {
+    // The same 16 bytes as a UUID and as a text, and a UUID in two spellings.
+    let uuid = Uuid::from_bytes(*b"abcdefghijklmnop");
+    let keys = [
+        RequestKey::Uuid(uuid),
+        RequestKey::parse("abcdefghijklmnop").unwrap(),
+        RequestKey::parse(&uuid.to_string().to_uppercase()).unwrap(),
+        RequestKey::parse(&uuid.simple().to_string()).unwrap(),
+    ];
+    for customer in ["acme", "zeta"] {
+        rig.new_customer(customer).await;
+        for (key, amount) in keys.iter().zip(["1", "2", "3", "4"]) {
+            for command in [grant(amount), purchase(&format!("{customer}{amount}"), amount)] {
+                let mut request = rig.request(command);
+                request.request = Some(key.clone());
+                let first = rig.send(&request).await.unwrap();
+                assert!(!first.replayed);
+                let again = rig.send(&request).await.unwrap();
+                assert!(again.replayed);
+                assert_eq!(again.posting, first.posting);
+                let scope = (rig.key(), first.posting.kind, key.clone());
+                let found = rig.reader.posting_by_request(&scope).await.unwrap().unwrap();
+                assert_eq!(found.posting, first.posting);
+                request.command = grant("99");
+                if first.posting.kind == Kind::GrantCredits {
+                    assert_eq!(rig.send(&request).await, Err(Rejection::RequestIdReused));
+                }
+            }
+        }
+        assert_eq!(rig.reader.customer(rig.key()).await.unwrap().unwrap().balances.available, credits("20"));
+    }
+}
+
+async fn a_repeat_is_answered_with_the_hold_as_it_is_now(mut rig: Rig) {
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "10")).await;
+    let request = rig.request(place("i1", "2"));
+    let placed = rig.send(&request).await.unwrap();
+    rig.ok(release("i1")).await;
+    let again = rig.send(&request).await.unwrap();
+    assert!(again.replayed);
+    assert_eq!(again.posting, placed.posting);
+    assert_eq!(again.hold.unwrap().state, HoldState::Released);
+    assert_eq!(again.balances.available, credits("10"));
+}
+
+async fn a_hold_of_another_customer_does_not_exist(mut rig: Rig) {
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "10")).await;
+    let hold = rig.ok(place("i1", "2")).await.hold.unwrap();
+    let settle = Command::SettleHold(SettleHold { hold: HoldRef::Id(hold.id), ..settle_command("i1") });
+    rig.new_customer("zeta").await;
+    assert_eq!(rig.rejected(settle.clone()).await, Rejection::HoldNotFound);
+    rig.new_ledger("other").await;
+    rig.new_customer("acme").await;
+    assert_eq!(rig.rejected(settle).await, Rejection::HoldNotFound);
+    assert_eq!(rig.reader.hold(rig.ledger, hold.id).await.unwrap(), None);
+    assert_eq!(rig.reader.hold(LedgerNo::MAIN, hold.id).await.unwrap(), Some(hold));
+}
+
+/// A reopened incident costs the price of its whole time, less what was charged before.
+async fn settling_by_id_sees_the_whole_incident(mut rig: Rig) {
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "10")).await;
+    rig.ok(place("i1", "2")).await;
+    rig.ok(work("i1", 40)).await;
+    rig.ok(settle("i1")).await;
+    let second = rig.ok(place("i1", "2")).await.hold.unwrap();
+    rig.ok(work("i1", 35)).await;
+    let command = Command::SettleHold(SettleHold { hold: HoldRef::Id(second.id), ..settle_command("i1") });
+    let settled = rig.ok(command).await.hold.unwrap().settlement.clone().unwrap();
+    assert_eq!(settled.charge, credits("1.17"));
+}
+
+async fn ledgers_are_apart(mut rig: Rig) {
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "10")).await;
+    rig.ok(place("i1", "2")).await;
+    let main = rig.key();
+    rig.new_ledger("other").await;
+    let other = rig.ledger;
+    assert_eq!(rig.rejected(grant("1")).await, Rejection::CustomerNotFound);
+    rig.new_customer("acme").await;
+    assert!(!rig.ok(purchase("o1", "5")).await.replayed);
+    rig.ok(place("i1", "1")).await;
+    assert_ne!(rig.key(), main);
+    assert_eq!(rig.reader.holds_of_incident(main, &id("i1")).await.unwrap().len(), 1);
+    for (ledger, sold) in [(LedgerNo::MAIN, "-10"), (other, "-5")] {
+        let all = rig.reader.feed(ledger, Position(0), 10).await.unwrap();
+        assert_eq!(all.iter().map(|recorded| recorded.position.0).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(all.iter().all(|recorded| recorded.posting.ledger == ledger));
+        assert_eq!(rig.reader.last_position(ledger).await.unwrap(), Position(3));
+        let holds = rig.reader.holds(ledger, &HoldFilter::default(), None, 10).await.unwrap();
+        assert_eq!(holds.items.len(), 1);
+        let by_incident = HoldFilter { incident: Some(id("i1")), ..HoldFilter::default() };
+        assert_eq!(rig.reader.holds(ledger, &by_incident, None, 10).await.unwrap(), holds);
+        assert_eq!(rig.reader.lots(ledger, &LotFilter::default(), None, 10).await.unwrap().items.len(), 1);
+        assert_eq!(rig.reader.customers(ledger, None, 10).await.unwrap().len(), 1);
+        let balances = rig.reader.trial_balance(ledger).await.unwrap();
+        assert!(balances.contains(&("sales:web".to_owned(), credits(sold))), "{balances:?}");
+    }
+    let ledgers: Vec<String> =
+        rig.reader.ledgers().await.unwrap().iter().map(|ledger| ledger.id.to_string()).collect();
+    assert_eq!(ledgers, ["main", "other"]);
+}
+
+async fn ledgers_are_made_once(mut rig: Rig) {
+    let LedgerCreated::Created { ledger, replayed: false } = rig.create_ledger("second", "r1").await.unwrap()
+    else {
+        panic!("not made");
+    };
+    assert_eq!((ledger.no.get(), ledger.created_at), (1, START));
+    let again = rig.create_ledger("second", "r1").await.unwrap();
+    assert_eq!(again, LedgerCreated::Created { ledger, replayed: true });
+    assert_eq!(rig.create_ledger("second", "r2").await.unwrap(), LedgerCreated::Exists);
+    assert_eq!(rig.create_ledger("main", "r3").await.unwrap(), LedgerCreated::Exists);
+    assert_eq!(rig.create_ledger("third", "r1").await.unwrap(), LedgerCreated::RequestIdReused);
+    assert_eq!(rig.reader.ledgers().await.unwrap().len(), 2);
+}
+
+async fn history_is_found_by_sequence_time_position_and_id(mut rig: Rig) {
+    rig.new_customer("zeta").await;
+    rig.new_customer("acme").await;
+    for step in 0..150 {
+        // Other customers' postings in between, and several of one's own at one time.
+        let mut requests = Vec::new();
+        for nth in 0..=(step % 3) {
+            let mut request = rig.request(grant("1"));
+            if (step + nth) % 4 == 0 {
+                request.customer = id("zeta");
+            }
+            requests.push(request);
+        }
+        rig.batch(&requests).await;
+    }
+    let all = rig.reader.feed(LedgerNo::MAIN, Position(0), 1_000).await.unwrap();
+    let key = rig.key();
+    let own: Vec<_> = all.iter().filter(|recorded| recorded.posting.customer == key).collect();
+    assert!(own.len() > 200);
+    let expect = |found: &dyn Fn(&creditledger::store::Recorded) -> bool| {
+        own.iter().rev().find(|recorded| found(recorded)).map(|recorded| (*recorded).clone())
+    };
+    for point in &all {
+        let at = At::Position(point.position);
+        let found = rig.reader.posting_at(key, at).await.unwrap();
+        assert_eq!(found, expect(&|recorded| recorded.position <= point.position), "{at:?}");
+        let time = point.posting.recorded_at;
+        let found = rig.reader.posting_at(key, At::Time(time)).await.unwrap();
+        assert_eq!(found, expect(&|recorded| recorded.posting.recorded_at <= time), "{time:?}");
+        let at = At::Posting(point.posting.id);
+        let found = rig.reader.posting_at(key, at).await.unwrap();
+        assert_eq!(found, expect(&|recorded| recorded.posting.id == point.posting.id), "{at:?}");
+    }
+    for recorded in &own {
+        let at = At::Sequence(recorded.posting.sequence);
+        assert_eq!(rig.reader.posting_at(key, at).await.unwrap().as_ref(), Some(*recorded), "{at:?}");
+    }
+    let last = own.last().map(|recorded| (*recorded).clone());
+    for at in [At::Sequence(u64::MAX), At::Position(Position(u64::MAX)), At::Time(Timestamp::MAX)] {
+        assert_eq!(rig.reader.posting_at(key, at).await.unwrap(), last, "{at:?}");
+    }
+    let before_all = Timestamp::from_micros(START.micros() - 1);
+    for at in
+        [At::Sequence(0), At::Position(Position(0)), At::Time(before_all), At::Posting(PostingId::default())]
+    {
+        assert_eq!(rig.reader.posting_at(key, at).await.unwrap(), None, "{at:?}");
+    }
+    for (first, last) in [(1, 5), (7, 7), (0, 3), (100, 160), (190, u64::MAX), (9, 8), (u64::MAX, u64::MAX)] {
+        let found = rig.reader.postings_of(key, first, last).await.unwrap();
+        let wanted = own.iter().filter(|recorded| (first..=last).contains(&recorded.posting.sequence));
+        assert_eq!(
+            found,
+            wanted.map(|recorded| (*recorded).clone()).collect::<Vec<_>>(),
+            "{first} to {last}"
+        );
+    }
+}
+
+async fn feeds_and_lists_come_in_pages(mut rig: Rig) {
+    for customer in ["acme", "Zeta", "nova"] {
+        rig.new_customer(customer).await;
+        rig.ok(purchase(&format!("{customer}-1"), "50")).await;
+        rig.ok(grant("5")).await;
+        for nth in 0..4 {
+            rig.ok(place(&format!("i{nth}"), "1")).await;
+            rig.ok(if nth % 2 == 0 { release(&format!("i{nth}")) } else { settle(&format!("i{nth}")) }).await;
+        }
+        rig.ok(charge("direct", 30)).await;
+    }
+    let mut after = Position(0);
+    let mut positions = Vec::new();
+    loop {
+        let page = rig.reader.feed(LedgerNo::MAIN, after, 7).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = last.position;
+        positions.extend(page.iter().map(|recorded| recorded.position.0));
+    }
+    assert_eq!(positions, (1..=36).collect::<Vec<_>>());
+
+    let first = rig.reader.customers(LedgerNo::MAIN, None, 2).await.unwrap();
+    let rest = rig.reader.customers(LedgerNo::MAIN, Some(&first[1].0.id), 2).await.unwrap();
+    let ids: Vec<&str> = first.iter().chain(&rest).map(|(customer, _)| customer.id.as_str()).collect();
+    assert_eq!(ids, ["Zeta", "acme", "nova"]);
+
+    let acme = CustomerKey::of(LedgerNo::MAIN, &id("acme"));
+    let holds = |filter: HoldFilter| {
+        let reader = rig.reader.clone();
+        async move {
+            let (mut found, mut before) = (Vec::new(), None);
+            loop {
+                let page = reader.holds(LedgerNo::MAIN, &filter, before, 2).await.unwrap();
+                assert!(page.items.len() <= 2);
+                found.extend(page.items);
+                before = page.next;
+                if before.is_none() {
+                    assert!(found.is_sorted_by(|one, other| one.id > other.id));
+                    return found;
+                }
+            }
+        }
+    };
+    let of = |customer| HoldFilter { customer, ..HoldFilter::default() };
+    assert_eq!(holds(of(None)).await.len(), 12);
+    assert_eq!(holds(of(Some(acme))).await.len(), 4);
+    assert_eq!(holds(HoldFilter { incident: Some(id("i1")), ..of(None) }).await.len(), 3);
+    assert_eq!(holds(HoldFilter { incident: Some(id("i1")), ..of(Some(acme)) }).await.len(), 1);
+    assert_eq!(holds(HoldFilter { states: vec![HoldState::Settled], ..of(Some(acme)) }).await.len(), 2);
+    assert_eq!(holds(HoldFilter { settled: true, ..of(Some(acme)) }).await.len(), 3);
+    assert_eq!(holds(HoldFilter { settled: true, ..of(None) }).await.len(), 9);
+    assert_eq!(holds(HoldFilter { class: Some(id("sales")), ..of(None) }).await.len(), 0);
+    let all = holds(of(None)).await;
+    let (from, until) = (Some(all[8].created_at), Some(all[3].created_at));
+    assert_eq!(holds(HoldFilter { from, until, ..of(None) }).await, all[4..=8]);
+    assert_eq!(holds(HoldFilter { from, until, ..of(Some(acme)) }).await, all[8..=8]);
+    // A page can be asked for from behind anything, such as another customer's hold.
+    let behind = rig.reader.holds(LedgerNo::MAIN, &of(Some(acme)), Some(all[9].id), 10).await.unwrap();
+    assert_eq!(behind.items, all[10..]);
+
+    let nova = CustomerKey::of(LedgerNo::MAIN, &id("nova"));
+    let mut found = Vec::new();
+    let mut before = None;
+    loop {
+        let page = rig.reader.lots(LedgerNo::MAIN, &LotFilter::default(), before, 4).await.unwrap();
+        found.extend(page.items);
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    let owners: Vec<&str> = found.iter().map(|owned| owned.customer.as_str()).collect();
+    assert_eq!(owners, ["nova", "nova", "Zeta", "Zeta", "acme", "acme"]);
+    for (filter, count) in [
+        (LotFilter { customer: Some(nova), ..LotFilter::default() }, 2),
+        (LotFilter { source: Some(LotSource::Grant), ..LotFilter::default() }, 3),
+        (LotFilter { customer: Some(nova), storefront: Some(id("web")), ..LotFilter::default() }, 1),
+        (LotFilter { storefront: Some(id("shop")), ..LotFilter::default() }, 0),
+        (LotFilter { from: Some(found[2].lot.created_at), ..LotFilter::default() }, 3),
+        (LotFilter { until: Some(found[2].lot.created_at), ..LotFilter::default() }, 3),
+    ] {
+        let page = rig.reader.lots(LedgerNo::MAIN, &filter, None, 10).await.unwrap();
+        assert_eq!(page.items.len(), count, "{filter:?}");
+    }
+}
+
+async fn an_abandoned_batch_leaves_nothing(mut rig: Rig) {
+    rig.new_customer("acme").await;
+    let request = rig.request(grant("5"));
+    let mut book = rig.load(std::slice::from_ref(&request)).await;
+    creditledger::ledger::decide::decide(&mut book, &request).unwrap().unwrap();
+    rig.writer.abandon().await.unwrap();
+    assert_eq!(rig.reader.last_position(LedgerNo::MAIN).await.unwrap(), Position(1));
+    // Nor does a batch in which nothing was accepted.
+    rig.rejected(settle("i1")).await;
+    assert_eq!(rig.reader.last_position(LedgerNo::MAIN).await.unwrap(), Position(1));
+    assert!(!rig.send(&request).await.unwrap().replayed);
+}
+
+async fn a_refused_batch_leaves_nothing_and_the_next_one_is_stored(mut rig: Rig) {
+    rig.new_customer("acme").await;
+    let request = rig.request(grant("5"));
+    rig.send(&request).await.unwrap();
+    // A book that was not loaded with the request does not know that it was answered.
+    let mut other = request.clone();
+    other.request = None;
+    let mut book = rig.load(&[other]).await;
+    creditledger::ledger::decide::decide(&mut book, &rig.request(grant("1"))).unwrap().unwrap();
+    creditledger::ledger::decide::decide(&mut book, &request).unwrap().unwrap();
+    assert!(matches!(rig.writer.append(&book).await, Err(StoreError::Refused(_))));
+    let customer = rig.reader.customer(rig.key()).await.unwrap().unwrap();
+    assert_eq!((customer.sequence, customer.balances.available), (2, credits("5")));
+    let answer = rig.ok(grant("2")).await;
+    assert_eq!((answer.sequence, answer.balances.available), (3, credits("7")));
+    assert_eq!(rig.audit.integrity().await.unwrap(), Vec::<String>::new());
+    let balances = rig.reader.trial_balance(LedgerNo::MAIN).await.unwrap();
+    assert!(balances.contains(&("promotions".to_owned(), credits("-7"))), "{balances:?}");
+}
+
+async fn stamps_rise_though_the_clock_does_not(mut rig: Rig) {
+    rig.new_customer("acme").await;
+    rig = rig.reopen().await;
+    for _ in 0..3 {
+        rig.now = START.plus_seconds(-1_000);
+        rig.ok(grant("1")).await;
+    }
+    let all = rig.reader.feed(LedgerNo::MAIN, Position(0), 10).await.unwrap();
+    let times: Vec<i64> = all.iter().map(|recorded| recorded.posting.recorded_at.micros()).collect();
+    assert_eq!(times, [times[0], times[0] + 1, times[0] + 2, times[0] + 3]);
+}
+
+async fn the_sweeper_finds_who_is_due(mut rig: Rig) {
+    let due = |rig: &Rig| {
+        let (reader, now) = (rig.reader.clone(), rig.now);
+        async move {
+            let found = reader.customers_due(now, 10).await.unwrap();
+            found.iter().map(|(_, customer)| customer.to_string()).collect::<Vec<_>>()
+        }
+    };
+    for customer in ["quoted", "quiet", "lot"] {
+        rig.new_customer(customer).await;
+    }
+    rig.customer = id("quoted");
+    rig.ok(estimate("i1", "2")).await;
+    rig.customer = id("lot");
+    let until = rig.now.plus_days(1);
+    rig.ok(purchase_until("o1", "5", until)).await;
+    assert_eq!(due(&rig).await, Vec::<String>::new());
+    rig.now = rig.now.plus_days(2);
+    assert_eq!(due(&rig).await, ["lot"]);
+    rig.now = rig.now.plus_days(20);
+    assert_eq!(due(&rig).await, ["lot", "quoted"]);
+    for customer in ["lot", "quoted"] {
+        rig.customer = id(customer);
+        rig.ok(Command::ApplyDue).await;
+    }
+    assert_eq!(due(&rig).await, Vec::<String>::new());
+    let quoted = CustomerKey::of(LedgerNo::MAIN, &id("quoted"));
+    assert_eq!(rig.reader.holds_of_incident(quoted, &id("i1")).await.unwrap()[0].state, HoldState::Expired);
+}
+
+async fn a_parked_hold_is_loaded_when_credits_come(mut rig: Rig) {
+    rig.new_customer("acme").await;
+    let parked = rig.ok(place_parked("i1", "3")).await.hold.unwrap();
+    assert_eq!(parked.state, HoldState::AwaitingCredits);
+    rig.ok(estimate("i2", "1")).await;
+    rig = rig.reopen().await;
+    let bought = rig.ok(purchase("o1", "5")).await;
+    assert_eq!(bought.posting.detail.others[0].id, parked.id);
+    let hold = rig.reader.hold(LedgerNo::MAIN, parked.id).await.unwrap().unwrap();
+    assert_eq!(hold.state, HoldState::Active);
+    rig.ok(confirm("i2", false)).await;
+    // What falls due is loaded without being named.
+    rig.ok(place_parked("i3", "50")).await;
+    rig.now = rig.now.plus_days(15);
+    rig.ok(grant("1")).await;
+    let expired = rig.reader.holds_of_incident(rig.key(), &id("i3")).await.unwrap();
+    assert_eq!(expired[0].state, HoldState::Expired);
+}
+
+async fn profiles_change_and_are_listed(mut rig: Rig) {
+    let name = |text: &str| Text::parse(text).unwrap();
+    let profile = Profile { name: name("Acme Ltd."), ..Profile::default() };
+    rig.ok(Command::CreateCustomer(CreateCustomer { profile: profile.clone(), ..CreateCustomer::default() }))
+        .await;
+    assert_eq!(rig.reader.profile(rig.key()).await.unwrap(), Some(profile.clone()));
+    let update = UpdateCustomer { name: Some(name("Acme Inc.")), ..UpdateCustomer::default() };
+    rig.ok(Command::UpdateCustomer(update)).await;
+    let changed = Profile { name: name("Acme Inc."), ..profile };
+    assert_eq!(rig.reader.profile(rig.key()).await.unwrap(), Some(changed.clone()));
+    let listed = rig.reader.customers(LedgerNo::MAIN, None, 10).await.unwrap();
+    assert_eq!(listed[0].1, changed);
+}
+
+async fn everything_goes_on_after_a_restart(mut rig: Rig) {
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "10")).await;
+    rig.ok(place("i1", "2")).await;
+    rig.new_ledger("other").await;
+    rig.new_customer("acme").await;
+    rig = rig.reopen().await;
+    rig.ok(grant("1")).await;
+    rig.ledger = LedgerNo::MAIN;
+    let again = rig.ok(purchase("o1", "10")).await;
+    assert!(again.replayed);
+    rig.ok(purchase("o2", "1")).await;
+    rig.ok(settle("i1")).await;
+    assert_eq!(rig.reader.last_position(LedgerNo::MAIN).await.unwrap(), Position(5));
+    let balances = rig.reader.trial_balance(LedgerNo::MAIN).await.unwrap();
+    assert!(balances.contains(&("sales:web".to_owned(), credits("-11"))), "{balances:?}");
+    assert_eq!(rig.audit.integrity().await.unwrap(), Vec::<String>::new());
+    rig.writer.close().await.unwrap();
+}
+
+/// A rare filter over many rows gives short pages, and the last of them has what was looked for.
+#[tokio::test]
+async fn a_page_reads_a_bounded_number_of_rows() {
+    let mut rig = Rig::sqlite().await;
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "100000")).await;
+    rig.ok(place("rare", "1")).await;
+    rig.ok(settle("rare")).await;
+    for batch in 0..11 {
+        let requests: Vec<_> =
+            (0..500).map(|nth| rig.request(grant(&format!("{}", batch * 500 + nth + 1)))).collect();
+        rig.batch(&requests).await;
+        let requests: Vec<_> =
+            (0..500).map(|nth| rig.request(place(&format!("i{}", batch * 500 + nth), "1"))).collect();
+        rig.batch(&requests).await;
+    }
+    for customer in [None, Some(rig.key())] {
+        let filter = HoldFilter { customer, settled: true, ..HoldFilter::default() };
+        let first = rig.reader.holds(LedgerNo::MAIN, &filter, None, 10).await.unwrap();
+        assert_eq!(first.items, []);
+        let second = rig.reader.holds(LedgerNo::MAIN, &filter, first.next, 10).await.unwrap();
+        assert_eq!((second.items.len(), second.items[0].incident.as_str(), second.next), (1, "rare", None));
+        let filter = LotFilter { customer, source: Some(LotSource::Purchase), ..LotFilter::default() };
+        let first = rig.reader.lots(LedgerNo::MAIN, &filter, None, 10).await.unwrap();
+        assert_eq!(first.items, []);
+        let second = rig.reader.lots(LedgerNo::MAIN, &filter, first.next, 10).await.unwrap();
+        assert_eq!((second.items.len(), second.next), (1, None));
+    }
+    let filter = HoldFilter { incident: Some(id("rare")), ..HoldFilter::default() };
+    let page = rig.reader.holds(LedgerNo::MAIN, &filter, None, 10).await.unwrap();
+    assert_eq!((page.items.len(), page.next), (1, None));
+}

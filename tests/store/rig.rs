@@ -1,0 +1,132 @@
+//! An engine under test, with a clock that the test drives and short ways to run commands.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use creditledger::ledger::book::{Answer, Book};
+use creditledger::ledger::card::Cards;
+use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::decide::{Outcome, decide};
+use creditledger::ledger::{
+    CustomerId, CustomerKey, LedgerId, LedgerNo, Rejection, Request, RequestKey, Timestamp,
+};
+use creditledger::store::memory::Memory;
+use creditledger::store::{
+    AuditStore, Engine, LedgerCreated, NewLedger, ReadStore, StoreError, WriteStore, open,
+};
+use tempfile::TempDir;
+
+use crate::desk::{START, id};
+
+pub struct Rig {
+    pub writer: Box<dyn WriteStore>,
+    pub reader: Arc<dyn ReadStore>,
+    pub audit: Arc<dyn AuditStore>,
+    pub now: Timestamp,
+    pub ledger: LedgerNo,
+    pub customer: CustomerId,
+    requests: u32,
+    directory: Option<TempDir>,
+}
+
+impl Rig {
+    fn of(engine: Engine, directory: Option<TempDir>) -> Self {
+        let Engine { writer, reader, audit } = engine;
+        let customer = id("acme");
+        Self { writer, reader, audit, now: START, ledger: LedgerNo::MAIN, customer, requests: 0, directory }
+    }
+
+    pub async fn memory() -> Self {
+        Self::of(Memory::new(START).engine(), None)
+    }
+
+    pub async fn sqlite() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", directory.path().join("test.db").display());
+        Self::of(open(&url, START).await.unwrap(), Some(directory))
+    }
+
+    /// The database file of a SQLite rig.
+    pub fn path(&self) -> PathBuf {
+        self.directory.as_ref().unwrap().path().join("test.db")
+    }
+
+    /// Closes the database and opens it again; an engine in memory just stays.
+    pub async fn reopen(mut self) -> Self {
+        if self.directory.is_none() {
+            return self;
+        }
+        self.writer.close().await.unwrap();
+        let url = format!("sqlite://{}", self.path().display());
+        drop((self.writer, self.reader, self.audit));
+        let again = Self::of(open(&url, START).await.unwrap(), self.directory);
+        Self { now: self.now, ledger: self.ledger, customer: self.customer, requests: self.requests, ..again }
+    }
+
+    pub fn key(&self) -> CustomerKey {
+        CustomerKey::of(self.ledger, &self.customer)
+    }
+
+    /// A request with an id of its own.
+    pub fn request(&mut self, command: Command) -> Request {
+        self.requests += 1;
+        let request = RequestKey::parse(&format!("request {}", self.requests)).unwrap();
+        let request = (command != Command::ApplyDue).then_some(request);
+        Request { ledger: self.ledger, customer: self.customer.clone(), request, command }
+    }
+
+    pub async fn load(&mut self, requests: &[Request]) -> Book {
+        let requests: Vec<&Request> = requests.iter().collect();
+        self.writer.load(&requests, self.now, 7, &Arc::new(Cards::built_in())).await.unwrap()
+    }
+
+    /// One commit, a second after the one before.
+    pub async fn batch(&mut self, requests: &[Request]) -> Vec<Outcome> {
+        self.now = self.now.plus_seconds(1);
+        let mut book = self.load(requests).await;
+        let outcomes = requests.iter().map(|request| decide(&mut book, request).unwrap()).collect();
+        self.writer.append(&book).await.unwrap();
+        self.writer.tidy().await.unwrap();
+        outcomes
+    }
+
+    pub async fn send(&mut self, request: &Request) -> Outcome {
+        self.batch(std::slice::from_ref(request)).await.remove(0)
+    }
+
+    pub async fn run(&mut self, command: Command) -> Outcome {
+        let request = self.request(command);
+        self.send(&request).await
+    }
+
+    pub async fn ok(&mut self, command: Command) -> Answer {
+        match self.run(command.clone()).await {
+            Ok(answer) => answer,
+            Err(rejection) => panic!("{command:?} was rejected: {rejection}"),
+        }
+    }
+
+    pub async fn rejected(&mut self, command: Command) -> Rejection {
+        self.run(command).await.unwrap_err()
+    }
+
+    /// Turns to another customer, who is made.
+    pub async fn new_customer(&mut self, customer: &str) {
+        self.customer = id(customer);
+        self.ok(Command::CreateCustomer(CreateCustomer::default())).await;
+    }
+
+    pub async fn create_ledger(&mut self, ledger: &str, request: &str) -> Result<LedgerCreated, StoreError> {
+        let id = LedgerId::parse(ledger).unwrap();
+        let request = RequestKey::parse(request).unwrap();
+        self.writer.create_ledger(&NewLedger { id, request }, self.now).await
+    }
+
+    /// Turns to another ledger, which is made.
+    pub async fn new_ledger(&mut self, ledger: &str) {
+        match self.create_ledger(ledger, ledger).await.unwrap() {
+            LedgerCreated::Created { ledger, replayed: false } => self.ledger = ledger.no,
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The SQLite schema: the same tables as the core, an append-only journal, views for people.
+
+use std::collections::BTreeMap;
+
+use creditledger::ledger::account::{Side, Slot, slots, transfers};
+use creditledger::ledger::lot::LotSource;
+use creditledger::ledger::{HoldState, Kind, LedgerNo};
+use creditledger::store::Position;
+use rusqlite::{Connection, ErrorCode};
+
+use crate::desk::{adjust, charge, grant, place, purchase, reverse, settle, settle_capped, work};
+use crate::rig::Rig;
+
+fn open(rig: &Rig) -> Connection {
+    Connection::open(rig.path()).unwrap()
+}
+
+fn names(database: &Connection, sql: &str) -> BTreeMap<u8, String> {
+    let mut statement = database.prepare(sql).unwrap();
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+}
+
+/// Storefronts and some of everything that moves credits.
+async fn some_of_everything(rig: &mut Rig) {
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "5.25")).await;
+    rig.ok(grant("0.0001")).await;
+    rig.ok(adjust("1")).await;
+    rig.ok(adjust("-0.5")).await;
+    rig.ok(place("i1", "2.5")).await;
+    rig.ok(work("i1", 90)).await;
+    rig.ok(settle("i1")).await;
+    rig.ok(place("i2", "1")).await;
+    rig.ok(work("i2", 60)).await;
+    rig.ok(settle_capped("i2")).await;
+    rig.ok(reverse("i2", None)).await;
+    rig.ok(charge("i3", 31)).await;
+}
+
+#[tokio::test]
+async fn transfer_slots_are_those_of_the_core() {
+    let rig = Rig::sqlite().await;
+    let database = open(&rig);
+    let mut statement = database.prepare("SELECT kind, slot, debit, credit FROM transfer_slot").unwrap();
+    let rows = statement.query_map([], |row| {
+        Ok((
+            (row.get::<_, u8>(0)?, row.get::<_, u8>(1)?),
+            (row.get::<_, String>(2)?, row.get::<_, String>(3)?),
+        ))
+    });
+    let stored: BTreeMap<_, _> = rows.unwrap().map(Result::unwrap).collect();
+    let name = |side| match side {
+        Side::Available => "available",
+        Side::Held => "held",
+        Side::Receivable => "receivable",
+        Side::Sales => "sales",
+        Side::Promotions => "promotions",
+        Side::Revenue => "revenue",
+        Side::WriteOffs => "write_offs",
+        Side::Adjustments => "adjustments",
+        Side::Expired => "expired",
+    };
+    let mut expected = BTreeMap::new();
+    for kind in Kind::ALL {
+        for slot in Slot::ALL {
+            if let Some((debit, credit)) = slots(*kind, slot) {
+                let sides = (name(debit).to_owned(), name(credit).to_owned());
+                expected.insert((kind.code(), u8::try_from(slot.index() + 1).unwrap()), sides);
+            }
+        }
+    }
+    assert_eq!(stored, expected);
+}
+
+#[tokio::test]
+async fn names_are_those_of_the_core() {
+    let rig = Rig::sqlite().await;
+    let database = open(&rig);
+    let kinds = Kind::ALL.iter().map(|kind| (kind.code(), kind.name().to_owned())).collect();
+    assert_eq!(names(&database, "SELECT kind, name FROM posting_kind"), kinds);
+    let states = HoldState::ALL.iter().map(|state| (state.code(), state.name().to_owned())).collect();
+    assert_eq!(names(&database, "SELECT state, name FROM hold_state"), states);
+    let sources = LotSource::ALL.iter().map(|source| (source.code(), source.name().to_owned())).collect();
+    assert_eq!(names(&database, "SELECT source, name FROM lot_source"), sources);
+}
+
+#[tokio::test]
+async fn the_journal_refuses_update_and_delete() {
+    let mut rig = Rig::sqlite().await;
+    some_of_everything(&mut rig).await;
+    let database = open(&rig);
+    for sql in [
+        "UPDATE posting SET credits_1 = 1 WHERE sequence = 2",
+        "UPDATE posting SET detail = detail",
+        "DELETE FROM posting WHERE sequence = 2",
+        "DELETE FROM posting",
+    ] {
+        let error = database.execute(sql, []).unwrap_err();
+        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation), "{sql}");
+    }
+    assert_eq!(rig.reader.last_position(LedgerNo::MAIN).await.unwrap(), Position(13));
+}
+
+#[tokio::test]
+async fn the_view_of_transfers_is_the_function_of_the_core() {
+    let mut rig = Rig::sqlite().await;
+    some_of_everything(&mut rig).await;
+    let expected: Vec<(i64, String, String, i64)> = rig
+        .reader
+        .feed(LedgerNo::MAIN, Position(0), 100)
+        .await
+        .unwrap()
+        .iter()
+        .flat_map(|recorded| {
+            transfers(&recorded.posting).map(|transfer| {
+                let sides = (transfer.debit.to_string(), transfer.credit.to_string());
+                (recorded.position.0.cast_signed(), sides.0, sides.1, transfer.credits.units())
+            })
+        })
+        .collect();
+    let database = open(&rig);
+    let mut statement = database
+        .prepare(
+            "SELECT position, debit_account, credit_account, credits FROM transfer ORDER BY position, slot",
+        )
+        .unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
+    let shown: Vec<(i64, String, String, i64)> = rows.unwrap().map(Result::unwrap).collect();
+    assert_eq!(shown, expected);
+    assert!(shown.len() > 12);
+}
+
+#[tokio::test]
+async fn people_read_decimals() {
+    let mut rig = Rig::sqlite().await;
+    some_of_everything(&mut rig).await;
+    let database = open(&rig);
+    let row = |sql: &str| -> Vec<String> {
+        let mut statement = database.prepare(sql).unwrap();
+        let columns = statement.column_count();
+        let mut rows = statement.query([]).unwrap();
+        let row = rows.next().unwrap().unwrap();
+        (0..columns).map(|column| row.get::<_, String>(column).unwrap()).collect()
+    };
+    assert_eq!(
+        row(
+            "SELECT kind, customer_id, recorded_at, available, held, owed FROM posting_decimal WHERE sequence = 3"
+        ),
+        ["GRANT_CREDITS", "acme", "2026-01-01T00:00:03.000000Z", "5.2501", "0.0000", "0.0000"]
+    );
+    assert_eq!(
+        row("SELECT debit_account, credit_account, credits FROM transfer_decimal WHERE sequence = 2"),
+        ["sales:web", "available", "5.2500"]
+    );
+    let customer = rig.reader.customer(rig.key()).await.unwrap().unwrap();
+    let units = customer.balances.available.units();
+    assert_eq!(
+        row("SELECT customer_id, available FROM customer_decimal"),
+        ["acme".to_owned(), format!("{}.{:04}", units / 10_000, units % 10_000)]
+    );
+    assert_eq!(row("SELECT balance FROM trial_balance_decimal WHERE account = 'sales:web'"), ["-5.2500"]);
+    assert_eq!(row("SELECT balance FROM trial_balance_decimal WHERE account = 'promotions'"), ["-0.0001"]);
+    let sum: i64 =
+        database.query_row("SELECT SUM(balance) FROM trial_balance", [], |row| row.get(0)).unwrap();
+    assert_eq!(sum, 0);
+}
