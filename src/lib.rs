@@ -1,5 +1,6 @@
 //! `creditledger`: prepaid support credits in an append-only double-entry ledger, as a gRPC service.
 pub mod clock;
+pub mod grpc;
 pub mod ledger;
 pub mod store;
 pub mod writer;
