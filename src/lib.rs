@@ -2,5 +2,6 @@
 pub mod clock;
 pub mod grpc;
 pub mod ledger;
+pub mod query;
 pub mod store;
 pub mod writer;
