@@ -90,6 +90,8 @@ pub struct Hold {
     pub confirmed_by: Text,
     /// When it was confirmed.
     pub confirmed_at: Option<Timestamp>,
+    /// The posting that set its credits aside first.
+    pub activated_by: Option<PostingId>,
     /// What was said with the estimate.
     pub note: Text,
     /// Recorded work, in the order in which it was recorded; at most [`Hold::WORK_MAX`] entries.
@@ -108,7 +110,7 @@ record!(Hold {
     9 => created_at, 10 => opened_at, 11 => estimate, 12 => held, 13 => valid_until, 14 => expires_at,
     15 => parked_at, 16 => pending, 17 => range_override, 18 => estimated_by, 19 => confirmed_by,
     20 => confirmed_at, 21 => note, 22 => work, 23 => settlement, 24 => ended_at, 25 => ended_by,
-    26 => end_reason, 27 => previous,
+    26 => end_reason, 27 => previous, 28 => activated_by,
 });
 
 impl super::codec::Codec for LedgerNo {
@@ -299,6 +301,16 @@ impl Hold {
             | HoldState::Declined
             | HoldState::Superseded => None,
         }
+    }
+
+    /// Ends it in `state`: nothing is set aside, offered or awaited any more.
+    pub fn end(&mut self, state: HoldState, at: Timestamp) {
+        self.state = state;
+        self.held = Credits::ZERO;
+        self.pending = None;
+        self.parked_at = None;
+        self.valid_until = None;
+        self.ended_at = Some(at);
     }
 
     /// True where a store must find it without being asked for it by name: it can fall due, or it waits for credits.

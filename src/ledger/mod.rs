@@ -17,6 +17,8 @@ pub mod codec;
 pub mod command;
 pub mod credits;
 pub mod customer;
+pub mod decide;
+pub mod event;
 pub mod hash;
 pub mod hold;
 pub mod ids;
