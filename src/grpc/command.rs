@@ -1,13 +1,11 @@
 //! One path for every command: parse, find the ledger, submit, answer.
 
-use std::sync::Arc;
-use std::time::Instant;
-
 use tonic::{Request, Response, Status};
 
 use crate::ledger::account::Slot;
 use crate::ledger::book::Answer;
-use crate::ledger::{self, Command, CustomerId, LedgerId, LedgerNo, Rejection};
+use crate::ledger::{self, Command, CustomerId, LedgerId, LedgerNo};
+use crate::query::ReadError;
 
 use super::parse::{Fields, Scope, parse};
 use super::{Api, Deadline, convert, wire};
@@ -81,7 +79,7 @@ impl Api {
     }
 
     /// A command with its ledger found.
-    pub async fn request(&self, scope: Scope, command: Command) -> Result<ledger::Request, Status> {
+    pub async fn request(&self, scope: Scope, command: Command) -> Result<ledger::Request, ReadError> {
         let Scope { ledger, request, customer } = scope;
         let ledger = self.reader.ledger(&ledger.unwrap_or_else(LedgerId::main)).await?;
         Ok(ledger::Request { ledger, customer, request: Some(request), command })

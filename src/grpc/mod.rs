@@ -35,22 +35,21 @@ pub use status::DOMAIN;
 /// Pages stop here, so that they fit the 4 MiB that clients take by default.
 const PAGE_BYTES_MAX: usize = 3 << 20;
 
-/// What all services share. Each service is an `impl` of its generated trait for this.
+/// What all services share; cheap to clone. Each service is an `impl` of its generated trait for this.
+#[derive(Clone)]
 pub struct Api {
     writer: Writer,
     reader: Arc<Reader>,
     cards: Arc<Cards>,
-    /// Changes after each commit: followers of the journal wait for it.
-    commits: watch::Receiver<u64>,
     /// True once the server goes down: streams without an end stop then.
     closing: watch::Sender<bool>,
 }
 
 impl Api {
-    /// The services over a writer and a reader of the same store. `commits` changes with every commit.
+    /// The services over a writer and a reader of the same store.
     #[must_use]
-    pub fn new(writer: Writer, reader: Arc<Reader>, cards: Arc<Cards>, commits: watch::Receiver<u64>) -> Self {
-        Self { writer, reader, cards, commits, closing: watch::Sender::new(false) }
+    pub fn new(writer: Writer, reader: Arc<Reader>, cards: Arc<Cards>) -> Self {
+        Self { writer, reader, cards, closing: watch::Sender::new(false) }
     }
 }
 

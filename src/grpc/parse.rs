@@ -79,18 +79,22 @@ pub fn parse<M, T>(message: M, read: impl FnOnce(M, &mut Fields) -> Option<T>) -
 }
 
 impl Fields {
-    /// Complains about `field`.
+    /// Complains about `field`; an empty name means the value that is being read by [`Fields::each`] itself.
     pub fn refuse<T>(&mut self, field: &str, problem: impl Into<String>) -> Option<T> {
         let violations = &mut self.violations;
         violations.count = violations.count.saturating_add(1);
         if violations.shown.len() < Violations::SHOWN_MAX {
             let mut path = String::new();
             for (name, index) in &self.path {
+                let dot = if path.is_empty() { "" } else { "." };
                 // Writing to a string does not fail.
                 let _ = match index {
-                    Some(index) => write!(path, "{name}[{index}]."),
-                    None => write!(path, "{name}."),
+                    Some(index) => write!(path, "{dot}{name}[{index}]"),
+                    None => write!(path, "{dot}{name}"),
                 };
+            }
+            if !path.is_empty() && !field.is_empty() {
+                path.push('.');
             }
             path.push_str(field);
             violations.shown.push(Violation { field: path, problem: problem.into() });
@@ -103,9 +107,19 @@ impl Fields {
         self.under((field, None), read)
     }
 
-    /// Reads the fields of the message at `index` of `field`.
-    pub fn at<T>(&mut self, field: &'static str, index: usize, read: impl FnOnce(&mut Self) -> T) -> T {
-        self.under((field, Some(index)), read)
+    /// Reads every item of the list `field`.
+    pub fn each<I, T>(
+        &mut self,
+        field: &'static str,
+        items: Vec<I>,
+        mut read: impl FnMut(&mut Self, I) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let count = items.len();
+        let mut all = Vec::with_capacity(count);
+        for (index, item) in items.into_iter().enumerate() {
+            all.extend(self.under((field, Some(index)), |fields| read(fields, item)));
+        }
+        (all.len() == count).then_some(all)
     }
 
     fn under<T>(&mut self, step: (&'static str, Option<usize>), read: impl FnOnce(&mut Self) -> T) -> T {
@@ -313,18 +327,26 @@ mod tests {
     #[test]
     fn all_violations_are_told_with_their_paths() {
         let violations = parse((), |(), fields| {
-            fields.at("commands", 3, |fields| {
+            fields.each("commands", vec!["1", "1e3"], |fields, credits| {
                 fields.within("place_hold", |fields| {
-                    let scope = fields.scope("a b", "", "");
-                    let credits = fields.credits("credits", "1e3", Amount::Positive);
+                    let scope = fields.scope("a b", "r", "");
+                    let credits = fields.credits("credits", credits, Amount::Positive);
                     Some((scope?, credits?))
                 })
             })
         })
         .unwrap_err();
         let paths: Vec<_> = violations.shown.iter().map(|violation| violation.field.as_str()).collect();
-        let under = |field: &str| format!("commands[3].place_hold.{field}");
-        assert_eq!(paths, ["ledger_id", "request_id", "customer_id", "credits"].map(under));
+        assert_eq!(
+            paths,
+            [
+                "commands[0].place_hold.ledger_id",
+                "commands[0].place_hold.customer_id",
+                "commands[1].place_hold.ledger_id",
+                "commands[1].place_hold.customer_id",
+                "commands[1].place_hold.credits",
+            ]
+        );
     }
 
     #[test]

@@ -200,6 +200,7 @@ impl From<SubmitError> for Problem {
             SubmitError::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN", Some(1_000)),
             SubmitError::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", None),
             SubmitError::Unknown => (Code::Unavailable, "OUTCOME_UNKNOWN", Some(1_000)),
+            SubmitError::Internal => (Code::Internal, "INTERNAL", None),
         };
         Self { retry_after: retry_after_ms.map(Duration::from_millis), ..Self::new(code, reason, message) }
     }

@@ -40,12 +40,7 @@ impl Reader {
     /// # Errors
     /// [`ReadError::PageToken`], [`ReadError::Storage`].
     pub async fn ledgers(&self, page: &PageRequest) -> Result<Listed<Ledger>, ReadError> {
-        let (after, filter) = page.open::<LedgerNo>(&"ledgers")?;
-        let mut ledgers = self.store.ledgers().await?;
-        ledgers.retain(|ledger| after.is_none_or(|after| ledger.no > after));
-        let next = (ledgers.len() > page.limit).then(|| ledgers.get(page.limit.saturating_sub(1)).map(|l| l.no));
-        ledgers.truncate(page.limit);
-        Ok(Listed::new(ledgers, next.flatten(), filter))
+        page.take_from(&"ledgers", self.store.ledgers().await?.into_iter())
     }
 
     /// Balances by account name, customers' accounts summed, in one consistent read.

@@ -2,6 +2,7 @@
 
 use std::fmt::{Debug, Write as _};
 
+use crate::ledger::card::{CardRef, RateCard};
 use crate::ledger::codec::{Codec, decode, encode};
 use crate::ledger::hash::stable_hash;
 
@@ -52,6 +53,30 @@ impl PageRequest {
         }
         let key = decode(key).map_err(|_| ReadError::PageToken)?;
         Ok((Some(key), filter))
+    }
+
+    /// A page of a short list that is in memory as a whole, in the order of its keys.
+    ///
+    /// # Errors
+    /// [`ReadError::PageToken`].
+    pub fn take_from<T>(&self, filter: &impl Debug, all: impl Iterator<Item = T>) -> Result<Listed<T>, ReadError>
+    where
+        T: Keyed,
+        T::Key: Ord,
+    {
+        let (after, filter) = self.open::<T::Key>(filter)?;
+        let mut rest = all.filter(|item| after.as_ref().is_none_or(|after| item.key() > *after));
+        let items: Vec<T> = rest.by_ref().take(self.limit).collect();
+        let next = items.last().filter(|_| rest.next().is_some()).map(Keyed::key);
+        Ok(Listed::new(items, next, filter))
+    }
+}
+
+impl Keyed for RateCard {
+    type Key = CardRef;
+
+    fn key(&self) -> CardRef {
+        self.card.clone()
     }
 }
 
