@@ -1,4 +1,5 @@
 //! `creditledger`: prepaid support credits in an append-only double-entry ledger, as a gRPC service.
+pub mod audit;
 pub mod clock;
 pub mod grpc;
 pub mod ledger;
