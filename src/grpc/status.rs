@@ -157,6 +157,10 @@ impl From<Rejection> for Problem {
             Rejection::HoldNotActive { state } => {
                 (FailedPrecondition, "HOLD_NOT_ACTIVE", vec![("state", state.to_string())])
             }
+            Rejection::HoldNotSettled { state } => {
+                (FailedPrecondition, "HOLD_NOT_SETTLED", vec![("state", state.to_string())])
+            }
+            Rejection::NothingDue => (FailedPrecondition, "NOTHING_DUE", vec![]),
             Rejection::EstimateNotOpen { state } => {
                 (FailedPrecondition, "ESTIMATE_NOT_OPEN", vec![("state", state.to_string())])
             }
