@@ -253,8 +253,8 @@ pub fn lot(lot: &Lot, customer: &CustomerId, left: Credits) -> wire::Lot {
 /// The lot that a posting brought in, with what was left of it right after.
 pub fn new_lot(posting: &Posting, customer: &CustomerId) -> Option<wire::Lot> {
     let new = posting.detail.lot.as_ref()?;
-    let moved = posting.detail.lots.iter().filter(|moved| moved.id == new.id).map(|moved| moved.left);
-    let left = moved.fold(Some(Credits::ZERO), |sum, part| sum?.checked_add(part));
+    let mut moved = posting.detail.lots.iter().filter(|moved| moved.id == new.id);
+    let left = moved.try_fold(Credits::ZERO, |sum, part| sum.checked_add(part.left));
     Some(lot(new, customer, left.unwrap_or_default()))
 }
 

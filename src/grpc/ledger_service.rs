@@ -209,7 +209,7 @@ impl LedgerService for Api {
         })?;
         let ledger = self.reader.ledger(&ledger).await?;
         let accounts = self.reader.trial_balance(ledger).await?;
-        let total = accounts.iter().fold(Some(Credits::ZERO), |sum, (_, credits)| sum?.checked_add(*credits));
+        let total = accounts.iter().try_fold(Credits::ZERO, |sum, (_, credits)| sum.checked_add(*credits));
         let accounts = accounts
             .into_iter()
             .map(|(account, credits)| AccountBalance { account, credits: credits.to_string() })

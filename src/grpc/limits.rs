@@ -140,4 +140,34 @@ mod tests {
             assert_eq!(read(bad), None, "{bad}");
         }
     }
+
+    async fn call(guard: &Guard, timeout: Option<&'static str>) -> Option<Status> {
+        let inner = tower::service_fn(|_: Request<Body>| async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Ok::<_, std::convert::Infallible>(Response::new(Body::default()))
+        });
+        let mut request = Request::new(Body::default());
+        if let Some(timeout) = timeout {
+            request.headers_mut().insert("grpc-timeout", http::HeaderValue::from_static(timeout));
+        }
+        let answer = guard.layer(inner).call(request).await.unwrap();
+        Status::from_header_map(answer.headers())
+    }
+
+    #[tokio::test]
+    async fn late_calls_are_told_so() {
+        let guard = Guard::new(1, 1);
+        assert_eq!(call(&guard, Some("5m")).await.unwrap().code(), tonic::Code::DeadlineExceeded);
+        assert!(call(&guard, Some("10S")).await.is_none());
+        assert!(call(&guard, None).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn one_call_too_many_is_refused_at_once() {
+        let guard = Guard::new(1, 1);
+        let (first, second) = tokio::join!(call(&guard, None), call(&guard, None));
+        assert!(first.is_none());
+        assert_eq!(second.unwrap().code(), tonic::Code::Unavailable);
+        assert!(call(&guard, None).await.is_none());
+    }
 }
