@@ -32,7 +32,7 @@ impl BatchService for Api {
             let commands = read_commands(fields, commands, ledger.as_ref());
             Some((ledger?, commands?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let request = |(scope, command)| {
             let Scope { ledger: _, request, customer } = scope;
             ledger::Request { ledger, customer, request: Some(request), command }

@@ -1,6 +1,7 @@
 //! Commands on a stream: answered as soon as they are decided, with a bound on those in flight.
 
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -8,6 +9,7 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
+use tracing::Instrument as _;
 
 use crate::ledger::Request;
 
@@ -34,12 +36,13 @@ impl Api {
         deadline: Option<Instant>,
     ) -> AnswerStream {
         let (sink, source) = mpsc::channel(IN_FLIGHT_MAX);
-        tokio::spawn(async move {
+        let task = async move {
             if let Err(status) = self.read_stream(commands, deadline, &sink).await {
                 // Where the caller has gone away there is nobody to tell.
                 let _ = sink.send(Err(status)).await;
             }
-        });
+        };
+        tokio::spawn(task.in_current_span());
         ReceiverStream::new(source)
     }
 
@@ -68,7 +71,7 @@ impl Api {
                 }
             };
             let writer = self.writer.clone();
-            let mut fate: std::pin::Pin<Box<dyn Future<Output = BatchResult> + Send>> =
+            let mut fate: Pin<Box<dyn Future<Output = BatchResult> + Send>> =
                 Box::pin(async move { show_result(writer.submit(request, deadline).await) });
             // The first poll puts the command into the writer's queue: done here, in the order of the stream, so that
             // a hold can be placed and settled without waiting in between.

@@ -81,7 +81,7 @@ impl Api {
     /// A command with its ledger found.
     pub async fn request(&self, scope: Scope, command: Command) -> Result<ledger::Request, ReadError> {
         let Scope { ledger, request, customer } = scope;
-        let ledger = self.reader.ledger(&ledger.unwrap_or_else(LedgerId::main)).await?;
+        let ledger = self.ledger(&ledger.unwrap_or_else(LedgerId::main)).await?;
         Ok(ledger::Request { ledger, customer, request: Some(request), command })
     }
 }

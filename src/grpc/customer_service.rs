@@ -33,7 +33,7 @@ impl CustomerService for Api {
             let customer = fields.customer(&customer_id);
             Some((ledger?, customer?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let record = self.reader.customer_record(ledger, &customer).await?;
         Ok(Response::new(GetCustomerResponse { customer: Some(convert::customer(&record)) }))
     }
@@ -55,7 +55,7 @@ impl CustomerService for Api {
             let page = fields.page(page_size, page_token);
             Some((ledger?, page?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let listed = self.reader.customers(ledger, &page).await?;
         let (customers, next_page_token) = listed.show(PAGE_BYTES_MAX, convert::customer, Message::encoded_len);
         Ok(Response::new(ListCustomersResponse { customers, next_page_token }))

@@ -108,7 +108,7 @@ impl HoldService for Api {
             let target = read_target(fields, &customer_id, target);
             Some((ledger?, target?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let hold = self.reader.hold(ledger, &target).await?;
         Ok(Response::new(GetHoldResponse { hold: Some(convert::hold(&hold)) }))
     }
@@ -148,7 +148,7 @@ impl HoldService for Api {
             };
             Some((ledger?, customer?, filter, page?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let listed = self.reader.holds(ledger, customer.as_ref(), filter, &page).await?;
         let (holds, next_page_token) =
             listed.show(PAGE_BYTES_MAX, |hold| convert::brief_hold(hold), Message::encoded_len);
@@ -188,7 +188,7 @@ impl HoldService for Api {
             };
             Some((ledger?, customer?, filter, page?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let listed = self.reader.holds(ledger, customer.as_ref(), filter, &page).await?;
         let (holds, next_page_token) =
             listed.show(PAGE_BYTES_MAX, |hold| convert::brief_hold(hold), Message::encoded_len);
@@ -205,7 +205,7 @@ impl HoldService for Api {
             let target = read_target(fields, &customer_id, target);
             Some((ledger?, target?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let hold = self.reader.settled_hold(ledger, &target).await?;
         let settlement = hold.settlement.as_ref().ok_or(ReadError::SettlementNotFound)?;
         // Cards are immutable, so the same inputs give the same steps again: receipts need not be stored.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
+use tracing::Instrument as _;
 
 use crate::ledger::LedgerNo;
 use crate::query::{Position, Reader};
@@ -42,12 +43,13 @@ impl Api {
             closing: self.closing.subscribe(),
             sink: sink.clone(),
         };
-        tokio::spawn(async move {
+        let task = async move {
             if let Err(status) = pump.run().await {
                 // Where the caller has gone away there is nobody to tell.
                 let _ = sink.send(Err(status)).await;
             }
-        });
+        };
+        tokio::spawn(task.in_current_span());
         ReceiverStream::new(source)
     }
 }

@@ -68,7 +68,7 @@ impl LedgerService for Api {
             let at = read_as_of(fields, as_of);
             Some((ledger?, customer?, at?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let found = self.reader.balance(ledger, &customer, at).await?;
         let balance = Some(convert::balance_at(found));
         Ok(Response::new(GetBalanceResponse { balance, recorded_at: found.recorded_at.map(convert::time) }))
@@ -84,7 +84,7 @@ impl LedgerService for Api {
             let customers = read_customers(fields, customer_ids);
             Some((ledger?, customers?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let found = self.reader.balances(ledger, &customers).await?;
         let mut response = BatchGetBalancesResponse::default();
         for (customer, balance) in customers.iter().zip(found) {
@@ -127,7 +127,7 @@ impl LedgerService for Api {
             let page = fields.page(page_size, page_token);
             Some((ledger?, customer?, filter?, page?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let listed = self.reader.postings(ledger, &customer, filter, &page).await?;
         let (postings, next_page_token) = listed.show(
             PAGE_BYTES_MAX,
@@ -157,7 +157,7 @@ impl LedgerService for Api {
             let page = fields.page(page_size, page_token);
             Some((ledger?, customer?, filter?, page?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let listed = self.reader.transfers(ledger, &customer, filter, &page).await?;
         let (transfers, next_page_token) =
             listed.show(PAGE_BYTES_MAX, convert::transfer_record, Message::encoded_len);
@@ -192,7 +192,7 @@ impl LedgerService for Api {
                 LotFilter { customer: None, source: source?, storefront: storefront?, from: from?, until: until? };
             Some((ledger?, customer?, filter, page?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let listed = self.reader.lots(ledger, customer.as_ref(), filter, &page).await?;
         let show = |record: &LotRecord| convert::lot(&record.lot.lot, &record.lot.customer, record.left);
         let (lots, next_page_token) = listed.show(PAGE_BYTES_MAX, show, Message::encoded_len);
@@ -207,7 +207,7 @@ impl LedgerService for Api {
             let GetTrialBalanceRequest { ledger_id } = message;
             fields.ledger_or_main(&ledger_id)
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let accounts = self.reader.trial_balance(ledger).await?;
         let total = accounts.iter().try_fold(Credits::ZERO, |sum, (_, credits)| sum.checked_add(*credits));
         let accounts = accounts
@@ -228,7 +228,7 @@ impl LedgerService for Api {
             let after = fields.number("after_position", after_position, i64::MAX.unsigned_abs());
             Some((ledger?, Position(after?), follow))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         Ok(Response::new(self.journal_stream(ledger, after, follow)))
     }
 }

@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 
 use super::Deadline;
 use super::status::Problem;
+use super::trace;
 use super::wire::batch_service_server;
 
 /// Puts [`Guarded`] around the services.
@@ -68,15 +69,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let path = request.uri().path().to_owned();
-        let span = tracing::info_span!(
-            "rpc",
-            otel.name = path.trim_start_matches('/'),
-            otel.kind = "server",
-            rpc.system = "grpc",
-            ledger = tracing::field::Empty,
-        );
-        let permit = match self.guard.admit(&path) {
+        let span = trace::span(request.uri().path(), request.headers());
+        let permit = match self.guard.admit(request.uri().path()) {
             Ok(permit) => permit,
             Err(problem) => return Box::pin(std::future::ready(Ok(Status::from(problem).into_http()))),
         };
@@ -89,14 +83,27 @@ where
         Box::pin(
             async move {
                 let _permit = permit;
-                let Some(deadline) = deadline else { return answer.await };
-                match tokio::time::timeout_at(deadline.into(), answer).await {
-                    Ok(answer) => answer,
-                    Err(_) => Ok(Status::from(Problem::deadline_exceeded()).into_http()),
-                }
+                let answer = match deadline {
+                    None => answer.await,
+                    Some(deadline) => match tokio::time::timeout_at(deadline.into(), answer).await {
+                        Ok(answer) => answer,
+                        Err(_) => return Ok(Status::from(Problem::deadline_exceeded()).into_http()),
+                    },
+                };
+                answer.map(explained)
             }
             .instrument(span),
         )
+    }
+}
+
+/// An answer whose status, if it is one, has a reason: tonic's own have none.
+fn explained(answer: Response<Body>) -> Response<Body> {
+    match Status::from_header_map(answer.headers()) {
+        Some(status) if status.code() != tonic::Code::Ok && status.details().is_empty() => {
+            Status::from(Problem::before_the_service(&status)).into_http()
+        }
+        Some(_) | None => answer,
     }
 }
 

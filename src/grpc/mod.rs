@@ -18,6 +18,7 @@ mod purchase_service;
 mod rate_card_service;
 mod serve;
 mod status;
+mod trace;
 pub mod wire;
 
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::ledger::card::Cards;
-use crate::query::Reader;
+use crate::ledger::{LedgerId, LedgerNo};
+use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
 pub use serve::{Limits, serve};
@@ -50,6 +52,12 @@ impl Api {
     #[must_use]
     pub fn new(writer: Writer, reader: Arc<Reader>, cards: Arc<Cards>) -> Self {
         Self { writer, reader, cards, closing: watch::Sender::new(false) }
+    }
+
+    /// The ledger that a call is about, which its span names from now on.
+    async fn ledger(&self, id: &LedgerId) -> Result<LedgerNo, ReadError> {
+        tracing::Span::current().record("ledger", id.as_str());
+        self.reader.ledger(id).await
     }
 }
 

@@ -33,7 +33,7 @@ impl PurchaseService for Api {
             let target = read_target(fields, target);
             Some((ledger?, target?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let purchase = show(&self.reader.purchase(ledger, &target).await?);
         Ok(Response::new(GetPurchaseResponse { purchase: Some(purchase) }))
     }
@@ -67,7 +67,7 @@ impl PurchaseService for Api {
             };
             Some((ledger?, customer?, filter, page?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let listed = self.reader.owned_lots(ledger, customer.as_ref(), filter, &page).await?;
         let (purchases, next_page_token) = listed.show(PAGE_BYTES_MAX, show, Message::encoded_len);
         Ok(Response::new(ListPurchasesResponse { purchases, next_page_token }))

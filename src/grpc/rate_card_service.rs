@@ -28,7 +28,7 @@ impl RateCardService for Api {
             let version = fields.number("version", version.into(), i32::MAX.unsigned_abs().into());
             Some((ledger?, card?, u32::try_from(version?).ok()?))
         })?;
-        self.reader.ledger(&ledger).await?;
+        self.ledger(&ledger).await?;
         let default = self.cards.default_card();
         let id = card.unwrap_or_else(|| default.id.clone());
         let found = match version {
@@ -49,7 +49,7 @@ impl RateCardService for Api {
             let page = fields.page(page_size, page_token);
             Some((ledger?, page?))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let listed = page.take_from(&("rate cards", ledger), self.cards.iter().cloned())?;
         let default = self.cards.default_card();
         let show = |card: &Card| convert::rate_card(card, default);
@@ -88,7 +88,7 @@ impl RateCardService for Api {
             };
             Some((ledger?, customer?, inputs))
         })?;
-        let ledger = self.reader.ledger(&ledger).await?;
+        let ledger = self.ledger(&ledger).await?;
         let Terms { rate_card, package: _, product_purchased_on } = match customer {
             Some(customer) => self.reader.customer(ledger, &customer).await?.state.terms,
             None => Terms::default(),

@@ -66,6 +66,18 @@ impl Problem {
         SubmitError::ShuttingDown.into()
     }
 
+    /// What tonic refused before any of our code saw the call, such as an unknown method. All that it calls INTERNAL
+    /// there is a request that it could not decode, which is the caller's matter.
+    pub fn before_the_service(status: &Status) -> Self {
+        let (code, reason) = match status.code() {
+            Code::Internal => (Code::InvalidArgument, "MALFORMED_REQUEST"),
+            Code::OutOfRange => (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+            Code::Unimplemented => (Code::Unimplemented, "UNIMPLEMENTED"),
+            code => (code, "TRANSPORT"),
+        };
+        Self::new(code, reason, status.message())
+    }
+
     /// For a result of a batch.
     pub fn into_batch_error(self) -> wire::BatchError {
         let Self { code, reason, message, metadata, violations, retry_after: _ } = self;

@@ -1,6 +1,6 @@
 //! The messages, clients and servers of `creditledger.v1`, generated from `proto/`; their comments stand there.
 
-#![allow(missing_docs, clippy::all, clippy::pedantic, clippy::as_conversions)]
+#![allow(missing_docs, rustdoc::all, clippy::all, clippy::pedantic, clippy::as_conversions)]
 
 tonic::include_proto!("creditledger.v1");
 

@@ -89,6 +89,29 @@ async fn refusals_have_their_code_and_reason() {
 }
 
 #[tokio::test]
+async fn what_tonic_refuses_has_a_reason_too() {
+    let served = Served::with_credits("1").await;
+    let large = PlaceHoldRequest { note: "n".repeat(5 << 20), ..served.hold("i-1", "1") };
+    let status = served.holds().place_hold(large).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"));
+
+    let mut any = tonic::client::Grpc::new(served.channel.clone());
+    let mut call = async |path: &'static str| {
+        any.ready().await.unwrap();
+        // The first fields of a command are texts; numbers there are no message.
+        let request = tonic::Request::new(prost_types::Timestamp { seconds: 1, nanos: 1 });
+        let codec = tonic_prost::ProstCodec::<prost_types::Timestamp, ()>::default();
+        any.unary(request, http::uri::PathAndQuery::from_static(path), codec).await.unwrap_err()
+    };
+    let status = call("/creditledger.v1.HoldService/PlaceHold").await;
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "MALFORMED_REQUEST"));
+    for path in ["/creditledger.v1.HoldService/Nothing", "/nothing/at/all"] {
+        let status = call(path).await;
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::Unimplemented, "UNIMPLEMENTED"));
+    }
+}
+
+#[tokio::test]
 async fn page_tokens_belong_to_their_filter() {
     let served = Served::with_credits("5").await;
     for incident in ["i-1", "i-2", "i-3"] {
