@@ -1,5 +1,6 @@
 //! What goes wrong, as callers see it: the only place that knows gRPC codes and reasons.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -97,8 +98,8 @@ impl Problem {
 impl From<Problem> for Status {
     fn from(problem: Problem) -> Self {
         let Problem { code, reason, message, metadata, violations, retry_after } = problem;
-        let metadata = metadata.into_iter().map(|(key, value)| (key.to_owned(), value));
-        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata.collect::<std::collections::HashMap<_, _>>());
+        let metadata: HashMap<_, _> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
         if !violations.is_empty() {
             let violations: Vec<_> =
                 violations.into_iter().map(|v| FieldViolation::new(v.field, v.problem)).collect();
@@ -198,7 +199,9 @@ impl From<Rejection> for Problem {
                 (FailedPrecondition, "OUT_OF_SCOPE", vec![("incident_class", class.to_string())])
             }
             Rejection::CustomerClosed => (FailedPrecondition, "CUSTOMER_CLOSED", vec![]),
-            Rejection::HoldsOpen { count } => (FailedPrecondition, "HOLDS_OPEN", vec![("open_holds", count.to_string())]),
+            Rejection::HoldsOpen { count } => {
+                (FailedPrecondition, "HOLDS_OPEN", vec![("open_holds", count.to_string())])
+            }
             Rejection::ExceedsReversible { reversible } => {
                 (FailedPrecondition, "EXCEEDS_REVERSIBLE", vec![("reversible", reversible.to_string())])
             }
@@ -259,7 +262,7 @@ into_status!(Violations, Rejection, SubmitError, ReadError);
 mod tests {
     use super::*;
     use crate::ledger::Credits;
-    use crate::store::StoreError;
+    use crate::query::StoreError;
 
     #[test]
     fn short_credits_say_how_many_are_missing() {

@@ -56,7 +56,8 @@ impl Reader {
                 Some(hold.ok_or(ReadError::HoldNotFound)?)
             }
             HoldTarget::Incident(customer, incident) => {
-                let settled_at = |hold: &Arc<Hold>| hold.settlement.as_ref().map(|settled| (settled.settled_at, hold.id));
+                let settled_at =
+                    |hold: &Arc<Hold>| hold.settlement.as_ref().map(|settled| (settled.settled_at, hold.id));
                 self.incident(ledger, customer, incident).await?.into_iter().max_by_key(settled_at)
             }
         };

@@ -14,9 +14,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use crate::ledger::{LedgerId, LedgerNo};
-use crate::store::{ReadStore, StoreError};
+use crate::store::ReadStore;
 
-pub use crate::store::{At, HoldFilter, Ledger, LotFilter, OwnedLot, Position, Recorded};
+pub use crate::store::{At, HoldFilter, Ledger, LotFilter, OwnedLot, Position, Recorded, StoreError};
 pub use balances::BalanceAt;
 pub use customers::CustomerRecord;
 pub use holds::HoldTarget;

@@ -71,7 +71,10 @@ async fn a_malformed_batch_is_refused_as_a_whole() {
 async fn ten_thousand_results_fit_a_default_client() {
     let served = Served::with_credits("5").await;
     let class = "c".repeat(128);
-    let hold = |n: usize| PlaceHoldRequest { incident_class: class.clone(), quote: None, ..served.hold(&format!("i-{n}"), "1") };
+    let hold = |n: usize| {
+        let hold = served.hold(&format!("i-{n}"), "1");
+        PlaceHoldRequest { incident_class: class.clone(), quote: None, ..hold }
+    };
     let commands = (0..10_000).map(|n| command(batch_command::Command::PlaceHold(hold(n)))).collect();
     let request = ExecuteBatchRequest { ledger_id: String::new(), commands };
     let answer = BatchServiceClient::new(served.channel.clone()).execute_batch(request).await.unwrap();
