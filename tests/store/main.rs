@@ -7,3 +7,4 @@ mod desk;
 mod random;
 
 mod properties;
+mod writer;
