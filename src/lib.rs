@@ -1,5 +1,7 @@
 //! `creditledger`: prepaid support credits in an append-only double-entry ledger, as a gRPC service.
 pub mod clock;
+pub mod config;
 pub mod ledger;
 pub mod store;
+pub mod telemetry;
 pub mod writer;
