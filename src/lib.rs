@@ -1,4 +1,5 @@
 //! `creditledger`: prepaid support credits in an append-only double-entry ledger, as a gRPC service.
+pub mod app;
 pub mod clock;
 pub mod config;
 pub mod ledger;

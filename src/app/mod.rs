@@ -1,0 +1,3 @@
+//! The command line: what each subcommand does, made of the layers below.
+
+pub mod replay;

@@ -1,0 +1,4 @@
+//! `creditledger replay FILE.csv`: drives a server with the incidents of a file, as they happened.
+
+pub mod csv;
+pub mod plan;
