@@ -2,6 +2,7 @@
 pub mod app;
 pub mod clock;
 pub mod config;
+pub mod grpc;
 pub mod ledger;
 pub mod store;
 pub mod telemetry;

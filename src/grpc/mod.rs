@@ -1,0 +1,3 @@
+//! The gRPC surface: wire messages in and out, and nothing that decides.
+
+pub mod wire;
