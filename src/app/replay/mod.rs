@@ -1,4 +1,7 @@
 //! `creditledger replay FILE.csv`: drives a server with the incidents of a file, as they happened.
 
 pub mod csv;
+pub mod desk;
+pub mod drive;
 pub mod plan;
+pub mod queue;
