@@ -91,7 +91,6 @@ pub struct Book {
     /// The price lists.
     pub cards: Arc<Cards>,
     random: u64,
-    next_id: u32,
     entries: HashMap<CustomerKey, Entry>,
     requests: HashMap<RequestScope, Arc<Posting>>,
     orders: HashMap<OrderScope, Arc<Posting>>,
@@ -109,7 +108,6 @@ impl Book {
             now,
             cards,
             random,
-            next_id: 0,
             entries: HashMap::new(),
             requests: HashMap::new(),
             orders: HashMap::new(),
@@ -178,6 +176,12 @@ impl Book {
         &self.journal
     }
 
+    /// True where there is nothing to store.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.journal.is_empty() && self.touched_customers.is_empty()
+    }
+
     /// The customers whose rows changed, in the order of their keys.
     pub fn touched_customers(&self) -> impl Iterator<Item = &Customer> {
         self.touched_customers.iter().filter_map(|key| self.entries.get(key)?.customer.as_ref())
@@ -189,10 +193,11 @@ impl Book {
     }
 
     /// The id of the next posting.
-    pub fn next_id(&mut self) -> PostingId {
-        let id = PostingId::new(self.now, self.next_id, self.random);
-        self.next_id = self.next_id.wrapping_add(1);
-        id
+    #[must_use]
+    pub fn next_id(&self) -> PostingId {
+        // A batch is bounded far below the 2^22 ids that a stamp has room for.
+        let index = u32::try_from(self.journal.len()).unwrap_or(u32::MAX);
+        PostingId::new(self.now, index, self.random)
     }
 
     /// Sets the bound before which nothing of the customer falls due, once everything due was applied. It is no

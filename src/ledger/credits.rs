@@ -89,6 +89,13 @@ impl Credits {
         Self(self.0.saturating_sub(other.0).max(0))
     }
 
+    /// The same amount on the other side of zero.
+    #[must_use]
+    pub const fn negated(self) -> Self {
+        // The least 64-bit number has no opposite; no amount comes near it.
+        Self(self.0.saturating_neg())
+    }
+
     /// True for more than zero.
     #[must_use]
     pub const fn is_positive(self) -> bool {

@@ -301,6 +301,16 @@ impl Hold {
         }
     }
 
+    /// Ends it in `state`: nothing is set aside, offered or awaited any more.
+    pub fn end(&mut self, state: HoldState, at: Timestamp) {
+        self.state = state;
+        self.held = Credits::ZERO;
+        self.pending = None;
+        self.parked_at = None;
+        self.valid_until = None;
+        self.ended_at = Some(at);
+    }
+
     /// True where a store must find it without being asked for it by name: it can fall due, or it waits for credits.
     #[must_use]
     pub fn is_watched(&self) -> bool {

@@ -129,11 +129,14 @@ impl LedgerId {
     }
 }
 
-/// Free text: at most 1,024 bytes, no control characters; may be empty where a field is optional.
+/// Free text: at most 1,024 bytes, no control characters; may be empty where a field is optional. Cloning is
+/// cheap.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Text(Box<str>);
+pub struct Text(Option<Arc<str>>);
 
 impl Text {
+    /// Nothing said.
+    pub const EMPTY: Self = Self(None);
     /// The longest text, in bytes.
     pub const MAX_BYTES: usize = 1_024;
 
@@ -143,25 +146,25 @@ impl Text {
     /// [`TextError`] says which rule it breaks.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         check(text, Self::MAX_BYTES, "text without control characters", |c| !c.is_control())?;
-        Ok(Self(text.into()))
+        Ok(Self((!text.is_empty()).then(|| text.into())))
     }
 
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_deref().unwrap_or_default()
     }
 
     /// True where nothing was said.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 }
 
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
     }
 }
 

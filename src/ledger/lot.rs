@@ -147,10 +147,10 @@ impl Lots {
         self.0.iter().find(|lot| lot.id == id).map_or(Credits::ZERO, |lot| lot.left)
     }
 
-    /// What `credits` would burn, in burn order, each with the part taken. `None` where the lots hold less, which
-    /// the invariants rule out.
+    /// What `credits` would burn, in burn order, each with the part taken. Where the lots hold less, which the
+    /// invariants rule out, it is all there is, and the posting that says so is refused when it is applied.
     #[must_use]
-    pub fn burn(&self, credits: Credits) -> Option<Vec<OpenLot>> {
+    pub fn burn(&self, credits: Credits) -> Vec<OpenLot> {
         let mut rest = credits;
         let mut burned = Vec::new();
         for lot in &self.0 {
@@ -158,10 +158,10 @@ impl Lots {
                 break;
             }
             let part = lot.left.min(rest);
-            rest = rest.checked_sub(part)?;
+            rest = rest.less_at_least_zero(part);
             burned.push(OpenLot { left: part, ..*lot });
         }
-        rest.is_zero().then_some(burned)
+        burned
     }
 
     /// What of the lots that are due at `now` no hold covers: `held` credits cover lots in burn order.

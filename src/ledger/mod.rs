@@ -17,6 +17,7 @@ pub mod codec;
 pub mod command;
 pub mod credits;
 pub mod customer;
+pub mod decide;
 pub mod hash;
 pub mod hold;
 pub mod ids;

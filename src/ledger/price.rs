@@ -102,7 +102,10 @@ pub fn price(card: &RateCard, inputs: &PriceInputs) -> Result<Receipt, Rejection
 }
 
 /// The step that makes the work free, if one does.
-fn free_of_charge(card: &RateCard, inputs: &PriceInputs) -> Result<Option<Step>, Rejection> {
+///
+/// # Errors
+/// [`Rejection::OutOfScope`] for a class that the card refuses.
+pub fn free_of_charge(card: &RateCard, inputs: &PriceInputs) -> Result<Option<Step>, Rejection> {
     let step = |rule, text| Ok(Some(Step { rule, text, credits: Some(Credits::ZERO) }));
     if let Some(class) = &inputs.class {
         match card.classes.get(class) {

@@ -69,6 +69,12 @@ pub enum Rejection {
         /// What it is.
         state: HoldState,
     },
+    /// The hold was never settled, so there is nothing to give back.
+    #[error("the hold is {state}, not SETTLED")]
+    HoldNotSettled {
+        /// What it is.
+        state: HoldState,
+    },
     /// There is no estimate to confirm or decline.
     #[error("the hold is {state} and has no estimate that waits for an answer")]
     EstimateNotOpen {
@@ -135,6 +141,9 @@ pub enum Rejection {
         /// What can be reversed.
         reversible: Credits,
     },
+    /// Nothing of the customer is due; only the ledger itself asks.
+    #[error("nothing is due")]
+    NothingDue,
     /// A balance or a charge would leave its bounds.
     #[error("the amount would leave the bounds of an account")]
     AmountOutOfBounds,

@@ -21,6 +21,10 @@ pub enum StoreError {
     /// The database cannot be used as it is: newer schema, locked by another server, read-only. For start-up.
     #[error("{0}")]
     Unusable(String),
+    /// The database refused a row that the core let through: a bug, for one command's sake. Nothing is stored; the
+    /// writer runs the batch again one by one.
+    #[error("the database refused a row: {0}")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Reading or writing failed. After a failed write nothing of the batch is stored.
     #[error("the database failed: {0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),

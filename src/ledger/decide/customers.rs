@@ -1,0 +1,81 @@
+//! Creating, changing and closing customers.
+
+use std::sync::Arc;
+
+use super::{Context, Draft};
+use crate::ledger::account::Slot;
+use crate::ledger::book::{Book, Entry};
+use crate::ledger::command::{Change, CloseCustomer, CreateCustomer, Request, SetCustomerTerms, UpdateCustomer};
+use crate::ledger::customer::{Balances, Customer, CustomerState, Profile, Terms};
+use crate::ledger::ids::CardId;
+use crate::ledger::posting::Posting;
+use crate::ledger::reject::Rejection;
+
+pub(super) fn create(book: &Book, request: &Request, command: &CreateCustomer) -> Result<Posting, Rejection> {
+    if let Some(existing) = book.entry(request.customer_key()).and_then(|entry| entry.customer.as_ref()) {
+        let same = existing.ledger == request.ledger && existing.id == request.customer;
+        return Err(if same { Rejection::CustomerExists } else { Rejection::CustomerIdUnusable });
+    }
+    card_exists(book, command.terms.rate_card.as_ref())?;
+    let unborn = Customer {
+        ledger: request.ledger,
+        id: request.customer.clone(),
+        sequence: 0,
+        balances: Balances::default(),
+        state: CustomerState::new(book.now),
+    };
+    let mut draft = Draft::by_request(book, &unborn, request);
+    draft.detail.created = Some(request.customer.clone());
+    draft.detail.profile = Some(Arc::new(command.profile.clone()));
+    draft.detail.terms = Some(command.terms.clone()).filter(|terms| *terms != Terms::default());
+    draft.finish(&Entry::default())
+}
+
+pub(super) fn update(at: &Context<'_>, command: &UpdateCustomer) -> Result<Posting, Rejection> {
+    let before = at.entry.profile.as_ref().map(|profile| Profile::clone(profile)).unwrap_or_default();
+    let mut draft = at.draft();
+    draft.detail.profile = Some(Arc::new(Profile {
+        name: command.name.clone().unwrap_or(before.name),
+        contact: command.contact.clone().unwrap_or(before.contact),
+        metadata: command.metadata.clone().unwrap_or(before.metadata),
+    }));
+    draft.finish(at.entry)
+}
+
+pub(super) fn set_terms(at: &Context<'_>, command: &SetCustomerTerms) -> Result<Posting, Rejection> {
+    if let Change::Set(card) = &command.rate_card {
+        card_exists(at.book, Some(card))?;
+    }
+    let before = &at.customer.state.terms;
+    let mut draft = at.draft();
+    draft.need_available(command.charge)?;
+    draft.shift(Slot::Third, command.charge)?;
+    draft.burn(command.charge);
+    draft.detail.terms = Some(Terms {
+        rate_card: command.rate_card.apply(before.rate_card.as_ref()),
+        package: command.package.apply(before.package.as_ref()),
+        product_purchased_on: command.product_purchased_on.apply(before.product_purchased_on.as_ref()),
+    });
+    draft.detail.by = command.by.clone();
+    draft.detail.reason = command.reason.clone();
+    draft.finish(at.entry)
+}
+
+pub(super) fn close(at: &Context<'_>, command: &CloseCustomer) -> Result<Posting, Rejection> {
+    at.must_not_be_closed()?;
+    let count = at.customer.state.open_holds;
+    if count > 0 {
+        return Err(Rejection::HoldsOpen { count });
+    }
+    let mut draft = at.draft();
+    draft.detail.by = command.by.clone();
+    draft.detail.reason = command.reason.clone();
+    draft.finish(at.entry)
+}
+
+fn card_exists(book: &Book, card: Option<&CardId>) -> Result<(), Rejection> {
+    match card {
+        Some(card) if book.cards.newest(card).is_none() => Err(Rejection::RateCardNotFound(card.clone())),
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,222 @@
+//! A posting in the making: moves amounts between accounts, burns and restores lots, and at the end does what follows
+//! from more credits being available.
+
+use std::sync::Arc;
+
+use crate::ledger::account::{Amounts, Side, Slot, slots};
+use crate::ledger::book::{Book, Entry};
+use crate::ledger::command::Request;
+use crate::ledger::credits::Credits;
+use crate::ledger::customer::{Balances, Customer};
+use crate::ledger::hold::{Hold, HoldState, SharedHold};
+use crate::ledger::ids::{CustomerKey, LedgerNo, PostingId, RequestKey, Storefront};
+use crate::ledger::lot::{Lots, OpenLot};
+use crate::ledger::posting::{Detail, Kind, Posting};
+use crate::ledger::reject::Rejection;
+use crate::ledger::time::Timestamp;
+
+/// A posting in the making, with the customer's balances and lots as they are after what was drafted so far.
+pub(super) struct Draft {
+    /// Its id, which names what it makes.
+    pub id: PostingId,
+    /// What changed besides balances.
+    pub detail: Detail,
+    /// Completes `sales:<storefront>`.
+    pub storefront: Option<Storefront>,
+    ledger: LedgerNo,
+    customer: CustomerKey,
+    sequence: u64,
+    kind: Kind,
+    recorded_at: Timestamp,
+    /// The time at which lots are judged: the batch's, or the moment at which something fell due.
+    as_of: Timestamp,
+    request: Option<RequestKey>,
+    fingerprint: u64,
+    amounts: Amounts,
+    available_before: Credits,
+    balances: Balances,
+    lots: Lots,
+}
+
+impl Draft {
+    /// For a command.
+    pub fn by_request(book: &Book, customer: &Customer, request: &Request) -> Self {
+        // A command without a kind has no posting of its own and never gets here.
+        let kind = request.command.kind().unwrap_or(Kind::NoteShortfall);
+        Self {
+            request: request.request.clone(),
+            fingerprint: request.request.as_ref().map_or(0, |_| request.command.fingerprint()),
+            ..Self::by_ledger(book, customer, kind)
+        }
+    }
+
+    /// For what the ledger does by itself.
+    pub fn by_ledger(book: &Book, customer: &Customer, kind: Kind) -> Self {
+        Self {
+            id: book.next_id(),
+            detail: Detail::default(),
+            storefront: None,
+            ledger: customer.ledger,
+            customer: customer.key(),
+            sequence: customer.sequence.saturating_add(1),
+            kind,
+            recorded_at: book.now,
+            as_of: book.now,
+            request: None,
+            fingerprint: 0,
+            amounts: Amounts::default(),
+            available_before: customer.balances.available,
+            balances: customer.balances,
+            lots: customer.state.lots.clone(),
+        }
+    }
+
+    /// Judges lots as of an earlier moment, at which something fell due.
+    pub fn as_of(mut self, moment: Timestamp) -> Self {
+        self.as_of = moment;
+        self
+    }
+
+    /// The balances so far.
+    pub fn balances(&self) -> Balances {
+        self.balances
+    }
+
+    /// Moves `credits` through `slot`; zero moves nothing. Lots are another matter: [`Draft::burn`],
+    /// [`Draft::bring_in`].
+    pub fn shift(&mut self, slot: Slot, credits: Credits) -> Result<(), Rejection> {
+        if credits.is_zero() {
+            return Ok(());
+        }
+        let (debit, credit) = slots(self.kind, slot).ok_or(Rejection::AmountOutOfBounds)?;
+        let sum = self.amounts.get(slot).checked_add(credits).ok_or(Rejection::AmountOutOfBounds)?;
+        self.amounts.set(slot, sum);
+        self.change(debit, credits.negated())?;
+        self.change(credit, credits)
+    }
+
+    fn change(&mut self, side: Side, credits: Credits) -> Result<(), Rejection> {
+        let balance = match side {
+            Side::Available => &mut self.balances.available,
+            Side::Held => &mut self.balances.held,
+            Side::Receivable => {
+                // `owed` is the account's balance with the other sign.
+                self.balances.owed = bounded(self.balances.owed.checked_sub(credits))?;
+                return Ok(());
+            }
+            Side::Sales
+            | Side::Promotions
+            | Side::Revenue
+            | Side::WriteOffs
+            | Side::Adjustments
+            | Side::Expired => return Ok(()),
+        };
+        *balance = bounded(balance.checked_add(credits))?;
+        Ok(())
+    }
+
+    /// Refuses where less than `required` is available.
+    pub fn need_available(&self, required: Credits) -> Result<(), Rejection> {
+        let available = self.balances.available;
+        let shortfall = required.less_at_least_zero(available);
+        if shortfall.is_zero() {
+            return Ok(());
+        }
+        Err(Rejection::InsufficientCredits { available, required, shortfall })
+    }
+
+    /// Takes `credits` out of the lots, in burn order, and says which.
+    pub fn burn(&mut self, credits: Credits) -> Vec<OpenLot> {
+        let burned = self.lots.burn(credits);
+        for part in &burned {
+            self.move_lot(OpenLot { left: part.left.negated(), ..*part });
+        }
+        burned
+    }
+
+    /// Puts `lot.left` credits into a lot, which may be new or spent.
+    pub fn bring_in(&mut self, lot: OpenLot) {
+        if lot.left.is_positive() {
+            self.move_lot(lot);
+        }
+    }
+
+    fn move_lot(&mut self, moved: OpenLot) {
+        // A move that does not fit is refused when the posting is applied: the lots no longer sum to the balances.
+        if self.lots.shift(&moved).is_some() {
+            self.detail.lots.push(moved);
+        }
+    }
+
+    /// Completes the posting. What of the lots is due and no longer covered by a hold expires; then, where
+    /// `available` has risen, debts are paid and parked holds are activated, oldest first, stopping at the first that
+    /// does not fit.
+    pub fn finish(mut self, entry: &Entry) -> Result<Posting, Rejection> {
+        for part in self.lots.uncovered(self.balances.held, self.as_of) {
+            self.shift(Slot::Expired, part.left)?;
+            self.move_lot(OpenLot { left: part.left.negated(), ..part });
+        }
+        if self.balances.available > self.available_before {
+            let repaid = self.balances.owed.min(self.balances.available);
+            self.shift(Slot::Repaid, repaid)?;
+            self.burn(repaid);
+            self.activate_parked(entry)?;
+        }
+        Ok(Posting {
+            id: self.id,
+            ledger: self.ledger,
+            customer: self.customer,
+            sequence: self.sequence,
+            kind: self.kind,
+            recorded_at: self.recorded_at,
+            request: self.request,
+            fingerprint: self.fingerprint,
+            amounts: self.amounts,
+            after: self.balances,
+            storefront: self.storefront,
+            detail: self.detail,
+        })
+    }
+
+    fn activate_parked(&mut self, entry: &Entry) -> Result<(), Rejection> {
+        let own = self.detail.hold.as_ref().map(|hold| hold.id);
+        let mut parked: Vec<&SharedHold> =
+            entry.holds().filter(|hold| hold.is_parked() && Some(hold.id) != own).collect();
+        parked.sort_by_key(|hold| (hold.waiting_since(), hold.id));
+        for hold in parked {
+            let (activated, needed) = activated(hold);
+            if needed > self.balances.available {
+                break;
+            }
+            self.shift(Slot::Activated, needed)?;
+            self.detail.others.push(Arc::new(activated));
+        }
+        Ok(())
+    }
+}
+
+/// A parked hold once its credits are there, and how many it takes.
+fn activated(hold: &Hold) -> (Hold, Credits) {
+    let mut after = hold.clone();
+    if let Some(pending) = after.pending.take() {
+        after.estimate = pending.total;
+        after.confirmed_by = pending.confirmed_by;
+        after.confirmed_at = pending.parked_at;
+        // The hold may have been extended past the pending total; credits set aside stay so.
+        let needed = pending.total.less_at_least_zero(hold.held);
+        after.held = pending.total.max(hold.held);
+        (after, needed)
+    } else {
+        after.state = HoldState::Active;
+        after.held = hold.estimate;
+        after.parked_at = None;
+        after.valid_until = None;
+        (after, hold.estimate)
+    }
+}
+
+fn bounded(balance: Option<Credits>) -> Result<Credits, Rejection> {
+    balance
+        .filter(|balance| (Credits::ZERO..=Credits::MAX_BALANCE).contains(balance))
+        .ok_or(Rejection::AmountOutOfBounds)
+}

@@ -1,0 +1,89 @@
+//! Applies what has fallen due of a customer, in the order in which it fell due, so that no answer depends on when
+//! somebody looked.
+
+use std::sync::Arc;
+
+use super::draft::Draft;
+use crate::ledger::account::Slot;
+use crate::ledger::book::{Book, Broken, Entry};
+use crate::ledger::customer::Customer;
+use crate::ledger::hold::{Hold, HoldState, SharedHold};
+use crate::ledger::ids::CustomerKey;
+use crate::ledger::posting::{Kind, Posting};
+use crate::ledger::reject::Rejection;
+use crate::ledger::time::Timestamp;
+
+/// Applies everything that is due by the batch's time; returns the last posting it made.
+///
+/// # Errors
+/// [`Broken`] where the state contradicts itself.
+pub(super) fn apply(book: &mut Book, key: CustomerKey) -> Result<Option<Arc<Posting>>, Broken> {
+    let mut last = None;
+    loop {
+        let Some((entry, customer)) = super::loaded(book, key) else { return Ok(last) };
+        if customer.state.next_due.is_none_or(|due| due > book.now) {
+            return Ok(last);
+        }
+        let Some(due) = first_due(entry, customer, book.now) else { break };
+        let posting = match due {
+            Due::Hold(hold, moment) => expire_hold(book, entry, customer, hold, moment),
+            Due::Lots(moment) => {
+                Draft::by_ledger(book, customer, Kind::ExpireCredits).as_of(moment).finish(entry)
+            }
+        };
+        // Only a balance out of its bounds could be refused here, and releasing or expiring lowers them all.
+        let Ok(posting) = posting else { break };
+        last = Some(book.post(posting)?);
+    }
+    let next = super::loaded(book, key).and_then(|(entry, customer)| {
+        let holds = entry.holds().filter_map(|hold| hold.due_at()).min();
+        let lots = customer.state.lots.next_expiry(book.now);
+        [holds, lots].into_iter().flatten().min()
+    });
+    book.set_next_due(key, next);
+    Ok(last)
+}
+
+enum Due<'a> {
+    Hold(&'a SharedHold, Timestamp),
+    Lots(Timestamp),
+}
+
+/// What fell due first. A hold goes before lots of the same moment: what it gives back expires with them.
+fn first_due<'a>(entry: &'a Entry, customer: &Customer, now: Timestamp) -> Option<Due<'a>> {
+    let hold = entry
+        .holds()
+        .filter_map(|hold| Some((hold.due_at().filter(|due| *due <= now)?, hold)))
+        .min_by_key(|(due, hold)| (*due, hold.id));
+    let uncovered = customer.state.lots.uncovered(customer.balances.held, now);
+    let lots = uncovered.first().and_then(|lot| lot.expires_at);
+    match (hold, lots) {
+        (Some((due, _)), Some(lots)) if lots < due => Some(Due::Lots(lots)),
+        (Some((due, hold)), _) => Some(Due::Hold(hold, due)),
+        (None, Some(lots)) => Some(Due::Lots(lots)),
+        (None, None) => None,
+    }
+}
+
+fn expire_hold(
+    book: &Book,
+    entry: &Entry,
+    customer: &Customer,
+    hold: &SharedHold,
+    moment: Timestamp,
+) -> Result<Posting, Rejection> {
+    let mut after = Hold::clone(hold);
+    let pending_lapses = hold.pending.as_ref().is_some_and(|pending| pending.valid_until == moment);
+    if hold.state == HoldState::Active && pending_lapses {
+        after.pending = None;
+        let mut draft = Draft::by_ledger(book, customer, Kind::ExpireEstimate).as_of(moment);
+        draft.detail.hold = Some(Arc::new(after));
+        return draft.finish(entry);
+    }
+    let kind = if hold.state == HoldState::Active { Kind::ExpireHold } else { Kind::ExpireEstimate };
+    let mut draft = Draft::by_ledger(book, customer, kind).as_of(moment);
+    draft.shift(Slot::Second, hold.held)?;
+    after.end(HoldState::Expired, moment);
+    draft.detail.hold = Some(Arc::new(after));
+    draft.finish(entry)
+}

@@ -1,0 +1,115 @@
+//! Work on an active hold: recording it, voiding it, and setting more credits aside for it.
+
+use std::sync::Arc;
+
+use super::Context;
+use super::pricing::Job;
+use crate::ledger::account::Slot;
+use crate::ledger::command::{ExtendHold, HoldRef, NewWork, RecordWork, VoidWork};
+use crate::ledger::credits::Credits;
+use crate::ledger::hold::{Hold, HoldState, SharedHold, Voided, Work};
+use crate::ledger::ids::{Text, WorkId};
+use crate::ledger::posting::Posting;
+use crate::ledger::price::price;
+use crate::ledger::reject::Rejection;
+use crate::ledger::time::Timestamp;
+
+pub(super) fn extend(at: &Context<'_>, command: &ExtendHold) -> Result<Posting, Rejection> {
+    let hold = at.active_hold(&command.hold)?;
+    let mut draft = at.draft();
+    draft.need_available(command.credits)?;
+    draft.shift(Slot::First, command.credits)?;
+    let mut after = Hold::clone(hold);
+    after.held = hold.held.checked_add(command.credits).ok_or(Rejection::AmountOutOfBounds)?;
+    draft.detail.by = command.by.clone();
+    draft.detail.reason = command.reason.clone();
+    draft.detail.hold = Some(Arc::new(after));
+    draft.finish(at.entry)
+}
+
+/// Moves no credits; announces missing ones where the work recorded so far costs more than there is.
+pub(super) fn record(at: &Context<'_>, command: &RecordWork) -> Result<Posting, Rejection> {
+    let hold = at.active_hold(&command.hold)?;
+    if hold.work.len() >= Hold::WORK_MAX {
+        return Err(Rejection::TooMuchWork { max: Hold::WORK_MAX });
+    }
+    let mut draft = at.draft();
+    let work = entry_of_work(&command.work, draft.id.into(), at.book.now);
+    draft.detail.work = Some(work.id);
+    draft.detail.by = work.by.clone();
+    let mut after = Hold::clone(hold);
+    after.work.push(work);
+    let missing = at.charge_of(&after)?.less_at_least_zero(hold.held);
+    let missing = missing.less_at_least_zero(draft.balances().available);
+    draft.detail.shortfall = at.new_shortfall(&hold.incident, missing);
+    draft.detail.hold = Some(Arc::new(after));
+    draft.finish(at.entry)
+}
+
+pub(super) fn void(at: &Context<'_>, command: &VoidWork) -> Result<Posting, Rejection> {
+    let hold = at.active_hold(&command.hold)?;
+    let mut after = Hold::clone(hold);
+    let work =
+        after.work.iter_mut().find(|work| work.id == command.work).ok_or(Rejection::WorkNotFound)?;
+    if work.voided.is_some() {
+        return Err(Rejection::WorkVoided);
+    }
+    work.voided =
+        Some(Voided { at: at.book.now, by: command.by.clone(), reason: command.reason.clone() });
+    let mut draft = at.draft();
+    draft.detail.work = Some(command.work);
+    draft.detail.by = command.by.clone();
+    draft.detail.reason = command.reason.clone();
+    draft.detail.hold = Some(Arc::new(after));
+    draft.finish(at.entry)
+}
+
+/// An entry of work as it is kept.
+pub(super) fn entry_of_work(work: &NewWork, id: WorkId, recorded_at: Timestamp) -> Work {
+    Work {
+        id,
+        recorded_at,
+        seconds: work.seconds,
+        started_at: work.started_at,
+        line: work.line.clone(),
+        solutions: work.solutions,
+        by: work.by.clone(),
+        note: work.note.clone(),
+        voided: None,
+    }
+}
+
+impl<'a> Context<'a> {
+    /// The hold that a command names, which must be ACTIVE.
+    pub(super) fn active_hold(&self, hold: &HoldRef) -> Result<&'a SharedHold, Rejection> {
+        let hold = self.hold(hold)?;
+        match hold.state {
+            HoldState::Active => Ok(hold),
+            state @ (HoldState::Quoted
+            | HoldState::AwaitingCredits
+            | HoldState::Settled
+            | HoldState::Released
+            | HoldState::Expired
+            | HoldState::Declined
+            | HoldState::Superseded) => Err(Rejection::HoldNotActive { state }),
+        }
+    }
+
+    /// What settling the hold would charge for the work on it.
+    fn charge_of(&self, hold: &Hold) -> Result<Credits, Rejection> {
+        let inputs = self.price_inputs(&settlement_job(hold, &Text::EMPTY), Some(hold.estimate));
+        price(self.pinned_card(hold)?, &inputs).map(|receipt| receipt.credits)
+    }
+}
+
+/// The job that settling a hold prices.
+pub(super) fn settlement_job<'a>(hold: &'a Hold, waive_reason: &'a Text) -> Job<'a> {
+    Job {
+        incident: &hold.incident,
+        class: hold.class.as_ref(),
+        opened_at: hold.opened_at,
+        hold: Some(hold.id),
+        seconds: hold.worked_seconds(),
+        waive_reason,
+    }
+}

@@ -1,0 +1,158 @@
+//! The queue in front of the writer, and the batches that it is cut into.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Ask, Bulk, Shared, Single, SubmitError, Submitted};
+use crate::ledger::Request;
+use crate::store::{LedgerCreated, NewLedger};
+
+/// Part of a batch that bulk commands keep while single ones wait too: one in four, so that neither starves.
+const BULK_SHARE: usize = 4;
+
+/// What waits, single commands before bulk ones.
+pub(super) struct Queue {
+    shared: Arc<Shared>,
+    single_queue: mpsc::UnboundedReceiver<Single>,
+    bulk_queue: mpsc::UnboundedReceiver<Bulk>,
+    singles: VecDeque<Single>,
+    bulks: VecDeque<Bulk>,
+}
+
+/// Commands for one commit, and who waits for them.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// In the order in which they are decided.
+    pub requests: Vec<Request>,
+    /// Ledgers to be made before them.
+    pub ledgers: Vec<(NewLedger, oneshot::Sender<Result<LedgerCreated, SubmitError>>)>,
+    /// Replies for the first requests, one each; the rest belong to the bulks at the head of the queue.
+    singles: Vec<oneshot::Sender<Submitted>>,
+}
+
+impl Queue {
+    pub fn new(
+        shared: Arc<Shared>,
+        single_queue: mpsc::UnboundedReceiver<Single>,
+        bulk_queue: mpsc::UnboundedReceiver<Bulk>,
+    ) -> Self {
+        Self { shared, single_queue, bulk_queue, singles: VecDeque::new(), bulks: VecDeque::new() }
+    }
+
+    /// Waits until there is something to do; takes all that waits, at most `commands_max`. `None` once the writer is
+    /// closed and everything is done.
+    pub async fn next(&mut self, commands_max: usize) -> Option<Batch> {
+        loop {
+            self.take_waiting();
+            let batch = self.cut(commands_max);
+            if !batch.requests.is_empty() || !batch.ledgers.is_empty() {
+                return Some(batch);
+            }
+            if self.shared.closing.load(Ordering::SeqCst) && self.shared.queued.load(Ordering::SeqCst) == 0 {
+                return None;
+            }
+            tokio::select! {
+                // Without a sender every handle is gone, so nothing can come any more.
+                single = self.single_queue.recv() => self.singles.push_back(single?),
+                bulk = self.bulk_queue.recv() => self.bulks.push_back(bulk?),
+                () = self.shared.close.notified() => {}
+            }
+        }
+    }
+
+    fn take_waiting(&mut self) {
+        while let Ok(single) = self.single_queue.try_recv() {
+            self.singles.push_back(single);
+        }
+        while let Ok(bulk) = self.bulk_queue.try_recv() {
+            self.bulks.push_back(bulk);
+        }
+    }
+
+    /// Cuts a batch. Commands whose deadline has passed are answered instead of run.
+    fn cut(&mut self, commands_max: usize) -> Batch {
+        let now = Instant::now();
+        let late = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        let mut batch = Batch::default();
+        let kept_for_bulk = if self.bulks.is_empty() { 0 } else { commands_max / BULK_SHARE };
+        let singles_max = (commands_max - kept_for_bulk).max(1);
+        while batch.requests.len() < singles_max
+            && let Some(single) = self.singles.pop_front()
+        {
+            self.shared.queued.fetch_sub(1, Ordering::SeqCst);
+            match single.ask {
+                // A caller that went away is not told; its command is not run for nobody either.
+                Ask::Command(_, reply) if late(single.deadline) => {
+                    let _ = reply.send(Err(SubmitError::DeadlineExceeded));
+                }
+                Ask::Command(request, reply) => {
+                    batch.requests.push(*request);
+                    batch.singles.push(reply);
+                }
+                Ask::Ledger(ledger, reply) => batch.ledgers.push((ledger, reply)),
+            }
+        }
+        for bulk in &mut self.bulks {
+            let room = commands_max.saturating_sub(batch.requests.len());
+            if room == 0 {
+                break;
+            }
+            let before = batch.requests.len();
+            if late(bulk.deadline) {
+                let rest = bulk.requests.len();
+                self.shared.queued.fetch_sub(rest, Ordering::SeqCst);
+                bulk.done.extend((0..rest).map(|_| Err(SubmitError::DeadlineExceeded)));
+                bulk.requests = Vec::new().into_iter();
+            } else {
+                batch.requests.extend(bulk.requests.by_ref().take(room));
+                self.shared.queued.fetch_sub(batch.requests.len() - before, Ordering::SeqCst);
+            }
+            bulk.in_batch = batch.requests.len() - before;
+        }
+        self.answer_finished_bulks();
+        batch
+    }
+
+    /// Answers everybody in the batch; outcome `i` belongs to request `i`.
+    pub fn answer(&mut self, batch: Batch, outcomes: Vec<Submitted>) {
+        let mut outcomes = outcomes.into_iter();
+        for (reply, outcome) in batch.singles.into_iter().zip(outcomes.by_ref()) {
+            // The caller may have gone away; the command's fate is in the journal all the same.
+            let _ = reply.send(outcome);
+        }
+        for bulk in &mut self.bulks {
+            let count = std::mem::take(&mut bulk.in_batch);
+            bulk.done.extend(outcomes.by_ref().take(count));
+        }
+        self.answer_finished_bulks();
+    }
+
+    fn answer_finished_bulks(&mut self) {
+        while self.bulks.front().is_some_and(|bulk| bulk.requests.len() == 0 && bulk.in_batch == 0) {
+            if let Some(bulk) = self.bulks.pop_front() {
+                let _ = bulk.reply.send(bulk.done);
+            }
+        }
+    }
+
+    /// Answers all that waits with `error`: the writer stops.
+    pub fn refuse_all(&mut self, error: SubmitError) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        self.take_waiting();
+        for single in self.singles.drain(..) {
+            match single.ask {
+                Ask::Command(_, reply) => drop(reply.send(Err(error))),
+                Ask::Ledger(_, reply) => drop(reply.send(Err(error))),
+            }
+        }
+        for mut bulk in self.bulks.drain(..) {
+            let rest = bulk.requests.len() + bulk.in_batch;
+            bulk.done.extend((0..rest).map(|_| Err(error)));
+            let _ = bulk.reply.send(bulk.done);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What time costs under the card `prepaid`, and every rule that makes it cost something else.
+
+use creditledger::ledger::card::RateCard;
+use creditledger::ledger::price::{PriceInputs, price};
+use creditledger::ledger::{Credits, Day, Rejection, Text};
+
+use crate::desk::{credits, id};
+
+fn inputs(seconds: u64) -> PriceInputs {
+    PriceInputs {
+        class: None,
+        opened_on: Day::from_days(20_000),
+        product_purchased_on: None,
+        seconds,
+        confirmed_quote: None,
+        charged_before: Credits::ZERO,
+        waive_reason: Text::EMPTY,
+    }
+}
+
+fn charge(inputs: &PriceInputs) -> String {
+    price(&RateCard::prepaid(), inputs).unwrap().credits.to_string()
+}
+
+fn rules(inputs: &PriceInputs) -> Vec<&'static str> {
+    price(&RateCard::prepaid(), inputs).unwrap().steps.iter().map(|step| step.rule.name()).collect()
+}
+
+#[test]
+fn the_table_of_the_product() {
+    for (minutes, expected) in [
+        (0, "1"),
+        (10, "1"),
+        (30, "1"),
+        (31, "1.03"),
+        (40, "1.33"),
+        (45, "1.5"),
+        (50, "1.67"),
+        (60, "2"),
+        (75, "2.5"),
+        (100, "3.33"),
+        (150, "5"),
+        (480, "16"),
+    ] {
+        assert_eq!(charge(&inputs(minutes * 60)), expected, "{minutes} minutes");
+    }
+}
+
+#[test]
+fn time_is_exact_to_the_second_and_halves_round_up() {
+    // 1.03 credits are 1,854 s; 1.035 are 1,863 s.
+    for (seconds, expected) in
+        [(1_854, "1.03"), (1_862, "1.03"), (1_863, "1.04"), (1_871, "1.04"), (1_872, "1.04")]
+    {
+        assert_eq!(charge(&inputs(seconds)), expected, "{seconds} s");
+    }
+}
+
+#[test]
+fn free_classes_cost_nothing_however_long_they_take() {
+    for class in ["sales", "licence-transfer"] {
+        let inputs = PriceInputs { class: Some(id(class)), ..inputs(36_000) };
+        assert_eq!((charge(&inputs).as_str(), rules(&inputs)), ("0", vec!["FREE_CLASS"]));
+    }
+}
+
+#[test]
+fn support_is_free_until_the_thirtieth_day_after_the_product_purchase() {
+    for (opened, expected) in [(100, "0"), (130, "0"), (131, "2")] {
+        let inputs = PriceInputs {
+            opened_on: Day::from_days(opened),
+            product_purchased_on: Some(Day::from_days(100)),
+            ..inputs(3_600)
+        };
+        assert_eq!(charge(&inputs), expected, "opened on day {opened}");
+    }
+}
+
+#[test]
+fn a_class_priced_by_quote_costs_the_quote_or_nothing_is_priced() {
+    let quoted = PriceInputs {
+        class: Some(id("other")),
+        confirmed_quote: Some(credits("7.25")),
+        charged_before: credits("3"),
+        ..inputs(60)
+    };
+    assert_eq!((charge(&quoted).as_str(), rules(&quoted)), ("7.25", vec!["QUOTE"]));
+    let unquoted = PriceInputs { confirmed_quote: None, ..quoted };
+    assert_eq!(
+        price(&RateCard::prepaid(), &unquoted),
+        Err(Rejection::QuoteRequired { class: id("other") })
+    );
+}
+
+#[test]
+fn refused_classes_are_out_of_scope() {
+    let mut card = RateCard::prepaid();
+    card.classes.insert(id("teaching"), creditledger::ledger::card::ClassRule::Refused);
+    let inputs = PriceInputs { class: Some(id("teaching")), ..inputs(60) };
+    assert_eq!(price(&card, &inputs), Err(Rejection::OutOfScope { class: id("teaching") }));
+}
+
+#[test]
+fn a_reopened_incident_costs_its_whole_time_less_what_was_charged() {
+    // 20 min cost 1; 20 more make 40, which cost 1.33.
+    let again = PriceInputs { charged_before: credits("1"), ..inputs(2_400) };
+    assert_eq!((charge(&again).as_str(), rules(&again)), ("0.33", vec!["TIME", "RATE", "CHARGED_BEFORE"]));
+    let paid_more = PriceInputs { charged_before: credits("5"), ..inputs(2_400) };
+    assert_eq!(charge(&paid_more), "0");
+}
+
+#[test]
+fn a_receipt_tells_each_step() {
+    let receipt = price(&RateCard::prepaid(), &inputs(1_200)).unwrap();
+    let told: Vec<&str> = receipt.steps.iter().map(|step| step.text.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "20 min recorded",
+            "20 min at 2 credits per hour, rounded half up to 2 decimals: 0.67 credits",
+            "at least 1 credits",
+        ]
+    );
+}
+
+#[test]
+fn waived_work_costs_nothing_and_says_why() {
+    let waived = PriceInputs { waive_reason: id("our own mistake"), ..inputs(7_200) };
+    assert_eq!((charge(&waived).as_str(), rules(&waived)), ("0", vec!["WAIVED"]));
+}
+
+#[test]
+fn started_increments_and_least_time_are_data_of_the_card() {
+    let card = RateCard { increment_seconds: 1_800, minimum_seconds: 1_800, ..RateCard::prepaid() };
+    for (minutes, expected) in [(0, "1"), (10, "1"), (30, "1"), (31, "2"), (90, "3"), (91, "4")] {
+        assert_eq!(price(&card, &inputs(minutes * 60)).unwrap().credits, credits(expected), "{minutes}");
+    }
+}
+
+#[test]
+fn no_time_is_too_long_to_be_refused_cleanly() {
+    assert_eq!(price(&RateCard::prepaid(), &inputs(u64::MAX)), Err(Rejection::AmountOutOfBounds));
+}
