@@ -55,7 +55,7 @@ impl Default for Config {
             insecure: false,
             log_format: LogFormat::Text,
             log_filter: "info".to_owned(),
-            queue_commands_max: 20_000,
+            queue_commands_max: 32_768,
             batch_commands_max: 1_000,
             // A request of 10,000 commands stays well below it.
             message_bytes_max: 16 << 20,

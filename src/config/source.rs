@@ -82,7 +82,7 @@ pub struct Flags {
     /// Which logs are written, such as warn,creditledger=debug [default: info]
     #[arg(long, value_name = "DIRECTIVES")]
     pub log_filter: Option<String>,
-    /// Commands that may wait for the writer before callers are answered OVERLOADED [default: 20000]
+    /// Commands that may wait for the writer before callers are answered OVERLOADED [default: 32768]
     #[arg(long, value_name = "COUNT")]
     pub queue_commands_max: Option<String>,
     /// Commands in one commit [default: 1000]
