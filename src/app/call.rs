@@ -9,6 +9,9 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::ledger::Credits;
+use crate::ledger::credits::parse_units;
+
 /// Where a client finds the server, unless told otherwise.
 pub const SERVER: &str = "http://127.0.0.1:50051";
 
@@ -43,6 +46,16 @@ fn innermost(error: &dyn std::error::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+/// Reads an amount of an answer: unlike one of a command it may be negative, and as large as a ledger.
+///
+/// # Errors
+/// [`CallError`] where it is no decimal.
+pub fn amount(text: &str) -> Result<Credits, CallError> {
+    let (digits, sign) = text.strip_prefix('-').map_or((text, 1), |digits| (digits, -1));
+    let units = parse_units(digits, 4, i64::MAX).map_err(|_| CallError::unexpected("amount"))?;
+    Ok(Credits::from_units(units.saturating_mul(sign)))
 }
 
 /// A call that was not answered with what was asked for.

@@ -8,7 +8,7 @@ use tonic::transport::Channel;
 
 use super::csv::Incident;
 use super::plan::{Moment, Step, creation_id, pack_for, request_id};
-use crate::app::call::CallError;
+use crate::app::call::{CallError, amount};
 use crate::grpc::wire;
 use crate::ledger::{Credits, Timestamp};
 use wire::customer_service_client::CustomerServiceClient;
@@ -182,7 +182,7 @@ impl Desk {
         step: Step,
         rejection: CallError,
     ) -> Result<(), CallError> {
-        let shortfall = rejection.metadata.get("shortfall").and_then(|text| Credits::parse(text).ok());
+        let shortfall = rejection.metadata.get("shortfall").and_then(|text| amount(text).ok());
         let Some(shortfall) = shortfall else { return Err(rejection) };
         let id = request_id(incident, step).to_string();
         let request = wire::PurchaseCreditsRequest {
@@ -204,12 +204,11 @@ impl Desk {
 }
 
 fn settled(response: &wire::SettleHoldResponse) -> Result<Settled, CallError> {
-    let credits = |text: &str, what| Credits::parse(text).map_err(|_| CallError::unexpected(what));
     let settlement = response.hold.as_ref().and_then(|hold| hold.settlement.as_ref());
     let settlement = settlement.ok_or_else(|| CallError::unexpected("settlement"))?;
     Ok(Settled {
-        charged: credits(&settlement.charged_credits, "charge")?,
-        written_off: credits(&settlement.written_off_credits, "write-off")?,
+        charged: amount(&settlement.charged_credits)?,
+        written_off: amount(&settlement.written_off_credits)?,
     })
 }
 
