@@ -116,7 +116,7 @@ impl From<Status> for CallError {
         let info = status.get_details_error_info();
         let mut message = status.message().to_owned();
         for violation in status.get_details_bad_request().into_iter().flat_map(|bad| bad.field_violations) {
-            message.push_str(&format!("; {} {}", violation.field, violation.description));
+            message = format!("{message}; {} {}", violation.field, violation.description);
         }
         // A status that was made on this side, by a broken connection, has a source; an answer has none.
         let broken = status.source();

@@ -52,13 +52,11 @@ pub struct RequestId {
 impl RequestId {
     /// What was given, or a new time-ordered id.
     fn get(&self) -> Result<String, Failure> {
-        match &self.request_id {
-            Some(id) => Ok(id.clone()),
-            None => {
-                let random = clock::random().map_err(Failure::Randomness)?;
-                Ok(PostingId::new(clock::now(), 0, random).to_string())
-            }
+        if let Some(id) = &self.request_id {
+            return Ok(id.clone());
         }
+        let random = clock::random().map_err(Failure::Randomness)?;
+        Ok(PostingId::new(clock::now(), 0, random).to_string())
     }
 }
 

@@ -82,8 +82,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Incident>, CsvError> {
         let wrong = |column: usize, problem: String| CsvError { line, column, problem };
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let commas = before.iter().filter(|byte| **byte == b',').count();
-            wrong(commas.saturating_add(1), "is not UTF-8 text".to_owned())
+            wrong(before.split(|byte| *byte == b',').count(), "is not UTF-8 text".to_owned())
         })?;
         let fields = split(text).map_err(|(column, problem)| wrong(column, problem.to_owned()))?;
         if !header {
@@ -202,11 +201,7 @@ fn time(text: &str) -> Result<Timestamp, String> {
     // More is accepted by the library than RFC 3339 allows, such as +05 for the first half of +05:30.
     let bytes = text.as_bytes();
     let seconds = bytes.get(10).is_some_and(|byte| b"Tt ".contains(byte)) && bytes.get(16) == Some(&b':');
-    let zone = match bytes {
-        [.., b'Z' | b'z'] => true,
-        [.., b'+' | b'-', _, _, b':', _, _] => true,
-        _ => false,
-    };
+    let zone = matches!(bytes, [.., b'Z' | b'z'] | [.., b'+' | b'-', _, _, b':', _, _]);
     if !seconds || !zone {
         return Err(wrong());
     }

@@ -106,12 +106,17 @@ fn time_ordered(time: Timestamp, parts: &[&str]) -> Uuid {
         std::iter::once("replay").chain(parts.iter().copied()).map(str::as_bytes).collect();
     let hash = stable_hash(&parts);
     let millis = u64::try_from(time.micros().div_euclid(1_000)).unwrap_or_default();
-    let [a, b, c, d, e, f, g, h] = hash.to_be_bytes();
-    uuid::Builder::from_unix_timestamp_millis(millis, &[a, b, a, b, c, d, e, f, g, h]).into_uuid()
+    let hash = hash.to_be_bytes();
+    let mut counter_and_random = [0; 10];
+    counter_and_random[..2].copy_from_slice(&hash[..2]);
+    counter_and_random[2..].copy_from_slice(&hash);
+    uuid::Builder::from_unix_timestamp_millis(millis, &counter_and_random).into_uuid()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::super::csv::parse;
     use super::*;
 
@@ -123,7 +128,7 @@ mod tests {
         let mut text = HEADER.to_owned();
         for (id, opened, closed) in rows {
             let time = |minute| format!("2016-03-01T10:{minute:02}:00Z");
-            text.push_str(&format!("\n{id},acme,c-1,10,10,{},{}", time(opened), time(closed)));
+            write!(text, "\n{id},acme,c-1,10,10,{},{}", time(opened), time(closed)).unwrap();
         }
         parse(text.as_bytes()).unwrap()
     }

@@ -108,7 +108,7 @@ impl Summary {
 fn chart(by_class: BTreeMap<ClassId, Credits>) -> Vec<(String, Credits)> {
     let mut classes: Vec<_> =
         by_class.into_iter().map(|(class, credits)| (class.to_string(), credits)).collect();
-    classes.sort_by(|one, other| other.1.cmp(&one.1));
+    classes.sort_by_key(|(_, credits)| std::cmp::Reverse(*credits));
     if classes.len() > CLASSES_SHOWN.saturating_add(1) {
         let rest = classes.split_off(CLASSES_SHOWN);
         let credits = rest.iter().map(|(_, credits)| credits.units()).fold(0, i64::saturating_add);
