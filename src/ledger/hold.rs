@@ -90,6 +90,8 @@ pub struct Hold {
     pub confirmed_by: Text,
     /// When it was confirmed.
     pub confirmed_at: Option<Timestamp>,
+    /// The posting that set its credits aside first.
+    pub activated_by: Option<PostingId>,
     /// What was said with the estimate.
     pub note: Text,
     /// Recorded work, in the order in which it was recorded; at most [`Hold::WORK_MAX`] entries.
@@ -108,7 +110,7 @@ record!(Hold {
     9 => created_at, 10 => opened_at, 11 => estimate, 12 => held, 13 => valid_until, 14 => expires_at,
     15 => parked_at, 16 => pending, 17 => range_override, 18 => estimated_by, 19 => confirmed_by,
     20 => confirmed_at, 21 => note, 22 => work, 23 => settlement, 24 => ended_at, 25 => ended_by,
-    26 => end_reason, 27 => previous,
+    26 => end_reason, 27 => previous, 28 => activated_by,
 });
 
 impl super::codec::Codec for LedgerNo {

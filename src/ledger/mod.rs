@@ -18,6 +18,7 @@ pub mod command;
 pub mod credits;
 pub mod customer;
 pub mod decide;
+pub mod event;
 pub mod hash;
 pub mod hold;
 pub mod ids;

@@ -111,6 +111,8 @@ pub struct Detail {
     pub terms: Option<Terms>,
     /// How many credits are missing, where the announcement is due.
     pub shortfall: Option<Shortfall>,
+    /// True where the recorded work came to four fifths of the held credits with this posting.
+    pub nearly_used: bool,
     /// The entry of work that was recorded or voided.
     pub work: Option<WorkId>,
     /// Who asked for it.
@@ -120,7 +122,7 @@ pub struct Detail {
 }
 record!(Detail {
     1 => created, 2 => hold, 3 => others, 4 => lot, 5 => lots, 6 => profile, 7 => terms, 8 => shortfall, 9 => work,
-    10 => by, 11 => reason,
+    10 => by, 11 => reason, 12 => nearly_used,
 });
 
 /// Credits that an incident needs and the customer does not have.

@@ -7,13 +7,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::ledger::book::{Book, RequestScope};
+use crate::ledger::book::{Book, OrderScope, RequestScope};
 use crate::ledger::card::Cards;
 use crate::ledger::lot::{Lot, LotSource};
 use crate::ledger::{
-    ClassId, Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, HoldState, IncidentId, LedgerId, LedgerNo,
+    Balances, ClassId, Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, HoldState, IncidentId, LedgerId, LedgerNo,
     LotId, OrderId, Posting, PostingId, Profile, Request, RequestKey, Storefront, Timestamp,
 };
+
+pub mod memory;
+pub mod open;
+pub mod skew;
+pub mod sqlite;
+
+pub use open::{Engine, migrate, open, open_to_read};
 
 /// Why an engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -298,4 +305,86 @@ pub trait ReadStore: Send + Sync {
 
     /// Balances by account name, customers' accounts summed, in one consistent read; they sum to zero.
     async fn trial_balance(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, StoreError>;
+}
+
+/// A customer's row, as it is stored: what `verify` compares with the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCustomer {
+    /// The key it is found by.
+    pub key: CustomerKey,
+    /// Its ledger.
+    pub ledger: LedgerNo,
+    /// Its id.
+    pub id: CustomerId,
+    /// Its last posting.
+    pub sequence: u64,
+    /// Its balances.
+    pub balances: Balances,
+    /// When something falls due, as the sweeper finds it.
+    pub next_due: Option<Timestamp>,
+    /// The encoding of its [`crate::ledger::customer::CustomerState`].
+    pub state: Vec<u8>,
+    /// The encoding of its profile.
+    pub profile: Option<Vec<u8>>,
+    /// The position of its last posting, as the engine finds it.
+    pub last: Option<Position>,
+}
+
+/// A hold's row, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredHold {
+    /// The id it is found by.
+    pub id: HoldId,
+    /// The customer under which it stands.
+    pub customer: CustomerKey,
+    /// The encoding of the [`Hold`].
+    pub body: Vec<u8>,
+}
+
+/// A lot's row, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredLot {
+    /// The id it is found by.
+    pub id: LotId,
+    /// The customer under which it stands.
+    pub customer: CustomerKey,
+    /// The encoding of the [`Lot`].
+    pub body: Vec<u8>,
+}
+
+/// An order's row, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredOrder {
+    /// Where it was bought, with the order's number there.
+    pub scope: OrderScope,
+    /// The position of the posting that recorded it.
+    pub position: Position,
+}
+
+/// What `verify` reads besides the feed: every row, as it is stored. Pages are in the order of the keys; a page with
+/// fewer than `limit` rows is the last one.
+#[async_trait]
+pub trait AuditStore: Send + Sync {
+    /// The engine's check of itself: its files, its own columns and pointers. One line a fault, the first ones only;
+    /// empty where all is well.
+    async fn integrity(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Customers of all ledgers.
+    async fn stored_customers(
+        &self,
+        after: Option<CustomerKey>,
+        limit: usize,
+    ) -> Result<Vec<StoredCustomer>, StoreError>;
+
+    /// Holds of all ledgers.
+    async fn stored_holds(&self, after: Option<HoldId>, limit: usize) -> Result<Vec<StoredHold>, StoreError>;
+
+    /// Lots of all ledgers.
+    async fn stored_lots(&self, after: Option<LotId>, limit: usize) -> Result<Vec<StoredLot>, StoreError>;
+
+    /// Orders of all ledgers.
+    async fn stored_orders(&self, after: Option<&OrderScope>, limit: usize) -> Result<Vec<StoredOrder>, StoreError>;
+
+    /// Balances of all system accounts.
+    async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError>;
 }

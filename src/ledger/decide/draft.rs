@@ -184,7 +184,7 @@ impl Draft {
             entry.holds().filter(|hold| hold.is_parked() && Some(hold.id) != own).collect();
         parked.sort_by_key(|hold| (hold.waiting_since(), hold.id));
         for hold in parked {
-            let (activated, needed) = activated(hold);
+            let (activated, needed) = activated(hold, self.id);
             if needed > self.balances.available {
                 break;
             }
@@ -196,7 +196,7 @@ impl Draft {
 }
 
 /// A parked hold once its credits are there, and how many it takes.
-fn activated(hold: &Hold) -> (Hold, Credits) {
+fn activated(hold: &Hold, by: PostingId) -> (Hold, Credits) {
     let mut after = hold.clone();
     if let Some(pending) = after.pending.take() {
         after.estimate = pending.total;
@@ -208,6 +208,7 @@ fn activated(hold: &Hold) -> (Hold, Credits) {
         (after, needed)
     } else {
         after.state = HoldState::Active;
+        after.activated_by = Some(by);
         after.held = hold.estimate;
         after.parked_at = None;
         after.valid_until = None;

@@ -108,6 +108,7 @@ fn confirm_whole(
         Ok(()) => {
             draft.shift(Slot::First, hold.estimate)?;
             hold.state = HoldState::Active;
+            hold.activated_by = Some(draft.id);
             hold.held = hold.estimate;
             hold.valid_until = None;
         }
@@ -216,6 +217,7 @@ fn new_hold(at: &Context<'_>, draft: &Draft, command: &EstimateIncident) -> Resu
         estimated_by: command.by.clone(),
         confirmed_by: Text::default(),
         confirmed_at: None,
+        activated_by: None,
         note: command.note.clone(),
         work: Vec::new(),
         settlement: None,

@@ -212,6 +212,7 @@ pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Posti
         estimated_by: Text::default(),
         confirmed_by: Text::default(),
         confirmed_at: None,
+        activated_by: None,
         note: Text::default(),
         ended_by: work.by.clone(),
         work: vec![work],

@@ -39,11 +39,19 @@ pub(super) fn record(at: &Context<'_>, command: &RecordWork) -> Result<Posting, 
     draft.detail.by = work.by.clone();
     let mut after = Hold::clone(hold);
     after.work.push(work);
-    let missing = at.charge_of(&after)?.less_at_least_zero(hold.held);
+    let charge = at.charge_of(&after)?;
+    draft.detail.nearly_used = nearly_uses(charge, hold) && !nearly_uses(at.charge_of(hold)?, hold);
+    let missing = charge.less_at_least_zero(hold.held);
     let missing = missing.less_at_least_zero(draft.balances().available);
     draft.detail.shortfall = at.new_shortfall(&hold.incident, missing);
     draft.detail.hold = Some(Arc::new(after));
     draft.finish(at.entry)
+}
+
+/// True where a charge comes to four fifths of what is held, or more.
+fn nearly_uses(charge: Credits, hold: &Hold) -> bool {
+    let parts = |credits: Credits, of: i128| i128::from(credits.units()).saturating_mul(of);
+    hold.held.is_positive() && parts(charge, 5) >= parts(hold.held, 4)
 }
 
 pub(super) fn void(at: &Context<'_>, command: &VoidWork) -> Result<Posting, Rejection> {
@@ -95,8 +103,11 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// What settling the hold would charge for the work on it.
+    /// What settling the hold would charge for the work on it; nothing where there is none.
     fn charge_of(&self, hold: &Hold) -> Result<Credits, Rejection> {
+        if hold.live_work().next().is_none() {
+            return Ok(Credits::ZERO);
+        }
         let inputs = self.price_inputs(&settlement_job(hold, &Text::EMPTY), Some(hold.estimate));
         price(self.pinned_card(hold)?, &inputs).map(|receipt| receipt.credits)
     }

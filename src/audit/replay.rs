@@ -1,0 +1,106 @@
+//! The first half of `verify`: the journal, from its first posting to its last.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::Report;
+use crate::ledger::book::{Book, OrderScope};
+use crate::ledger::card::Cards;
+use crate::ledger::{Credits, CustomerKey, LedgerNo, Lot, LotId, PostingId, Timestamp};
+use crate::store::{Ledger, Position, ReadStore, Recorded, StoreError};
+
+/// Postings in one read.
+const PAGE: usize = 1_000;
+
+/// The state that the journal gives.
+pub(super) struct Replayed {
+    /// Customers and holds.
+    pub book: Book,
+    /// Each customer's last posting, and where it stands.
+    pub last: HashMap<CustomerKey, (PostingId, Position)>,
+    /// Every lot that came in, and whose it is.
+    pub lots: HashMap<LotId, (CustomerKey, Arc<Lot>)>,
+    /// Every order, and where it was recorded.
+    pub orders: HashMap<OrderScope, Position>,
+    /// Balances of the accounts that are no customer's.
+    pub accounts: BTreeMap<(LedgerNo, String), Credits>,
+}
+
+pub(super) async fn replay(
+    reader: &dyn ReadStore,
+    report: &mut Report,
+    progress: &mut (impl FnMut(u64) + Send),
+) -> Result<Replayed, StoreError> {
+    // Nothing is decided, so neither time nor randomness nor cards matter.
+    let mut replayed = Replayed {
+        book: Book::new(Timestamp::MAX, 0, Arc::new(Cards::built_in())),
+        last: HashMap::new(),
+        lots: HashMap::new(),
+        orders: HashMap::new(),
+        accounts: BTreeMap::new(),
+    };
+    for ledger in reader.ledgers().await? {
+        report.counts.ledgers += 1;
+        let mut last = Position::default();
+        loop {
+            let page = reader.feed(ledger.no, last, PAGE).await?;
+            for recorded in &page {
+                if recorded.position.0 != last.0 + 1 {
+                    let (found, expected) = (recorded.position.0, last.0 + 1);
+                    report.fault(format!("ledger {}: position {found} follows {}", ledger.id, expected - 1));
+                }
+                last = recorded.position;
+                replayed.take(&ledger, recorded, report);
+            }
+            progress(report.counts.postings);
+            if page.len() < PAGE {
+                break;
+            }
+        }
+    }
+    Ok(replayed)
+}
+
+impl Replayed {
+    fn take(&mut self, ledger: &Ledger, recorded: &Recorded, report: &mut Report) {
+        let posting = &recorded.posting;
+        report.counts.postings += 1;
+        let place = || format!("ledger {}, position {}", ledger.id, recorded.position.0);
+        if posting.ledger != ledger.no {
+            report.fault(format!("{}: the posting is of another ledger", place()));
+        }
+        if posting.request.is_some() != (posting.fingerprint != 0) {
+            report.fault(format!("{}: request id and fingerprint do not go together", place()));
+        }
+        if let Err(broken) = self.book.apply(posting) {
+            report.fault(format!("{}: {broken}", place()));
+        }
+        let before = self.last.insert(posting.customer, (posting.id, recorded.position));
+        if before.is_some_and(|(id, _)| id >= posting.id) {
+            report.fault(format!("{}: the posting's id does not rise", place()));
+        }
+        for transfer in posting.transfers() {
+            report.counts.transfers += 1;
+            for (account, credits) in
+                [(&transfer.debit, transfer.credits.negated()), (&transfer.credit, transfer.credits)]
+            {
+                if !account.is_customer() {
+                    let balance = self.accounts.entry((ledger.no, account.to_string())).or_default();
+                    match balance.checked_add(credits) {
+                        Some(sum) => *balance = sum,
+                        None => report.fault(format!("{}: {account} leaves its bounds", place())),
+                    }
+                }
+            }
+        }
+        if let Some(lot) = &posting.detail.lot {
+            self.lots.insert(lot.id, (posting.customer, Arc::clone(lot)));
+            if let (Some(storefront), Some(order)) = (&lot.storefront, &lot.order) {
+                let scope = (ledger.no, storefront.clone(), order.clone());
+                if self.orders.insert(scope, recorded.position).is_some() {
+                    report.fault(format!("{}: order {order} of {storefront} is recorded twice", place()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The second half of `verify`: every stored row against what the journal gave.
+
+use std::collections::BTreeMap;
+
+use super::Report;
+use super::replay::Replayed;
+use crate::ledger::book::Entry;
+use crate::ledger::codec::{decode, encode};
+use crate::ledger::customer::CustomerState;
+use crate::ledger::{Credits, Customer, HoldState, LedgerNo, Timestamp};
+use crate::store::{AuditStore, StoreError, StoredCustomer};
+
+/// Rows in one read.
+const PAGE: usize = 1_000;
+
+pub(super) async fn compare(
+    auditor: &dyn AuditStore,
+    replayed: &Replayed,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let sums = customers(auditor, replayed, report).await?;
+    holds(auditor, replayed, report).await?;
+    lots(auditor, replayed, report).await?;
+    orders(auditor, replayed, report).await?;
+    accounts(auditor, replayed, sums, report).await
+}
+
+/// Compares customers; returns what their accounts sum to, by ledger.
+async fn customers(
+    auditor: &dyn AuditStore,
+    replayed: &Replayed,
+    report: &mut Report,
+) -> Result<BTreeMap<LedgerNo, i128>, StoreError> {
+    let mut sums: BTreeMap<LedgerNo, i128> = BTreeMap::new();
+    let mut after = None;
+    loop {
+        let page = auditor.stored_customers(after, PAGE).await?;
+        for stored in &page {
+            report.counts.customers += 1;
+            after = Some(stored.key);
+            let entry = replayed.book.entry(stored.key);
+            match entry.and_then(|entry| Some((entry, entry.customer.as_ref()?))) {
+                None => report.fault(format!("customer {}: no posting made it", stored.id)),
+                Some((entry, customer)) => {
+                    if let Some(fault) = customer_fault(stored, entry, customer) {
+                        report.fault(format!("customer {}: {fault}", stored.id));
+                    }
+                    if stored.last != replayed.last.get(&stored.key).map(|(_, position)| *position) {
+                        report.fault(format!("customer {}: its last posting is not the last", stored.id));
+                    }
+                }
+            }
+            let balances = stored.balances;
+            let sum = sums.entry(stored.ledger).or_default();
+            *sum += i128::from(balances.available.units()) + i128::from(balances.held.units());
+            *sum -= i128::from(balances.owed.units());
+        }
+        if page.len() < PAGE {
+            break;
+        }
+    }
+    let made = replayed.last.len();
+    missing(report, "customers", report.counts.customers, made);
+    Ok(sums)
+}
+
+fn customer_fault(stored: &StoredCustomer, entry: &Entry, customer: &Customer) -> Option<&'static str> {
+    let Ok(state) = decode::<CustomerState>(&stored.state) else {
+        return Some("its state cannot be read");
+    };
+    if (stored.ledger, &stored.id) != (customer.ledger, &customer.id) || stored.key != customer.key() {
+        return Some("it stands under the wrong key");
+    }
+    if stored.sequence != customer.sequence {
+        return Some("its sequence is not that of its last posting");
+    }
+    if stored.balances != customer.balances {
+        return Some("its balances are not those that the journal gives");
+    }
+    if stored.next_due != state.next_due || due_is_late(state.next_due, entry, customer) {
+        return Some("it would be looked at too late for what falls due");
+    }
+    // The bound on what falls due is no journal matter; everything else is.
+    let journal = CustomerState { next_due: state.next_due, ..customer.state.clone() };
+    if state != journal {
+        return Some("its lots, holds or terms are not those that the journal gives");
+    }
+    if stored.profile != entry.profile.as_ref().map(|profile| encode(profile.as_ref())) {
+        return Some("its profile is not the one that the journal gives");
+    }
+    let active = entry.holds().filter(|hold| hold.state == HoldState::Active);
+    let held = active.fold(Some(Credits::ZERO), |sum, hold| sum?.checked_add(hold.held));
+    (held != Some(customer.balances.held)).then_some("its active holds do not sum to what is held")
+}
+
+/// True where something falls due before the bound says to look.
+fn due_is_late(bound: Option<Timestamp>, entry: &Entry, customer: &Customer) -> bool {
+    let holds = entry.holds().filter_map(|hold| hold.due_at());
+    let lots = customer.state.lots.next_expiry(customer.state.last_recorded_at);
+    let due = holds.chain(lots).min();
+    due.is_some_and(|due| bound.is_none_or(|bound| bound > due))
+}
+
+async fn holds(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Report) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = auditor.stored_holds(after, PAGE).await?;
+        for stored in &page {
+            report.counts.holds += 1;
+            after = Some(stored.id);
+            match replayed.book.entry(stored.customer).and_then(|entry| entry.hold(stored.id)) {
+                None => report.fault(format!("hold {}: no posting made it", stored.id)),
+                Some(hold) if encode(hold.as_ref()) != stored.body => {
+                    report.fault(format!("hold {}: it is not as its last posting left it", stored.id));
+                }
+                Some(_) => {}
+            }
+        }
+        if page.len() < PAGE {
+            break;
+        }
+    }
+    let made = replayed.last.keys().filter_map(|key| replayed.book.entry(*key));
+    missing(report, "holds", report.counts.holds, made.map(|entry| entry.holds().count()).sum());
+    Ok(())
+}
+
+async fn lots(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Report) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = auditor.stored_lots(after, PAGE).await?;
+        for stored in &page {
+            report.counts.lots += 1;
+            after = Some(stored.id);
+            match replayed.lots.get(&stored.id) {
+                None => report.fault(format!("lot {}: no posting brought it in", stored.id)),
+                Some((customer, lot)) if *customer != stored.customer || encode(lot.as_ref()) != stored.body => {
+                    report.fault(format!("lot {}: it is not as its posting brought it in", stored.id));
+                }
+                Some(_) => {}
+            }
+        }
+        if page.len() < PAGE {
+            break;
+        }
+    }
+    missing(report, "lots", report.counts.lots, replayed.lots.len());
+    Ok(())
+}
+
+async fn orders(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Report) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = auditor.stored_orders(after.as_ref(), PAGE).await?;
+        for stored in &page {
+            report.counts.orders += 1;
+            let (_, storefront, order) = &stored.scope;
+            if replayed.orders.get(&stored.scope) != Some(&stored.position) {
+                report.fault(format!("order {order} of {storefront}: no posting at its place recorded it"));
+            }
+            after = Some(stored.scope.clone());
+        }
+        if page.len() < PAGE {
+            break;
+        }
+    }
+    missing(report, "orders", report.counts.orders, replayed.orders.len());
+    Ok(())
+}
+
+/// Compares the system accounts, and sums each ledger to zero.
+async fn accounts(
+    auditor: &dyn AuditStore,
+    replayed: &Replayed,
+    mut sums: BTreeMap<LedgerNo, i128>,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let mut expected = replayed.accounts.clone();
+    for (ledger, account, balance) in auditor.stored_accounts().await? {
+        report.counts.system_accounts += 1;
+        *sums.entry(ledger).or_default() += i128::from(balance.units());
+        let journal = expected.remove(&(ledger, account.clone())).unwrap_or_default();
+        if journal != balance {
+            let ledger = ledger.get();
+            report.fault(format!("account {account} of ledger {ledger}: {balance} is stored, the journal gives {journal}"));
+        }
+    }
+    for ((ledger, account), balance) in expected.iter().filter(|(_, balance)| !balance.is_zero()) {
+        let ledger = ledger.get();
+        report.fault(format!("account {account} of ledger {ledger}: nothing is stored, the journal gives {balance}"));
+    }
+    for (ledger, sum) in sums.into_iter().filter(|(_, sum)| *sum != 0) {
+        report.fault(format!("ledger {}: its accounts sum to {sum} ten-thousandths, not to zero", ledger.get()));
+    }
+    Ok(())
+}
+
+fn missing(report: &mut Report, what: &str, stored: u64, made: usize) {
+    if stored != u64::try_from(made).unwrap_or(u64::MAX) {
+        report.fault(format!("{stored} {what} are stored, the journal made {made}"));
+    }
+}

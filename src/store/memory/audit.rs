@@ -1,0 +1,75 @@
+//! Every row of the reference engine, as another engine would store it.
+
+use async_trait::async_trait;
+
+use super::Memory;
+use crate::ledger::book::OrderScope;
+use crate::ledger::codec::encode;
+use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId};
+use crate::store::{AuditStore, StoreError, StoredCustomer, StoredHold, StoredLot, StoredOrder};
+
+#[async_trait]
+impl AuditStore for Memory {
+    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn stored_customers(
+        &self,
+        after: Option<CustomerKey>,
+        limit: usize,
+    ) -> Result<Vec<StoredCustomer>, StoreError> {
+        let state = self.read();
+        let rows = state.customers.iter().filter(|(key, _)| after.is_none_or(|after| **key > after));
+        let stored = rows.take(limit).map(|(key, customer)| StoredCustomer {
+            key: *key,
+            ledger: customer.ledger,
+            id: customer.id.clone(),
+            sequence: customer.sequence,
+            balances: customer.balances,
+            next_due: customer.state.next_due,
+            state: encode(&customer.state),
+            profile: state.profiles.get(key).map(encode),
+            last: state.history(*key).next_back().map(|last| last.position),
+        });
+        Ok(stored.collect())
+    }
+
+    async fn stored_holds(&self, after: Option<HoldId>, limit: usize) -> Result<Vec<StoredHold>, StoreError> {
+        let state = self.read();
+        let rows = state.holds.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
+        let stored = rows.take(limit).map(|(id, hold)| StoredHold {
+            id: *id,
+            customer: hold.customer_key(),
+            body: encode(hold.as_ref()),
+        });
+        Ok(stored.collect())
+    }
+
+    async fn stored_lots(&self, after: Option<LotId>, limit: usize) -> Result<Vec<StoredLot>, StoreError> {
+        let state = self.read();
+        let rows = state.lots.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
+        let stored = rows.take(limit).map(|(id, (customer, lot))| StoredLot {
+            id: *id,
+            customer: *customer,
+            body: encode(lot.as_ref()),
+        });
+        Ok(stored.collect())
+    }
+
+    async fn stored_orders(&self, after: Option<&OrderScope>, limit: usize) -> Result<Vec<StoredOrder>, StoreError> {
+        let state = self.read();
+        let rows = state.orders.iter().filter(|(scope, _)| after.is_none_or(|after| *scope > after));
+        let stored = rows.take(limit).map(|(scope, recorded)| StoredOrder {
+            scope: scope.clone(),
+            position: recorded.position,
+        });
+        Ok(stored.collect())
+    }
+
+    async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError> {
+        let state = self.read();
+        let accounts = state.accounts.iter();
+        Ok(accounts.map(|((ledger, account), balance)| (*ledger, account.clone(), *balance)).collect())
+    }
+}

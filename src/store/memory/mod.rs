@@ -1,0 +1,75 @@
+//! The reference engine: maps in memory, the simplest thing that gives the right answers. For tests and trials; the
+//! conformance suite holds the other engines to it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::{AuditStore, Engine, Ledger, Position, ReadStore, Recorded};
+use crate::ledger::book::{OrderScope, RequestScope};
+use crate::ledger::{
+    Credits, Customer, CustomerKey, Hold, HoldId, LedgerId, LedgerNo, Lot, LotId, Profile, RequestKey, Timestamp,
+};
+
+mod audit;
+mod read;
+mod write;
+
+/// Everything there is.
+#[derive(Debug, Default)]
+struct State {
+    ledgers: BTreeMap<LedgerNo, (Ledger, Option<RequestKey>)>,
+    /// Each ledger's journal; position n is at n - 1.
+    journal: BTreeMap<LedgerNo, Vec<Recorded>>,
+    /// Each customer's share of it.
+    histories: BTreeMap<CustomerKey, Vec<Recorded>>,
+    customers: BTreeMap<CustomerKey, Customer>,
+    profiles: BTreeMap<CustomerKey, Profile>,
+    holds: BTreeMap<HoldId, Arc<Hold>>,
+    lots: BTreeMap<LotId, (CustomerKey, Arc<Lot>)>,
+    requests: BTreeMap<RequestScope, Recorded>,
+    orders: BTreeMap<OrderScope, Recorded>,
+    accounts: BTreeMap<(LedgerNo, String), Credits>,
+    stamp: Timestamp,
+}
+
+/// An engine that forgets when the process ends. Clones share what is stored.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    state: Arc<RwLock<State>>,
+}
+
+impl Memory {
+    /// An empty database with its main ledger.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        let main = Ledger { no: LedgerNo::MAIN, id: LedgerId::main(), created_at: now };
+        let state = State { ledgers: BTreeMap::from([(main.no, (main, None))]), ..State::default() };
+        Self { state: Arc::new(RwLock::new(state)) }
+    }
+
+    /// Its sides.
+    #[must_use]
+    pub fn engine(self) -> Engine {
+        let reader = Arc::new(self.clone());
+        Engine { writer: Box::new(self), reader: Arc::clone(&reader) as Arc<dyn ReadStore>, audit: reader as Arc<dyn AuditStore> }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// A customer's postings, oldest first.
+    fn history(&self, customer: CustomerKey) -> impl DoubleEndedIterator<Item = &Recorded> {
+        self.histories.get(&customer).into_iter().flatten()
+    }
+
+    fn last_position(&self, ledger: LedgerNo) -> Position {
+        self.journal.get(&ledger).and_then(|journal| journal.last()).map_or(Position(0), |last| last.position)
+    }
+}

@@ -1,0 +1,204 @@
+//! The reading side of the reference engine: filters over everything.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Memory, State};
+use crate::ledger::book::RequestScope;
+use crate::ledger::{
+    Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, Lot, LotId, OrderId, Profile,
+    Storefront, Timestamp,
+};
+use crate::store::{
+    At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError,
+};
+
+#[async_trait]
+impl ReadStore for Memory {
+    async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
+        Ok(self.read().ledgers.values().map(|(ledger, _)| ledger.clone()).collect())
+    }
+
+    async fn customer(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError> {
+        Ok(self.read().customers.get(&key).cloned())
+    }
+
+    async fn customers_by_key(&self, keys: &[CustomerKey]) -> Result<Vec<Customer>, StoreError> {
+        let state = self.read();
+        Ok(state.customers.values().filter(|customer| keys.contains(&customer.key())).cloned().collect())
+    }
+
+    async fn profile(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError> {
+        Ok(self.read().profiles.get(&key).cloned())
+    }
+
+    async fn customers(
+        &self,
+        ledger: LedgerNo,
+        after: Option<&CustomerId>,
+        limit: usize,
+    ) -> Result<Vec<(Customer, Profile)>, StoreError> {
+        let state = self.read();
+        let mut customers: Vec<&Customer> = state.customers.values().collect();
+        customers.retain(|customer| customer.ledger == ledger && after.is_none_or(|after| customer.id > *after));
+        customers.sort_by(|one, other| one.id.cmp(&other.id));
+        customers.truncate(limit);
+        let with_profile = |customer: &Customer| {
+            (customer.clone(), state.profiles.get(&customer.key()).cloned().unwrap_or_default())
+        };
+        Ok(customers.into_iter().map(with_profile).collect())
+    }
+
+    async fn customers_due(&self, now: Timestamp, limit: usize) -> Result<Vec<(LedgerNo, CustomerId)>, StoreError> {
+        let state = self.read();
+        let mut due: Vec<&Customer> = state.customers.values().collect();
+        due.retain(|customer| customer.state.next_due.is_some_and(|due| due <= now));
+        due.sort_by_key(|customer| (customer.state.next_due, customer.key()));
+        Ok(due.into_iter().take(limit).map(|customer| (customer.ledger, customer.id.clone())).collect())
+    }
+
+    async fn posting_at(&self, customer: CustomerKey, at: At) -> Result<Option<Recorded>, StoreError> {
+        let state = self.read();
+        let found = state.history(customer).rfind(|recorded| match at {
+            At::Sequence(sequence) => recorded.posting.sequence <= sequence,
+            At::Position(position) => recorded.position <= position,
+            At::Time(time) => recorded.posting.recorded_at <= time,
+            At::Posting(id) => recorded.posting.id == id,
+        });
+        Ok(found.cloned())
+    }
+
+    async fn postings_of(&self, customer: CustomerKey, first: u64, last: u64) -> Result<Vec<Recorded>, StoreError> {
+        let state = self.read();
+        let wanted = |recorded: &&Recorded| (first..=last).contains(&recorded.posting.sequence);
+        Ok(state.history(customer).filter(wanted).cloned().collect())
+    }
+
+    async fn posting_by_request(&self, scope: &RequestScope) -> Result<Option<Recorded>, StoreError> {
+        Ok(self.read().requests.get(scope).cloned())
+    }
+
+    async fn feed(&self, ledger: LedgerNo, after: Position, limit: usize) -> Result<Vec<Recorded>, StoreError> {
+        let state = self.read();
+        let journal = state.journal.get(&ledger).into_iter().flatten();
+        Ok(journal.filter(|recorded| recorded.position > after).take(limit).cloned().collect())
+    }
+
+    async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError> {
+        Ok(self.read().last_position(ledger))
+    }
+
+    async fn hold(&self, ledger: LedgerNo, id: HoldId) -> Result<Option<Arc<Hold>>, StoreError> {
+        Ok(self.read().holds.get(&id).filter(|hold| hold.ledger == ledger).cloned())
+    }
+
+    async fn holds_of_incident(
+        &self,
+        customer: CustomerKey,
+        incident: &IncidentId,
+    ) -> Result<Vec<Arc<Hold>>, StoreError> {
+        let state = self.read();
+        let wanted = |hold: &&Arc<Hold>| hold.customer_key() == customer && hold.incident == *incident;
+        Ok(state.holds.values().filter(wanted).cloned().collect())
+    }
+
+    async fn holds(
+        &self,
+        ledger: LedgerNo,
+        filter: &HoldFilter,
+        before: Option<HoldId>,
+        limit: usize,
+    ) -> Result<Page<Arc<Hold>, HoldId>, StoreError> {
+        let state = self.read();
+        let wanted = |hold: &&Arc<Hold>| before.is_none_or(|before| hold.id < before) && passes(hold, ledger, filter);
+        Ok(page(state.holds.values().rev().filter(wanted).cloned(), limit, |hold| hold.id))
+    }
+
+    async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<Option<OwnedLot>, StoreError> {
+        let state = self.read();
+        let found = state.lots.get(&id).and_then(|(customer, lot)| state.owned(*customer, lot));
+        Ok(found.filter(|(of, _)| *of == ledger).map(|(_, lot)| lot))
+    }
+
+    async fn order(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        order: &OrderId,
+    ) -> Result<Option<OwnedLot>, StoreError> {
+        let state = self.read();
+        let Some(recorded) = state.orders.get(&(ledger, storefront.clone(), order.clone())) else { return Ok(None) };
+        let lot = recorded.posting.detail.lot.as_ref();
+        Ok(lot.and_then(|lot| state.owned(recorded.posting.customer, lot)).map(|(_, lot)| lot))
+    }
+
+    async fn lots(
+        &self,
+        ledger: LedgerNo,
+        filter: &LotFilter,
+        before: Option<LotId>,
+        limit: usize,
+    ) -> Result<Page<OwnedLot, LotId>, StoreError> {
+        let state = self.read();
+        let lots = state.lots.iter().rev().filter_map(|(id, (customer, lot))| {
+            let (of, owned) = state.owned(*customer, lot)?;
+            let wanted = before.is_none_or(|before| *id < before)
+                && of == ledger
+                && filter.customer.is_none_or(|wanted| wanted == *customer)
+                && filter.source.is_none_or(|wanted| wanted == lot.source)
+                && filter.storefront.as_ref().is_none_or(|wanted| lot.storefront.as_ref() == Some(wanted))
+                && filter.from.is_none_or(|from| from <= lot.created_at)
+                && filter.until.is_none_or(|until| lot.created_at < until);
+            wanted.then_some(owned)
+        });
+        Ok(page(lots, limit, |owned| owned.lot.id))
+    }
+
+    async fn trial_balance(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, StoreError> {
+        let state = self.read();
+        let mut balances = [("available", 0_i64), ("held", 0), ("receivable", 0)];
+        for customer in state.customers.values().filter(|customer| customer.ledger == ledger) {
+            let own = customer.balances;
+            let changes = [own.available.units(), own.held.units(), own.owed.units().saturating_neg()];
+            for ((account, sum), change) in balances.iter_mut().zip(changes) {
+                *sum = sum
+                    .checked_add(change)
+                    .ok_or_else(|| StoreError::Damaged(format!("the account {account} leaves its bounds")))?;
+            }
+        }
+        let customers = balances.into_iter().map(|(name, units)| (name.to_owned(), Credits::from_units(units)));
+        let system = state.accounts.iter().filter(|((of, _), _)| *of == ledger);
+        let system = system.map(|((_, account), balance)| (account.clone(), *balance));
+        let mut all: Vec<(String, Credits)> = customers.chain(system).collect();
+        all.sort();
+        Ok(all)
+    }
+}
+
+impl State {
+    fn owned(&self, customer: CustomerKey, lot: &Arc<Lot>) -> Option<(LedgerNo, OwnedLot)> {
+        let customer = self.customers.get(&customer)?;
+        Some((customer.ledger, OwnedLot { customer: customer.id.clone(), lot: Arc::clone(lot) }))
+    }
+}
+
+fn passes(hold: &Hold, ledger: LedgerNo, filter: &HoldFilter) -> bool {
+    hold.ledger == ledger
+        && filter.customer.is_none_or(|wanted| wanted == hold.customer_key())
+        && filter.incident.as_ref().is_none_or(|wanted| *wanted == hold.incident)
+        && (filter.states.is_empty() || filter.states.contains(&hold.state))
+        && filter.class.as_ref().is_none_or(|wanted| hold.class.as_ref() == Some(wanted))
+        && filter.from.is_none_or(|from| from <= hold.created_at)
+        && filter.until.is_none_or(|until| hold.created_at < until)
+        && if filter.settled { hold.settlement.is_some() } else { !hold.direct }
+}
+
+/// The first `limit` items, and where to go on where there are more.
+fn page<T, K>(items: impl Iterator<Item = T>, limit: usize, key: impl Fn(&T) -> K) -> Page<T, K> {
+    let mut items: Vec<T> = items.take(limit.saturating_add(1)).collect();
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(key);
+    Page { items, next }
+}

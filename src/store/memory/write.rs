@@ -1,0 +1,143 @@
+//! The writing side of the reference engine: what is loaded is all that a customer has, what is appended is kept.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Memory, State};
+use crate::ledger::card::Cards;
+use crate::ledger::{Book, Credits, Hold, LedgerNo, Posting, Request, Timestamp};
+use crate::store::{Ledger, LedgerCreated, NewLedger, Position, Recorded, StoreError, WriteStore};
+
+#[async_trait]
+impl WriteStore for Memory {
+    async fn load(
+        &mut self,
+        requests: &[&Request],
+        clock: Timestamp,
+        random: u64,
+        cards: &Arc<Cards>,
+    ) -> Result<Book, StoreError> {
+        let state = self.read();
+        let after_last = Timestamp::from_micros(state.stamp.micros().saturating_add(1));
+        let mut book = Book::new(clock.max(after_last), random, Arc::clone(cards));
+        for request in requests {
+            let key = request.customer_key();
+            if book.entry(key).is_none() {
+                if let Some(customer) = state.customers.get(&key) {
+                    book.put_customer(customer.clone());
+                }
+                if let Some(profile) = state.profiles.get(&key) {
+                    book.put_profile(key, profile.clone());
+                }
+                let own = |hold: &&Arc<Hold>| hold.ledger == request.ledger && hold.customer == request.customer;
+                state.holds.values().filter(own).cloned().for_each(|hold| book.put_hold(hold));
+            }
+            if let (Some(id), Some(kind)) = (&request.request, request.command.kind())
+                && let Some(earlier) = state.requests.get(&(key, kind, id.clone()))
+            {
+                book.put_request(Arc::clone(&earlier.posting));
+            }
+            if let Some((storefront, order)) = request.command.keys().order {
+                let scope = (request.ledger, storefront.clone(), order.clone());
+                if let Some(earlier) = state.orders.get(&scope) {
+                    book.put_order(scope, Arc::clone(&earlier.posting));
+                }
+            }
+        }
+        Ok(book)
+    }
+
+    async fn append(&mut self, book: &Book) -> Result<(), StoreError> {
+        let mut state = self.write();
+        // What a database would refuse as a second row of the same key, before anything is changed.
+        if let Some(twice) = book.journal().iter().find(|posting| state.has_request(posting)) {
+            return Err(StoreError::Failed(format!("posting {} repeats a request id", twice.id).into()));
+        }
+        for posting in book.journal() {
+            state.keep(posting)?;
+        }
+        for customer in book.touched_customers() {
+            state.customers.insert(customer.key(), customer.clone());
+        }
+        for hold in book.touched_holds() {
+            state.holds.insert(hold.id, Arc::clone(hold));
+        }
+        if !book.journal().is_empty() {
+            state.stamp = state.stamp.max(book.now);
+        }
+        Ok(())
+    }
+
+    async fn abandon(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn create_ledger(&mut self, new: &NewLedger, now: Timestamp) -> Result<LedgerCreated, StoreError> {
+        let mut state = self.write();
+        let mut ledgers = state.ledgers.values();
+        if let Some((ledger, _)) = ledgers.clone().find(|(_, request)| request.as_ref() == Some(&new.request)) {
+            return Ok(if ledger.id == new.id {
+                LedgerCreated::Created { ledger: ledger.clone(), replayed: true }
+            } else {
+                LedgerCreated::RequestIdReused
+            });
+        }
+        if ledgers.any(|(ledger, _)| ledger.id == new.id) {
+            return Ok(LedgerCreated::Exists);
+        }
+        let last = state.ledgers.last_key_value().map_or(0, |(no, _)| no.get());
+        let Some(no) = last.checked_add(1).and_then(LedgerNo::new) else { return Ok(LedgerCreated::TooMany) };
+        let ledger = Ledger { no, id: new.id.clone(), created_at: now };
+        state.ledgers.insert(no, (ledger.clone(), Some(new.request.clone())));
+        Ok(LedgerCreated::Created { ledger, replayed: false })
+    }
+
+    async fn tidy(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl State {
+    fn has_request(&self, posting: &Posting) -> bool {
+        let request = posting.request.clone();
+        request.is_some_and(|request| self.requests.contains_key(&(posting.customer, posting.kind, request)))
+    }
+
+    /// Keeps a posting and what follows from it alone.
+    fn keep(&mut self, posting: &Arc<Posting>) -> Result<(), StoreError> {
+        let position = Position(self.last_position(posting.ledger).0.saturating_add(1));
+        let recorded = Recorded { position, posting: Arc::clone(posting) };
+        if let Some(request) = &posting.request {
+            self.requests.insert((posting.customer, posting.kind, request.clone()), recorded.clone());
+        }
+        if let Some(lot) = &posting.detail.lot {
+            self.lots.insert(lot.id, (posting.customer, Arc::clone(lot)));
+            if let (Some(storefront), Some(order)) = (&lot.storefront, &lot.order) {
+                self.orders.insert((posting.ledger, storefront.clone(), order.clone()), recorded.clone());
+            }
+        }
+        if posting.detail.created.is_some() || posting.detail.profile.is_some() {
+            let profile = posting.detail.profile.as_deref().cloned().unwrap_or_default();
+            self.profiles.insert(posting.customer, profile);
+        }
+        for transfer in posting.transfers() {
+            let minus = Credits::ZERO.checked_sub(transfer.credits);
+            for (account, change) in [(transfer.debit, minus), (transfer.credit, Some(transfer.credits))] {
+                if !account.is_customer() {
+                    let balance = self.accounts.entry((posting.ledger, account.to_string())).or_default();
+                    *balance = change
+                        .and_then(|change| balance.checked_add(change))
+                        .ok_or_else(|| StoreError::Damaged(format!("the account {account} leaves its bounds")))?;
+                }
+            }
+        }
+        self.histories.entry(posting.customer).or_default().push(recorded.clone());
+        self.journal.entry(posting.ledger).or_default().push(recorded);
+        Ok(())
+    }
+}

@@ -1,0 +1,306 @@
+//! Appending a decided batch: the journal in its order, then every touched row once, in the order of its key.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rusqlite::params;
+
+use super::rows::{POSITION_MAX, damaged, key_of, request_value};
+use super::write::{Loaded, Statements, Tail};
+use crate::ledger::account::{Account, Slot};
+use crate::ledger::codec::encode;
+use crate::ledger::{Book, Customer, CustomerId, CustomerKey, Hold, LedgerNo, Lot, Posting, Profile, Timestamp};
+use crate::store::skew::Pointers;
+use crate::store::{Position, StoreError};
+
+/// Writes the book's batch inside its transaction, and moves `tail` and `loaded` along with it.
+///
+/// # Errors
+/// [`StoreError`]; the caller rolls back.
+pub(super) fn append(
+    statements: &mut Statements<'_>,
+    book: &Book,
+    tail: &mut Tail,
+    loaded: &mut HashMap<CustomerKey, Loaded>,
+) -> Result<(), StoreError> {
+    let before: HashMap<CustomerKey, u64> =
+        loaded.iter().map(|(key, customer)| (*key, customer.path.sequence())).collect();
+    let mut nets = Nets::new();
+    for posting in book.journal() {
+        let position = tail.positions.get_mut(&posting.ledger).ok_or_else(|| unknown_ledger(posting.ledger))?;
+        *position = position.saturating_add(1);
+        if *position >= POSITION_MAX {
+            return Err(damaged("the ledger has no positions left"));
+        }
+        let key = key_of(posting.ledger, Position(*position));
+        let path = &mut loaded.entry(posting.customer).or_default().path;
+        let pointers = path.push(key);
+        if path.sequence() != posting.sequence {
+            return Err(damaged(format!("posting {} does not follow its customer's last one", posting.id)));
+        }
+        insert_posting(statements, posting, key, pointers)?;
+        if let Some(lot) = &posting.detail.lot {
+            insert_lot(statements, posting, lot, key)?;
+        }
+        write_profile(statements, book, posting)?;
+        add_nets(&mut nets, posting)?;
+    }
+    for customer in book.touched_customers() {
+        let key = customer.key();
+        let now = loaded.get(&key).ok_or_else(|| damaged(format!("customer {} was not loaded", customer.id)))?;
+        match before.get(&key) {
+            Some(sequence) => update_customer(statements, customer, now, *sequence)?,
+            None => insert_customer(statements, customer, now)?,
+        }
+    }
+    for hold in book.touched_holds() {
+        write_hold(statements, hold)?;
+    }
+    write_nets(statements, nets, tail)?;
+    if !book.journal().is_empty() {
+        tail.stamp = tail.stamp.max(book.now);
+    }
+    Ok(())
+}
+
+fn unknown_ledger(ledger: LedgerNo) -> StoreError {
+    damaged(format!("a posting for ledger number {}, which does not exist", ledger.get()))
+}
+
+fn insert_posting(
+    statements: &mut Statements<'_>,
+    posting: &Posting,
+    key: i64,
+    pointers: Pointers,
+) -> Result<(), StoreError> {
+    let amount = |slot| posting.amounts.get(slot).units();
+    statements.run(
+        "INSERT INTO posting (
+             key, customer, sequence, kind, posting_id, recorded_at, request, fingerprint,
+             credits_1, credits_2, credits_3, credits_4, expired, repaid, activated,
+             available, held, owed, storefront, previous, jump, detail
+         )
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            key,
+            posting.customer.raw(),
+            stored_count(posting.sequence)?,
+            posting.kind.code(),
+            posting.id.uuid().as_bytes(),
+            posting.recorded_at.micros(),
+            posting.request.as_ref().map(request_value),
+            posting.fingerprint.cast_signed(),
+            amount(Slot::First),
+            amount(Slot::Second),
+            amount(Slot::Third),
+            amount(Slot::Fourth),
+            amount(Slot::Expired),
+            amount(Slot::Repaid),
+            amount(Slot::Activated),
+            posting.after.available.units(),
+            posting.after.held.units(),
+            posting.after.owed.units(),
+            posting.storefront.as_ref().map(|storefront| storefront.as_str()),
+            pointers.previous,
+            pointers.jump,
+            encode(&posting.detail),
+        ],
+    )?;
+    Ok(())
+}
+
+fn insert_lot(statements: &mut Statements<'_>, posting: &Posting, lot: &Lot, key: i64) -> Result<(), StoreError> {
+    statements.run(
+        "INSERT INTO lot (
+             lot_id, ledger_no, customer, source, storefront, order_id, credits, repaid,
+             price_minor, currency, expires_at, created_at, body
+         )
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            lot.id.uuid().as_bytes(),
+            posting.ledger.get(),
+            posting.customer.raw(),
+            lot.source.code(),
+            lot.storefront.as_ref().map(|storefront| storefront.as_str()),
+            lot.order.as_ref().map(|order| order.as_str()),
+            lot.credits.units(),
+            lot.repaid.units(),
+            lot.price.map(|price| price.minor_units),
+            lot.price.as_ref().map(|price| price.currency.as_str()),
+            lot.expires_at.map(Timestamp::micros),
+            lot.created_at.micros(),
+            encode(lot),
+        ],
+    )?;
+    if let (Some(storefront), Some(order)) = (&lot.storefront, &lot.order) {
+        statements.run(
+            "INSERT INTO purchase_order (ledger_no, storefront, order_id, posting)
+             VALUES (?, ?, ?, ?)",
+            params![posting.ledger.get(), storefront.as_str(), order.as_str(), key],
+        )?;
+    }
+    Ok(())
+}
+
+/// Every customer has a profile from its creation on: the list of customers walks this table.
+fn write_profile(statements: &mut Statements<'_>, book: &Book, posting: &Posting) -> Result<(), StoreError> {
+    if let Some(id) = &posting.detail.created {
+        let none = Profile::default();
+        return insert_profile(statements, posting, id, posting.detail.profile.as_deref().unwrap_or(&none));
+    }
+    let Some(profile) = &posting.detail.profile else { return Ok(()) };
+    let customer = book.entry(posting.customer).and_then(|entry| entry.customer.as_ref());
+    let id = &customer.ok_or_else(|| damaged("a profile without its customer"))?.id;
+    let changed = statements.run(
+        "UPDATE profile
+         SET profile = ?
+         WHERE ledger_no = ?
+           AND customer_id = ?",
+        params![encode(profile.as_ref()), posting.ledger.get(), id.as_str()],
+    )?;
+    one_row(changed, "profile", id)
+}
+
+fn insert_profile(
+    statements: &mut Statements<'_>,
+    posting: &Posting,
+    id: &CustomerId,
+    profile: &Profile,
+) -> Result<(), StoreError> {
+    statements.run(
+        "INSERT INTO profile (ledger_no, customer_id, customer, profile)
+         VALUES (?, ?, ?, ?)",
+        params![posting.ledger.get(), id.as_str(), posting.customer.raw(), encode(profile)],
+    )?;
+    Ok(())
+}
+
+fn insert_customer(statements: &mut Statements<'_>, customer: &Customer, now: &Loaded) -> Result<(), StoreError> {
+    statements.run(
+        "INSERT INTO customer (
+             customer, ledger_no, customer_id, sequence, available, held, owed, next_due, path, state
+         )
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            customer.key().raw(),
+            customer.ledger.get(),
+            customer.id.as_str(),
+            stored_count(customer.sequence)?,
+            customer.balances.available.units(),
+            customer.balances.held.units(),
+            customer.balances.owed.units(),
+            customer.state.next_due.map(Timestamp::micros),
+            now.path.encode(),
+            encode(&customer.state),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Guarded by the sequence that was loaded: a row that another program moved in between is not overwritten.
+fn update_customer(
+    statements: &mut Statements<'_>,
+    customer: &Customer,
+    now: &Loaded,
+    loaded_sequence: u64,
+) -> Result<(), StoreError> {
+    let row = params![
+        stored_count(customer.sequence)?,
+        customer.balances.available.units(),
+        customer.balances.held.units(),
+        customer.balances.owed.units(),
+        now.path.encode(),
+        encode(&customer.state),
+        customer.key().raw(),
+        stored_count(loaded_sequence)?,
+    ];
+    let changed = statements.run(
+        "UPDATE customer
+         SET sequence = ?, available = ?, held = ?, owed = ?, path = ?, state = ?
+         WHERE customer = ?
+           AND sequence = ?",
+        row,
+    )?;
+    one_row(changed, "row", &customer.id)?;
+    // Apart, because naming an indexed column moves its entry in the index even where it stays the same.
+    if customer.state.next_due != now.next_due {
+        statements.run(
+            "UPDATE customer
+             SET next_due = ?
+             WHERE customer = ?",
+            params![customer.state.next_due.map(Timestamp::micros), customer.key().raw()],
+        )?;
+    }
+    Ok(())
+}
+
+fn write_hold(statements: &mut Statements<'_>, hold: &Hold) -> Result<(), StoreError> {
+    // What never changes is not named after DO UPDATE, so that the index by incident is left alone.
+    statements.run(
+        "INSERT INTO hold (
+             hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, created_at,
+             watched, body
+         )
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (hold_id) DO UPDATE
+         SET state = excluded.state, class = excluded.class, settled = excluded.settled,
+             watched = excluded.watched, body = excluded.body",
+        params![
+            hold.id.uuid().as_bytes(),
+            hold.ledger.get(),
+            hold.customer_key().raw(),
+            hold.incident.as_str(),
+            hold.previous.map(|previous| previous.uuid().into_bytes()),
+            hold.state.code(),
+            hold.direct,
+            hold.class.as_ref().map(|class| class.as_str()),
+            hold.settlement.is_some(),
+            hold.created_at.micros(),
+            hold.is_watched(),
+            encode(hold),
+        ],
+    )?;
+    Ok(())
+}
+
+type Nets = BTreeMap<(LedgerNo, Account), i64>;
+
+fn add_nets(nets: &mut Nets, posting: &Posting) -> Result<(), StoreError> {
+    for transfer in posting.transfers() {
+        let units = transfer.credits.units();
+        for (account, change) in [(transfer.debit, units.checked_neg()), (transfer.credit, Some(units))] {
+            if account.is_customer() {
+                continue;
+            }
+            let net = nets.entry((posting.ledger, account)).or_default();
+            let sum = change.and_then(|change| net.checked_add(change));
+            *net = sum.ok_or_else(|| damaged("the net of a system account leaves its bounds"))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_nets(statements: &mut Statements<'_>, nets: Nets, tail: &mut Tail) -> Result<(), StoreError> {
+    for ((ledger, account), net) in nets {
+        let scope = (ledger, account.to_string());
+        let before = tail.system.get(&scope).copied().unwrap_or(0);
+        let balance =
+            before.checked_add(net).ok_or_else(|| damaged(format!("the account {account} leaves its bounds")))?;
+        statements.run(
+            "INSERT INTO system_account (ledger_no, account, balance)
+             VALUES (?, ?, ?)
+             ON CONFLICT (ledger_no, account) DO UPDATE
+             SET balance = excluded.balance",
+            params![ledger.get(), scope.1, balance],
+        )?;
+        tail.system.insert(scope, balance);
+    }
+    Ok(())
+}
+
+fn stored_count(count: u64) -> Result<i64, StoreError> {
+    i64::try_from(count).map_err(|_| damaged("a sequence leaves its bounds"))
+}
+
+fn one_row(changed: usize, what: &str, id: &CustomerId) -> Result<(), StoreError> {
+    if changed == 1 { Ok(()) } else { Err(damaged(format!("the {what} of customer {id} is not as it was loaded"))) }
+}

@@ -1,0 +1,223 @@
+//! Loading what a batch names: one short statement each, and each customer, incident and hold once a batch.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use rusqlite::{Row, params};
+
+use super::rows::{CustomerRow, PostingRow, customer_columns, decoded, posting_columns, request_value};
+use super::write::{Loaded, Statements};
+use crate::ledger::book::RequestScope;
+use crate::ledger::{
+    Book, Customer, CustomerKey, Hold, HoldId, IncidentId, OrderId, Profile, Request, Storefront, Timestamp,
+};
+use crate::store::skew::Path;
+use crate::store::{Recorded, StoreError};
+
+/// Fills the book with what the requests name. Runs in the batch's transaction.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) fn load(
+    statements: &mut Statements<'_>,
+    requests: &[&Request],
+    book: Book,
+) -> Result<(Book, HashMap<CustomerKey, Loaded>), StoreError> {
+    let mut loader = Loader { statements, book, loaded: HashMap::new(), seen: Seen::default() };
+    for request in requests {
+        loader.customer(request)?;
+        loader.earlier_answer(request)?;
+        let keys = request.command.keys();
+        if let Some(id) = keys.hold {
+            loader.hold(request, id)?;
+            if keys.whole_incident {
+                loader.incident_of(request, id)?;
+            }
+        }
+        if let Some(incident) = keys.incident {
+            loader.incident(request, incident)?;
+        }
+        if let Some((storefront, order)) = keys.order {
+            loader.order(request, storefront, order)?;
+        }
+        if keys.profile {
+            loader.profile(request)?;
+        }
+    }
+    Ok((loader.book, loader.loaded))
+}
+
+/// What this batch has looked up already.
+#[derive(Default)]
+struct Seen {
+    customers: HashSet<CustomerKey>,
+    requests: HashSet<RequestScope>,
+    holds: HashSet<HoldId>,
+    incidents: HashSet<(CustomerKey, IncidentId)>,
+    profiles: HashSet<CustomerKey>,
+}
+
+struct Loader<'a, 'b> {
+    statements: &'a mut Statements<'b>,
+    book: Book,
+    loaded: HashMap<CustomerKey, Loaded>,
+    seen: Seen,
+}
+
+impl Loader<'_, '_> {
+    fn customer(&mut self, request: &Request) -> Result<(), StoreError> {
+        let key = request.customer_key();
+        if !self.seen.customers.insert(key) {
+            return Ok(());
+        }
+        let row = self.statements.first(
+            concat!("SELECT ", customer_columns!(), " FROM customer c WHERE c.customer = ?"),
+            [key.raw()],
+            CustomerRow::of_writer,
+        )?;
+        let Some(row) = row else { return Ok(()) };
+        let customer = row.customer()?;
+        let path = Path::decode(&row.path, customer.sequence)
+            .map_err(|error| StoreError::Damaged(format!("pointers of customer {}: {error}", customer.id)))?;
+        let next_due = row.next_due.map(Timestamp::from_micros);
+        self.loaded.insert(key, Loaded { path, next_due });
+        let due = customer.state.next_due.is_some_and(|due| due <= self.book.now);
+        if due || customer.state.parked > 0 {
+            self.watched(&customer)?;
+        }
+        self.book.put_customer(customer);
+        Ok(())
+    }
+
+    /// Holds that the customer's next command may move without naming them: something is due, or waits for credits.
+    fn watched(&mut self, customer: &Customer) -> Result<(), StoreError> {
+        let bodies = self.statements.all(
+            "SELECT body
+             FROM hold
+             WHERE customer = ?
+               AND watched = 1",
+            [customer.key().raw()],
+            read_body,
+        )?;
+        for body in bodies {
+            let hold: Hold = decoded(&body, "a watched hold")?;
+            if hold.ledger == customer.ledger && hold.customer == customer.id {
+                self.book.put_hold(Arc::new(hold));
+            }
+        }
+        Ok(())
+    }
+
+    fn earlier_answer(&mut self, request: &Request) -> Result<(), StoreError> {
+        let (Some(id), Some(kind)) = (&request.request, request.command.kind()) else { return Ok(()) };
+        let key = request.customer_key();
+        if !self.seen.requests.insert((key, kind, id.clone())) {
+            return Ok(());
+        }
+        let row = self.statements.first(
+            concat!(
+                "SELECT ",
+                posting_columns!(),
+                " FROM posting p WHERE p.request = ? AND p.customer = ? AND p.kind = ?"
+            ),
+            params![request_value(id), key.raw(), kind.code()],
+            PostingRow::of_writer,
+        )?;
+        let Some(row) = row else { return Ok(()) };
+        let Recorded { posting, .. } = row.recorded()?;
+        // A repeat is answered with the hold as it is now.
+        if let Some(hold) = &posting.detail.hold {
+            self.hold(request, hold.id)?;
+        }
+        self.book.put_request(posting);
+        Ok(())
+    }
+
+    fn hold(&mut self, request: &Request, id: HoldId) -> Result<(), StoreError> {
+        if !self.seen.holds.insert(id) {
+            return Ok(());
+        }
+        let body = self.statements.first(
+            "SELECT body
+             FROM hold
+             WHERE hold_id = ?",
+            [id.uuid().as_bytes()],
+            read_body,
+        )?;
+        body.map_or(Ok(()), |body| self.put_hold(request, &body))
+    }
+
+    fn incident_of(&mut self, request: &Request, id: HoldId) -> Result<(), StoreError> {
+        let entry = self.book.entry(request.customer_key());
+        let incident = entry.and_then(|entry| entry.hold(id)).map(|hold| hold.incident.clone());
+        incident.map_or(Ok(()), |incident| self.incident(request, &incident))
+    }
+
+    fn incident(&mut self, request: &Request, incident: &IncidentId) -> Result<(), StoreError> {
+        let key = request.customer_key();
+        if !self.seen.incidents.insert((key, incident.clone())) {
+            return Ok(());
+        }
+        let bodies = self.statements.all(
+            "SELECT body
+             FROM hold
+             WHERE incident_id = ?
+               AND customer = ?",
+            params![incident.as_str(), key.raw()],
+            read_body,
+        )?;
+        bodies.iter().try_for_each(|body| self.put_hold(request, body))
+    }
+
+    /// Takes a hold in where it is the request's own customer's: another's must look as if it did not exist.
+    fn put_hold(&mut self, request: &Request, body: &[u8]) -> Result<(), StoreError> {
+        let hold: Hold = decoded(body, "a hold")?;
+        if hold.ledger == request.ledger && hold.customer == request.customer {
+            self.seen.holds.insert(hold.id);
+            self.book.put_hold(Arc::new(hold));
+        }
+        Ok(())
+    }
+
+    fn order(&mut self, request: &Request, storefront: &Storefront, order: &OrderId) -> Result<(), StoreError> {
+        let row = self.statements.first(
+            concat!(
+                "SELECT ",
+                posting_columns!(),
+                " FROM purchase_order o CROSS JOIN posting p ON p.key = o.posting",
+                " WHERE o.ledger_no = ? AND o.storefront = ? AND o.order_id = ?"
+            ),
+            params![request.ledger.get(), storefront.as_str(), order.as_str()],
+            PostingRow::of_writer,
+        )?;
+        if let Some(row) = row {
+            let scope = (request.ledger, storefront.clone(), order.clone());
+            self.book.put_order(scope, row.recorded()?.posting);
+        }
+        Ok(())
+    }
+
+    fn profile(&mut self, request: &Request) -> Result<(), StoreError> {
+        let key = request.customer_key();
+        if !self.seen.profiles.insert(key) {
+            return Ok(());
+        }
+        let body = self.statements.first(
+            "SELECT profile
+             FROM profile
+             WHERE ledger_no = ?
+               AND customer_id = ?",
+            params![request.ledger.get(), request.customer.as_str()],
+            read_body,
+        )?;
+        if let Some(body) = body {
+            let profile: Profile = decoded(&body, "a profile")?;
+            self.book.put_profile(key, profile);
+        }
+        Ok(())
+    }
+}
+
+fn read_body(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
+    row.get(0)
+}

@@ -1,0 +1,166 @@
+//! Reading ledgers, customers and balances.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::failed;
+use super::read::SqliteReader;
+use super::rows::{CustomerRow, customer_columns, customer_id_of, decoded, ledger_no_of, limit_of};
+use crate::ledger::{Credits, Customer, CustomerId, CustomerKey, LedgerId, LedgerNo, Profile, Timestamp};
+use crate::store::{Ledger, StoreError};
+
+/// Keys in one statement; unused places are NULL, which equals nothing. One text, parsed once.
+const KEYS_PER_STATEMENT: usize = 50;
+
+impl SqliteReader {
+    pub(super) async fn all_ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
+        let rows = sqlx::query("SELECT ledger_no, ledger_id, created_at FROM ledger ORDER BY ledger_no")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        rows.iter()
+            .map(|row| {
+                let id: String = row.try_get(1).map_err(failed)?;
+                Ok(Ledger {
+                    no: ledger_no_of(row.try_get(0).map_err(failed)?)?,
+                    id: LedgerId::parse(&id)
+                        .map_err(|error| StoreError::Damaged(format!("ledger id {id:?}: {error}")))?,
+                    created_at: Timestamp::from_micros(row.try_get(2).map_err(failed)?),
+                })
+            })
+            .collect()
+    }
+
+    /// A customer's row as it stands.
+    pub(super) async fn customer_row(&self, key: CustomerKey) -> Result<Option<CustomerRow>, StoreError> {
+        let row = sqlx::query(concat!("SELECT ", customer_columns!(), " FROM customer c WHERE c.customer = ?"))
+            .bind(key.raw())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+        row.as_ref().map(CustomerRow::of_reader).transpose().map_err(failed)
+    }
+
+    pub(super) async fn customer_by_key(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError> {
+        self.customer_row(key).await?.map(|row| row.customer()).transpose()
+    }
+
+    pub(super) async fn customers_of_keys(&self, keys: &[CustomerKey]) -> Result<Vec<Customer>, StoreError> {
+        let mut customers = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(KEYS_PER_STATEMENT) {
+            let mut query = sqlx::query(concat!(
+                "SELECT ",
+                customer_columns!(),
+                " FROM customer c WHERE c.customer IN (",
+                "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ",
+                "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            ));
+            for place in 0..KEYS_PER_STATEMENT {
+                query = query.bind(keys.get(place).map(|key| key.raw()));
+            }
+            for row in query.fetch_all(&self.pool).await.map_err(failed)? {
+                customers.push(CustomerRow::of_reader(&row).map_err(failed)?.customer()?);
+            }
+        }
+        Ok(customers)
+    }
+
+    pub(super) async fn profile_of(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError> {
+        let body: Option<Vec<u8>> = sqlx::query_scalar(
+            "SELECT p.profile
+             FROM customer c
+             CROSS JOIN profile p ON p.ledger_no = c.ledger_no AND p.customer_id = c.customer_id
+             WHERE c.customer = ?",
+        )
+        .bind(key.raw())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed)?;
+        body.map(|body| decoded(&body, "a profile")).transpose()
+    }
+
+    pub(super) async fn customers_after(
+        &self,
+        ledger: LedgerNo,
+        after: Option<&CustomerId>,
+        limit: usize,
+    ) -> Result<Vec<(Customer, Profile)>, StoreError> {
+        // No id is empty, so every id comes after the empty text.
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            customer_columns!(),
+            ", p.profile
+             FROM profile p
+             CROSS JOIN customer c ON c.customer = p.customer
+             WHERE p.ledger_no = ?
+               AND p.customer_id > ?
+             ORDER BY p.customer_id
+             LIMIT ?"
+        ))
+        .bind(ledger.get())
+        .bind(after.map_or("", |after| after.as_str()))
+        .bind(limit_of(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        rows.iter()
+            .map(|row: &SqliteRow| {
+                let customer = CustomerRow::of_reader(row).map_err(failed)?.customer()?;
+                let profile: Vec<u8> = row.try_get(9).map_err(failed)?;
+                Ok((customer, decoded(&profile, "a profile")?))
+            })
+            .collect()
+    }
+
+    pub(super) async fn customers_due_by(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(LedgerNo, CustomerId)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT ledger_no, customer_id
+             FROM customer
+             WHERE next_due <= ?
+             ORDER BY next_due, customer
+             LIMIT ?",
+        )
+        .bind(now.micros())
+        .bind(limit_of(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        rows.iter()
+            .map(|row| {
+                let id: String = row.try_get(1).map_err(failed)?;
+                Ok((ledger_no_of(row.try_get(0).map_err(failed)?)?, customer_id_of(&id)?))
+            })
+            .collect()
+    }
+
+    /// One statement, so one snapshot: what is summed belongs together, and comes to zero.
+    pub(super) async fn balances_of(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "WITH customers(available, held, owed) AS MATERIALIZED (
+                 SELECT COALESCE(SUM(available), 0), COALESCE(SUM(held), 0), COALESCE(SUM(owed), 0)
+                 FROM customer
+                 WHERE ledger_no = ?
+             )
+             SELECT 'available', available FROM customers
+             UNION ALL
+             SELECT 'held', held FROM customers
+             UNION ALL
+             SELECT 'receivable', -owed FROM customers
+             UNION ALL
+             SELECT account, balance FROM system_account WHERE ledger_no = ?",
+        )
+        .bind(ledger.get())
+        .bind(ledger.get())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        let mut balances: Vec<(String, Credits)> =
+            rows.into_iter().map(|(account, units)| (account, Credits::from_units(units))).collect();
+        balances.sort();
+        Ok(balances)
+    }
+}

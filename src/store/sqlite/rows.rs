@@ -1,0 +1,304 @@
+//! How values of the core stand in columns: keys, request ids, rows of postings and customers, for both drivers.
+
+use std::sync::Arc;
+
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use sqlx::{Row, TypeInfo, ValueRef as _};
+use uuid::Uuid;
+
+use crate::ledger::account::Amounts;
+use crate::ledger::codec::{Codec, decode};
+use crate::ledger::{
+    Balances, Credits, Customer, CustomerId, CustomerKey, Kind, LedgerNo, Posting, PostingId, RequestKey, Storefront,
+    Timestamp,
+};
+use crate::store::{Position, Recorded, StoreError};
+
+/// Bits of a posting's key that are its position; the ledger's number stands above them.
+const POSITION_BITS: u32 = 40;
+/// The highest position.
+pub const POSITION_MAX: u64 = (1 << POSITION_BITS) - 1;
+
+/// The key of the posting at `position`; positions beyond the last possible one read as that one, which is never
+/// given away ([`super::append`] stops before it).
+#[must_use]
+pub fn key_of(ledger: LedgerNo, position: Position) -> i64 {
+    let position = position.0.min(POSITION_MAX).cast_signed();
+    (i64::from(ledger.get()) << POSITION_BITS) | position
+}
+
+/// The ledger and the position in a key.
+///
+/// # Errors
+/// [`StoreError::Damaged`] for a key that no ledger has.
+pub fn place_of(key: i64) -> Result<(LedgerNo, Position), StoreError> {
+    let ledger = u32::try_from(key >> POSITION_BITS).ok().and_then(LedgerNo::new);
+    let position = Position(key.cast_unsigned() & POSITION_MAX);
+    ledger.map(|ledger| (ledger, position)).ok_or_else(|| damaged(format!("posting key {key}")))
+}
+
+/// A complaint about a stored value.
+pub fn damaged(what: impl Into<String>) -> StoreError {
+    StoreError::Damaged(what.into())
+}
+
+/// Decodes a stored value of the core.
+///
+/// # Errors
+/// [`StoreError::Damaged`], naming `what`.
+pub fn decoded<T: Codec>(bytes: &[u8], what: &str) -> Result<T, StoreError> {
+    decode(bytes).map_err(|error| damaged(format!("{what}: {error}")))
+}
+
+/// Reads a stored UUID.
+///
+/// # Errors
+/// [`StoreError::Damaged`], naming `what`.
+pub fn uuid_of(bytes: &[u8], what: &str) -> Result<Uuid, StoreError> {
+    Uuid::from_slice(bytes).map_err(|_| damaged(format!("{what}: not a UUID")))
+}
+
+/// Reads a count that is never negative.
+///
+/// # Errors
+/// [`StoreError::Damaged`], naming `what`.
+pub fn count_of(value: i64, what: &str) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| damaged(format!("{what}: {value}")))
+}
+
+/// A limit as SQL takes it.
+#[must_use]
+pub fn limit_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// A request id in its column: a UUID is a BLOB, any other text is TEXT. The storage classes keep the two apart.
+#[must_use]
+pub fn request_value(request: &RequestKey) -> ToSqlOutput<'_> {
+    ToSqlOutput::Borrowed(match request {
+        RequestKey::Uuid(uuid) => ValueRef::Blob(uuid.as_bytes()),
+        RequestKey::Text(text) => ValueRef::Text(text.as_bytes()),
+    })
+}
+
+/// Reads a request id back.
+fn request_of(value: Value) -> Result<Option<RequestKey>, StoreError> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Blob(bytes) => Ok(Some(RequestKey::Uuid(uuid_of(&bytes, "request id")?))),
+        Value::Text(text) => Ok(Some(RequestKey::Text(text.into_boxed_str()))),
+        Value::Integer(_) | Value::Real(_) => Err(damaged("request id: a number")),
+    }
+}
+
+/// The columns of a posting `p`, in the order in which [`PostingRow`] reads them.
+macro_rules! posting_columns {
+    () => {
+        "p.key, p.customer, p.sequence, p.kind, p.posting_id, p.recorded_at, p.request, p.fingerprint, \
+         p.credits_1, p.credits_2, p.credits_3, p.credits_4, p.expired, p.repaid, p.activated, \
+         p.available, p.held, p.owed, p.storefront, p.detail"
+    };
+}
+
+/// The columns of a customer `c`, in the order in which [`CustomerRow`] reads them.
+macro_rules! customer_columns {
+    () => {
+        "c.ledger_no, c.customer_id, c.sequence, c.available, c.held, c.owed, c.next_due, c.path, c.state"
+    };
+}
+
+pub(super) use {customer_columns, posting_columns};
+
+/// A posting as it stands in its row.
+#[derive(Debug)]
+pub struct PostingRow {
+    key: i64,
+    customer: i64,
+    sequence: i64,
+    kind: i64,
+    posting_id: Vec<u8>,
+    recorded_at: i64,
+    request: Value,
+    fingerprint: i64,
+    amounts: [i64; 7],
+    after: [i64; 3],
+    storefront: Option<String>,
+    detail: Vec<u8>,
+}
+
+impl PostingRow {
+    /// Reads [`posting_columns`] on the writing side.
+    ///
+    /// # Errors
+    /// Of the driver.
+    pub fn of_writer(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            key: row.get(0)?,
+            customer: row.get(1)?,
+            sequence: row.get(2)?,
+            kind: row.get(3)?,
+            posting_id: row.get(4)?,
+            recorded_at: row.get(5)?,
+            request: row.get(6)?,
+            fingerprint: row.get(7)?,
+            amounts: [
+                row.get(8)?,
+                row.get(9)?,
+                row.get(10)?,
+                row.get(11)?,
+                row.get(12)?,
+                row.get(13)?,
+                row.get(14)?,
+            ],
+            after: [row.get(15)?, row.get(16)?, row.get(17)?],
+            storefront: row.get(18)?,
+            detail: row.get(19)?,
+        })
+    }
+
+    /// Reads [`posting_columns`] on the reading side.
+    ///
+    /// # Errors
+    /// Of the driver.
+    pub fn of_reader(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<Self> {
+        let raw = row.try_get_raw(6)?;
+        let request = if raw.is_null() {
+            Value::Null
+        } else if raw.type_info().name() == "BLOB" {
+            Value::Blob(row.try_get_unchecked(6)?)
+        } else {
+            Value::Text(row.try_get_unchecked(6)?)
+        };
+        let mut amounts = [0; 7];
+        for (place, column) in amounts.iter_mut().zip(8_usize..) {
+            *place = row.try_get(column)?;
+        }
+        Ok(Self {
+            key: row.try_get(0)?,
+            customer: row.try_get(1)?,
+            sequence: row.try_get(2)?,
+            kind: row.try_get(3)?,
+            posting_id: row.try_get(4)?,
+            recorded_at: row.try_get(5)?,
+            request,
+            fingerprint: row.try_get(7)?,
+            amounts,
+            after: [row.try_get(15)?, row.try_get(16)?, row.try_get(17)?],
+            storefront: row.try_get(18)?,
+            detail: row.try_get(19)?,
+        })
+    }
+
+    /// The posting and its place.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], naming the posting.
+    pub fn recorded(self) -> Result<Recorded, StoreError> {
+        let (ledger, position) = place_of(self.key)?;
+        let what = format!("posting {} of ledger number {}", position.0, ledger.get());
+        let kind = u8::try_from(self.kind).ok().and_then(Kind::from_code);
+        let storefront = self.storefront.as_deref().map(Storefront::parse).transpose();
+        let [available, held, owed] = self.after.map(Credits::from_units);
+        let posting = Posting {
+            id: PostingId::from_uuid(uuid_of(&self.posting_id, &what)?),
+            ledger,
+            customer: CustomerKey::from_raw(self.customer),
+            sequence: count_of(self.sequence, &what)?,
+            kind: kind.ok_or_else(|| damaged(format!("{what}: unknown kind {}", self.kind)))?,
+            recorded_at: Timestamp::from_micros(self.recorded_at),
+            request: request_of(self.request)?,
+            fingerprint: self.fingerprint.cast_unsigned(),
+            amounts: Amounts(self.amounts.map(Credits::from_units)),
+            after: Balances { available, held, owed },
+            storefront: storefront.map_err(|error| damaged(format!("{what}: storefront {error}")))?,
+            detail: decoded(&self.detail, &what)?,
+        };
+        Ok(Recorded { position, posting: Arc::new(posting) })
+    }
+}
+
+/// A customer as it stands in its row.
+#[derive(Debug)]
+pub struct CustomerRow {
+    /// Its ledger.
+    pub ledger_no: i64,
+    /// Its id.
+    pub customer_id: String,
+    /// Its last posting.
+    pub sequence: i64,
+    /// Available, held, owed.
+    pub balances: [i64; 3],
+    /// When something falls due.
+    pub next_due: Option<i64>,
+    /// The stored form of its [`crate::store::skew::Path`].
+    pub path: Vec<u8>,
+    /// The stored form of its state.
+    pub state: Vec<u8>,
+}
+
+impl CustomerRow {
+    /// Reads [`customer_columns`] on the writing side.
+    ///
+    /// # Errors
+    /// Of the driver.
+    pub fn of_writer(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            ledger_no: row.get(0)?,
+            customer_id: row.get(1)?,
+            sequence: row.get(2)?,
+            balances: [row.get(3)?, row.get(4)?, row.get(5)?],
+            next_due: row.get(6)?,
+            path: row.get(7)?,
+            state: row.get(8)?,
+        })
+    }
+
+    /// Reads [`customer_columns`] on the reading side.
+    ///
+    /// # Errors
+    /// Of the driver.
+    pub fn of_reader(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            ledger_no: row.try_get(0)?,
+            customer_id: row.try_get(1)?,
+            sequence: row.try_get(2)?,
+            balances: [row.try_get(3)?, row.try_get(4)?, row.try_get(5)?],
+            next_due: row.try_get(6)?,
+            path: row.try_get(7)?,
+            state: row.try_get(8)?,
+        })
+    }
+
+    /// The customer.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], naming the customer.
+    pub fn customer(&self) -> Result<Customer, StoreError> {
+        let what = format!("customer {:?}", self.customer_id);
+        let [available, held, owed] = self.balances.map(Credits::from_units);
+        Ok(Customer {
+            ledger: ledger_no_of(self.ledger_no)?,
+            id: customer_id_of(&self.customer_id)?,
+            sequence: count_of(self.sequence, &what)?,
+            balances: Balances { available, held, owed },
+            state: decoded(&self.state, &what)?,
+        })
+    }
+}
+
+/// Reads a ledger's number.
+///
+/// # Errors
+/// [`StoreError::Damaged`] for a number out of range.
+pub fn ledger_no_of(number: i64) -> Result<LedgerNo, StoreError> {
+    let checked = u32::try_from(number).ok().and_then(LedgerNo::new);
+    checked.ok_or_else(|| damaged(format!("ledger number {number}")))
+}
+
+/// Reads a customer's id.
+///
+/// # Errors
+/// [`StoreError::Damaged`] for a text that is none.
+pub fn customer_id_of(text: &str) -> Result<CustomerId, StoreError> {
+    CustomerId::parse(text).map_err(|error| damaged(format!("customer id {text:?}: {error}")))
+}

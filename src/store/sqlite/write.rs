@@ -1,0 +1,367 @@
+//! The writing side: one connection that one writer thread owns. Statements run row by row on it; they block the
+//! thread, which has nothing else to do.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+
+use super::file::DatabaseLock;
+use super::rows::{key_of, ledger_no_of, place_of, POSITION_MAX, request_value};
+use super::{append, failed, load};
+use crate::ledger::card::Cards;
+use crate::ledger::{Book, CustomerKey, LedgerNo, Request, Timestamp};
+use crate::store::skew;
+use crate::store::{Ledger, LedgerCreated, NewLedger, Position, StoreError, WriteStore};
+
+/// Looks at the log's size after this many commits, or rows: a look costs as much as a small statement.
+const LOOK_AFTER_COMMITS: u64 = 32;
+const LOOK_AFTER_ROWS: u64 = 2_000;
+/// Pages in the log from which it is checkpointed: 16 MB. Larger lets pages that are written again and again reach
+/// the database once; smaller keeps readers fast.
+const CHECKPOINT_PAGES: i64 = 4_096;
+/// Pages in the log from which the writer waits for readers, so that it can begin the log anew: 256 MB. Readers are
+/// short, so only a flood of them gets here.
+const RESTART_PAGES: i64 = 65_536;
+
+/// What the writing side has done, for tests of the storage budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteStats {
+    /// Statements run, those that open and close transactions included.
+    pub statements: u64,
+    /// Rows inserted or updated.
+    pub rows: u64,
+    /// Batches committed.
+    pub commits: u64,
+}
+
+/// Prepared statements on the writing connection, counted.
+pub(super) struct Statements<'a> {
+    connection: &'a Connection,
+    stats: &'a mut WriteStats,
+}
+
+impl Statements<'_> {
+    /// Writes, and says how many rows.
+    pub(super) fn run(&mut self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+        self.stats.statements = self.stats.statements.saturating_add(1);
+        let changed = self.connection.prepare_cached(sql).and_then(|mut sql| sql.execute(params)).map_err(failed)?;
+        self.stats.rows = self.stats.rows.saturating_add(changed.try_into().unwrap_or(u64::MAX));
+        Ok(changed)
+    }
+
+    /// Reads the first row.
+    pub(super) fn first<T>(
+        &mut self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        self.stats.statements = self.stats.statements.saturating_add(1);
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        statement.query_row(params, read).optional().map_err(failed)
+    }
+
+    /// Reads all rows.
+    pub(super) fn all<T>(
+        &mut self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.stats.statements = self.stats.statements.saturating_add(1);
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        statement.query_map(params, read).and_then(Iterator::collect).map_err(failed)
+    }
+}
+
+/// What of a loaded customer the core does not keep, from load to append.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Loaded {
+    /// Where its next posting points; its sequence guards the update.
+    pub path: skew::Path,
+    /// The indexed column as it stands, so that it is written only when it changes.
+    pub next_due: Option<Timestamp>,
+}
+
+/// The ends of what is stored. Only this writer moves them, so they are read once and then remembered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tail {
+    /// The last position of each ledger.
+    pub positions: BTreeMap<LedgerNo, u64>,
+    /// Balances of the system accounts, by ledger and name.
+    pub system: BTreeMap<(LedgerNo, String), i64>,
+    /// The stamp of the last batch.
+    pub stamp: Timestamp,
+}
+
+/// The writing side of a SQLite database.
+pub struct SqliteWriter {
+    connection: Option<Connection>,
+    // Declared after the connection: dropped after it.
+    _lock: DatabaseLock,
+    wal: std::path::PathBuf,
+    tail: Tail,
+    loaded: HashMap<CustomerKey, Loaded>,
+    stats: WriteStats,
+    looked: WriteStats,
+}
+
+impl std::fmt::Debug for SqliteWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteWriter").field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
+
+impl SqliteWriter {
+    /// Takes over an open connection and reads the ends of the journal.
+    pub(super) fn new(
+        connection: Connection,
+        lock: DatabaseLock,
+        path: &Path,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        let mut writer = Self {
+            connection: Some(connection),
+            _lock: lock,
+            wal: wal.into(),
+            tail: Tail::default(),
+            loaded: HashMap::new(),
+            stats: WriteStats::default(),
+            looked: WriteStats::default(),
+        };
+        let mut statements = writer.statements()?;
+        // The migration cannot know when main came to be.
+        if statements.first("SELECT 1 FROM ledger WHERE ledger_no = 0 AND created_at = 0", [], |_| Ok(()))?.is_some() {
+            statements.run("UPDATE ledger SET created_at = ? WHERE ledger_no = 0", [now.micros()])?;
+        }
+        writer.tail = read_tail(&mut statements)?;
+        Ok(writer)
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn stats(&self) -> WriteStats {
+        self.stats
+    }
+
+    /// Bytes of the write-ahead log file.
+    #[must_use]
+    pub fn wal_bytes(&self) -> u64 {
+        std::fs::metadata(&self.wal).map_or(0, |facts| facts.len())
+    }
+
+    fn statements(&mut self) -> Result<Statements<'_>, StoreError> {
+        let connection = self.connection.as_ref().ok_or_else(closed)?;
+        Ok(Statements { connection, stats: &mut self.stats })
+    }
+
+    fn roll_back(&mut self) -> Result<(), StoreError> {
+        self.loaded.clear();
+        let connection = self.connection.as_ref().ok_or_else(closed)?;
+        if connection.is_autocommit() {
+            // Some errors close the transaction themselves.
+            return Ok(());
+        }
+        // An open transaction that cannot be closed: nothing can be written any more.
+        self.statements()?.run("ROLLBACK", []).map_err(fate_unknown).map(drop)
+    }
+
+    /// Runs `work` in a transaction that stays open where it succeeds.
+    fn in_transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.statements()?.run("BEGIN IMMEDIATE", [])?;
+        work(self).or_else(|error| {
+            self.roll_back()?;
+            Err(error)
+        })
+    }
+
+    /// Commits. Where that fails, the commit record may or may not have reached the disk.
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.loaded.clear();
+        self.statements()?.run("COMMIT", []).map_err(fate_unknown)?;
+        self.stats.commits = self.stats.commits.saturating_add(1);
+        Ok(())
+    }
+
+    fn append_now(&mut self, book: &Book) -> Result<(), StoreError> {
+        if book.journal().is_empty() && book.touched_customers().next().is_none() {
+            return self.roll_back();
+        }
+        let mut tail = self.tail.clone();
+        let mut loaded = std::mem::take(&mut self.loaded);
+        let written = append::append(&mut self.statements()?, book, &mut tail, &mut loaded);
+        if let Err(error) = written {
+            self.roll_back()?;
+            return Err(error);
+        }
+        self.commit()?;
+        self.tail = tail;
+        Ok(())
+    }
+
+    fn create_ledger_now(&mut self, ledger: &NewLedger, now: Timestamp) -> Result<LedgerCreated, StoreError> {
+        let mut statements = self.statements()?;
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?));
+        let by_request = statements.first(
+            "SELECT ledger_no, ledger_id, created_at
+             FROM ledger
+             WHERE request = ?",
+            params![request_value(&ledger.request)],
+            read,
+        )?;
+        if let Some((no, id, created_at)) = by_request {
+            if id != ledger.id.as_str() {
+                return Ok(LedgerCreated::RequestIdReused);
+            }
+            let created_at = Timestamp::from_micros(created_at);
+            let ledger = Ledger { no: ledger_no_of(no)?, id: ledger.id.clone(), created_at };
+            return Ok(LedgerCreated::Created { ledger, replayed: true });
+        }
+        let by_id =
+            statements.first("SELECT 1 FROM ledger WHERE ledger_id = ?", [ledger.id.as_str()], |_| Ok(()))?;
+        if by_id.is_some() {
+            return Ok(LedgerCreated::Exists);
+        }
+        let last: Option<u32> = statements.first("SELECT MAX(ledger_no) FROM ledger", [], |row| row.get(0))?;
+        let Some(no) = last.unwrap_or(0).checked_add(1).and_then(LedgerNo::new) else {
+            return Ok(LedgerCreated::TooMany);
+        };
+        statements.run(
+            "INSERT INTO ledger (ledger_no, ledger_id, created_at, request)
+             VALUES (?, ?, ?, ?)",
+            params![no.get(), ledger.id.as_str(), now.micros(), request_value(&ledger.request)],
+        )?;
+        let ledger = Ledger { no, id: ledger.id.clone(), created_at: now };
+        Ok(LedgerCreated::Created { ledger, replayed: false })
+    }
+
+    /// Moves the log into the database once it is long: at once all that no reader still needs, and when it keeps
+    /// growing, waiting for readers so that it can begin anew.
+    fn tidy_now(&mut self) -> Result<(), StoreError> {
+        let commits = self.stats.commits.saturating_sub(self.looked.commits);
+        let rows = self.stats.rows.saturating_sub(self.looked.rows);
+        if commits < LOOK_AFTER_COMMITS && rows < LOOK_AFTER_ROWS {
+            return Ok(());
+        }
+        self.looked = self.stats;
+        let pages = self.checkpoint("PRAGMA wal_checkpoint(NOOP)")?;
+        if pages >= RESTART_PAGES {
+            self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")?;
+        } else if pages >= CHECKPOINT_PAGES {
+            self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)")?;
+        }
+        Ok(())
+    }
+
+    /// Runs a checkpoint and says how many pages the log holds that are not in the database yet.
+    fn checkpoint(&mut self, pragma: &str) -> Result<i64, StoreError> {
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        let (in_log, moved) = self.statements()?.first(pragma, [], read)?.unwrap_or_default();
+        Ok(in_log.saturating_sub(moved))
+    }
+
+    fn close_now(&mut self) -> Result<(), StoreError> {
+        if self.connection.is_none() {
+            return Ok(());
+        }
+        self.roll_back()?;
+        self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")?;
+        let Some(connection) = self.connection.take() else { return Ok(()) };
+        connection.close().map_err(|(_, error)| failed(error))
+    }
+}
+
+#[async_trait]
+impl WriteStore for SqliteWriter {
+    async fn load(
+        &mut self,
+        requests: &[&Request],
+        clock: Timestamp,
+        random: u64,
+        cards: &Arc<Cards>,
+    ) -> Result<Book, StoreError> {
+        let stamp = clock.max(Timestamp::from_micros(self.tail.stamp.micros().saturating_add(1)));
+        let book = Book::new(stamp, random, Arc::clone(cards));
+        let (book, loaded) = self.in_transaction(|writer| load::load(&mut writer.statements()?, requests, book))?;
+        self.loaded = loaded;
+        Ok(book)
+    }
+
+    async fn append(&mut self, book: &Book) -> Result<(), StoreError> {
+        self.append_now(book)
+    }
+
+    async fn abandon(&mut self) -> Result<(), StoreError> {
+        self.roll_back()
+    }
+
+    async fn create_ledger(&mut self, ledger: &NewLedger, now: Timestamp) -> Result<LedgerCreated, StoreError> {
+        let created = self.in_transaction(|writer| writer.create_ledger_now(ledger, now))?;
+        if let LedgerCreated::Created { ledger, replayed: false } = &created {
+            let no = ledger.no;
+            self.commit()?;
+            self.tail.positions.insert(no, 0);
+        } else {
+            self.roll_back()?;
+        }
+        Ok(created)
+    }
+
+    async fn tidy(&mut self) -> Result<(), StoreError> {
+        self.tidy_now()
+    }
+
+    async fn close(&mut self) -> Result<(), StoreError> {
+        self.close_now()
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Failed("the writing side is closed".into())
+}
+
+fn fate_unknown(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Failed(source) => StoreError::UnknownFate(source),
+        other @ (StoreError::Unusable(_) | StoreError::UnknownFate(_) | StoreError::Damaged(_)) => other,
+    }
+}
+
+fn read_tail(statements: &mut Statements<'_>) -> Result<Tail, StoreError> {
+    let mut tail = Tail::default();
+    for no in statements.all("SELECT ledger_no FROM ledger", [], |row| row.get::<_, i64>(0))? {
+        let ledger = ledger_no_of(no)?;
+        let last = statements.first(
+            "SELECT key, recorded_at
+             FROM posting
+             WHERE key BETWEEN ? AND ?
+             ORDER BY key DESC
+             LIMIT 1",
+            [key_of(ledger, Position(0)), key_of(ledger, Position(POSITION_MAX))],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+        )?;
+        let position = match last {
+            Some((key, recorded_at)) => {
+                tail.stamp = tail.stamp.max(Timestamp::from_micros(recorded_at));
+                place_of(key)?.1.0
+            }
+            None => 0,
+        };
+        tail.positions.insert(ledger, position);
+    }
+    let accounts = statements.all("SELECT ledger_no, account, balance FROM system_account", [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
+    })?;
+    for (no, account, balance) in accounts {
+        tail.system.insert((ledger_no_of(no)?, account), balance);
+    }
+    Ok(tail)
+}
