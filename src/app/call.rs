@@ -40,7 +40,8 @@ pub async fn connect(server: &str) -> Result<Channel, ConnectError> {
     endpoint.tcp_nodelay(true).connect().await.map_err(wrong)
 }
 
-fn innermost(error: &dyn std::error::Error) -> String {
+/// The first cause of an error: what the layers above it only name.
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

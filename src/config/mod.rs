@@ -31,7 +31,9 @@ pub struct Config {
     /// Commands in one commit. More raises the tail latency, fewer the cost of each.
     pub batch_commands_max: usize,
     /// The largest request that is read, in bytes.
-    pub message_bytes_max: usize,
+    pub request_bytes_max: usize,
+    /// The largest request that is read by the batch service, in bytes.
+    pub batch_request_bytes_max: usize,
     /// How long open calls may take to end once the server is told to stop.
     pub shutdown_timeout_ms: u64,
     /// How often quiet customers are looked through for what has fallen due.
@@ -57,8 +59,9 @@ impl Default for Config {
             log_filter: "info".to_owned(),
             queue_commands_max: 32_768,
             batch_commands_max: 1_000,
-            // A request of 10,000 commands stays well below it.
-            message_bytes_max: 16 << 20,
+            request_bytes_max: 4 << 20,
+            // 10,000 commands, the most of one request, stay well below it.
+            batch_request_bytes_max: 16 << 20,
             shutdown_timeout_ms: 10_000,
             due_interval_ms: 5_000,
         }
@@ -74,7 +77,7 @@ enum Shape {
 }
 
 /// Every setting. [`Config::set`] reads the value of each; a test holds the two together.
-const SETTINGS: [(&str, Shape); 10] = [
+const SETTINGS: [(&str, Shape); 11] = [
     ("listen", Shape::Text),
     ("database_url", Shape::Text),
     ("insecure", Shape::Flag),
@@ -82,7 +85,8 @@ const SETTINGS: [(&str, Shape); 10] = [
     ("log_filter", Shape::Text),
     ("queue_commands_max", Shape::Integer),
     ("batch_commands_max", Shape::Integer),
-    ("message_bytes_max", Shape::Integer),
+    ("request_bytes_max", Shape::Integer),
+    ("batch_request_bytes_max", Shape::Integer),
     ("shutdown_timeout_ms", Shape::Integer),
     ("due_interval_ms", Shape::Integer),
 ];
@@ -168,7 +172,8 @@ impl Config {
             }
             "queue_commands_max" => self.queue_commands_max = number(text, 1..=10_000_000)?,
             "batch_commands_max" => self.batch_commands_max = number(text, 1..=10_000)?,
-            "message_bytes_max" => self.message_bytes_max = number(text, 64 << 10..=1 << 30)?,
+            "request_bytes_max" => self.request_bytes_max = number(text, 64 << 10..=1 << 30)?,
+            "batch_request_bytes_max" => self.batch_request_bytes_max = number(text, 64 << 10..=1 << 30)?,
             "shutdown_timeout_ms" => self.shutdown_timeout_ms = number(text, 0..=3_600_000)?,
             "due_interval_ms" => self.due_interval_ms = number(text, 10..=3_600_000)?,
             _ => return Err("is not a setting".to_owned()),

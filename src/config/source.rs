@@ -88,9 +88,12 @@ pub struct Flags {
     /// Commands in one commit [default: 1000]
     #[arg(long, value_name = "COUNT")]
     pub batch_commands_max: Option<String>,
-    /// The largest request that is read [default: 16777216]
+    /// The largest request that is read [default: 4194304]
     #[arg(long, value_name = "BYTES")]
-    pub message_bytes_max: Option<String>,
+    pub request_bytes_max: Option<String>,
+    /// The largest request that is read by the batch service [default: 16777216]
+    #[arg(long, value_name = "BYTES")]
+    pub batch_request_bytes_max: Option<String>,
     /// How long open calls may take to end at shutdown [default: 10000]
     #[arg(long, value_name = "MILLISECONDS")]
     pub shutdown_timeout_ms: Option<String>,
@@ -112,7 +115,8 @@ impl Flags {
             log_filter,
             queue_commands_max,
             batch_commands_max,
-            message_bytes_max,
+            request_bytes_max,
+            batch_request_bytes_max,
             shutdown_timeout_ms,
             due_interval_ms,
         } = self;
@@ -124,7 +128,8 @@ impl Flags {
             ("log_filter", log_filter.as_deref()),
             ("queue_commands_max", queue_commands_max.as_deref()),
             ("batch_commands_max", batch_commands_max.as_deref()),
-            ("message_bytes_max", message_bytes_max.as_deref()),
+            ("request_bytes_max", request_bytes_max.as_deref()),
+            ("batch_request_bytes_max", batch_request_bytes_max.as_deref()),
             ("shutdown_timeout_ms", shutdown_timeout_ms.as_deref()),
             ("due_interval_ms", due_interval_ms.as_deref()),
         ]

@@ -37,7 +37,7 @@ impl Target {
     }
 
     fn print(&self, shown: &Shown) -> Result<(), Failure> {
-        shown.print(self.json).map_err(Failure::Output)
+        shown.print(self.json)
     }
 }
 

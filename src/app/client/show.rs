@@ -1,10 +1,10 @@
 //! How answers look: each message is a row of named values, printed as a table or as JSON.
 
-use std::io::{self, Write as _};
-
 use comfy_table::Table;
 use serde_json::{Map, Value};
 
+use crate::app::Failure;
+use crate::app::output::print;
 use crate::grpc::wire;
 
 /// Named values, in the order in which a table shows them.
@@ -43,8 +43,8 @@ impl Shown {
     /// Writes to standard output.
     ///
     /// # Errors
-    /// Where that cannot be written. A reader that has gone away, as `head` does, is no error.
-    pub fn print(&self, json: bool) -> io::Result<()> {
+    /// [`Failure::Output`].
+    pub fn print(&self, json: bool) -> Result<(), Failure> {
         let text = match (self, json) {
             (Self::One(row), true) => format!("{:#}", row.json()),
             (Self::Many(rows), true) => format!("{:#}", rows.iter().map(Row::json).collect::<Value>()),
@@ -56,21 +56,13 @@ impl Shown {
             }
             (Self::Many(rows), false) => {
                 let mut table = table();
-                let Some(first) = rows.first() else { return print_line("nothing found") };
+                let Some(first) = rows.first() else { return print("nothing found") };
                 table.set_header(first.0.iter().map(|(name, _)| *name));
                 table.add_rows(rows.iter().map(|row| row.0.iter().map(|(_, value)| cell(value))));
                 table.to_string()
             }
         };
-        print_line(&text)
-    }
-}
-
-/// Writes a line to standard output; a reader that has gone away is no error.
-pub(super) fn print_line(text: &str) -> io::Result<()> {
-    match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        print(&text)
     }
 }
 
