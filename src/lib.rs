@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod grpc;
 pub mod ledger;
+pub mod query;
 pub mod store;
 pub mod telemetry;
 pub mod writer;

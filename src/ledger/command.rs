@@ -586,8 +586,10 @@ impl Command {
             | Self::AdjustBalance(_)
             | Self::ApplyDue => {}
         }
-        // A settlement costs the price of the incident's whole time, so all its holds are read.
-        keys.whole_incident = matches!(self, Self::SettleHold(_) | Self::CloseIncident(_));
+        // A settlement costs the price of the incident's whole time, so all its holds are read; recording work looks
+        // ahead to it.
+        keys.whole_incident =
+            matches!(self, Self::SettleHold(_) | Self::CloseIncident(_) | Self::RecordWork(_));
         keys
     }
 }

@@ -140,6 +140,7 @@ from_text!(
     creditledger::ledger::ClassId
     creditledger::ledger::ids::LineId
     creditledger::ledger::ids::CardId
+    creditledger::ledger::LedgerId
     CustomerId OrderId Storefront Text Credits
 );
 

@@ -331,7 +331,7 @@ fn closed() -> StoreError {
 fn fate_unknown(error: StoreError) -> StoreError {
     match error {
         StoreError::Failed(source) => StoreError::UnknownFate(source),
-        other @ (StoreError::Unusable(_) | StoreError::UnknownFate(_) | StoreError::Damaged(_)) => other,
+        other @ (StoreError::Unusable(_) | StoreError::Refused(_) | StoreError::UnknownFate(_) | StoreError::Damaged(_)) => other,
     }
 }
 

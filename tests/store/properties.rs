@@ -1,0 +1,233 @@
+//! Random months on real engines: a batch is the same as its commands one by one, SQLite gives the answers of the
+//! reference engine, the SQL view of transfers is the core's function, and `verify` finds nothing to say.
+
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::sync::Arc;
+
+use creditledger::audit::verify;
+use creditledger::ledger::card::Cards;
+use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::decide::{Outcome, decide};
+use creditledger::ledger::{CustomerId, CustomerKey, LedgerNo, Request, RequestKey, Timestamp};
+use creditledger::store::{Engine, LedgerCreated, NewLedger, Position, open};
+use uuid::Uuid;
+
+use crate::desk::{START, id, transfers};
+use crate::random::{CUSTOMERS, Step, command, for_random_steps};
+
+/// An engine that lives for all cases; each case has a ledger of its own.
+struct Case<'a> {
+    engine: &'a mut Engine,
+    cards: Arc<Cards>,
+    ledger: LedgerNo,
+    requests: u128,
+}
+
+impl<'a> Case<'a> {
+    async fn new(engine: &'a mut Engine, name: &str, now: Timestamp) -> Self {
+        let new = NewLedger { id: id(name), request: RequestKey::parse(name).unwrap() };
+        let created = engine.writer.create_ledger(&new, now).await.unwrap();
+        let LedgerCreated::Created { ledger, replayed: false } = created else { panic!("{created:?}") };
+        let mut case = Self { engine, cards: Arc::new(Cards::built_in()), ledger: ledger.no, requests: 0 };
+        let create: Vec<Request> = CUSTOMERS
+            .iter()
+            .map(|name| case.request(name, Command::CreateCustomer(CreateCustomer::default())))
+            .collect();
+        case.commit(&create, now).await.into_iter().for_each(|outcome| drop(outcome.unwrap()));
+        case
+    }
+
+    fn request(&mut self, customer: &str, command: Command) -> Request {
+        self.requests += 1;
+        // Texts and UUIDs in turn: they are stored differently.
+        let number = self.requests;
+        let key = if number % 2 == 0 { Uuid::from_u128(number).to_string() } else { format!("r{number}") };
+        Request {
+            ledger: self.ledger,
+            customer: id(customer),
+            request: Some(RequestKey::parse(&key).unwrap()),
+            command,
+        }
+    }
+
+    async fn commit(&mut self, requests: &[Request], clock: Timestamp) -> Vec<Outcome> {
+        let all: Vec<&Request> = requests.iter().collect();
+        let mut book = self.engine.writer.load(&all, clock, 7, &self.cards).await.unwrap();
+        let outcomes = requests.iter().map(|request| decide(&mut book, request).unwrap()).collect();
+        self.engine.writer.append(&book).await.unwrap();
+        self.engine.writer.tidy().await.unwrap();
+        outcomes
+    }
+
+    /// Takes the steps of one moment, in one commit or in one each.
+    async fn moment(&mut self, steps: &[Step], clock: Timestamp, in_one: bool) -> Vec<Outcome> {
+        let mut requests = Vec::new();
+        for step in steps {
+            let customer = CUSTOMERS[step.customer];
+            let mut work = Vec::new();
+            for incident in 0..4 {
+                let incident = id(&format!("i{incident}"));
+                let key = CustomerKey::of(self.ledger, &id(customer));
+                let holds = self.engine.reader.holds_of_incident(key, &incident).await.unwrap();
+                work.extend(holds.last().map(|hold| (incident.to_string(), hold.work.clone())));
+            }
+            let entry = |incident: &str, nth: usize| {
+                let (_, work) = work.iter().find(|(of, _)| of == incident)?;
+                work.get(nth).map(|work| work.id)
+            };
+            let command = command(&step.action, clock, entry);
+            requests.push(self.request(customer, command));
+        }
+        if in_one {
+            return self.commit(&requests, clock).await;
+        }
+        let mut outcomes = Vec::new();
+        for request in &requests {
+            outcomes.extend(self.commit(std::slice::from_ref(request), clock).await);
+        }
+        outcomes
+    }
+}
+
+/// The steps cut into moments: those less than six hours after the one before share its commit.
+fn moments(steps: &[Step], start: Timestamp) -> Vec<(Timestamp, Vec<Step>)> {
+    let mut moments: Vec<(Timestamp, Vec<Step>)> = Vec::new();
+    let mut clock = start;
+    for step in steps {
+        match moments.last_mut() {
+            Some((_, together)) if step.wait_hours < 6 => together.push(step.clone()),
+            Some(_) | None => {
+                // A second more than whole hours: commands one by one are stamped microseconds apart, and nothing
+                // may fall due between them.
+                clock = clock.plus_seconds(i64::from(step.wait_hours) * 3_600 + 1);
+                moments.push((clock, vec![step.clone()]));
+            }
+        }
+    }
+    moments
+}
+
+/// An outcome without ids and stamps.
+fn told(outcome: &Outcome) -> String {
+    match outcome {
+        Ok(answer) => {
+            let hold = answer.hold.as_ref().map(|hold| {
+                let charge = hold.settlement.as_ref().map(|settlement| (settlement.charge, settlement.reversed));
+                (hold.incident.clone(), hold.state, hold.held, hold.estimate, hold.worked_seconds(), charge)
+            });
+            let (balances, sequence) = (answer.balances, answer.sequence);
+            let kind = answer.posting.kind;
+            format!("{kind} {} {} {balances:?} {sequence} {hold:?}", answer.replayed, transfers(answer))
+        }
+        Err(rejection) => {
+            let shown = format!("{rejection:?}");
+            if shown.starts_with("HoldExists") { "HoldExists".to_owned() } else { shown }
+        }
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn sqlite_url(directory: &Path) -> String {
+    format!("sqlite://{}", directory.join("test.db").display())
+}
+
+#[test]
+fn a_batch_is_its_commands_one_by_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = runtime();
+    for url in ["memory:".to_owned(), sqlite_url(directory.path())] {
+        let engine = RefCell::new(runtime.block_on(open(&url, START)).unwrap());
+        let clock = Cell::new(START);
+        let number = Cell::new(0);
+        for_random_steps(200, 40, |steps| {
+            runtime.block_on(async {
+                let mut engine = engine.borrow_mut();
+                number.set(number.get() + 1);
+                let mut seen = Vec::new();
+                for in_one in [true, false] {
+                    // The stamps of an engine never go back, so each run starts after the one before.
+                    let start = clock.get();
+                    let name = format!("case-{}-{in_one}", number.get());
+                    let mut case = Case::new(&mut engine, &name, start).await;
+                    let mut outcomes = Vec::new();
+                    for (clock_now, together) in moments(&steps, start) {
+                        outcomes.extend(case.moment(&together, clock_now, in_one).await.iter().map(told));
+                        clock.set(clock_now);
+                    }
+                    clock.set(clock.get().plus_days(1));
+                    let balances = case.engine.reader.trial_balance(case.ledger).await.unwrap();
+                    seen.push((outcomes, balances));
+                }
+                assert_eq!(seen[0], seen[1]);
+            });
+        });
+        runtime.block_on(async { engine.borrow_mut().writer.close().await.unwrap() });
+    }
+}
+
+#[test]
+fn sqlite_gives_the_answers_of_the_reference_engine() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = runtime();
+    let open = |url: &str| RefCell::new(runtime.block_on(open(url, START)).unwrap());
+    let (memory, sqlite) = (open("memory:"), open(&sqlite_url(directory.path())));
+    let clock = Cell::new(START);
+    let number = Cell::new(0);
+    for_random_steps(200, 40, |steps| {
+        runtime.block_on(async {
+            number.set(number.get() + 1);
+            let start = clock.get();
+            let name = format!("case-{}", number.get());
+            let (mut memory, mut sqlite) = (memory.borrow_mut(), sqlite.borrow_mut());
+            let mut expected = Case::new(&mut memory, &name, start).await;
+            let mut found = Case::new(&mut sqlite, &name, start).await;
+            for (now, together) in moments(&steps, start) {
+                clock.set(now);
+                let outcomes = expected.moment(&together, now, true).await;
+                assert_eq!(found.moment(&together, now, true).await, outcomes);
+            }
+            clock.set(clock.get().plus_days(1));
+            let ledger = expected.ledger;
+            let feed = expected.engine.reader.feed(ledger, Position(0), 10_000).await.unwrap();
+            assert_eq!(found.engine.reader.feed(ledger, Position(0), 10_000).await.unwrap(), feed);
+            for customer in CUSTOMERS {
+                let key = CustomerKey::of(ledger, &id::<CustomerId>(customer));
+                let row = expected.engine.reader.customer(key).await.unwrap();
+                assert_eq!(found.engine.reader.customer(key).await.unwrap(), row);
+            }
+            let from_core: Vec<_> = feed
+                .iter()
+                .flat_map(|recorded| recorded.posting.transfers())
+                .map(|moved| (moved.debit.to_string(), moved.credit.to_string(), moved.credits.units()))
+                .collect();
+            assert_eq!(transfers_in_sql(directory.path(), ledger), from_core);
+        });
+    });
+    runtime.block_on(async {
+        for engine in [memory, sqlite] {
+            let mut engine = engine.into_inner();
+            engine.writer.close().await.unwrap();
+            let report = verify(&*engine.reader, &*engine.audit, |_| {}).await.unwrap();
+            assert_eq!((report.faults, report.counts.ledgers), (Vec::<String>::new(), number.get() + 1));
+        }
+    });
+}
+
+/// The view as an auditor sees it.
+fn transfers_in_sql(directory: &Path, ledger: LedgerNo) -> Vec<(String, String, i64)> {
+    let database = rusqlite::Connection::open(directory.join("test.db")).unwrap();
+    let mut statement = database
+        .prepare(
+            "SELECT debit_account, credit_account, credits
+             FROM transfer
+             WHERE ledger_no = ?
+             ORDER BY position, slot",
+        )
+        .unwrap();
+    let rows = statement.query_map([ledger.get()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    rows.map(Result::unwrap).collect()
+}
