@@ -37,7 +37,8 @@ impl Server {
     /// [`Failure`] where the database cannot be used or the address cannot be listened on.
     pub async fn start(config: &Config) -> Result<Self, Failure> {
         // The address first: a second server on it says so and does not touch the database.
-        let listener = TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
+        let listener =
+            TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
         let address = listener.local_addr().map_err(|error| cannot_listen(config, &error))?;
         let engine = store::open(&config.database_url, clock::now()).await?;
         let cards = Arc::new(Cards::built_in());

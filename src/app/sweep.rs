@@ -49,7 +49,8 @@ enum SweepError {
 async fn apply_due(reader: &dyn ReadStore, writer: &Writer) -> Result<usize, SweepError> {
     let due = reader.customers_due(clock::now(), PAGE).await?;
     let count = due.len();
-    let request = |(ledger, customer)| Request { ledger, customer, request: None, command: Command::ApplyDue };
+    let request =
+        |(ledger, customer)| Request { ledger, customer, request: None, command: Command::ApplyDue };
     for submitted in writer.submit_bulk(due.into_iter().map(request).collect(), None).await? {
         if let Err(rejection) = submitted? {
             tracing::warn!(%rejection, "what has fallen due for a customer was not accepted");

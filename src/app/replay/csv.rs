@@ -31,8 +31,8 @@ pub struct Incident {
     pub id: IncidentId,
     /// Whose it is.
     pub customer: CustomerId,
-    /// What kind of work.
-    pub class: ClassId,
+    /// What kind of work, where it was classified: the one column that may be empty.
+    pub class: Option<ClassId>,
     /// What was expected at its opening.
     pub estimated_minutes: u64,
     /// What it took.
@@ -176,7 +176,10 @@ fn incident(fields: &[String]) -> Result<Incident, Problem> {
     let incident = Incident {
         id: IncidentId::parse(id).map_err(|error| text(1, error))?,
         customer: CustomerId::parse(customer).map_err(|error| text(2, error))?,
-        class: ClassId::parse(class).map_err(|error| text(3, error))?,
+        class: (!class.is_empty())
+            .then(|| ClassId::parse(class))
+            .transpose()
+            .map_err(|error| text(3, error))?,
         estimated_minutes: minutes(estimated).map_err(|problem| (4, problem))?,
         worked_minutes: minutes(worked).map_err(|problem| (5, problem))?,
         opened_at: time(opened).map_err(|problem| (6, problem))?,
@@ -231,6 +234,8 @@ mod tests {
         let odd = format!("\u{feff}{HEADER}\r\n\r\n{quoted}");
         assert_eq!(parse(odd.as_bytes()).unwrap(), plain);
         assert_eq!(parse(HEADER.as_bytes()), Ok(Vec::new()));
+        let unclassified = ROW.replace("c-1", "");
+        assert_eq!(parse(format!("{HEADER}\n{unclassified}").as_bytes()).unwrap()[0].class, None);
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Desk {
             request_id: request_id(incident, Step::Place).to_string(),
             customer_id: incident.customer.to_string(),
             incident_id: incident.id.to_string(),
-            incident_class: incident.class.to_string(),
+            incident_class: incident.class.as_ref().map(ToString::to_string).unwrap_or_default(),
             quote: Some(wire::place_hold_request::Quote::EstimatedSeconds(seconds(
                 incident.estimated_minutes,
             ))),

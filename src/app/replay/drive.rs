@@ -21,7 +21,7 @@ pub struct Tally {
     /// Incidents that were settled.
     pub settled: usize,
     /// What they cost, by class.
-    pub charged: BTreeMap<ClassId, Credits>,
+    pub charged: BTreeMap<Option<ClassId>, Credits>,
     /// What of that the vendor bears.
     pub written_off: Credits,
     /// Incidents that the server refused to open or to settle, by id, with its words.

@@ -105,9 +105,10 @@ impl Summary {
 }
 
 /// The largest classes, the largest first, and the rest together.
-fn chart(by_class: BTreeMap<ClassId, Credits>) -> Vec<(String, Credits)> {
-    let mut classes: Vec<_> =
-        by_class.into_iter().map(|(class, credits)| (class.to_string(), credits)).collect();
+fn chart(by_class: BTreeMap<Option<ClassId>, Credits>) -> Vec<(String, Credits)> {
+    let name =
+        |class: Option<ClassId>| class.map_or_else(|| "(no class)".to_owned(), |class| class.to_string());
+    let mut classes: Vec<_> = by_class.into_iter().map(|(class, credits)| (name(class), credits)).collect();
     classes.sort_by_key(|(_, credits)| std::cmp::Reverse(*credits));
     if classes.len() > CLASSES_SHOWN.saturating_add(1) {
         let rest = classes.split_off(CLASSES_SHOWN);
@@ -147,10 +148,12 @@ impl fmt::Display for Summary {
         if !self.by_class.is_empty() {
             writeln!(f, "\ncharged by class")?;
         }
-        let largest = self.by_class.iter().map(|(_, credits)| *credits).max().unwrap_or_default();
+        // The classes stand in the order of their size; the rest, which may be more, is no bar to compare with.
+        let largest = self.by_class.first().map(|(_, credits)| *credits).unwrap_or_default();
         let name = self.by_class.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-        for (class, credits) in &self.by_class {
-            writeln!(f, "  {class:<name$}  {credits:>12}  {}", bar(*credits, largest))?;
+        for (place, (class, credits)) in self.by_class.iter().enumerate() {
+            let bar = if place < CLASSES_SHOWN { bar(*credits, largest) } else { String::new() };
+            writeln!(f, "{}", format!("  {class:<name$}  {credits:>12}  {bar}").trim_end())?;
         }
         for (incident, words) in self.refused.iter().take(REFUSED_SHOWN) {
             writeln!(f, "\nnot settled: {incident}: {words}")?;
@@ -174,7 +177,7 @@ mod tests {
         for micros in [500, 1_000, 1_500, 9_000] {
             answered_us.record(micros).unwrap();
         }
-        let class = |name: &str, credits| (ClassId::parse(name).unwrap(), Credits::parse(credits).unwrap());
+        let class = |name: &str, credits| (ClassId::parse(name).ok(), Credits::parse(credits).unwrap());
         let mut tally = Tally { settled, ..Tally::default() };
         tally.charged = (0..15).map(|n| class(&format!("small-{n:02}"), "0.5")).collect();
         tally.charged.extend([class("large", "10"), class("half", "5")]);
@@ -200,7 +203,7 @@ mod tests {
         assert_eq!(lines[0], "incidents     2, all settled");
         assert!(lines.contains(&format!("  large               10  {}", "█".repeat(40)).as_str()), "{text}");
         assert!(lines.contains(&format!("  half                 5  {}", "█".repeat(20)).as_str()), "{text}");
-        assert!(text.contains("  5 others           2.5  ██████████\n"), "{text}");
+        assert!(text.contains("  5 others           2.5\n"), "{text}");
         assert!(text.ends_with("verify        clean"), "{text}");
     }
 
