@@ -115,10 +115,14 @@ impl fmt::Display for CallError {
 impl From<Status> for CallError {
     fn from(status: Status) -> Self {
         let info = status.get_details_error_info();
-        let mut message = status.message().to_owned();
-        for violation in status.get_details_bad_request().into_iter().flat_map(|bad| bad.field_violations) {
-            message = format!("{message}; {} {}", violation.field, violation.description);
-        }
+        let violations: Vec<String> = status
+            .get_details_bad_request()
+            .into_iter()
+            .flat_map(|bad| bad.field_violations)
+            .map(|violation| format!("{} {}", violation.field, violation.description))
+            .collect();
+        let mut message =
+            if violations.is_empty() { status.message().to_owned() } else { violations.join("; ") };
         // A status that was made on this side, by a broken connection, has a source; an answer has none.
         let broken = status.source();
         if let Some(error) = broken {

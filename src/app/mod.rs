@@ -1,5 +1,6 @@
 //! The command line: what each subcommand does, made of the layers below.
 
+pub mod bench;
 pub mod call;
 mod check;
 pub mod client;
@@ -39,6 +40,7 @@ enum Command {
     /// Replay the journal of a database and check every row against it
     Verify(Flags),
     Replay(replay::Replay),
+    Bench(bench::Bench),
     #[command(subcommand)]
     Customer(client::CustomerCommand),
     Purchase(client::Purchase),
@@ -78,6 +80,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Migrate(flags)) => check::migrate(&flags).await,
         Some(Command::Verify(flags)) => check::verify(&flags).await,
         Some(Command::Replay(command)) => command.run().await,
+        Some(Command::Bench(command)) => command.run().await,
         Some(Command::Customer(command)) => command.run().await.map(done),
         Some(Command::Purchase(command)) => command.run().await.map(done),
         Some(Command::Hold(command)) => command.run().await.map(done),

@@ -9,7 +9,11 @@ use crate::grpc::wire;
 
 /// Named values, in the order in which a table shows them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Row(Vec<(&'static str, Value)>);
+pub(super) struct Row {
+    values: Vec<(&'static str, Value)>,
+    /// Only JSON has room for them.
+    more: Vec<(&'static str, Value)>,
+}
 
 /// What a command prints.
 #[derive(Clone, Debug)]
@@ -23,18 +27,26 @@ pub(super) enum Shown {
 impl Row {
     /// Adds a value. Empty texts are values too: a column is the same for all rows.
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
-        self.0.push((name, value.into()));
+        self.values.push((name, value.into()));
+        self
+    }
+
+    /// Adds a value that a table leaves out.
+    pub fn with_more(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.more.push((name, value.into()));
         self
     }
 
     /// Adds the values of another row.
     pub fn and(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
+        self.values.extend(other.values);
+        self.more.extend(other.more);
         self
     }
 
     fn json(&self) -> Value {
-        let fields = self.0.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let fields =
+            self.values.iter().chain(&self.more).map(|(name, value)| ((*name).to_owned(), value.clone()));
         Value::Object(fields.collect::<Map<_, _>>())
     }
 }
@@ -50,15 +62,15 @@ impl Shown {
             (Self::Many(rows), true) => format!("{:#}", rows.iter().map(Row::json).collect::<Value>()),
             (Self::One(row), false) => {
                 let mut table = table();
-                let filled = row.0.iter().filter(|(_, value)| !cell(value).is_empty());
+                let filled = row.values.iter().filter(|(_, value)| !cell(value).is_empty());
                 table.add_rows(filled.map(|(name, value)| [(*name).to_owned(), cell(value)]));
                 table.to_string()
             }
             (Self::Many(rows), false) => {
                 let mut table = table();
                 let Some(first) = rows.first() else { return print("nothing found") };
-                table.set_header(first.0.iter().map(|(name, _)| *name));
-                table.add_rows(rows.iter().map(|row| row.0.iter().map(|(_, value)| cell(value))));
+                table.set_header(first.values.iter().map(|(name, _)| *name));
+                table.add_rows(rows.iter().map(|row| row.values.iter().map(|(_, value)| cell(value))));
                 table.to_string()
             }
         };
@@ -170,7 +182,7 @@ pub(super) fn hold_line(hold: &wire::Hold) -> Row {
         .with("work_seconds", hold.work_seconds)
         .with("charged", settlement.map(|settlement| settlement.charged_credits.as_str()))
         .with("created_at", time(hold.created_at.as_ref()))
-        .with("hold_id", hold.hold_id.as_str())
+        .with_more("hold_id", hold.hold_id.as_str())
 }
 
 /// A purchase.
@@ -200,7 +212,8 @@ pub(super) fn transfer(line: &wire::JournalTransfer) -> Row {
         .with("credits", transfer.credits)
         .with("incident_id", line.incident_id.as_str())
         .with("recorded_at", time(line.recorded_at.as_ref()))
-        .with("posting_id", line.posting_id.as_str())
+        .with_more("position", line.position)
+        .with_more("posting_id", line.posting_id.as_str())
 }
 
 /// A receipt: its steps, then what it comes to.

@@ -132,13 +132,12 @@ impl Replay {
         if let Some(url) = &self.server {
             return Ok((url.clone(), Target::Running));
         }
-        let (database_url, temporary) = match &self.database_url {
-            Some(url) => (url.clone(), None),
-            None => {
-                let folder = tempfile::tempdir()
-                    .map_err(|error| Failure::Other(format!("no temporary folder can be made: {error}")))?;
-                (format!("sqlite://{}", folder.path().join("replay.db").display()), Some(folder))
-            }
+        let (database_url, temporary) = if let Some(url) = &self.database_url {
+            (url.clone(), None)
+        } else {
+            let folder = tempfile::tempdir()
+                .map_err(|error| Failure::Other(format!("no temporary folder can be made: {error}")))?;
+            (format!("sqlite://{}", folder.path().join("replay.db").display()), Some(folder))
         };
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = Config { listen, database_url: database_url.clone(), ..Config::default() };
