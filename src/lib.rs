@@ -1,6 +1,11 @@
 //! `creditledger`: prepaid support credits in an append-only double-entry ledger, as a gRPC service.
+pub mod app;
 pub mod audit;
 pub mod clock;
+pub mod config;
+pub mod grpc;
 pub mod ledger;
+pub mod query;
 pub mod store;
+pub mod telemetry;
 pub mod writer;

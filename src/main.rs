@@ -1,1 +1,5 @@
-fn main(){}
+//! The binary: everything it does is in [`creditledger::app`].
+
+fn main() -> std::process::ExitCode {
+    creditledger::app::main()
+}

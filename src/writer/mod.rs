@@ -193,6 +193,12 @@ impl Writer {
         self.commits.clone()
     }
 
+    /// Commands that wait now.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.shared.queued.load(Ordering::SeqCst)
+    }
+
     /// Takes nothing new from now on; what waits is still run. [`WriterEnd::stopped`] tells when that is done.
     pub fn close(&self) {
         self.shared.closing.store(true, Ordering::SeqCst);

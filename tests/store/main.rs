@@ -14,3 +14,4 @@ mod random_steps;
 mod reads;
 mod rig;
 mod schema;
+mod writer;

@@ -1,0 +1,142 @@
+//! Calls to a server as a client makes them: the channel, and what a person reads when a call fails.
+
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::fmt;
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::ledger::Credits;
+use crate::ledger::credits::parse_units;
+
+/// Where a client finds the server, unless told otherwise.
+pub const SERVER: &str = "http://127.0.0.1:50051";
+
+/// A server's address that cannot be used, or where nothing answers.
+#[derive(Debug, thiserror::Error)]
+#[error("no server answers at {server}: {reason}")]
+pub struct ConnectError {
+    /// As it was given.
+    pub server: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Connects to `server`, `http://` being understood.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn connect(server: &str) -> Result<Channel, ConnectError> {
+    let wrong = |error: tonic::transport::Error| ConnectError {
+        server: server.to_owned(),
+        // The transport's own text is "transport error"; the reason is in its source.
+        reason: innermost(&error),
+    };
+    let url = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
+    let endpoint = Endpoint::from_shared(url).map_err(wrong)?.connect_timeout(Duration::from_secs(5));
+    endpoint.tcp_nodelay(true).connect().await.map_err(wrong)
+}
+
+/// The first cause of an error: what the layers above it only name.
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// Reads an amount of an answer: unlike one of a command it may be negative, and as large as a ledger.
+///
+/// # Errors
+/// [`CallError`] where it is no decimal.
+pub fn amount(text: &str) -> Result<Credits, CallError> {
+    let (digits, sign) = text.strip_prefix('-').map_or((text, 1), |digits| (digits, -1));
+    let units = parse_units(digits, 4, i64::MAX).map_err(|_| CallError::unexpected("amount"))?;
+    Ok(Credits::from_units(units.saturating_mul(sign)))
+}
+
+/// A call that was not answered with what was asked for.
+#[derive(Clone, Debug)]
+pub struct CallError {
+    /// The documented reason, such as `INSUFFICIENT_CREDITS`; `None` where no server of ours answered.
+    pub reason: Option<String>,
+    /// What belongs to the reason, such as `shortfall`.
+    pub metadata: HashMap<String, String>,
+    /// True where trying again may help. With the same request id it is always safe.
+    pub passing: bool,
+    /// How long the server asks to wait first.
+    pub wait: Option<Duration>,
+    code: Code,
+    message: String,
+}
+
+impl CallError {
+    /// True for this reason.
+    #[must_use]
+    pub fn is(&self, reason: &str) -> bool {
+        self.reason.as_deref() == Some(reason)
+    }
+
+    /// True where a server of ours has decided against the command for good.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.reason.is_some() && !self.passing
+    }
+
+    /// An answer that this client does not understand.
+    #[must_use]
+    pub fn unexpected(what: &str) -> Self {
+        Self {
+            reason: None,
+            metadata: HashMap::new(),
+            passing: false,
+            wait: None,
+            code: Code::Internal,
+            message: format!("the server's answer has no usable {what}"),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            Some(reason) => write!(f, "{reason}: {}", self.message),
+            None => write!(f, "{}: {}", self.code.description(), self.message),
+        }
+    }
+}
+
+impl From<Status> for CallError {
+    fn from(status: Status) -> Self {
+        let info = status.get_details_error_info();
+        let violations: Vec<String> = status
+            .get_details_bad_request()
+            .into_iter()
+            .flat_map(|bad| bad.field_violations)
+            .map(|violation| format!("{} {}", violation.field, violation.description))
+            .collect();
+        let mut message =
+            if violations.is_empty() { status.message().to_owned() } else { violations.join("; ") };
+        // A status that was made on this side, by a broken connection, has a source; an answer has none.
+        let broken = status.source();
+        if let Some(error) = broken {
+            message = innermost(error);
+        }
+        let (reason, metadata) =
+            info.map_or_else(Default::default, |info| (Some(info.reason), info.metadata));
+        Self {
+            reason,
+            metadata,
+            passing: status.code() == Code::Unavailable || broken.is_some(),
+            wait: status.get_details_retry_info().and_then(|info| info.retry_delay),
+            code: status.code(),
+            message,
+        }
+    }
+}

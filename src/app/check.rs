@@ -1,0 +1,70 @@
+//! `creditledger migrate` and `creditledger verify`: commands on a database that no server has open.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Failure;
+use super::output::print;
+use crate::audit::{self, Report};
+use crate::config::{Config, Flags};
+use crate::store;
+
+/// Makes the database where it is missing, and brings it up to date.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn migrate(flags: &Flags) -> Result<ExitCode, Failure> {
+    let config = Config::load(flags, std::env::vars_os())?;
+    store::migrate(&config.database_url).await?;
+    print(&format!("{} is up to date", config.database_url))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Replays the journal, compares every row, and prints what it checked.
+///
+/// # Errors
+/// [`Failure`] where the database cannot be read.
+pub async fn verify(flags: &Flags) -> Result<ExitCode, Failure> {
+    let config = Config::load(flags, std::env::vars_os())?;
+    let report = verify_database(&config.database_url).await?;
+    print(&shown(&report))?;
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks a database, with a sign of life where standard error is a terminal.
+///
+/// # Errors
+/// [`Failure`] where it cannot be read.
+pub(super) async fn verify_database(url: &str) -> Result<Report, Failure> {
+    let progress = spinner();
+    let (reader, auditor) = store::open_to_read(url).await?;
+    let report = audit::verify(&*reader, &*auditor, |postings| progress.set_position(postings)).await;
+    progress.finish_and_clear();
+    Ok(report?)
+}
+
+/// What was found, in lines.
+pub(super) fn shown(report: &Report) -> String {
+    let Report { counts, faults, more_faults } = report;
+    if report.is_clean() {
+        return format!("clean: {counts}");
+    }
+    let mut text = format!("FAILED: {counts}\n{}", faults.join("\n"));
+    if *more_faults > 0 {
+        text = format!("{text}\nand {more_faults} more");
+    }
+    text
+}
+
+fn spinner() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let spinner = ProgressBar::new_spinner();
+    match ProgressStyle::with_template("{spinner} verify: {pos} postings replayed") {
+        Ok(style) => spinner.with_style(style),
+        Err(_) => spinner,
+    }
+}

@@ -1,0 +1,235 @@
+//! `creditledger customer ...`
+
+use tonic::transport::Channel;
+
+use super::show::{Row, Shown, balance, customer, posting};
+use super::{Limit, RequestId, Target, pages};
+use crate::app::Failure;
+use crate::app::call::CallError;
+use crate::grpc::wire;
+use wire::customer_service_client::CustomerServiceClient;
+
+/// Customers: create, show, list, change, close
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum CustomerCommand {
+    /// Make a customer
+    Create(Create),
+    /// Show a customer
+    Get(Get),
+    /// List the customers of a ledger
+    List(List),
+    /// Change who a customer is; what is not given stays as it is
+    Update(Update),
+    /// Take no new work for a customer
+    Close(Close),
+}
+
+/// See [`CustomerCommand::Create`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct Create {
+    /// The customer's id
+    customer: String,
+    #[command(flatten)]
+    who: Who,
+    /// A rate card of its own
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    rate_card: String,
+    /// Its support package
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    package: String,
+    /// When it bought the product: starts the free-support window
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "YYYY-MM-DD")]
+    product_purchase_date: String,
+    #[command(flatten)]
+    request: RequestId,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Who {
+    /// The name people know it by
+    #[arg(long)]
+    name: Option<String>,
+    /// Whom to write to
+    #[arg(long, value_name = "NAME")]
+    contact_name: Option<String>,
+    /// Where to write to
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// In which language, such as pt-BR
+    #[arg(long, value_name = "TAG")]
+    locale: Option<String>,
+}
+
+impl Who {
+    /// All of the contact, or `None` where nothing of it was given.
+    fn contact(&self) -> Option<wire::Contact> {
+        let Self { name: _, contact_name, email, locale } = self.clone();
+        let given = contact_name.is_some() || email.is_some() || locale.is_some();
+        given.then(|| wire::Contact {
+            name: contact_name.unwrap_or_default(),
+            email: email.unwrap_or_default(),
+            locale: locale.unwrap_or_default(),
+        })
+    }
+}
+
+/// See [`CustomerCommand::Get`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct Get {
+    /// The customer's id
+    customer: String,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// See [`CustomerCommand::List`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct List {
+    #[command(flatten)]
+    limit: Limit,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// See [`CustomerCommand::Update`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct Update {
+    /// The customer's id
+    customer: String,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    request: RequestId,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// See [`CustomerCommand::Close`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct Close {
+    /// The customer's id
+    customer: String,
+    /// Why
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+    /// Who says so
+    #[arg(long, default_value = "", hide_default_value = true)]
+    by: String,
+    #[command(flatten)]
+    request: RequestId,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl CustomerCommand {
+    /// Asks the server and prints its answer.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Create(command) => command.run().await,
+            Self::Get(command) => command.run().await,
+            Self::List(command) => command.run().await,
+            Self::Update(command) => command.run().await,
+            Self::Close(command) => command.run().await,
+        }
+    }
+}
+
+async fn client(target: &Target) -> Result<CustomerServiceClient<Channel>, Failure> {
+    Ok(CustomerServiceClient::new(target.connect().await?))
+}
+
+impl Create {
+    async fn run(self) -> Result<(), Failure> {
+        let request = wire::CreateCustomerRequest {
+            ledger_id: self.target.ledger.clone(),
+            request_id: self.request.get()?,
+            customer_id: self.customer,
+            contact: self.who.contact(),
+            name: self.who.name.unwrap_or_default(),
+            metadata: std::collections::BTreeMap::new(),
+            terms: Some(wire::CustomerTerms {
+                rate_card_id: self.rate_card,
+                package: self.package,
+                product_purchase_date: self.product_purchase_date,
+            }),
+        };
+        let answer = client(&self.target).await?.create_customer(request).await.map_err(CallError::from)?;
+        let answer = answer.into_inner();
+        let head = posting(answer.posting.as_ref(), answer.replayed);
+        self.target.print(&Shown::One(head.and(customer(answer.customer.as_ref()))))
+    }
+}
+
+impl Get {
+    async fn run(self) -> Result<(), Failure> {
+        let request =
+            wire::GetCustomerRequest { ledger_id: self.target.ledger.clone(), customer_id: self.customer };
+        let answer = client(&self.target).await?.get_customer(request).await.map_err(CallError::from)?;
+        self.target.print(&Shown::One(customer(answer.into_inner().customer.as_ref())))
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<(), Failure> {
+        let mut client = client(&self.target).await?;
+        let request =
+            wire::ListCustomersRequest { ledger_id: self.target.ledger.clone(), ..Default::default() };
+        let customers = pages!(self.limit, client.list_customers(request) => customers);
+        let line = |customer: &wire::Customer| {
+            Row::default()
+                .with("customer_id", customer.customer_id.as_str())
+                .with("name", customer.name.as_str())
+                .with("closed", customer.closed)
+                .with("open_holds", customer.open_holds)
+                .and(balance(customer.balance.as_ref()))
+        };
+        self.target.print(&Shown::Many(customers.iter().map(line).collect()))
+    }
+}
+
+impl Update {
+    async fn run(self) -> Result<(), Failure> {
+        let contact = self.who.contact();
+        let mut paths = Vec::new();
+        if self.who.name.is_some() {
+            paths.push("name".to_owned());
+        }
+        if contact.is_some() {
+            paths.push("contact".to_owned());
+        }
+        let request = wire::UpdateCustomerRequest {
+            ledger_id: self.target.ledger.clone(),
+            request_id: self.request.get()?,
+            customer_id: self.customer,
+            name: self.who.name.unwrap_or_default(),
+            contact,
+            metadata: std::collections::BTreeMap::new(),
+            update_mask: Some(prost_types::FieldMask { paths }),
+        };
+        let answer = client(&self.target).await?.update_customer(request).await.map_err(CallError::from)?;
+        let answer = answer.into_inner();
+        let head = posting(answer.posting.as_ref(), answer.replayed);
+        self.target.print(&Shown::One(head.and(customer(answer.customer.as_ref()))))
+    }
+}
+
+impl Close {
+    async fn run(self) -> Result<(), Failure> {
+        let request = wire::CloseCustomerRequest {
+            ledger_id: self.target.ledger.clone(),
+            request_id: self.request.get()?,
+            customer_id: self.customer,
+            reason: self.reason,
+            by: self.by,
+        };
+        let answer = client(&self.target).await?.close_customer(request).await.map_err(CallError::from)?;
+        let answer = answer.into_inner();
+        let head = posting(answer.posting.as_ref(), answer.replayed);
+        self.target.print(&Shown::One(head.and(customer(answer.customer.as_ref()))))
+    }
+}

@@ -1,0 +1,464 @@
+//! `creditledger hold ...`, `settle` and `release`.
+
+use prost_types::Timestamp;
+use tonic::transport::Channel;
+
+use super::show::{Shown, balance, consequences, hold, hold_line, posting, receipt};
+use super::{Limit, RequestId, Target, pages};
+use crate::app::Failure;
+use crate::app::call::CallError;
+use crate::grpc::wire;
+use wire::hold_service_client::HoldServiceClient;
+
+/// Holds: estimate, confirm, place, extend, record work, show
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum HoldCommand {
+    /// Quote an incident; no credits move
+    Estimate(Estimate),
+    /// Accept the quote and set its credits aside
+    Confirm(Confirm),
+    /// Refuse the quote
+    Decline(Decline),
+    /// Estimate and confirm at once
+    Place(Place),
+    /// Set more credits aside
+    Extend(Extend),
+    /// Record work; no credits move until it is settled
+    Work(Work),
+    /// Show an incident's hold
+    Get(Get),
+    /// Show how an incident's charge was calculated
+    Receipt(Get),
+    /// List holds, the newest first
+    List(List),
+}
+
+/// Whose incident, on which server.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Incident {
+    /// The customer's id
+    customer: String,
+    /// The incident, as the helpdesk numbers it
+    incident: String,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// See [`HoldCommand::Estimate`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct Estimate {
+    #[command(flatten)]
+    incident: Incident,
+    /// What the rate card charges for so many minutes
+    #[arg(long, group = "quote", value_parser = clap::value_parser!(i64).range(0..=527_040))]
+    minutes: Option<i64>,
+    /// So many credits [default: the top of the class's range]
+    #[arg(long, group = "quote")]
+    credits: Option<String>,
+    /// The incident's class
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    class: String,
+    /// When the incident was opened (RFC 3339) [default: now]
+    #[arg(long, value_name = "TIME")]
+    opened_at: Option<Timestamp>,
+    /// When a hold without work falls due (RFC 3339) [default: never]
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<Timestamp>,
+    /// Why the estimate lies outside its class's range
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "REASON")]
+    range_override: String,
+    /// What the customer should know
+    #[arg(long, default_value = "", hide_default_value = true)]
+    note: String,
+    /// Who says so
+    #[arg(long, default_value = "", hide_default_value = true)]
+    by: String,
+    #[command(flatten)]
+    request: RequestId,
+}
+
+/// See [`HoldCommand::Place`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct Place {
+    #[command(flatten)]
+    estimate: Estimate,
+    /// Wait for credits where there are too few
+    #[arg(long)]
+    park: bool,
+}
+
+/// See [`HoldCommand::Confirm`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct Confirm {
+    #[command(flatten)]
+    incident: Incident,
+    /// Wait for credits where there are too few
+    #[arg(long)]
+    park: bool,
+    /// The customer, or who confirms on their behalf
+    #[arg(long, default_value = "", hide_default_value = true)]
+    by: String,
+    #[command(flatten)]
+    request: RequestId,
+}
+
+/// See [`HoldCommand::Decline`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct Decline {
+    #[command(flatten)]
+    incident: Incident,
+    /// Why
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+    /// Who says so
+    #[arg(long, default_value = "", hide_default_value = true)]
+    by: String,
+    #[command(flatten)]
+    request: RequestId,
+}
+
+/// See [`HoldCommand::Extend`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct Extend {
+    #[command(flatten)]
+    incident: Incident,
+    /// How many credits more
+    credits: String,
+    /// Why
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+    /// Who says so
+    #[arg(long, default_value = "", hide_default_value = true)]
+    by: String,
+    #[command(flatten)]
+    request: RequestId,
+}
+
+/// See [`HoldCommand::Work`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct Work {
+    #[command(flatten)]
+    incident: Incident,
+    /// How long it took
+    #[arg(long, value_parser = clap::value_parser!(i64).range(0..=527_040))]
+    minutes: i64,
+    /// When it began (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    started_at: Option<Timestamp>,
+    /// Which line of support did it
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    line: String,
+    /// What was done
+    #[arg(long, default_value = "", hide_default_value = true)]
+    note: String,
+    /// Who did it
+    #[arg(long, default_value = "", hide_default_value = true)]
+    by: String,
+    #[command(flatten)]
+    request: RequestId,
+}
+
+/// See [`HoldCommand::Get`] and [`HoldCommand::Receipt`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct Get {
+    #[command(flatten)]
+    incident: Incident,
+}
+
+/// See [`HoldCommand::List`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct List {
+    /// Of one customer
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    customer: String,
+    /// Of one incident
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    incident: String,
+    /// Of one class
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    class: String,
+    /// In this state, such as active; may be repeated
+    #[arg(long = "state", value_parser = state, value_name = "STATE")]
+    states: Vec<wire::HoldState>,
+    #[command(flatten)]
+    limit: Limit,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Charge the recorded work and give back what is left of the hold
+#[derive(Clone, Debug, clap::Args)]
+pub struct Settle {
+    #[command(flatten)]
+    incident: Incident,
+    /// Bear what exceeds the hold, instead of taking it from available credits
+    #[arg(long)]
+    cap_at_hold: bool,
+    /// The most that it may cost
+    #[arg(long, value_name = "CREDITS")]
+    max_charge: Option<String>,
+    /// Refuse if other work than these seconds is recorded
+    #[arg(long, value_name = "SECONDS")]
+    expected_work_seconds: Option<i64>,
+    /// Why nothing is charged
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "REASON")]
+    waive: String,
+    /// Who says so
+    #[arg(long, default_value = "", hide_default_value = true)]
+    by: String,
+    #[command(flatten)]
+    request: RequestId,
+}
+
+/// Give the held credits back
+#[derive(Clone, Debug, clap::Args)]
+pub struct Release {
+    #[command(flatten)]
+    incident: Incident,
+    /// Why
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+    /// Why recorded work is not charged
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "REASON")]
+    waive: String,
+    /// Who says so
+    #[arg(long, default_value = "", hide_default_value = true)]
+    by: String,
+    #[command(flatten)]
+    request: RequestId,
+}
+
+fn state(text: &str) -> Result<wire::HoldState, String> {
+    let name = format!("HOLD_STATE_{}", text.to_ascii_uppercase().replace('-', "_"));
+    wire::HoldState::from_str_name(&name)
+        .ok_or_else(|| "a state such as quoted, awaiting-credits, active or settled is needed".to_owned())
+}
+
+/// Sends a change of a hold and prints the answer; all of them answer alike.
+macro_rules! change {
+    ($incident:expr, $method:ident($request:expr)) => {{
+        let mut client = HoldServiceClient::<Channel>::new($incident.target.connect().await?);
+        let answer = client.$method($request).await.map_err(CallError::from)?.into_inner();
+        let row = posting(answer.posting.as_ref(), answer.replayed)
+            .and(hold(answer.hold.as_ref()))
+            .and(consequences(&answer.activated_holds, &answer.expired_credits))
+            .and(balance(answer.balance.as_ref()));
+        $incident.target.print(&Shown::One(row))
+    }};
+}
+
+impl HoldCommand {
+    /// Asks the server and prints its answer.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Estimate(command) => command.run().await,
+            Self::Confirm(command) => command.run().await,
+            Self::Decline(command) => command.run().await,
+            Self::Place(command) => command.run().await,
+            Self::Extend(command) => command.run().await,
+            Self::Work(command) => command.run().await,
+            Self::Get(command) => command.hold().await,
+            Self::Receipt(command) => command.receipt().await,
+            Self::List(command) => command.run().await,
+        }
+    }
+}
+
+impl Estimate {
+    async fn run(self) -> Result<(), Failure> {
+        use wire::estimate_incident_request::Quote;
+        let Incident { customer, incident, target } = &self.incident;
+        let minutes = self.minutes.map(|minutes| Quote::EstimatedSeconds(minutes.saturating_mul(60)));
+        let request = wire::EstimateIncidentRequest {
+            ledger_id: target.ledger.clone(),
+            request_id: self.request.get()?,
+            customer_id: customer.clone(),
+            incident_id: incident.clone(),
+            incident_class: self.class,
+            quote: minutes.or(self.credits.map(Quote::Credits)),
+            opened_at: self.opened_at,
+            expires_at: self.expires_at,
+            range_override_reason: self.range_override,
+            note: self.note,
+            by: self.by,
+        };
+        change!(self.incident, estimate_incident(request))
+    }
+}
+
+impl Place {
+    async fn run(self) -> Result<(), Failure> {
+        use wire::place_hold_request::Quote;
+        let Self { estimate, park } = self;
+        let Incident { customer, incident, target } = &estimate.incident;
+        let minutes = estimate.minutes.map(|minutes| Quote::EstimatedSeconds(minutes.saturating_mul(60)));
+        let request = wire::PlaceHoldRequest {
+            ledger_id: target.ledger.clone(),
+            request_id: estimate.request.get()?,
+            customer_id: customer.clone(),
+            incident_id: incident.clone(),
+            incident_class: estimate.class,
+            quote: minutes.or(estimate.credits.map(Quote::Credits)),
+            opened_at: estimate.opened_at,
+            expires_at: estimate.expires_at,
+            range_override_reason: estimate.range_override,
+            note: estimate.note,
+            by: estimate.by,
+            park,
+        };
+        change!(estimate.incident, place_hold(request))
+    }
+}
+
+impl Confirm {
+    async fn run(self) -> Result<(), Failure> {
+        let Incident { customer, incident, target } = &self.incident;
+        let request = wire::ConfirmEstimateRequest {
+            ledger_id: target.ledger.clone(),
+            request_id: self.request.get()?,
+            customer_id: customer.clone(),
+            target: Some(wire::confirm_estimate_request::Target::IncidentId(incident.clone())),
+            park: self.park,
+            by: self.by,
+        };
+        change!(self.incident, confirm_estimate(request))
+    }
+}
+
+impl Decline {
+    async fn run(self) -> Result<(), Failure> {
+        let Incident { customer, incident, target } = &self.incident;
+        let request = wire::DeclineEstimateRequest {
+            ledger_id: target.ledger.clone(),
+            request_id: self.request.get()?,
+            customer_id: customer.clone(),
+            target: Some(wire::decline_estimate_request::Target::IncidentId(incident.clone())),
+            reason: self.reason,
+            by: self.by,
+        };
+        change!(self.incident, decline_estimate(request))
+    }
+}
+
+impl Extend {
+    async fn run(self) -> Result<(), Failure> {
+        let Incident { customer, incident, target } = &self.incident;
+        let request = wire::ExtendHoldRequest {
+            ledger_id: target.ledger.clone(),
+            request_id: self.request.get()?,
+            customer_id: customer.clone(),
+            target: Some(wire::extend_hold_request::Target::IncidentId(incident.clone())),
+            credits: self.credits,
+            reason: self.reason,
+            by: self.by,
+        };
+        change!(self.incident, extend_hold(request))
+    }
+}
+
+impl Work {
+    async fn run(self) -> Result<(), Failure> {
+        let Incident { customer, incident, target } = &self.incident;
+        let request = wire::RecordWorkRequest {
+            ledger_id: target.ledger.clone(),
+            request_id: self.request.get()?,
+            customer_id: customer.clone(),
+            target: Some(wire::record_work_request::Target::IncidentId(incident.clone())),
+            work_seconds: self.minutes.saturating_mul(60),
+            started_at: self.started_at,
+            line: self.line,
+            solutions: 0,
+            by: self.by,
+            note: self.note,
+        };
+        change!(self.incident, record_work(request))
+    }
+}
+
+impl Get {
+    async fn hold(self) -> Result<(), Failure> {
+        let Incident { customer, incident, target } = self.incident;
+        let request = wire::GetHoldRequest {
+            ledger_id: target.ledger.clone(),
+            customer_id: customer,
+            target: Some(wire::get_hold_request::Target::IncidentId(incident)),
+        };
+        let mut client = HoldServiceClient::new(target.connect().await?);
+        let answer = client.get_hold(request).await.map_err(CallError::from)?.into_inner();
+        target.print(&Shown::One(hold(answer.hold.as_ref())))
+    }
+
+    async fn receipt(self) -> Result<(), Failure> {
+        let Incident { customer, incident, target } = self.incident;
+        let request = wire::GetReceiptRequest {
+            ledger_id: target.ledger.clone(),
+            customer_id: customer,
+            target: Some(wire::get_receipt_request::Target::IncidentId(incident)),
+        };
+        let mut client = HoldServiceClient::new(target.connect().await?);
+        let answer = client.get_receipt(request).await.map_err(CallError::from)?.into_inner();
+        target.print(&Shown::One(receipt(&answer.receipt.unwrap_or_default())))
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<(), Failure> {
+        let mut client = HoldServiceClient::new(self.target.connect().await?);
+        let request = wire::ListHoldsRequest {
+            ledger_id: self.target.ledger.clone(),
+            customer_id: self.customer,
+            incident_id: self.incident,
+            states: self.states.into_iter().map(i32::from).collect(),
+            incident_class: self.class,
+            ..Default::default()
+        };
+        let holds = pages!(self.limit, client.list_holds(request) => holds);
+        self.target.print(&Shown::Many(holds.iter().map(hold_line).collect()))
+    }
+}
+
+impl Settle {
+    /// Asks the server and prints its answer.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn run(self) -> Result<(), Failure> {
+        use wire::OverrunPolicy::{CapAtHold, TakeAvailable};
+        let Incident { customer, incident, target } = &self.incident;
+        let request = wire::SettleHoldRequest {
+            ledger_id: target.ledger.clone(),
+            request_id: self.request.get()?,
+            customer_id: customer.clone(),
+            target: Some(wire::settle_hold_request::Target::IncidentId(incident.clone())),
+            overrun: if self.cap_at_hold { CapAtHold } else { TakeAvailable }.into(),
+            max_charge_credits: self.max_charge,
+            expected_work_seconds: self.expected_work_seconds,
+            waive_reason: self.waive,
+            by: self.by,
+        };
+        change!(self.incident, settle_hold(request))
+    }
+}
+
+impl Release {
+    /// Asks the server and prints its answer.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn run(self) -> Result<(), Failure> {
+        let Incident { customer, incident, target } = &self.incident;
+        let request = wire::ReleaseHoldRequest {
+            ledger_id: target.ledger.clone(),
+            request_id: self.request.get()?,
+            customer_id: customer.clone(),
+            target: Some(wire::release_hold_request::Target::IncidentId(incident.clone())),
+            waive_reason: self.waive,
+            reason: self.reason,
+            by: self.by,
+        };
+        change!(self.incident, release_hold(request))
+    }
+}

@@ -1,0 +1,245 @@
+//! How answers look: each message is a row of named values, printed as a table or as JSON.
+
+use comfy_table::Table;
+use serde_json::{Map, Value};
+
+use crate::app::Failure;
+use crate::app::output::print;
+use crate::grpc::wire;
+
+/// Named values, in the order in which a table shows them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Row {
+    values: Vec<(&'static str, Value)>,
+    /// Only JSON has room for them.
+    more: Vec<(&'static str, Value)>,
+}
+
+/// What a command prints.
+#[derive(Clone, Debug)]
+pub(super) enum Shown {
+    /// One thing: a line for each value.
+    One(Row),
+    /// A list: a line for each thing.
+    Many(Vec<Row>),
+}
+
+impl Row {
+    /// Adds a value. Empty texts are values too: a column is the same for all rows.
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.values.push((name, value.into()));
+        self
+    }
+
+    /// Adds a value that a table leaves out.
+    pub fn with_more(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.more.push((name, value.into()));
+        self
+    }
+
+    /// Adds the values of another row.
+    pub fn and(mut self, other: Self) -> Self {
+        self.values.extend(other.values);
+        self.more.extend(other.more);
+        self
+    }
+
+    fn json(&self) -> Value {
+        let fields =
+            self.values.iter().chain(&self.more).map(|(name, value)| ((*name).to_owned(), value.clone()));
+        Value::Object(fields.collect::<Map<_, _>>())
+    }
+}
+
+impl Shown {
+    /// Writes to standard output.
+    ///
+    /// # Errors
+    /// [`Failure::Output`].
+    pub fn print(&self, json: bool) -> Result<(), Failure> {
+        let text = match (self, json) {
+            (Self::One(row), true) => format!("{:#}", row.json()),
+            (Self::Many(rows), true) => format!("{:#}", rows.iter().map(Row::json).collect::<Value>()),
+            (Self::One(row), false) => {
+                let mut table = table();
+                let filled = row.values.iter().filter(|(_, value)| !cell(value).is_empty());
+                table.add_rows(filled.map(|(name, value)| [(*name).to_owned(), cell(value)]));
+                table.to_string()
+            }
+            (Self::Many(rows), false) => {
+                let mut table = table();
+                let Some(first) = rows.first() else { return print("nothing found") };
+                table.set_header(first.values.iter().map(|(name, _)| *name));
+                table.add_rows(rows.iter().map(|row| row.values.iter().map(|(_, value)| cell(value))));
+                table.to_string()
+            }
+        };
+        print(&text)
+    }
+}
+
+fn table() -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
+    table
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(cell).collect::<Vec<_>>().join("\n"),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| format!("{name}={}", cell(value))).collect::<Vec<_>>().join(" ")
+        }
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+/// A time as RFC 3339; null where there is none.
+fn time(time: Option<&prost_types::Timestamp>) -> Value {
+    time.map_or(Value::Null, |time| time.to_string().into())
+}
+
+/// The name of an enum's value without the prefix that the wire needs.
+fn bare(name: &str, prefix: &str) -> Value {
+    name.strip_prefix(prefix).unwrap_or(name).into()
+}
+
+/// A customer's balances.
+pub(super) fn balance(balance: Option<&wire::Balance>) -> Row {
+    let Some(wire::Balance { available, held, owed, sequence }) = balance else { return Row::default() };
+    Row::default()
+        .with("available", available.as_str())
+        .with("held", held.as_str())
+        .with("owed", owed.as_str())
+        .with("sequence", *sequence)
+}
+
+/// What a change left in the journal.
+pub(super) fn posting(posting: Option<&wire::Posting>, replayed: bool) -> Row {
+    let id = posting.map(|posting| posting.posting_id.as_str());
+    Row::default().with("posting_id", id).with("replayed", replayed)
+}
+
+/// A customer.
+pub(super) fn customer(customer: Option<&wire::Customer>) -> Row {
+    let Some(customer) = customer else { return Row::default() };
+    let contact = customer.contact.clone().unwrap_or_default();
+    let terms = customer.terms.clone().unwrap_or_default();
+    let metadata = customer.metadata.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
+    Row::default()
+        .with("customer_id", customer.customer_id.as_str())
+        .with("name", customer.name.as_str())
+        .with("contact_name", contact.name)
+        .with("email", contact.email)
+        .with("locale", contact.locale)
+        .with("rate_card_id", terms.rate_card_id)
+        .with("package", terms.package)
+        .with("product_purchase_date", terms.product_purchase_date)
+        .with("metadata", metadata.collect::<Map<_, _>>())
+        .with("closed", customer.closed)
+        .with("open_holds", customer.open_holds)
+        .with("created_at", time(customer.created_at.as_ref()))
+        .and(balance(customer.balance.as_ref()))
+}
+
+/// A hold with what it was settled at.
+pub(super) fn hold(hold: Option<&wire::Hold>) -> Row {
+    let Some(hold) = hold else { return Row::default() };
+    let settlement = hold.settlement.as_ref();
+    let pending = hold.pending.as_ref();
+    Row::default()
+        .with("hold_id", hold.hold_id.as_str())
+        .with("customer_id", hold.customer_id.as_str())
+        .with("incident_id", hold.incident_id.as_str())
+        .with("incident_class", hold.incident_class.as_str())
+        .with("state", bare(hold.state().as_str_name(), "HOLD_STATE_"))
+        .with("estimated_credits", hold.estimated_credits.as_str())
+        .with("held_credits", hold.held_credits.as_str())
+        .with("pending_total_credits", pending.map(|pending| pending.total_credits.as_str()))
+        .with("work_seconds", hold.work_seconds)
+        .with("charged_credits", settlement.map(|settlement| settlement.charged_credits.as_str()))
+        .with("written_off_credits", settlement.map(|settlement| settlement.written_off_credits.as_str()))
+        .with("reversed_credits", settlement.map(|settlement| settlement.reversed_credits.as_str()))
+        .with("opened_at", time(hold.opened_at.as_ref()))
+        .with("valid_until", time(hold.valid_until.as_ref()))
+        .with("expires_at", time(hold.expires_at.as_ref()))
+        .with("ended_at", time(hold.ended_at.as_ref()))
+        .with("note", hold.note.as_str())
+}
+
+/// A hold in a list: what fits a line.
+pub(super) fn hold_line(hold: &wire::Hold) -> Row {
+    let settlement = hold.settlement.as_ref();
+    Row::default()
+        .with("customer_id", hold.customer_id.as_str())
+        .with("incident_id", hold.incident_id.as_str())
+        .with("class", hold.incident_class.as_str())
+        .with("state", bare(hold.state().as_str_name(), "HOLD_STATE_"))
+        .with("estimated", hold.estimated_credits.as_str())
+        .with("held", hold.held_credits.as_str())
+        .with("work_seconds", hold.work_seconds)
+        .with("charged", settlement.map(|settlement| settlement.charged_credits.as_str()))
+        .with("created_at", time(hold.created_at.as_ref()))
+        .with_more("hold_id", hold.hold_id.as_str())
+}
+
+/// A purchase.
+pub(super) fn purchase(purchase: Option<&wire::Purchase>) -> Row {
+    let Some(purchase) = purchase else { return Row::default() };
+    let price = purchase.price.as_ref().map(|price| format!("{} {}", price.amount, price.currency_code));
+    Row::default()
+        .with("purchase_id", purchase.purchase_id.as_str())
+        .with("customer_id", purchase.customer_id.as_str())
+        .with("storefront", purchase.storefront.as_str())
+        .with("order_id", purchase.order_id.as_str())
+        .with("credits", purchase.credits.as_str())
+        .with("credited_credits", purchase.credited_credits.as_str())
+        .with("repaid_credits", purchase.repaid_credits.as_str())
+        .with("price", price)
+        .with("expires_at", time(purchase.expires_at.as_ref()))
+}
+
+/// A transfer in a list.
+pub(super) fn transfer(line: &wire::JournalTransfer) -> Row {
+    let transfer = line.transfer.clone().unwrap_or_default();
+    Row::default()
+        .with("sequence", line.sequence)
+        .with("kind", bare(line.kind().as_str_name(), "POSTING_KIND_"))
+        .with("debit_account", transfer.debit_account)
+        .with("credit_account", transfer.credit_account)
+        .with("credits", transfer.credits)
+        .with("incident_id", line.incident_id.as_str())
+        .with("recorded_at", time(line.recorded_at.as_ref()))
+        .with_more("position", line.position)
+        .with_more("posting_id", line.posting_id.as_str())
+}
+
+/// A receipt: its steps, then what it comes to.
+pub(super) fn receipt(receipt: &wire::Receipt) -> Row {
+    let card =
+        receipt.rate_card.as_ref().map(|card| format!("{} version {}", card.rate_card_id, card.version));
+    let settlement = receipt.settlement.as_ref();
+    let steps = receipt.steps.iter().map(|step| Value::from(step.text.as_str()));
+    Row::default()
+        .with("hold_id", receipt.hold_id.as_str())
+        .with("customer_id", receipt.customer_id.as_str())
+        .with("incident_id", receipt.incident_id.as_str())
+        .with("rate_card", card)
+        .with("steps", steps.collect::<Vec<_>>())
+        .with("charged_credits", settlement.map(|settlement| settlement.charged_credits.as_str()))
+        .with("from_held_credits", settlement.map(|settlement| settlement.from_held_credits.as_str()))
+        .with(
+            "from_available_credits",
+            settlement.map(|settlement| settlement.from_available_credits.as_str()),
+        )
+        .with("written_off_credits", settlement.map(|settlement| settlement.written_off_credits.as_str()))
+}
+
+/// Holds that were activated by a change, and credits that fell due with it.
+pub(super) fn consequences(activated: &[wire::Hold], expired_credits: &str) -> Row {
+    let activated: Vec<_> = activated.iter().map(|hold| Value::from(hold.incident_id.as_str())).collect();
+    let expired = (expired_credits != "0" && !expired_credits.is_empty()).then_some(expired_credits);
+    Row::default().with("activated_incidents", activated).with("expired_credits", expired)
+}

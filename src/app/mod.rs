@@ -1,0 +1,92 @@
+//! The command line: what each subcommand does, made of the layers below.
+
+pub mod bench;
+pub mod call;
+mod check;
+pub mod client;
+mod failure;
+mod output;
+pub mod replay;
+mod serve;
+mod server;
+mod sweep;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::Flags;
+
+pub use failure::Failure;
+
+/// Prepaid support credits in an append-only double-entry ledger, as a gRPC service
+///
+/// Without a command it serves.
+#[derive(Debug, clap::Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or Ctrl-C
+    Serve(Flags),
+    /// Make the database or bring it up to date
+    Migrate(Flags),
+    /// Replay the journal of a database and check every row against it
+    Verify(Flags),
+    Replay(replay::Replay),
+    Bench(bench::Bench),
+    #[command(subcommand)]
+    Customer(client::CustomerCommand),
+    Purchase(client::Purchase),
+    #[command(subcommand)]
+    Hold(client::HoldCommand),
+    Settle(client::Settle),
+    Release(client::Release),
+    Balance(client::Balance),
+    Transfers(client::Transfers),
+}
+
+/// What the binary does.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::complain(&format!("the runtime cannot be started: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(run(cli));
+    // A blocking call that hangs, such as a name look-up, does not keep a command that is done from ending.
+    runtime.shutdown_background();
+    ended.unwrap_or_else(|failure| {
+        output::complain(&failure.to_string());
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let done = |()| ExitCode::SUCCESS;
+    match cli.command {
+        None => serve::serve(&cli.flags).await,
+        Some(Command::Serve(flags)) => serve::serve(&flags).await,
+        Some(Command::Migrate(flags)) => check::migrate(&flags).await,
+        Some(Command::Verify(flags)) => check::verify(&flags).await,
+        Some(Command::Replay(command)) => command.run().await,
+        Some(Command::Bench(command)) => command.run().await,
+        Some(Command::Customer(command)) => command.run().await.map(done),
+        Some(Command::Purchase(command)) => command.run().await.map(done),
+        Some(Command::Hold(command)) => command.run().await.map(done),
+        Some(Command::Settle(command)) => command.run().await.map(done),
+        Some(Command::Release(command)) => command.run().await.map(done),
+        Some(Command::Balance(command)) => command.run().await.map(done),
+        Some(Command::Transfers(command)) => command.run().await.map(done),
+    }
+}

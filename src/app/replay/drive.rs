@@ -1,0 +1,138 @@
+//! Sends the events: in order within a customer, customers in parallel.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hdrhistogram::Histogram;
+use indicatif::ProgressBar;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::csv::Incident;
+use super::desk::{Desk, Settled};
+use super::plan::{Event, Moment};
+use super::queue::{Next, Queue};
+use crate::app::call::CallError;
+use crate::ledger::{ClassId, Credits};
+
+/// What came of the events.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Incidents that were settled.
+    pub settled: usize,
+    /// What they cost, by class.
+    pub charged: BTreeMap<Option<ClassId>, Credits>,
+    /// What of that the vendor bears.
+    pub written_off: Credits,
+    /// Incidents that the server refused to open or to settle, by id, with its words.
+    pub refused: BTreeMap<String, String>,
+}
+
+impl Tally {
+    fn settle(&mut self, incident: &Incident, settled: &Settled) -> Result<(), CallError> {
+        let sum = |one: Credits, other| one.checked_add(other).ok_or_else(|| CallError::unexpected("charge"));
+        self.settled = self.settled.saturating_add(1);
+        let class = self.charged.entry(incident.class.clone()).or_default();
+        *class = sum(*class, settled.charged)?;
+        self.written_off = sum(self.written_off, settled.written_off)?;
+        Ok(())
+    }
+}
+
+/// What the workers share.
+#[derive(Debug)]
+struct Shared {
+    incidents: Vec<Incident>,
+    state: Mutex<State>,
+    /// Rung when a customer has become free, and when there is nothing left to do.
+    free: Notify,
+    progress: ProgressBar,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Queue,
+    tally: Tally,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whoever panicked is reported by the join; the numbers are not used then.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends every event through as many desks as `concurrency`, and adds the times of their calls to `answered_us`.
+///
+/// # Errors
+/// The first call that was not answered: the server is away. What it refuses is no error, but left over.
+pub async fn drive(
+    incidents: Vec<Incident>,
+    desk: &Desk,
+    concurrency: usize,
+    progress: ProgressBar,
+    answered_us: &mut Histogram<u64>,
+) -> Result<Tally, CallError> {
+    let state = Mutex::new(State { queue: Queue::new(&incidents), tally: Tally::default() });
+    let shared = Arc::new(Shared { incidents, state, free: Notify::new(), progress });
+    let mut workers = JoinSet::new();
+    for _ in 0..concurrency {
+        workers.spawn(work(Arc::clone(&shared), desk.clone()));
+    }
+    while let Some(ended) = workers.join_next().await {
+        let desk = ended.map_err(|_| CallError::unexpected("worker"))??;
+        answered_us.add(&desk.answered_us).map_err(|_| CallError::unexpected("time"))?;
+    }
+    Ok(std::mem::take(&mut shared.state().tally))
+}
+
+/// One worker: an event at a time until there are none.
+async fn work(shared: Arc<Shared>, mut desk: Desk) -> Result<Desk, CallError> {
+    loop {
+        let free = shared.free.notified();
+        tokio::pin!(free);
+        // Registered before the queue is asked: a ring in between is not lost.
+        free.as_mut().enable();
+        let next = shared.state().queue.take();
+        match next {
+            Next::Wait => free.await,
+            Next::End => {
+                shared.free.notify_waiters();
+                return Ok(desk);
+            }
+            Next::Event { event, first } => {
+                if let Err(error) = run(&shared, &mut desk, event, first).await {
+                    shared.state().queue.stop();
+                    shared.free.notify_waiters();
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+async fn run(shared: &Shared, desk: &mut Desk, event: Event, first: bool) -> Result<(), CallError> {
+    let Some(incident) = shared.incidents.get(event.incident) else { return Ok(()) };
+    if first {
+        desk.create_customer(incident).await?;
+    }
+    let answer = match event.moment {
+        Moment::Opening => desk.open(incident).await.map(|()| None),
+        Moment::Closing => desk.close(incident).await.map(Some),
+    };
+    let mut state = shared.state();
+    match answer {
+        Ok(None) => {}
+        Ok(Some(settled)) => state.tally.settle(incident, &settled)?,
+        // The server has decided: trying the rest makes the picture complete.
+        Err(error) if error.is_refusal() => {
+            state.tally.refused.entry(incident.id.to_string()).or_insert_with(|| error.to_string());
+        }
+        Err(error) => return Err(error),
+    }
+    state.queue.done(&incident.customer);
+    drop(state);
+    shared.progress.inc(1);
+    shared.free.notify_one();
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! `creditledger replay FILE.csv`: drives a server with the incidents of a file, as they happened.
+
+pub mod audit;
+pub mod csv;
+pub mod desk;
+pub mod drive;
+pub mod plan;
+pub mod queue;
+pub mod summary;
+pub mod totals;
+
+use std::io::IsTerminal as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use hdrhistogram::Histogram;
+use indicatif::{ProgressBar, ProgressStyle};
+use tempfile::TempDir;
+
+use self::audit::Audit;
+use self::csv::Incident;
+use self::desk::Desk;
+use self::summary::Summary;
+use super::Failure;
+use super::call::connect;
+use super::check;
+use super::output::print;
+use super::server::Server;
+use crate::config::Config;
+use crate::telemetry::{self, OTLP_ENDPOINT};
+
+/// Drive a server with the incidents of a CSV file, then check the book
+///
+/// Every incident is opened with a hold for its estimate, worked on and settled; customers buy packs of credits when
+/// they run short. Request ids derive from the incidents: running the same file again on the same database changes
+/// nothing. Settings are those that a server has without a file; the database is a temporary one, unless told otherwise.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Replay {
+    /// Columns: incident_id, customer_id, incident_class, estimated_minutes, worked_minutes, opened_at, closed_at
+    file: PathBuf,
+    /// Drive this running server instead of an own one
+    #[arg(long, value_name = "URL", conflicts_with = "database_url")]
+    server: Option<String>,
+    /// Keep the database, here
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// The ledger, which must exist
+    #[arg(long, default_value = "main", value_name = "ID")]
+    ledger: String,
+    /// How many customers are served at the same time
+    #[arg(long, default_value_t = 64, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=4_096))]
+    concurrency: u16,
+    /// Print the summary as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The server that is driven.
+enum Target {
+    /// In this process.
+    Own { server: Box<Server>, database_url: String, _temporary: Option<TempDir> },
+    /// Somebody else's.
+    Running,
+}
+
+impl Replay {
+    /// Replays the file and prints what came of it.
+    ///
+    /// # Errors
+    /// [`Failure`] where the file is malformed or the server does not answer.
+    pub async fn run(self) -> Result<ExitCode, Failure> {
+        let incidents = self.incidents().await?;
+        let config = Config { log_filter: "warn".to_owned(), ..Config::default() };
+        let telemetry = telemetry::start(&config, std::env::var(OTLP_ENDPOINT).ok().as_deref())?;
+        let summary = tokio::select! {
+            summary = self.replay(incidents) => summary,
+            // What was sent so far is safe: the same command goes on where this one ends.
+            _ = tokio::signal::ctrl_c() => Err(Failure::Other("interrupted".to_owned())),
+        };
+        telemetry.stop().await;
+        let summary = summary?;
+        if self.json {
+            print(&summary.json().to_string())?;
+        } else {
+            print(&summary.to_string())?;
+        }
+        Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    async fn incidents(&self) -> Result<Vec<Incident>, Failure> {
+        let shown = self.file.display();
+        let bytes = tokio::fs::read(&self.file).await;
+        let bytes = bytes.map_err(|error| Failure::Other(format!("{shown} cannot be read: {error}")))?;
+        csv::parse(&bytes).map_err(|error| Failure::Other(format!("{shown}: {error}")))
+    }
+
+    async fn replay(&self, incidents: Vec<Incident>) -> Result<Summary, Failure> {
+        let (url, target) = self.target().await?;
+        let channel = connect(&url).await?;
+        let none = Histogram::new_with_bounds(1, 60_000_000, 3)
+            .map_err(|error| Failure::Other(format!("times cannot be counted: {error}")))?;
+        let mut answered_us = none.clone();
+        let desk = Desk::new(channel.clone(), &self.ledger, none);
+        let progress = progress(incidents.len().saturating_mul(2));
+        let start = Instant::now();
+        let concurrency = usize::from(self.concurrency);
+        let tally =
+            drive::drive(incidents.clone(), &desk, concurrency, progress.clone(), &mut answered_us).await;
+        let elapsed = start.elapsed();
+        progress.finish_and_clear();
+        let totals = totals::totals(channel.clone(), &self.ledger, &incidents).await;
+        let summary = Summary::new(incidents.len(), tally?, totals?, &answered_us, elapsed);
+        match target {
+            Target::Running => {
+                let found = audit::audit(channel, &self.ledger).await?;
+                Ok(summary.verified(matches!(found, Audit::Clean { .. }), found.to_string()))
+            }
+            Target::Own { server, database_url, _temporary } => {
+                // Open connections would keep the server from ending until its deadline.
+                drop((channel, desk));
+                server.stop().await?;
+                let report = check::verify_database(&database_url).await?;
+                Ok(summary.verified(report.is_clean(), check::shown(&report)))
+            }
+        }
+    }
+
+    /// The server's URL, and the server where it is our own.
+    async fn target(&self) -> Result<(String, Target), Failure> {
+        if let Some(url) = &self.server {
+            return Ok((url.clone(), Target::Running));
+        }
+        let (database_url, temporary) = if let Some(url) = &self.database_url {
+            (url.clone(), None)
+        } else {
+            let folder = tempfile::tempdir()
+                .map_err(|error| Failure::Other(format!("no temporary folder can be made: {error}")))?;
+            (format!("sqlite://{}", folder.path().join("replay.db").display()), Some(folder))
+        };
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = Config { listen, database_url: database_url.clone(), ..Config::default() };
+        let server = Box::new(Server::start(&config).await?);
+        let url = format!("http://{}", server.address());
+        Ok((url, Target::Own { server, database_url, _temporary: temporary }))
+    }
+}
+
+/// A bar where standard error is a terminal, nothing where it is not.
+fn progress(events: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(u64::try_from(events).unwrap_or(u64::MAX));
+    match ProgressStyle::with_template("replay {wide_bar} {pos}/{len} events, {per_sec}, {eta} left") {
+        Ok(style) => bar.with_style(style),
+        // The template is a constant; the plain bar is as good.
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,80 @@
+//! `creditledger serve`: a server until SIGTERM or Ctrl-C.
+
+use std::process::ExitCode;
+
+use super::Failure;
+use super::output::print;
+use super::server::Server;
+use crate::config::{Config, Flags};
+use crate::telemetry::{self, OTLP_ENDPOINT};
+
+/// Serves until it is told to stop, or cannot go on.
+///
+/// # Errors
+/// [`Failure`] where it does not come up. What ends it later is logged.
+pub async fn serve(flags: &Flags) -> Result<ExitCode, Failure> {
+    let config = Config::load(flags, std::env::vars_os())?;
+    config.check_exposure()?;
+    let telemetry = telemetry::start(&config, std::env::var(OTLP_ENDPOINT).ok().as_deref())?;
+    let mut stop = Stop::new()?;
+    let mut server = Server::start(&config).await?;
+    print(&format!(
+        "creditledger {}: prepaid support credits in a double-entry ledger\n\
+         listening on http://{} (gRPC, callers are not authenticated)\n\
+         database {}",
+        env!("CARGO_PKG_VERSION"),
+        server.address(),
+        config.database_url,
+    ))?;
+    let failed = tokio::select! {
+        signal = stop.asked() => {
+            tracing::info!(signal, "stopping");
+            None
+        }
+        failure = server.failed() => Some(failure),
+    };
+    // Also after a failure: callers that wait are told that the outcome is unknown.
+    let stopped = server.stop().await;
+    let ended = failed.map_or(stopped, Err);
+    let code = match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tracing::error!(%failure, "the server cannot go on");
+            ExitCode::FAILURE
+        }
+    };
+    telemetry.stop().await;
+    Ok(code)
+}
+
+/// Hears SIGTERM and Ctrl-C.
+struct Stop {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    /// Listens from now on, so that a signal during the start is not lost.
+    fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            #[cfg(unix)]
+            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                .map_err(|error| Failure::Other(format!("SIGTERM cannot be heard: {error}")))?,
+        })
+    }
+
+    /// Waits for either, and names it.
+    async fn asked(&mut self) -> &'static str {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = tokio::signal::ctrl_c() => "Ctrl-C",
+        }
+        #[cfg(not(unix))]
+        {
+            // Where Ctrl-C cannot be heard the system ends the process itself.
+            let _ = tokio::signal::ctrl_c().await;
+            "Ctrl-C"
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! A server in this process: engine, writer, gRPC and sweeper, and their end in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
+
+use super::Failure;
+use super::call::innermost;
+use super::sweep::sweep;
+use crate::clock;
+use crate::config::Config;
+use crate::grpc::{self, Api};
+use crate::ledger::card::Cards;
+use crate::query::Reader;
+use crate::store;
+use crate::writer::{Limits, Writer, WriterEnd};
+
+/// A server that is up.
+pub(super) struct Server {
+    address: SocketAddr,
+    writer: Writer,
+    end: Option<WriterEnd>,
+    stop: watch::Sender<bool>,
+    grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    sweeper: JoinHandle<()>,
+    shutdown_timeout: Duration,
+}
+
+impl Server {
+    /// Opens the database, made and migrated where needed, and serves.
+    ///
+    /// # Errors
+    /// [`Failure`] where the database cannot be used or the address cannot be listened on.
+    pub async fn start(config: &Config) -> Result<Self, Failure> {
+        // The address first: a second server on it says so and does not touch the database.
+        let listener =
+            TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
+        let address = listener.local_addr().map_err(|error| cannot_listen(config, &error))?;
+        let engine = store::open(&config.database_url, clock::now()).await?;
+        let cards = Arc::new(Cards::built_in());
+        let limits = Limits {
+            queue_commands_max: config.queue_commands_max,
+            batch_commands_max: config.batch_commands_max,
+        };
+        let (writer, end) = Writer::start(engine.writer, Arc::clone(&cards), limits)
+            .map_err(|error| Failure::Other(format!("the writer cannot be started: {error}")))?;
+        let sweeper = tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.due_interval()));
+        let reader = Arc::new(Reader::new(engine.reader));
+        let api = Api::new(writer.clone(), reader, cards);
+        let (stop, mut stopping) = watch::channel(false);
+        let stopping = async move {
+            // A sender that is gone means stop as well.
+            let _ = stopping.wait_for(|stop| *stop).await;
+        };
+        let limits = grpc::Limits {
+            request_bytes_max: config.request_bytes_max,
+            batch_request_bytes_max: config.batch_request_bytes_max,
+            ..grpc::Limits::default()
+        };
+        let grpc = tokio::spawn(grpc::serve(api, listener, limits, stopping));
+        let shutdown_timeout = config.shutdown_timeout();
+        Ok(Self { address, writer, end: Some(end), stop, grpc, sweeper, shutdown_timeout })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until it cannot go on, which may be for ever.
+    pub async fn failed(&mut self) -> Failure {
+        let Some(end) = &mut self.end else { return std::future::pending().await };
+        tokio::select! {
+            ended = &mut end.stopped => {
+                self.end = None;
+                Failure::Other(match ended {
+                    Ok(Err(fault)) => fault,
+                    Ok(Ok(())) | Err(_) => "the writer has ended".to_owned(),
+                })
+            }
+            served = &mut self.grpc => served_to_end(served)
+                .err()
+                .unwrap_or_else(|| Failure::Other("the gRPC server has ended".to_owned())),
+        }
+    }
+
+    /// Reports NOT_SERVING, accepts nothing new, lets open calls end (to a deadline), and then the writer.
+    ///
+    /// # Errors
+    /// [`Failure`] where something of it ended badly before.
+    pub async fn stop(self) -> Result<(), Failure> {
+        let Self { address: _, writer, end, stop, mut grpc, sweeper, shutdown_timeout } = self;
+        sweeper.abort();
+        stop.send_replace(true);
+        let served = if grpc.is_finished() {
+            Ok(())
+        } else if let Ok(served) = tokio::time::timeout(shutdown_timeout, &mut grpc).await {
+            served_to_end(served)
+        } else {
+            tracing::warn!(?shutdown_timeout, "some calls have not ended and are cut off");
+            grpc.abort();
+            Ok(())
+        };
+        writer.close();
+        let written = match end {
+            Some(end) => end.stopped.await.unwrap_or_else(|_| Err("the writer has ended".to_owned())),
+            None => Ok(()),
+        };
+        served.and(written.map_err(Failure::Other))
+    }
+}
+
+fn served_to_end(served: Result<Result<(), tonic::transport::Error>, JoinError>) -> Result<(), Failure> {
+    match served {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Failure::Other(format!("the gRPC server has failed: {}", innermost(&error)))),
+        Err(error) => Err(Failure::Other(format!("the gRPC server has failed: {error}"))),
+    }
+}
+
+fn cannot_listen(config: &Config, error: &std::io::Error) -> Failure {
+    Failure::Other(format!("cannot listen on {}: {error}", config.listen))
+}

@@ -1,0 +1,60 @@
+//! Applies what has fallen due for customers that send nothing. It decides nothing: every command of a customer
+//! applies its dues first, so that no answer depends on when this has run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+
+use crate::clock;
+use crate::ledger::{Command, Request};
+use crate::store::{ReadStore, StoreError};
+use crate::writer::{SubmitError, Writer};
+
+/// Customers looked up at once, and so commands submitted at once: a commit of its own at most.
+const PAGE: usize = 1_000;
+/// Pages in one round: a bound, should a customer stay due whatever is done.
+const PAGES_MAX: usize = 100;
+
+/// Looks every `interval`, until it is dropped.
+pub(super) async fn sweep(reader: Arc<dyn ReadStore>, writer: Writer, interval: Duration) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        for _ in 0..PAGES_MAX {
+            match apply_due(&*reader, &writer).await {
+                Ok(PAGE..) => {}
+                Ok(_) => break,
+                // The next round tries again, and commands do it meanwhile.
+                Err(SweepError::Submit(SubmitError::Overloaded | SubmitError::ShuttingDown)) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "what has fallen due could not be applied");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+}
+
+/// Applies the dues of at most [`PAGE`] customers, and says of how many.
+async fn apply_due(reader: &dyn ReadStore, writer: &Writer) -> Result<usize, SweepError> {
+    let due = reader.customers_due(clock::now(), PAGE).await?;
+    let count = due.len();
+    let request =
+        |(ledger, customer)| Request { ledger, customer, request: None, command: Command::ApplyDue };
+    for submitted in writer.submit_bulk(due.into_iter().map(request).collect(), None).await? {
+        if let Err(rejection) = submitted? {
+            tracing::warn!(%rejection, "what has fallen due for a customer was not accepted");
+        }
+    }
+    Ok(count)
+}

@@ -1,0 +1,425 @@
+//! From the core's types to wire messages.
+
+use crate::ledger::card::{CardRef, ClassRule, RateCard};
+use crate::ledger::hold::{Pending, Settlement, Voided, Work};
+use crate::ledger::lot::{Lot, Money};
+use crate::ledger::price::{PriceInputs, Step};
+use crate::ledger::{
+    Balances, ClassId, Credits, CustomerId, Day, Hold, HoldState, Posting, Terms, Timestamp, Transfer,
+};
+use crate::query::{BalanceAt, CustomerRecord, Position, Recorded, TransferRecord};
+
+use super::wire;
+
+/// The wire's numbers are signed; none of ours comes near the bound.
+pub fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn small(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn or_empty(value: Option<&impl ToString>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
+}
+
+/// A point in time.
+pub fn time(time: Timestamp) -> prost_types::Timestamp {
+    let seconds = time.micros().div_euclid(Timestamp::MICROS_PER_SECOND);
+    let micros = time.micros().rem_euclid(Timestamp::MICROS_PER_SECOND);
+    prost_types::Timestamp { seconds, nanos: i32::try_from(micros.saturating_mul(1_000)).unwrap_or_default() }
+}
+
+/// A day as YYYY-MM-DD.
+pub fn day(day: Day) -> String {
+    let midnight = i64::from(day.days()).saturating_mul(86_400);
+    jiff::Timestamp::from_second(midnight)
+        .map(|midnight| midnight.to_zoned(jiff::tz::TimeZone::UTC).date().to_string())
+        .unwrap_or_default()
+}
+
+/// A customer's balances.
+pub fn balance(balances: Balances, sequence: u64) -> wire::Balance {
+    let Balances { available, held, owed } = balances;
+    wire::Balance {
+        available: available.to_string(),
+        held: held.to_string(),
+        owed: owed.to_string(),
+        sequence: signed(sequence),
+    }
+}
+
+/// Balances as of a point.
+pub fn balance_at(at: BalanceAt) -> wire::Balance {
+    balance(at.balances, at.sequence)
+}
+
+/// A price paid, with all the digits of its currency.
+pub fn money(money: &Money) -> wire::Money {
+    let code = money.currency.as_str();
+    let digits = iso_currency::Currency::from_code(code).and_then(|known| known.exponent()).unwrap_or(0);
+    let scale = 10_u64.saturating_pow(digits.into());
+    let units = money.minor_units.unsigned_abs();
+    let (whole, fraction) = (units.div_euclid(scale), units.rem_euclid(scale));
+    let amount = if digits == 0 {
+        whole.to_string()
+    } else {
+        format!("{whole}.{fraction:0digits$}", digits = usize::from(digits))
+    };
+    wire::Money { currency_code: code.to_owned(), amount }
+}
+
+/// One movement of credits.
+pub fn transfer(transfer: &Transfer) -> wire::Transfer {
+    let Transfer { debit, credit, credits } = transfer;
+    wire::Transfer {
+        debit_account: debit.to_string(),
+        credit_account: credit.to_string(),
+        credits: credits.to_string(),
+    }
+}
+
+/// A posting in the answer to a command, where its position is not known yet.
+pub fn posting(posting: &Posting, customer: &CustomerId) -> wire::Posting {
+    let detail = &posting.detail;
+    let hold = detail.hold.as_ref();
+    let incident = hold.map(|hold| &hold.incident).or(detail.shortfall.as_ref().map(|short| &short.incident));
+    wire::Posting {
+        posting_id: posting.id.to_string(),
+        customer_id: customer.to_string(),
+        sequence: signed(posting.sequence),
+        kind: posting.kind.code().into(),
+        recorded_at: Some(time(posting.recorded_at)),
+        transfers: posting.transfers().map(|moved| transfer(&moved)).collect(),
+        balance_after: Some(balance(posting.after, posting.sequence)),
+        request_id: or_empty(posting.request.as_ref()),
+        hold_id: or_empty(hold.map(|hold| &hold.id)),
+        incident_id: or_empty(incident),
+        lot_id: or_empty(detail.lot.as_ref().map(|lot| &lot.id)),
+        work_id: or_empty(detail.work.as_ref()),
+        shortfall: or_empty(detail.shortfall.as_ref().map(|short| &short.missing)),
+        by: detail.by.to_string(),
+        reason: detail.reason.to_string(),
+        position: 0,
+    }
+}
+
+/// A posting of a list or stream.
+pub fn recorded(recorded: &Recorded, customer: &CustomerId) -> wire::Posting {
+    let Position(position) = recorded.position;
+    wire::Posting { position: signed(position), ..posting(&recorded.posting, customer) }
+}
+
+/// A transfer of a list.
+pub fn transfer_record(record: &TransferRecord) -> wire::JournalTransfer {
+    let Position(position) = record.recorded.position;
+    let posting = &record.recorded.posting;
+    wire::JournalTransfer {
+        posting_id: posting.id.to_string(),
+        sequence: signed(posting.sequence),
+        position: signed(position),
+        kind: posting.kind.code().into(),
+        recorded_at: Some(time(posting.recorded_at)),
+        incident_id: or_empty(posting.detail.hold.as_ref().map(|hold| &hold.incident)),
+        transfer: Some(transfer(&record.transfer)),
+    }
+}
+
+/// Parked holds that a posting activated; the rest of its other holds were superseded by a new estimate.
+pub fn activated(posting: &Posting) -> Vec<wire::Hold> {
+    let activated = posting.detail.others.iter().filter(|hold| hold.state != HoldState::Superseded);
+    activated.map(|hold| brief_hold(hold)).collect()
+}
+
+/// A hold with its entries of work.
+pub fn hold(hold: &Hold) -> wire::Hold {
+    wire::Hold { work: hold.work.iter().map(work).collect(), ..brief_hold(hold) }
+}
+
+/// A hold without its entries of work, for lists.
+pub fn brief_hold(hold: &Hold) -> wire::Hold {
+    wire::Hold {
+        hold_id: hold.id.to_string(),
+        customer_id: hold.customer.to_string(),
+        incident_id: hold.incident.to_string(),
+        incident_class: or_empty(hold.class.as_ref()),
+        state: hold.state.code().into(),
+        direct: hold.direct,
+        rate_card: Some(card_ref(&hold.card)),
+        created_at: Some(time(hold.created_at)),
+        opened_at: Some(time(hold.opened_at)),
+        estimated_credits: hold.estimate.to_string(),
+        held_credits: hold.held.to_string(),
+        valid_until: hold.valid_until.map(time),
+        expires_at: hold.expires_at.map(time),
+        parked_at: hold.parked_at.map(time),
+        pending: hold.pending.as_ref().map(pending),
+        range_override_reason: hold.range_override.to_string(),
+        estimated_by: hold.estimated_by.to_string(),
+        confirmed_by: hold.confirmed_by.to_string(),
+        confirmed_at: hold.confirmed_at.map(time),
+        note: hold.note.to_string(),
+        work_seconds: signed(hold.worked_seconds()),
+        work: Vec::new(),
+        settlement: hold.settlement.as_ref().map(settlement),
+        ended_at: hold.ended_at.map(time),
+        ended_by: hold.ended_by.to_string(),
+        end_reason: hold.end_reason.to_string(),
+    }
+}
+
+fn pending(pending: &Pending) -> wire::PendingEstimate {
+    let Pending { total, valid_until, parked_at, range_override, estimated_by, confirmed_by, note } = pending;
+    wire::PendingEstimate {
+        total_credits: total.to_string(),
+        valid_until: Some(time(*valid_until)),
+        parked_at: parked_at.map(time),
+        range_override_reason: range_override.to_string(),
+        estimated_by: estimated_by.to_string(),
+        confirmed_by: confirmed_by.to_string(),
+        note: note.to_string(),
+    }
+}
+
+fn work(work: &Work) -> wire::WorkEntry {
+    let Work { id, recorded_at, seconds, started_at, line, solutions, by, note, voided } = work;
+    wire::WorkEntry {
+        work_id: id.to_string(),
+        recorded_at: Some(time(*recorded_at)),
+        work_seconds: signed(*seconds),
+        started_at: started_at.map(time),
+        line: or_empty(line.as_ref()),
+        solutions: small(*solutions),
+        by: by.to_string(),
+        note: note.to_string(),
+        voided: voided.as_ref().map(|Voided { at, by, reason }| wire::VoidedWork {
+            voided_at: Some(time(*at)),
+            by: by.to_string(),
+            reason: reason.to_string(),
+        }),
+    }
+}
+
+/// How a hold was charged.
+pub fn settlement(settlement: &Settlement) -> wire::Settlement {
+    let Settlement {
+        posting,
+        settled_at,
+        inputs,
+        charge,
+        from_held,
+        from_available,
+        written_off,
+        burned,
+        reversed,
+        write_off_reversed,
+    } = settlement;
+    wire::Settlement {
+        posting_id: posting.to_string(),
+        settled_at: Some(time(*settled_at)),
+        work_seconds: signed(inputs.seconds),
+        charged_credits: charge.to_string(),
+        from_held_credits: from_held.to_string(),
+        from_available_credits: from_available.to_string(),
+        written_off_credits: written_off.to_string(),
+        reversed_credits: reversed.to_string(),
+        write_off_reversed_credits: write_off_reversed.to_string(),
+        burned_lots: burned
+            .iter()
+            .map(|lot| wire::BurnedLot { lot_id: lot.id.to_string(), credits: lot.left.to_string() })
+            .collect(),
+    }
+}
+
+/// A lot with what is left of it.
+pub fn lot(lot: &Lot, customer: &CustomerId, left: Credits) -> wire::Lot {
+    let Lot { id, source, credits, repaid, price, storefront, order, expires_at, created_at } = lot;
+    wire::Lot {
+        lot_id: id.to_string(),
+        customer_id: customer.to_string(),
+        source: source.code().into(),
+        credits: credits.to_string(),
+        repaid_credits: repaid.to_string(),
+        left_credits: left.to_string(),
+        price: price.as_ref().map(money),
+        storefront: or_empty(storefront.as_ref()),
+        order_id: or_empty(order.as_ref()),
+        expires_at: expires_at.map(time),
+        created_at: Some(time(*created_at)),
+    }
+}
+
+/// The lot that a posting brought in, with what was left of it right after.
+pub fn new_lot(posting: &Posting, customer: &CustomerId) -> Option<wire::Lot> {
+    let new = posting.detail.lot.as_ref()?;
+    let mut moved = posting.detail.lots.iter().filter(|moved| moved.id == new.id);
+    let left = moved.try_fold(Credits::ZERO, |sum, part| sum.checked_add(part.left));
+    Some(lot(new, customer, left.unwrap_or_default()))
+}
+
+/// A lot that was bought.
+pub fn purchase(lot: &Lot, customer: &CustomerId) -> wire::Purchase {
+    let Lot { id, source: _, credits, repaid, price, storefront, order, expires_at, created_at } = lot;
+    wire::Purchase {
+        purchase_id: id.to_string(),
+        customer_id: customer.to_string(),
+        storefront: or_empty(storefront.as_ref()),
+        order_id: or_empty(order.as_ref()),
+        credits: credits.to_string(),
+        credited_credits: credits.less_at_least_zero(*repaid).to_string(),
+        repaid_credits: repaid.to_string(),
+        price: price.as_ref().map(money),
+        expires_at: expires_at.map(time),
+        created_at: Some(time(*created_at)),
+    }
+}
+
+/// A customer with its profile.
+pub fn customer(record: &CustomerRecord) -> wire::Customer {
+    let CustomerRecord { customer, profile } = record;
+    let Terms { rate_card, package, product_purchased_on } = &customer.state.terms;
+    wire::Customer {
+        customer_id: customer.id.to_string(),
+        name: profile.name.to_string(),
+        contact: Some(wire::Contact {
+            name: profile.contact.name.to_string(),
+            email: profile.contact.email.to_string(),
+            locale: profile.contact.locale.to_string(),
+        }),
+        metadata: profile.metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        terms: Some(wire::CustomerTerms {
+            rate_card_id: or_empty(rate_card.as_ref()),
+            package: or_empty(package.as_ref()),
+            product_purchase_date: product_purchased_on.map(day).unwrap_or_default(),
+        }),
+        closed: customer.state.closed,
+        open_holds: small(customer.state.open_holds),
+        created_at: Some(time(customer.state.created_at)),
+        balance: Some(balance(customer.balances, customer.sequence)),
+    }
+}
+
+/// A card's name and version.
+pub fn card_ref(card: &CardRef) -> wire::RateCardRef {
+    wire::RateCardRef { rate_card_id: card.id.to_string(), version: small(card.version) }
+}
+
+/// A price list.
+pub fn rate_card(card: &RateCard, default: &CardRef) -> wire::RateCard {
+    let RateCard {
+        card,
+        description,
+        credits_per_hour,
+        increment_seconds,
+        minimum_seconds,
+        minimum_credits,
+        charge_scale,
+        quote_valid_days,
+        free_support_days,
+        classes,
+    } = card;
+    wire::RateCard {
+        rate_card_id: card.id.to_string(),
+        version: small(card.version),
+        description: description.to_string(),
+        credits_per_hour: credits_per_hour.to_string(),
+        increment_seconds: signed(*increment_seconds),
+        minimum_seconds: signed(*minimum_seconds),
+        minimum_credits: minimum_credits.to_string(),
+        charge_scale: small(*charge_scale),
+        quote_valid_days: small(*quote_valid_days),
+        free_support_days: free_support_days.map(small),
+        classes: classes.iter().map(|(class, rule)| class_rule(class, rule)).collect(),
+        is_default: card == default,
+    }
+}
+
+fn class_rule(class: &ClassId, rule: &ClassRule) -> wire::IncidentClassRule {
+    let (mode, range) = match rule {
+        ClassRule::Timed { range } => (wire::IncidentClassMode::Timed, *range),
+        ClassRule::Free => (wire::IncidentClassMode::Free, None),
+        ClassRule::QuoteRequired => (wire::IncidentClassMode::QuoteRequired, None),
+        ClassRule::Refused => (wire::IncidentClassMode::Refused, None),
+    };
+    wire::IncidentClassRule {
+        incident_class: class.to_string(),
+        mode: mode.into(),
+        estimate_min_credits: or_empty(range.map(|(min, _)| min).as_ref()),
+        estimate_max_credits: or_empty(range.map(|(_, max)| max).as_ref()),
+    }
+}
+
+/// A step of a calculation.
+pub fn step(step: &Step) -> wire::ChargeStep {
+    let Step { rule, text, credits } = step;
+    wire::ChargeStep { rule: rule.code().into(), text: text.clone(), credits: or_empty(credits.as_ref()) }
+}
+
+/// What a calculation started from.
+pub fn inputs(inputs: &PriceInputs) -> wire::ChargeInputs {
+    let PriceInputs {
+        class,
+        opened_on,
+        product_purchased_on,
+        seconds,
+        confirmed_quote,
+        charged_before,
+        waive_reason,
+    } = inputs;
+    wire::ChargeInputs {
+        incident_class: or_empty(class.as_ref()),
+        opened_on: day(*opened_on),
+        product_purchase_date: product_purchased_on.map(day).unwrap_or_default(),
+        work_seconds: signed(*seconds),
+        confirmed_quote_credits: or_empty(confirmed_quote.as_ref()),
+        charged_before_credits: charged_before.to_string(),
+        waive_reason: waive_reason.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Kind;
+    use crate::ledger::lot::{Currency, LotSource};
+    use crate::ledger::price::StepRule;
+
+    /// The wire's enumerations have the core's codes, so that a code is all the conversion there is.
+    #[test]
+    fn enumerations_agree_with_the_core() {
+        for kind in Kind::ALL {
+            let wire = wire::PostingKind::try_from(i32::from(kind.code())).unwrap();
+            assert_eq!(wire.as_str_name(), format!("POSTING_KIND_{kind}"));
+        }
+        for state in HoldState::ALL {
+            let wire = wire::HoldState::try_from(i32::from(state.code())).unwrap();
+            assert_eq!(wire.as_str_name(), format!("HOLD_STATE_{state}"));
+        }
+        for source in LotSource::ALL {
+            let wire = wire::LotSource::try_from(i32::from(source.code())).unwrap();
+            assert_eq!(wire.as_str_name(), format!("LOT_SOURCE_{source}"));
+        }
+        for rule in StepRule::ALL {
+            let wire = wire::StepRule::try_from(i32::from(rule.code())).unwrap();
+            assert_eq!(wire.as_str_name(), format!("STEP_RULE_{rule}"));
+        }
+    }
+
+    #[test]
+    fn money_shows_all_digits() {
+        let shown = |code, minor_units| money(&Money { currency: Currency::parse(code).unwrap(), minor_units }).amount;
+        assert_eq!(shown("EUR", 1_990), "19.90");
+        assert_eq!(shown("EUR", 5), "0.05");
+        assert_eq!(shown("JPY", 1_500), "1500");
+        assert_eq!(shown("KWD", 1_001), "1.001");
+    }
+
+    #[test]
+    fn days_and_times_are_shown_in_utc() {
+        assert_eq!(day(Day::from_days(-1)), "1969-12-31");
+        assert_eq!(day(Day::from_days(20_778)), "2026-11-21");
+        let before = time(Timestamp::from_micros(-1));
+        assert_eq!((before.seconds, before.nanos), (-1, 999_999_000));
+    }
+}

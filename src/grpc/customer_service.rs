@@ -1,0 +1,240 @@
+//! CustomerService: who customers are, and what was agreed with them.
+
+use prost::Message;
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::ledger::command::{Change, CloseCustomer, CreateCustomer, SetCustomerTerms, UpdateCustomer};
+use crate::ledger::customer::{Contact, Profile, Terms};
+use crate::ledger::ids::{CardId, PackageId};
+use crate::ledger::{Command, Credits};
+
+use super::command::{Accepted, CommandMessage};
+use super::parse::{Amount, Fields, Scope, parse};
+use super::wire::customer_service_server::CustomerService;
+use super::wire::{self, *};
+use super::{Api, PAGE_BYTES_MAX, convert};
+
+#[async_trait]
+impl CustomerService for Api {
+    async fn create_customer(
+        &self,
+        request: Request<CreateCustomerRequest>,
+    ) -> Result<Response<CreateCustomerResponse>, Status> {
+        self.execute_and_read(request).await
+    }
+
+    async fn get_customer(
+        &self,
+        request: Request<GetCustomerRequest>,
+    ) -> Result<Response<GetCustomerResponse>, Status> {
+        let (ledger, customer) = parse(request.into_inner(), |message, fields| {
+            let GetCustomerRequest { ledger_id, customer_id } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let customer = fields.customer(&customer_id);
+            Some((ledger?, customer?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let record = self.reader.customer_record(ledger, &customer).await?;
+        Ok(Response::new(GetCustomerResponse { customer: Some(convert::customer(&record)) }))
+    }
+
+    async fn update_customer(
+        &self,
+        request: Request<UpdateCustomerRequest>,
+    ) -> Result<Response<UpdateCustomerResponse>, Status> {
+        self.execute_and_read(request).await
+    }
+
+    async fn list_customers(
+        &self,
+        request: Request<ListCustomersRequest>,
+    ) -> Result<Response<ListCustomersResponse>, Status> {
+        let (ledger, page) = parse(request.into_inner(), |message, fields| {
+            let ListCustomersRequest { ledger_id, page_size, page_token } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let page = fields.page(page_size, page_token);
+            Some((ledger?, page?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let listed = self.reader.customers(ledger, &page).await?;
+        let (customers, next_page_token) = listed.show(PAGE_BYTES_MAX, convert::customer, Message::encoded_len);
+        Ok(Response::new(ListCustomersResponse { customers, next_page_token }))
+    }
+
+    async fn close_customer(
+        &self,
+        request: Request<CloseCustomerRequest>,
+    ) -> Result<Response<CloseCustomerResponse>, Status> {
+        self.execute_and_read(request).await
+    }
+
+    async fn set_customer_terms(
+        &self,
+        request: Request<SetCustomerTermsRequest>,
+    ) -> Result<Response<SetCustomerTermsResponse>, Status> {
+        self.execute_and_read(request).await
+    }
+}
+
+/// What was accepted, with the customer as it is after it.
+struct Changed {
+    accepted: Accepted,
+    customer: wire::Customer,
+}
+
+impl Api {
+    async fn execute_and_read<M, R>(&self, request: Request<M>) -> Result<Response<R>, Status>
+    where
+        M: CommandMessage,
+        R: From<Changed>,
+    {
+        let accepted = self.run(request).await?;
+        let record = self.reader.customer_record(accepted.ledger, &accepted.customer).await?;
+        Ok(Response::new(Changed { accepted, customer: convert::customer(&record) }.into()))
+    }
+}
+
+macro_rules! answers {
+    ($($response:ident),* $(,)?) => {
+        $(impl From<Changed> for $response {
+            fn from(Changed { accepted, customer }: Changed) -> Self {
+                Self {
+                    posting: Some(accepted.posting()),
+                    replayed: accepted.answer.replayed,
+                    balance: customer.balance.clone(),
+                    customer: Some(customer),
+                }
+            }
+        })*
+    };
+}
+answers!(CreateCustomerResponse, UpdateCustomerResponse, CloseCustomerResponse);
+
+impl From<Changed> for SetCustomerTermsResponse {
+    fn from(Changed { accepted, customer }: Changed) -> Self {
+        Self {
+            posting: Some(accepted.posting()),
+            replayed: accepted.answer.replayed,
+            balance: customer.balance.clone(),
+            customer: Some(customer),
+            activated_holds: accepted.activated_holds(),
+            expired_credits: accepted.expired_credits(),
+        }
+    }
+}
+
+impl CommandMessage for CreateCustomerRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self { ledger_id, request_id, customer_id, name, contact, metadata, terms } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let name = fields.text("name", &name);
+        let contact = read_contact(fields, contact);
+        let metadata = fields.metadata(metadata);
+        let CustomerTerms { rate_card_id, package, product_purchase_date } = terms.unwrap_or_default();
+        let terms = fields.within("terms", |fields| {
+            let rate_card = fields.optional("rate_card_id", &rate_card_id, CardId::parse);
+            let package = fields.optional("package", &package, PackageId::parse);
+            let product_purchased_on = fields.day("product_purchase_date", &product_purchase_date);
+            Some(Terms { rate_card: rate_card?, package: package?, product_purchased_on: product_purchased_on? })
+        });
+        let profile = Profile { name: name?, contact: contact?, metadata: metadata? };
+        Some((scope?, Command::CreateCustomer(CreateCustomer { profile, terms: terms? })))
+    }
+}
+
+impl CommandMessage for UpdateCustomerRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self { ledger_id, request_id, customer_id, name, contact, metadata, update_mask } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let named = read_mask(fields, update_mask, ["name", "contact", "metadata"]);
+        let name = fields.text("name", &name);
+        let contact = read_contact(fields, contact);
+        let metadata = fields.metadata(metadata);
+        let [names_name, names_contact, names_metadata] = named?;
+        let command = UpdateCustomer {
+            name: Some(name?).filter(|_| names_name),
+            contact: Some(contact?).filter(|_| names_contact),
+            metadata: Some(metadata?).filter(|_| names_metadata),
+        };
+        Some((scope?, Command::UpdateCustomer(command)))
+    }
+}
+
+impl CommandMessage for CloseCustomerRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self { ledger_id, request_id, customer_id, reason, by } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let reason = fields.text("reason", &reason);
+        let by = fields.text("by", &by);
+        Some((scope?, Command::CloseCustomer(CloseCustomer { reason: reason?, by: by? })))
+    }
+}
+
+impl CommandMessage for SetCustomerTermsRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self {
+            ledger_id,
+            request_id,
+            customer_id,
+            rate_card_id,
+            package,
+            product_purchase_date,
+            update_mask,
+            charge_credits,
+            reason,
+            by,
+        } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let rate_card = fields.optional("rate_card_id", &rate_card_id, CardId::parse);
+        let package = fields.optional("package", &package, PackageId::parse);
+        let purchased_on = fields.day("product_purchase_date", &product_purchase_date);
+        let named = read_mask(fields, update_mask, ["rate_card_id", "package", "product_purchase_date"]);
+        let charge = fields.optional_credits("charge_credits", charge_credits.as_deref(), Amount::Positive);
+        let reason = match charge {
+            Some(Some(_)) => fields.required_text("reason", &reason),
+            Some(None) | None => fields.text("reason", &reason),
+        };
+        let by = fields.text("by", &by);
+        let [names_card, names_package, names_date] = named?;
+        let command = SetCustomerTerms {
+            rate_card: change(names_card, rate_card?),
+            package: change(names_package, package?),
+            product_purchased_on: change(names_date, purchased_on?),
+            charge: charge?.unwrap_or(Credits::ZERO),
+            reason: reason?,
+            by: by?,
+        };
+        Some((scope?, Command::SetCustomerTerms(command)))
+    }
+}
+
+fn read_contact(fields: &mut Fields, contact: Option<wire::Contact>) -> Option<Contact> {
+    let wire::Contact { name, email, locale } = contact.unwrap_or_default();
+    fields.within("contact", |fields| {
+        let name = fields.text("name", &name);
+        let email = fields.text("email", &email);
+        let locale = fields.text("locale", &locale);
+        Some(Contact { name: name?, email: email?, locale: locale? })
+    })
+}
+
+/// Which of `legal` a mask names; at least one, and nothing else.
+fn read_mask<const N: usize>(
+    fields: &mut Fields,
+    mask: Option<prost_types::FieldMask>,
+    legal: [&str; N],
+) -> Option<[bool; N]> {
+    let prost_types::FieldMask { paths } = mask.unwrap_or_default();
+    if paths.is_empty() || paths.iter().any(|path| !legal.contains(&path.as_str())) {
+        return fields.refuse("update_mask", format!("must name one or more of {}", legal.join(", ")));
+    }
+    Some(legal.map(|field| paths.iter().any(|path| path == field)))
+}
+
+fn change<T>(named: bool, value: Option<T>) -> Change<T> {
+    match (named, value) {
+        (false, _) => Change::Keep,
+        (true, None) => Change::Clear,
+        (true, Some(value)) => Change::Set(value),
+    }
+}

@@ -1,0 +1,378 @@
+//! The requests of HoldService that change something, read into commands.
+
+use crate::ledger::command::{
+    ChargeIncident, CloseIncident, ConfirmEstimate, DeclineEstimate, EstimateIncident, ExtendHold, HoldRef, NewWork,
+    Overrun, PlaceHold, Quote, RecordWork, ReleaseHold, ReverseSettlement, SettleHold, VoidWork,
+};
+use crate::ledger::ids::{LineId, WorkId};
+use crate::ledger::{ClassId, Command, HoldId, IncidentId};
+
+use super::command::CommandMessage;
+use super::parse::{Amount, Fields, Scope};
+use super::wire::*;
+
+/// How a request names a hold. Each message has a type of its own for it, and all of them say the same.
+pub enum Named {
+    /// By hold_id.
+    Hold(String),
+    /// By incident_id.
+    Incident(String),
+}
+
+macro_rules! named_by {
+    ($($message:ident),* $(,)?) => {
+        $(impl From<$message::Target> for Named {
+            fn from(target: $message::Target) -> Self {
+                match target {
+                    $message::Target::HoldId(id) => Self::Hold(id),
+                    $message::Target::IncidentId(id) => Self::Incident(id),
+                }
+            }
+        })*
+    };
+}
+named_by!(
+    confirm_estimate_request,
+    decline_estimate_request,
+    extend_hold_request,
+    record_work_request,
+    void_work_request,
+    settle_hold_request,
+    release_hold_request,
+    close_incident_request,
+    reverse_settlement_request,
+    get_hold_request,
+    get_receipt_request,
+);
+
+/// The hold that a request names.
+pub fn read_hold(fields: &mut Fields, target: Option<impl Into<Named>>) -> Option<HoldRef> {
+    match target.map(Into::into) {
+        Some(Named::Hold(id)) => fields.made_id("hold_id", &id, |id| HoldRef::Id(HoldId::from_uuid(id))),
+        Some(Named::Incident(id)) => fields.take("incident_id", IncidentId::parse(&id)).map(HoldRef::Incident),
+        None => fields.refuse("target", "must be a hold_id or an incident_id"),
+    }
+}
+
+impl CommandMessage for EstimateIncidentRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let (scope, estimate) = read_estimate(fields, self)?;
+        Some((scope, Command::EstimateIncident(estimate)))
+    }
+}
+
+impl CommandMessage for PlaceHoldRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self {
+            ledger_id,
+            request_id,
+            customer_id,
+            incident_id,
+            incident_class,
+            quote,
+            opened_at,
+            expires_at,
+            range_override_reason,
+            note,
+            by,
+            park,
+        } = self;
+        let quote = quote.map(|quote| match quote {
+            place_hold_request::Quote::Credits(credits) => estimate_incident_request::Quote::Credits(credits),
+            place_hold_request::Quote::EstimatedSeconds(seconds) => {
+                estimate_incident_request::Quote::EstimatedSeconds(seconds)
+            }
+        });
+        let estimate = EstimateIncidentRequest {
+            ledger_id,
+            request_id,
+            customer_id,
+            incident_id,
+            incident_class,
+            quote,
+            opened_at,
+            expires_at,
+            range_override_reason,
+            note,
+            by,
+        };
+        let (scope, estimate) = read_estimate(fields, estimate)?;
+        Some((scope, Command::PlaceHold(PlaceHold { estimate, park })))
+    }
+}
+
+fn read_estimate(fields: &mut Fields, message: EstimateIncidentRequest) -> Option<(Scope, EstimateIncident)> {
+    let EstimateIncidentRequest {
+        ledger_id,
+        request_id,
+        customer_id,
+        incident_id,
+        incident_class,
+        quote,
+        opened_at,
+        expires_at,
+        range_override_reason,
+        note,
+        by,
+    } = message;
+    let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    let incident = fields.take("incident_id", IncidentId::parse(&incident_id));
+    let class = fields.optional("incident_class", &incident_class, ClassId::parse);
+    let quote = match quote {
+        Some(estimate_incident_request::Quote::Credits(credits)) => {
+            fields.credits("credits", &credits, Amount::AtLeastZero).map(Quote::Credits)
+        }
+        Some(estimate_incident_request::Quote::EstimatedSeconds(seconds)) => {
+            fields.number("estimated_seconds", seconds, NewWork::SECONDS_MAX).map(Quote::Seconds)
+        }
+        None => Some(Quote::Class),
+    };
+    let opened_at = fields.time("opened_at", opened_at);
+    let expires_at = fields.time("expires_at", expires_at);
+    let range_override = fields.text("range_override_reason", &range_override_reason);
+    let note = fields.text("note", &note);
+    let by = fields.text("by", &by);
+    let estimate = EstimateIncident {
+        incident: incident?,
+        class: class?,
+        quote: quote?,
+        opened_at: opened_at?,
+        expires_at: expires_at?,
+        range_override: range_override?,
+        note: note?,
+        by: by?,
+    };
+    Some((scope?, estimate))
+}
+
+impl CommandMessage for ConfirmEstimateRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self { ledger_id, request_id, customer_id, target, park, by } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let hold = read_hold(fields, target);
+        let by = fields.text("by", &by);
+        Some((scope?, Command::ConfirmEstimate(ConfirmEstimate { hold: hold?, park, by: by? })))
+    }
+}
+
+impl CommandMessage for DeclineEstimateRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self { ledger_id, request_id, customer_id, target, reason, by } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let hold = read_hold(fields, target);
+        let reason = fields.text("reason", &reason);
+        let by = fields.text("by", &by);
+        Some((scope?, Command::DeclineEstimate(DeclineEstimate { hold: hold?, reason: reason?, by: by? })))
+    }
+}
+
+impl CommandMessage for ExtendHoldRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self { ledger_id, request_id, customer_id, target, credits, reason, by } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let hold = read_hold(fields, target);
+        let credits = fields.credits("credits", &credits, Amount::Positive);
+        let reason = fields.text("reason", &reason);
+        let by = fields.text("by", &by);
+        let command = ExtendHold { hold: hold?, credits: credits?, reason: reason?, by: by? };
+        Some((scope?, Command::ExtendHold(command)))
+    }
+}
+
+/// What two messages say about work, before it is read.
+struct WorkFields {
+    work_seconds: i64,
+    started_at: Option<prost_types::Timestamp>,
+    line: String,
+    solutions: i32,
+    by: String,
+    note: String,
+}
+
+fn read_work(fields: &mut Fields, work: WorkFields) -> Option<NewWork> {
+    let WorkFields { work_seconds, started_at, line, solutions, by, note } = work;
+    let seconds = fields.number("work_seconds", work_seconds, NewWork::SECONDS_MAX);
+    let started_at = fields.time("started_at", started_at);
+    let line = fields.optional("line", &line, LineId::parse);
+    let solutions = fields.number("solutions", solutions.into(), NewWork::SOLUTIONS_MAX.into());
+    let by = fields.text("by", &by);
+    let note = fields.text("note", &note);
+    Some(NewWork {
+        seconds: seconds?,
+        started_at: started_at?,
+        line: line?,
+        solutions: u32::try_from(solutions?).ok()?.max(1),
+        by: by?,
+        note: note?,
+    })
+}
+
+impl CommandMessage for RecordWorkRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self {
+            ledger_id,
+            request_id,
+            customer_id,
+            target,
+            work_seconds,
+            started_at,
+            line,
+            solutions,
+            by,
+            note,
+        } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let hold = read_hold(fields, target);
+        let work = read_work(fields, WorkFields { work_seconds, started_at, line, solutions, by, note });
+        Some((scope?, Command::RecordWork(RecordWork { hold: hold?, work: work? })))
+    }
+}
+
+impl CommandMessage for VoidWorkRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self { ledger_id, request_id, customer_id, target, work_id, reason, by } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let hold = read_hold(fields, target);
+        let work = fields.made_id("work_id", &work_id, WorkId::from_uuid);
+        let reason = fields.required_text("reason", &reason);
+        let by = fields.text("by", &by);
+        Some((scope?, Command::VoidWork(VoidWork { hold: hold?, work: work?, reason: reason?, by: by? })))
+    }
+}
+
+impl CommandMessage for SettleHoldRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self {
+            ledger_id,
+            request_id,
+            customer_id,
+            target,
+            overrun,
+            max_charge_credits,
+            expected_work_seconds,
+            waive_reason,
+            by,
+        } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let hold = read_hold(fields, target);
+        let overrun = fields.known("overrun", overrun).map(|policy| match policy {
+            OverrunPolicy::Unspecified | OverrunPolicy::TakeAvailable => Overrun::TakeAvailable,
+            OverrunPolicy::CapAtHold => Overrun::CapAtHold,
+        });
+        let max_charge = max_charge_credits.as_deref();
+        let max_charge = fields.optional_credits("max_charge_credits", max_charge, Amount::AtLeastZero);
+        let expected_work_seconds = read_expected(fields, expected_work_seconds);
+        let waive_reason = fields.text("waive_reason", &waive_reason);
+        let by = fields.text("by", &by);
+        let command = SettleHold {
+            hold: hold?,
+            overrun: overrun?,
+            max_charge: max_charge?,
+            expected_work_seconds: expected_work_seconds?,
+            waive_reason: waive_reason?,
+            by: by?,
+        };
+        Some((scope?, Command::SettleHold(command)))
+    }
+}
+
+fn read_expected(fields: &mut Fields, seconds: Option<i64>) -> Option<Option<u64>> {
+    match seconds {
+        Some(seconds) => fields.number("expected_work_seconds", seconds, i64::MAX.unsigned_abs()).map(Some),
+        None => Some(None),
+    }
+}
+
+impl CommandMessage for ReleaseHoldRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self { ledger_id, request_id, customer_id, target, waive_reason, reason, by } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let hold = read_hold(fields, target);
+        let waive_reason = fields.text("waive_reason", &waive_reason);
+        let reason = fields.text("reason", &reason);
+        let by = fields.text("by", &by);
+        let command = ReleaseHold { hold: hold?, waive_reason: waive_reason?, reason: reason?, by: by? };
+        Some((scope?, Command::ReleaseHold(command)))
+    }
+}
+
+impl CommandMessage for CloseIncidentRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self {
+            ledger_id,
+            request_id,
+            customer_id,
+            target,
+            max_charge_credits,
+            expected_work_seconds,
+            reason,
+            by,
+        } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let hold = read_hold(fields, target);
+        let max_charge = max_charge_credits.as_deref();
+        let max_charge = fields.optional_credits("max_charge_credits", max_charge, Amount::AtLeastZero);
+        let expected_work_seconds = read_expected(fields, expected_work_seconds);
+        let reason = fields.text("reason", &reason);
+        let by = fields.text("by", &by);
+        let command = CloseIncident {
+            hold: hold?,
+            max_charge: max_charge?,
+            expected_work_seconds: expected_work_seconds?,
+            reason: reason?,
+            by: by?,
+        };
+        Some((scope?, Command::CloseIncident(command)))
+    }
+}
+
+impl CommandMessage for ChargeIncidentRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self {
+            ledger_id,
+            request_id,
+            customer_id,
+            incident_id,
+            incident_class,
+            work_seconds,
+            started_at,
+            line,
+            solutions,
+            by,
+            note,
+            opened_at,
+            max_charge_credits,
+            waive_reason,
+        } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let incident = fields.take("incident_id", IncidentId::parse(&incident_id));
+        let class = fields.optional("incident_class", &incident_class, ClassId::parse);
+        let work = read_work(fields, WorkFields { work_seconds, started_at, line, solutions, by, note });
+        let opened_at = fields.time("opened_at", opened_at);
+        let max_charge = max_charge_credits.as_deref();
+        let max_charge = fields.optional_credits("max_charge_credits", max_charge, Amount::AtLeastZero);
+        let waive_reason = fields.text("waive_reason", &waive_reason);
+        let command = ChargeIncident {
+            incident: incident?,
+            class: class?,
+            work: work?,
+            opened_at: opened_at?,
+            max_charge: max_charge?,
+            waive_reason: waive_reason?,
+        };
+        Some((scope?, Command::ChargeIncident(command)))
+    }
+}
+
+impl CommandMessage for ReverseSettlementRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self { ledger_id, request_id, customer_id, target, credits, reason, by } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let hold = read_hold(fields, target);
+        let credits = fields.optional_credits("credits", credits.as_deref(), Amount::Positive);
+        let reason = fields.required_text("reason", &reason);
+        let by = fields.text("by", &by);
+        let command = ReverseSettlement { hold: hold?, credits: credits?, reason: reason?, by: by? };
+        Some((scope?, Command::ReverseSettlement(command)))
+    }
+}

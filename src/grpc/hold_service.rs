@@ -1,0 +1,290 @@
+//! HoldService: estimates, holds, work and charges.
+
+use prost::Message;
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::ledger::command::HoldRef;
+use crate::ledger::price::price;
+use crate::ledger::{ClassId, CustomerId, IncidentId, Rejection};
+use crate::query::{HoldFilter, HoldTarget, ReadError};
+
+use super::command::Accepted;
+use super::hold_commands::{Named, read_hold};
+use super::parse::{Fields, parse};
+use super::wire::hold_service_server::HoldService;
+use super::wire::*;
+use super::{Api, PAGE_BYTES_MAX, convert};
+
+#[async_trait]
+impl HoldService for Api {
+    async fn estimate_incident(
+        &self,
+        request: Request<EstimateIncidentRequest>,
+    ) -> Result<Response<EstimateIncidentResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn confirm_estimate(
+        &self,
+        request: Request<ConfirmEstimateRequest>,
+    ) -> Result<Response<ConfirmEstimateResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn decline_estimate(
+        &self,
+        request: Request<DeclineEstimateRequest>,
+    ) -> Result<Response<DeclineEstimateResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn place_hold(
+        &self,
+        request: Request<PlaceHoldRequest>,
+    ) -> Result<Response<PlaceHoldResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn extend_hold(
+        &self,
+        request: Request<ExtendHoldRequest>,
+    ) -> Result<Response<ExtendHoldResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn record_work(
+        &self,
+        request: Request<RecordWorkRequest>,
+    ) -> Result<Response<RecordWorkResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn void_work(
+        &self,
+        request: Request<VoidWorkRequest>,
+    ) -> Result<Response<VoidWorkResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn settle_hold(
+        &self,
+        request: Request<SettleHoldRequest>,
+    ) -> Result<Response<SettleHoldResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn release_hold(
+        &self,
+        request: Request<ReleaseHoldRequest>,
+    ) -> Result<Response<ReleaseHoldResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn close_incident(
+        &self,
+        request: Request<CloseIncidentRequest>,
+    ) -> Result<Response<CloseIncidentResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn charge_incident(
+        &self,
+        request: Request<ChargeIncidentRequest>,
+    ) -> Result<Response<ChargeIncidentResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn reverse_settlement(
+        &self,
+        request: Request<ReverseSettlementRequest>,
+    ) -> Result<Response<ReverseSettlementResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn get_hold(&self, request: Request<GetHoldRequest>) -> Result<Response<GetHoldResponse>, Status> {
+        let (ledger, target) = parse(request.into_inner(), |message, fields| {
+            let GetHoldRequest { ledger_id, customer_id, target } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let target = read_target(fields, &customer_id, target);
+            Some((ledger?, target?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let hold = self.reader.hold(ledger, &target).await?;
+        Ok(Response::new(GetHoldResponse { hold: Some(convert::hold(&hold)) }))
+    }
+
+    async fn list_holds(
+        &self,
+        request: Request<ListHoldsRequest>,
+    ) -> Result<Response<ListHoldsResponse>, Status> {
+        let (ledger, customer, filter, page) = parse(request.into_inner(), |message, fields| {
+            let ListHoldsRequest {
+                ledger_id,
+                customer_id,
+                incident_id,
+                states,
+                incident_class,
+                created_from,
+                created_until,
+                page_size,
+                page_token,
+            } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
+            let incident = fields.optional("incident_id", &incident_id, IncidentId::parse);
+            let states = read_states(fields, states);
+            let class = fields.optional("incident_class", &incident_class, ClassId::parse);
+            let from = fields.time("created_from", created_from);
+            let until = fields.time("created_until", created_until);
+            let page = fields.page(page_size, page_token);
+            let filter = HoldFilter {
+                customer: None,
+                incident: incident?,
+                states: states?,
+                class: class?,
+                from: from?,
+                until: until?,
+                settled: false,
+            };
+            Some((ledger?, customer?, filter, page?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let listed = self.reader.holds(ledger, customer.as_ref(), filter, &page).await?;
+        let (holds, next_page_token) =
+            listed.show(PAGE_BYTES_MAX, |hold| convert::brief_hold(hold), Message::encoded_len);
+        Ok(Response::new(ListHoldsResponse { holds, next_page_token }))
+    }
+
+    async fn list_settlements(
+        &self,
+        request: Request<ListSettlementsRequest>,
+    ) -> Result<Response<ListSettlementsResponse>, Status> {
+        let (ledger, customer, filter, page) = parse(request.into_inner(), |message, fields| {
+            let ListSettlementsRequest {
+                ledger_id,
+                customer_id,
+                incident_id,
+                incident_class,
+                created_from,
+                created_until,
+                page_size,
+                page_token,
+            } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
+            let incident = fields.optional("incident_id", &incident_id, IncidentId::parse);
+            let class = fields.optional("incident_class", &incident_class, ClassId::parse);
+            let from = fields.time("created_from", created_from);
+            let until = fields.time("created_until", created_until);
+            let page = fields.page(page_size, page_token);
+            let filter = HoldFilter {
+                customer: None,
+                incident: incident?,
+                states: Vec::new(),
+                class: class?,
+                from: from?,
+                until: until?,
+                settled: true,
+            };
+            Some((ledger?, customer?, filter, page?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let listed = self.reader.holds(ledger, customer.as_ref(), filter, &page).await?;
+        let (holds, next_page_token) =
+            listed.show(PAGE_BYTES_MAX, |hold| convert::brief_hold(hold), Message::encoded_len);
+        Ok(Response::new(ListSettlementsResponse { holds, next_page_token }))
+    }
+
+    async fn get_receipt(
+        &self,
+        request: Request<GetReceiptRequest>,
+    ) -> Result<Response<GetReceiptResponse>, Status> {
+        let (ledger, target) = parse(request.into_inner(), |message, fields| {
+            let GetReceiptRequest { ledger_id, customer_id, target } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let target = read_target(fields, &customer_id, target);
+            Some((ledger?, target?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let hold = self.reader.settled_hold(ledger, &target).await?;
+        let settlement = hold.settlement.as_ref().ok_or(ReadError::SettlementNotFound)?;
+        // Cards are immutable, so the same inputs give the same steps again: receipts need not be stored.
+        let card = self.cards.get(&hold.card).ok_or_else(|| Rejection::RateCardNotFound(hold.card.id.clone()))?;
+        let calculation = price(card, &settlement.inputs)?;
+        let receipt = Receipt {
+            hold_id: hold.id.to_string(),
+            customer_id: hold.customer.to_string(),
+            incident_id: hold.incident.to_string(),
+            rate_card: Some(convert::card_ref(&hold.card)),
+            inputs: Some(convert::inputs(&settlement.inputs)),
+            steps: calculation.steps.iter().map(convert::step).collect(),
+            settlement: Some(convert::settlement(settlement)),
+        };
+        Ok(Response::new(GetReceiptResponse { receipt: Some(receipt) }))
+    }
+}
+
+/// An incident's number means something only together with its customer.
+fn read_target(fields: &mut Fields, customer_id: &str, target: Option<impl Into<Named>>) -> Option<HoldTarget> {
+    let hold = read_hold(fields, target);
+    match hold {
+        Some(HoldRef::Incident(incident)) => {
+            fields.customer(customer_id).map(|customer| HoldTarget::Incident(customer, incident))
+        }
+        Some(HoldRef::Id(id)) => {
+            let customer = fields.optional("customer_id", customer_id, CustomerId::parse)?;
+            Some(HoldTarget::Id(id, customer))
+        }
+        None => {
+            fields.optional("customer_id", customer_id, CustomerId::parse)?;
+            None
+        }
+    }
+}
+
+fn read_states(fields: &mut Fields, states: Vec<i32>) -> Option<Vec<crate::ledger::HoldState>> {
+    use crate::ledger::HoldState as Core;
+    fields.each("states", states, |fields, state| match fields.known("", state)? {
+        HoldState::Unspecified => fields.refuse("", "must be a state"),
+        HoldState::Quoted => Some(Core::Quoted),
+        HoldState::AwaitingCredits => Some(Core::AwaitingCredits),
+        HoldState::Active => Some(Core::Active),
+        HoldState::Settled => Some(Core::Settled),
+        HoldState::Released => Some(Core::Released),
+        HoldState::Expired => Some(Core::Expired),
+        HoldState::Declined => Some(Core::Declined),
+        HoldState::Superseded => Some(Core::Superseded),
+    })
+}
+
+/// The answers of all commands about holds are alike.
+macro_rules! answers {
+    ($($response:ident),* $(,)?) => {
+        $(impl From<Accepted> for $response {
+            fn from(accepted: Accepted) -> Self {
+                Self {
+                    posting: Some(accepted.posting()),
+                    replayed: accepted.answer.replayed,
+                    hold: accepted.hold(),
+                    balance: Some(accepted.balance()),
+                    activated_holds: accepted.activated_holds(),
+                    expired_credits: accepted.expired_credits(),
+                }
+            }
+        })*
+    };
+}
+answers!(
+    EstimateIncidentResponse,
+    ConfirmEstimateResponse,
+    DeclineEstimateResponse,
+    PlaceHoldResponse,
+    ExtendHoldResponse,
+    RecordWorkResponse,
+    VoidWorkResponse,
+    SettleHoldResponse,
+    ReleaseHoldResponse,
+    CloseIncidentResponse,
+    ChargeIncidentResponse,
+    ReverseSettlementResponse,
+);

@@ -1,0 +1,84 @@
+//! The journal as a stream: pages of the feed in short reads, and then, where asked for, what comes.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use tracing::Instrument as _;
+
+use crate::ledger::LedgerNo;
+use crate::query::{Position, Reader};
+
+use super::status::Problem;
+use super::wire::StreamJournalResponse;
+use super::{Api, convert};
+
+/// What a caller of StreamJournal reads from.
+pub type JournalStream = ReceiverStream<Result<StreamJournalResponse, Status>>;
+
+/// Postings in one read: each read is a transaction of its own, so that a slow caller keeps none open.
+const PAGE_POSTINGS: usize = 256;
+
+struct Pump {
+    reader: Arc<Reader>,
+    ledger: LedgerNo,
+    after: Position,
+    follow: bool,
+    commits: watch::Receiver<u64>,
+    closing: watch::Receiver<bool>,
+    sink: mpsc::Sender<Result<StreamJournalResponse, Status>>,
+}
+
+impl Api {
+    /// The postings of a ledger after a position.
+    pub(super) fn journal_stream(&self, ledger: LedgerNo, after: Position, follow: bool) -> JournalStream {
+        let (sink, source) = mpsc::channel(PAGE_POSTINGS);
+        let pump = Pump {
+            reader: Arc::clone(&self.reader),
+            ledger,
+            after,
+            follow,
+            commits: self.writer.commits(),
+            closing: self.closing.subscribe(),
+            sink: sink.clone(),
+        };
+        let task = async move {
+            if let Err(status) = pump.run().await {
+                // Where the caller has gone away there is nobody to tell.
+                let _ = sink.send(Err(status)).await;
+            }
+        };
+        tokio::spawn(task.in_current_span());
+        ReceiverStream::new(source)
+    }
+}
+
+impl Pump {
+    async fn run(mut self) -> Result<(), Status> {
+        loop {
+            // Taken note of before the read: a commit during it makes `changed` ready at once.
+            self.commits.mark_unchanged();
+            let page = self.reader.journal(self.ledger, self.after, PAGE_POSTINGS).await?;
+            let full = page.len() >= PAGE_POSTINGS;
+            for (recorded, customer) in page {
+                self.after = recorded.position;
+                let posting = Some(convert::recorded(&recorded, &customer));
+                if self.sink.send(Ok(StreamJournalResponse { posting })).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if full {
+                continue;
+            }
+            if !self.follow {
+                return Ok(());
+            }
+            tokio::select! {
+                changed = self.commits.changed() => changed.map_err(|_| Problem::shutting_down())?,
+                _ = self.closing.wait_for(|closing| *closing) => return Err(Problem::shutting_down().into()),
+                () = self.sink.closed() => return Ok(()),
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! LedgerService: ledgers, balances, and the journal.
+
+use prost::Message;
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::ledger::command::AdjustBalance;
+use crate::ledger::lot::LotSource as Source;
+use crate::ledger::{Command, Credits, CustomerId, LedgerId, Rejection, RequestKey, Storefront};
+use crate::query::{At, LotFilter, LotRecord, Position, PostingFilter};
+use crate::writer::{LedgerCreated, NewLedger};
+
+use super::command::{Accepted, CommandMessage};
+use super::journal_stream::JournalStream;
+use super::parse::{Amount, Fields, Scope, parse};
+use super::status::Problem;
+use super::wire::ledger_service_server::LedgerService;
+use super::wire::*;
+use super::{Api, PAGE_BYTES_MAX, convert};
+
+/// Customers in one BatchGetBalances.
+const BALANCES_MAX: usize = 1_000;
+
+#[async_trait]
+impl LedgerService for Api {
+    type StreamJournalStream = JournalStream;
+
+    async fn create_ledger(
+        &self,
+        request: Request<CreateLedgerRequest>,
+    ) -> Result<Response<CreateLedgerResponse>, Status> {
+        let ledger = parse(request.into_inner(), |message, fields| {
+            let CreateLedgerRequest { ledger_id, request_id } = message;
+            let id = fields.take("ledger_id", LedgerId::parse(&ledger_id));
+            let request = fields.take("request_id", RequestKey::parse(&request_id));
+            Some(NewLedger { id: id?, request: request? })
+        })?;
+        match self.writer.create_ledger(ledger).await? {
+            LedgerCreated::Created { ledger, replayed } => {
+                Ok(Response::new(CreateLedgerResponse { ledger: Some(show_ledger(&ledger)), replayed }))
+            }
+            LedgerCreated::Exists => Err(Problem::ledger_exists().into()),
+            LedgerCreated::RequestIdReused => Err(Rejection::RequestIdReused.into()),
+            LedgerCreated::TooMany => Err(Problem::too_many_ledgers().into()),
+        }
+    }
+
+    async fn list_ledgers(
+        &self,
+        request: Request<ListLedgersRequest>,
+    ) -> Result<Response<ListLedgersResponse>, Status> {
+        let page = parse(request.into_inner(), |message, fields| {
+            let ListLedgersRequest { page_size, page_token } = message;
+            fields.page(page_size, page_token)
+        })?;
+        let listed = self.reader.ledgers(&page).await?;
+        let (ledgers, next_page_token) = listed.show(PAGE_BYTES_MAX, show_ledger, Message::encoded_len);
+        Ok(Response::new(ListLedgersResponse { ledgers, next_page_token }))
+    }
+
+    async fn get_balance(
+        &self,
+        request: Request<GetBalanceRequest>,
+    ) -> Result<Response<GetBalanceResponse>, Status> {
+        let (ledger, customer, at) = parse(request.into_inner(), |message, fields| {
+            let GetBalanceRequest { ledger_id, customer_id, as_of } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let customer = fields.customer(&customer_id);
+            let at = read_as_of(fields, as_of);
+            Some((ledger?, customer?, at?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let found = self.reader.balance(ledger, &customer, at).await?;
+        let balance = Some(convert::balance_at(found));
+        Ok(Response::new(GetBalanceResponse { balance, recorded_at: found.recorded_at.map(convert::time) }))
+    }
+
+    async fn batch_get_balances(
+        &self,
+        request: Request<BatchGetBalancesRequest>,
+    ) -> Result<Response<BatchGetBalancesResponse>, Status> {
+        let (ledger, customers) = parse(request.into_inner(), |message, fields| {
+            let BatchGetBalancesRequest { ledger_id, customer_ids } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let customers = read_customers(fields, customer_ids);
+            Some((ledger?, customers?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let found = self.reader.balances(ledger, &customers).await?;
+        let mut response = BatchGetBalancesResponse::default();
+        for (customer, balance) in customers.iter().zip(found) {
+            let customer_id = customer.to_string();
+            match balance {
+                Some(balance) => {
+                    let balance = Some(convert::balance_at(balance));
+                    response.balances.push(CustomerBalance { customer_id, balance });
+                }
+                None => response.unknown_customer_ids.push(customer_id),
+            }
+        }
+        Ok(Response::new(response))
+    }
+
+    async fn adjust_balance(
+        &self,
+        request: Request<AdjustBalanceRequest>,
+    ) -> Result<Response<AdjustBalanceResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn list_postings(
+        &self,
+        request: Request<ListPostingsRequest>,
+    ) -> Result<Response<ListPostingsResponse>, Status> {
+        let (ledger, customer, filter, page) = parse(request.into_inner(), |message, fields| {
+            let ListPostingsRequest {
+                ledger_id,
+                customer_id,
+                recorded_from,
+                recorded_until,
+                newest_first,
+                page_size,
+                page_token,
+            } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let customer = fields.customer(&customer_id);
+            let filter = read_posting_filter(fields, recorded_from, recorded_until, newest_first);
+            let page = fields.page(page_size, page_token);
+            Some((ledger?, customer?, filter?, page?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let listed = self.reader.postings(ledger, &customer, filter, &page).await?;
+        let (postings, next_page_token) = listed.show(
+            PAGE_BYTES_MAX,
+            |recorded| convert::recorded(recorded, &customer),
+            Message::encoded_len,
+        );
+        Ok(Response::new(ListPostingsResponse { postings, next_page_token }))
+    }
+
+    async fn list_transfers(
+        &self,
+        request: Request<ListTransfersRequest>,
+    ) -> Result<Response<ListTransfersResponse>, Status> {
+        let (ledger, customer, filter, page) = parse(request.into_inner(), |message, fields| {
+            let ListTransfersRequest {
+                ledger_id,
+                customer_id,
+                recorded_from,
+                recorded_until,
+                newest_first,
+                page_size,
+                page_token,
+            } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let customer = fields.customer(&customer_id);
+            let filter = read_posting_filter(fields, recorded_from, recorded_until, newest_first);
+            let page = fields.page(page_size, page_token);
+            Some((ledger?, customer?, filter?, page?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let listed = self.reader.transfers(ledger, &customer, filter, &page).await?;
+        let (transfers, next_page_token) =
+            listed.show(PAGE_BYTES_MAX, convert::transfer_record, Message::encoded_len);
+        Ok(Response::new(ListTransfersResponse { transfers, next_page_token }))
+    }
+
+    async fn list_lots(&self, request: Request<ListLotsRequest>) -> Result<Response<ListLotsResponse>, Status> {
+        let (ledger, customer, filter, page) = parse(request.into_inner(), |message, fields| {
+            let ListLotsRequest {
+                ledger_id,
+                customer_id,
+                source,
+                storefront,
+                created_from,
+                created_until,
+                page_size,
+                page_token,
+            } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
+            let source = fields.known("source", source).map(|source| match source {
+                LotSource::Unspecified => None,
+                LotSource::Purchase => Some(Source::Purchase),
+                LotSource::Grant => Some(Source::Grant),
+                LotSource::Adjustment => Some(Source::Adjustment),
+            });
+            let storefront = fields.optional("storefront", &storefront, Storefront::parse);
+            let from = fields.time("created_from", created_from);
+            let until = fields.time("created_until", created_until);
+            let page = fields.page(page_size, page_token);
+            let filter =
+                LotFilter { customer: None, source: source?, storefront: storefront?, from: from?, until: until? };
+            Some((ledger?, customer?, filter, page?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let listed = self.reader.lots(ledger, customer.as_ref(), filter, &page).await?;
+        let show = |record: &LotRecord| convert::lot(&record.lot.lot, &record.lot.customer, record.left);
+        let (lots, next_page_token) = listed.show(PAGE_BYTES_MAX, show, Message::encoded_len);
+        Ok(Response::new(ListLotsResponse { lots, next_page_token }))
+    }
+
+    async fn get_trial_balance(
+        &self,
+        request: Request<GetTrialBalanceRequest>,
+    ) -> Result<Response<GetTrialBalanceResponse>, Status> {
+        let ledger = parse(request.into_inner(), |message, fields| {
+            let GetTrialBalanceRequest { ledger_id } = message;
+            fields.ledger_or_main(&ledger_id)
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let accounts = self.reader.trial_balance(ledger).await?;
+        let total = accounts.iter().try_fold(Credits::ZERO, |sum, (_, credits)| sum.checked_add(*credits));
+        let accounts = accounts
+            .into_iter()
+            .map(|(account, credits)| AccountBalance { account, credits: credits.to_string() })
+            .collect();
+        let total_credits = total.ok_or(Rejection::AmountOutOfBounds)?.to_string();
+        Ok(Response::new(GetTrialBalanceResponse { accounts, total_credits }))
+    }
+
+    async fn stream_journal(
+        &self,
+        request: Request<StreamJournalRequest>,
+    ) -> Result<Response<JournalStream>, Status> {
+        let (ledger, after, follow) = parse(request.into_inner(), |message, fields| {
+            let StreamJournalRequest { ledger_id, after_position, follow } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let after = fields.number("after_position", after_position, i64::MAX.unsigned_abs());
+            Some((ledger?, Position(after?), follow))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        Ok(Response::new(self.journal_stream(ledger, after, follow)))
+    }
+}
+
+fn show_ledger(ledger: &crate::query::Ledger) -> Ledger {
+    Ledger { ledger_id: ledger.id.to_string(), created_at: Some(convert::time(ledger.created_at)) }
+}
+
+fn read_as_of(fields: &mut Fields, as_of: Option<get_balance_request::AsOf>) -> Option<Option<At>> {
+    use get_balance_request::AsOf;
+    let bound = i64::MAX.unsigned_abs();
+    match as_of {
+        Some(AsOf::Time(time)) => fields.time("time", Some(time)).map(|time| time.map(At::Time)),
+        Some(AsOf::Position(position)) => {
+            fields.number("position", position, bound).map(|position| Some(At::Position(Position(position))))
+        }
+        Some(AsOf::Sequence(sequence)) => {
+            fields.number("sequence", sequence, bound).map(|sequence| Some(At::Sequence(sequence)))
+        }
+        None => Some(None),
+    }
+}
+
+fn read_customers(fields: &mut Fields, ids: Vec<String>) -> Option<Vec<CustomerId>> {
+    if ids.is_empty() || ids.len() > BALANCES_MAX {
+        return fields.refuse("customer_ids", format!("must be 1 to {BALANCES_MAX} ids"));
+    }
+    fields.each("customer_ids", ids, |fields, id| fields.take("", CustomerId::parse(&id)))
+}
+
+fn read_posting_filter(
+    fields: &mut Fields,
+    from: Option<prost_types::Timestamp>,
+    until: Option<prost_types::Timestamp>,
+    newest_first: bool,
+) -> Option<PostingFilter> {
+    let from = fields.time("recorded_from", from);
+    let until = fields.time("recorded_until", until);
+    Some(PostingFilter { from: from?, until: until?, newest_first })
+}
+
+impl From<Accepted> for AdjustBalanceResponse {
+    fn from(accepted: Accepted) -> Self {
+        Self {
+            lot: accepted.lot(),
+            posting: Some(accepted.posting()),
+            replayed: accepted.answer.replayed,
+            balance: Some(accepted.balance()),
+            activated_holds: accepted.activated_holds(),
+            expired_credits: accepted.expired_credits(),
+        }
+    }
+}
+
+impl CommandMessage for AdjustBalanceRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self { ledger_id, request_id, customer_id, credits, reason, by } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let credits = fields.credits("credits", &credits, Amount::Signed);
+        let reason = fields.required_text("reason", &reason);
+        let by = fields.text("by", &by);
+        let command = AdjustBalance { credits: credits?, reason: reason?, by: by? };
+        Some((scope?, Command::AdjustBalance(command)))
+    }
+}

@@ -1,0 +1,180 @@
+//! What every call passes first: a span, a bound on calls at a time, and its deadline.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, Request, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+use tracing::Instrument as _;
+
+use super::Deadline;
+use super::status::Problem;
+use super::trace;
+use super::wire::batch_service_server;
+
+/// Puts [`Guarded`] around the services.
+#[derive(Clone)]
+pub struct Guard {
+    calls: Arc<Semaphore>,
+    batches: Arc<Semaphore>,
+}
+
+impl Guard {
+    /// At most so many calls at a time, and so many of them to the batch service, whose requests are large.
+    pub fn new(calls_max: usize, batches_max: usize) -> Self {
+        Self { calls: Arc::new(Semaphore::new(calls_max)), batches: Arc::new(Semaphore::new(batches_max)) }
+    }
+
+    /// A place for one call; none is waited for, so that an overloaded server says so at once.
+    fn admit(&self, path: &str) -> Result<OwnedSemaphorePermit, Problem> {
+        let service = path.trim_start_matches('/').split('/').next();
+        let places = if service == Some(batch_service_server::SERVICE_NAME) { &self.batches } else { &self.calls };
+        Arc::clone(places).try_acquire_owned().map_err(|_| Problem::overloaded())
+    }
+}
+
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { inner, guard: self.clone() }
+    }
+}
+
+/// The services behind the bounds.
+#[derive(Clone)]
+pub struct Guarded<S> {
+    inner: S,
+    guard: Guard,
+}
+
+impl<S> Service<Request<Body>> for Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let span = trace::span(request.uri().path(), request.headers());
+        let permit = match self.guard.admit(request.uri().path()) {
+            Ok(permit) => permit,
+            Err(problem) => return Box::pin(std::future::ready(Ok(Status::from(problem).into_http()))),
+        };
+        // tonic answers CANCELLED when the time is up; our own clock stops a moment earlier, inside of it.
+        let deadline = timeout(request.headers()).and_then(|left| Instant::now().checked_add(left));
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(Deadline(deadline));
+        }
+        let answer = span.in_scope(|| self.inner.call(request));
+        Box::pin(
+            async move {
+                let _permit = permit;
+                let answer = match deadline {
+                    None => answer.await,
+                    Some(deadline) => match tokio::time::timeout_at(deadline.into(), answer).await {
+                        Ok(answer) => answer,
+                        Err(_) => return Ok(Status::from(Problem::deadline_exceeded()).into_http()),
+                    },
+                };
+                answer.map(explained)
+            }
+            .instrument(span),
+        )
+    }
+}
+
+/// An answer whose status, if it is one, has a reason: tonic's own have none.
+fn explained(answer: Response<Body>) -> Response<Body> {
+    match Status::from_header_map(answer.headers()) {
+        Some(status) if status.code() != tonic::Code::Ok && status.details().is_empty() => {
+            Status::from(Problem::before_the_service(&status)).into_http()
+        }
+        Some(_) | None => answer,
+    }
+}
+
+/// How long the caller waits: the header `grpc-timeout`, less the moment by which we are ahead of tonic. A malformed
+/// one is ignored, as tonic does.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    const AHEAD: Duration = Duration::from_millis(1);
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    let timeout = match unit {
+        "H" => Duration::from_secs(count.saturating_mul(3_600)),
+        "M" => Duration::from_secs(count.saturating_mul(60)),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    };
+    Some(timeout.saturating_sub(AHEAD))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_grpc_writes_them() {
+        let read = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", http::HeaderValue::from_static(text));
+            timeout(&headers)
+        };
+        assert_eq!(read("2S"), Some(Duration::from_millis(1_999)));
+        assert_eq!(read("250m"), Some(Duration::from_millis(249)));
+        assert_eq!(read("5n"), Some(Duration::ZERO));
+        for bad in ["", "S", "5", "5x", "-5S", "123456789S", "+5S"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    async fn call(guard: &Guard, timeout: Option<&'static str>) -> Option<Status> {
+        let inner = tower::service_fn(|_: Request<Body>| async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Ok::<_, std::convert::Infallible>(Response::new(Body::default()))
+        });
+        let mut request = Request::new(Body::default());
+        if let Some(timeout) = timeout {
+            request.headers_mut().insert("grpc-timeout", http::HeaderValue::from_static(timeout));
+        }
+        let answer = guard.layer(inner).call(request).await.unwrap();
+        Status::from_header_map(answer.headers())
+    }
+
+    #[tokio::test]
+    async fn late_calls_are_told_so() {
+        let guard = Guard::new(1, 1);
+        assert_eq!(call(&guard, Some("5m")).await.unwrap().code(), tonic::Code::DeadlineExceeded);
+        assert!(call(&guard, Some("10S")).await.is_none());
+        assert!(call(&guard, None).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn one_call_too_many_is_refused_at_once() {
+        let guard = Guard::new(1, 1);
+        let (first, second) = tokio::join!(call(&guard, None), call(&guard, None));
+        assert!(first.is_none());
+        assert_eq!(second.unwrap().code(), tonic::Code::Unavailable);
+        assert!(call(&guard, None).await.is_none());
+    }
+}

@@ -1,0 +1,73 @@
+//! The gRPC surface: wire messages in and out, and nothing that decides.
+//!
+//! A call passes [`limits`] (deadline, overload, span), is parsed by its service into the core's types ([`parse`]),
+//! goes to the writer or the reader, and is answered through [`convert`] or, where it is refused, [`status`].
+
+mod batch_service;
+mod batch_stream;
+mod command;
+mod convert;
+mod customer_service;
+mod hold_commands;
+mod hold_service;
+mod journal_stream;
+mod ledger_service;
+mod limits;
+mod parse;
+mod purchase_service;
+mod rate_card_service;
+mod serve;
+mod status;
+mod trace;
+pub mod wire;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use crate::ledger::card::Cards;
+use crate::ledger::{LedgerId, LedgerNo};
+use crate::query::{ReadError, Reader};
+use crate::writer::Writer;
+
+pub use serve::{Limits, serve};
+pub use status::DOMAIN;
+
+/// Pages stop here, so that they fit the 4 MiB that clients take by default.
+const PAGE_BYTES_MAX: usize = 3 << 20;
+
+/// What all services share; cheap to clone. Each service is an `impl` of its generated trait for this.
+#[derive(Clone)]
+pub struct Api {
+    writer: Writer,
+    reader: Arc<Reader>,
+    cards: Arc<Cards>,
+    /// True once the server goes down: streams without an end stop then.
+    closing: watch::Sender<bool>,
+}
+
+impl Api {
+    /// The services over a writer and a reader of the same store.
+    #[must_use]
+    pub fn new(writer: Writer, reader: Arc<Reader>, cards: Arc<Cards>) -> Self {
+        Self { writer, reader, cards, closing: watch::Sender::new(false) }
+    }
+
+    /// The ledger that a call is about, which its span names from now on.
+    async fn ledger(&self, id: &LedgerId) -> Result<LedgerNo, ReadError> {
+        tracing::Span::current().record("ledger", id.as_str());
+        self.reader.ledger(id).await
+    }
+}
+
+/// When the caller stops waiting; the call's layer puts it among a request's extensions.
+#[derive(Clone, Copy, Debug)]
+struct Deadline(Instant);
+
+impl Deadline {
+    /// The deadline of a call, where it has one.
+    fn of<T>(request: &tonic::Request<T>) -> Option<Instant> {
+        request.extensions().get::<Self>().map(|deadline| deadline.0)
+    }
+}

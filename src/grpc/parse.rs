@@ -1,0 +1,410 @@
+//! From wire fields to the core's types: every field is read, and everything that is wrong is told at once.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+
+use uuid::Uuid;
+
+use crate::ledger::credits::{ParseCreditsError, parse_units};
+use crate::ledger::lot::{Currency, Money};
+use crate::ledger::{Credits, CustomerId, Day, LedgerId, RequestKey, Text, Timestamp};
+use crate::query::PageRequest;
+
+use super::wire;
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its path, such as `commands[3].place_hold.credits`.
+    pub field: String,
+    /// What is wrong with it, continuing "`field` ...".
+    pub problem: String,
+}
+
+/// What is wrong with a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Violations {
+    /// The first of them, at most [`Violations::SHOWN_MAX`].
+    pub shown: Vec<Violation>,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl Violations {
+    /// A batch of 10,000 malformed commands is not answered with 10,000 sentences.
+    pub const SHOWN_MAX: usize = 128;
+}
+
+/// Which amounts a field takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// More than 0.
+    Positive,
+    /// 0 or more.
+    AtLeastZero,
+    /// Negative ones too, but not 0.
+    Signed,
+}
+
+/// The fields that every command shares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The ledger, where one is named.
+    pub ledger: Option<LedgerId>,
+    /// The request id.
+    pub request: RequestKey,
+    /// The customer.
+    pub customer: CustomerId,
+}
+
+/// Reads fields and collects what is wrong. Each method gives `None` for a field that it has complained about, so
+/// that a message is put together with `?` after all of its fields were read.
+#[derive(Debug, Default)]
+pub struct Fields {
+    path: Vec<(&'static str, Option<usize>)>,
+    violations: Violations,
+}
+
+/// Reads a message as a whole.
+///
+/// # Errors
+/// All [`Violations`].
+pub fn parse<M, T>(message: M, read: impl FnOnce(M, &mut Fields) -> Option<T>) -> Result<T, Violations> {
+    let mut fields = Fields::default();
+    let value = read(message, &mut fields);
+    match value {
+        Some(value) if fields.violations.count == 0 => Ok(value),
+        Some(_) | None => Err(fields.violations),
+    }
+}
+
+impl Fields {
+    /// Complains about `field`; an empty name means the value that is being read by [`Fields::each`] itself.
+    pub fn refuse<T>(&mut self, field: &str, problem: impl Into<String>) -> Option<T> {
+        let violations = &mut self.violations;
+        violations.count = violations.count.saturating_add(1);
+        if violations.shown.len() < Violations::SHOWN_MAX {
+            let mut path = String::new();
+            for (name, index) in &self.path {
+                let dot = if path.is_empty() { "" } else { "." };
+                // Writing to a string does not fail.
+                let _ = match index {
+                    Some(index) => write!(path, "{dot}{name}[{index}]"),
+                    None => write!(path, "{dot}{name}"),
+                };
+            }
+            if !path.is_empty() && !field.is_empty() {
+                path.push('.');
+            }
+            path.push_str(field);
+            violations.shown.push(Violation { field: path, problem: problem.into() });
+        }
+        None
+    }
+
+    /// Reads the fields of the message in `field`.
+    pub fn within<T>(&mut self, field: &'static str, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.under((field, None), read)
+    }
+
+    /// Reads every item of the list `field`.
+    pub fn each<I, T>(
+        &mut self,
+        field: &'static str,
+        items: Vec<I>,
+        mut read: impl FnMut(&mut Self, I) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let count = items.len();
+        let mut all = Vec::with_capacity(count);
+        for (index, item) in items.into_iter().enumerate() {
+            all.extend(self.under((field, Some(index)), |fields| read(fields, item)));
+        }
+        (all.len() == count).then_some(all)
+    }
+
+    fn under<T>(&mut self, step: (&'static str, Option<usize>), read: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(step);
+        let value = read(self);
+        self.path.pop();
+        value
+    }
+
+    /// Takes what was read, or complains about it.
+    pub fn take<T, E: Display>(&mut self, field: &str, read: Result<T, E>) -> Option<T> {
+        match read {
+            Ok(value) => Some(value),
+            Err(error) => self.refuse(field, error.to_string()),
+        }
+    }
+
+    /// A field that may be empty; `Some(None)` where it is.
+    pub fn optional<T, E: Display>(
+        &mut self,
+        field: &str,
+        text: &str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<Option<T>> {
+        if text.is_empty() { Some(None) } else { self.take(field, read(text)).map(Some) }
+    }
+
+    /// The ledger; empty means the default.
+    pub fn ledger(&mut self, ledger_id: &str) -> Option<Option<LedgerId>> {
+        self.optional("ledger_id", ledger_id, LedgerId::parse)
+    }
+
+    /// The ledger of a read; empty means `main`.
+    pub fn ledger_or_main(&mut self, ledger_id: &str) -> Option<LedgerId> {
+        Some(self.ledger(ledger_id)?.unwrap_or_else(LedgerId::main))
+    }
+
+    /// The fields that every command shares.
+    pub fn scope(&mut self, ledger_id: &str, request_id: &str, customer_id: &str) -> Option<Scope> {
+        let ledger = self.ledger(ledger_id);
+        let request = self.take("request_id", RequestKey::parse(request_id));
+        let customer = self.customer(customer_id);
+        Some(Scope { ledger: ledger?, request: request?, customer: customer? })
+    }
+
+    /// The customer.
+    pub fn customer(&mut self, customer_id: &str) -> Option<CustomerId> {
+        self.take("customer_id", CustomerId::parse(customer_id))
+    }
+
+    /// Free text; may be empty.
+    pub fn text(&mut self, field: &str, text: &str) -> Option<Text> {
+        self.take(field, Text::parse(text))
+    }
+
+    /// Free text that must say something.
+    pub fn required_text(&mut self, field: &str, text: &str) -> Option<Text> {
+        if text.is_empty() { self.refuse(field, "must not be empty") } else { self.text(field, text) }
+    }
+
+    /// An amount of credits.
+    pub fn credits(&mut self, field: &str, text: &str, amount: Amount) -> Option<Credits> {
+        let credits = self.take(field, Credits::parse(text))?;
+        match amount {
+            Amount::Positive if !credits.is_positive() => self.refuse(field, "must be more than 0"),
+            Amount::AtLeastZero if credits < Credits::ZERO => self.refuse(field, "must be at least 0"),
+            Amount::Signed if credits.is_zero() => self.refuse(field, "must not be 0"),
+            Amount::Positive | Amount::AtLeastZero | Amount::Signed => Some(credits),
+        }
+    }
+
+    /// An amount that may be left out.
+    pub fn optional_credits(
+        &mut self,
+        field: &str,
+        text: Option<&str>,
+        amount: Amount,
+    ) -> Option<Option<Credits>> {
+        match text {
+            Some(text) => self.credits(field, text, amount).map(Some),
+            None => Some(None),
+        }
+    }
+
+    /// A number from 0 to `max`.
+    pub fn number(&mut self, field: &str, number: i64, max: u64) -> Option<u64> {
+        match u64::try_from(number) {
+            Ok(number) if number <= max => Some(number),
+            Ok(_) => self.refuse(field, format!("must be at most {max}")),
+            Err(_) => self.refuse(field, "must be at least 0"),
+        }
+    }
+
+    /// A value of an enumeration that this build knows.
+    pub fn known<E: TryFrom<i32>>(&mut self, field: &str, value: i32) -> Option<E> {
+        match E::try_from(value) {
+            Ok(value) => Some(value),
+            Err(_) => self.refuse(field, format!("has no value {value}")),
+        }
+    }
+
+    /// An id that the server made, in its canonical form.
+    pub fn made_id<T>(&mut self, field: &str, text: &str, make: impl FnOnce(Uuid) -> T) -> Option<T> {
+        match Uuid::try_parse(text) {
+            Ok(uuid) if text.len() == uuid::fmt::Hyphenated::LENGTH => Some(make(uuid)),
+            Ok(_) | Err(_) if text.is_empty() => self.refuse(field, "must not be empty"),
+            Ok(_) | Err(_) => self.refuse(field, "must be an id that the server gave, a UUID"),
+        }
+    }
+
+    /// A time that may be left out, to the microsecond.
+    pub fn time(&mut self, field: &str, time: Option<prost_types::Timestamp>) -> Option<Option<Timestamp>> {
+        let Some(prost_types::Timestamp { seconds, nanos }) = time else { return Some(None) };
+        // 0001-01-01T00:00:00Z, the earliest that the wire's timestamps can name.
+        const SECONDS_MIN: i64 = -62_135_596_800;
+        let seconds_max = Timestamp::MAX.micros().div_euclid(Timestamp::MICROS_PER_SECOND);
+        if !(SECONDS_MIN..=seconds_max).contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
+            return self.refuse(field, "must be a time of the years 1 to 9999, with nanos from 0 to 999999999");
+        }
+        let micros = seconds.saturating_mul(Timestamp::MICROS_PER_SECOND).saturating_add(i64::from(nanos / 1_000));
+        Some(Some(Timestamp::from_micros(micros)))
+    }
+
+    /// A day as YYYY-MM-DD, which may be left out.
+    pub fn day(&mut self, field: &str, text: &str) -> Option<Option<Day>> {
+        self.optional(field, text, |text| parse_day(text).ok_or("must be a day as YYYY-MM-DD"))
+    }
+
+    /// An amount of money, which may be left out.
+    pub fn money(&mut self, field: &'static str, money: Option<wire::Money>) -> Option<Option<Money>> {
+        let Some(wire::Money { currency_code, amount }) = money else { return Some(None) };
+        self.within(field, |fields| {
+            let known = iso_currency::Currency::from_code(&currency_code);
+            let digits = known.and_then(|known| known.exponent());
+            let (Some(currency), Some(digits)) = (Currency::parse(&currency_code), digits) else {
+                return fields.refuse("currency_code", "must be a currency of ISO 4217, in upper case");
+            };
+            let minor_units = fields.take("amount", parse_money(&amount, digits.into()))?;
+            Some(Some(Money { currency, minor_units }))
+        })
+    }
+
+    /// At most 32 pairs of the caller's own.
+    pub fn metadata(&mut self, metadata: BTreeMap<String, String>) -> Option<BTreeMap<Text, Text>> {
+        const PAIRS_MAX: usize = 32;
+        if metadata.len() > PAIRS_MAX {
+            return self.refuse("metadata", format!("must have at most {PAIRS_MAX} pairs"));
+        }
+        let mut pairs = Some(BTreeMap::new());
+        for (key, value) in metadata {
+            let read = self.required_text("metadata.key", &key).zip(self.text("metadata.value", &value));
+            pairs = pairs.zip(read).map(|(mut pairs, (key, value))| {
+                pairs.insert(key, value);
+                pairs
+            });
+        }
+        pairs
+    }
+
+    /// The size and token of a page.
+    pub fn page(&mut self, page_size: i32, page_token: String) -> Option<PageRequest> {
+        const DEFAULT: usize = 50;
+        const MAX: usize = 1_000;
+        match usize::try_from(page_size) {
+            Ok(0) => Some(PageRequest { limit: DEFAULT, token: page_token }),
+            Ok(size) => Some(PageRequest { limit: size.min(MAX), token: page_token }),
+            Err(_) => self.refuse("page_size", "must be at least 0"),
+        }
+    }
+}
+
+/// Money has the same form as credits; only the bounds are the currency's.
+fn parse_money(text: &str, digits: u32) -> Result<i64, String> {
+    const WHOLE_MAX: i64 = 1_000_000_000_000;
+    let max = WHOLE_MAX.saturating_mul(10_i64.saturating_pow(digits));
+    parse_units(text, digits, max).map_err(|error| match error {
+        ParseCreditsError::TooPrecise => format!("must have at most {digits} fractional digits"),
+        ParseCreditsError::TooLarge => format!("must be at most {WHOLE_MAX}"),
+        ParseCreditsError::Empty | ParseCreditsError::NotDecimal => error.to_string(),
+    })
+}
+
+fn parse_day(text: &str) -> Option<Day> {
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text.as_bytes() else { return None };
+    let number = |digits: &[&u8]| {
+        digits.iter().try_fold(0_i16, |sum, digit| {
+            digit.is_ascii_digit().then(|| sum * 10 + i16::from(**digit - b'0'))
+        })
+    };
+    let small = |digits| number(digits).and_then(|number| i8::try_from(number).ok());
+    let year = number(&[y1, y2, y3, y4]).filter(|year| *year > 0)?;
+    let date = jiff::civil::Date::new(year, small(&[m1, m2])?, small(&[d1, d2])?).ok()?;
+    let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    i32::try_from(midnight.as_second().div_euclid(86_400)).ok().map(Day::from_days)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint<T: std::fmt::Debug>(read: impl FnOnce(&mut Fields) -> Option<T>) -> Option<String> {
+        parse((), |(), fields| read(fields)).err().map(|violations| violations.shown[0].field.clone())
+    }
+
+    #[test]
+    fn all_violations_are_told_with_their_paths() {
+        let violations = parse((), |(), fields| {
+            fields.each("commands", vec!["1", "1e3"], |fields, credits| {
+                fields.within("place_hold", |fields| {
+                    let scope = fields.scope("a b", "r", "");
+                    let credits = fields.credits("credits", credits, Amount::Positive);
+                    Some((scope?, credits?))
+                })
+            })
+        })
+        .unwrap_err();
+        let paths: Vec<_> = violations.shown.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(
+            paths,
+            [
+                "commands[0].place_hold.ledger_id",
+                "commands[0].place_hold.customer_id",
+                "commands[1].place_hold.ledger_id",
+                "commands[1].place_hold.customer_id",
+                "commands[1].place_hold.credits",
+            ]
+        );
+    }
+
+    #[test]
+    fn amounts_keep_their_bounds() {
+        for bad in ["", "1e3", "NaN", " 1", "1.00001", "-1", "99999999999", "0"] {
+            let read = |fields: &mut Fields| fields.credits("credits", bad, Amount::Positive);
+            assert_eq!(complaint(read).as_deref(), Some("credits"), "{bad:?}");
+        }
+        assert_eq!(complaint(|fields| fields.credits("c", "-0.5", Amount::Signed)), None);
+        assert_eq!(complaint(|fields| fields.credits("c", "0", Amount::AtLeastZero)), None);
+    }
+
+    #[test]
+    fn money_has_the_digits_of_its_currency() {
+        let money = |code: &str, amount: &str| {
+            let money = wire::Money { currency_code: code.into(), amount: amount.into() };
+            parse((), |(), fields| fields.money("price", Some(money)))
+        };
+        assert_eq!(money("EUR", "19.9").unwrap().unwrap().minor_units, 1_990);
+        assert_eq!(money("JPY", "1500").unwrap().unwrap().minor_units, 1_500);
+        for (code, amount, field) in [
+            ("JPY", "1.5", "price.amount"),
+            ("EUR", "1.999", "price.amount"),
+            ("EUR", "-1", "price.amount"),
+            ("EUR", "", "price.amount"),
+            ("eur", "1", "price.currency_code"),
+            ("ZZZ", "1", "price.currency_code"),
+            ("XAU", "1", "price.currency_code"),
+        ] {
+            assert_eq!(money(code, amount).unwrap_err().shown[0].field, field, "{code} {amount}");
+        }
+    }
+
+    #[test]
+    fn days_and_times_are_read_strictly() {
+        let day = |text| parse((), |(), fields| fields.day("day", text));
+        assert_eq!(day("1970-01-02").unwrap(), Some(Day::from_days(1)));
+        assert_eq!(day("2026-11-21").unwrap(), Some(Day::from_days(20_778)));
+        assert_eq!(day("").unwrap(), None);
+        let not_days =
+            ["2026-02-30", "2026-2-3", "20260203", "2026-02-03T00:00", "0000-01-01", "+026-01-01", "é026-01-0"];
+        for bad in not_days {
+            assert!(day(bad).is_err(), "{bad}");
+        }
+        let time = |seconds, nanos| {
+            let time = prost_types::Timestamp { seconds, nanos };
+            complaint(|fields: &mut Fields| fields.time("time", Some(time)))
+        };
+        assert_eq!(time(1_700_000_000, 1_999), None);
+        assert!(time(i64::MAX, 0).is_some() && time(0, -1).is_some() && time(0, 1_000_000_000).is_some());
+    }
+
+    #[test]
+    fn made_ids_are_canonical_uuids() {
+        let read = |text: &str| parse((), |(), fields| fields.made_id("hold_id", text, |uuid| uuid)).is_ok();
+        assert!(read("0198c5a4-7b1c-7000-8000-000000000001"));
+        for bad in ["", "x", "0198c5a47b1c70008000000000000001", "{0198c5a4-7b1c-7000-8000-000000000001}"] {
+            assert!(!read(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! PurchaseService: purchases and grants.
+
+use prost::Message;
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::ledger::command::{GrantCredits, PurchaseCredits};
+use crate::ledger::lot::LotSource;
+use crate::ledger::{Command, CustomerId, LotId, OrderId, Storefront};
+use crate::query::{LotFilter, OwnedLot, PurchaseTarget};
+
+use super::command::{Accepted, CommandMessage};
+use super::parse::{Amount, Fields, Scope, parse};
+use super::wire::purchase_service_server::PurchaseService;
+use super::wire::*;
+use super::{Api, PAGE_BYTES_MAX, convert};
+
+#[async_trait]
+impl PurchaseService for Api {
+    async fn purchase_credits(
+        &self,
+        request: Request<PurchaseCreditsRequest>,
+    ) -> Result<Response<PurchaseCreditsResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn get_purchase(
+        &self,
+        request: Request<GetPurchaseRequest>,
+    ) -> Result<Response<GetPurchaseResponse>, Status> {
+        let (ledger, target) = parse(request.into_inner(), |message, fields| {
+            let GetPurchaseRequest { ledger_id, target } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let target = read_target(fields, target);
+            Some((ledger?, target?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let purchase = show(&self.reader.purchase(ledger, &target).await?);
+        Ok(Response::new(GetPurchaseResponse { purchase: Some(purchase) }))
+    }
+
+    async fn list_purchases(
+        &self,
+        request: Request<ListPurchasesRequest>,
+    ) -> Result<Response<ListPurchasesResponse>, Status> {
+        let (ledger, customer, filter, page) = parse(request.into_inner(), |message, fields| {
+            let ListPurchasesRequest {
+                ledger_id,
+                customer_id,
+                storefront,
+                created_from,
+                created_until,
+                page_size,
+                page_token,
+            } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
+            let storefront = fields.optional("storefront", &storefront, Storefront::parse);
+            let from = fields.time("created_from", created_from);
+            let until = fields.time("created_until", created_until);
+            let page = fields.page(page_size, page_token);
+            let filter = LotFilter {
+                customer: None,
+                source: Some(LotSource::Purchase),
+                storefront: storefront?,
+                from: from?,
+                until: until?,
+            };
+            Some((ledger?, customer?, filter, page?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let listed = self.reader.owned_lots(ledger, customer.as_ref(), filter, &page).await?;
+        let (purchases, next_page_token) = listed.show(PAGE_BYTES_MAX, show, Message::encoded_len);
+        Ok(Response::new(ListPurchasesResponse { purchases, next_page_token }))
+    }
+
+    async fn grant_credits(
+        &self,
+        request: Request<GrantCreditsRequest>,
+    ) -> Result<Response<GrantCreditsResponse>, Status> {
+        self.execute(request).await
+    }
+}
+
+fn show(lot: &OwnedLot) -> Purchase {
+    convert::purchase(&lot.lot, &lot.customer)
+}
+
+fn read_target(fields: &mut Fields, target: Option<get_purchase_request::Target>) -> Option<PurchaseTarget> {
+    use get_purchase_request::Target;
+    match target {
+        Some(Target::PurchaseId(id)) => {
+            fields.made_id("purchase_id", &id, |id| PurchaseTarget::Id(LotId::from_uuid(id)))
+        }
+        Some(Target::Order(StorefrontOrder { storefront, order_id })) => fields.within("order", |fields| {
+            let storefront = fields.take("storefront", Storefront::parse(&storefront));
+            let order = fields.take("order_id", OrderId::parse(&order_id));
+            Some(PurchaseTarget::Order(storefront?, order?))
+        }),
+        None => fields.refuse("target", "must be a purchase_id or an order"),
+    }
+}
+
+impl From<Accepted> for PurchaseCreditsResponse {
+    fn from(accepted: Accepted) -> Self {
+        let lot = accepted.answer.posting.detail.lot.as_ref();
+        Self {
+            purchase: lot.map(|lot| convert::purchase(lot, &accepted.customer)),
+            posting: Some(accepted.posting()),
+            replayed: accepted.answer.replayed,
+            balance: Some(accepted.balance()),
+            activated_holds: accepted.activated_holds(),
+            expired_credits: accepted.expired_credits(),
+        }
+    }
+}
+
+impl From<Accepted> for GrantCreditsResponse {
+    fn from(accepted: Accepted) -> Self {
+        Self {
+            lot: accepted.lot(),
+            posting: Some(accepted.posting()),
+            replayed: accepted.answer.replayed,
+            balance: Some(accepted.balance()),
+            activated_holds: accepted.activated_holds(),
+            expired_credits: accepted.expired_credits(),
+        }
+    }
+}
+
+impl CommandMessage for PurchaseCreditsRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self { ledger_id, request_id, customer_id, storefront, order_id, credits, price, expires_at } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let storefront = fields.take("storefront", Storefront::parse(&storefront));
+        let order = fields.take("order_id", OrderId::parse(&order_id));
+        let credits = fields.credits("credits", &credits, Amount::Positive);
+        let price = fields.money("price", price);
+        let expires_at = fields.time("expires_at", expires_at);
+        let command = PurchaseCredits {
+            storefront: storefront?,
+            order: order?,
+            credits: credits?,
+            price: price?,
+            expires_at: expires_at?,
+        };
+        Some((scope?, Command::PurchaseCredits(command)))
+    }
+}
+
+impl CommandMessage for GrantCreditsRequest {
+    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+        let Self { ledger_id, request_id, customer_id, credits, expires_at, reason, by } = self;
+        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+        let credits = fields.credits("credits", &credits, Amount::Positive);
+        let expires_at = fields.time("expires_at", expires_at);
+        let reason = fields.text("reason", &reason);
+        let by = fields.text("by", &by);
+        let command = GrantCredits { credits: credits?, expires_at: expires_at?, reason: reason?, by: by? };
+        Some((scope?, Command::GrantCredits(command)))
+    }
+}

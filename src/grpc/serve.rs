@@ -1,0 +1,146 @@
+//! The server: all services with their limits on one listener, until it is told to stop.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tonic::codec::CompressionEncoding;
+use tonic::server::NamedService;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Error, Server};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tonic_web::GrpcWebLayer;
+
+use super::Api;
+use super::limits::Guard;
+use super::wire::{
+    DESCRIPTORS, batch_service_server, customer_service_server, hold_service_server, ledger_service_server,
+    purchase_service_server, rate_card_service_server,
+};
+
+/// Bounds of the server. What tonic leaves open is closed here.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Calls at a time, over all connections; one more is refused as overloaded.
+    pub calls_max: usize,
+    /// Of them, calls to the batch service.
+    pub batches_max: usize,
+    /// Streams at a time on one connection.
+    pub connection_streams_max: u32,
+    /// Bytes of a request.
+    pub request_bytes_max: usize,
+    /// Bytes of a request to the batch service.
+    pub batch_request_bytes_max: usize,
+    /// Bytes of an answer.
+    pub response_bytes_max: usize,
+    /// Bytes of a request's headers.
+    pub header_bytes_max: u32,
+    /// A silent connection is asked for a sign of life this often, and dropped where none comes as long again.
+    pub keepalive_seconds: u64,
+    /// A connection is asked to end after this long; its calls are finished first. Also ends one that never spoke.
+    pub connection_age_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            calls_max: 8_192,
+            batches_max: 64,
+            connection_streams_max: 1_024,
+            request_bytes_max: 4 << 20,
+            batch_request_bytes_max: 16 << 20,
+            response_bytes_max: 16 << 20,
+            header_bytes_max: 16 << 10,
+            keepalive_seconds: 30,
+            connection_age_seconds: 3_600,
+        }
+    }
+}
+
+/// Serves on `listener` until `shutdown` is ready; then takes no new connections and finishes the calls under way.
+/// Callers bound the time that this may take: a client can keep a call open.
+///
+/// # Errors
+/// Where the transport fails.
+pub async fn serve(
+    api: Api,
+    listener: TcpListener,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    tell(&health, ServingStatus::Serving).await;
+    let mut builder = Server::builder()
+        .accept_http1(true) // gRPC-Web
+        .max_concurrent_streams(limits.connection_streams_max)
+        .http2_max_header_list_size(limits.header_bytes_max)
+        .http2_keepalive_interval(Some(Duration::from_secs(limits.keepalive_seconds)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(limits.keepalive_seconds)))
+        .max_connection_age(Duration::from_secs(limits.connection_age_seconds))
+        .layer(GrpcWebLayer::new())
+        .layer(Guard::new(limits.calls_max, limits.batches_max));
+
+    /// A service with its bounds on message sizes, taking and giving gzip.
+    macro_rules! bounded {
+        ($service:ty, $request_bytes_max:expr) => {
+            <$service>::new(api.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
+                .send_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size($request_bytes_max)
+                .max_encoding_message_size(limits.response_bytes_max)
+        };
+    }
+    let bytes_max = limits.request_bytes_max;
+    let router = builder
+        .add_service(bounded!(customer_service_server::CustomerServiceServer<Api>, bytes_max))
+        .add_service(bounded!(purchase_service_server::PurchaseServiceServer<Api>, bytes_max))
+        .add_service(bounded!(hold_service_server::HoldServiceServer<Api>, bytes_max))
+        .add_service(bounded!(ledger_service_server::LedgerServiceServer<Api>, bytes_max))
+        .add_service(bounded!(rate_card_service_server::RateCardServiceServer<Api>, bytes_max))
+        .add_service(bounded!(batch_service_server::BatchServiceServer<Api>, limits.batch_request_bytes_max))
+        .add_service(health_service)
+        .add_optional_service(reflection());
+
+    let incoming = TcpIncoming::from(listener)
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(Duration::from_secs(limits.keepalive_seconds)));
+    let mut commits = api.writer.commits();
+    let stop = async {
+        tokio::select! {
+            () = shutdown => {}
+            // Without its writer the server can only refuse.
+            () = async { while commits.changed().await.is_ok() {} } => {}
+        }
+        tell(&health, ServingStatus::NotServing).await;
+        api.closing.send_replace(true);
+    };
+    router.serve_with_incoming_shutdown(incoming, stop).await
+}
+
+/// Server reflection, without which nothing else suffers.
+fn reflection() -> Option<
+    tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
+> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .inspect_err(|error| tracing::error!(%error, "the descriptors cannot be read; no reflection"))
+        .ok()
+}
+
+/// Tells the health service about the server as a whole and each service.
+async fn tell(health: &HealthReporter, status: ServingStatus) {
+    for service in [
+        "",
+        customer_service_server::CustomerServiceServer::<Api>::NAME,
+        purchase_service_server::PurchaseServiceServer::<Api>::NAME,
+        hold_service_server::HoldServiceServer::<Api>::NAME,
+        ledger_service_server::LedgerServiceServer::<Api>::NAME,
+        rate_card_service_server::RateCardServiceServer::<Api>::NAME,
+        batch_service_server::BatchServiceServer::<Api>::NAME,
+    ] {
+        health.set_service_status(service, status).await;
+    }
+}

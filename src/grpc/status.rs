@@ -1,0 +1,312 @@
+//! What goes wrong, as callers see it: the only place that knows gRPC codes and reasons.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use crate::ledger::Rejection;
+use crate::query::ReadError;
+use crate::writer::SubmitError;
+
+use super::parse::{Violation, Violations};
+use super::wire;
+
+/// The domain of every reason.
+pub const DOMAIN: &str = "creditledger";
+
+/// Details travel in a header, which some clients bound at 8 KiB after base64.
+const VIOLATIONS_BYTES_MAX: usize = 4_096;
+
+/// A refusal or a failure, before it is put into a status or a batch result.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    metadata: Vec<(&'static str, String)>,
+    violations: Vec<Violation>,
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code, reason, message, metadata: Vec::new(), violations: Vec::new(), retry_after: None }
+    }
+
+    /// One field is wrong.
+    pub fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Violations { shown: vec![Violation { field: field.into(), problem: problem.into() }], count: 1 }.into()
+    }
+
+    /// A ledger with this id was made by another request.
+    pub fn ledger_exists() -> Self {
+        Self::new(Code::AlreadyExists, "LEDGER_EXISTS", "the ledger exists already")
+    }
+
+    /// The database has as many ledgers as it can number.
+    pub fn too_many_ledgers() -> Self {
+        Self::new(Code::FailedPrecondition, "TOO_MANY_LEDGERS", "the server keeps no more ledgers")
+    }
+
+    /// The caller's deadline has passed while the call was under way.
+    pub fn deadline_exceeded() -> Self {
+        let message = "the deadline passed; the same request_id finds out what became of a command";
+        Self::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
+    }
+
+    /// More than the server does at a time.
+    pub fn overloaded() -> Self {
+        SubmitError::Overloaded.into()
+    }
+
+    /// The server is going down.
+    pub fn shutting_down() -> Self {
+        SubmitError::ShuttingDown.into()
+    }
+
+    /// What tonic refused before any of our code saw the call, such as an unknown method. All that it calls INTERNAL
+    /// there is a request that it could not decode, which is the caller's matter.
+    pub fn before_the_service(status: &Status) -> Self {
+        let (code, reason) = match status.code() {
+            Code::Internal => (Code::InvalidArgument, "MALFORMED_REQUEST"),
+            Code::OutOfRange => (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+            Code::Unimplemented => (Code::Unimplemented, "UNIMPLEMENTED"),
+            code => (code, "TRANSPORT"),
+        };
+        Self::new(code, reason, status.message())
+    }
+
+    /// For a result of a batch.
+    pub fn into_batch_error(self) -> wire::BatchError {
+        let Self { code, reason, message, metadata, violations, retry_after: _ } = self;
+        wire::BatchError {
+            code: i32::from(code),
+            reason: reason.to_owned(),
+            message,
+            metadata: metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            field_violations: violations
+                .into_iter()
+                .map(|Violation { field, problem }| wire::BatchFieldViolation { field, description: problem })
+                .collect(),
+        }
+    }
+}
+
+impl From<Problem> for Status {
+    fn from(problem: Problem) -> Self {
+        let Problem { code, reason, message, metadata, violations, retry_after } = problem;
+        let metadata: HashMap<_, _> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
+        if !violations.is_empty() {
+            let violations: Vec<_> =
+                violations.into_iter().map(|v| FieldViolation::new(v.field, v.problem)).collect();
+            details.set_bad_request(violations);
+        }
+        if retry_after.is_some() {
+            details.set_retry_info(retry_after);
+        }
+        Self::with_error_details(code, message, details)
+    }
+}
+
+impl From<Violations> for Problem {
+    fn from(violations: Violations) -> Self {
+        let Violations { mut shown, count } = violations;
+        let mut bytes = 0_usize;
+        let fits = |violation: &Violation| {
+            bytes = bytes.saturating_add(violation.field.len()).saturating_add(violation.problem.len());
+            bytes <= VIOLATIONS_BYTES_MAX
+        };
+        let kept = shown.iter().map(fits).take_while(|fits| *fits).count();
+        shown.truncate(kept.max(1));
+        let message = match shown.first() {
+            Some(Violation { field, problem }) if count > 1 => format!("{field} {problem} (and {} more)", count - 1),
+            Some(Violation { field, problem }) => format!("{field} {problem}"),
+            None => "the request is malformed".to_owned(),
+        };
+        let mut problem = Self::new(Code::InvalidArgument, "INVALID_FIELD", message);
+        if count > shown.len() {
+            problem.metadata.push(("violations", count.to_string()));
+        }
+        problem.violations = shown;
+        problem
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        use Code::{AlreadyExists, FailedPrecondition, NotFound};
+        let message = rejection.to_string();
+        let (code, reason, metadata) = match rejection {
+            Rejection::InvalidField { field, problem } => return Self::field(field, problem),
+            Rejection::CustomerNotFound => (NotFound, "CUSTOMER_NOT_FOUND", vec![]),
+            Rejection::HoldNotFound => (NotFound, "HOLD_NOT_FOUND", vec![]),
+            Rejection::WorkNotFound => (NotFound, "WORK_NOT_FOUND", vec![]),
+            Rejection::RateCardNotFound(card) => {
+                (NotFound, "RATE_CARD_NOT_FOUND", vec![("rate_card_id", card.to_string())])
+            }
+            Rejection::RequestIdReused => (AlreadyExists, "REQUEST_ID_REUSED", vec![]),
+            Rejection::CustomerExists => (AlreadyExists, "CUSTOMER_EXISTS", vec![]),
+            Rejection::CustomerIdUnusable => (FailedPrecondition, "CUSTOMER_ID_UNUSABLE", vec![]),
+            Rejection::HoldExists { hold } => (AlreadyExists, "HOLD_EXISTS", vec![("hold_id", hold.to_string())]),
+            Rejection::OrderAlreadyRecorded => (AlreadyExists, "ORDER_ALREADY_RECORDED", vec![]),
+            Rejection::InsufficientCredits { available, required, shortfall } => (
+                FailedPrecondition,
+                "INSUFFICIENT_CREDITS",
+                vec![
+                    ("available", available.to_string()),
+                    ("required", required.to_string()),
+                    ("shortfall", shortfall.to_string()),
+                ],
+            ),
+            Rejection::ExceedsMaxCharge { charge, max_charge } => (
+                FailedPrecondition,
+                "EXCEEDS_MAX_CHARGE",
+                vec![("charge", charge.to_string()), ("max_charge", max_charge.to_string())],
+            ),
+            Rejection::HoldNotActive { state } => {
+                (FailedPrecondition, "HOLD_NOT_ACTIVE", vec![("state", state.to_string())])
+            }
+            Rejection::HoldNotSettled { state } => {
+                (FailedPrecondition, "HOLD_NOT_SETTLED", vec![("state", state.to_string())])
+            }
+            Rejection::NothingDue => (FailedPrecondition, "NOTHING_DUE", vec![]),
+            Rejection::EstimateNotOpen { state } => {
+                (FailedPrecondition, "ESTIMATE_NOT_OPEN", vec![("state", state.to_string())])
+            }
+            Rejection::WorkRecorded { seconds } => {
+                (FailedPrecondition, "WORK_RECORDED", vec![("work_seconds", seconds.to_string())])
+            }
+            Rejection::WorkChanged { expected, recorded } => (
+                FailedPrecondition,
+                "WORK_CHANGED",
+                vec![("expected_work_seconds", expected.to_string()), ("work_seconds", recorded.to_string())],
+            ),
+            Rejection::WorkVoided => (FailedPrecondition, "WORK_VOIDED", vec![]),
+            Rejection::TooMuchWork { max } => (FailedPrecondition, "TOO_MUCH_WORK", vec![("max", max.to_string())]),
+            Rejection::EstimateOutOfRange { estimate, min, max } => (
+                FailedPrecondition,
+                "ESTIMATE_OUT_OF_RANGE",
+                vec![("estimate", estimate.to_string()), ("min", min.to_string()), ("max", max.to_string())],
+            ),
+            Rejection::QuoteRequired { class } => {
+                (FailedPrecondition, "QUOTE_REQUIRED", vec![("incident_class", class.to_string())])
+            }
+            Rejection::OutOfScope { class } => {
+                (FailedPrecondition, "OUT_OF_SCOPE", vec![("incident_class", class.to_string())])
+            }
+            Rejection::CustomerClosed => (FailedPrecondition, "CUSTOMER_CLOSED", vec![]),
+            Rejection::HoldsOpen { count } => {
+                (FailedPrecondition, "HOLDS_OPEN", vec![("open_holds", count.to_string())])
+            }
+            Rejection::ExceedsReversible { reversible } => {
+                (FailedPrecondition, "EXCEEDS_REVERSIBLE", vec![("reversible", reversible.to_string())])
+            }
+            Rejection::AmountOutOfBounds => (FailedPrecondition, "AMOUNT_OUT_OF_BOUNDS", vec![]),
+        };
+        Self { metadata, ..Self::new(code, reason, message) }
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        let message = error.to_string();
+        let (code, reason, retry_after_ms) = match error {
+            SubmitError::Overloaded => (Code::Unavailable, "OVERLOADED", Some(100)),
+            SubmitError::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN", Some(1_000)),
+            SubmitError::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", None),
+            SubmitError::Unknown => (Code::Unavailable, "OUTCOME_UNKNOWN", Some(1_000)),
+            SubmitError::Internal => (Code::Internal, "INTERNAL", None),
+        };
+        Self { retry_after: retry_after_ms.map(Duration::from_millis), ..Self::new(code, reason, message) }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        let not_found = |reason| Self::new(Code::NotFound, reason, error.to_string());
+        match &error {
+            ReadError::LedgerNotFound => not_found("LEDGER_NOT_FOUND"),
+            ReadError::CustomerNotFound => not_found("CUSTOMER_NOT_FOUND"),
+            ReadError::HoldNotFound => not_found("HOLD_NOT_FOUND"),
+            ReadError::PurchaseNotFound => not_found("PURCHASE_NOT_FOUND"),
+            ReadError::SettlementNotFound => not_found("SETTLEMENT_NOT_FOUND"),
+            ReadError::PageToken => Self::field("page_token", "does not belong to this list and filter"),
+            ReadError::Storage(cause) => {
+                // The caller learns nothing of the inside; the log does, and only here.
+                tracing::error!(error = %cause, "a read failed");
+                let message = "the storage cannot be read at the moment";
+                let problem = Self::new(Code::Unavailable, "STORAGE_UNAVAILABLE", message);
+                Self { retry_after: Some(Duration::from_secs(1)), ..problem }
+            }
+        }
+    }
+}
+
+/// What handlers meet becomes a status in one step.
+macro_rules! into_status {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Status {
+            fn from(error: $error) -> Self {
+                Problem::from(error).into()
+            }
+        })*
+    };
+}
+into_status!(Violations, Rejection, SubmitError, ReadError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Credits;
+    use crate::query::StoreError;
+
+    #[test]
+    fn short_credits_say_how_many_are_missing() {
+        let rejection = Rejection::InsufficientCredits {
+            available: Credits::whole(1),
+            required: Credits::whole(3),
+            shortfall: Credits::whole(2),
+        };
+        let status = Status::from(rejection);
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!((info.domain.as_str(), info.reason.as_str()), (DOMAIN, "INSUFFICIENT_CREDITS"));
+        assert_eq!(info.metadata["shortfall"], "2");
+        assert!(details.bad_request().is_none() && details.retry_info().is_none());
+    }
+
+    #[test]
+    fn violations_are_listed_and_bounded() {
+        let violation = |n: usize| Violation { field: format!("commands[{n}].credits"), problem: "is odd".to_owned() };
+        let status = Status::from(Violations { shown: (0..5_000).map(violation).collect(), count: 5_000 });
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = status.get_error_details();
+        let shown = details.bad_request().unwrap().field_violations.len();
+        assert!((100..1_000).contains(&shown));
+        assert_eq!(details.error_info().unwrap().metadata["violations"], "5000");
+        assert!(status.details().len() < 20_000);
+    }
+
+    #[test]
+    fn storage_failures_say_nothing_of_the_inside() {
+        let failure = ReadError::Storage(StoreError::Failed("SELECT secret FROM /var/lib".into()));
+        let status = Status::from(failure);
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(!status.message().contains("SELECT"));
+        assert!(status.get_error_details().retry_info().is_some());
+    }
+
+    #[test]
+    fn batch_errors_are_compact() {
+        let class = crate::ledger::ClassId::parse(&"c".repeat(128)).unwrap();
+        let error = Problem::from(Rejection::QuoteRequired { class }).into_batch_error();
+        assert_eq!((error.code, error.reason.as_str()), (9, "QUOTE_REQUIRED"));
+        // 10,000 of them fit the 4 MiB that clients take by default.
+        assert!(prost::Message::encoded_len(&error) < 400);
+    }
+}

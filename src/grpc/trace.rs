@@ -1,0 +1,36 @@
+//! The span of a call, as a child of the caller's where it names one (W3C `traceparent`).
+
+use http::HeaderMap;
+use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// The span of a call to `path`; its ledger is filled in once it is known.
+pub fn span(path: &str, headers: &HeaderMap) -> Span {
+    let span = tracing::info_span!(
+        "rpc",
+        otel.name = path.trim_start_matches('/'),
+        otel.kind = "server",
+        rpc.system = "grpc",
+        ledger = tracing::field::Empty,
+    );
+    if headers.contains_key("traceparent") {
+        let caller = TraceContextPropagator::new().extract(&Headers(headers));
+        // Refused only where no traces are exported.
+        let _ = span.set_parent(caller);
+    }
+    span
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}

@@ -1,0 +1,72 @@
+//! Balances, now and as of an earlier point.
+
+use std::collections::HashMap;
+
+use crate::ledger::{Balances, CustomerId, CustomerKey, LedgerNo, Timestamp};
+use crate::store::At;
+
+use super::{ReadError, Reader};
+
+/// A customer's balances at one point of its history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BalanceAt {
+    /// What they were.
+    pub balances: Balances,
+    /// The last posting that they include; 0 before the first.
+    pub sequence: u64,
+    /// When that posting was recorded.
+    pub recorded_at: Option<Timestamp>,
+}
+
+impl Reader {
+    /// A customer's balances, now or `at` an earlier point. Before the first posting there was nothing: all zero.
+    ///
+    /// # Errors
+    /// [`ReadError::CustomerNotFound`], [`ReadError::Storage`].
+    pub async fn balance(
+        &self,
+        ledger: LedgerNo,
+        id: &CustomerId,
+        at: Option<At>,
+    ) -> Result<BalanceAt, ReadError> {
+        let customer = self.customer(ledger, id).await?;
+        let Some(at) = at else {
+            return Ok(BalanceAt {
+                balances: customer.balances,
+                sequence: customer.sequence,
+                recorded_at: Some(customer.state.last_recorded_at),
+            });
+        };
+        let found = self.store.posting_at(customer.key(), at).await?;
+        Ok(found.map_or_else(BalanceAt::default, |found| BalanceAt {
+            balances: found.posting.after,
+            sequence: found.posting.sequence,
+            recorded_at: Some(found.posting.recorded_at),
+        }))
+    }
+
+    /// The balances of many customers in the order of `ids`; `None` for one that does not exist.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`].
+    pub async fn balances(
+        &self,
+        ledger: LedgerNo,
+        ids: &[CustomerId],
+    ) -> Result<Vec<Option<BalanceAt>>, ReadError> {
+        let mut keys: Vec<_> = ids.iter().map(|id| CustomerKey::of(ledger, id)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let found = self.store.customers_by_key(&keys).await?;
+        let by_id: HashMap<_, _> =
+            found.iter().filter(|found| found.ledger == ledger).map(|found| (&found.id, found)).collect();
+        let balance = |id| {
+            by_id.get(id).map(|customer| BalanceAt {
+                balances: customer.balances,
+                sequence: customer.sequence,
+                recorded_at: Some(customer.state.last_recorded_at),
+            })
+        };
+        Ok(ids.iter().map(balance).collect())
+    }
+}

@@ -1,0 +1,53 @@
+//! The directory of ledgers, and what a ledger's accounts come to.
+
+use std::sync::PoisonError;
+
+use crate::ledger::{Credits, LedgerId, LedgerNo};
+use crate::store::Ledger;
+
+use super::{Keyed, Listed, PageRequest, ReadError, Reader};
+
+impl Keyed for Ledger {
+    type Key = LedgerNo;
+
+    fn key(&self) -> LedgerNo {
+        self.no
+    }
+}
+
+impl Reader {
+    /// The number of a ledger. Known ones cost no read.
+    ///
+    /// # Errors
+    /// [`ReadError::LedgerNotFound`], [`ReadError::Storage`].
+    pub async fn ledger(&self, id: &LedgerId) -> Result<LedgerNo, ReadError> {
+        if let Some(no) = self.known_ledger(id) {
+            return Ok(no);
+        }
+        let all = self.store.ledgers().await?;
+        // A poisoned lock only means that another reader panicked: the map itself is whole.
+        let mut known = self.ledgers.write().unwrap_or_else(PoisonError::into_inner);
+        known.extend(all.into_iter().map(|ledger| (ledger.id, ledger.no)));
+        known.get(id).copied().ok_or(ReadError::LedgerNotFound)
+    }
+
+    fn known_ledger(&self, id: &LedgerId) -> Option<LedgerNo> {
+        self.ledgers.read().unwrap_or_else(PoisonError::into_inner).get(id).copied()
+    }
+
+    /// All ledgers, oldest first.
+    ///
+    /// # Errors
+    /// [`ReadError::PageToken`], [`ReadError::Storage`].
+    pub async fn ledgers(&self, page: &PageRequest) -> Result<Listed<Ledger>, ReadError> {
+        page.take_from(&"ledgers", self.store.ledgers().await?.into_iter())
+    }
+
+    /// Balances by account name, customers' accounts summed, in one consistent read.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`].
+    pub async fn trial_balance(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, ReadError> {
+        Ok(self.store.trial_balance(ledger).await?)
+    }
+}

@@ -1,0 +1,66 @@
+//! The reading side: what callers ask about ledgers, customers, holds, lots and the journal.
+//!
+//! Every method is one or a few short read transactions over a [`ReadStore`]; none of them waits for the writer.
+
+mod balances;
+mod customers;
+mod holds;
+mod ledgers;
+mod lots;
+mod page;
+mod postings;
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use crate::ledger::{LedgerId, LedgerNo};
+use crate::store::ReadStore;
+
+pub use crate::store::{At, HoldFilter, Ledger, LotFilter, OwnedLot, Position, Recorded, StoreError};
+pub use balances::BalanceAt;
+pub use customers::CustomerRecord;
+pub use holds::HoldTarget;
+pub use lots::{LotRecord, PurchaseTarget};
+pub use page::{Keyed, Listed, PageRequest};
+pub use postings::{PostingFilter, TransferRecord};
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No such ledger.
+    #[error("the ledger does not exist")]
+    LedgerNotFound,
+    /// No such customer in the ledger.
+    #[error("the customer does not exist in this ledger")]
+    CustomerNotFound,
+    /// No such hold, or no hold for the incident.
+    #[error("there is no such hold")]
+    HoldNotFound,
+    /// No such purchase.
+    #[error("there is no such purchase")]
+    PurchaseNotFound,
+    /// The hold, or the incident, was never settled.
+    #[error("there is no settlement")]
+    SettlementNotFound,
+    /// The page token was not given for this list and filter.
+    #[error("the page_token does not belong to this list and filter")]
+    PageToken,
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StoreError),
+}
+
+/// Answers questions from a store; shared by all who ask.
+pub struct Reader {
+    store: Arc<dyn ReadStore>,
+    /// Ledgers by id. They are never renamed or removed, so what was found once stays right.
+    ledgers: RwLock<HashMap<LedgerId, LedgerNo>>,
+}
+
+impl Reader {
+    /// Reads from `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn ReadStore>) -> Self {
+        Self { store, ledgers: RwLock::new(HashMap::new()) }
+    }
+}

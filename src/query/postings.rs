@@ -1,0 +1,231 @@
+//! The journal: a customer's postings and transfers, and a ledger's feed.
+
+use std::collections::HashMap;
+
+use crate::ledger::{CustomerId, CustomerKey, LedgerNo, Timestamp, Transfer};
+use crate::store::{At, Position, Recorded, StoreError};
+
+use super::{Keyed, Listed, PageRequest, ReadError, Reader};
+
+/// Which of a customer's postings to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PostingFilter {
+    /// Recorded at or after.
+    pub from: Option<Timestamp>,
+    /// Recorded before.
+    pub until: Option<Timestamp>,
+    /// The newest first, instead of the oldest.
+    pub newest_first: bool,
+}
+
+/// A transfer with its posting.
+#[derive(Clone, Debug)]
+pub struct TransferRecord {
+    /// The posting.
+    pub recorded: Recorded,
+    /// Its place among the posting's transfers, from 0.
+    pub index: u64,
+    /// What moved.
+    pub transfer: Transfer,
+}
+
+impl Keyed for Recorded {
+    type Key = u64;
+
+    fn key(&self) -> u64 {
+        self.posting.sequence
+    }
+}
+
+impl Keyed for TransferRecord {
+    type Key = (u64, u64);
+
+    fn key(&self) -> (u64, u64) {
+        (self.recorded.posting.sequence, self.index)
+    }
+}
+
+/// A run of a customer's sequences still to be listed, ends included; empty where `first > last`.
+#[derive(Clone, Copy)]
+struct Range {
+    first: u64,
+    last: u64,
+    newest_first: bool,
+}
+
+impl Range {
+    /// Without what comes before `sequence` in the order of the list.
+    fn from(self, sequence: u64) -> Self {
+        if self.newest_first {
+            Self { last: self.last.min(sequence), ..self }
+        } else {
+            Self { first: self.first.max(sequence), ..self }
+        }
+    }
+
+    /// The sequence that follows `sequence` in the order of the list.
+    fn after(self, sequence: u64) -> u64 {
+        if self.newest_first { sequence.saturating_sub(1) } else { sequence.saturating_add(1) }
+    }
+
+    /// The first `count` of it, and the sequence after which the rest begins.
+    fn cut(self, count: usize) -> (Self, Option<u64>) {
+        let more = u64::try_from(count).unwrap_or(u64::MAX).saturating_sub(1);
+        if self.newest_first {
+            let first = self.first.max(self.last.saturating_sub(more));
+            (Self { first, ..self }, (first > self.first).then_some(first))
+        } else {
+            let last = self.last.min(self.first.saturating_add(more));
+            (Self { last, ..self }, (last < self.last).then_some(last))
+        }
+    }
+}
+
+impl Reader {
+    /// A customer's postings.
+    ///
+    /// # Errors
+    /// [`ReadError::CustomerNotFound`], [`ReadError::PageToken`], [`ReadError::Storage`].
+    pub async fn postings(
+        &self,
+        ledger: LedgerNo,
+        customer: &CustomerId,
+        filter: PostingFilter,
+        page: &PageRequest,
+    ) -> Result<Listed<Recorded>, ReadError> {
+        let (after, bound) = page.open::<u64>(&("postings", ledger, customer, filter))?;
+        let (key, mut range) = self.range(ledger, customer, filter).await?;
+        if let Some(after) = after {
+            range = range.from(range.after(after));
+        }
+        let (range, next) = range.cut(page.limit);
+        Ok(Listed::new(self.read(key, range).await?, next, bound))
+    }
+
+    /// A customer's transfers. One page reads at most as many postings as it may hold transfers, so it may be short.
+    ///
+    /// # Errors
+    /// [`ReadError::CustomerNotFound`], [`ReadError::PageToken`], [`ReadError::Storage`].
+    pub async fn transfers(
+        &self,
+        ledger: LedgerNo,
+        customer: &CustomerId,
+        filter: PostingFilter,
+        page: &PageRequest,
+    ) -> Result<Listed<TransferRecord>, ReadError> {
+        let (after, bound) = page.open::<(u64, u64)>(&("transfers", ledger, customer, filter))?;
+        let (key, mut range) = self.range(ledger, customer, filter).await?;
+        if let Some((sequence, _)) = after {
+            range = range.from(sequence);
+        }
+        let (range, next) = range.cut(page.limit);
+        let listed_before = |record: &TransferRecord| {
+            after.is_some_and(|(sequence, index)| record.recorded.posting.sequence == sequence && record.index <= index)
+        };
+        let mut items = Vec::new();
+        for recorded in self.read(key, range).await? {
+            for (index, transfer) in (0..).zip(recorded.posting.transfers()) {
+                let record = TransferRecord { recorded: recorded.clone(), index, transfer };
+                if !listed_before(&record) {
+                    items.push(record);
+                }
+            }
+        }
+        // The rest begins within a posting where the page is full, else after all transfers of the last one read.
+        let next = if items.len() > page.limit {
+            items.truncate(page.limit);
+            items.last().map(Keyed::key)
+        } else {
+            next.map(|sequence| (sequence, u64::MAX))
+        };
+        Ok(Listed::new(items, next, bound))
+    }
+
+    /// A ledger's postings after a position, ascending, each with its customer's id.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`].
+    pub async fn journal(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Recorded, CustomerId)>, ReadError> {
+        let feed = self.store.feed(ledger, after, limit).await?;
+        let mut keys: Vec<_> = feed.iter().map(|recorded| recorded.posting.customer).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let customers = self.store.customers_by_key(&keys).await?;
+        let ids: HashMap<_, _> = customers.into_iter().map(|customer| (customer.key(), customer.id)).collect();
+        let named = |recorded: Recorded| {
+            let id = ids.get(&recorded.posting.customer).cloned();
+            let id = id.ok_or_else(|| StoreError::Damaged("a posting's customer is missing".to_owned()))?;
+            Ok((recorded, id))
+        };
+        feed.into_iter().map(named).collect()
+    }
+
+    /// The sequences that `filter` names.
+    async fn range(
+        &self,
+        ledger: LedgerNo,
+        customer: &CustomerId,
+        filter: PostingFilter,
+    ) -> Result<(CustomerKey, Range), ReadError> {
+        let customer = self.customer(ledger, customer).await?;
+        let key = customer.key();
+        let first = match filter.from {
+            Some(from) => self.last_before(key, from).await?.saturating_add(1),
+            None => 1,
+        };
+        let last = match filter.until {
+            Some(until) => self.last_before(key, until).await?,
+            None => customer.sequence,
+        };
+        Ok((key, Range { first, last, newest_first: filter.newest_first }))
+    }
+
+    /// The sequence of the last posting recorded before `time`; 0 for none.
+    async fn last_before(&self, key: CustomerKey, time: Timestamp) -> Result<u64, ReadError> {
+        let just_before = Timestamp::from_micros(time.micros().saturating_sub(1));
+        let found = self.store.posting_at(key, At::Time(just_before)).await?;
+        Ok(found.map_or(0, |found| found.posting.sequence))
+    }
+
+    /// The postings of a range, in its order.
+    async fn read(&self, key: CustomerKey, range: Range) -> Result<Vec<Recorded>, ReadError> {
+        if range.first > range.last {
+            return Ok(Vec::new());
+        }
+        let mut postings = self.store.postings_of(key, range.first, range.last).await?;
+        if range.newest_first {
+            postings.reverse();
+        }
+        Ok(postings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Range;
+
+    fn walk(newest_first: bool) -> Vec<(u64, u64)> {
+        let whole = Range { first: 3, last: 7, newest_first };
+        let mut rest = whole;
+        let mut pages = Vec::new();
+        loop {
+            let (page, next) = rest.cut(2);
+            pages.push((page.first, page.last));
+            match next {
+                Some(after) => rest = whole.from(whole.after(after)),
+                None => return pages,
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_are_walked_in_both_directions() {
+        assert_eq!(walk(false), [(3, 4), (5, 6), (7, 7)]);
+        assert_eq!(walk(true), [(6, 7), (4, 5), (3, 3)]);
+    }
+}

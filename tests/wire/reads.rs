@@ -1,0 +1,192 @@
+//! Balances, lists, the journal, price lists, and the services that every gRPC server has.
+
+use creditledger::grpc::wire::rate_card_service_client::RateCardServiceClient;
+use creditledger::grpc::wire::*;
+use tonic::Code;
+
+use crate::served::Served;
+
+fn balance(as_of: Option<get_balance_request::AsOf>) -> GetBalanceRequest {
+    GetBalanceRequest { customer_id: "acme".into(), as_of, ..Default::default() }
+}
+
+#[tokio::test]
+async fn balances_as_of_any_point() {
+    use get_balance_request::AsOf;
+    let served = Served::with_credits("5").await;
+    served.holds().place_hold(served.hold("i-1", "2")).await.unwrap();
+    let mut ledgers = served.ledgers();
+    for (as_of, available, sequence) in [
+        (None, "3", 3),
+        (Some(AsOf::Sequence(2)), "5", 2),
+        (Some(AsOf::Sequence(0)), "0", 0),
+        (Some(AsOf::Sequence(99)), "3", 3),
+        (Some(AsOf::Position(1)), "0", 1),
+        (Some(AsOf::Time(prost_types::Timestamp { seconds: 1, nanos: 0 })), "0", 0),
+        (Some(AsOf::Time(prost_types::Timestamp { seconds: 253_402_300_799, nanos: 0 })), "3", 3),
+    ] {
+        let found = ledgers.get_balance(balance(as_of)).await.unwrap().into_inner();
+        let shown = found.balance.unwrap();
+        assert_eq!((shown.available.as_str(), shown.sequence), (available, sequence), "{as_of:?}");
+        assert_eq!(found.recorded_at.is_some(), sequence > 0, "{as_of:?}");
+    }
+    let many = BatchGetBalancesRequest { customer_ids: vec!["no".into(), "acme".into()], ..Default::default() };
+    let many = ledgers.batch_get_balances(many).await.unwrap().into_inner();
+    assert_eq!((many.balances.len(), many.unknown_customer_ids.as_slice()), (1, ["no".to_owned()].as_slice()));
+}
+
+#[tokio::test]
+async fn postings_and_transfers_are_paged_both_ways() {
+    let served = Served::with_credits("9").await;
+    for incident in ["i-1", "i-2", "i-3"] {
+        served.holds().place_hold(served.hold(incident, "1")).await.unwrap();
+        served.holds().record_work(served.work(incident, 45)).await.unwrap();
+        served.holds().settle_hold(served.settle(incident)).await.unwrap();
+    }
+    for newest_first in [false, true] {
+        let mut sequences = Vec::new();
+        let mut transfers = Vec::new();
+        let mut token = String::new();
+        loop {
+            let request = ListPostingsRequest {
+                customer_id: "acme".into(),
+                newest_first,
+                page_size: 4,
+                page_token: token,
+                ..Default::default()
+            };
+            let page = served.ledgers().list_postings(request).await.unwrap().into_inner();
+            sequences.extend(page.postings.iter().map(|posting| (posting.sequence, posting.position)));
+            token = page.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        loop {
+            let request = ListTransfersRequest {
+                customer_id: "acme".into(),
+                newest_first,
+                page_size: 2,
+                page_token: token,
+                ..Default::default()
+            };
+            let page = served.ledgers().list_transfers(request).await.unwrap().into_inner();
+            assert!(page.transfers.len() <= 2);
+            transfers.extend(page.transfers.into_iter().map(|transfer| transfer.sequence));
+            token = page.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        let mut expected: Vec<_> = (1..=11).map(|sequence| (sequence, sequence)).collect();
+        // Creation and work move nothing; a settlement above its hold moves twice.
+        let mut moved = vec![2, 3, 5, 5, 6, 8, 8, 9, 11, 11];
+        if newest_first {
+            expected.reverse();
+            moved.reverse();
+        }
+        assert_eq!((sequences, transfers), (expected, moved));
+    }
+    let trial = served.ledgers().get_trial_balance(GetTrialBalanceRequest::default()).await.unwrap().into_inner();
+    assert_eq!(trial.total_credits, "0");
+    assert!(trial.accounts.iter().any(|account| account.account == "sales:web" && account.credits == "-9"));
+}
+
+#[tokio::test]
+async fn the_journal_is_followed_and_resumed() {
+    let served = Served::with_credits("5").await;
+    let all = StreamJournalRequest { after_position: 1, follow: true, ..Default::default() };
+    let mut stream = served.ledgers().stream_journal(all).await.unwrap().into_inner();
+    let first = stream.message().await.unwrap().unwrap().posting.unwrap();
+    assert_eq!((first.position, first.customer_id.as_str(), first.sequence), (2, "acme", 2));
+    served.holds().place_hold(served.hold("i-1", "2")).await.unwrap();
+    let next = stream.message().await.unwrap().unwrap().posting.unwrap();
+    assert_eq!((next.position, next.kind()), (3, PostingKind::PlaceHold));
+    let rest = StreamJournalRequest::default();
+    let mut ended = served.ledgers().stream_journal(rest).await.unwrap().into_inner();
+    for position in 1..=3 {
+        assert_eq!(ended.message().await.unwrap().unwrap().posting.unwrap().position, position);
+    }
+    assert!(ended.message().await.unwrap().is_none());
+    served.stop.send(()).unwrap();
+    assert_eq!(stream.message().await.unwrap_err().code(), Code::Unavailable);
+    drop((stream, ended, served.channel));
+    served.server.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn ledgers_keep_apart() {
+    let served = Served::with_credits("5").await;
+    let request = CreateLedgerRequest { ledger_id: "other".into(), request_id: served.next() };
+    let made = served.ledgers().create_ledger(request.clone()).await.unwrap().into_inner();
+    let again = served.ledgers().create_ledger(request).await.unwrap().into_inner();
+    assert!(!made.replayed && again.replayed && made.ledger == again.ledger);
+    let taken = CreateLedgerRequest { ledger_id: "other".into(), request_id: served.next() };
+    assert_eq!(served.ledgers().create_ledger(taken).await.unwrap_err().code(), Code::AlreadyExists);
+    let elsewhere = GetBalanceRequest { ledger_id: "other".into(), ..balance(None) };
+    assert_eq!(served.ledgers().get_balance(elsewhere).await.unwrap_err().code(), Code::NotFound);
+    let listed = served.ledgers().list_ledgers(ListLedgersRequest::default()).await.unwrap().into_inner();
+    assert_eq!(listed.ledgers.iter().map(|l| l.ledger_id.as_str()).collect::<Vec<_>>(), ["main", "other"]);
+}
+
+#[tokio::test]
+async fn lists_of_purchases_lots_and_customers() {
+    let served = Served::with_credits("5").await;
+    served.holds().place_hold(served.hold("i-1", "2")).await.unwrap();
+    let grant = GrantCreditsRequest {
+        request_id: served.next(),
+        customer_id: "acme".into(),
+        credits: "1".into(),
+        ..Default::default()
+    };
+    let granted = served.purchases().grant_credits(grant).await.unwrap().into_inner().lot.unwrap();
+    assert_eq!((granted.source(), granted.left_credits.as_str()), (LotSource::Grant, "1"));
+    let purchases = served.purchases().list_purchases(ListPurchasesRequest::default()).await.unwrap().into_inner();
+    let [purchase] = purchases.purchases.try_into().unwrap();
+    let lots = served.ledgers().list_lots(ListLotsRequest::default()).await.unwrap().into_inner().lots;
+    assert_eq!(lots.iter().map(|lot| lot.left_credits.as_str()).collect::<Vec<_>>(), ["1", "5"]);
+    assert_eq!(lots[1].lot_id, purchase.purchase_id);
+    let order = StorefrontOrder { storefront: "web".into(), order_id: purchase.order_id.clone() };
+    for target in [
+        get_purchase_request::Target::PurchaseId(purchase.purchase_id.clone()),
+        get_purchase_request::Target::Order(order),
+    ] {
+        let request = GetPurchaseRequest { target: Some(target), ..Default::default() };
+        let found = served.purchases().get_purchase(request).await.unwrap().into_inner().purchase.unwrap();
+        assert_eq!(found, purchase);
+    }
+    let by_lot = get_purchase_request::Target::PurchaseId(granted.lot_id);
+    let request = GetPurchaseRequest { target: Some(by_lot), ..Default::default() };
+    assert_eq!(served.purchases().get_purchase(request).await.unwrap_err().code(), Code::NotFound);
+    let customers = served.customers().list_customers(ListCustomersRequest::default()).await.unwrap().into_inner();
+    assert_eq!(customers.customers[0].balance.as_ref().unwrap().available, "4");
+}
+
+#[tokio::test]
+async fn price_lists_and_previews() {
+    let served = Served::with_credits("0").await;
+    let mut cards = RateCardServiceClient::new(served.channel.clone());
+    let card = cards.get_rate_card(GetRateCardRequest::default()).await.unwrap().into_inner().rate_card.unwrap();
+    assert_eq!((card.rate_card_id.as_str(), card.version, card.is_default), ("prepaid", 1, true));
+    let listed = cards.list_rate_cards(ListRateCardsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(listed.rate_cards, [card]);
+    let preview = PreviewChargeRequest { customer_id: "acme".into(), work_seconds: 2_400, ..Default::default() };
+    let preview = cards.preview_charge(preview).await.unwrap().into_inner();
+    assert_eq!((preview.credits.as_str(), preview.steps.len()), ("1.33", 2));
+    let quoted = PreviewChargeRequest { incident_class: "other".into(), ..Default::default() };
+    assert_eq!(cards.preview_charge(quoted).await.unwrap_err().code(), Code::FailedPrecondition);
+    let missing = GetRateCardRequest { version: 2, ..Default::default() };
+    assert_eq!(cards.get_rate_card(missing).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn health_is_told() {
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    let served = Served::start().await;
+    for service in ["", "creditledger.v1.HoldService"] {
+        let request = HealthCheckRequest { service: service.into() };
+        let answer = HealthClient::new(served.channel.clone()).check(request).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving);
+    }
+}
