@@ -36,7 +36,7 @@ impl Rig {
         Self { writer, reader, audit, now: START, ledger: LedgerNo::MAIN, customer, requests: 0, directory }
     }
 
-    pub async fn memory() -> Self {
+    pub fn memory() -> Self {
         Self::of(Memory::new(START).engine(), None)
     }
 
@@ -137,7 +137,7 @@ macro_rules! on_each_engine {
         mod memory {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(crate::rig::Rig::memory().await).await;
+                super::$name(crate::rig::Rig::memory()).await;
             })*
         }
         mod sqlite {
