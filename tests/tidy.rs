@@ -183,7 +183,8 @@ fn each_matter_has_its_place() {
         }
         let statements =
             ["\"SELECT ", "\"INSERT INTO ", "\"UPDATE ", "\"DELETE FROM ", "\"CREATE TABLE ", "\"PRAGMA "];
-        for (number, line) in (1..).zip(source.text.lines()) {
+        let shipped = source.text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
+        for (number, line) in (1..).zip(shipped) {
             if statements.iter().any(|statement| line.contains(statement)) {
                 findings.push(format!("{}:{number}: SQL does not belong here", source.path));
             }
