@@ -1,5 +1,6 @@
 //! Starts the binary in a folder of its own, and never waits for ever.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
 /// Far beyond what anything here takes, on a machine that compiles at the same time.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A folder with nothing in it, removed at the end.
 pub struct Place(TempDir);
@@ -212,11 +213,13 @@ pub fn incidents(count: usize, customers: usize) -> String {
             )
         };
         let (opened, closed) = (number * 3, number * 3 + number * 11 % 400);
-        text.push_str(&format!(
-            "INC{number:05},customer-{customer},class-{class},{estimated},{worked},{},{}\n",
+        writeln!(
+            text,
+            "INC{number:05},customer-{customer},class-{class},{estimated},{worked},{},{}",
             time(opened),
             time(closed)
-        ));
+        )
+        .unwrap();
     }
     text
 }
