@@ -16,7 +16,7 @@ use crate::desk::{START, id, place, purchase, settle, work};
 /// Many more than a batch has commands, so that their rows lie on different pages.
 const CUSTOMERS: u32 = 8_000;
 /// A page in the log with its header.
-const PAGE_BYTES: u64 = 4_096 + 24;
+const PAGE_BYTES: u32 = 4_096 + 24;
 
 struct Bench {
     writer: SqliteWriter,
@@ -78,12 +78,14 @@ impl Bench {
             self.run(batch, &command).await;
         }
         let after = (self.writer.stats(), self.writer.wal_bytes());
-        let each = |before: u64, after: u64| (after - before) as f64 / f64::from(batches * size);
+        let each = |before: u64, after: u64| {
+            f64::from(u32::try_from(after - before).unwrap()) / f64::from(batches * size)
+        };
         let WriteStats { statements, rows, .. } = before.0;
         Cost {
             statements: each(statements, after.0.statements),
             rows: each(rows, after.0.rows),
-            pages: each(before.1, after.1) / PAGE_BYTES as f64,
+            pages: each(before.1, after.1) / f64::from(PAGE_BYTES),
         }
     }
 }

@@ -137,7 +137,7 @@ async fn run(one: &mut Rig, other: &mut Rig, steps: &[Step]) {
 #[test]
 fn both_engines_give_the_same_answers() {
     let runtime = Runtime::new().unwrap();
-    let rigs = runtime.block_on(async { (Rig::memory().await, Rig::sqlite().await) });
+    let rigs = runtime.block_on(async { (Rig::memory(), Rig::sqlite().await) });
     let rigs = std::cell::RefCell::new((rigs.0, rigs.1, 0_u32));
     for_random_steps(60, 40, |steps| {
         let (memory, sqlite, case) = &mut *rigs.borrow_mut();

@@ -36,7 +36,7 @@ impl Rig {
         Self { writer, reader, audit, now: START, ledger: LedgerNo::MAIN, customer, requests: 0, directory }
     }
 
-    pub async fn memory() -> Self {
+    pub fn memory() -> Self {
         Self::of(Memory::new(START).engine(), None)
     }
 
@@ -130,3 +130,22 @@ impl Rig {
         }
     }
 }
+
+/// Runs each test on each engine.
+macro_rules! on_each_engine {
+    ($($name:ident)*) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::rig::Rig::memory()).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::rig::Rig::sqlite().await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_each_engine;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::params;
 
+use super::ledgers::Tail;
 use super::rows::{POSITION_MAX, damaged, key_of, request_value};
-use super::write::{Loaded, Statements, Tail};
+use super::write::{Loaded, Statements};
 use crate::ledger::account::{Account, Slot};
 use crate::ledger::codec::encode;
 use crate::ledger::{
@@ -103,7 +104,7 @@ fn insert_posting(
             posting.after.available.units(),
             posting.after.held.units(),
             posting.after.owed.units(),
-            posting.storefront.as_ref().map(|storefront| storefront.as_str()),
+            posting.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str),
             pointers.previous,
             pointers.jump,
             encode(&posting.detail),
@@ -129,8 +130,8 @@ fn insert_lot(
             posting.ledger.get(),
             posting.customer.raw(),
             lot.source.code(),
-            lot.storefront.as_ref().map(|storefront| storefront.as_str()),
-            lot.order.as_ref().map(|order| order.as_str()),
+            lot.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str),
+            lot.order.as_ref().map(crate::ledger::ids::OrderId::as_str),
             lot.credits.units(),
             lot.repaid.units(),
             lot.price.map(|price| price.minor_units),
@@ -265,7 +266,7 @@ fn write_hold(statements: &mut Statements<'_>, hold: &Hold) -> Result<(), StoreE
             hold.previous.map(|previous| previous.uuid().into_bytes()),
             hold.state.code(),
             hold.direct,
-            hold.class.as_ref().map(|class| class.as_str()),
+            hold.class.as_ref().map(crate::ledger::ids::ClassId::as_str),
             hold.settlement.is_some(),
             hold.created_at.micros(),
             hold.is_watched(),

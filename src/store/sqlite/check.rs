@@ -147,7 +147,7 @@ async fn check_customers(
 }
 
 async fn check_holds(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Result<(), StoreError> {
-    let mut after = Vec::new();
+    let mut after: Vec<u8> = Vec::new();
     loop {
         let rows: Vec<HoldColumns> = sqlx::query_as(
             "SELECT hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, created_at,
@@ -157,13 +157,13 @@ async fn check_holds(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Re
              ORDER BY hold_id
              LIMIT ?",
         )
-        .bind(after)
+        .bind(after.as_slice())
         .bind(PAGE)
         .fetch_all(&mut *snapshot)
         .await
         .map_err(failed)?;
         let Some(last) = rows.last() else { return Ok(()) };
-        after = last.0.clone();
+        after.clone_from(&last.0);
         for (
             id,
             ledger,
@@ -187,7 +187,7 @@ async fn check_holds(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Re
                 && previous == hold.previous.map(|previous| previous.uuid().as_bytes().to_vec())
                 && state == i64::from(hold.state.code())
                 && direct == hold.direct
-                && class.as_deref() == hold.class.as_ref().map(|class| class.as_str())
+                && class.as_deref() == hold.class.as_ref().map(crate::ledger::ids::ClassId::as_str)
                 && settled == hold.settlement.is_some()
                 && created_at == hold.created_at.micros()
                 && watched == hold.is_watched();
@@ -197,7 +197,7 @@ async fn check_holds(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Re
 }
 
 async fn check_lots(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Result<(), StoreError> {
-    let mut after = Vec::new();
+    let mut after: Vec<u8> = Vec::new();
     loop {
         let rows: Vec<LotColumns> = sqlx::query_as(
             "SELECT lot_id, customer, source, storefront, order_id, credits, repaid, expires_at, created_at, body
@@ -206,19 +206,19 @@ async fn check_lots(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Res
              ORDER BY lot_id
              LIMIT ?",
         )
-        .bind(after)
+        .bind(after.as_slice())
         .bind(PAGE)
         .fetch_all(&mut *snapshot)
         .await
         .map_err(failed)?;
         let Some(last) = rows.last() else { return Ok(()) };
-        after = last.0.clone();
+        after.clone_from(&last.0);
         for (id, _, source, storefront, order, credits, repaid, expires_at, created_at, body) in rows {
             let lot: Lot = decoded(&body, "a lot")?;
             let same = id == lot.id.uuid().as_bytes()
                 && source == i64::from(lot.source.code())
-                && storefront.as_deref() == lot.storefront.as_ref().map(|storefront| storefront.as_str())
-                && order.as_deref() == lot.order.as_ref().map(|order| order.as_str())
+                && storefront.as_deref() == lot.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str)
+                && order.as_deref() == lot.order.as_ref().map(crate::ledger::ids::OrderId::as_str)
                 && credits == lot.credits.units()
                 && repaid == lot.repaid.units()
                 && expires_at == lot.expires_at.map(Timestamp::micros)

@@ -19,6 +19,7 @@ mod append;
 mod audit;
 mod check;
 mod file;
+mod ledgers;
 mod load;
 mod read;
 mod read_customers;

@@ -1,21 +1,21 @@
 //! The writing side: one connection that one writer thread owns. Statements run row by row on it; they block the
 //! thread, which has nothing else to do.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row};
 
 use super::file::DatabaseLock;
-use super::rows::{POSITION_MAX, key_of, ledger_no_of, place_of, request_value};
+use super::ledgers::{self, Tail};
 use super::{BUSY_TIMEOUT, append, failed, load};
 use crate::ledger::card::Cards;
-use crate::ledger::{Book, CustomerKey, LedgerNo, Request, Timestamp};
+use crate::ledger::{Book, CustomerKey, Request, Timestamp};
 use crate::store::skew;
-use crate::store::{Ledger, LedgerCreated, NewLedger, Position, StoreError, WriteStore};
+use crate::store::{LedgerCreated, NewLedger, StoreError, WriteStore};
 
 /// Looks at the log's size after this many commits, or rows: a look costs as much as a small statement.
 const LOOK_AFTER_COMMITS: u64 = 32;
@@ -106,17 +106,6 @@ struct Log {
     moved: i64,
 }
 
-/// The ends of what is stored. Only this writer moves them, so they are read once and then remembered.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tail {
-    /// The last position of each ledger.
-    pub positions: BTreeMap<LedgerNo, u64>,
-    /// Balances of the system accounts, by ledger and name.
-    pub system: BTreeMap<(LedgerNo, String), i64>,
-    /// The stamp of the last batch.
-    pub stamp: Timestamp,
-}
-
 /// The writing side of a SQLite database.
 pub struct SqliteWriter {
     connection: Option<Connection>,
@@ -164,7 +153,7 @@ impl SqliteWriter {
         {
             statements.run("UPDATE ledger SET created_at = ? WHERE ledger_no = 0", [now.micros()])?;
         }
-        writer.tail = read_tail(&mut statements)?;
+        writer.tail = Tail::read(&mut statements)?;
         Ok(writer)
     }
 
@@ -230,44 +219,6 @@ impl SqliteWriter {
         self.commit()?;
         self.tail = tail;
         Ok(())
-    }
-
-    fn create_ledger_now(&mut self, ledger: &NewLedger, now: Timestamp) -> Result<LedgerCreated, StoreError> {
-        let mut statements = self.statements()?;
-        let read =
-            |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?));
-        let by_request = statements.first(
-            "SELECT ledger_no, ledger_id, created_at
-             FROM ledger
-             WHERE request = ?",
-            params![request_value(&ledger.request)],
-            read,
-        )?;
-        if let Some((no, id, created_at)) = by_request {
-            if id != ledger.id.as_str() {
-                return Ok(LedgerCreated::RequestIdReused);
-            }
-            let created_at = Timestamp::from_micros(created_at);
-            let ledger = Ledger { no: ledger_no_of(no)?, id: ledger.id.clone(), created_at };
-            return Ok(LedgerCreated::Created { ledger, replayed: true });
-        }
-        let by_id =
-            statements.first("SELECT 1 FROM ledger WHERE ledger_id = ?", [ledger.id.as_str()], |_| Ok(()))?;
-        if by_id.is_some() {
-            return Ok(LedgerCreated::Exists);
-        }
-        let last: Option<u32> =
-            statements.first("SELECT MAX(ledger_no) FROM ledger", [], |row| row.get(0))?;
-        let Some(no) = last.unwrap_or(0).checked_add(1).and_then(LedgerNo::new) else {
-            return Ok(LedgerCreated::TooMany);
-        };
-        statements.run(
-            "INSERT INTO ledger (ledger_no, ledger_id, created_at, request)
-             VALUES (?, ?, ?, ?)",
-            params![no.get(), ledger.id.as_str(), now.micros(), request_value(&ledger.request)],
-        )?;
-        let ledger = Ledger { no, id: ledger.id.clone(), created_at: now };
-        Ok(LedgerCreated::Created { ledger, replayed: false })
     }
 
     /// Moves the log into the database once it is long: at once all that no reader still needs, and when it keeps
@@ -343,7 +294,8 @@ impl WriteStore for SqliteWriter {
         ledger: &NewLedger,
         now: Timestamp,
     ) -> Result<LedgerCreated, StoreError> {
-        let created = self.in_transaction(|writer| writer.create_ledger_now(ledger, now))?;
+        let created =
+            self.in_transaction(|writer| ledgers::create(&mut writer.statements()?, ledger, now))?;
         if let LedgerCreated::Created { ledger, replayed: false } = &created {
             let no = ledger.no;
             self.commit()?;
@@ -382,160 +334,5 @@ fn fate_unknown(error: StoreError) -> StoreError {
     }
 }
 
-fn read_tail(statements: &mut Statements<'_>) -> Result<Tail, StoreError> {
-    let mut tail = Tail::default();
-    for no in statements.all("SELECT ledger_no FROM ledger", [], |row| row.get::<_, i64>(0))? {
-        let ledger = ledger_no_of(no)?;
-        let last = statements.first(
-            "SELECT key, recorded_at
-             FROM posting
-             WHERE key BETWEEN ? AND ?
-             ORDER BY key DESC
-             LIMIT 1",
-            [key_of(ledger, Position(0)), key_of(ledger, Position(POSITION_MAX))],
-            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
-        )?;
-        let position = match last {
-            Some((key, recorded_at)) => {
-                tail.stamp = tail.stamp.max(Timestamp::from_micros(recorded_at));
-                place_of(key)?.1.0
-            }
-            None => 0,
-        };
-        tail.positions.insert(ledger, position);
-    }
-    let accounts = statements.all("SELECT ledger_no, account, balance FROM system_account", [], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
-    })?;
-    for (no, account, balance) in accounts {
-        tail.system.insert((ledger_no_of(no)?, account), balance);
-    }
-    Ok(tail)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::command::{Command, CreateCustomer, GrantCredits};
-    use crate::ledger::decide::decide;
-    use crate::ledger::{Credits, CustomerId, Text};
-
-    const NOW: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
-
-    struct Rig {
-        writer: SqliteWriter,
-        now: Timestamp,
-        directory: tempfile::TempDir,
-    }
-
-    impl Rig {
-        async fn new() -> Self {
-            let directory = tempfile::tempdir().unwrap();
-            let (writer, _) = crate::store::sqlite::open(&directory.path().join("a.db"), NOW).await.unwrap();
-            Self { writer, now: NOW, directory }
-        }
-
-        async fn run(&mut self, command: Command) -> Result<(), StoreError> {
-            let customer = CustomerId::parse("acme").unwrap();
-            let request = Request { ledger: LedgerNo::MAIN, customer, request: None, command };
-            self.now = self.now.plus_seconds(1);
-            let mut book = self.writer.load(&[&request], self.now, 7, &Arc::new(Cards::built_in())).await?;
-            decide(&mut book, &request).unwrap().unwrap();
-            self.writer.append(&book).await?;
-            self.writer.tidy().await
-        }
-
-        fn sql(&self, sql: &str) {
-            self.writer.connection.as_ref().unwrap().execute_batch(sql).unwrap();
-        }
-
-        fn postings(&self) -> i64 {
-            let connection = self.writer.connection.as_ref().unwrap();
-            connection.query_row("SELECT COUNT(*) FROM posting", [], |row| row.get(0)).unwrap()
-        }
-    }
-
-    fn grant(reason: &str) -> Command {
-        let reason = Text::parse(reason).unwrap();
-        Command::GrantCredits(GrantCredits {
-            credits: Credits::whole(1),
-            expires_at: None,
-            reason,
-            by: Text::default(),
-        })
-    }
-
-    #[tokio::test]
-    async fn a_full_disk_stores_nothing_and_room_mends_it() {
-        let mut rig = Rig::new().await;
-        rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
-        rig.sql("PRAGMA max_page_count = 1");
-        let mut stored = 1;
-        let long = "x".repeat(1_000);
-        let error = loop {
-            match rig.run(grant(&long)).await {
-                Ok(()) => stored += 1,
-                Err(error) => break error,
-            }
-        };
-        assert!(
-            matches!(&error, StoreError::Failed(source) if source.to_string().contains("full")),
-            "{error:?}"
-        );
-        assert_eq!(rig.postings(), stored);
-        rig.sql("PRAGMA max_page_count = 1000000");
-        rig.run(grant(&long)).await.unwrap();
-        assert_eq!(rig.postings(), stored + 1);
-    }
-
-    #[tokio::test]
-    async fn a_failed_commit_leaves_its_fate_open() {
-        let mut rig = Rig::new().await;
-        rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
-        // A check that SQLite makes while it commits.
-        rig.sql(
-            "PRAGMA foreign_keys = ON;
-             CREATE TABLE late (key INTEGER REFERENCES late_parent (key) DEFERRABLE INITIALLY DEFERRED);
-             CREATE TABLE late_parent (key INTEGER PRIMARY KEY);
-             CREATE TRIGGER late_check AFTER INSERT ON posting BEGIN INSERT INTO late VALUES (1); END;",
-        );
-        let error = rig.run(grant("welcome")).await.unwrap_err();
-        assert!(matches!(error, StoreError::UnknownFate(_)), "{error:?}");
-    }
-
-    /// Thousands of commits with a reader beside them, and the log stays short.
-    #[tokio::test]
-    async fn the_log_begins_anew_under_load() {
-        let mut rig = Rig::new().await;
-        rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
-        let (reader, _) =
-            crate::store::open_to_read(&format!("sqlite:{}", rig.directory.path().join("a.db").display()))
-                .await
-                .unwrap();
-        let mut longest = 0;
-        for _ in 0..2_500 {
-            rig.run(grant("welcome")).await.unwrap();
-            reader.trial_balance(LedgerNo::MAIN).await.unwrap();
-            longest = longest.max(rig.writer.wal_bytes());
-        }
-        let page = 4_096 + 24;
-        let written = rig.writer.stats().rows * page;
-        let bound = CHECKPOINT_PAGES.unsigned_abs() * page * 5 / 4;
-        assert!(
-            longest < bound && bound < written,
-            "{longest} bytes at most, {written} written, {bound} allowed"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_log_that_readers_hold_up_is_waited_for() {
-        let mut rig = Rig::new().await;
-        rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
-        rig.writer.restart_at = 1;
-        for _ in 1..LOOK_AFTER_COMMITS {
-            rig.run(grant("welcome")).await.unwrap();
-        }
-        assert_eq!(rig.writer.restart_at, RESTART_PAGES);
-        assert_eq!(rig.writer.checkpoint("PRAGMA wal_checkpoint(NOOP)").unwrap().pages, 0);
-    }
-}
+mod tests;

@@ -1,0 +1,122 @@
+//! The writing side where disks are full, commits fail, and readers hold up the log.
+
+use super::*;
+use crate::ledger::command::{Command, CreateCustomer, GrantCredits};
+use crate::ledger::decide::decide;
+use crate::ledger::{Credits, CustomerId, LedgerNo, Text};
+
+const NOW: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
+
+struct Rig {
+    writer: SqliteWriter,
+    now: Timestamp,
+    directory: tempfile::TempDir,
+}
+
+impl Rig {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (writer, _) = crate::store::sqlite::open(&directory.path().join("a.db"), NOW).await.unwrap();
+        Self { writer, now: NOW, directory }
+    }
+
+    async fn run(&mut self, command: Command) -> Result<(), StoreError> {
+        let customer = CustomerId::parse("acme").unwrap();
+        let request = Request { ledger: LedgerNo::MAIN, customer, request: None, command };
+        self.now = self.now.plus_seconds(1);
+        let mut book = self.writer.load(&[&request], self.now, 7, &Arc::new(Cards::built_in())).await?;
+        decide(&mut book, &request).unwrap().unwrap();
+        self.writer.append(&book).await?;
+        self.writer.tidy().await
+    }
+
+    fn sql(&self, sql: &str) {
+        self.writer.connection.as_ref().unwrap().execute_batch(sql).unwrap();
+    }
+
+    fn postings(&self) -> i64 {
+        let connection = self.writer.connection.as_ref().unwrap();
+        connection.query_row("SELECT COUNT(*) FROM posting", [], |row| row.get(0)).unwrap()
+    }
+}
+
+fn grant(reason: &str) -> Command {
+    let reason = Text::parse(reason).unwrap();
+    Command::GrantCredits(GrantCredits {
+        credits: Credits::whole(1),
+        expires_at: None,
+        reason,
+        by: Text::default(),
+    })
+}
+
+#[tokio::test]
+async fn a_full_disk_stores_nothing_and_room_mends_it() {
+    let mut rig = Rig::new().await;
+    rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
+    rig.sql("PRAGMA max_page_count = 1");
+    let mut stored = 1;
+    let long = "x".repeat(1_000);
+    let error = loop {
+        match rig.run(grant(&long)).await {
+            Ok(()) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(&error, StoreError::Failed(source) if source.to_string().contains("full")), "{error:?}");
+    assert_eq!(rig.postings(), stored);
+    rig.sql("PRAGMA max_page_count = 1000000");
+    rig.run(grant(&long)).await.unwrap();
+    assert_eq!(rig.postings(), stored + 1);
+}
+
+#[tokio::test]
+async fn a_failed_commit_leaves_its_fate_open() {
+    let mut rig = Rig::new().await;
+    rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
+    // A check that SQLite makes while it commits.
+    rig.sql(
+        "PRAGMA foreign_keys = ON;
+         CREATE TABLE late (key INTEGER REFERENCES late_parent (key) DEFERRABLE INITIALLY DEFERRED);
+         CREATE TABLE late_parent (key INTEGER PRIMARY KEY);
+         CREATE TRIGGER late_check AFTER INSERT ON posting BEGIN INSERT INTO late VALUES (1); END;",
+    );
+    let error = rig.run(grant("welcome")).await.unwrap_err();
+    assert!(matches!(error, StoreError::UnknownFate(_)), "{error:?}");
+}
+
+/// Thousands of commits with a reader beside them, and the log stays short.
+#[tokio::test]
+async fn the_log_begins_anew_under_load() {
+    let mut rig = Rig::new().await;
+    rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
+    let (reader, _) =
+        crate::store::open_to_read(&format!("sqlite:{}", rig.directory.path().join("a.db").display()))
+            .await
+            .unwrap();
+    let mut longest = 0;
+    for _ in 0..2_500 {
+        rig.run(grant("welcome")).await.unwrap();
+        reader.trial_balance(LedgerNo::MAIN).await.unwrap();
+        longest = longest.max(rig.writer.wal_bytes());
+    }
+    let page = 4_096 + 24;
+    let written = rig.writer.stats().rows * page;
+    let bound = CHECKPOINT_PAGES.unsigned_abs() * page * 5 / 4;
+    assert!(
+        longest < bound && bound < written,
+        "{longest} bytes at most, {written} written, {bound} allowed"
+    );
+}
+
+#[tokio::test]
+async fn a_log_that_readers_hold_up_is_waited_for() {
+    let mut rig = Rig::new().await;
+    rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
+    rig.writer.restart_at = 1;
+    for _ in 1..LOOK_AFTER_COMMITS {
+        rig.run(grant("welcome")).await.unwrap();
+    }
+    assert_eq!(rig.writer.restart_at, RESTART_PAGES);
+    assert_eq!(rig.writer.checkpoint("PRAGMA wal_checkpoint(NOOP)").unwrap().pages, 0);
+}

@@ -1,0 +1,190 @@
+//! History, feeds and lists: what every engine must find, run on each of them.
+
+use creditledger::ledger::lot::LotSource;
+use creditledger::ledger::{CustomerKey, HoldState, LedgerNo, PostingId, Timestamp};
+use creditledger::store::{At, HoldFilter, LotFilter, Position};
+
+use crate::desk::{START, charge, grant, id, place, purchase, release, settle};
+use crate::rig::{Rig, on_each_engine};
+
+on_each_engine! {
+    history_is_found_by_sequence_time_position_and_id
+    feeds_and_lists_come_in_pages
+}
+
+async fn history_is_found_by_sequence_time_position_and_id(mut rig: Rig) {
+    rig.new_customer("zeta").await;
+    rig.new_customer("acme").await;
+    for step in 0..150 {
+        // Other customers' postings in between, and several of one's own at one time.
+        let mut requests = Vec::new();
+        for nth in 0..=(step % 3) {
+            let mut request = rig.request(grant("1"));
+            if (step + nth) % 4 == 0 {
+                request.customer = id("zeta");
+            }
+            requests.push(request);
+        }
+        rig.batch(&requests).await;
+    }
+    let all = rig.reader.feed(LedgerNo::MAIN, Position(0), 1_000).await.unwrap();
+    let key = rig.key();
+    let own: Vec<_> = all.iter().filter(|recorded| recorded.posting.customer == key).collect();
+    assert!(own.len() > 200);
+    let expect = |found: &dyn Fn(&creditledger::store::Recorded) -> bool| {
+        own.iter().rev().find(|recorded| found(recorded)).map(|recorded| (*recorded).clone())
+    };
+    for point in &all {
+        let at = At::Position(point.position);
+        let found = rig.reader.posting_at(key, at).await.unwrap();
+        assert_eq!(found, expect(&|recorded| recorded.position <= point.position), "{at:?}");
+        let time = point.posting.recorded_at;
+        let found = rig.reader.posting_at(key, At::Time(time)).await.unwrap();
+        assert_eq!(found, expect(&|recorded| recorded.posting.recorded_at <= time), "{time:?}");
+        let at = At::Posting(point.posting.id);
+        let found = rig.reader.posting_at(key, at).await.unwrap();
+        assert_eq!(found, expect(&|recorded| recorded.posting.id == point.posting.id), "{at:?}");
+    }
+    for recorded in &own {
+        let at = At::Sequence(recorded.posting.sequence);
+        assert_eq!(rig.reader.posting_at(key, at).await.unwrap().as_ref(), Some(*recorded), "{at:?}");
+    }
+    let last = own.last().map(|recorded| (*recorded).clone());
+    for at in [At::Sequence(u64::MAX), At::Position(Position(u64::MAX)), At::Time(Timestamp::MAX)] {
+        assert_eq!(rig.reader.posting_at(key, at).await.unwrap(), last, "{at:?}");
+    }
+    let before_all = Timestamp::from_micros(START.micros() - 1);
+    for at in
+        [At::Sequence(0), At::Position(Position(0)), At::Time(before_all), At::Posting(PostingId::default())]
+    {
+        assert_eq!(rig.reader.posting_at(key, at).await.unwrap(), None, "{at:?}");
+    }
+    for (first, last) in [(1, 5), (7, 7), (0, 3), (100, 160), (190, u64::MAX), (9, 8), (u64::MAX, u64::MAX)] {
+        let found = rig.reader.postings_of(key, first, last).await.unwrap();
+        let wanted = own.iter().filter(|recorded| (first..=last).contains(&recorded.posting.sequence));
+        assert_eq!(
+            found,
+            wanted.map(|recorded| (*recorded).clone()).collect::<Vec<_>>(),
+            "{first} to {last}"
+        );
+    }
+}
+
+async fn feeds_and_lists_come_in_pages(mut rig: Rig) {
+    for customer in ["acme", "Zeta", "nova"] {
+        rig.new_customer(customer).await;
+        rig.ok(purchase(&format!("{customer}-1"), "50")).await;
+        rig.ok(grant("5")).await;
+        for nth in 0..4 {
+            rig.ok(place(&format!("i{nth}"), "1")).await;
+            rig.ok(if nth % 2 == 0 { release(&format!("i{nth}")) } else { settle(&format!("i{nth}")) }).await;
+        }
+        rig.ok(charge("direct", 30)).await;
+    }
+    let mut after = Position(0);
+    let mut positions = Vec::new();
+    loop {
+        let page = rig.reader.feed(LedgerNo::MAIN, after, 7).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = last.position;
+        positions.extend(page.iter().map(|recorded| recorded.position.0));
+    }
+    assert_eq!(positions, (1..=36).collect::<Vec<_>>());
+
+    let first = rig.reader.customers(LedgerNo::MAIN, None, 2).await.unwrap();
+    let rest = rig.reader.customers(LedgerNo::MAIN, Some(&first[1].0.id), 2).await.unwrap();
+    let ids: Vec<&str> = first.iter().chain(&rest).map(|(customer, _)| customer.id.as_str()).collect();
+    assert_eq!(ids, ["Zeta", "acme", "nova"]);
+
+    let acme = CustomerKey::of(LedgerNo::MAIN, &id("acme"));
+    let holds = |filter: HoldFilter| {
+        let reader = rig.reader.clone();
+        async move {
+            let (mut found, mut before) = (Vec::new(), None);
+            loop {
+                let page = reader.holds(LedgerNo::MAIN, &filter, before, 2).await.unwrap();
+                assert!(page.items.len() <= 2);
+                found.extend(page.items);
+                before = page.next;
+                if before.is_none() {
+                    assert!(found.is_sorted_by(|one, other| one.id > other.id));
+                    return found;
+                }
+            }
+        }
+    };
+    let of = |customer| HoldFilter { customer, ..HoldFilter::default() };
+    assert_eq!(holds(of(None)).await.len(), 12);
+    assert_eq!(holds(of(Some(acme))).await.len(), 4);
+    assert_eq!(holds(HoldFilter { incident: Some(id("i1")), ..of(None) }).await.len(), 3);
+    assert_eq!(holds(HoldFilter { incident: Some(id("i1")), ..of(Some(acme)) }).await.len(), 1);
+    assert_eq!(holds(HoldFilter { states: vec![HoldState::Settled], ..of(Some(acme)) }).await.len(), 2);
+    assert_eq!(holds(HoldFilter { settled: true, ..of(Some(acme)) }).await.len(), 3);
+    assert_eq!(holds(HoldFilter { settled: true, ..of(None) }).await.len(), 9);
+    assert_eq!(holds(HoldFilter { class: Some(id("sales")), ..of(None) }).await.len(), 0);
+    let all = holds(of(None)).await;
+    let (from, until) = (Some(all[8].created_at), Some(all[3].created_at));
+    assert_eq!(holds(HoldFilter { from, until, ..of(None) }).await, all[4..=8]);
+    assert_eq!(holds(HoldFilter { from, until, ..of(Some(acme)) }).await, all[8..=8]);
+    // A page can be asked for from behind anything, such as another customer's hold.
+    let behind = rig.reader.holds(LedgerNo::MAIN, &of(Some(acme)), Some(all[9].id), 10).await.unwrap();
+    assert_eq!(behind.items, all[10..]);
+
+    let nova = CustomerKey::of(LedgerNo::MAIN, &id("nova"));
+    let mut found = Vec::new();
+    let mut before = None;
+    loop {
+        let page = rig.reader.lots(LedgerNo::MAIN, &LotFilter::default(), before, 4).await.unwrap();
+        found.extend(page.items);
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    let owners: Vec<&str> = found.iter().map(|owned| owned.customer.as_str()).collect();
+    assert_eq!(owners, ["nova", "nova", "Zeta", "Zeta", "acme", "acme"]);
+    for (filter, count) in [
+        (LotFilter { customer: Some(nova), ..LotFilter::default() }, 2),
+        (LotFilter { source: Some(LotSource::Grant), ..LotFilter::default() }, 3),
+        (LotFilter { customer: Some(nova), storefront: Some(id("web")), ..LotFilter::default() }, 1),
+        (LotFilter { storefront: Some(id("shop")), ..LotFilter::default() }, 0),
+        (LotFilter { from: Some(found[2].lot.created_at), ..LotFilter::default() }, 3),
+        (LotFilter { until: Some(found[2].lot.created_at), ..LotFilter::default() }, 3),
+    ] {
+        let page = rig.reader.lots(LedgerNo::MAIN, &filter, None, 10).await.unwrap();
+        assert_eq!(page.items.len(), count, "{filter:?}");
+    }
+}
+
+/// A rare filter over many rows gives short pages, and the last of them has what was looked for.
+#[tokio::test]
+async fn a_page_reads_a_bounded_number_of_rows() {
+    let mut rig = Rig::sqlite().await;
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "100000")).await;
+    rig.ok(place("rare", "1")).await;
+    rig.ok(settle("rare")).await;
+    for batch in 0..11 {
+        let requests: Vec<_> =
+            (0..500).map(|nth| rig.request(grant(&format!("{}", batch * 500 + nth + 1)))).collect();
+        rig.batch(&requests).await;
+        let requests: Vec<_> =
+            (0..500).map(|nth| rig.request(place(&format!("i{}", batch * 500 + nth), "1"))).collect();
+        rig.batch(&requests).await;
+    }
+    for customer in [None, Some(rig.key())] {
+        let filter = HoldFilter { customer, settled: true, ..HoldFilter::default() };
+        let first = rig.reader.holds(LedgerNo::MAIN, &filter, None, 10).await.unwrap();
+        assert_eq!(first.items, []);
+        let second = rig.reader.holds(LedgerNo::MAIN, &filter, first.next, 10).await.unwrap();
+        assert_eq!((second.items.len(), second.items[0].incident.as_str(), second.next), (1, "rare", None));
+        let filter = LotFilter { customer, source: Some(LotSource::Purchase), ..LotFilter::default() };
+        let first = rig.reader.lots(LedgerNo::MAIN, &filter, None, 10).await.unwrap();
+        assert_eq!(first.items, []);
+        let second = rig.reader.lots(LedgerNo::MAIN, &filter, first.next, 10).await.unwrap();
+        assert_eq!((second.items.len(), second.next), (1, None));
+    }
+    let filter = HoldFilter { incident: Some(id("rare")), ..HoldFilter::default() };
+    let page = rig.reader.holds(LedgerNo::MAIN, &filter, None, 10).await.unwrap();
+    assert_eq!((page.items.len(), page.next), (1, None));
+}
