@@ -1,6 +1,8 @@
 //! Reads the sources and holds them to the architecture: who may import what, where SQL, status codes and the clock
 //! live, and a few habits that keep the code readable.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -183,7 +185,8 @@ fn each_matter_has_its_place() {
         }
         let statements =
             ["\"SELECT ", "\"INSERT INTO ", "\"UPDATE ", "\"DELETE FROM ", "\"CREATE TABLE ", "\"PRAGMA "];
-        for (number, line) in (1..).zip(source.text.lines()) {
+        let shipped = source.text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
+        for (number, line) in (1..).zip(shipped) {
             if statements.iter().any(|statement| line.contains(statement)) {
                 findings.push(format!("{}:{number}: SQL does not belong here", source.path));
             }

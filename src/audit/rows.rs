@@ -88,8 +88,8 @@ fn customer_fault(stored: &StoredCustomer, entry: &Entry, customer: &Customer) -
     if stored.profile != entry.profile.as_ref().map(|profile| encode(profile.as_ref())) {
         return Some("its profile is not the one that the journal gives");
     }
-    let active = entry.holds().filter(|hold| hold.state == HoldState::Active);
-    let held = active.fold(Some(Credits::ZERO), |sum, hold| sum?.checked_add(hold.held));
+    let mut active = entry.holds().filter(|hold| hold.state == HoldState::Active);
+    let held = active.try_fold(Credits::ZERO, |sum, hold| sum.checked_add(hold.held));
     (held != Some(customer.balances.held)).then_some("its active holds do not sum to what is held")
 }
 

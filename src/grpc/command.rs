@@ -60,6 +60,9 @@ impl Accepted {
 
 impl Api {
     /// Runs a command to its fate.
+    ///
+    /// # Errors
+    /// The status that says why it was not accepted.
     pub async fn run<M: CommandMessage>(&self, request: Request<M>) -> Result<Accepted, Status> {
         let deadline = Deadline::of(&request);
         let (scope, command) = parse(request.into_inner(), M::read)?;
@@ -70,6 +73,9 @@ impl Api {
     }
 
     /// Runs a command and answers with what was accepted.
+    ///
+    /// # Errors
+    /// As [`Api::run`].
     pub async fn execute<M, R>(&self, request: Request<M>) -> Result<Response<R>, Status>
     where
         M: CommandMessage,
@@ -79,6 +85,9 @@ impl Api {
     }
 
     /// A command with its ledger found.
+    ///
+    /// # Errors
+    /// [`ReadError`] where there is no such ledger, or it cannot be read.
     pub async fn request(&self, scope: Scope, command: Command) -> Result<ledger::Request, ReadError> {
         let Scope { ledger, request, customer } = scope;
         let ledger = self.ledger(&ledger.unwrap_or_else(LedgerId::main)).await?;

@@ -69,6 +69,7 @@ impl Entry {
     }
 
     /// The holds of an incident, oldest first.
+    #[must_use]
     pub fn incident(&self, incident: &IncidentId) -> impl DoubleEndedIterator<Item = &SharedHold> {
         self.incidents.get(incident).into_iter().flatten().filter_map(|id| self.holds.get(id))
     }

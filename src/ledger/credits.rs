@@ -68,7 +68,7 @@ impl Credits {
             None => (false, text),
         };
         let units = parse_units(digits, 4, Self::MAX_PER_COMMAND.0)?;
-        Ok(Self(if negative { -units } else { units }))
+        Ok(Self(if negative { units.saturating_neg() } else { units }))
     }
 
     /// The sum, unless it leaves 64 bits.

@@ -134,9 +134,17 @@ impl OpenLot {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lots(Vec<OpenLot>);
 
+impl<'a> IntoIterator for &'a Lots {
+    type Item = &'a OpenLot;
+    type IntoIter = std::slice::Iter<'a, OpenLot>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl Lots {
     /// In burn order.
-    #[must_use]
     pub fn iter(&self) -> std::slice::Iter<'_, OpenLot> {
         self.0.iter()
     }

@@ -30,7 +30,7 @@ fn an_estimate_says_what_the_work_will_cost_and_moves_nothing() {
         let hold = answer.hold.clone().unwrap();
         assert_eq!((hold.estimate, hold.state), (credits(total), HoldState::Quoted), "{estimate:?}");
         assert_eq!((transfers(&answer).as_str(), desk.balances().as_str()), ("", "10 0 0"));
-        assert_eq!(hold.card.to_owned(), creditledger::ledger::RateCard::prepaid().card);
+        assert_eq!(hold.card, creditledger::ledger::RateCard::prepaid().card);
         assert_eq!(hold.valid_until, Some(desk.book.now.plus_days(14)));
     }
 }

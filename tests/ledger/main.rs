@@ -1,5 +1,8 @@
 //! The pure core, tested without storage: tables of (state, command, outcome) and properties over random sequences.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed
+#![allow(clippy::needless_pass_by_value)] // commands are written where they are used
+
 #[path = "../common/desk.rs"]
 mod desk;
 #[path = "../common/random.rs"]

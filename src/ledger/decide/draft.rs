@@ -72,7 +72,7 @@ impl Draft {
     }
 
     /// Judges lots as of an earlier moment, at which something fell due.
-    pub fn as_of(mut self, moment: Timestamp) -> Self {
+    pub fn dated(mut self, moment: Timestamp) -> Self {
         self.as_of = moment;
         self
     }

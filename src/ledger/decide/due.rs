@@ -28,7 +28,7 @@ pub(super) fn apply(book: &mut Book, key: CustomerKey) -> Result<Option<Arc<Post
         let posting = match due {
             Due::Hold(hold, moment) => expire_hold(book, entry, customer, hold, moment),
             Due::Lots(moment) => {
-                Draft::by_ledger(book, customer, Kind::ExpireCredits).as_of(moment).finish(entry)
+                Draft::by_ledger(book, customer, Kind::ExpireCredits).dated(moment).finish(entry)
             }
         };
         // Only a balance out of its bounds could be refused here, and releasing or expiring lowers them all.
@@ -76,12 +76,12 @@ fn expire_hold(
     let pending_lapses = hold.pending.as_ref().is_some_and(|pending| pending.valid_until == moment);
     if hold.state == HoldState::Active && pending_lapses {
         after.pending = None;
-        let mut draft = Draft::by_ledger(book, customer, Kind::ExpireEstimate).as_of(moment);
+        let mut draft = Draft::by_ledger(book, customer, Kind::ExpireEstimate).dated(moment);
         draft.detail.hold = Some(Arc::new(after));
         return draft.finish(entry);
     }
     let kind = if hold.state == HoldState::Active { Kind::ExpireHold } else { Kind::ExpireEstimate };
-    let mut draft = Draft::by_ledger(book, customer, kind).as_of(moment);
+    let mut draft = Draft::by_ledger(book, customer, kind).dated(moment);
     draft.shift(Slot::Second, hold.held)?;
     after.end(HoldState::Expired, moment);
     draft.detail.hold = Some(Arc::new(after));

@@ -1,0 +1,80 @@
+//! A server comes up, says so, and ends in order.
+
+use creditledger::grpc::wire::StreamJournalRequest;
+use creditledger::grpc::wire::ledger_service_client::LedgerServiceClient;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::process::{Place, Server};
+
+#[test]
+fn it_says_what_it_is_where_it_listens_and_on_which_database() {
+    let place = Place::new();
+    let server = place.serve();
+    let [what, address, database] = &server.said;
+    assert!(what.starts_with(concat!("creditledger ", env!("CARGO_PKG_VERSION"), ": ")), "{what}");
+    assert!(address.starts_with("listening on http://127.0.0.1:"), "{address}");
+    assert_eq!(database, "database sqlite://./creditledger.db");
+    server.stop();
+    assert!(place.verify().contains(" 0 postings"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_end_it_in_order_with_open_streams_and_idle_connections() {
+    for signal in ["TERM", "INT"] {
+        let place = Place::new();
+        let server = place.serve();
+        let channel = server.connect().await;
+        let mut health = HealthClient::new(channel.clone());
+        let all = HealthCheckRequest { service: String::new() };
+        let status = health.check(all.clone()).await.unwrap().into_inner();
+        assert_eq!(status.status(), ServingStatus::Serving);
+        let mut watch = health.watch(all).await.unwrap().into_inner();
+        assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+        let follow = StreamJournalRequest { follow: true, ..Default::default() };
+        let mut journal =
+            LedgerServiceClient::new(channel.clone()).stream_journal(follow).await.unwrap().into_inner();
+        let idle = server.connect().await;
+
+        server.process.signal(signal);
+        assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+        // The stream ends, with or without a word; it does not hang.
+        while let Ok(Some(_)) = journal.message().await {}
+        let ended = server.process.end();
+        assert!(ended.status.success(), "{signal}: {:?} {}", ended.status, ended.stderr);
+        assert!(
+            ended.stderr.contains(if signal == "TERM" { "SIGTERM" } else { "Ctrl-C" }),
+            "{}",
+            ended.stderr
+        );
+        drop(idle);
+        place.verify();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_does_not_end_is_cut_off() {
+    let place = Place::new();
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--shutdown-timeout-ms", "200"];
+    let server = Server::start(place.command(&arguments));
+    let mut health = HealthClient::new(server.connect().await);
+    let all = HealthCheckRequest { service: String::new() };
+    // A watch has no end of its own.
+    let mut watch = health.watch(all).await.unwrap().into_inner();
+    watch.message().await.unwrap().unwrap();
+    let ended = server.stop();
+    assert!(ended.stderr.contains("cut off"), "{}", ended.stderr);
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let place = Place::new();
+    let server = place.serve();
+    let other = Place::new();
+    let ended = other.run(&["serve", "--listen", server.address()]);
+    let expected = format!("creditledger: cannot listen on {}: ", server.address());
+    assert!(ended.complaint().starts_with(&expected), "{}", ended.stderr);
+    assert!(!other.path("creditledger.db").exists());
+    server.stop();
+}

@@ -1,0 +1,110 @@
+//! `replay` on its own server: the totals, in any parallelism, any number of times; and files that do not parse.
+
+use std::collections::BTreeMap;
+
+use creditledger::ledger::{Balances, LedgerNo};
+
+use super::process::{Place, decimal, expected_charge, incidents};
+
+/// Real incidents, where they are present beside the repository. The repository does not carry them.
+const REAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/incidents.csv");
+
+/// Balances and number of postings of each customer in a place's database.
+async fn customers(place: &Place) -> BTreeMap<String, (Balances, u64)> {
+    let (reader, _) = creditledger::store::open_to_read(&place.url()).await.unwrap();
+    let customers = reader.customers(LedgerNo::MAIN, None, 1_000).await.unwrap();
+    customers
+        .into_iter()
+        .map(|(customer, _)| (customer.id.to_string(), (customer.balances, customer.sequence)))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_customer_at_a_time_or_many_the_results_are_the_same() {
+    let mut csv = incidents(250, 30);
+    if let Ok(real) = std::fs::read_to_string(REAL) {
+        // The first of them, which is enough for all that can happen.
+        csv.extend(real.split_inclusive('\n').skip(1).take(250));
+    }
+    let count = csv.lines().count() - 1;
+    let mut seen = Vec::new();
+    for concurrency in ["1", "64"] {
+        let place = Place::new();
+        place.write("i.csv", &csv);
+        let url = place.url();
+        let arguments = ["replay", "i.csv", "--json", "--concurrency", concurrency, "--database-url", &url];
+        let summary = place.json(&arguments);
+        assert_eq!(summary["incidents"], count);
+        assert_eq!(summary["credits_charged"], decimal(expected_charge(&csv)));
+        assert_eq!((&summary["credits_written_off"], &summary["verified"]), (&"0".into(), &true.into()));
+        let first = customers(&place).await;
+        // Again, on what the first run has kept: nothing changes.
+        let again = place.json(&arguments);
+        for name in ["purchases", "credits_purchased", "credits_charged", "credits_available", "verified"] {
+            assert_eq!(again[name], summary[name], "{name}");
+        }
+        assert_eq!(customers(&place).await, first);
+        seen.push((first, summary["purchases"].clone(), summary["credits_available"].clone()));
+    }
+    assert_eq!(seen[0], seen[1]);
+}
+
+#[test]
+fn a_summary_for_people() {
+    let place = Place::new();
+    let csv = incidents(40, 4);
+    place.write("i.csv", &csv);
+    let ended = place.run(&["replay", "i.csv"]);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let charged = format!("charged       {} credits\n", decimal(expected_charge(&csv)));
+    assert!(ended.stdout.starts_with("incidents     40, all settled\n"), "{}", ended.stdout);
+    assert!(ended.stdout.contains(&charged) && ended.stdout.contains("█"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("\nverify        clean: "), "{}", ended.stdout);
+    // No bar where it is not a terminal, and no database where none was asked for.
+    assert_eq!(ended.stderr, "");
+    assert!(!place.path("creditledger.db").exists());
+}
+
+#[test]
+fn a_file_that_does_not_parse_is_not_sent() {
+    let place = Place::new();
+    let good = incidents(20, 3);
+    let url = place.url();
+    for (csv, complaint) in [
+        (
+            good.replace("INC00007", "INC00003"),
+            "i.csv: line 9, column 1 (incident_id): INC00003 is on line 5 already",
+        ),
+        (good[..good.len() - 5].to_owned(), "i.csv: line 21, column 7 (closed_at): must be an RFC 3339 time"),
+        (good[..good.len() - 30].to_owned(), "i.csv: line 21, column 7 (closed_at): is missing"),
+        (
+            good.replace("worked_minutes", "worked"),
+            "i.csv: line 1, column 5 (worked_minutes): the header says",
+        ),
+        (String::new(), "i.csv: line 1, column 1 (incident_id): the header is missing"),
+    ] {
+        place.write("i.csv", &csv);
+        let ended = place.run(&["replay", "i.csv", "--database-url", &url]);
+        assert!(ended.complaint().starts_with(&format!("creditledger: {complaint}")), "{}", ended.stderr);
+        assert!(!place.path("creditledger.db").exists());
+    }
+    let ended = place.run(&["replay", "none.csv"]);
+    assert!(ended.complaint().starts_with("creditledger: none.csv cannot be read: "), "{}", ended.stderr);
+}
+
+#[test]
+fn what_cannot_be_settled_is_left_over_and_said() {
+    let place = Place::new();
+    let csv = incidents(10, 2);
+    place.write("i.csv", &csv);
+    let server = place.serve();
+    place.json(&["customer", "create", "customer-0", "--server", server.url(), "--json"]);
+    place.json(&["customer", "close", "customer-0", "--server", server.url(), "--json"]);
+    let ended = place.run(&["replay", "i.csv", "--server", server.url()]);
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stdout.starts_with("incidents     10, only 5 settled\n"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("CUSTOMER_CLOSED"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("verify        clean, over the API: "), "{}", ended.stdout);
+    server.stop();
+    place.verify();
+}

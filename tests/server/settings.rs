@@ -1,0 +1,80 @@
+//! Settings that are wrong end the start with one line that names them, and leave nothing behind.
+
+use super::process::{Place, Server};
+
+#[test]
+fn an_unknown_or_bad_setting_is_named() {
+    let place = Place::new();
+    place.write("c.toml", "listen = \"127.0.0.1:0\"\nlistn = 1\n");
+    let ended = place.run(&["--config", "c.toml"]);
+    assert_eq!(ended.complaint(), "creditledger: c.toml line 2: listn is not a setting");
+    let ended = place.run(&["serve", "--batch-commands-max", "many"]);
+    assert!(
+        ended.complaint().starts_with("creditledger: --batch-commands-max must be a whole number from 1")
+    );
+    for (name, value, complaint) in [
+        ("CREDITLEDGER_LISTN", "x", "CREDITLEDGER_LISTN is not a setting"),
+        ("CREDITLEDGER_LISTEN", "localhost", "CREDITLEDGER_LISTEN must be an address and a port"),
+        ("CREDITLEDGER_INSECURE", "yes", "CREDITLEDGER_INSECURE must be true or false, not \"yes\""),
+        ("CREDITLEDGER_CONFIG", "none.toml", "none.toml cannot be read"),
+        ("CREDITLEDGER_DATABASE_URL", "mysql://host/db", "the database URL must begin with sqlite:"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "no address", "OTEL_EXPORTER_OTLP_ENDPOINT cannot be used"),
+    ] {
+        let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+        command.env(name, value);
+        let ended = super::process::Running::start(command).end();
+        assert!(ended.complaint().starts_with(&format!("creditledger: {complaint}")), "{}", ended.stderr);
+    }
+    let wrong = place.run(&["serve", "--listn", "127.0.0.1:0"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(wrong.stderr.contains("--listn"), "{}", wrong.stderr);
+    assert!(!place.path("creditledger.db").exists());
+}
+
+#[test]
+fn it_does_not_listen_beyond_loopback_unless_told_to() {
+    let place = Place::new();
+    for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:50051"] {
+        let ended = place.run(&["serve", "--listen", listen]);
+        let complaint = ended.complaint();
+        assert!(complaint.contains(listen) && complaint.contains("--insecure"), "{complaint}");
+    }
+    assert!(!place.path("creditledger.db").exists());
+    let server = Server::start(place.command(&["--listen", "0.0.0.0:0", "--insecure"]));
+    assert!(server.url().starts_with("http://0.0.0.0:"), "{:?}", server.said);
+    server.stop();
+}
+
+#[test]
+fn flags_win_over_variables_over_the_file() {
+    let place = Place::new();
+    let text = "database_url = \"sqlite://file.db\"\nlisten = \"127.0.0.1:0\"\nlog_format = \"json\"\n";
+    place.write("c.toml", text);
+    let server = Server::start(place.command(&["--config", "c.toml"]));
+    assert_eq!(server.said[2], "database sqlite://file.db");
+    let ended = server.stop();
+    let line: serde_json::Value = serde_json::from_str(ended.stderr.lines().next().unwrap()).unwrap();
+    assert_eq!(line["signal"], "SIGTERM");
+
+    let mut command = place.command(&["--config", "c.toml"]);
+    command.env("CREDITLEDGER_DATABASE_URL", "sqlite://variable.db").env("CREDITLEDGER_LOG_FORMAT", "text");
+    let server = Server::start(command);
+    assert_eq!(server.said[2], "database sqlite://variable.db");
+    assert!(server.stop().stderr.contains("INFO"));
+
+    let mut command = place.command(&["--config", "c.toml", "--database-url", "sqlite://flag.db"]);
+    command.env("CREDITLEDGER_DATABASE_URL", "sqlite://variable.db");
+    let server = Server::start(command);
+    assert_eq!(server.said[2], "database sqlite://flag.db");
+    server.stop();
+}
+
+#[test]
+fn the_documented_settings_are_the_defaults() {
+    let place = Place::new();
+    let documented = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/creditledger.toml");
+    let server = Server::start(place.command(&["--config", documented, "--listen", "127.0.0.1:0"]));
+    assert_eq!(server.said[2], "database sqlite://./creditledger.db");
+    server.stop();
+    assert!(place.path("creditledger.db").exists());
+}
