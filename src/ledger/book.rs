@@ -376,8 +376,10 @@ fn note_hold(state: &mut CustomerState, before: Option<&Hold>, after: &Hold) -> 
         }
         state.last_hold = Some(after.id);
     }
-    // What was missing is history once more credits are set aside or the hold has ended.
-    if !after.state.is_open() || after.held > before.map_or(Credits::ZERO, |hold| hold.held) {
+    // What was missing is history once more credits are set aside or the hold has ended. A superseded quote lives on
+    // in the newer one.
+    let ended = !after.state.is_open() && after.state != HoldState::Superseded;
+    if ended || after.held > before.map_or(Credits::ZERO, |hold| hold.held) {
         state.shortfalls.retain(|(incident, _)| *incident != after.incident);
     }
     Ok(())

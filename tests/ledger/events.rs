@@ -58,6 +58,13 @@ fn work_that_nearly_uses_the_hold_is_told_once() {
 }
 
 #[test]
+fn an_unchanged_shortfall_is_told_once_however_often_it_is_quoted() {
+    row(&[estimate("i", "12")], estimate("i", "12"), &["hold.quoted 12"]);
+    row(&[estimate("i", "12"), estimate("i", "12")], estimate("i", "12"), &["hold.quoted 12"]);
+    row(&[estimate("i", "12")], estimate("i", "13"), &["hold.quoted 13", "credits.shortfall 3"]);
+}
+
+#[test]
 fn what_follows_from_new_credits_is_told_after_them() {
     row(
         &[place_parked("i", "12"), place("j", "3")],
