@@ -1,9 +1,11 @@
 //! A request has one effect however often it is sent; another content under the same id is refused.
 
-use creditledger::ledger::command::{Command, PurchaseCredits};
-use creditledger::ledger::{Rejection, Request};
+use std::sync::Arc;
 
-use crate::desk::{Desk, credits, grant, place, purchase, purchase_command, settle, work};
+use creditledger::ledger::command::{Command, PurchaseCredits};
+use creditledger::ledger::{Posting, Rejection, Request};
+
+use crate::desk::{Desk, credits, grant, id, place, purchase, purchase_command, settle, work};
 
 #[test]
 fn a_repeat_is_answered_from_its_posting_with_the_state_as_it_is_now() {
@@ -50,4 +52,16 @@ fn content_is_compared_as_parsed_not_as_written() {
     let spelled = PurchaseCredits { credits: credits("1.50"), ..purchase_command("1", "9") };
     let again = Request { command: Command::PurchaseCredits(spelled), ..request };
     assert!(desk.send(&again).unwrap().replayed);
+}
+
+#[test]
+fn a_customer_that_shares_the_key_of_another_is_not_answered_for_it() {
+    let mut desk = Desk::with("10");
+    let request = desk.request(grant("2"));
+    let answered = desk.send(&request).unwrap().posting;
+    // As if the hashes of "acme" and "zeta" were equal: the store finds the request under their key.
+    desk.customer = id("zeta");
+    let stranger = Request { customer: desk.customer.clone(), ..request };
+    desk.book.put_request(Arc::new(Posting { customer: stranger.customer_key(), ..Posting::clone(&answered) }));
+    assert_eq!(desk.send(&stranger), Err(Rejection::CustomerNotFound));
 }

@@ -124,6 +124,8 @@ fn command(at: &Context<'_>) -> Result<Accepted, Rejection> {
 fn answered_before(book: &Book, request: &Request, key: CustomerKey) -> Option<Outcome> {
     let scope = (key, request.command.kind()?, request.request.clone()?);
     let posting = book.request(&scope)?;
+    // Not the answer of another customer whose id has the same hash.
+    book.customer(request.ledger, &request.customer)?;
     Some(if posting.fingerprint == request.command.fingerprint() {
         Ok(replay(book, Arc::clone(posting)))
     } else {
