@@ -285,6 +285,10 @@ fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result
     }
     let total = customer.balances.available.checked_add(customer.balances.held);
     if state.lots.total() != total {
+        // A spent lot that gets credits back falls due again.
+        if moved.left.is_positive() {
+            state.next_due = earlier(state.next_due, moved.expires_at);
+        }
         return Err("the lots do not sum to available and held");
     }
     let mut held_by_holds = Some(Credits::ZERO);
@@ -298,9 +302,6 @@ fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result
     }
     if customer.balances.held.checked_sub(held_before) != held_by_holds {
         return Err("held does not move with the active holds");
-    }
-    if let Some(lot) = &posting.detail.lot {
-        state.next_due = earlier(state.next_due, lot.expires_at);
     }
     if let Some(terms) = &posting.detail.terms {
         state.terms = terms.clone();

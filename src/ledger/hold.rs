@@ -289,7 +289,10 @@ impl Hold {
     #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
         match self.state {
-            HoldState::Quoted | HoldState::AwaitingCredits => self.valid_until,
+            // Nor is a hold placed after the time at which it would give its credits back.
+            HoldState::Quoted | HoldState::AwaitingCredits => {
+                [self.valid_until, self.expires_at].into_iter().flatten().min()
+            }
             HoldState::Active => {
                 let pending = self.pending.as_ref().map(|pending| pending.valid_until);
                 let own = self.expires_at.filter(|_| self.live_work().next().is_none());

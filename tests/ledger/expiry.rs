@@ -5,8 +5,8 @@ use creditledger::ledger::command::{Command, EstimateIncident, Quote};
 use creditledger::ledger::{Credits, HoldState, Rejection};
 
 use crate::desk::{
-    Desk, START, confirm, credits, estimate, estimate_command, extend, grant, place, place_parked, place_with,
-    purchase, purchase_until, release, reverse, settle, transfers, void, work,
+    Desk, START, charge, confirm, credits, estimate, estimate_command, extend, grant, place, place_parked,
+    place_with, purchase, purchase_until, release, reverse, settle, transfers, void, work,
 };
 
 fn expiring(incident: &str, amount: &str, days: u32) -> Command {
@@ -157,4 +157,38 @@ fn a_purchase_that_is_expired_already_is_a_wrong_field() {
     let refused = desk.rejected(purchase_until("a", "1", now));
     assert!(matches!(refused, Rejection::InvalidField { field: "expires_at", .. }));
     assert_eq!(desk.state().balances.available, Credits::ZERO);
+}
+
+#[test]
+fn a_lot_that_gets_credits_back_falls_due_again() {
+    let mut desk = Desk::new();
+    desk.ok(purchase_until("a", "2", START.plus_days(30)));
+    desk.ok(charge("i", 60));
+    // The lot is spent when somebody looks, so nothing of it seems to fall due any more.
+    desk.ok(estimate("j", "1"));
+    desk.pass_days(15);
+    desk.ok(Command::ApplyDue);
+    desk.ok(reverse("i", None));
+    assert_eq!(desk.balances(), "2 0 0");
+    desk.pass_days(30);
+    desk.ok(Command::ApplyDue);
+    assert_eq!((desk.balances().as_str(), desk.kinds(0).last().unwrap().as_str()), ("0 0 0", "EXPIRE_CREDITS"));
+}
+
+#[test]
+fn a_hold_is_not_placed_once_it_would_be_due() {
+    // Its credits would be set aside after they were to be given back.
+    for park in [false, true] {
+        let mut desk = Desk::with("1");
+        let quoted = estimate_command("i", Quote::Credits(credits(if park { "9" } else { "1" })));
+        desk.ok(Command::EstimateIncident(EstimateIncident { expires_at: Some(START.plus_days(3)), ..quoted }));
+        if park {
+            desk.ok(confirm("i", true));
+        }
+        desk.pass_days(4);
+        desk.ok(grant("9"));
+        assert_eq!(desk.hold("i").ended_at, Some(START.plus_days(3)));
+        assert_eq!(desk.rejected(confirm("i", false)), Rejection::EstimateNotOpen { state: HoldState::Expired });
+        assert_eq!(desk.balances(), "10 0 0");
+    }
 }
