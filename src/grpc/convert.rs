@@ -170,7 +170,16 @@ pub fn brief_hold(hold: &Hold) -> wire::Hold {
 }
 
 fn pending(pending: &Pending) -> wire::PendingEstimate {
-    let Pending { total, valid_until, parked_at, range_override, estimated_by, confirmed_by, note } = pending;
+    let Pending {
+        total,
+        valid_until,
+        parked_at,
+        parked_by: _,
+        range_override,
+        estimated_by,
+        confirmed_by,
+        note,
+    } = pending;
     wire::PendingEstimate {
         total_credits: total.to_string(),
         valid_until: Some(time(*valid_until)),

@@ -80,6 +80,8 @@ pub struct Hold {
     pub expires_at: Option<Timestamp>,
     /// Since when it waits for credits; kept only while AWAITING_CREDITS.
     pub parked_at: Option<Timestamp>,
+    /// The posting that parked it: its place among those that wait, which may be of the same moment.
+    pub parked_by: Option<PostingId>,
     /// A newer estimate that waits for confirmation, or for credits, while the hold is ACTIVE.
     pub pending: Option<Pending>,
     /// Why the estimate lies outside its class's range.
@@ -111,6 +113,7 @@ record!(Hold {
     15 => parked_at, 16 => pending, 17 => range_override, 18 => estimated_by, 19 => confirmed_by,
     20 => confirmed_at, 21 => note, 22 => work, 23 => settlement, 24 => ended_at, 25 => ended_by,
     26 => end_reason, 27 => previous, 28 => activated_by,
+    29 => parked_by,
 });
 
 impl super::codec::Codec for LedgerNo {
@@ -140,6 +143,8 @@ pub struct Pending {
     pub valid_until: Timestamp,
     /// Since when it is confirmed and waits for credits.
     pub parked_at: Option<Timestamp>,
+    /// The posting that parked it.
+    pub parked_by: Option<PostingId>,
     /// Why it lies outside the class's range.
     pub range_override: Text,
     /// Who estimated.
@@ -151,7 +156,7 @@ pub struct Pending {
 }
 record!(Pending {
     1 => total, 2 => valid_until, 3 => parked_at, 4 => range_override, 5 => estimated_by, 6 => confirmed_by,
-    7 => note,
+    7 => note, 8 => parked_by,
 });
 
 /// One entry of recorded work. A wrong one is voided, never edited.
@@ -269,12 +274,12 @@ impl Hold {
         self.waiting_since().is_some()
     }
 
-    /// Since when it waits for credits.
+    /// The posting since which it waits for credits.
     #[must_use]
-    pub fn waiting_since(&self) -> Option<Timestamp> {
+    pub fn waiting_since(&self) -> Option<PostingId> {
         match self.state {
-            HoldState::AwaitingCredits => self.parked_at,
-            HoldState::Active => self.pending.as_ref().and_then(|pending| pending.parked_at),
+            HoldState::AwaitingCredits => self.parked_by,
+            HoldState::Active => self.pending.as_ref().and_then(|pending| pending.parked_by),
             HoldState::Quoted
             | HoldState::Settled
             | HoldState::Released
@@ -312,6 +317,7 @@ impl Hold {
         self.held = Credits::ZERO;
         self.pending = None;
         self.parked_at = None;
+        self.parked_by = None;
         self.valid_until = None;
         self.ended_at = Some(at);
     }

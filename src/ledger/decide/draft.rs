@@ -182,7 +182,7 @@ impl Draft {
         let own = self.detail.hold.as_ref().map(|hold| hold.id);
         let mut parked: Vec<&SharedHold> =
             entry.holds().filter(|hold| hold.is_parked() && Some(hold.id) != own).collect();
-        parked.sort_by_key(|hold| (hold.waiting_since(), hold.id));
+        parked.sort_by_key(|hold| hold.waiting_since());
         for hold in parked {
             let (activated, needed) = activated(hold, self.id);
             if needed > self.balances.available {
@@ -211,6 +211,7 @@ fn activated(hold: &Hold, by: PostingId) -> (Hold, Credits) {
         after.activated_by = Some(by);
         after.held = hold.estimate;
         after.parked_at = None;
+        after.parked_by = None;
         after.valid_until = None;
         (after, hold.estimate)
     }

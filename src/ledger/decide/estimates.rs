@@ -60,6 +60,7 @@ fn estimate_anew(at: &Context<'_>, command: &EstimateIncident, hold: &SharedHold
         total,
         valid_until: at.book.now.plus_days(card.quote_valid_days),
         parked_at: None,
+        parked_by: None,
         range_override: command.range_override.clone(),
         estimated_by: command.by.clone(),
         confirmed_by: Text::default(),
@@ -118,6 +119,7 @@ fn confirm_whole(
             draft.detail.shortfall = at.new_shortfall(&hold.incident, missing);
             hold.state = HoldState::AwaitingCredits;
             hold.parked_at = Some(at.book.now);
+            hold.parked_by = Some(draft.id);
             hold.valid_until = Some(at.book.now.plus_days(at.pinned_card(&hold)?.quote_valid_days));
         }
     }
@@ -152,6 +154,7 @@ fn confirm_pending(
             draft.detail.shortfall = at.new_shortfall(&hold.incident, missing);
             after.pending = Some(Pending {
                 parked_at: Some(at.book.now),
+                parked_by: Some(draft.id),
                 confirmed_by: command.by.clone(),
                 valid_until: at.book.now.plus_days(at.pinned_card(hold)?.quote_valid_days),
                 ..pending.clone()
@@ -212,6 +215,7 @@ fn new_hold(at: &Context<'_>, draft: &Draft, command: &EstimateIncident) -> Resu
         valid_until: Some(at.book.now.plus_days(card.quote_valid_days)),
         expires_at: command.expires_at,
         parked_at: None,
+        parked_by: None,
         pending: None,
         range_override: command.range_override.clone(),
         estimated_by: command.by.clone(),

@@ -207,6 +207,7 @@ pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Posti
         valid_until: None,
         expires_at: None,
         parked_at: None,
+        parked_by: None,
         pending: None,
         range_override: Text::default(),
         estimated_by: Text::default(),
