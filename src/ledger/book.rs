@@ -52,6 +52,8 @@ pub struct Entry {
     pub customer: Option<Customer>,
     /// Its profile, where it was asked for.
     pub profile: Option<Arc<Profile>>,
+    /// The bound that the customer was loaded with: holds that were not loaded fall due no earlier.
+    pub loaded_due: Option<Timestamp>,
     holds: HashMap<HoldId, SharedHold>,
     incidents: HashMap<IncidentId, Vec<HoldId>>,
 }
@@ -120,8 +122,9 @@ impl Book {
 
     /// Takes in a loaded customer.
     pub fn put_customer(&mut self, customer: Customer) {
-        let key = customer.key();
-        self.entries.entry(key).or_default().customer = Some(customer);
+        let entry = self.entries.entry(customer.key()).or_default();
+        entry.loaded_due = customer.state.next_due;
+        entry.customer = Some(customer);
     }
 
     /// Takes in a loaded profile.

@@ -38,7 +38,9 @@ pub(super) fn apply(book: &mut Book, key: CustomerKey) -> Result<Option<Arc<Post
     let next = super::loaded(book, key).and_then(|(entry, customer)| {
         let holds = entry.holds().filter_map(|hold| hold.due_at()).min();
         let lots = customer.state.lots.next_expiry(book.now);
-        [holds, lots].into_iter().flatten().min()
+        // What fell due within this batch says nothing about the holds that were not loaded with it.
+        let unloaded = entry.loaded_due.filter(|due| *due > book.now);
+        [holds, lots, unloaded].into_iter().flatten().min()
     });
     book.set_next_due(key, next);
     Ok(last)
