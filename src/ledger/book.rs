@@ -285,13 +285,13 @@ fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result
     state.last_recorded_at = posting.recorded_at;
     for moved in &posting.detail.lots {
         state.lots.shift(moved).ok_or("a lot falls below zero")?;
-    }
-    let total = customer.balances.available.checked_add(customer.balances.held);
-    if state.lots.total() != total {
         // A spent lot that gets credits back falls due again.
         if moved.left.is_positive() {
             state.next_due = earlier(state.next_due, moved.expires_at);
         }
+    }
+    let total = customer.balances.available.checked_add(customer.balances.held);
+    if state.lots.total() != total {
         return Err("the lots do not sum to available and held");
     }
     let mut held_by_holds = Some(Credits::ZERO);

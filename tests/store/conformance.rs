@@ -1,6 +1,8 @@
 //! What every engine must do, run on each of them.
 
-use creditledger::ledger::command::{Command, CreateCustomer, HoldRef, SettleHold, UpdateCustomer};
+use creditledger::ledger::command::{
+    Command, CreateCustomer, EstimateIncident, HoldRef, Quote, SettleHold, UpdateCustomer,
+};
 use creditledger::ledger::{
     Credits, CustomerKey, HoldId, HoldState, Kind, LedgerNo, LotId, Profile, Rejection, RequestKey, Text,
 };
@@ -8,8 +10,8 @@ use creditledger::store::{At, HoldFilter, LedgerCreated, LotFilter, Position, St
 use uuid::Uuid;
 
 use crate::desk::{
-    START, confirm, credits, estimate, grant, id, place, place_parked, purchase, purchase_until, release,
-    settle, settle_command, work,
+    START, confirm, credits, estimate, estimate_command, grant, id, place, place_parked, place_with, purchase,
+    purchase_until, release, settle, settle_command, void, work,
 };
 use crate::rig::{Rig, on_each_engine};
 
@@ -19,6 +21,9 @@ on_each_engine! {
     request_ids_are_told_apart_by_customer_kind_and_spelling
     a_repeat_is_answered_with_the_hold_as_it_is_now
     a_hold_of_another_customer_does_not_exist
+    a_hold_that_a_stranger_names_first_is_still_its_owners
+    what_falls_due_within_a_batch_forgets_nothing_that_falls_due_later
+    holds_parked_in_one_batch_wait_in_its_order
     settling_by_id_sees_the_whole_incident
     ledgers_are_apart
     ledgers_are_made_once
@@ -331,4 +336,61 @@ async fn everything_goes_on_after_a_restart(mut rig: Rig) {
     assert!(balances.contains(&("sales:web".to_owned(), credits("-11"))), "{balances:?}");
     assert_eq!(rig.audit.integrity().await.unwrap(), Vec::<String>::new());
     rig.writer.close().await.unwrap();
+}
+
+async fn a_hold_that_a_stranger_names_first_is_still_its_owners(mut rig: Rig) {
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "10")).await;
+    let hold = rig.ok(place("i1", "2")).await.hold.unwrap().id;
+    rig.new_customer("zeta").await;
+    let by_id = Command::SettleHold(SettleHold { hold: HoldRef::Id(hold), ..settle_command("i1") });
+    let stranger = rig.request(by_id.clone());
+    rig.customer = id("acme");
+    let owner = rig.request(by_id);
+    let outcomes = rig.batch(&[stranger, owner]).await;
+    assert_eq!(outcomes[0], Err(Rejection::HoldNotFound));
+    assert_eq!(outcomes[1].as_ref().unwrap().hold.as_ref().unwrap().state, HoldState::Settled);
+}
+
+async fn what_falls_due_within_a_batch_forgets_nothing_that_falls_due_later(mut rig: Rig) {
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "10")).await;
+    let soon = EstimateIncident {
+        expires_at: Some(START.plus_days(3)),
+        ..estimate_command("soon", Quote::Credits(credits("2")))
+    };
+    rig.ok(place_with(soon, false)).await;
+    let entry = rig.ok(work("soon", 10)).await.posting.id;
+    rig.now = START.plus_days(10);
+    // Looks at what was due until now; the hold with work is not.
+    rig.run(Command::ApplyDue).await.unwrap_err();
+    rig.ok(estimate("quoted", "1")).await;
+    // Without its work the hold is due, and expires before the second command of the same batch.
+    let commands = [void("soon", entry), grant("1")].map(|command| rig.request(command));
+    assert!(rig.batch(&commands).await.iter().all(Result::is_ok));
+    let soon = &rig.reader.holds_of_incident(rig.key(), &id("soon")).await.unwrap()[0];
+    assert_eq!(soon.state, HoldState::Expired);
+    rig.now = START.plus_days(30);
+    rig.ok(grant("1")).await;
+    let quoted = &rig.reader.holds_of_incident(rig.key(), &id("quoted")).await.unwrap()[0];
+    assert_eq!(quoted.state, HoldState::Expired);
+}
+
+async fn holds_parked_in_one_batch_wait_in_its_order(mut rig: Rig) {
+    for together in [false, true] {
+        rig.new_customer(if together { "acme" } else { "zeta" }).await;
+        for incident in ["older", "newer"] {
+            rig.ok(estimate(incident, "2")).await;
+        }
+        let commands = ["newer", "older"].map(|incident| rig.request(confirm(incident, true)));
+        if together {
+            rig.batch(&commands).await;
+        } else {
+            rig.send(&commands[0]).await.unwrap();
+            rig.send(&commands[1]).await.unwrap();
+        }
+        rig.ok(grant("2")).await;
+        let newer = &rig.reader.holds_of_incident(rig.key(), &id("newer")).await.unwrap()[0];
+        assert_eq!(newer.state, HoldState::Active, "together: {together}");
+    }
 }

@@ -134,7 +134,8 @@ impl Loader<'_, '_> {
     }
 
     fn hold(&mut self, request: &Request, id: HoldId) -> Result<(), StoreError> {
-        if !self.seen.holds.insert(id) {
+        // Noted as seen only where it is taken in: its owner may name it after a stranger has.
+        if self.seen.holds.contains(&id) {
             return Ok(());
         }
         let body = self.statements.first(
