@@ -209,11 +209,10 @@ impl Writer {
         if self.shared.closing.load(Ordering::SeqCst) {
             return Err(SubmitError::ShuttingDown);
         }
-        let before = self.shared.queued.fetch_add(commands, Ordering::SeqCst);
-        if before.saturating_add(commands) > self.shared.queue_commands_max {
-            self.shared.queued.fetch_sub(commands, Ordering::SeqCst);
-            return Err(SubmitError::Overloaded);
-        }
-        Ok(())
+        // What is refused is never counted: not for others, and not for the end, which waits for a count of zero.
+        let max = self.shared.queue_commands_max;
+        let room = |queued: usize| queued.checked_add(commands).filter(|queued| *queued <= max);
+        let taken = self.shared.queued.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room);
+        taken.map(drop).map_err(|_| SubmitError::Overloaded)
     }
 }

@@ -306,3 +306,36 @@ async fn a_caller_that_goes_away_leaves_a_whole_command_or_none() {
     assert!(again.replayed);
     assert_eq!(bench.postings().await, 3);
 }
+
+#[test]
+fn a_bulk_that_is_too_large_takes_nobody_elses_place() {
+    let limits = Limits { queue_commands_max: 100, ..Limits::default() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let bench = runtime.block_on(Bench::new(limits, Poison::Failed));
+    bench.permits.add_permits(100_000);
+    let too_large: Vec<Request> = (0..101).map(|n| request("acme", &format!("large {n}"), grant("1"))).collect();
+    let ended = Arc::new(AtomicUsize::new(0));
+    let large: Vec<_> = (0..2)
+        .map(|_| {
+            let (writer, bulk, ended) = (bench.writer.clone(), too_large.clone(), Arc::clone(&ended));
+            runtime.spawn(async move {
+                while ended.load(Ordering::SeqCst) == 0 {
+                    assert_eq!(writer.submit_bulk(bulk.clone(), None).await, Err(SubmitError::Overloaded));
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    runtime.block_on(async {
+        for n in 0..20_000 {
+            // Its answer is that it is late: the queue has room for it all the time.
+            let late = Some(Instant::now());
+            let small = bench.writer.submit(request("acme", &format!("{n}"), grant("1")), late).await;
+            assert_eq!(small, Err(SubmitError::DeadlineExceeded), "{n}");
+        }
+        ended.store(1, Ordering::SeqCst);
+        for task in large {
+            task.await.unwrap();
+        }
+    });
+}
