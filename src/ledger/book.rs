@@ -325,6 +325,10 @@ fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result
 /// The balances after the posting's transfers, each within its bounds.
 fn move_balances(before: Balances, posting: &Posting) -> Result<Balances, &'static str> {
     let out_of_bounds = "a balance leaves its bounds";
+    let amounts = posting.amounts.0.iter().filter(|amount| !amount.is_zero()).count();
+    if transfers(posting).count() != amounts {
+        return Err("an amount moves between no accounts");
+    }
     let mut after = before;
     for transfer in transfers(posting) {
         let credits = transfer.credits;
