@@ -45,7 +45,9 @@ CREATE TABLE posting (
     previous    INTEGER,
     jump        INTEGER,
     -- ledger::codec of posting::Detail.
-    detail      BLOB    NOT NULL
+    detail      BLOB    NOT NULL,
+    -- ledger::hash::stable_hash of all other columns: some of them, a request id for one, nothing else repeats.
+    checksum    INTEGER NOT NULL
 ) STRICT;
 
 -- The request first: callers' ids that rise with time (UUIDv7) then append, while customers would scatter them.

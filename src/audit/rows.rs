@@ -179,9 +179,13 @@ async fn accounts(
     for (ledger, account, balance) in auditor.stored_accounts().await? {
         report.counts.system_accounts += 1;
         *sums.entry(ledger).or_default() += i128::from(balance.units());
-        let journal = expected.remove(&(ledger, account.clone())).unwrap_or_default();
+        let journal = expected.remove(&(ledger, account.clone()));
+        let ledger = ledger.get();
+        let Some(journal) = journal else {
+            report.fault(format!("account {account} of ledger {ledger}: no transfer of the journal names it"));
+            continue;
+        };
         if journal != balance {
-            let ledger = ledger.get();
             report.fault(format!("account {account} of ledger {ledger}: {balance} is stored, the journal gives {journal}"));
         }
     }

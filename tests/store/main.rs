@@ -16,4 +16,5 @@ mod properties;
 mod random_steps;
 mod rig;
 mod schema;
+mod verify;
 mod writer;

@@ -150,7 +150,7 @@ async fn the_check_finds_damage() {
             .unwrap();
         database.execute(damage, []).unwrap();
         let faults = rig.audit.integrity().await.unwrap();
-        assert!(faults[0].contains(told), "{damage}: {faults:?}");
+        assert!(faults.iter().any(|fault| fault.contains(told)), "{damage}: {faults:?}");
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::params;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use super::ledgers::Tail;
-use super::rows::{POSITION_MAX, damaged, key_of, request_value};
+use super::rows::{Checked, POSITION_MAX, damaged, key_of, request_ref};
 use super::write::{Loaded, Statements};
 use crate::ledger::account::{Account, Slot};
 use crate::ledger::codec::encode;
@@ -78,21 +79,16 @@ fn insert_posting(
     pointers: Pointers,
 ) -> Result<(), StoreError> {
     let amount = |slot| posting.amounts.get(slot).units();
-    statements.run(
-        "INSERT INTO posting (
-             key, customer, sequence, kind, posting_id, recorded_at, request, fingerprint,
-             credits_1, credits_2, credits_3, credits_4, expired, repaid, activated,
-             available, held, owed, storefront, previous, jump, detail
-         )
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        params![
+    let (id, detail) = (posting.id.uuid(), encode(&posting.detail));
+    let request = posting.request.as_ref().map(request_ref);
+    let storefront = posting.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str);
+    let checked = Checked {
+        numbers: [
             key,
             posting.customer.raw(),
             stored_count(posting.sequence)?,
-            posting.kind.code(),
-            posting.id.uuid().as_bytes(),
+            posting.kind.code().into(),
             posting.recorded_at.micros(),
-            posting.request.as_ref().map(request_value),
             posting.fingerprint.cast_signed(),
             amount(Slot::First),
             amount(Slot::Second),
@@ -104,10 +100,62 @@ fn insert_posting(
             posting.after.available.units(),
             posting.after.held.units(),
             posting.after.owed.units(),
-            posting.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str),
+        ],
+        pointers,
+        id: id.as_bytes(),
+        request: request.unwrap_or(ValueRef::Null),
+        storefront,
+        detail: &detail,
+    };
+    let [
+        key,
+        customer,
+        sequence,
+        kind,
+        recorded_at,
+        fingerprint,
+        first,
+        second,
+        third,
+        fourth,
+        expired,
+        repaid,
+        activated,
+        available,
+        held,
+        owed,
+    ] = checked.numbers;
+    statements.run(
+        "INSERT INTO posting (
+             key, customer, sequence, kind, posting_id, recorded_at, request, fingerprint,
+             credits_1, credits_2, credits_3, credits_4, expired, repaid, activated,
+             available, held, owed, storefront, previous, jump, detail, checksum
+         )
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            key,
+            customer,
+            sequence,
+            kind,
+            checked.id,
+            recorded_at,
+            ToSqlOutput::Borrowed(checked.request),
+            fingerprint,
+            first,
+            second,
+            third,
+            fourth,
+            expired,
+            repaid,
+            activated,
+            available,
+            held,
+            owed,
+            storefront,
             pointers.previous,
             pointers.jump,
-            encode(&posting.detail),
+            detail,
+            checked.checksum(),
         ],
     )?;
     Ok(())

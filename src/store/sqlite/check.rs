@@ -2,33 +2,44 @@
 
 use std::collections::HashMap;
 
-use sqlx::SqliteConnection;
+use sqlx::{Row, SqliteConnection};
 
-use super::failed;
 use super::read::SqliteReader;
-use super::rows::{decoded, place_of};
+use super::rows::{PostingRow, decoded, place_of, posting_columns};
+use super::{check_schema, failed};
 use crate::ledger::customer::CustomerState;
 use crate::ledger::{Hold, LedgerNo, Lot, Timestamp};
 use crate::store::StoreError;
-use crate::store::skew::Path;
+use crate::store::skew::{Path, Pointers};
 
 /// Faults that are told: where there are more, the first ones say what is wrong.
 const FAULTS_MAX: usize = 20;
 /// Rows read at a time.
-const PAGE: i64 = 10_000;
+const PAGE: i64 = 1_000;
 
-type PostingColumns = (i64, i64, i64, Option<i64>, Option<i64>);
 type CustomerColumns = (i64, String, Vec<u8>, Option<i64>, Vec<u8>);
 type HoldColumns =
     (Vec<u8>, i64, i64, String, Option<Vec<u8>>, i64, bool, Option<String>, bool, i64, bool, Vec<u8>);
-type LotColumns = (Vec<u8>, i64, i64, Option<String>, Option<String>, i64, i64, Option<i64>, i64, Vec<u8>);
+type LotColumns = (
+    Vec<u8>,
+    i64,
+    Option<String>,
+    Option<String>,
+    i64,
+    i64,
+    Option<i64>,
+    Option<String>,
+    Option<i64>,
+    i64,
+    Vec<u8>,
+);
 
 /// Faults found so far.
 #[derive(Default)]
-struct Faults(Vec<String>);
+pub(super) struct Faults(Vec<String>);
 
 impl Faults {
-    fn expect(&mut self, sound: bool, what: impl FnOnce() -> String) {
+    pub(super) fn expect(&mut self, sound: bool, what: impl FnOnce() -> String) {
         if !sound && self.0.len() < FAULTS_MAX {
             self.0.push(what());
         }
@@ -52,37 +63,49 @@ impl SqliteReader {
         }
         // What SQLite itself finds damaged is not read any further.
         if faults.0.is_empty() {
+            check_schema::check(&mut snapshot, &mut faults).await?;
             check_journal(&mut snapshot, &mut faults).await?;
             check_holds(&mut snapshot, &mut faults).await?;
             check_lots(&mut snapshot, &mut faults).await?;
+            check_strangers(&mut snapshot, &mut faults).await?;
         }
         Ok(faults.0)
     }
 }
 
-/// Positions and sequences have no gaps; pointers are those that the same postings would be given again.
+/// Rows are as they were written; positions and sequences have no gaps; pointers are those that the same postings would be given again.
 async fn check_journal(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Result<(), StoreError> {
     let mut paths: HashMap<i64, Path> = HashMap::new();
     let mut after = -1_i64;
     let mut place: (LedgerNo, u64) = (LedgerNo::MAIN, 0);
     loop {
-        let rows: Vec<PostingColumns> = sqlx::query_as(
-            "SELECT key, customer, sequence, previous, jump
-             FROM posting
-             WHERE key > ?
-             ORDER BY key
-             LIMIT ?",
-        )
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            posting_columns!(),
+            ", p.previous, p.jump, p.checksum FROM posting p WHERE p.key > ? ORDER BY p.key LIMIT ?"
+        ))
         .bind(after)
         .bind(PAGE)
         .fetch_all(&mut *snapshot)
         .await
         .map_err(failed)?;
-        let Some(last) = rows.last() else { break };
-        after = last.0;
-        for (key, customer, sequence, previous, jump) in rows {
+        if rows.is_empty() {
+            break;
+        }
+        for columns in &rows {
+            let row = PostingRow::of_reader(columns).map_err(failed)?;
+            let (key, customer, sequence) = row.place();
+            after = key;
+            let stored = Pointers {
+                previous: columns.try_get("previous").map_err(failed)?,
+                jump: columns.try_get("jump").map_err(failed)?,
+            };
+            let checksum: i64 = columns.try_get("checksum").map_err(failed)?;
             let (ledger, position) = place_of(key)?;
             let name = || format!("posting {} of ledger number {}", position.0, ledger.get());
+            faults.expect(row.checksum(stored) == checksum, || {
+                format!("{}: its checksum is not that of its columns", name())
+            });
             let before = if place.0 == ledger { place.1 } else { 0 };
             faults.expect(before.checked_add(1) == Some(position.0), || {
                 format!("{}: the position before it is missing", name())
@@ -93,7 +116,7 @@ async fn check_journal(snapshot: &mut SqliteConnection, faults: &mut Faults) -> 
             faults.expect(u64::try_from(sequence) == Ok(path.sequence()), || {
                 format!("{}: its customer has {} postings by then", name(), path.sequence())
             });
-            faults.expect(pointers.previous == previous && pointers.jump == jump, || {
+            faults.expect(pointers == stored, || {
                 format!("{}: its pointers are not those of its customer's history", name())
             });
         }
@@ -134,7 +157,7 @@ async fn check_customers(
             faults.expect(expected.as_ref() == Some(&path), || {
                 format!("customer {id}: its pointers do not lead to its postings")
             });
-            let state: CustomerState = decoded(&state, "a customer's state")?;
+            let state: CustomerState = decoded(&state, &format!("customer {id}"))?;
             faults.expect(state.next_due == next_due.map(Timestamp::from_micros), || {
                 format!("customer {id}: next_due is not that of its state")
             });
@@ -179,7 +202,7 @@ async fn check_holds(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Re
             body,
         ) in rows
         {
-            let hold: Hold = decoded(&body, "a hold")?;
+            let hold: Hold = decoded(&body, &format!("hold {}", name_of(&id)))?;
             let same = id == hold.id.uuid().as_bytes()
                 && ledger == i64::from(hold.ledger.get())
                 && customer == hold.customer_key().raw()
@@ -200,7 +223,8 @@ async fn check_lots(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Res
     let mut after: Vec<u8> = Vec::new();
     loop {
         let rows: Vec<LotColumns> = sqlx::query_as(
-            "SELECT lot_id, customer, source, storefront, order_id, credits, repaid, expires_at, created_at, body
+            "SELECT lot_id, source, storefront, order_id, credits, repaid, price_minor, currency, expires_at,
+                    created_at, body
              FROM lot
              WHERE lot_id > ?
              ORDER BY lot_id
@@ -213,17 +237,64 @@ async fn check_lots(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Res
         .map_err(failed)?;
         let Some(last) = rows.last() else { return Ok(()) };
         after.clone_from(&last.0);
-        for (id, _, source, storefront, order, credits, repaid, expires_at, created_at, body) in rows {
-            let lot: Lot = decoded(&body, "a lot")?;
+        for (id, source, storefront, order, credits, repaid, price, currency, expires_at, created_at, body) in
+            rows
+        {
+            let lot: Lot = decoded(&body, &format!("lot {}", name_of(&id)))?;
             let same = id == lot.id.uuid().as_bytes()
                 && source == i64::from(lot.source.code())
-                && storefront.as_deref() == lot.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str)
+                && storefront.as_deref()
+                    == lot.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str)
                 && order.as_deref() == lot.order.as_ref().map(crate::ledger::ids::OrderId::as_str)
                 && credits == lot.credits.units()
                 && repaid == lot.repaid.units()
+                && price == lot.price.map(|price| price.minor_units)
+                && currency.as_deref() == lot.price.as_ref().map(|price| price.currency.as_str())
                 && expires_at == lot.expires_at.map(Timestamp::micros)
                 && created_at == lot.created_at.micros();
             faults.expect(same, || format!("lot {}: its columns are not those of its body", lot.id));
         }
     }
+}
+
+/// Rows that repeat what stands with a customer or a posting, and say otherwise.
+async fn check_strangers(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Result<(), StoreError> {
+    let strangers = [
+        "SELECT 'the profile of customer ' || p.customer_id || ' stands under another customer'
+         FROM profile p
+         LEFT JOIN customer c ON c.customer = p.customer
+         WHERE p.ledger_no IS NOT c.ledger_no
+            OR p.customer_id IS NOT c.customer_id
+         LIMIT ?",
+        "SELECT 'lot ' || lower(hex(l.lot_id)) || ' stands under another ledger'
+         FROM lot l
+         LEFT JOIN customer c ON c.customer = l.customer
+         WHERE l.ledger_no IS NOT c.ledger_no
+         LIMIT ?",
+        "SELECT 'order ' || order_id || ' of ' || storefront || ' points into another ledger'
+         FROM purchase_order
+         WHERE ledger_no IS NOT posting >> 40
+         LIMIT ?",
+        "SELECT 'posting ' || (key & 1099511627775) || ' of ledger number ' || (key >> 40) || ': there is no such ledger'
+         FROM posting
+         WHERE key >> 40 NOT IN (SELECT ledger_no FROM ledger)
+         LIMIT ?",
+        "SELECT 'account ' || account || ' of ledger ' || ledger_no || ': there is no such ledger'
+         FROM system_account
+         WHERE ledger_no NOT IN (SELECT ledger_no FROM ledger)
+         LIMIT ?",
+    ];
+    for stranger in strangers {
+        let found: Vec<String> =
+            sqlx::query_scalar(stranger).bind(PAGE).fetch_all(&mut *snapshot).await.map_err(failed)?;
+        for fault in found {
+            faults.expect(false, || fault);
+        }
+    }
+    Ok(())
+}
+
+/// The name of a row whose value may not be readable.
+fn name_of(id: &[u8]) -> String {
+    uuid::Uuid::from_slice(id).map_or_else(|_| "without an id".to_owned(), |id| id.to_string())
 }

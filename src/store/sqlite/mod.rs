@@ -18,6 +18,7 @@ use crate::store::StoreError;
 mod append;
 mod audit;
 mod check;
+mod check_schema;
 mod file;
 mod ledgers;
 mod load;

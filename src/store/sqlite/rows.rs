@@ -8,10 +8,12 @@ use uuid::Uuid;
 
 use crate::ledger::account::Amounts;
 use crate::ledger::codec::{Codec, decode};
+use crate::ledger::hash::stable_hash;
 use crate::ledger::{
     Balances, Credits, Customer, CustomerId, CustomerKey, Kind, LedgerNo, Posting, PostingId, RequestKey,
     Storefront, Timestamp,
 };
+use crate::store::skew::Pointers;
 use crate::store::{Position, Recorded, StoreError};
 
 /// Bits of a posting's key that are its position; the ledger's number stands above them.
@@ -75,19 +77,25 @@ pub fn limit_of(limit: usize) -> i64 {
 /// A request id in its column: a UUID is a BLOB, any other text is TEXT. The storage classes keep the two apart.
 #[must_use]
 pub fn request_value(request: &RequestKey) -> ToSqlOutput<'_> {
-    ToSqlOutput::Borrowed(match request {
+    ToSqlOutput::Borrowed(request_ref(request))
+}
+
+/// The same, as a value.
+#[must_use]
+pub fn request_ref(request: &RequestKey) -> ValueRef<'_> {
+    match request {
         RequestKey::Uuid(uuid) => ValueRef::Blob(uuid.as_bytes()),
         RequestKey::Text(text) => ValueRef::Text(text.as_bytes()),
-    })
+    }
 }
 
 /// Reads a request id back.
-fn request_of(value: Value) -> Result<Option<RequestKey>, StoreError> {
+fn request_of(value: Value, what: &str) -> Result<Option<RequestKey>, StoreError> {
     match value {
         Value::Null => Ok(None),
-        Value::Blob(bytes) => Ok(Some(RequestKey::Uuid(uuid_of(&bytes, "request id")?))),
+        Value::Blob(bytes) => Ok(Some(RequestKey::Uuid(uuid_of(&bytes, &format!("{what}: request id"))?))),
         Value::Text(text) => Ok(Some(RequestKey::Text(text.into_boxed_str()))),
-        Value::Integer(_) | Value::Real(_) => Err(damaged("request id: a number")),
+        Value::Integer(_) | Value::Real(_) => Err(damaged(format!("{what}: the request id is a number"))),
     }
 }
 
@@ -189,6 +197,45 @@ impl PostingRow {
         })
     }
 
+    /// Its key, its customer's key and its sequence there.
+    #[must_use]
+    pub const fn place(&self) -> (i64, i64, i64) {
+        (self.key, self.customer, self.sequence)
+    }
+
+    /// The checksum that belongs to the row.
+    #[must_use]
+    pub fn checksum(&self, pointers: Pointers) -> i64 {
+        let [first, second, third, fourth, expired, repaid, activated] = self.amounts;
+        let [available, held, owed] = self.after;
+        let checked = Checked {
+            numbers: [
+                self.key,
+                self.customer,
+                self.sequence,
+                self.kind,
+                self.recorded_at,
+                self.fingerprint,
+                first,
+                second,
+                third,
+                fourth,
+                expired,
+                repaid,
+                activated,
+                available,
+                held,
+                owed,
+            ],
+            pointers,
+            id: &self.posting_id,
+            request: (&self.request).into(),
+            storefront: self.storefront.as_deref(),
+            detail: &self.detail,
+        };
+        checked.checksum()
+    }
+
     /// The posting and its place.
     ///
     /// # Errors
@@ -206,7 +253,7 @@ impl PostingRow {
             sequence: count_of(self.sequence, &what)?,
             kind: kind.ok_or_else(|| damaged(format!("{what}: unknown kind {}", self.kind)))?,
             recorded_at: Timestamp::from_micros(self.recorded_at),
-            request: request_of(self.request)?,
+            request: request_of(self.request, &what)?,
             fingerprint: self.fingerprint.cast_unsigned(),
             amounts: Amounts(self.amounts.map(Credits::from_units)),
             after: Balances { available, held, owed },
@@ -214,6 +261,42 @@ impl PostingRow {
             detail: decoded(&self.detail, &what)?,
         };
         Ok(Recorded { position, posting: Arc::new(posting) })
+    }
+}
+
+/// All columns of a posting's row but its checksum, as they are stored.
+#[derive(Debug)]
+pub struct Checked<'a> {
+    /// Key, customer, sequence, kind, time, fingerprint, the seven amounts, the three balances.
+    pub numbers: [i64; 16],
+    /// The two ways back.
+    pub pointers: Pointers,
+    /// The posting's id.
+    pub id: &'a [u8],
+    /// The request's id.
+    pub request: ValueRef<'a>,
+    /// The storefront.
+    pub storefront: Option<&'a str>,
+    /// The encoded detail.
+    pub detail: &'a [u8],
+}
+
+impl Checked<'_> {
+    /// The checksum that belongs to the row.
+    #[must_use]
+    pub fn checksum(&self) -> i64 {
+        let mut numbers = [0; 18 * 8];
+        let pointers = [self.pointers.previous, self.pointers.jump].map(|pointer| pointer.unwrap_or(-1));
+        for (place, number) in numbers.chunks_exact_mut(8).zip(self.numbers.iter().chain(&pointers)) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        let (class, request): (&[u8], &[u8]) = match self.request {
+            ValueRef::Blob(bytes) => (b"b", bytes),
+            ValueRef::Text(bytes) => (b"t", bytes),
+            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => (b"", b""),
+        };
+        let storefront = self.storefront.unwrap_or_default().as_bytes();
+        stable_hash(&[&numbers, self.id, class, request, storefront, self.detail]).cast_signed()
     }
 }
 

@@ -1,0 +1,200 @@
+//! What `verify` notices: every column of every table, changed in one row behind the server's back, and rows that are
+//! gone or were never there. Each must be named.
+
+use std::path::Path;
+
+use creditledger::audit;
+use creditledger::ledger::command::{Command, PurchaseCredits, SetCustomerTerms};
+use creditledger::ledger::lot::{Currency, Money};
+use creditledger::store::open_to_read;
+use rusqlite::{Connection, params};
+
+use crate::desk::{
+    START, adjust, charge, credits, estimate, grant, place, place_parked, purchase, purchase_command,
+    purchase_until, reverse, settle_capped, work,
+};
+use crate::rig::Rig;
+
+/// A table, a row of it, and the words by which a fault of that row is known. Every column is changed in turn.
+const ROWS: &[(&str, &str, &[&str])] = &[
+    ("ledger", "ledger_no = 1", &["ledger"]),
+    ("posting", "sequence = 6", &["osition 6", "posting 6 ", "posting 7 "]),
+    (
+        "customer",
+        "customer_id = 'acme'",
+        &["customer acme", "\"acme\"", "customer acmex", "no posting made it"],
+    ),
+    ("profile", "customer_id = 'acme'", &["customer acme", "profile"]),
+    ("hold", "incident_id = 'i1'", &["hold "]),
+    ("hold", "incident_id = 'parked'", &["hold "]),
+    ("lot", "order_id = 'o1'", &["lot "]),
+    ("lot", "source = 2", &["lot "]),
+    ("purchase_order", "order_id = 'o1'", &["order o1", "order \"o1", "order o1x"]),
+    ("system_account", "account = 'revenue'", &["account revenue", "ledger "]),
+    ("posting_kind", "kind = 23", &["posting_kind"]),
+    ("hold_state", "state = 3", &["hold_state"]),
+    ("lot_source", "source = 1", &["lot_source"]),
+    ("transfer_slot", "kind = 23 AND slot = 1", &["transfer_slot"]),
+];
+
+/// Columns that nothing else in the database repeats.
+const ALONE: &[(&str, &str)] = &[("ledger", "ledger_id"), ("ledger", "created_at"), ("ledger", "request")];
+
+/// What is more than a changed column, and the words by which it is known.
+const DAMAGES: &[(&str, &str)] = &[
+    ("DELETE FROM posting WHERE sequence = 6", "posting 7 "),
+    ("DELETE FROM posting WHERE sequence = (SELECT MAX(sequence) FROM posting WHERE key < 1 << 40)", "acme"),
+    ("DELETE FROM customer WHERE customer_id = 'acme'", "customers"),
+    ("DELETE FROM profile WHERE customer_id = 'acme'", "acme"),
+    ("DELETE FROM hold WHERE incident_id = 'i1'", "holds are stored"),
+    ("DELETE FROM lot WHERE order_id = 'o1'", "lots are stored"),
+    ("DELETE FROM purchase_order WHERE order_id = 'o1'", "orders are stored"),
+    ("DELETE FROM system_account WHERE account = 'revenue'", "account revenue"),
+    ("DELETE FROM ledger WHERE ledger_no = 1", "ledger"),
+    ("INSERT INTO system_account VALUES (0, 'sales:nowhere', 0)", "sales:nowhere"),
+    (
+        "INSERT INTO profile SELECT ledger_no, 'ghost', 7, profile FROM profile WHERE customer_id = 'acme'",
+        "ghost",
+    ),
+    (
+        "INSERT INTO purchase_order SELECT ledger_no, storefront, 'ghost', posting FROM purchase_order LIMIT 1",
+        "ghost",
+    ),
+    ("UPDATE purchase_order SET posting = posting + (1 << 40) WHERE order_id = 'o1'", "order o1"),
+    ("UPDATE posting SET request = CAST(request AS BLOB) WHERE sequence = 6", "posting 6 "),
+    ("UPDATE posting SET fingerprint = fingerprint - 1 WHERE sequence = 6", "posting 6 "),
+    ("UPDATE posting SET kind = 24 WHERE kind = 23", "posting "),
+    (
+        "UPDATE posting SET credits_1 = credits_1 + 1, available = available + 1 WHERE sequence = 2",
+        "posting 2 ",
+    ),
+    ("DROP TRIGGER posting_is_never_updated", "posting_is_never_updated"),
+    ("DROP VIEW transfer", "transfer"),
+    ("DROP INDEX hold_watched", "hold_watched"),
+    ("CREATE TRIGGER thief AFTER INSERT ON customer BEGIN DELETE FROM hold; END", "thief"),
+];
+
+/// A database with some of everything, closed.
+async fn database() -> Rig {
+    let mut rig = Rig::sqlite().await;
+    rig.new_customer("acme").await;
+    let price = Some(Money { currency: Currency::parse("EUR").unwrap(), minor_units: 5_000 });
+    let priced =
+        PurchaseCredits { price, expires_at: Some(START.plus_days(90)), ..purchase_command("o1", "20") };
+    rig.ok(Command::PurchaseCredits(priced)).await;
+    rig.ok(grant("2")).await;
+    rig.ok(adjust("1")).await;
+    rig.ok(place("i1", "2.5")).await;
+    rig.ok(work("i1", 90)).await;
+    rig.ok(settle_capped("i1")).await;
+    rig.ok(reverse("i1", Some("1"))).await;
+    rig.ok(charge("i2", 31)).await;
+    rig.ok(estimate("quoted", "1")).await;
+    rig.ok(place_parked("parked", "99")).await;
+    let reason = crate::desk::id("renewal");
+    rig.ok(Command::SetCustomerTerms(SetCustomerTerms {
+        charge: credits("1"),
+        reason,
+        ..Default::default()
+    }))
+    .await;
+    rig.new_ledger("other").await;
+    rig.new_customer("zeta").await;
+    rig.ok(purchase_until("o2", "3", START.plus_days(9))).await;
+    rig.ok(purchase("o3", "3")).await;
+    rig.writer.close().await.unwrap();
+    rig
+}
+
+/// Does the damage to a copy and returns what `verify` says, a fault a line.
+async fn verified_after(rig: &Rig, damage: impl FnOnce(&Connection)) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("copy.db");
+    std::fs::copy(rig.path(), &copy).unwrap();
+    let connection = Connection::open(&copy).unwrap();
+    damage(&connection);
+    connection.close().unwrap();
+    verify(&copy).await
+}
+
+async fn verify(database: &Path) -> String {
+    let (reader, auditor) = open_to_read(&format!("sqlite://{}", database.display())).await.unwrap();
+    match audit::verify(&*reader, &*auditor, |_| ()).await {
+        Ok(report) => report.faults.join("\n"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Runs `sql` as if the journal had no triggers; they are there again after it.
+fn behind_the_triggers(connection: &Connection, sql: &str) {
+    let triggers = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY name";
+    let mut statement = connection.prepare(triggers).unwrap();
+    let triggers: Vec<String> =
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    connection
+        .execute_batch("DROP TRIGGER posting_is_never_updated; DROP TRIGGER posting_is_never_deleted;")
+        .unwrap();
+    let changed = connection.execute(sql, params![]).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    assert!(changed > 0, "{sql} changed nothing");
+    for trigger in triggers {
+        connection.execute_batch(&trigger).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_sound_database_is_clean() {
+    let rig = database().await;
+    assert_eq!(verify(&rig.path()).await, "");
+}
+
+#[tokio::test]
+async fn a_changed_column_is_named_with_its_row() {
+    let rig = database().await;
+    let connection = Connection::open(rig.path()).unwrap();
+    let mut missed = Vec::new();
+    for (table, row, names) in ROWS {
+        let columns = format!("SELECT name FROM pragma_table_info('{table}')");
+        let mut columns = connection.prepare(&columns).unwrap();
+        let columns = columns.query_map([], |row| row.get::<_, String>(0)).unwrap().map(Result::unwrap);
+        for column in columns.filter(|column| !ALONE.contains(&(table, column))) {
+            let changed = format!(
+                "CASE typeof({column})
+                 WHEN 'blob' THEN CAST(substr({column}, 1, length({column}) - 2) ||
+                     CASE substr({column}, -2, 1) WHEN x'01' THEN x'02' ELSE x'01' END ||
+                     substr({column}, -1) AS BLOB)
+                 WHEN 'text' THEN {column} || 'x'
+                 WHEN 'null' THEN CASE WHEN '{column}' IN ('class', 'storefront', 'order_id', 'currency')
+                     THEN 'x' WHEN '{column}' = 'previous' AND '{table}' = 'hold' THEN zeroblob(16) ELSE 3 END
+                 ELSE CASE WHEN '{column}' IN ('direct', 'settled', 'watched') THEN 1 - {column}
+                     WHEN '{column}' IN ('key', 'ledger_no', 'kind', 'state', 'source', 'slot', 'customer')
+                     THEN {column} + 1000 ELSE {column} + 1 END END"
+            );
+            let sql = format!("UPDATE {table} SET {column} = {changed} WHERE {row}");
+            let told = verified_after(&rig, |copy| behind_the_triggers(copy, &sql)).await;
+            if !names.iter().any(|name| told.contains(name)) {
+                missed.push(format!("{table}.{column}: {told}"));
+            }
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[tokio::test]
+async fn missing_and_strange_rows_are_named() {
+    let rig = database().await;
+    let mut missed = Vec::new();
+    for (sql, name) in DAMAGES {
+        let told = verified_after(&rig, |copy| {
+            if sql.starts_with("DROP") || sql.starts_with("CREATE") {
+                copy.execute_batch(sql).unwrap();
+            } else {
+                behind_the_triggers(copy, sql);
+            }
+        })
+        .await;
+        if !told.contains(name) {
+            missed.push(format!("{sql}: {told}"));
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
