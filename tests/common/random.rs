@@ -2,7 +2,8 @@
 //! in quarters) and far enough apart in time that quotes, holds and lots fall due.
 
 use creditledger::ledger::command::{
-    Change, CloseCustomer, Command, EstimateIncident, HoldRef, Quote, SetCustomerTerms, SettleHold, VoidWork,
+    Change, CloseCustomer, Command, EstimateIncident, GrantCredits, HoldRef, Quote, SetCustomerTerms, SettleHold,
+    VoidWork,
 };
 use creditledger::ledger::ids::WorkId;
 use creditledger::ledger::{Credits, Text, Timestamp};
@@ -29,16 +30,16 @@ pub const CUSTOMERS: [&str; 3] = ["acme", "zeta", "nova"];
 #[derive(Clone, Debug)]
 pub enum Action {
     Purchase { order: u8, quarters: i64, days: Option<u32> },
-    Grant { quarters: i64 },
+    Grant { quarters: i64, days: Option<u32> },
     Adjust { quarters: i64 },
-    Estimate { incident: u8, quarters: i64 },
+    Estimate { incident: u8, quarters: i64, days: Option<u32> },
     Confirm { incident: u8, park: bool },
     Decline { incident: u8 },
     Place { incident: u8, minutes: u64, park: bool, days: Option<u32> },
     Extend { incident: u8, quarters: i64 },
     Work { incident: u8, minutes: u64 },
     Void { incident: u8, entry: usize },
-    Settle { incident: u8, capped: bool, max_quarters: Option<i64> },
+    Settle { incident: u8, capped: bool, max_quarters: Option<i64>, waive: bool },
     Release { incident: u8, waive: bool },
     CloseIncident { incident: u8 },
     Charge { incident: u8, minutes: u64 },
@@ -65,11 +66,15 @@ pub fn command(action: &Action, now: Timestamp, entry: impl Fn(&str, usize) -> O
             purchase.expires_at = days_on(days);
             Command::PurchaseCredits(purchase)
         }
-        Action::Grant { quarters: given } => grant(&quarters(*given)),
+        Action::Grant { quarters: given, days } => {
+            let Command::GrantCredits(grant) = grant(&quarters(*given)) else { unreachable!() };
+            Command::GrantCredits(GrantCredits { expires_at: days_on(days), ..grant })
+        }
         Action::Adjust { quarters: by } => adjust(&quarters(*by)),
-        Action::Estimate { incident, quarters: total } => {
+        Action::Estimate { incident, quarters: total, days } => {
             let total = Quote::Credits(Credits::parse(&quarters(*total)).unwrap());
-            Command::EstimateIncident(estimate_command(&incident_name(*incident), total))
+            let estimate = estimate_command(&incident_name(*incident), total);
+            Command::EstimateIncident(EstimateIncident { expires_at: days_on(days), ..estimate })
         }
         Action::Confirm { incident, park } => confirm(&incident_name(*incident), *park),
         Action::Decline { incident } => decline(&incident_name(*incident)),
@@ -88,10 +93,11 @@ pub fn command(action: &Action, now: Timestamp, entry: impl Fn(&str, usize) -> O
                 by: Text::EMPTY,
             })
         }
-        Action::Settle { incident, capped, max_quarters } => {
+        Action::Settle { incident, capped, max_quarters, waive } => {
             use creditledger::ledger::command::Overrun::{CapAtHold, TakeAvailable};
             Command::SettleHold(SettleHold {
                 overrun: if *capped { CapAtHold } else { TakeAvailable },
+                waive_reason: if *waive { id("goodwill") } else { Text::EMPTY },
                 max_charge: max_quarters.map(|max| Credits::from_units(max * 2_500)),
                 ..settle_command(&incident_name(*incident))
             })
@@ -130,9 +136,10 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         3 => (0..12_u8, few.clone(), days())
             .prop_map(|(order, quarters, days)| Action::Purchase { order, quarters, days }),
-        1 => few.clone().prop_map(|quarters| Action::Grant { quarters }),
+        1 => (few.clone(), days()).prop_map(|(quarters, days)| Action::Grant { quarters, days }),
         1 => (-20..20_i64).prop_filter("never zero", |by| *by != 0).prop_map(|quarters| Action::Adjust { quarters }),
-        3 => (which.clone(), few.clone()).prop_map(|(incident, quarters)| Action::Estimate { incident, quarters }),
+        3 => (which.clone(), few.clone(), days())
+            .prop_map(|(incident, quarters, days)| Action::Estimate { incident, quarters, days }),
         3 => (which.clone(), any::<bool>()).prop_map(|(incident, park)| Action::Confirm { incident, park }),
         1 => which.clone().prop_map(|incident| Action::Decline { incident }),
         4 => (which.clone(), minutes(), any::<bool>(), days())
@@ -140,8 +147,10 @@ fn action() -> impl Strategy<Value = Action> {
         2 => (which.clone(), few.clone()).prop_map(|(incident, quarters)| Action::Extend { incident, quarters }),
         4 => (which.clone(), minutes()).prop_map(|(incident, minutes)| Action::Work { incident, minutes }),
         1 => (which.clone(), 0..3_usize).prop_map(|(incident, entry)| Action::Void { incident, entry }),
-        4 => (which.clone(), any::<bool>(), proptest::option::of(few.clone()))
-            .prop_map(|(incident, capped, max_quarters)| Action::Settle { incident, capped, max_quarters }),
+        4 => (which.clone(), any::<bool>(), proptest::option::of(few.clone()), proptest::bool::weighted(0.1))
+            .prop_map(|(incident, capped, max_quarters, waive)| {
+                Action::Settle { incident, capped, max_quarters, waive }
+            }),
         1 => (which.clone(), any::<bool>()).prop_map(|(incident, waive)| Action::Release { incident, waive }),
         1 => which.clone().prop_map(|incident| Action::CloseIncident { incident }),
         2 => (which.clone(), minutes()).prop_map(|(incident, minutes)| Action::Charge { incident, minutes }),
