@@ -96,7 +96,9 @@ fn customer_fault(stored: &StoredCustomer, entry: &Entry, customer: &Customer) -
 /// True where something falls due before the bound says to look.
 fn due_is_late(bound: Option<Timestamp>, entry: &Entry, customer: &Customer) -> bool {
     let holds = entry.holds().filter_map(|hold| hold.due_at());
-    let lots = customer.state.lots.next_expiry(customer.state.last_recorded_at);
+    // A lot that a hold covers may have been looked at when it fell due, which leaves no posting.
+    let uncovered = customer.state.lots.uncovered(customer.balances.held, Timestamp::MAX);
+    let lots = uncovered.first().and_then(|lot| lot.expires_at);
     let due = holds.chain(lots).min();
     due.is_some_and(|due| bound.is_none_or(|bound| bound > due))
 }

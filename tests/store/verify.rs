@@ -148,6 +148,18 @@ async fn a_sound_database_is_clean() {
 }
 
 #[tokio::test]
+async fn a_lot_that_a_hold_covers_past_its_expiry_is_no_damage() {
+    let mut rig = Rig::sqlite().await;
+    rig.new_customer("acme").await;
+    rig.ok(purchase_until("o1", "3", START.plus_days(5))).await;
+    rig.ok(place("i1", "3")).await;
+    rig.now = START.plus_days(6);
+    rig.rejected(Command::ApplyDue).await;
+    rig.writer.close().await.unwrap();
+    assert_eq!(verify(&rig.path()).await, "");
+}
+
+#[tokio::test]
 async fn a_changed_column_is_named_with_its_row() {
     let rig = database().await;
     let connection = Connection::open(rig.path()).unwrap();
