@@ -335,7 +335,7 @@ fn add_nets(nets: &mut Nets, posting: &Posting) -> Result<(), StoreError> {
             }
             let net = nets.entry((posting.ledger, account)).or_default();
             let sum = change.and_then(|change| net.checked_add(change));
-            *net = sum.ok_or_else(|| damaged("the net of a system account leaves its bounds"))?;
+            *net = sum.ok_or_else(|| full(&"of the system"))?;
         }
     }
     Ok(())
@@ -345,9 +345,7 @@ fn write_nets(statements: &mut Statements<'_>, nets: Nets, tail: &mut Tail) -> R
     for ((ledger, account), net) in nets {
         let scope = (ledger, account.to_string());
         let before = tail.system.get(&scope).copied().unwrap_or(0);
-        let balance = before
-            .checked_add(net)
-            .ok_or_else(|| damaged(format!("the account {account} leaves its bounds")))?;
+        let balance = before.checked_add(net).ok_or_else(|| full(&account))?;
         statements.run(
             "INSERT INTO system_account (ledger_no, account, balance)
              VALUES (?, ?, ?)
@@ -358,6 +356,11 @@ fn write_nets(statements: &mut Statements<'_>, nets: Nets, tail: &mut Tail) -> R
         tail.system.insert(scope, balance);
     }
     Ok(())
+}
+
+/// Nothing is damaged: commands that move less, or elsewhere, can go on.
+fn full(account: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Refused(format!("the account {account} leaves its bounds").into())
 }
 
 fn stored_count(count: u64) -> Result<i64, StoreError> {

@@ -1,7 +1,7 @@
 //! The writing side where disks are full, commits fail, and readers hold up the log.
 
 use super::*;
-use crate::ledger::command::{Command, CreateCustomer, GrantCredits};
+use crate::ledger::command::{Command, CreateCustomer, GrantCredits, UpdateCustomer};
 use crate::ledger::decide::decide;
 use crate::ledger::{Credits, CustomerId, LedgerNo, Text};
 
@@ -119,4 +119,14 @@ async fn a_log_that_readers_hold_up_is_waited_for() {
     }
     assert_eq!(rig.writer.restart_at, RESTART_PAGES);
     assert_eq!(rig.writer.checkpoint("PRAGMA wal_checkpoint(NOOP)").unwrap().pages, 0);
+}
+
+#[tokio::test]
+async fn an_account_that_is_full_refuses_a_command_and_not_the_server() {
+    let mut rig = Rig::new().await;
+    rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
+    rig.writer.tail.system.insert((LedgerNo::MAIN, "promotions".to_owned()), i64::MIN + 5);
+    assert!(matches!(rig.run(grant("one too many")).await, Err(StoreError::Refused(_))));
+    rig.run(Command::UpdateCustomer(UpdateCustomer::default())).await.unwrap();
+    assert_eq!(rig.postings(), 2);
 }
