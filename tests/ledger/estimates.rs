@@ -5,7 +5,7 @@ use creditledger::ledger::{HoldState, Rejection};
 
 use crate::desk::{
     Desk, charge, confirm, credits, decline, estimate, estimate_command, extend, id, place, place_with, purchase,
-    transfers, work,
+    settle, transfers, work,
 };
 
 fn of_class(class: &str, quote: Quote) -> EstimateIncident {
@@ -33,6 +33,17 @@ fn an_estimate_says_what_the_work_will_cost_and_moves_nothing() {
         assert_eq!(hold.card, creditledger::ledger::RateCard::prepaid().card);
         assert_eq!(hold.valid_until, Some(desk.book.now.plus_days(14)));
     }
+}
+
+#[test]
+fn a_reopened_incident_is_quoted_what_its_class_leaves() {
+    let mut desk = Desk::with("10");
+    desk.ok(place_with(of_class("price-plans", Quote::Class), false));
+    desk.ok(work("i", 45));
+    desk.ok(settle("i"));
+    // The top of the range is 4, and 1.5 were charged.
+    let again = desk.ok(Command::EstimateIncident(of_class("price-plans", Quote::Class)));
+    assert_eq!(again.hold.unwrap().estimate, credits("2.5"));
 }
 
 #[test]

@@ -79,7 +79,8 @@ impl Context<'_> {
         let total = match quote {
             Quote::Credits(credits) => *credits,
             Quote::Class if free => Credits::ZERO,
-            Quote::Class => top_of_range(rule, job.class)?,
+            // The range is that of the whole incident.
+            Quote::Class => top_of_range(rule, job.class)?.less_at_least_zero(inputs.charged_before),
             Quote::Seconds(_) => price(card, &inputs)?.credits,
         };
         if free && total.is_zero() {
@@ -92,7 +93,7 @@ impl Context<'_> {
                 return Ok(total);
             }
         };
-        // The range is that of the whole incident, so a reopened one counts what was charged before.
+        // A reopened one counts what was charged before.
         let whole = total.checked_add(inputs.charged_before).ok_or(Rejection::AmountOutOfBounds)?;
         if (min..=max).contains(&whole) || !range_override.is_empty() {
             Ok(total)
