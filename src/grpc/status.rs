@@ -67,6 +67,11 @@ impl Problem {
         SubmitError::ShuttingDown.into()
     }
 
+    /// True for an error that has no reason: tonic's own, never one of ours.
+    pub fn is_unexplained(status: &Status) -> bool {
+        status.code() != Code::Ok && status.details().is_empty()
+    }
+
     /// What tonic refused before any of our code saw the call, such as an unknown method. All that it calls INTERNAL
     /// there is a request that it could not decode, which is the caller's matter.
     pub fn before_the_service(status: &Status) -> Self {

@@ -191,7 +191,7 @@ async fn a_full_queue_refuses_at_once_and_forgets_nothing_it_took() {
 async fn a_command_whose_deadline_has_passed_is_not_run() {
     let bench = Bench::new(Limits::default(), Poison::Failed).await;
     bench.permits.add_permits(10);
-    let past = Some(Instant::now() - Duration::from_secs(1));
+    let past = Instant::now().checked_sub(Duration::from_secs(1));
     let late = bench.writer.submit(request("acme", "late", grant("1")), past).await;
     assert_eq!(late, Err(SubmitError::DeadlineExceeded));
     let bulk = vec![request("acme", "late 1", grant("1")), request("acme", "late 2", grant("1"))];
