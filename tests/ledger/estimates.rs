@@ -70,7 +70,7 @@ fn what_cannot_be_estimated_is_refused() {
     }
     for unranged in [estimate_command("i", Quote::Class), of_class("unnamed", Quote::Class)] {
         let refused = desk.rejected(Command::EstimateIncident(unranged));
-        assert!(matches!(refused, Rejection::InvalidField { field: "estimate", .. }));
+        assert!(matches!(refused, Rejection::InvalidField { field: "quote", .. }));
     }
     let past = EstimateIncident {
         expires_at: Some(desk.book.now),

@@ -109,7 +109,7 @@ fn top_of_range(rule: Option<&ClassRule>, class: Option<&ClassId>) -> Result<Cre
         (Some(ClassRule::Refused), Some(class)) => Err(Rejection::OutOfScope { class: class.clone() }),
         (Some(ClassRule::Free), _) => Ok(Credits::ZERO),
         (Some(_) | None, _) => Err(Rejection::InvalidField {
-            field: "estimate",
+            field: "quote",
             problem: "must be given: the class has no range to take it from".to_owned(),
         }),
     }
