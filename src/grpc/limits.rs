@@ -34,7 +34,8 @@ impl Guard {
     /// A place for one call; none is waited for, so that an overloaded server says so at once.
     fn admit(&self, path: &str) -> Result<OwnedSemaphorePermit, Problem> {
         let service = path.trim_start_matches('/').split('/').next();
-        let places = if service == Some(batch_service_server::SERVICE_NAME) { &self.batches } else { &self.calls };
+        let places =
+            if service == Some(batch_service_server::SERVICE_NAME) { &self.batches } else { &self.calls };
         Arc::clone(places).try_acquire_owned().map_err(|_| Problem::overloaded())
     }
 }

@@ -68,7 +68,11 @@ impl WriteStore for Gated {
         self.inner.abandon().await
     }
 
-    async fn create_ledger(&mut self, ledger: &NewLedger, now: Timestamp) -> Result<LedgerCreated, StoreError> {
+    async fn create_ledger(
+        &mut self,
+        ledger: &NewLedger,
+        now: Timestamp,
+    ) -> Result<LedgerCreated, StoreError> {
         self.inner.create_ledger(ledger, now).await
     }
 
@@ -126,7 +130,11 @@ impl Bench {
     }
 
     /// Submits a command and returns once the writer waits in its commit.
-    async fn block(&self, customer: &str, name: &str) -> tokio::task::JoinHandle<creditledger::writer::Submitted> {
+    async fn block(
+        &self,
+        customer: &str,
+        name: &str,
+    ) -> tokio::task::JoinHandle<creditledger::writer::Submitted> {
         let task = self.submit(customer, name);
         while self.begun.load(Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;

@@ -7,15 +7,16 @@ use super::credits::Credits;
 use super::customer::{Profile, Terms};
 use super::hash::stable_hash;
 use super::ids::{
-    CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, OrderId, PackageId, RequestKey, Storefront, Text,
+    CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, OrderId, PackageId, RequestKey,
+    Storefront, Text,
 };
 use super::lot::Money;
 use super::posting::Kind;
 use super::time::{Day, Timestamp};
 
 pub use holds::{
-    ChargeIncident, CloseIncident, ConfirmEstimate, DeclineEstimate, EstimateIncident, ExtendHold, HoldRef, NewWork,
-    Overrun, PlaceHold, Quote, RecordWork, ReleaseHold, ReverseSettlement, SettleHold, VoidWork,
+    ChargeIncident, CloseIncident, ConfirmEstimate, DeclineEstimate, EstimateIncident, ExtendHold, HoldRef,
+    NewWork, Overrun, PlaceHold, Quote, RecordWork, ReleaseHold, ReverseSettlement, SettleHold, VoidWork,
 };
 
 /// A command about one customer, with the id that makes it repeatable.
@@ -340,4 +341,3 @@ impl Request {
         CustomerKey::of(self.ledger, &self.customer)
     }
 }
-
