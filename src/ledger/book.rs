@@ -331,7 +331,7 @@ fn move_balances(before: Balances, posting: &Posting) -> Result<Balances, &'stat
         }
         match transfer.debit {
             Account::Available => {
-                after.available = after.available.checked_sub(credits).ok_or(out_of_bounds)?
+                after.available = after.available.checked_sub(credits).ok_or(out_of_bounds)?;
             }
             Account::Held => after.held = after.held.checked_sub(credits).ok_or(out_of_bounds)?,
             Account::Receivable => after.owed = after.owed.checked_add(credits).ok_or(out_of_bounds)?,
@@ -344,7 +344,7 @@ fn move_balances(before: Balances, posting: &Posting) -> Result<Balances, &'stat
         }
         match transfer.credit {
             Account::Available => {
-                after.available = after.available.checked_add(credits).ok_or(out_of_bounds)?
+                after.available = after.available.checked_add(credits).ok_or(out_of_bounds)?;
             }
             Account::Held => after.held = after.held.checked_add(credits).ok_or(out_of_bounds)?,
             Account::Receivable => after.owed = after.owed.checked_sub(credits).ok_or(out_of_bounds)?,
