@@ -37,7 +37,8 @@ impl BatchService for Api {
             let Scope { ledger: _, request, customer } = scope;
             ledger::Request { ledger, customer, request: Some(request), command }
         };
-        let submitted = self.writer.submit_bulk(commands.into_iter().map(request).collect(), deadline).await?;
+        let submitted =
+            self.writer.submit_bulk(commands.into_iter().map(request).collect(), deadline).await?;
         let results = submitted.into_iter().map(show_result).collect();
         Ok(Response::new(ExecuteBatchResponse { results }))
     }

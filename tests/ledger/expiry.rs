@@ -16,7 +16,9 @@ fn expiring(incident: &str, amount: &str, days: u32) -> Command {
 
 #[test]
 fn quotes_and_parked_holds_lapse_after_fourteen_days() {
-    for (step, kind) in [(estimate("i", "2"), "EXPIRE_ESTIMATE"), (place_parked("i", "99"), "EXPIRE_ESTIMATE")] {
+    for (step, kind) in
+        [(estimate("i", "2"), "EXPIRE_ESTIMATE"), (place_parked("i", "99"), "EXPIRE_ESTIMATE")]
+    {
         let mut desk = Desk::with("10");
         desk.ok(step);
         desk.pass_days(13);
@@ -113,7 +115,10 @@ fn credits_reversed_into_an_expired_lot_expire_at_once() {
     desk.ok(settle("i"));
     desk.pass_days(11);
     // b was burned last and comes back first; then a, which is gone.
-    assert_eq!(transfers(&desk.ok(reverse("i", Some("1.5")))), "revenue > available 1.5, available > expired 0.5");
+    assert_eq!(
+        transfers(&desk.ok(reverse("i", Some("1.5")))),
+        "revenue > available 1.5, available > expired 0.5"
+    );
     assert_eq!((desk.balances().as_str(), desk.lots().as_str()), ("5 0 0", "5"));
     assert_eq!(transfers(&desk.ok(reverse("i", None))), "revenue > available 2.5, available > expired 2.5");
     assert_eq!(desk.balances(), "5 0 0");
@@ -172,7 +177,10 @@ fn a_lot_that_gets_credits_back_falls_due_again() {
     assert_eq!(desk.balances(), "2 0 0");
     desk.pass_days(30);
     desk.ok(Command::ApplyDue);
-    assert_eq!((desk.balances().as_str(), desk.kinds(0).last().unwrap().as_str()), ("0 0 0", "EXPIRE_CREDITS"));
+    assert_eq!(
+        (desk.balances().as_str(), desk.kinds(0).last().unwrap().as_str()),
+        ("0 0 0", "EXPIRE_CREDITS")
+    );
 }
 
 #[test]
@@ -181,14 +189,20 @@ fn a_hold_is_not_placed_once_it_would_be_due() {
     for park in [false, true] {
         let mut desk = Desk::with("1");
         let quoted = estimate_command("i", Quote::Credits(credits(if park { "9" } else { "1" })));
-        desk.ok(Command::EstimateIncident(EstimateIncident { expires_at: Some(START.plus_days(3)), ..quoted }));
+        desk.ok(Command::EstimateIncident(EstimateIncident {
+            expires_at: Some(START.plus_days(3)),
+            ..quoted
+        }));
         if park {
             desk.ok(confirm("i", true));
         }
         desk.pass_days(4);
         desk.ok(grant("9"));
         assert_eq!(desk.hold("i").ended_at, Some(START.plus_days(3)));
-        assert_eq!(desk.rejected(confirm("i", false)), Rejection::EstimateNotOpen { state: HoldState::Expired });
+        assert_eq!(
+            desk.rejected(confirm("i", false)),
+            Rejection::EstimateNotOpen { state: HoldState::Expired }
+        );
         assert_eq!(desk.balances(), "10 0 0");
     }
 }

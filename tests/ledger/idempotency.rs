@@ -62,6 +62,7 @@ fn a_customer_that_shares_the_key_of_another_is_not_answered_for_it() {
     // As if the hashes of "acme" and "zeta" were equal: the store finds the request under their key.
     desk.customer = id("zeta");
     let stranger = Request { customer: desk.customer.clone(), ..request };
-    desk.book.put_request(Arc::new(Posting { customer: stranger.customer_key(), ..Posting::clone(&answered) }));
+    desk.book
+        .put_request(Arc::new(Posting { customer: stranger.customer_key(), ..Posting::clone(&answered) }));
     assert_eq!(desk.send(&stranger), Err(Rejection::CustomerNotFound));
 }

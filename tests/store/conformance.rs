@@ -10,8 +10,8 @@ use creditledger::store::{At, HoldFilter, LedgerCreated, LotFilter, Position, St
 use uuid::Uuid;
 
 use crate::desk::{
-    START, confirm, credits, estimate, estimate_command, grant, id, place, place_parked, place_with, purchase,
-    purchase_until, release, settle, settle_command, void, work,
+    START, confirm, credits, estimate, estimate_command, grant, id, place, place_parked, place_with,
+    purchase, purchase_until, release, settle, settle_command, void, work,
 };
 use crate::rig::{Rig, on_each_engine};
 

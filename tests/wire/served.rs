@@ -28,7 +28,8 @@ impl Served {
     pub async fn start() -> Self {
         let engine = creditledger::store::open("memory:", clock::now()).await.unwrap();
         let cards = Arc::new(Cards::built_in());
-        let (writer, _end) = Writer::start(engine.writer, Arc::clone(&cards), writer::Limits::default()).unwrap();
+        let (writer, _end) =
+            Writer::start(engine.writer, Arc::clone(&cards), writer::Limits::default()).unwrap();
         let api = Api::new(writer, Arc::new(Reader::new(engine.reader)), cards);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

@@ -187,7 +187,8 @@ impl<'a> Context<'a> {
         let found = match hold {
             HoldRef::Id(id) => self.entry.hold(*id),
             HoldRef::Incident(incident) => self.open_hold(incident).or_else(|| {
-                let newest = |direct| self.entry.incident(incident).rev().find(move |hold| hold.direct == direct);
+                let newest =
+                    |direct| self.entry.incident(incident).rev().find(move |hold| hold.direct == direct);
                 newest(false).or_else(|| newest(true))
             }),
         };
@@ -220,4 +221,3 @@ impl<'a> Context<'a> {
         }
     }
 }
-
