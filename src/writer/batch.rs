@@ -78,7 +78,7 @@ impl Queue {
         let now = Instant::now();
         let late = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         let mut batch = Batch::default();
-        let kept_for_bulk = if self.bulks.is_empty() { 0 } else { commands_max / BULK_SHARE };
+        let kept_for_bulk = if self.bulks.is_empty() { 0 } else { (commands_max / BULK_SHARE).max(1) };
         let singles_max = (commands_max - kept_for_bulk).max(1);
         while batch.requests.len() < singles_max
             && let Some(single) = self.singles.pop_front()

@@ -45,7 +45,8 @@ pub enum SubmitError {
 pub struct Limits {
     /// Commands that may wait; one more is refused at once as overloaded.
     pub queue_commands_max: usize,
-    /// Commands in one commit. Above about 1,000 the tail latency grows faster than the speed.
+    /// Commands in one commit, at least 2: a single one and one of a bulk, so that neither starves. Above about
+    /// 1,000 the tail latency grows faster than the speed.
     pub batch_commands_max: usize,
 }
 
@@ -130,7 +131,7 @@ impl Writer {
         let task = run::Task {
             store,
             cards,
-            batch_commands_max: limits.batch_commands_max.max(1),
+            batch_commands_max: limits.batch_commands_max.max(2),
             commit,
             queue: batch::Queue::new(Arc::clone(&shared), single_queue, bulk_queue),
         };

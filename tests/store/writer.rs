@@ -348,3 +348,20 @@ fn a_bulk_that_is_too_large_takes_nobody_elses_place() {
         }
     });
 }
+
+#[tokio::test]
+async fn single_commands_starve_no_bulk_however_small_a_commit_is() {
+    let limits = Limits { batch_commands_max: 1, ..Limits::default() };
+    let bench = Bench::new(limits, Poison::Failed).await;
+    let first = bench.block("acme", "first").await;
+    let writer = bench.writer.clone();
+    let bulk = vec![request("acme", "bulk", grant("1"))];
+    let bulk = tokio::spawn(async move { writer.submit_bulk(bulk, None).await });
+    bench.until_queue_is(1).await;
+    let singles: Vec<_> = (0..10).map(|n| bench.submit("acme", &format!("single {n}"))).collect();
+    bench.until_queue_is(11).await;
+    bench.permits.add_permits(2);
+    bulk.await.unwrap().unwrap().remove(0).unwrap().unwrap();
+    first.await.unwrap().unwrap().unwrap();
+    assert!(!singles.last().unwrap().is_finished());
+}
