@@ -7,18 +7,18 @@ use tonic_types::StatusExt;
 
 use crate::served::Served;
 
-fn command(command: batch_command::Command) -> BatchCommand {
+pub fn command(command: batch_command::Command) -> BatchCommand {
     BatchCommand { command: Some(command) }
 }
 
-fn accepted(result: Option<BatchResult>) -> BatchAccepted {
+pub fn accepted(result: Option<BatchResult>) -> BatchAccepted {
     match result.unwrap().result.unwrap() {
         batch_result::Result::Accepted(accepted) => accepted,
         batch_result::Result::Error(error) => panic!("{error:?}"),
     }
 }
 
-fn refused(result: Option<BatchResult>) -> BatchError {
+pub fn refused(result: Option<BatchResult>) -> BatchError {
     match result.unwrap().result.unwrap() {
         batch_result::Result::Accepted(accepted) => panic!("{accepted:?}"),
         batch_result::Result::Error(error) => error,

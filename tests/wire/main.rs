@@ -1,9 +1,12 @@
-//! The gRPC surface over a real socket, on the in-memory engine.
+//! The gRPC surface over a real socket, on the in-memory engine; races on SQLite too.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed
 
 mod bulk;
 mod errors;
+mod gate;
 mod holds;
+mod races;
+mod raw;
 mod reads;
 mod served;
