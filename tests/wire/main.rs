@@ -6,6 +6,8 @@ mod bulk;
 mod errors;
 mod gate;
 mod holds;
+mod http2;
+mod pressure;
 mod races;
 mod raw;
 mod reads;
