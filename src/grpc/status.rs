@@ -72,7 +72,8 @@ impl Problem {
     pub fn before_the_service(status: &Status) -> Self {
         let (code, reason) = match status.code() {
             Code::Internal => (Code::InvalidArgument, "MALFORMED_REQUEST"),
-            Code::OutOfRange => (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+            // The size as it is announced, and as it turns out once unpacked.
+            Code::OutOfRange | Code::ResourceExhausted => (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
             Code::Unimplemented => (Code::Unimplemented, "UNIMPLEMENTED"),
             code => (code, "TRANSPORT"),
         };

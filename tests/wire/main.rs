@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed
 
+mod bad_bytes;
 mod bulk;
 mod errors;
 mod gate;
 mod holds;
 mod http2;
 mod pressure;
+mod protocols;
 mod races;
 mod raw;
 mod reads;
