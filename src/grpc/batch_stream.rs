@@ -78,8 +78,9 @@ impl Api {
                 }
             };
             let writer = self.writer.clone();
+            let kind = request.command.kind();
             let mut fate: Pin<Box<dyn Future<Output = BatchResult> + Send>> =
-                Box::pin(async move { show_result(writer.submit(request, deadline).await) });
+                Box::pin(async move { show_result(kind, writer.submit(request, deadline).await) });
             // The first poll puts the command into the writer's queue: done here, in the order of the stream, so that
             // a hold can be placed and settled without waiting in between.
             let at_once = poll_fn(|context| Poll::Ready(fate.as_mut().poll(context))).await;

@@ -25,21 +25,31 @@ async fn bytes_that_are_no_message_are_refused() {
         ("an overlong encoding", field(4, &[0xc0, 0x80])),
         ("half of a pair of surrogates", field(4, &[0xed, 0xa0, 0x80])),
         ("a text that ends early", vec![4 << 3 | 2, 50, b'i']),
-        ("a length without end", vec![4 << 3 | 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+        (
+            "a length without end",
+            vec![4 << 3 | 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        ),
         ("the field number 0", vec![0, 0]),
         ("a wire type that there is not", vec![4 << 3 | 7]),
         ("a group that nothing closes", vec![99 << 3 | 3 & 0x7f]),
         ("a number for a text", vec![4 << 3, 1]),
     ];
     for (what, bytes) in cases {
-        for method in ["HoldService/PlaceHold", "CustomerService/CreateCustomer", "LedgerService/StreamJournal"] {
-            if method.ends_with("StreamJournal") && !["a group that nothing closes", "the field number 0"].contains(&what)
+        for method in
+            ["HoldService/PlaceHold", "CustomerService/CreateCustomer", "LedgerService/StreamJournal"]
+        {
+            if method.ends_with("StreamJournal")
+                && !["a group that nothing closes", "the field number 0"].contains(&what)
             {
                 continue; // its field 4 is unknown, which every reader skips
             }
             let status = connection.send(method, &[], framed(0, &bytes)).await.status();
             let told = (status.code(), reason(&status));
-            assert_eq!(told, (Code::InvalidArgument, "MALFORMED_REQUEST".to_owned()), "{what}, {method}: {status:?}");
+            assert_eq!(
+                told,
+                (Code::InvalidArgument, "MALFORMED_REQUEST".to_owned()),
+                "{what}, {method}: {status:?}"
+            );
         }
         // On a stream, too, where the error comes after the headers.
         let command = [vec![2 << 3 | 2, u8::try_from(bytes.len()).unwrap() + 2], field(11, &bytes)].concat();
@@ -100,7 +110,9 @@ async fn messages_that_are_too_large_are_refused() {
     let hold = |n| PlaceHoldRequest { note: note.clone(), ..served.hold(&format!("i-{n}"), "1") };
     let batch = |count| ExecuteBatchRequest {
         ledger_id: String::new(),
-        commands: (0..count).map(|n| crate::bulk::command(batch_command::Command::PlaceHold(hold(n)))).collect(),
+        commands: (0..count)
+            .map(|n| crate::bulk::command(batch_command::Command::PlaceHold(hold(n))))
+            .collect(),
     };
     let mut batches = batch_service_client::BatchServiceClient::new(served.channel.clone());
     let status = batches.execute_batch(batch(17)).await.unwrap_err();

@@ -45,7 +45,8 @@ async fn every_bad_field_is_named_at_once() {
     let named = ["name", "contact.email", "metadata", "terms.product_purchase_date"];
     assert_eq!(fields(&status), [&ids[..], &named].concat());
 
-    let status = served.holds().settle_hold(SettleHoldRequest { overrun: 9, ..Default::default() }).await.unwrap_err();
+    let status =
+        served.holds().settle_hold(SettleHoldRequest { overrun: 9, ..Default::default() }).await.unwrap_err();
     assert_eq!(fields(&status), ["request_id", "customer_id", "target", "overrun"]);
     let status = served.holds().void_work(VoidWorkRequest::default()).await.unwrap_err();
     assert_eq!(fields(&status), ["request_id", "customer_id", "target", "work_id", "reason"]);

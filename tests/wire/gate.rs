@@ -64,7 +64,11 @@ impl WriteStore for Gated {
         self.inner.abandon().await
     }
 
-    async fn create_ledger(&mut self, ledger: &NewLedger, now: Timestamp) -> Result<LedgerCreated, StoreError> {
+    async fn create_ledger(
+        &mut self,
+        ledger: &NewLedger,
+        now: Timestamp,
+    ) -> Result<LedgerCreated, StoreError> {
         self.inner.create_ledger(ledger, now).await
     }
 

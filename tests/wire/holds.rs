@@ -16,7 +16,8 @@ async fn an_incident_from_estimate_to_receipt() {
     let posting = placed.posting.unwrap();
     assert_eq!((posting.sequence, posting.kind()), (3, PostingKind::PlaceHold));
     assert_eq!(posting.hold_id, hold.hold_id);
-    let moved = Transfer { debit_account: "available".into(), credit_account: "held".into(), credits: "2".into() };
+    let moved =
+        Transfer { debit_account: "available".into(), credit_account: "held".into(), credits: "2".into() };
     assert_eq!(posting.transfers, [moved]);
     let balance = placed.balance.unwrap();
     assert_eq!((balance.available.as_str(), balance.held.as_str(), balance.sequence), ("3", "2", 3));
@@ -28,10 +29,7 @@ async fn an_incident_from_estimate_to_receipt() {
 
     let settled = holds.settle_hold(served.settle("i-1")).await.unwrap().into_inner();
     let settlement = settled.hold.unwrap().settlement.unwrap();
-    assert_eq!(
-        (settlement.charged_credits.as_str(), settlement.from_held_credits.as_str()),
-        ("2.5", "2")
-    );
+    assert_eq!((settlement.charged_credits.as_str(), settlement.from_held_credits.as_str()), ("2.5", "2"));
     assert_eq!(settled.balance.unwrap().available, "2.5");
 
     let request = GetReceiptRequest {
@@ -103,6 +101,7 @@ async fn customers_are_changed_by_mask() {
     let changed = customers.set_customer_terms(terms).await.unwrap().into_inner();
     assert_eq!(changed.customer.unwrap().terms.unwrap().product_purchase_date, "2026-01-31");
     assert_eq!(changed.balance.unwrap().available, "3.5");
-    let close = CloseCustomerRequest { request_id: served.next(), customer_id: "acme".into(), ..Default::default() };
+    let close =
+        CloseCustomerRequest { request_id: served.next(), customer_id: "acme".into(), ..Default::default() };
     assert!(customers.close_customer(close).await.unwrap().into_inner().customer.unwrap().closed);
 }

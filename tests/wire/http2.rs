@@ -25,7 +25,8 @@ pub struct Answer {
 impl Answer {
     /// The status of the call, which stands in the trailers, or in the headers where there is no answer.
     pub fn status(&self) -> Status {
-        let status = Status::from_header_map(&self.trailers).or_else(|| Status::from_header_map(&self.headers));
+        let status =
+            Status::from_header_map(&self.trailers).or_else(|| Status::from_header_map(&self.headers));
         status.unwrap_or_else(|| panic!("no status: {:?} {:?}", self.headers, self.trailers))
     }
 }
@@ -42,7 +43,8 @@ impl Connection {
     /// Sends `body` as it is, in one piece.
     pub async fn send(&self, method: &str, headers: &[(&'static str, &str)], body: Vec<u8>) -> Answer {
         let uri = format!("http://{}/creditledger.v1.{method}", self.authority);
-        let mut request = Request::post(uri).header("content-type", "application/grpc").header("te", "trailers");
+        let mut request =
+            Request::post(uri).header("content-type", "application/grpc").header("te", "trailers");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

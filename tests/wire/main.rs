@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed
 
 mod bad_bytes;
+mod bad_input;
+mod bad_values;
 mod bulk;
 mod errors;
 mod gate;
@@ -14,3 +16,5 @@ mod races;
 mod raw;
 mod reads;
 mod served;
+mod states;
+mod world;

@@ -66,7 +66,8 @@ async fn a_call_that_comes_too_late_does_nothing() {
     // Whatever was begun has ended once the writer has answered what came after it.
     served.verify().await;
     assert_eq!(served.positions().await, before);
-    let ledgers = served.ledgers().list_ledgers(ListLedgersRequest::default()).await.unwrap().into_inner().ledgers;
+    let ledgers =
+        served.ledgers().list_ledgers(ListLedgersRequest::default()).await.unwrap().into_inner().ledgers;
     assert_eq!(ledgers.len(), 1, "{ledgers:?}");
     // None of the ids is used up.
     let made = served.ledgers().create_ledger(ledger).await.unwrap().into_inner();

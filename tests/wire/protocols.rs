@@ -9,10 +9,10 @@ use tokio::net::TcpStream;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-use tonic_reflection::pb::v1::ServerReflectionRequest;
 
 use crate::http2::{Connection, frame};
 use crate::served::Served;
@@ -87,7 +87,10 @@ async fn browsers_speak_grpc_web() {
     let served = Served::with_credits("5").await;
     let request = GetBalanceRequest { customer_id: "acme".into(), ..Default::default() };
     let (head, body) = post(&served, "LedgerService/GetBalance", &frame(&request)).await;
-    assert!(head.starts_with("http/1.1 200") && head.contains("content-type: application/grpc-web+proto"), "{head}");
+    assert!(
+        head.starts_with("http/1.1 200") && head.contains("content-type: application/grpc-web+proto"),
+        "{head}"
+    );
     let length = usize::try_from(u32::from_be_bytes(body[1..5].try_into().unwrap())).unwrap();
     let (answer, trailers) = body[5..].split_at(length);
     let balance = GetBalanceResponse::decode(answer).unwrap().balance.unwrap();
@@ -110,10 +113,13 @@ async fn reflection_lists_every_service() {
     let mut client = ServerReflectionClient::new(served.channel.clone());
     let mut ask = async |message| {
         let request = ServerReflectionRequest { host: String::new(), message_request: Some(message) };
-        let mut answers = client.server_reflection_info(tokio_stream::iter([request])).await.unwrap().into_inner();
+        let mut answers =
+            client.server_reflection_info(tokio_stream::iter([request])).await.unwrap().into_inner();
         answers.message().await.unwrap().unwrap().message_response.unwrap()
     };
-    let MessageResponse::ListServicesResponse(listed) = ask(MessageRequest::ListServices(String::new())).await else {
+    let MessageResponse::ListServicesResponse(listed) =
+        ask(MessageRequest::ListServices(String::new())).await
+    else {
         panic!("no list")
     };
     let listed: Vec<_> = listed.service.into_iter().map(|service| service.name).collect();

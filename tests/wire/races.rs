@@ -51,7 +51,10 @@ async fn the_last_credits_are_held_once(served: Served) {
     // 6 x 1.5 = 9 fit into 10; a seventh does not.
     assert_eq!((accepted.len(), refused.len()), (6, 58));
     for status in refused.into_iter().map(Result::unwrap_err) {
-        assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "INSUFFICIENT_CREDITS"));
+        assert_eq!(
+            (status.code(), reason(&status).as_str()),
+            (Code::FailedPrecondition, "INSUFFICIENT_CREDITS")
+        );
         let info = status.get_error_details().error_info().unwrap().metadata.clone();
         assert_eq!(["available", "required", "shortfall"].map(|key| info[key].as_str()), ["1", "1.5", "0.5"]);
     }
@@ -96,7 +99,9 @@ async fn an_order_is_recorded_once(served: Served) {
         let buy = |connection: usize, credits: &str| {
             let mut purchases = PurchaseServiceClient::new(connections[connection].clone());
             let purchase = served.purchase(credits, &order);
-            tokio::spawn(async move { Ok::<_, Status>(purchases.purchase_credits(purchase).await?.into_inner()) })
+            tokio::spawn(
+                async move { Ok::<_, Status>(purchases.purchase_credits(purchase).await?.into_inner()) },
+            )
         };
         // The same order under two request ids, and another content under a third.
         let (one, two, other) = (buy(0, "2"), buy(1, "2.0"), buy(2, "3"));
@@ -111,7 +116,10 @@ async fn an_order_is_recorded_once(served: Served) {
             }
         } else {
             let refused = other.unwrap_err();
-            assert_eq!((refused.code(), reason(&refused).as_str()), (Code::AlreadyExists, "ORDER_ALREADY_RECORDED"));
+            assert_eq!(
+                (refused.code(), reason(&refused).as_str()),
+                (Code::AlreadyExists, "ORDER_ALREADY_RECORDED")
+            );
             let (one, two) = (one.unwrap(), two.unwrap());
             assert!(one.replayed != two.replayed, "one of them recorded it");
             assert_eq!((one.posting, one.purchase), (two.posting, two.purchase));

@@ -63,7 +63,8 @@ pub fn split(mut message: &[u8]) -> Vec<(u32, Vec<u8>)> {
     while !message.is_empty() {
         let start = message;
         let (tag, wire_type) = prost::encoding::decode_key(&mut message).unwrap();
-        prost::encoding::skip_field(wire_type, tag, &mut message, prost::encoding::DecodeContext::default()).unwrap();
+        prost::encoding::skip_field(wire_type, tag, &mut message, prost::encoding::DecodeContext::default())
+            .unwrap();
         fields.push((tag, start[..start.len() - message.len()].to_vec()));
     }
     fields
@@ -71,7 +72,11 @@ pub fn split(mut message: &[u8]) -> Vec<(u32, Vec<u8>)> {
 
 /// `message` without the fields `numbers`.
 pub fn without(message: &[u8], numbers: &[u32]) -> Vec<u8> {
-    split(message).into_iter().filter(|(number, _)| !numbers.contains(number)).flat_map(|(_, bytes)| bytes).collect()
+    split(message)
+        .into_iter()
+        .filter(|(number, _)| !numbers.contains(number))
+        .flat_map(|(_, bytes)| bytes)
+        .collect()
 }
 
 /// A field of a length-delimited type: text, or a message.

@@ -30,9 +30,13 @@ async fn balances_as_of_any_point() {
         assert_eq!((shown.available.as_str(), shown.sequence), (available, sequence), "{as_of:?}");
         assert_eq!(found.recorded_at.is_some(), sequence > 0, "{as_of:?}");
     }
-    let many = BatchGetBalancesRequest { customer_ids: vec!["no".into(), "acme".into()], ..Default::default() };
+    let many =
+        BatchGetBalancesRequest { customer_ids: vec!["no".into(), "acme".into()], ..Default::default() };
     let many = ledgers.batch_get_balances(many).await.unwrap().into_inner();
-    assert_eq!((many.balances.len(), many.unknown_customer_ids.as_slice()), (1, ["no".to_owned()].as_slice()));
+    assert_eq!(
+        (many.balances.len(), many.unknown_customer_ids.as_slice()),
+        (1, ["no".to_owned()].as_slice())
+    );
 }
 
 #[tokio::test]
@@ -87,7 +91,8 @@ async fn postings_and_transfers_are_paged_both_ways() {
         }
         assert_eq!((sequences, transfers), (expected, moved));
     }
-    let trial = served.ledgers().get_trial_balance(GetTrialBalanceRequest::default()).await.unwrap().into_inner();
+    let trial =
+        served.ledgers().get_trial_balance(GetTrialBalanceRequest::default()).await.unwrap().into_inner();
     assert_eq!(trial.total_credits, "0");
     assert!(trial.accounts.iter().any(|account| account.account == "sales:web" && account.credits == "-9"));
 }
@@ -141,7 +146,8 @@ async fn lists_of_purchases_lots_and_customers() {
     };
     let granted = served.purchases().grant_credits(grant).await.unwrap().into_inner().lot.unwrap();
     assert_eq!((granted.source(), granted.left_credits.as_str()), (LotSource::Grant, "1"));
-    let purchases = served.purchases().list_purchases(ListPurchasesRequest::default()).await.unwrap().into_inner();
+    let purchases =
+        served.purchases().list_purchases(ListPurchasesRequest::default()).await.unwrap().into_inner();
     let [purchase] = purchases.purchases.try_into().unwrap();
     let lots = served.ledgers().list_lots(ListLotsRequest::default()).await.unwrap().into_inner().lots;
     assert_eq!(lots.iter().map(|lot| lot.left_credits.as_str()).collect::<Vec<_>>(), ["1", "5"]);
@@ -158,7 +164,8 @@ async fn lists_of_purchases_lots_and_customers() {
     let by_lot = get_purchase_request::Target::PurchaseId(granted.lot_id);
     let request = GetPurchaseRequest { target: Some(by_lot), ..Default::default() };
     assert_eq!(served.purchases().get_purchase(request).await.unwrap_err().code(), Code::NotFound);
-    let customers = served.customers().list_customers(ListCustomersRequest::default()).await.unwrap().into_inner();
+    let customers =
+        served.customers().list_customers(ListCustomersRequest::default()).await.unwrap().into_inner();
     assert_eq!(customers.customers[0].balance.as_ref().unwrap().available, "4");
 }
 
@@ -166,11 +173,13 @@ async fn lists_of_purchases_lots_and_customers() {
 async fn price_lists_and_previews() {
     let served = Served::with_credits("0").await;
     let mut cards = RateCardServiceClient::new(served.channel.clone());
-    let card = cards.get_rate_card(GetRateCardRequest::default()).await.unwrap().into_inner().rate_card.unwrap();
+    let card =
+        cards.get_rate_card(GetRateCardRequest::default()).await.unwrap().into_inner().rate_card.unwrap();
     assert_eq!((card.rate_card_id.as_str(), card.version, card.is_default), ("prepaid", 1, true));
     let listed = cards.list_rate_cards(ListRateCardsRequest::default()).await.unwrap().into_inner();
     assert_eq!(listed.rate_cards, [card]);
-    let preview = PreviewChargeRequest { customer_id: "acme".into(), work_seconds: 2_400, ..Default::default() };
+    let preview =
+        PreviewChargeRequest { customer_id: "acme".into(), work_seconds: 2_400, ..Default::default() };
     let preview = cards.preview_charge(preview).await.unwrap().into_inner();
     assert_eq!((preview.credits.as_str(), preview.steps.len()), ("1.33", 2));
     let quoted = PreviewChargeRequest { incident_class: "other".into(), ..Default::default() };

@@ -167,6 +167,16 @@ impl Served {
         }
     }
 
+    pub fn estimate(&self, incident: &str, credits: &str) -> EstimateIncidentRequest {
+        EstimateIncidentRequest {
+            request_id: self.next(),
+            customer_id: "acme".into(),
+            incident_id: incident.into(),
+            quote: Some(estimate_incident_request::Quote::Credits(credits.into())),
+            ..Default::default()
+        }
+    }
+
     pub fn work(&self, incident: &str, minutes: i64) -> RecordWorkRequest {
         RecordWorkRequest {
             request_id: self.next(),
