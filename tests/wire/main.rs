@@ -5,11 +5,13 @@
 mod bad_bytes;
 mod bad_input;
 mod bad_values;
+mod batches;
 mod bulk;
 mod errors;
 mod gate;
 mod holds;
 mod http2;
+mod journal;
 mod pressure;
 mod protocols;
 mod races;

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use creditledger::grpc::wire::hold_service_client::HoldServiceClient;
 use creditledger::grpc::wire::purchase_service_client::PurchaseServiceClient;
 use creditledger::grpc::wire::*;
-use creditledger::writer::Limits;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::errors::reason;
-use crate::served::Served;
+use crate::served::{Served, on_each_engine};
 
 const CONNECTIONS: usize = 4;
 
@@ -26,10 +25,10 @@ async fn connections(served: &Served) -> Vec<Channel> {
 }
 
 /// Numbers that look random and are the same in every run (splitmix64).
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -197,22 +196,6 @@ async fn callers_that_go_away_leave_nothing_half_done(served: Served) {
     assert_eq!((balance.available.as_str(), balance.held.as_str()), ("350", "650"));
 }
 
-macro_rules! on_each_engine {
-    ($($name:ident)*) => {
-        mod memory {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(super::Served::memory(super::Limits::default()).await).await;
-            })*
-        }
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(super::Served::sqlite(super::Limits::default()).await).await;
-            })*
-        }
-    };
-}
 on_each_engine! {
     the_last_credits_are_held_once
     a_thousand_repeats_have_one_effect

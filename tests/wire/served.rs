@@ -196,3 +196,24 @@ impl Served {
         }
     }
 }
+
+/// Runs each test on each engine.
+macro_rules! on_each_engine {
+    ($($name:ident)*) => {
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let limits = creditledger::writer::Limits::default();
+                super::$name(crate::served::Served::memory(limits).await).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let limits = creditledger::writer::Limits::default();
+                super::$name(crate::served::Served::sqlite(limits).await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_each_engine;
