@@ -1,11 +1,9 @@
 //! Every field of every request, with everything that can be wrong with it: named, and without a trace.
 
-use creditledger::grpc::wire::*;
-use prost::Message;
 use tonic::Code;
 
 use crate::bad_values::Types;
-use crate::errors::{fields, reason};
+use crate::errors::fields;
 use crate::raw::call;
 use crate::world::World;
 

@@ -20,7 +20,8 @@ const CUSTOMERS: [&str; 5] = ["acme", "zeta", "nova", "c-4", "c-5"];
 async fn with_customers(served: Served) -> Served {
     for customer in CUSTOMERS {
         served.customers().create_customer(served.customer(customer)).await.unwrap();
-        let purchase = PurchaseCreditsRequest { customer_id: customer.into(), ..served.purchase("50", customer) };
+        let purchase =
+            PurchaseCreditsRequest { customer_id: customer.into(), ..served.purchase("50", customer) };
         served.purchases().purchase_credits(purchase).await.unwrap();
     }
     served
@@ -133,7 +134,8 @@ async fn ten_thousand_commands_on_a_stream_keep_their_order() {
         let error = refused(Some(result));
         *codes.entry((error.code, error.reason)).or_insert(0) += 1;
     }
-    let expected = [((3, "INVALID_FIELD".to_owned()), 1_000), ((9, "INSUFFICIENT_CREDITS".to_owned()), 1_000)];
+    let expected =
+        [((3, "INVALID_FIELD".to_owned()), 1_000), ((9, "INSUFFICIENT_CREDITS".to_owned()), 1_000)];
     assert_eq!(codes, expected.into());
     // The notes of shortfalls take places in the history of acme, so its sequences have gaps here.
     let mut last = BTreeMap::new();
@@ -162,15 +164,18 @@ impl Outcome {
                 available: accepted.available,
                 has_hold: !accepted.hold_id.is_empty(),
             },
-            batch_result::Result::Error(error) => {
-                Self::Refused { code: error.code, reason: error.reason, metadata: without_ids(error.metadata) }
-            }
+            batch_result::Result::Error(error) => Self::Refused {
+                code: error.code,
+                reason: error.reason,
+                metadata: without_ids(error.metadata),
+            },
         }
     }
 }
 
 fn without_ids(metadata: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, String> {
-    let shown = |(key, value): (String, String)| if key == "hold_id" { (key, String::new()) } else { (key, value) };
+    let shown =
+        |(key, value): (String, String)| if key == "hold_id" { (key, String::new()) } else { (key, value) };
     metadata.into_iter().map(shown).collect()
 }
 
