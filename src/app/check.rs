@@ -1,6 +1,7 @@
 //! `creditledger migrate` and `creditledger verify`: commands on a database that no server has open.
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,14 +12,33 @@ use crate::audit::{self, Report};
 use crate::config::{Config, Flags};
 use crate::store;
 
+/// Which database to work on.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Database {
+    /// A TOML file with settings [env: CREDITLEDGER_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The database [default: sqlite://./creditledger.db]
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+impl Database {
+    /// Its URL, from where a server takes it.
+    fn url(self) -> Result<String, Failure> {
+        let flags = Flags { config: self.config, database_url: self.database_url, ..Flags::default() };
+        Ok(Config::load(&flags, std::env::vars_os())?.database_url)
+    }
+}
+
 /// Makes the database where it is missing, and brings it up to date.
 ///
 /// # Errors
 /// [`Failure`].
-pub async fn migrate(flags: &Flags) -> Result<ExitCode, Failure> {
-    let config = Config::load(flags, std::env::vars_os())?;
-    store::migrate(&config.database_url).await?;
-    print(&format!("{} is up to date", config.database_url))?;
+pub async fn migrate(database: Database) -> Result<ExitCode, Failure> {
+    let url = database.url()?;
+    store::migrate(&url).await?;
+    print(&format!("{url} is up to date"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -26,9 +46,8 @@ pub async fn migrate(flags: &Flags) -> Result<ExitCode, Failure> {
 ///
 /// # Errors
 /// [`Failure`] where the database cannot be read.
-pub async fn verify(flags: &Flags) -> Result<ExitCode, Failure> {
-    let config = Config::load(flags, std::env::vars_os())?;
-    let report = verify_database(&config.database_url).await?;
+pub async fn verify(database: Database) -> Result<ExitCode, Failure> {
+    let report = verify_database(&database.url()?).await?;
     print(&shown(&report))?;
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -39,7 +58,7 @@ pub async fn verify(flags: &Flags) -> Result<ExitCode, Failure> {
 /// [`Failure`] where it cannot be read.
 pub(super) async fn verify_database(url: &str) -> Result<Report, Failure> {
     let progress = spinner();
-    let (reader, auditor) = store::open_to_read(url).await?;
+    let (reader, auditor, _alone) = store::open_to_check(url).await?;
     let report = audit::verify(&*reader, &*auditor, |postings| progress.set_position(postings)).await;
     progress.finish_and_clear();
     Ok(report?)

@@ -36,9 +36,9 @@ enum Command {
     /// Serve until SIGTERM or Ctrl-C
     Serve(Flags),
     /// Make the database or bring it up to date
-    Migrate(Flags),
+    Migrate(check::Database),
     /// Replay the journal of a database and check every row against it
-    Verify(Flags),
+    Verify(check::Database),
     Replay(replay::Replay),
     Bench(bench::Bench),
     #[command(subcommand)]
@@ -77,8 +77,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         None => serve::serve(&cli.flags).await,
         Some(Command::Serve(flags)) => serve::serve(&flags).await,
-        Some(Command::Migrate(flags)) => check::migrate(&flags).await,
-        Some(Command::Verify(flags)) => check::verify(&flags).await,
+        Some(Command::Migrate(database)) => check::migrate(database).await,
+        Some(Command::Verify(database)) => check::verify(database).await,
         Some(Command::Replay(command)) => command.run().await,
         Some(Command::Bench(command)) => command.run().await,
         Some(Command::Customer(command)) => command.run().await.map(done),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use crate::clock;
-use crate::ledger::{Command, Request};
+use crate::ledger::{Command, Rejection, Request};
 use crate::store::{ReadStore, StoreError};
 use crate::writer::{SubmitError, Writer};
 
@@ -52,8 +52,10 @@ async fn apply_due(reader: &dyn ReadStore, writer: &Writer) -> Result<usize, Swe
     let request =
         |(ledger, customer)| Request { ledger, customer, request: None, command: Command::ApplyDue };
     for submitted in writer.submit_bulk(due.into_iter().map(request).collect(), None).await? {
-        if let Err(rejection) = submitted? {
-            tracing::warn!(%rejection, "what has fallen due for a customer was not accepted");
+        match submitted? {
+            // A command of the customer came first, or the bound on its dues was early.
+            Ok(_) | Err(Rejection::NothingDue) => {}
+            Err(rejection) => tracing::warn!(%rejection, "what has fallen due was not applied"),
         }
     }
     Ok(count)

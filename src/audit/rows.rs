@@ -134,7 +134,9 @@ async fn lots(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Report
             after = Some(stored.id);
             match replayed.lots.get(&stored.id) {
                 None => report.fault(format!("lot {}: no posting brought it in", stored.id)),
-                Some((customer, lot)) if *customer != stored.customer || encode(lot.as_ref()) != stored.body => {
+                Some((customer, lot))
+                    if *customer != stored.customer || encode(lot.as_ref()) != stored.body =>
+                {
                     report.fault(format!("lot {}: it is not as its posting brought it in", stored.id));
                 }
                 Some(_) => {}
@@ -148,7 +150,11 @@ async fn lots(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Report
     Ok(())
 }
 
-async fn orders(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Report) -> Result<(), StoreError> {
+async fn orders(
+    auditor: &dyn AuditStore,
+    replayed: &Replayed,
+    report: &mut Report,
+) -> Result<(), StoreError> {
     let mut after = None;
     loop {
         let page = auditor.stored_orders(after.as_ref(), PAGE).await?;
@@ -182,15 +188,22 @@ async fn accounts(
         let journal = expected.remove(&(ledger, account.clone())).unwrap_or_default();
         if journal != balance {
             let ledger = ledger.get();
-            report.fault(format!("account {account} of ledger {ledger}: {balance} is stored, the journal gives {journal}"));
+            report.fault(format!(
+                "account {account} of ledger {ledger}: {balance} is stored, the journal gives {journal}"
+            ));
         }
     }
     for ((ledger, account), balance) in expected.iter().filter(|(_, balance)| !balance.is_zero()) {
         let ledger = ledger.get();
-        report.fault(format!("account {account} of ledger {ledger}: nothing is stored, the journal gives {balance}"));
+        report.fault(format!(
+            "account {account} of ledger {ledger}: nothing is stored, the journal gives {balance}"
+        ));
     }
     for (ledger, sum) in sums.into_iter().filter(|(_, sum)| *sum != 0) {
-        report.fault(format!("ledger {}: its accounts sum to {sum} ten-thousandths, not to zero", ledger.get()));
+        report.fault(format!(
+            "ledger {}: its accounts sum to {sum} ten-thousandths, not to zero",
+            ledger.get()
+        ));
     }
     Ok(())
 }

@@ -419,7 +419,9 @@ mod tests {
 
     #[test]
     fn money_shows_all_digits() {
-        let shown = |code, minor_units| money(&Money { currency: Currency::parse(code).unwrap(), minor_units }).amount;
+        let shown = |code, minor_units| {
+            money(&Money { currency: Currency::parse(code).unwrap(), minor_units }).amount
+        };
         assert_eq!(shown("EUR", 1_990), "19.90");
         assert_eq!(shown("EUR", 5), "0.05");
         assert_eq!(shown("JPY", 1_500), "1500");

@@ -57,7 +57,8 @@ impl CustomerService for Api {
         })?;
         let ledger = self.ledger(&ledger).await?;
         let listed = self.reader.customers(ledger, &page).await?;
-        let (customers, next_page_token) = listed.show(PAGE_BYTES_MAX, convert::customer, Message::encoded_len);
+        let (customers, next_page_token) =
+            listed.show(PAGE_BYTES_MAX, convert::customer, Message::encoded_len);
         Ok(Response::new(ListCustomersResponse { customers, next_page_token }))
     }
 
@@ -135,7 +136,11 @@ impl CommandMessage for CreateCustomerRequest {
             let rate_card = fields.optional("rate_card_id", &rate_card_id, CardId::parse);
             let package = fields.optional("package", &package, PackageId::parse);
             let product_purchased_on = fields.day("product_purchase_date", &product_purchase_date);
-            Some(Terms { rate_card: rate_card?, package: package?, product_purchased_on: product_purchased_on? })
+            Some(Terms {
+                rate_card: rate_card?,
+                package: package?,
+                product_purchased_on: product_purchased_on?,
+            })
         });
         let profile = Profile { name: name?, contact: contact?, metadata: metadata? };
         Some((scope?, Command::CreateCustomer(CreateCustomer { profile, terms: terms? })))

@@ -1,8 +1,8 @@
 //! The requests of HoldService that change something, read into commands.
 
 use crate::ledger::command::{
-    ChargeIncident, CloseIncident, ConfirmEstimate, DeclineEstimate, EstimateIncident, ExtendHold, HoldRef, NewWork,
-    Overrun, PlaceHold, Quote, RecordWork, ReleaseHold, ReverseSettlement, SettleHold, VoidWork,
+    ChargeIncident, CloseIncident, ConfirmEstimate, DeclineEstimate, EstimateIncident, ExtendHold, HoldRef,
+    NewWork, Overrun, PlaceHold, Quote, RecordWork, ReleaseHold, ReverseSettlement, SettleHold, VoidWork,
 };
 use crate::ledger::ids::{LineId, WorkId};
 use crate::ledger::{ClassId, Command, HoldId, IncidentId};
@@ -49,7 +49,9 @@ named_by!(
 pub fn read_hold(fields: &mut Fields, target: Option<impl Into<Named>>) -> Option<HoldRef> {
     match target.map(Into::into) {
         Some(Named::Hold(id)) => fields.made_id("hold_id", &id, |id| HoldRef::Id(HoldId::from_uuid(id))),
-        Some(Named::Incident(id)) => fields.take("incident_id", IncidentId::parse(&id)).map(HoldRef::Incident),
+        Some(Named::Incident(id)) => {
+            fields.take("incident_id", IncidentId::parse(&id)).map(HoldRef::Incident)
+        }
         None => fields.refuse("target", "must be a hold_id or an incident_id"),
     }
 }

@@ -209,7 +209,8 @@ impl HoldService for Api {
         let hold = self.reader.settled_hold(ledger, &target).await?;
         let settlement = hold.settlement.as_ref().ok_or(ReadError::SettlementNotFound)?;
         // Cards are immutable, so the same inputs give the same steps again: receipts need not be stored.
-        let card = self.cards.get(&hold.card).ok_or_else(|| Rejection::RateCardNotFound(hold.card.id.clone()))?;
+        let card =
+            self.cards.get(&hold.card).ok_or_else(|| Rejection::RateCardNotFound(hold.card.id.clone()))?;
         let calculation = price(card, &settlement.inputs)?;
         let receipt = Receipt {
             hold_id: hold.id.to_string(),
@@ -225,7 +226,11 @@ impl HoldService for Api {
 }
 
 /// An incident's number means something only together with its customer.
-fn read_target(fields: &mut Fields, customer_id: &str, target: Option<impl Into<Named>>) -> Option<HoldTarget> {
+fn read_target(
+    fields: &mut Fields,
+    customer_id: &str,
+    target: Option<impl Into<Named>>,
+) -> Option<HoldTarget> {
     let hold = read_hold(fields, target);
     match hold {
         Some(HoldRef::Incident(incident)) => {

@@ -165,7 +165,10 @@ impl LedgerService for Api {
         Ok(Response::new(ListTransfersResponse { transfers, next_page_token }))
     }
 
-    async fn list_lots(&self, request: Request<ListLotsRequest>) -> Result<Response<ListLotsResponse>, Status> {
+    async fn list_lots(
+        &self,
+        request: Request<ListLotsRequest>,
+    ) -> Result<Response<ListLotsResponse>, Status> {
         let (ledger, customer, filter, page) = parse(request.into_inner(), |message, fields| {
             let ListLotsRequest {
                 ledger_id,
@@ -189,8 +192,13 @@ impl LedgerService for Api {
             let from = fields.time("created_from", created_from);
             let until = fields.time("created_until", created_until);
             let page = fields.page(page_size, page_token);
-            let filter =
-                LotFilter { customer: None, source: source?, storefront: storefront?, from: from?, until: until? };
+            let filter = LotFilter {
+                customer: None,
+                source: source?,
+                storefront: storefront?,
+                from: from?,
+                until: until?,
+            };
             Some((ledger?, customer?, filter, page?))
         })?;
         let ledger = self.ledger(&ledger).await?;

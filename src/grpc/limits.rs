@@ -34,7 +34,8 @@ impl Guard {
     /// A place for one call; none is waited for, so that an overloaded server says so at once.
     fn admit(&self, path: &str) -> Result<OwnedSemaphorePermit, Problem> {
         let service = path.trim_start_matches('/').split('/').next();
-        let places = if service == Some(batch_service_server::SERVICE_NAME) { &self.batches } else { &self.calls };
+        let places =
+            if service == Some(batch_service_server::SERVICE_NAME) { &self.batches } else { &self.calls };
         Arc::clone(places).try_acquire_owned().map_err(|_| Problem::overloaded())
     }
 }
@@ -105,7 +106,7 @@ where
 /// An answer whose status, if it is one, has a reason: tonic's own have none.
 fn explained(answer: Response<Body>) -> Response<Body> {
     match Status::from_header_map(answer.headers()) {
-        Some(status) if status.code() != tonic::Code::Ok && status.details().is_empty() => {
+        Some(status) if Problem::is_unexplained(&status) => {
             Status::from(Problem::before_the_service(&status)).into_http()
         }
         Some(_) | None => answer,
@@ -138,6 +139,8 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
 mod tests {
     use super::*;
 
+    const LATE: &str = "5m";
+
     #[test]
     fn timeouts_are_read_as_grpc_writes_them() {
         let read = |text: &'static str| {
@@ -153,9 +156,13 @@ mod tests {
         }
     }
 
+    /// Calls a service that is not ready at once, and never where a call with this timeout is to be late.
     async fn call(guard: &Guard, timeout: Option<&'static str>) -> Option<Status> {
-        let inner = tower::service_fn(|_: Request<Body>| async {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+        let inner = tower::service_fn(move |_: Request<Body>| async move {
+            tokio::task::yield_now().await;
+            if timeout == Some(LATE) {
+                std::future::pending::<()>().await;
+            }
             Ok::<_, std::convert::Infallible>(Response::new(Body::default()))
         });
         let mut request = Request::new(Body::default());
@@ -169,7 +176,7 @@ mod tests {
     #[tokio::test]
     async fn late_calls_are_told_so() {
         let guard = Guard::new(1, 1);
-        assert_eq!(call(&guard, Some("5m")).await.unwrap().code(), tonic::Code::DeadlineExceeded);
+        assert_eq!(call(&guard, Some(LATE)).await.unwrap().code(), tonic::Code::DeadlineExceeded);
         assert!(call(&guard, Some("10S")).await.is_none());
         assert!(call(&guard, None).await.is_none());
     }

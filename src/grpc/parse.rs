@@ -237,9 +237,11 @@ impl Fields {
         const SECONDS_MIN: i64 = -62_135_596_800;
         let seconds_max = Timestamp::MAX.micros().div_euclid(Timestamp::MICROS_PER_SECOND);
         if !(SECONDS_MIN..=seconds_max).contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
-            return self.refuse(field, "must be a time of the years 1 to 9999, with nanos from 0 to 999999999");
+            return self
+                .refuse(field, "must be a time of the years 1 to 9999, with nanos from 0 to 999999999");
         }
-        let micros = seconds.saturating_mul(Timestamp::MICROS_PER_SECOND).saturating_add(i64::from(nanos / 1_000));
+        let micros =
+            seconds.saturating_mul(Timestamp::MICROS_PER_SECOND).saturating_add(i64::from(nanos / 1_000));
         Some(Some(Timestamp::from_micros(micros)))
     }
 
@@ -386,8 +388,15 @@ mod tests {
         assert_eq!(day("1970-01-02").unwrap(), Some(Day::from_days(1)));
         assert_eq!(day("2026-11-21").unwrap(), Some(Day::from_days(20_778)));
         assert_eq!(day("").unwrap(), None);
-        let not_days =
-            ["2026-02-30", "2026-2-3", "20260203", "2026-02-03T00:00", "0000-01-01", "+026-01-01", "é026-01-0"];
+        let not_days = [
+            "2026-02-30",
+            "2026-2-3",
+            "20260203",
+            "2026-02-03T00:00",
+            "0000-01-01",
+            "+026-01-01",
+            "é026-01-0",
+        ];
         for bad in not_days {
             assert!(day(bad).is_err(), "{bad}");
         }

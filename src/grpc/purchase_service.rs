@@ -129,7 +129,8 @@ impl From<Accepted> for GrantCreditsResponse {
 
 impl CommandMessage for PurchaseCreditsRequest {
     fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, storefront, order_id, credits, price, expires_at } = self;
+        let Self { ledger_id, request_id, customer_id, storefront, order_id, credits, price, expires_at } =
+            self;
         let scope = fields.scope(&ledger_id, &request_id, &customer_id);
         let storefront = fields.take("storefront", Storefront::parse(&storefront));
         let order = fields.take("order_id", OrderId::parse(&order_id));

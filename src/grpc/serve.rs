@@ -106,13 +106,18 @@ pub async fn serve(
         .with_nodelay(Some(true))
         .with_keepalive(Some(Duration::from_secs(limits.keepalive_seconds)));
     let mut commits = api.writer.commits();
-    let stop = async {
+    let stop = async move {
         tokio::select! {
             () = shutdown => {}
             // Without its writer the server can only refuse.
             () = async { while commits.changed().await.is_ok() {} } => {}
         }
         tell(&health, ServingStatus::NotServing).await;
+        // Who watches hears that and then the end; a watch that stays open would hold up the shutdown.
+        let mut health = health;
+        for service in SERVICES {
+            health.clear_service_status(service).await;
+        }
         api.closing.send_replace(true);
     };
     router.serve_with_incoming_shutdown(incoming, stop).await
@@ -130,17 +135,20 @@ fn reflection() -> Option<
         .ok()
 }
 
-/// Tells the health service about the server as a whole and each service.
+/// What the health service knows about: the server as a whole, and each service.
+const SERVICES: [&str; 7] = [
+    "",
+    customer_service_server::CustomerServiceServer::<Api>::NAME,
+    purchase_service_server::PurchaseServiceServer::<Api>::NAME,
+    hold_service_server::HoldServiceServer::<Api>::NAME,
+    ledger_service_server::LedgerServiceServer::<Api>::NAME,
+    rate_card_service_server::RateCardServiceServer::<Api>::NAME,
+    batch_service_server::BatchServiceServer::<Api>::NAME,
+];
+
+/// Tells the health service.
 async fn tell(health: &HealthReporter, status: ServingStatus) {
-    for service in [
-        "",
-        customer_service_server::CustomerServiceServer::<Api>::NAME,
-        purchase_service_server::PurchaseServiceServer::<Api>::NAME,
-        hold_service_server::HoldServiceServer::<Api>::NAME,
-        ledger_service_server::LedgerServiceServer::<Api>::NAME,
-        rate_card_service_server::RateCardServiceServer::<Api>::NAME,
-        batch_service_server::BatchServiceServer::<Api>::NAME,
-    ] {
+    for service in SERVICES {
         health.set_service_status(service, status).await;
     }
 }

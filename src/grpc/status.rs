@@ -38,7 +38,8 @@ impl Problem {
 
     /// One field is wrong.
     pub fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Violations { shown: vec![Violation { field: field.into(), problem: problem.into() }], count: 1 }.into()
+        Violations { shown: vec![Violation { field: field.into(), problem: problem.into() }], count: 1 }
+            .into()
     }
 
     /// A ledger with this id was made by another request.
@@ -65,6 +66,11 @@ impl Problem {
     /// The server is going down.
     pub fn shutting_down() -> Self {
         SubmitError::ShuttingDown.into()
+    }
+
+    /// True for an error that has no reason: tonic's own, never one of ours.
+    pub fn is_unexplained(status: &Status) -> bool {
+        status.code() != Code::Ok && status.details().is_empty()
     }
 
     /// What tonic refused before any of our code saw the call, such as an unknown method. All that it calls INTERNAL
@@ -107,7 +113,8 @@ impl Problem {
 impl From<Problem> for Status {
     fn from(problem: Problem) -> Self {
         let Problem { code, reason, message, metadata, violations, retry_after } = problem;
-        let metadata: HashMap<_, _> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let metadata: HashMap<_, _> =
+            metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
         if !violations.is_empty() {
             let violations: Vec<_> =
@@ -132,7 +139,9 @@ impl From<Violations> for Problem {
         let kept = shown.iter().map(fits).take_while(|fits| *fits).count();
         shown.truncate(kept.max(1));
         let message = match shown.first() {
-            Some(Violation { field, problem }) if count > 1 => format!("{field} {problem} (and {} more)", count - 1),
+            Some(Violation { field, problem }) if count > 1 => {
+                format!("{field} {problem} (and {} more)", count - 1)
+            }
             Some(Violation { field, problem }) => format!("{field} {problem}"),
             None => "the request is malformed".to_owned(),
         };
@@ -160,7 +169,9 @@ impl From<Rejection> for Problem {
             Rejection::RequestIdReused => (AlreadyExists, "REQUEST_ID_REUSED", vec![]),
             Rejection::CustomerExists => (AlreadyExists, "CUSTOMER_EXISTS", vec![]),
             Rejection::CustomerIdUnusable => (FailedPrecondition, "CUSTOMER_ID_UNUSABLE", vec![]),
-            Rejection::HoldExists { hold } => (AlreadyExists, "HOLD_EXISTS", vec![("hold_id", hold.to_string())]),
+            Rejection::HoldExists { hold } => {
+                (AlreadyExists, "HOLD_EXISTS", vec![("hold_id", hold.to_string())])
+            }
             Rejection::OrderAlreadyRecorded => (AlreadyExists, "ORDER_ALREADY_RECORDED", vec![]),
             Rejection::InsufficientCredits { available, required, shortfall } => (
                 FailedPrecondition,
@@ -195,7 +206,9 @@ impl From<Rejection> for Problem {
                 vec![("expected_work_seconds", expected.to_string()), ("work_seconds", recorded.to_string())],
             ),
             Rejection::WorkVoided => (FailedPrecondition, "WORK_VOIDED", vec![]),
-            Rejection::TooMuchWork { max } => (FailedPrecondition, "TOO_MUCH_WORK", vec![("max", max.to_string())]),
+            Rejection::TooMuchWork { max } => {
+                (FailedPrecondition, "TOO_MUCH_WORK", vec![("max", max.to_string())])
+            }
             Rejection::EstimateOutOfRange { estimate, min, max } => (
                 FailedPrecondition,
                 "ESTIMATE_OUT_OF_RANGE",
@@ -291,7 +304,8 @@ mod tests {
 
     #[test]
     fn violations_are_listed_and_bounded() {
-        let violation = |n: usize| Violation { field: format!("commands[{n}].credits"), problem: "is odd".to_owned() };
+        let violation =
+            |n: usize| Violation { field: format!("commands[{n}].credits"), problem: "is odd".to_owned() };
         let status = Status::from(Violations { shown: (0..5_000).map(violation).collect(), count: 5_000 });
         assert_eq!(status.code(), Code::InvalidArgument);
         let details = status.get_error_details();

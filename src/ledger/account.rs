@@ -94,15 +94,8 @@ impl Slot {
     /// How many there are.
     pub const COUNT: usize = 7;
     /// All of them, in the order in which a posting's transfers are listed.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::First,
-        Self::Second,
-        Self::Third,
-        Self::Fourth,
-        Self::Expired,
-        Self::Repaid,
-        Self::Activated,
-    ];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::First, Self::Second, Self::Third, Self::Fourth, Self::Expired, Self::Repaid, Self::Activated];
 
     /// Its place in [`Amounts`].
     #[must_use]

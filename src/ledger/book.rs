@@ -9,7 +9,9 @@ use super::card::Cards;
 use super::credits::Credits;
 use super::customer::{Balances, Customer, CustomerState, Profile};
 use super::hold::{Hold, HoldState, SharedHold};
-use super::ids::{CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, OrderId, PostingId, RequestKey, Storefront};
+use super::ids::{
+    CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, OrderId, PostingId, RequestKey, Storefront,
+};
 use super::posting::{Kind, Posting};
 use super::time::Timestamp;
 
@@ -328,7 +330,9 @@ fn move_balances(before: Balances, posting: &Posting) -> Result<Balances, &'stat
             return Err("a transfer is not positive");
         }
         match transfer.debit {
-            Account::Available => after.available = after.available.checked_sub(credits).ok_or(out_of_bounds)?,
+            Account::Available => {
+                after.available = after.available.checked_sub(credits).ok_or(out_of_bounds)?;
+            }
             Account::Held => after.held = after.held.checked_sub(credits).ok_or(out_of_bounds)?,
             Account::Receivable => after.owed = after.owed.checked_add(credits).ok_or(out_of_bounds)?,
             Account::Sales(_)
@@ -339,7 +343,9 @@ fn move_balances(before: Balances, posting: &Posting) -> Result<Balances, &'stat
             | Account::Expired => {}
         }
         match transfer.credit {
-            Account::Available => after.available = after.available.checked_add(credits).ok_or(out_of_bounds)?,
+            Account::Available => {
+                after.available = after.available.checked_add(credits).ok_or(out_of_bounds)?;
+            }
             Account::Held => after.held = after.held.checked_add(credits).ok_or(out_of_bounds)?,
             Account::Receivable => after.owed = after.owed.checked_sub(credits).ok_or(out_of_bounds)?,
             Account::Sales(_)
@@ -367,7 +373,8 @@ fn note_hold(state: &mut CustomerState, before: Option<&Hold>, after: &Hold) -> 
     };
     let was_open = before.is_some_and(|hold| hold.state.is_open());
     let was_parked = before.is_some_and(Hold::is_parked);
-    state.open_holds = count(state.open_holds, was_open, after.state.is_open()).ok_or("open holds are miscounted")?;
+    state.open_holds =
+        count(state.open_holds, was_open, after.state.is_open()).ok_or("open holds are miscounted")?;
     state.parked = count(state.parked, was_parked, after.is_parked()).ok_or("parked holds are miscounted")?;
     state.next_due = earlier(state.next_due, after.due_at());
     if before.is_none() {

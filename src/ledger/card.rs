@@ -63,7 +63,8 @@ impl RateCard {
     pub fn prepaid() -> Self {
         Self {
             card: CardRef { id: known("prepaid"), version: 1 },
-            description: Text::parse("2 credits per hour, at least 1 credit, by exact time").unwrap_or_default(),
+            description: Text::parse("2 credits per hour, at least 1 credit, by exact time")
+                .unwrap_or_default(),
             credits_per_hour: Credits::whole(2),
             increment_seconds: 0,
             minimum_seconds: 0,

@@ -188,15 +188,19 @@ macro_rules! through {
     };
 }
 
-through!(u32 as u64, |v| u64::from(*v), |v| Self::try_from(v).map_err(|_| DecodeError::Range), |v| *v == 0, Some(0));
+through!(
+    u32 as u64,
+    |v| u64::from(*v),
+    |v| Self::try_from(v).map_err(|_| DecodeError::Range),
+    |v| *v == 0,
+    Some(0)
+);
 through!(bool as u64, |v| u64::from(*v), |v| Ok(v != 0), |v| !*v, Some(false));
 through!(Credits as i64, |v| v.units(), |v| Ok(Self::from_units(v)), |v| v.is_zero(), Some(Self::ZERO));
 through!(Timestamp as i64, |v| v.micros(), |v| Ok(Self::from_micros(v)));
-through!(
-    Day as i64,
-    |v| i64::from(v.days()),
-    |v| i32::try_from(v).map(Self::from_days).map_err(|_| DecodeError::Range)
-);
+through!(Day as i64, |v| i64::from(v.days()), |v| i32::try_from(v)
+    .map(Self::from_days)
+    .map_err(|_| DecodeError::Range));
 
 impl Codec for Uuid {
     fn put(&self, out: &mut Vec<u8>) {

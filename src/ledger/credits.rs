@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use rust_decimal::Decimal;
+
 /// An amount of credits: a signed count of ten-thousandths.
 ///
 /// A command carries at most [`Credits::MAX_PER_COMMAND`]; a balance never exceeds [`Credits::MAX_BALANCE`].
@@ -121,24 +123,21 @@ pub fn parse_units(digits: &str, scale: u32, max: i64) -> Result<i64, ParseCredi
     }
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let has_point = whole.len() != digits.len();
-    let decimal = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !decimal(whole) || !decimal(fraction) || (has_point && fraction.is_empty()) {
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) || (has_point && fraction.is_empty()) {
         return Err(ParseCreditsError::NotDecimal);
     }
-    let scale = usize::try_from(scale).map_err(|_| ParseCreditsError::TooPrecise)?;
-    if fraction.len() > scale {
+    if fraction.len() > usize::try_from(scale).unwrap_or(usize::MAX) {
         return Err(ParseCreditsError::TooPrecise);
     }
-    let zeros = std::iter::repeat_n(b'0', scale.saturating_sub(fraction.len()));
-    let mut units: i64 = 0;
-    for byte in whole.bytes().chain(fraction.bytes()).chain(zeros) {
-        units = units
-            .checked_mul(10)
-            .and_then(|units| units.checked_add(i64::from(byte.saturating_sub(b'0'))))
-            .filter(|units| *units <= max)
-            .ok_or(ParseCreditsError::TooLarge)?;
+    let decimal = Decimal::from_str_exact(digits).map_err(|_| ParseCreditsError::TooLarge)?;
+    // The bound is checked before the scale is raised, which drops digits where there is no room for more.
+    if decimal > Decimal::new(max, scale) {
+        return Err(ParseCreditsError::TooLarge);
     }
-    Ok(units)
+    let mut units = decimal;
+    units.rescale(scale);
+    i64::try_from(units.mantissa()).map_err(|_| ParseCreditsError::TooLarge)
 }
 
 impl fmt::Display for Credits {
@@ -195,8 +194,11 @@ mod tests {
             ("1,5", NotDecimal),
             ("٣", NotDecimal),
             ("1.00001", TooPrecise),
+            ("1.0000000000000000000000000000000000001", TooPrecise),
             ("1000000000.0001", TooLarge),
             ("99999999999999999999999999", TooLarge),
+            ("99999999999999999999999999999999999999999999999", TooLarge),
+            ("9223372036854775808", TooLarge),
         ] {
             assert_eq!(Credits::parse(text), Err(error), "{text:?}");
         }

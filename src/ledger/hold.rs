@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::card::CardRef;
 use super::codec::{coded_enum, record};
 use super::credits::Credits;
-use super::ids::{ClassId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LineId, PostingId, Text, WorkId};
+use super::ids::{
+    ClassId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LineId, PostingId, Text, WorkId,
+};
 use super::lot::OpenLot;
 use super::price::PriceInputs;
 use super::time::Timestamp;

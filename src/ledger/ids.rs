@@ -192,9 +192,7 @@ impl RequestKey {
         if text.is_empty() {
             return Err(TextError::Empty);
         }
-        check(text, Self::MAX_BYTES, "printable ASCII characters", |c| {
-            c.is_ascii_graphic() || c == ' '
-        })?;
+        check(text, Self::MAX_BYTES, "printable ASCII characters", |c| c.is_ascii_graphic() || c == ' ')?;
         // Only the canonical spelling is packed: "A0.." and "a0.." are different request ids.
         if text.len() == 36
             && let Ok(uuid) = Uuid::try_parse(text)

@@ -56,10 +56,7 @@ impl super::codec::Codec for Currency {
     fn take(input: &mut &[u8]) -> Result<Self, super::codec::DecodeError> {
         let (letters, rest) = input.split_first_chunk::<3>().ok_or(super::codec::DecodeError::Truncated)?;
         *input = rest;
-        std::str::from_utf8(letters)
-            .ok()
-            .and_then(Self::parse)
-            .ok_or(super::codec::DecodeError::Text)
+        std::str::from_utf8(letters).ok().and_then(Self::parse).ok_or(super::codec::DecodeError::Text)
     }
 }
 
@@ -104,7 +101,6 @@ pub struct OpenLot {
     pub left: Credits,
 }
 record!(OpenLot { 1 => id, 2 => source, 3 => expires_at, 4 => left });
-
 
 impl OpenLot {
     /// True from the moment it falls due.

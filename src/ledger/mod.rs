@@ -4,11 +4,7 @@
 //! [`posting::Posting`] or a [`reject::Rejection`]. [`book::Book::apply`] is the only place that moves state, and it
 //! reads nothing but the posting: replaying the journal gives every balance, hold and lot again.
 
-#![deny(
-    clippy::as_conversions,
-    clippy::float_arithmetic,
-    clippy::arithmetic_side_effects
-)]
+#![deny(clippy::as_conversions, clippy::float_arithmetic, clippy::arithmetic_side_effects)]
 
 pub mod account;
 pub mod book;
@@ -36,8 +32,8 @@ pub use credits::Credits;
 pub use customer::{Balances, Customer, Profile, Terms};
 pub use hold::{Hold, HoldState};
 pub use ids::{
-    ClassId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerId, LedgerNo, LotId, OrderId,
-    PostingId, RequestKey, Storefront, Text,
+    ClassId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerId, LedgerNo, LotId, OrderId, PostingId,
+    RequestKey, Storefront, Text,
 };
 pub use lot::Lot;
 pub use posting::{Kind, Posting};

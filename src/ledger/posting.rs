@@ -7,7 +7,9 @@ use super::codec::{coded_enum, record};
 use super::credits::Credits;
 use super::customer::{Balances, Profile, Terms};
 use super::hold::SharedHold;
-use super::ids::{CustomerId, CustomerKey, IncidentId, LedgerNo, PostingId, RequestKey, Storefront, Text, WorkId};
+use super::ids::{
+    CustomerId, CustomerKey, IncidentId, LedgerNo, PostingId, RequestKey, Storefront, Text, WorkId,
+};
 use super::lot::{Lot, OpenLot};
 use super::time::Timestamp;
 

@@ -86,9 +86,13 @@ pub fn price(card: &RateCard, inputs: &PriceInputs) -> Result<Receipt, Rejection
         return Ok(Receipt { credits: Credits::ZERO, steps: vec![step] });
     }
     if let (Some(ClassRule::QuoteRequired), Some(class)) = (card.rule(inputs.class.as_ref()), &inputs.class) {
-        let quote = inputs.confirmed_quote.ok_or_else(|| Rejection::QuoteRequired { class: class.clone() })?;
+        let quote =
+            inputs.confirmed_quote.ok_or_else(|| Rejection::QuoteRequired { class: class.clone() })?;
         let text = format!("class {class} is charged at the confirmed quote of {quote} credits");
-        return Ok(Receipt { credits: quote, steps: vec![Step { rule: StepRule::Quote, text, credits: Some(quote) }] });
+        return Ok(Receipt {
+            credits: quote,
+            steps: vec![Step { rule: StepRule::Quote, text, credits: Some(quote) }],
+        });
     }
     let mut steps = Vec::new();
     let seconds = billable_seconds(card, inputs.seconds, &mut steps);

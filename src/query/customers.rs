@@ -48,7 +48,11 @@ impl Reader {
     ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::Storage`].
-    pub async fn customer_record(&self, ledger: LedgerNo, id: &CustomerId) -> Result<CustomerRecord, ReadError> {
+    pub async fn customer_record(
+        &self,
+        ledger: LedgerNo,
+        id: &CustomerId,
+    ) -> Result<CustomerRecord, ReadError> {
         let customer = self.customer(ledger, id).await?;
         let profile = self.store.profile(customer.key()).await?.unwrap_or_default();
         Ok(CustomerRecord { customer, profile })

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::ledger::{Credits, CustomerId, CustomerKey, LedgerNo, LotId, OrderId, Storefront};
 use crate::ledger::lot::LotSource;
+use crate::ledger::{Credits, CustomerId, CustomerKey, LedgerNo, LotId, OrderId, Storefront};
 use crate::store::{LotFilter, OwnedLot};
 
 use super::{Keyed, Listed, PageRequest, ReadError, Reader};
@@ -84,13 +84,15 @@ impl Reader {
         page: &PageRequest,
     ) -> Result<Listed<LotRecord>, ReadError> {
         let listed = self.owned_lots(ledger, customer, filter, page).await?;
-        let mut keys: Vec<_> = listed.items.iter().map(|lot| CustomerKey::of(ledger, &lot.customer)).collect();
+        let mut keys: Vec<_> =
+            listed.items.iter().map(|lot| CustomerKey::of(ledger, &lot.customer)).collect();
         keys.sort_unstable();
         keys.dedup();
         let owners = self.store.customers_by_key(&keys).await?;
         let owners: HashMap<_, _> = owners.iter().map(|owner| (&owner.id, owner)).collect();
         let record = |lot: OwnedLot| {
-            let left = owners.get(&lot.customer).map_or(Credits::ZERO, |owner| owner.state.lots.left(lot.lot.id));
+            let left =
+                owners.get(&lot.customer).map_or(Credits::ZERO, |owner| owner.state.lots.left(lot.lot.id));
             LotRecord { lot, left }
         };
         Ok(listed.map(record))

@@ -59,7 +59,11 @@ impl PageRequest {
     ///
     /// # Errors
     /// [`ReadError::PageToken`].
-    pub fn take_from<T>(&self, filter: &impl Debug, all: impl Iterator<Item = T>) -> Result<Listed<T>, ReadError>
+    pub fn take_from<T>(
+        &self,
+        filter: &impl Debug,
+        all: impl Iterator<Item = T>,
+    ) -> Result<Listed<T>, ReadError>
     where
         T: Keyed,
         T::Key: Ord,

@@ -120,7 +120,9 @@ impl Reader {
         }
         let (range, next) = range.cut(page.limit);
         let listed_before = |record: &TransferRecord| {
-            after.is_some_and(|(sequence, index)| record.recorded.posting.sequence == sequence && record.index <= index)
+            after.is_some_and(|(sequence, index)| {
+                record.recorded.posting.sequence == sequence && record.index <= index
+            })
         };
         let mut items = Vec::new();
         for recorded in self.read(key, range).await? {
@@ -156,7 +158,8 @@ impl Reader {
         keys.sort_unstable();
         keys.dedup();
         let customers = self.store.customers_by_key(&keys).await?;
-        let ids: HashMap<_, _> = customers.into_iter().map(|customer| (customer.key(), customer.id)).collect();
+        let ids: HashMap<_, _> =
+            customers.into_iter().map(|customer| (customer.key(), customer.id)).collect();
         let named = |recorded: Recorded| {
             let id = ids.get(&recorded.posting.customer).cloned();
             let id = id.ok_or_else(|| StoreError::Damaged("a posting's customer is missing".to_owned()))?;

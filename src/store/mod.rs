@@ -21,7 +21,7 @@ pub mod open;
 pub mod skew;
 pub mod sqlite;
 
-pub use open::{Engine, migrate, open, open_to_read};
+pub use open::{Alone, Engine, migrate, open, open_to_check, open_to_read};
 
 /// Why an engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]

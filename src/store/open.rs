@@ -51,6 +51,23 @@ pub async fn open_to_read(url: &str) -> Result<(Arc<dyn ReadStore>, Arc<dyn Audi
     Ok((Arc::clone(&reader) as Arc<dyn ReadStore>, reader))
 }
 
+/// Opens a database to be checked, and keeps servers out of it until the guard is dropped: rows that change while they
+/// are compared with the journal would look like faults.
+///
+/// # Errors
+/// As [`open_to_read`]; also while a server has the database open.
+pub async fn open_to_check(url: &str) -> Result<(Arc<dyn ReadStore>, Arc<dyn AuditStore>, Alone), StoreError> {
+    let alone = if is_memory(url) { None } else { Some(sqlite::keep_servers_out(&sqlite_path(url)?)?) };
+    let (reader, audit) = open_to_read(url).await?;
+    Ok((reader, audit, Alone { _lock: alone }))
+}
+
+/// While it is there, no server opens the database.
+#[derive(Debug)]
+pub struct Alone {
+    _lock: Option<sqlite::DatabaseLock>,
+}
+
 /// Makes the database where it is missing, and brings its schema up to date.
 ///
 /// # Errors

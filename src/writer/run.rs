@@ -7,10 +7,10 @@ use tokio::sync::watch;
 use super::batch::{Batch, Queue};
 use super::{SubmitError, Submitted};
 use crate::clock;
+use crate::ledger::Request;
 use crate::ledger::book::Broken;
 use crate::ledger::card::Cards;
 use crate::ledger::decide::decide;
-use crate::ledger::Request;
 use crate::store::{StoreError, WriteStore};
 
 /// The writer task.

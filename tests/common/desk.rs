@@ -13,8 +13,8 @@ use creditledger::ledger::command::{
 };
 use creditledger::ledger::decide::{Outcome, decide};
 use creditledger::ledger::{
-    Credits, Customer, CustomerId, CustomerKey, Hold, LedgerNo, OrderId, PostingId, Rejection, Request, RequestKey,
-    Storefront, Text, Timestamp,
+    Credits, Customer, CustomerId, CustomerKey, Hold, LedgerNo, OrderId, PostingId, Rejection, Request,
+    RequestKey, Storefront, Text, Timestamp,
 };
 
 /// Where the clock starts: 2026-01-01T00:00:00Z.

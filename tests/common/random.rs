@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 
 use crate::desk::{
-    adjust, charge, close_incident, confirm, decline, estimate_command, extend, grant, id, incident, place_with,
-    purchase_command, release_waived, reverse, settle_command, work,
+    adjust, charge, close_incident, confirm, decline, estimate_command, extend, grant, id, incident,
+    place_with, purchase_command, release_waived, reverse, settle_command, work,
 };
 
 /// One command, some time after the one before.
@@ -156,8 +156,11 @@ fn action() -> impl Strategy<Value = Action> {
 fn step() -> impl Strategy<Value = Step> {
     // Mostly hours apart, sometimes weeks.
     let wait = prop_oneof![6 => 0..12_u32, 1 => 100..800_u32];
-    (0..CUSTOMERS.len(), wait, action())
-        .prop_map(|(customer, wait_hours, action)| Step { customer, wait_hours, action })
+    (0..CUSTOMERS.len(), wait, action()).prop_map(|(customer, wait_hours, action)| Step {
+        customer,
+        wait_hours,
+        action,
+    })
 }
 
 /// Checks `property` for `cases` random sequences of up to `steps` steps. The seed is fixed, and can be set with

@@ -86,10 +86,7 @@ fn a_class_priced_by_quote_costs_the_quote_or_nothing_is_priced() {
     };
     assert_eq!((charge(&quoted).as_str(), rules(&quoted)), ("7.25", vec!["QUOTE"]));
     let unquoted = PriceInputs { confirmed_quote: None, ..quoted };
-    assert_eq!(
-        price(&RateCard::prepaid(), &unquoted),
-        Err(Rejection::QuoteRequired { class: id("other") })
-    );
+    assert_eq!(price(&RateCard::prepaid(), &unquoted), Err(Rejection::QuoteRequired { class: id("other") }));
 }
 
 #[test]

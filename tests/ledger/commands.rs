@@ -184,10 +184,7 @@ fn charges_without_a_hold_come_from_available_credits() {
         max_charge: Some(credits("1")),
         ..charge_command("j", 60)
     };
-    assert!(matches!(
-        desk.rejected(Command::ChargeIncident(capped)),
-        Rejection::ExceedsMaxCharge { .. }
-    ));
+    assert!(matches!(desk.rejected(Command::ChargeIncident(capped)), Rejection::ExceedsMaxCharge { .. }));
 }
 
 #[test]
@@ -270,10 +267,7 @@ fn terms_may_charge_credits_in_the_same_posting() {
     desk.ok(terms("5"));
     assert_eq!(desk.state().state.terms.product_purchased_on, Some(Day::from_days(20_454)));
     let unknown = SetCustomerTerms { rate_card: Change::Set(id("gold")), ..SetCustomerTerms::default() };
-    assert_eq!(
-        desk.rejected(Command::SetCustomerTerms(unknown)),
-        Rejection::RateCardNotFound(id("gold"))
-    );
+    assert_eq!(desk.rejected(Command::SetCustomerTerms(unknown)), Rejection::RateCardNotFound(id("gold")));
 }
 
 #[test]
@@ -349,6 +343,7 @@ fn amounts_beyond_a_balance_are_rejections() {
     assert_eq!(desk.rejected(purchase("last", "0.0001")), Rejection::AmountOutOfBounds);
     desk.ok(place("i", "1"));
     let endless = NewWork { seconds: u64::MAX, ..crate::desk::new_work(1) };
-    let record = creditledger::ledger::command::RecordWork { hold: crate::desk::incident("i"), work: endless };
+    let record =
+        creditledger::ledger::command::RecordWork { hold: crate::desk::incident("i"), work: endless };
     assert_eq!(desk.rejected(Command::RecordWork(record)), Rejection::AmountOutOfBounds);
 }

@@ -4,8 +4,8 @@ use creditledger::ledger::command::{Command, EstimateIncident, Quote};
 use creditledger::ledger::{HoldState, Rejection};
 
 use crate::desk::{
-    Desk, charge, confirm, credits, decline, estimate, estimate_command, extend, id, place, place_with, purchase,
-    transfers, work,
+    Desk, charge, confirm, credits, decline, estimate, estimate_command, extend, id, place, place_with,
+    purchase, transfers, work,
 };
 
 fn of_class(class: &str, quote: Quote) -> EstimateIncident {

@@ -4,8 +4,8 @@ use creditledger::ledger::command::Command;
 use creditledger::ledger::event::events;
 
 use crate::desk::{
-    Desk, START, adjust, charge, close_incident, confirm, decline, estimate, extend, grant, place, place_parked,
-    purchase, purchase_until, release, reverse, settle, work,
+    Desk, START, adjust, charge, close_incident, confirm, decline, estimate, extend, grant, place,
+    place_parked, purchase, purchase_until, release, reverse, settle, work,
 };
 
 /// The events since the first `skip` postings: `type amount`.

@@ -5,8 +5,8 @@ use creditledger::ledger::command::{Command, EstimateIncident, Quote};
 use creditledger::ledger::{Credits, HoldState, Rejection};
 
 use crate::desk::{
-    Desk, START, confirm, credits, estimate, estimate_command, extend, grant, place, place_parked, place_with,
-    purchase, purchase_until, release, reverse, settle, transfers, void, work,
+    Desk, START, confirm, credits, estimate, estimate_command, extend, grant, place, place_parked,
+    place_with, purchase, purchase_until, release, reverse, settle, transfers, void, work,
 };
 
 fn expiring(incident: &str, amount: &str, days: u32) -> Command {
@@ -16,7 +16,9 @@ fn expiring(incident: &str, amount: &str, days: u32) -> Command {
 
 #[test]
 fn quotes_and_parked_holds_lapse_after_fourteen_days() {
-    for (step, kind) in [(estimate("i", "2"), "EXPIRE_ESTIMATE"), (place_parked("i", "99"), "EXPIRE_ESTIMATE")] {
+    for (step, kind) in
+        [(estimate("i", "2"), "EXPIRE_ESTIMATE"), (place_parked("i", "99"), "EXPIRE_ESTIMATE")]
+    {
         let mut desk = Desk::with("10");
         desk.ok(step);
         desk.pass_days(13);
@@ -113,7 +115,10 @@ fn credits_reversed_into_an_expired_lot_expire_at_once() {
     desk.ok(settle("i"));
     desk.pass_days(11);
     // b was burned last and comes back first; then a, which is gone.
-    assert_eq!(transfers(&desk.ok(reverse("i", Some("1.5")))), "revenue > available 1.5, available > expired 0.5");
+    assert_eq!(
+        transfers(&desk.ok(reverse("i", Some("1.5")))),
+        "revenue > available 1.5, available > expired 0.5"
+    );
     assert_eq!((desk.balances().as_str(), desk.lots().as_str()), ("5 0 0", "5"));
     assert_eq!(transfers(&desk.ok(reverse("i", None))), "revenue > available 2.5, available > expired 2.5");
     assert_eq!(desk.balances(), "5 0 0");

@@ -4,8 +4,8 @@ use creditledger::ledger::HoldState;
 use creditledger::ledger::command::Command;
 
 use crate::desk::{
-    Desk, close_incident, confirm, decline, estimate, extend, place, place_parked, purchase, release, reverse,
-    settle, work,
+    Desk, close_incident, confirm, decline, estimate, extend, place, place_parked, purchase, release,
+    reverse, settle, work,
 };
 
 /// A desk with 10 credits and the hold `i` in `state`.
@@ -58,16 +58,148 @@ fn every_arrow_and_every_missing_one() {
     let exists = "HoldExists";
     // state: confirm, decline, extend, work, settle, release, close, reverse, estimate anew, place anew
     let table = [
-        ("QUOTED", ["ACTIVE", "DECLINED", not_active, not_active, not_active, not_active, "DECLINED", not_settled, "QUOTED", exists]),
-        ("AWAITING_CREDITS", [not_open, "DECLINED", not_active, not_active, not_active, "RELEASED", "RELEASED", not_settled, exists, exists]),
-        ("ACTIVE", [not_open, not_open, "ACTIVE", "ACTIVE", "SETTLED", "RELEASED", "RELEASED", not_settled, "ACTIVE", exists]),
-        ("ACTIVE with work", [not_open, not_open, "ACTIVE", "ACTIVE", "SETTLED", "WorkRecorded", "SETTLED", not_settled, "ACTIVE", exists]),
-        ("ACTIVE with a pending quote", ["ACTIVE", "ACTIVE", "ACTIVE", "ACTIVE", "SETTLED", "RELEASED", "RELEASED", not_settled, "ACTIVE", exists]),
-        ("ACTIVE with a parked quote", [not_open, "ACTIVE", "ACTIVE", "ACTIVE", "SETTLED", "RELEASED", "RELEASED", not_settled, exists, exists]),
-        ("SETTLED", [not_open, not_open, not_active, not_active, not_active, not_active, not_active, "SETTLED", "QUOTED", "ACTIVE"]),
-        ("RELEASED", [not_open, not_open, not_active, not_active, not_active, not_active, not_active, not_settled, "QUOTED", "ACTIVE"]),
-        ("DECLINED", [not_open, not_open, not_active, not_active, not_active, not_active, not_active, not_settled, "QUOTED", "ACTIVE"]),
-        ("EXPIRED", [not_open, not_open, not_active, not_active, not_active, not_active, not_active, not_settled, "QUOTED", "ACTIVE"]),
+        (
+            "QUOTED",
+            [
+                "ACTIVE",
+                "DECLINED",
+                not_active,
+                not_active,
+                not_active,
+                not_active,
+                "DECLINED",
+                not_settled,
+                "QUOTED",
+                exists,
+            ],
+        ),
+        (
+            "AWAITING_CREDITS",
+            [
+                not_open,
+                "DECLINED",
+                not_active,
+                not_active,
+                not_active,
+                "RELEASED",
+                "RELEASED",
+                not_settled,
+                exists,
+                exists,
+            ],
+        ),
+        (
+            "ACTIVE",
+            [
+                not_open,
+                not_open,
+                "ACTIVE",
+                "ACTIVE",
+                "SETTLED",
+                "RELEASED",
+                "RELEASED",
+                not_settled,
+                "ACTIVE",
+                exists,
+            ],
+        ),
+        (
+            "ACTIVE with work",
+            [
+                not_open,
+                not_open,
+                "ACTIVE",
+                "ACTIVE",
+                "SETTLED",
+                "WorkRecorded",
+                "SETTLED",
+                not_settled,
+                "ACTIVE",
+                exists,
+            ],
+        ),
+        (
+            "ACTIVE with a pending quote",
+            [
+                "ACTIVE",
+                "ACTIVE",
+                "ACTIVE",
+                "ACTIVE",
+                "SETTLED",
+                "RELEASED",
+                "RELEASED",
+                not_settled,
+                "ACTIVE",
+                exists,
+            ],
+        ),
+        (
+            "ACTIVE with a parked quote",
+            [
+                not_open,
+                "ACTIVE",
+                "ACTIVE",
+                "ACTIVE",
+                "SETTLED",
+                "RELEASED",
+                "RELEASED",
+                not_settled,
+                exists,
+                exists,
+            ],
+        ),
+        (
+            "SETTLED",
+            [
+                not_open, not_open, not_active, not_active, not_active, not_active, not_active, "SETTLED",
+                "QUOTED", "ACTIVE",
+            ],
+        ),
+        (
+            "RELEASED",
+            [
+                not_open,
+                not_open,
+                not_active,
+                not_active,
+                not_active,
+                not_active,
+                not_active,
+                not_settled,
+                "QUOTED",
+                "ACTIVE",
+            ],
+        ),
+        (
+            "DECLINED",
+            [
+                not_open,
+                not_open,
+                not_active,
+                not_active,
+                not_active,
+                not_active,
+                not_active,
+                not_settled,
+                "QUOTED",
+                "ACTIVE",
+            ],
+        ),
+        (
+            "EXPIRED",
+            [
+                not_open,
+                not_open,
+                not_active,
+                not_active,
+                not_active,
+                not_active,
+                not_active,
+                not_settled,
+                "QUOTED",
+                "ACTIVE",
+            ],
+        ),
     ];
     for (state, expected) in table {
         let commands = [

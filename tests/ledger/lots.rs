@@ -44,8 +44,7 @@ fn a_reversal_restores_the_last_burned_lot_first() {
     let mut desk = desk();
     desk.ok(charge("i", 20 * 30)); // 7 + 6 + 5 + 2 of the grant of 4
     assert_eq!(desk.lots(), "2 1 2 3");
-    for (amount, left) in
-        [("1", "3 1 2 3"), ("3", "2 4 1 2 3"), ("9", "6 5 4 1 2 3"), ("7", "7 6 5 4 1 2 3")]
+    for (amount, left) in [("1", "3 1 2 3"), ("3", "2 4 1 2 3"), ("9", "6 5 4 1 2 3"), ("7", "7 6 5 4 1 2 3")]
     {
         desk.ok(reverse("i", Some(amount)));
         assert_eq!(desk.lots(), left);

@@ -17,4 +17,3 @@ mod idempotency;
 mod life;
 mod lots;
 mod properties;
-

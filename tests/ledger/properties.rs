@@ -173,10 +173,13 @@ fn receipts_give_the_charge_again_and_transfers_carry_it_whole() {
         let cards = Cards::built_in();
         for posting in desk.book.journal() {
             let Some(hold) = &posting.detail.hold else { continue };
-            let Some(settlement) = hold.settlement.as_ref().filter(|s| s.posting == posting.id) else { continue };
+            let Some(settlement) = hold.settlement.as_ref().filter(|s| s.posting == posting.id) else {
+                continue;
+            };
             let receipt = price(cards.get(&hold.card).unwrap(), &settlement.inputs).unwrap();
             assert_eq!(receipt.credits, settlement.charge);
-            let earned = [Slot::First, Slot::Third, Slot::Fourth].map(|slot| posting.amounts.get(slot).units());
+            let earned =
+                [Slot::First, Slot::Third, Slot::Fourth].map(|slot| posting.amounts.get(slot).units());
             assert_eq!(earned.iter().sum::<i64>(), settlement.charge.units());
             let burned: i64 = settlement.burned.iter().map(|lot| lot.left.units()).sum();
             assert_eq!(burned, settlement.paid().units());
@@ -222,7 +225,9 @@ impl Auditor {
             assert_eq!(balances.available.units(), *self.balance(key, &Account::Available));
             assert_eq!(balances.held.units(), *self.balance(key, &Account::Held));
             assert_eq!(-balances.owed.units(), *self.balance(key, &Account::Receivable));
-            assert!(balances.available.units() >= 0 && balances.held.units() >= 0 && balances.owed.units() >= 0);
+            assert!(
+                balances.available.units() >= 0 && balances.held.units() >= 0 && balances.owed.units() >= 0
+            );
 
             let active = entry.holds().filter(|hold| hold.state == HoldState::Active);
             assert_eq!(active.map(|hold| hold.held.units()).sum::<i64>(), balances.held.units());

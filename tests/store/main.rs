@@ -14,6 +14,7 @@ mod conformance;
 mod open;
 mod properties;
 mod random_steps;
+mod reads;
 mod rig;
 mod schema;
 mod writer;

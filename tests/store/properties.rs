@@ -41,7 +41,8 @@ impl<'a> Case<'a> {
         self.requests += 1;
         // Texts and UUIDs in turn: they are stored differently.
         let number = self.requests;
-        let key = if number % 2 == 0 { Uuid::from_u128(number).to_string() } else { format!("r{number}") };
+        let key =
+            if number.is_multiple_of(2) { Uuid::from_u128(number).to_string() } else { format!("r{number}") };
         Request {
             ledger: self.ledger,
             customer: id(customer),
@@ -112,7 +113,8 @@ fn told(outcome: &Outcome) -> String {
     match outcome {
         Ok(answer) => {
             let hold = answer.hold.as_ref().map(|hold| {
-                let charge = hold.settlement.as_ref().map(|settlement| (settlement.charge, settlement.reversed));
+                let charge =
+                    hold.settlement.as_ref().map(|settlement| (settlement.charge, settlement.reversed));
                 (hold.incident.clone(), hold.state, hold.held, hold.estimate, hold.worked_seconds(), charge)
             });
             let (balances, sequence) = (answer.balances, answer.sequence);
@@ -135,6 +137,7 @@ fn sqlite_url(directory: &Path) -> String {
 }
 
 #[test]
+#[allow(clippy::await_holding_refcell_ref)] // one case at a time, on one thread
 fn a_batch_is_its_commands_one_by_one() {
     let directory = tempfile::tempdir().unwrap();
     let runtime = runtime();

@@ -68,7 +68,11 @@ impl WriteStore for Gated {
         self.inner.abandon().await
     }
 
-    async fn create_ledger(&mut self, ledger: &NewLedger, now: Timestamp) -> Result<LedgerCreated, StoreError> {
+    async fn create_ledger(
+        &mut self,
+        ledger: &NewLedger,
+        now: Timestamp,
+    ) -> Result<LedgerCreated, StoreError> {
         self.inner.create_ledger(ledger, now).await
     }
 
@@ -126,7 +130,11 @@ impl Bench {
     }
 
     /// Submits a command and returns once the writer waits in its commit.
-    async fn block(&self, customer: &str, name: &str) -> tokio::task::JoinHandle<creditledger::writer::Submitted> {
+    async fn block(
+        &self,
+        customer: &str,
+        name: &str,
+    ) -> tokio::task::JoinHandle<creditledger::writer::Submitted> {
         let task = self.submit(customer, name);
         while self.begun.load(Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;
@@ -191,7 +199,7 @@ async fn a_full_queue_refuses_at_once_and_forgets_nothing_it_took() {
 async fn a_command_whose_deadline_has_passed_is_not_run() {
     let bench = Bench::new(Limits::default(), Poison::Failed).await;
     bench.permits.add_permits(10);
-    let past = Some(Instant::now() - Duration::from_secs(1));
+    let past = Instant::now().checked_sub(Duration::from_secs(1));
     let late = bench.writer.submit(request("acme", "late", grant("1")), past).await;
     assert_eq!(late, Err(SubmitError::DeadlineExceeded));
     let bulk = vec![request("acme", "late 1", grant("1")), request("acme", "late 2", grant("1"))];

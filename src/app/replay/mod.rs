@@ -153,7 +153,7 @@ fn progress(events: usize) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(u64::try_from(events).unwrap_or(u64::MAX));
-    match ProgressStyle::with_template("replay {wide_bar} {pos}/{len} events, {per_sec}, {eta} left") {
+    match ProgressStyle::with_template("replay {wide_bar} {pos}/{len} events, {eta} left") {
         Ok(style) => bar.with_style(style),
         // The template is a constant; the plain bar is as good.
         Err(_) => bar,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::{Context, Draft};
 use crate::ledger::account::Slot;
 use crate::ledger::book::{Book, Entry};
-use crate::ledger::command::{Change, CloseCustomer, CreateCustomer, Request, SetCustomerTerms, UpdateCustomer};
+use crate::ledger::command::{
+    Change, CloseCustomer, CreateCustomer, Request, SetCustomerTerms, UpdateCustomer,
+};
 use crate::ledger::customer::{Balances, Customer, CustomerState, Profile, Terms};
 use crate::ledger::ids::CardId;
 use crate::ledger::posting::Posting;

@@ -34,10 +34,8 @@ pub(super) fn estimate(at: &Context<'_>, command: &EstimateIncident) -> Result<P
     }
     let mut draft = at.draft();
     let hold = new_hold(at, &draft, command)?;
-    draft.detail.shortfall = at.new_shortfall(
-        &hold.incident,
-        hold.estimate.less_at_least_zero(draft.balances().available),
-    );
+    draft.detail.shortfall =
+        at.new_shortfall(&hold.incident, hold.estimate.less_at_least_zero(draft.balances().available));
     if let Some(quoted) = existing {
         let mut superseded = Hold::clone(quoted);
         superseded.end(HoldState::Superseded, at.book.now);
@@ -47,7 +45,11 @@ pub(super) fn estimate(at: &Context<'_>, command: &EstimateIncident) -> Result<P
     draft.finish(at.entry)
 }
 
-fn estimate_anew(at: &Context<'_>, command: &EstimateIncident, hold: &SharedHold) -> Result<Posting, Rejection> {
+fn estimate_anew(
+    at: &Context<'_>,
+    command: &EstimateIncident,
+    hold: &SharedHold,
+) -> Result<Posting, Rejection> {
     let card = at.pinned_card(hold)?;
     let job = job(command, hold.class.as_ref(), hold.opened_at);
     let job = Job { hold: Some(hold.id), ..job };
@@ -84,9 +86,7 @@ pub(super) fn place(at: &Context<'_>, command: &PlaceHold) -> Result<Posting, Re
 pub(super) fn confirm(at: &Context<'_>, command: &ConfirmEstimate) -> Result<Posting, Rejection> {
     let hold = at.hold(&command.hold)?;
     match (hold.state, &hold.pending) {
-        (HoldState::Quoted, _) => {
-            confirm_whole(at, at.draft(), Hold::clone(hold), command.park, &command.by)
-        }
+        (HoldState::Quoted, _) => confirm_whole(at, at.draft(), Hold::clone(hold), command.park, &command.by),
         (HoldState::Active, Some(pending)) if pending.parked_at.is_none() => {
             confirm_pending(at, command, hold, pending)
         }

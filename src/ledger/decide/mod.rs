@@ -185,7 +185,8 @@ impl<'a> Context<'a> {
         let found = match hold {
             HoldRef::Id(id) => self.entry.hold(*id),
             HoldRef::Incident(incident) => self.open_hold(incident).or_else(|| {
-                let newest = |direct| self.entry.incident(incident).rev().find(move |hold| hold.direct == direct);
+                let newest =
+                    |direct| self.entry.incident(incident).rev().find(move |hold| hold.direct == direct);
                 newest(false).or_else(|| newest(true))
             }),
         };
@@ -218,4 +219,3 @@ impl<'a> Context<'a> {
         }
     }
 }
-

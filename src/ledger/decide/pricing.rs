@@ -36,9 +36,8 @@ impl Context<'_> {
         for (hold, settlement) in earlier.filter_map(|hold| Some((hold, hold.settlement.as_ref()?))) {
             seconds = seconds.saturating_add(hold.worked_seconds());
             // Each charge was bounded, and so is their number; a sum beyond 64 bits is past any price.
-            charged_before = charged_before
-                .checked_add(settlement.standing_charge())
-                .unwrap_or(Credits::MAX_BALANCE);
+            charged_before =
+                charged_before.checked_add(settlement.standing_charge()).unwrap_or(Credits::MAX_BALANCE);
         }
         PriceInputs {
             class: job.class.cloned(),
@@ -105,7 +104,9 @@ impl Context<'_> {
 fn top_of_range(rule: Option<&ClassRule>, class: Option<&ClassId>) -> Result<Credits, Rejection> {
     match (rule, class) {
         (Some(ClassRule::Timed { range: Some((_, max)) }), _) => Ok(*max),
-        (Some(ClassRule::QuoteRequired), Some(class)) => Err(Rejection::QuoteRequired { class: class.clone() }),
+        (Some(ClassRule::QuoteRequired), Some(class)) => {
+            Err(Rejection::QuoteRequired { class: class.clone() })
+        }
         (Some(ClassRule::Refused), Some(class)) => Err(Rejection::OutOfScope { class: class.clone() }),
         (Some(ClassRule::Free), _) => Ok(Credits::ZERO),
         (Some(_) | None, _) => Err(Rejection::InvalidField {

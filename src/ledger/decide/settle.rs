@@ -288,8 +288,7 @@ impl<'a> Context<'a> {
                 settled(true).or_else(|| settled(false)).map_or_else(|| self.hold(hold), Ok)?
             }
         };
-        let settlement =
-            hold.settlement.as_ref().ok_or(Rejection::HoldNotSettled { state: hold.state })?;
+        let settlement = hold.settlement.as_ref().ok_or(Rejection::HoldNotSettled { state: hold.state })?;
         Ok((hold, settlement))
     }
 }

@@ -57,13 +57,11 @@ fn nearly_uses(charge: Credits, hold: &Hold) -> bool {
 pub(super) fn void(at: &Context<'_>, command: &VoidWork) -> Result<Posting, Rejection> {
     let hold = at.active_hold(&command.hold)?;
     let mut after = Hold::clone(hold);
-    let work =
-        after.work.iter_mut().find(|work| work.id == command.work).ok_or(Rejection::WorkNotFound)?;
+    let work = after.work.iter_mut().find(|work| work.id == command.work).ok_or(Rejection::WorkNotFound)?;
     if work.voided.is_some() {
         return Err(Rejection::WorkVoided);
     }
-    work.voided =
-        Some(Voided { at: at.book.now, by: command.by.clone(), reason: command.reason.clone() });
+    work.voided = Some(Voided { at: at.book.now, by: command.by.clone(), reason: command.reason.clone() });
     let mut draft = at.draft();
     draft.detail.work = Some(command.work);
     draft.detail.by = command.by.clone();

@@ -217,7 +217,8 @@ async fn check_lots(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Res
             let lot: Lot = decoded(&body, "a lot")?;
             let same = id == lot.id.uuid().as_bytes()
                 && source == i64::from(lot.source.code())
-                && storefront.as_deref() == lot.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str)
+                && storefront.as_deref()
+                    == lot.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str)
                 && order.as_deref() == lot.order.as_ref().map(crate::ledger::ids::OrderId::as_str)
                 && credits == lot.credits.units()
                 && repaid == lot.repaid.units()

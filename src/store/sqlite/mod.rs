@@ -88,6 +88,17 @@ pub async fn open_to_read(path: &Path) -> Result<SqliteReader, StoreError> {
     }
 }
 
+/// Takes the database's lock, without which no server opens it.
+///
+/// # Errors
+/// [`StoreError::Unusable`] where a server has it, or the file is not there.
+pub fn keep_servers_out(path: &Path) -> Result<DatabaseLock, StoreError> {
+    if !path.is_file() {
+        return Err(StoreError::Unusable(format!("there is no database {}", path.display())));
+    }
+    DatabaseLock::take(path)
+}
+
 /// Brings the schema up to date and does nothing else.
 ///
 /// # Errors

@@ -1,16 +1,23 @@
 //! What callers can ask of one customer's book. Every value in here was validated by its type or by the boundary.
 
+mod holds;
+
 use super::codec::{Codec, encode, record};
 use super::credits::Credits;
 use super::customer::{Profile, Terms};
 use super::hash::stable_hash;
 use super::ids::{
-    CardId, ClassId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LineId, OrderId,
-    PackageId, RequestKey, Storefront, Text, WorkId,
+    CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, OrderId, PackageId, RequestKey,
+    Storefront, Text,
 };
 use super::lot::Money;
 use super::posting::Kind;
 use super::time::{Day, Timestamp};
+
+pub use holds::{
+    ChargeIncident, CloseIncident, ConfirmEstimate, DeclineEstimate, EstimateIncident, ExtendHold, HoldRef,
+    NewWork, Overrun, PlaceHold, Quote, RecordWork, ReleaseHold, ReverseSettlement, SettleHold, VoidWork,
+};
 
 /// A command about one customer, with the id that makes it repeatable.
 #[derive(Clone, Debug)]
@@ -68,38 +75,6 @@ pub enum Command {
     ReverseSettlement(ReverseSettlement),
     /// Applies what is due, for a customer that sends no commands. Asked by the ledger itself.
     ApplyDue,
-}
-
-/// Names a hold by its id, or by its incident: then the open one is meant, else the newest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HoldRef {
-    /// By id.
-    Id(HoldId),
-    /// By incident.
-    Incident(IncidentId),
-}
-
-impl Codec for HoldRef {
-    fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Id(id) => {
-                out.push(1);
-                id.put(out);
-            }
-            Self::Incident(id) => {
-                out.push(2);
-                id.put(out);
-            }
-        }
-    }
-
-    fn take(input: &mut &[u8]) -> Result<Self, super::codec::DecodeError> {
-        match super::codec::take_byte(input)? {
-            1 => HoldId::take(input).map(Self::Id),
-            2 => IncidentId::take(input).map(Self::Incident),
-            _ => Err(super::codec::DecodeError::Range),
-        }
-    }
 }
 
 /// A field that a command may leave as it is, clear, or set.
@@ -248,257 +223,6 @@ pub struct AdjustBalance {
 }
 record!(AdjustBalance { 1 => credits, 2 => reason, 3 => by });
 
-/// How much an incident is estimated at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Quote {
-    /// The top of the class's range; zero for a free class.
-    Class,
-    /// So many credits.
-    Credits(Credits),
-    /// What the card charges for so many seconds.
-    Seconds(u64),
-}
-
-impl Codec for Quote {
-    fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Class => out.push(0),
-            Self::Credits(credits) => {
-                out.push(1);
-                credits.put(out);
-            }
-            Self::Seconds(seconds) => {
-                out.push(2);
-                seconds.put(out);
-            }
-        }
-    }
-
-    fn take(input: &mut &[u8]) -> Result<Self, super::codec::DecodeError> {
-        match super::codec::take_byte(input)? {
-            0 => Ok(Self::Class),
-            1 => Credits::take(input).map(Self::Credits),
-            2 => u64::take(input).map(Self::Seconds),
-            _ => Err(super::codec::DecodeError::Range),
-        }
-    }
-}
-
-/// See [`Command::EstimateIncident`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EstimateIncident {
-    /// What is to be done.
-    pub incident: IncidentId,
-    /// Its class; the card's defaults apply to one that it does not name. On an ACTIVE hold the hold's class stays.
-    pub class: Option<ClassId>,
-    /// How much.
-    pub quote: Quote,
-    /// When the incident was opened; by default now.
-    pub opened_at: Option<Timestamp>,
-    /// When an ACTIVE hold without work falls due; by default never.
-    pub expires_at: Option<Timestamp>,
-    /// Why the estimate lies outside its class's range.
-    pub range_override: Text,
-    /// What the customer should know.
-    pub note: Text,
-    /// Who.
-    pub by: Text,
-}
-record!(EstimateIncident {
-    1 => incident, 2 => class, 3 => quote, 4 => opened_at, 5 => expires_at, 6 => range_override, 7 => note, 8 => by,
-});
-
-/// See [`Command::ConfirmEstimate`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfirmEstimate {
-    /// Which hold.
-    pub hold: HoldRef,
-    /// Wait for credits where there are too few, instead of a rejection.
-    pub park: bool,
-    /// The customer, or an agent on their behalf.
-    pub by: Text,
-}
-record!(ConfirmEstimate { 1 => hold, 2 => park, 3 => by });
-
-/// See [`Command::DeclineEstimate`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeclineEstimate {
-    /// Which hold.
-    pub hold: HoldRef,
-    /// Why.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
-}
-record!(DeclineEstimate { 1 => hold, 2 => reason, 3 => by });
-
-/// See [`Command::PlaceHold`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlaceHold {
-    /// The estimate.
-    pub estimate: EstimateIncident,
-    /// Wait for credits where there are too few, instead of a rejection.
-    pub park: bool,
-}
-record!(PlaceHold { 1 => estimate, 2 => park });
-
-/// See [`Command::ExtendHold`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExtendHold {
-    /// Which hold.
-    pub hold: HoldRef,
-    /// How much more, more than zero.
-    pub credits: Credits,
-    /// Why.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
-}
-record!(ExtendHold { 1 => hold, 2 => credits, 3 => reason, 4 => by });
-
-/// An entry of work as a command names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewWork {
-    /// How long it took, at most [`NewWork::SECONDS_MAX`].
-    pub seconds: u64,
-    /// When it began, where known.
-    pub started_at: Option<Timestamp>,
-    /// Which line of support did it.
-    pub line: Option<LineId>,
-    /// How many solutions it brought, 1-1,000.
-    pub solutions: u32,
-    /// Who did it.
-    pub by: Text,
-    /// What was done.
-    pub note: Text,
-}
-record!(NewWork { 1 => seconds, 2 => started_at, 3 => line, 4 => solutions, 5 => by, 6 => note });
-
-impl NewWork {
-    /// The longest single entry: 366 days.
-    pub const SECONDS_MAX: u64 = 366 * 86_400;
-    /// The most solutions in one entry.
-    pub const SOLUTIONS_MAX: u32 = 1_000;
-}
-
-/// See [`Command::RecordWork`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordWork {
-    /// Which hold.
-    pub hold: HoldRef,
-    /// The work.
-    pub work: NewWork,
-}
-record!(RecordWork { 1 => hold, 2 => work });
-
-/// See [`Command::VoidWork`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VoidWork {
-    /// Which hold.
-    pub hold: HoldRef,
-    /// Which entry.
-    pub work: WorkId,
-    /// Why; required.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
-}
-record!(VoidWork { 1 => hold, 2 => work, 3 => reason, 4 => by });
-
-super::codec::coded_enum!(
-    /// What happens where a charge exceeds the hold.
-    Overrun {
-        /// The rest is taken from available credits.
-        TakeAvailable = 1 / "TAKE_AVAILABLE",
-        /// The vendor bears the rest.
-        CapAtHold = 2 / "CAP_AT_HOLD",
-    }
-);
-
-/// See [`Command::SettleHold`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SettleHold {
-    /// Which hold.
-    pub hold: HoldRef,
-    /// What happens where the charge exceeds the hold.
-    pub overrun: Overrun,
-    /// The most that it may cost.
-    pub max_charge: Option<Credits>,
-    /// The recorded seconds that the caller has seen.
-    pub expected_work_seconds: Option<u64>,
-    /// Why nothing is charged; empty charges.
-    pub waive_reason: Text,
-    /// Who.
-    pub by: Text,
-}
-record!(SettleHold {
-    1 => hold, 2 => overrun, 3 => max_charge, 4 => expected_work_seconds, 5 => waive_reason, 6 => by,
-});
-
-/// See [`Command::ReleaseHold`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReleaseHold {
-    /// Which hold.
-    pub hold: HoldRef,
-    /// Why recorded work is not charged.
-    pub waive_reason: Text,
-    /// Why it is released.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
-}
-record!(ReleaseHold { 1 => hold, 2 => waive_reason, 3 => reason, 4 => by });
-
-/// See [`Command::CloseIncident`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CloseIncident {
-    /// Which hold.
-    pub hold: HoldRef,
-    /// The most that it may cost.
-    pub max_charge: Option<Credits>,
-    /// The recorded seconds that the caller has seen.
-    pub expected_work_seconds: Option<u64>,
-    /// Why.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
-}
-record!(CloseIncident { 1 => hold, 2 => max_charge, 3 => expected_work_seconds, 4 => reason, 5 => by });
-
-/// See [`Command::ChargeIncident`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChargeIncident {
-    /// What was done.
-    pub incident: IncidentId,
-    /// Its class.
-    pub class: Option<ClassId>,
-    /// The work.
-    pub work: NewWork,
-    /// When the incident was opened; by default now.
-    pub opened_at: Option<Timestamp>,
-    /// The most that it may cost.
-    pub max_charge: Option<Credits>,
-    /// Why nothing is charged; empty charges.
-    pub waive_reason: Text,
-}
-record!(ChargeIncident {
-    1 => incident, 2 => class, 3 => work, 4 => opened_at, 5 => max_charge, 6 => waive_reason,
-});
-
-/// See [`Command::ReverseSettlement`]. By incident, the newest settlement with anything left to give back is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReverseSettlement {
-    /// Which.
-    pub hold: HoldRef,
-    /// How much; by default all that the customer has not got back.
-    pub credits: Option<Credits>,
-    /// Why; required.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
-}
-record!(ReverseSettlement { 1 => hold, 2 => credits, 3 => reason, 4 => by });
-
 impl Command {
     /// The kind of posting that an accepted command leaves, which is also the scope of its request id.
     /// [`Command::ApplyDue`] leaves postings of other kinds and has no request id.
@@ -617,4 +341,3 @@ impl Request {
         CustomerKey::of(self.ledger, &self.customer)
     }
 }
-

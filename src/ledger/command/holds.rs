@@ -1,0 +1,289 @@
+//! What callers can ask about holds: estimates, work, settlements and what undoes them.
+
+use crate::ledger::codec::{Codec, DecodeError, coded_enum, record, take_byte};
+use crate::ledger::credits::Credits;
+use crate::ledger::ids::{ClassId, HoldId, IncidentId, LineId, Text, WorkId};
+use crate::ledger::time::Timestamp;
+
+/// Names a hold by its id, or by its incident: then the open one is meant, else the newest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HoldRef {
+    /// By id.
+    Id(HoldId),
+    /// By incident.
+    Incident(IncidentId),
+}
+
+impl Codec for HoldRef {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Id(id) => {
+                out.push(1);
+                id.put(out);
+            }
+            Self::Incident(id) => {
+                out.push(2);
+                id.put(out);
+            }
+        }
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        match take_byte(input)? {
+            1 => HoldId::take(input).map(Self::Id),
+            2 => IncidentId::take(input).map(Self::Incident),
+            _ => Err(DecodeError::Range),
+        }
+    }
+}
+
+/// How much an incident is estimated at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Quote {
+    /// The top of the class's range; zero for a free class.
+    Class,
+    /// So many credits.
+    Credits(Credits),
+    /// What the card charges for so many seconds.
+    Seconds(u64),
+}
+
+impl Codec for Quote {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Class => out.push(0),
+            Self::Credits(credits) => {
+                out.push(1);
+                credits.put(out);
+            }
+            Self::Seconds(seconds) => {
+                out.push(2);
+                seconds.put(out);
+            }
+        }
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        match take_byte(input)? {
+            0 => Ok(Self::Class),
+            1 => Credits::take(input).map(Self::Credits),
+            2 => u64::take(input).map(Self::Seconds),
+            _ => Err(DecodeError::Range),
+        }
+    }
+}
+
+/// See [`super::Command::EstimateIncident`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EstimateIncident {
+    /// What is to be done.
+    pub incident: IncidentId,
+    /// Its class; the card's defaults apply to one that it does not name. On an ACTIVE hold the hold's class stays.
+    pub class: Option<ClassId>,
+    /// How much.
+    pub quote: Quote,
+    /// When the incident was opened; by default now.
+    pub opened_at: Option<Timestamp>,
+    /// When an ACTIVE hold without work falls due; by default never.
+    pub expires_at: Option<Timestamp>,
+    /// Why the estimate lies outside its class's range.
+    pub range_override: Text,
+    /// What the customer should know.
+    pub note: Text,
+    /// Who.
+    pub by: Text,
+}
+record!(EstimateIncident {
+    1 => incident, 2 => class, 3 => quote, 4 => opened_at, 5 => expires_at, 6 => range_override, 7 => note, 8 => by,
+});
+
+/// See [`super::Command::ConfirmEstimate`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfirmEstimate {
+    /// Which hold.
+    pub hold: HoldRef,
+    /// Wait for credits where there are too few, instead of a rejection.
+    pub park: bool,
+    /// The customer, or an agent on their behalf.
+    pub by: Text,
+}
+record!(ConfirmEstimate { 1 => hold, 2 => park, 3 => by });
+
+/// See [`super::Command::DeclineEstimate`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclineEstimate {
+    /// Which hold.
+    pub hold: HoldRef,
+    /// Why.
+    pub reason: Text,
+    /// Who.
+    pub by: Text,
+}
+record!(DeclineEstimate { 1 => hold, 2 => reason, 3 => by });
+
+/// See [`super::Command::PlaceHold`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceHold {
+    /// The estimate.
+    pub estimate: EstimateIncident,
+    /// Wait for credits where there are too few, instead of a rejection.
+    pub park: bool,
+}
+record!(PlaceHold { 1 => estimate, 2 => park });
+
+/// See [`super::Command::ExtendHold`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtendHold {
+    /// Which hold.
+    pub hold: HoldRef,
+    /// How much more, more than zero.
+    pub credits: Credits,
+    /// Why.
+    pub reason: Text,
+    /// Who.
+    pub by: Text,
+}
+record!(ExtendHold { 1 => hold, 2 => credits, 3 => reason, 4 => by });
+
+/// An entry of work as a command names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewWork {
+    /// How long it took, at most [`NewWork::SECONDS_MAX`].
+    pub seconds: u64,
+    /// When it began, where known.
+    pub started_at: Option<Timestamp>,
+    /// Which line of support did it.
+    pub line: Option<LineId>,
+    /// How many solutions it brought, 1-1,000.
+    pub solutions: u32,
+    /// Who did it.
+    pub by: Text,
+    /// What was done.
+    pub note: Text,
+}
+record!(NewWork { 1 => seconds, 2 => started_at, 3 => line, 4 => solutions, 5 => by, 6 => note });
+
+impl NewWork {
+    /// The longest single entry: 366 days.
+    pub const SECONDS_MAX: u64 = 366 * 86_400;
+    /// The most solutions in one entry.
+    pub const SOLUTIONS_MAX: u32 = 1_000;
+}
+
+/// See [`super::Command::RecordWork`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordWork {
+    /// Which hold.
+    pub hold: HoldRef,
+    /// The work.
+    pub work: NewWork,
+}
+record!(RecordWork { 1 => hold, 2 => work });
+
+/// See [`super::Command::VoidWork`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoidWork {
+    /// Which hold.
+    pub hold: HoldRef,
+    /// Which entry.
+    pub work: WorkId,
+    /// Why; required.
+    pub reason: Text,
+    /// Who.
+    pub by: Text,
+}
+record!(VoidWork { 1 => hold, 2 => work, 3 => reason, 4 => by });
+
+coded_enum!(
+    /// What happens where a charge exceeds the hold.
+    Overrun {
+        /// The rest is taken from available credits.
+        TakeAvailable = 1 / "TAKE_AVAILABLE",
+        /// The vendor bears the rest.
+        CapAtHold = 2 / "CAP_AT_HOLD",
+    }
+);
+
+/// See [`super::Command::SettleHold`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettleHold {
+    /// Which hold.
+    pub hold: HoldRef,
+    /// What happens where the charge exceeds the hold.
+    pub overrun: Overrun,
+    /// The most that it may cost.
+    pub max_charge: Option<Credits>,
+    /// The recorded seconds that the caller has seen.
+    pub expected_work_seconds: Option<u64>,
+    /// Why nothing is charged; empty charges.
+    pub waive_reason: Text,
+    /// Who.
+    pub by: Text,
+}
+record!(SettleHold {
+    1 => hold, 2 => overrun, 3 => max_charge, 4 => expected_work_seconds, 5 => waive_reason, 6 => by,
+});
+
+/// See [`super::Command::ReleaseHold`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseHold {
+    /// Which hold.
+    pub hold: HoldRef,
+    /// Why recorded work is not charged.
+    pub waive_reason: Text,
+    /// Why it is released.
+    pub reason: Text,
+    /// Who.
+    pub by: Text,
+}
+record!(ReleaseHold { 1 => hold, 2 => waive_reason, 3 => reason, 4 => by });
+
+/// See [`super::Command::CloseIncident`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseIncident {
+    /// Which hold.
+    pub hold: HoldRef,
+    /// The most that it may cost.
+    pub max_charge: Option<Credits>,
+    /// The recorded seconds that the caller has seen.
+    pub expected_work_seconds: Option<u64>,
+    /// Why.
+    pub reason: Text,
+    /// Who.
+    pub by: Text,
+}
+record!(CloseIncident { 1 => hold, 2 => max_charge, 3 => expected_work_seconds, 4 => reason, 5 => by });
+
+/// See [`super::Command::ChargeIncident`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChargeIncident {
+    /// What was done.
+    pub incident: IncidentId,
+    /// Its class.
+    pub class: Option<ClassId>,
+    /// The work.
+    pub work: NewWork,
+    /// When the incident was opened; by default now.
+    pub opened_at: Option<Timestamp>,
+    /// The most that it may cost.
+    pub max_charge: Option<Credits>,
+    /// Why nothing is charged; empty charges.
+    pub waive_reason: Text,
+}
+record!(ChargeIncident {
+    1 => incident, 2 => class, 3 => work, 4 => opened_at, 5 => max_charge, 6 => waive_reason,
+});
+
+/// See [`super::Command::ReverseSettlement`]. By incident, the newest settlement with anything left to give back is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReverseSettlement {
+    /// Which.
+    pub hold: HoldRef,
+    /// How much; by default all that the customer has not got back.
+    pub credits: Option<Credits>,
+    /// Why; required.
+    pub reason: Text,
+    /// Who.
+    pub by: Text,
+}
+record!(ReverseSettlement { 1 => hold, 2 => credits, 3 => reason, 4 => by });
