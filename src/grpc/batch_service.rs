@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::ledger::book::Answer;
-use crate::ledger::{self, Command, LedgerId};
+use crate::ledger::{self, Command, Kind, LedgerId};
 use crate::writer::Submitted;
 
 use super::batch_stream::AnswerStream;
@@ -37,9 +37,11 @@ impl BatchService for Api {
             let Scope { ledger: _, request, customer } = scope;
             ledger::Request { ledger, customer, request: Some(request), command }
         };
+        let kinds: Vec<_> = commands.iter().map(|(_, command)| command.kind()).collect();
         let submitted =
             self.writer.submit_bulk(commands.into_iter().map(request).collect(), deadline).await?;
-        let results = submitted.into_iter().map(show_result).collect();
+        let results =
+            kinds.into_iter().zip(submitted).map(|(kind, submitted)| show_result(kind, submitted)).collect();
         Ok(Response::new(ExecuteBatchResponse { results }))
     }
 
@@ -108,10 +110,16 @@ pub fn read_command(fields: &mut Fields, command: BatchCommand) -> Option<(Scope
 }
 
 /// What became of one command, in brief: 10,000 of these fit the 4 MiB that clients take by default.
-pub fn show_result(submitted: Submitted) -> BatchResult {
+pub fn show_result(command: Option<Kind>, submitted: Submitted) -> BatchResult {
     let result = match submitted {
         Ok(Ok(answer)) => batch_result::Result::Accepted(show_accepted(&answer)),
-        Ok(Err(rejection)) => return show_problem(rejection),
+        Ok(Err(rejection)) => {
+            let problem = Problem::from(rejection);
+            return show_problem(match command {
+                Some(command) => problem.within(command),
+                None => problem,
+            });
+        }
         Err(error) => return show_problem(error),
     };
     BatchResult { result: Some(result) }

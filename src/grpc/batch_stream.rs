@@ -24,7 +24,7 @@ pub type AnswerStream = ReceiverStream<Result<ExecuteStreamResponse, Status>>;
 
 /// Commands in flight on one stream. Beyond it nothing more is read, so that the caller is held back by the flow
 /// control of its connection instead of by refusals.
-const IN_FLIGHT_MAX: usize = 1_024;
+const IN_FLIGHT_MAX: u16 = 1_024;
 
 type Sink = mpsc::Sender<Result<ExecuteStreamResponse, Status>>;
 
@@ -35,11 +35,18 @@ impl Api {
         commands: Streaming<ExecuteStreamRequest>,
         deadline: Option<Instant>,
     ) -> AnswerStream {
-        let (sink, source) = mpsc::channel(IN_FLIGHT_MAX);
+        let (sink, source) = mpsc::channel(IN_FLIGHT_MAX.into());
         let task = async move {
-            if let Err(status) = self.read_stream(commands, deadline, &sink).await {
+            let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX.into()));
+            if let Err(problem) = self.read_stream(commands, deadline, &sink, &in_flight).await {
+                // An error ends the stream. What is in flight is answered first: its sender would else have to ask
+                // for its fate.
+                tokio::select! {
+                    _ = in_flight.acquire_many(IN_FLIGHT_MAX.into()) => {}
+                    () = sink.closed() => return,
+                }
                 // Where the caller has gone away there is nobody to tell.
-                let _ = sink.send(Err(status)).await;
+                let _ = sink.send(Err(problem.into())).await;
             }
         };
         tokio::spawn(task.in_current_span());
@@ -51,14 +58,14 @@ impl Api {
         mut commands: Streaming<ExecuteStreamRequest>,
         deadline: Option<Instant>,
         sink: &Sink,
-    ) -> Result<(), Status> {
-        let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+        in_flight: &Arc<Semaphore>,
+    ) -> Result<(), Problem> {
         let mut closing = self.closing.subscribe();
         loop {
-            let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return Ok(()) };
+            let Ok(permit) = Arc::clone(in_flight).acquire_owned().await else { return Ok(()) };
             let message = tokio::select! {
-                message = commands.message() => message?,
-                _ = closing.wait_for(|closing| *closing) => return Err(Problem::shutting_down().into()),
+                message = commands.message() => message.map_err(|status| Problem::before_the_service(&status))?,
+                _ = closing.wait_for(|closing| *closing) => return Err(Problem::shutting_down()),
                 () = sink.closed() => return Ok(()),
             };
             let Some(ExecuteStreamRequest { correlation_id, command }) = message else { return Ok(()) };
@@ -71,8 +78,9 @@ impl Api {
                 }
             };
             let writer = self.writer.clone();
+            let kind = request.command.kind();
             let mut fate: Pin<Box<dyn Future<Output = BatchResult> + Send>> =
-                Box::pin(async move { show_result(writer.submit(request, deadline).await) });
+                Box::pin(async move { show_result(kind, writer.submit(request, deadline).await) });
             // The first poll puts the command into the writer's queue: done here, in the order of the stream, so that
             // a hold can be placed and settled without waiting in between.
             let at_once = poll_fn(|context| Poll::Ready(fate.as_mut().poll(context))).await;

@@ -1,5 +1,7 @@
 //! From the core's types to wire messages.
 
+use prost::Message;
+
 use crate::ledger::card::{CardRef, ClassRule, RateCard};
 use crate::ledger::hold::{Pending, Settlement, Voided, Work};
 use crate::ledger::lot::{Lot, Money};
@@ -127,9 +129,18 @@ pub fn transfer_record(record: &TransferRecord) -> wire::JournalTransfer {
 }
 
 /// Parked holds that a posting activated; the rest of its other holds were superseded by a new estimate.
+///
+/// There is no bound on parked holds, but there is one on messages: without one here the caller of a purchase could
+/// never read its answer. ListHolds shows the rest.
 pub fn activated(posting: &Posting) -> Vec<wire::Hold> {
+    const BYTES_MAX: usize = 1 << 20;
     let activated = posting.detail.others.iter().filter(|hold| hold.state != HoldState::Superseded);
-    activated.map(|hold| brief_hold(hold)).collect()
+    let mut bytes = 0_usize;
+    let fits = |hold: &wire::Hold| {
+        bytes = bytes.saturating_add(hold.encoded_len());
+        bytes <= BYTES_MAX
+    };
+    activated.map(|hold| brief_hold(hold)).take_while(fits).collect()
 }
 
 /// A hold with its entries of work.

@@ -15,7 +15,7 @@ use super::parse::{Amount, Fields, Scope, parse};
 use super::status::Problem;
 use super::wire::ledger_service_server::LedgerService;
 use super::wire::*;
-use super::{Api, PAGE_BYTES_MAX, convert};
+use super::{Api, Deadline, PAGE_BYTES_MAX, convert};
 
 /// Customers in one BatchGetBalances.
 const BALANCES_MAX: usize = 1_000;
@@ -28,13 +28,14 @@ impl LedgerService for Api {
         &self,
         request: Request<CreateLedgerRequest>,
     ) -> Result<Response<CreateLedgerResponse>, Status> {
+        let deadline = Deadline::of(&request);
         let ledger = parse(request.into_inner(), |message, fields| {
             let CreateLedgerRequest { ledger_id, request_id } = message;
             let id = fields.take("ledger_id", LedgerId::parse(&ledger_id));
             let request = fields.take("request_id", RequestKey::parse(&request_id));
             Some(NewLedger { id: id?, request: request? })
         })?;
-        match self.writer.create_ledger(ledger).await? {
+        match self.writer.create_ledger(ledger, deadline).await? {
             LedgerCreated::Created { ledger, replayed } => {
                 Ok(Response::new(CreateLedgerResponse { ledger: Some(show_ledger(&ledger)), replayed }))
             }

@@ -76,7 +76,12 @@ where
             Err(problem) => return Box::pin(std::future::ready(Ok(Status::from(problem).into_http()))),
         };
         // tonic answers CANCELLED when the time is up; our own clock stops a moment earlier, inside of it.
-        let deadline = timeout(request.headers()).and_then(|left| Instant::now().checked_add(left));
+        let left = timeout(request.headers());
+        if left.is_some_and(|left| left.is_zero()) {
+            // The first poll of a call can do all of its work, so it must not be made.
+            return Box::pin(std::future::ready(Ok(Status::from(Problem::deadline_exceeded()).into_http())));
+        }
+        let deadline = left.and_then(|left| Instant::now().checked_add(left));
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(Deadline(deadline));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::ledger::Rejection;
+use crate::ledger::{Kind, Rejection};
 use crate::query::ReadError;
 use crate::writer::SubmitError;
 
@@ -78,11 +78,20 @@ impl Problem {
     pub fn before_the_service(status: &Status) -> Self {
         let (code, reason) = match status.code() {
             Code::Internal => (Code::InvalidArgument, "MALFORMED_REQUEST"),
-            Code::OutOfRange => (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+            // The size as it is announced, and as it turns out once unpacked.
+            Code::OutOfRange | Code::ResourceExhausted => (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
             Code::Unimplemented => (Code::Unimplemented, "UNIMPLEMENTED"),
             code => (code, "TRANSPORT"),
         };
         Self::new(code, reason, status.message())
+    }
+
+    /// The same for a command that is a part of a request: its fields are named under the command's own name.
+    pub fn within(mut self, command: Kind) -> Self {
+        for violation in &mut self.violations {
+            violation.field = format!("{}.{}", command.name().to_ascii_lowercase(), violation.field);
+        }
+        self
     }
 
     /// For a result of a batch.

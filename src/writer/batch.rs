@@ -93,6 +93,9 @@ impl Queue {
                     batch.requests.push(*request);
                     batch.singles.push(reply);
                 }
+                Ask::Ledger(_, reply) if late(single.deadline) => {
+                    let _ = reply.send(Err(SubmitError::DeadlineExceeded));
+                }
                 Ask::Ledger(ledger, reply) => batch.ledgers.push((ledger, reply)),
             }
         }

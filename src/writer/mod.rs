@@ -180,10 +180,14 @@ impl Writer {
     ///
     /// # Errors
     /// [`SubmitError`].
-    pub async fn create_ledger(&self, ledger: NewLedger) -> Result<LedgerCreated, SubmitError> {
+    pub async fn create_ledger(
+        &self,
+        ledger: NewLedger,
+        deadline: Option<Instant>,
+    ) -> Result<LedgerCreated, SubmitError> {
         let (reply, outcome) = oneshot::channel();
         self.enqueue(1)?;
-        let single = Single { ask: Ask::Ledger(ledger, reply), deadline: None };
+        let single = Single { ask: Ask::Ledger(ledger, reply), deadline };
         self.singles.send(single).map_err(|_| SubmitError::ShuttingDown)?;
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
     }

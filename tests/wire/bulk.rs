@@ -7,18 +7,18 @@ use tonic_types::StatusExt;
 
 use crate::served::Served;
 
-fn command(command: batch_command::Command) -> BatchCommand {
+pub fn command(command: batch_command::Command) -> BatchCommand {
     BatchCommand { command: Some(command) }
 }
 
-fn accepted(result: Option<BatchResult>) -> BatchAccepted {
+pub fn accepted(result: Option<BatchResult>) -> BatchAccepted {
     match result.unwrap().result.unwrap() {
         batch_result::Result::Accepted(accepted) => accepted,
         batch_result::Result::Error(error) => panic!("{error:?}"),
     }
 }
 
-fn refused(result: Option<BatchResult>) -> BatchError {
+pub fn refused(result: Option<BatchResult>) -> BatchError {
     match result.unwrap().result.unwrap() {
         batch_result::Result::Accepted(accepted) => panic!("{accepted:?}"),
         batch_result::Result::Error(error) => error,
@@ -104,4 +104,31 @@ async fn a_stream_keeps_the_order_of_one_customer() {
     assert_eq!(accepted(found.remove(&12).unwrap()).available, "3");
     let malformed = refused(found.remove(&13).unwrap());
     assert_eq!((malformed.code, malformed.field_violations[0].field.as_str()), (3, "place_hold.credits"));
+}
+
+#[tokio::test]
+async fn a_purchase_that_activates_many_holds_is_answered() {
+    let served = Served::with_credits("0").await;
+    let text = "t".repeat(1_024);
+    let park = |n: usize| PlaceHoldRequest {
+        park: true,
+        note: text.clone(),
+        by: text.clone(),
+        range_override_reason: text.clone(),
+        ..served.hold(&format!("i-{n}"), "1")
+    };
+    let commands = (0..1_500).map(|n| command(batch_command::Command::PlaceHold(park(n)))).collect();
+    let request = ExecuteBatchRequest { ledger_id: String::new(), commands };
+    let mut batches = BatchServiceClient::new(served.channel.clone());
+    for result in batches.execute_batch(request).await.unwrap().into_inner().results {
+        accepted(Some(result));
+    }
+    // With the 4 MiB that clients take by default: who has paid must be told so.
+    let bought =
+        served.purchases().purchase_credits(served.purchase("2000", "o-1")).await.unwrap().into_inner();
+    assert_eq!(bought.balance.unwrap().held, "1500");
+    let shown: Vec<_> = bought.activated_holds.iter().map(|hold| hold.incident_id.as_str()).collect();
+    assert!(shown.len() > 200);
+    assert_eq!(shown, (0..shown.len()).map(|n| format!("i-{n}")).collect::<Vec<_>>());
+    assert_eq!(served.verify().await, 1 + 1_500 + 1);
 }

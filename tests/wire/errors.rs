@@ -8,7 +8,7 @@ use tonic_types::StatusExt;
 use crate::served::Served;
 
 /// The reason of a status, which has exactly one ErrorInfo of our domain.
-fn reason(status: &Status) -> String {
+pub fn reason(status: &Status) -> String {
     let details = status.get_error_details_vec();
     let infos: Vec<_> = details
         .into_iter()
@@ -22,7 +22,7 @@ fn reason(status: &Status) -> String {
     infos[0].reason.clone()
 }
 
-fn fields(status: &Status) -> Vec<String> {
+pub fn fields(status: &Status) -> Vec<String> {
     assert_eq!((status.code(), reason(status).as_str()), (Code::InvalidArgument, "INVALID_FIELD"));
     let request = status.get_error_details().bad_request().cloned().unwrap();
     request.field_violations.into_iter().map(|violation| violation.field).collect()

@@ -10,27 +10,50 @@ use creditledger::grpc::wire::ledger_service_client::LedgerServiceClient;
 use creditledger::grpc::wire::purchase_service_client::PurchaseServiceClient;
 use creditledger::grpc::wire::*;
 use creditledger::grpc::{Api, Limits, serve};
+use creditledger::ledger::LedgerNo;
 use creditledger::ledger::card::Cards;
 use creditledger::query::Reader;
-use creditledger::writer::{self, Writer};
+use creditledger::store::{self, AuditStore, Engine, ReadStore};
+use creditledger::writer::{self, Writer, WriterEnd};
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint, Error};
 
 pub struct Served {
     pub channel: Channel,
+    pub address: String,
     pub stop: oneshot::Sender<()>,
     pub server: JoinHandle<Result<(), Error>>,
+    pub writer: Writer,
+    /// How the writer stopped.
+    pub end: WriterEnd,
+    pub reader: Arc<dyn ReadStore>,
+    pub audit: Arc<dyn AuditStore>,
     requests: AtomicU32,
+    /// Where a database on disk lies, for as long as the server.
+    _directory: Option<TempDir>,
 }
 
 impl Served {
     pub async fn start() -> Self {
-        let engine = creditledger::store::open("memory:", clock::now()).await.unwrap();
+        Self::memory(writer::Limits::default()).await
+    }
+
+    pub async fn memory(limits: writer::Limits) -> Self {
+        Self::on(store::open("memory:", clock::now()).await.unwrap(), None, limits).await
+    }
+
+    pub async fn sqlite(limits: writer::Limits) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", directory.path().join("wire.db").display());
+        Self::on(store::open(&url, clock::now()).await.unwrap(), Some(directory), limits).await
+    }
+
+    pub async fn on(engine: Engine, directory: Option<TempDir>, limits: writer::Limits) -> Self {
         let cards = Arc::new(Cards::built_in());
-        let (writer, _end) =
-            Writer::start(engine.writer, Arc::clone(&cards), writer::Limits::default()).unwrap();
-        let api = Api::new(writer, Arc::new(Reader::new(engine.reader)), cards);
+        let (writer, end) = Writer::start(engine.writer, Arc::clone(&cards), limits).unwrap();
+        let api = Api::new(writer.clone(), Arc::new(Reader::new(Arc::clone(&engine.reader))), cards);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -38,18 +61,62 @@ impl Served {
             let _ = stopped.await;
         };
         let server = tokio::spawn(serve(api, listener, Limits::default(), shutdown));
-        let channel = Endpoint::new(address).unwrap().connect().await.unwrap();
-        Self { channel, stop, server, requests: AtomicU32::new(0) }
+        let channel = Endpoint::new(address.clone()).unwrap().connect().await.unwrap();
+        Self {
+            channel,
+            address,
+            stop,
+            server,
+            writer,
+            end,
+            reader: engine.reader,
+            audit: engine.audit,
+            requests: AtomicU32::new(0),
+            _directory: directory,
+        }
+    }
+
+    /// A connection of its own.
+    pub async fn connect(&self) -> Channel {
+        Endpoint::new(self.address.clone()).unwrap().connect().await.unwrap()
+    }
+
+    /// The last positions of the first two ledgers, `main` and one that a test made.
+    pub async fn positions(&self) -> [u64; 2] {
+        let mut positions = [0; 2];
+        for (number, position) in (0..).zip(&mut positions) {
+            *position = self.reader.last_position(LedgerNo::new(number).unwrap()).await.unwrap().0;
+        }
+        positions
+    }
+
+    /// Waits until the writer has nothing to do, and then checks the whole journal; the number of its postings.
+    pub async fn verify(&self) -> u64 {
+        // A command that is behind all others in the queue, of a customer that does not exist.
+        let last = CloseCustomerRequest {
+            request_id: self.next(),
+            customer_id: "nobody-at-all".into(),
+            ..Default::default()
+        };
+        assert_eq!(self.customers().close_customer(last).await.unwrap_err().code(), tonic::Code::NotFound);
+        let report = creditledger::audit::verify(&*self.reader, &*self.audit, |_| {}).await.unwrap();
+        assert!(report.is_clean(), "{:?}", report.faults);
+        report.counts.postings
+    }
+
+    /// Makes the customer `acme`, who buys so many credits.
+    pub async fn buy(&self, credits: &str) {
+        self.customers().create_customer(self.customer("acme")).await.unwrap();
+        if credits != "0" {
+            let order = self.next();
+            self.purchases().purchase_credits(self.purchase(credits, &order)).await.unwrap();
+        }
     }
 
     /// With the customer `acme`, who has bought so many credits.
     pub async fn with_credits(credits: &str) -> Self {
         let served = Self::start().await;
-        served.customers().create_customer(served.customer("acme")).await.unwrap();
-        if credits != "0" {
-            let order = served.next();
-            served.purchases().purchase_credits(served.purchase(credits, &order)).await.unwrap();
-        }
+        served.buy(credits).await;
         served
     }
 
@@ -100,6 +167,16 @@ impl Served {
         }
     }
 
+    pub fn estimate(&self, incident: &str, credits: &str) -> EstimateIncidentRequest {
+        EstimateIncidentRequest {
+            request_id: self.next(),
+            customer_id: "acme".into(),
+            incident_id: incident.into(),
+            quote: Some(estimate_incident_request::Quote::Credits(credits.into())),
+            ..Default::default()
+        }
+    }
+
     pub fn work(&self, incident: &str, minutes: i64) -> RecordWorkRequest {
         RecordWorkRequest {
             request_id: self.next(),
@@ -119,3 +196,24 @@ impl Served {
         }
     }
 }
+
+/// Runs each test on each engine.
+macro_rules! on_each_engine {
+    ($($name:ident)*) => {
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let limits = creditledger::writer::Limits::default();
+                super::$name(crate::served::Served::memory(limits).await).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let limits = creditledger::writer::Limits::default();
+                super::$name(crate::served::Served::sqlite(limits).await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_each_engine;

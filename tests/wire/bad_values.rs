@@ -1,0 +1,339 @@
+//! What each field of the API refuses, by its name; a field that is not listed fails the test that asks for it.
+
+use prost::Message;
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FieldMask, FileDescriptorSet, Timestamp};
+
+use crate::raw::{nested, number, text, without};
+
+/// A request with something wrong in it.
+#[derive(Clone, Debug)]
+pub struct Bad {
+    /// The path that must be named.
+    pub field: String,
+    /// What was put there.
+    pub what: String,
+    pub request: Vec<u8>,
+}
+
+/// A bad value: what it is, its encoding as the field, and what follows the field's name in the path.
+type Value = (String, Vec<u8>, &'static str);
+
+enum Rule {
+    Id,
+    OptionalId,
+    RequestId,
+    MadeId,
+    Text,
+    RequiredText,
+    Positive,
+    AtLeastZero,
+    Signed,
+    /// An amount of money in EUR.
+    Money,
+    Currency,
+    Time,
+    Future,
+    Day,
+    /// From 0 to this.
+    UpTo(i64),
+    Enum,
+    States,
+    Ids,
+    Mask,
+    Metadata,
+    PageToken,
+    /// A message with fields of its own.
+    Nested,
+    /// Every value is good.
+    Free,
+}
+
+fn rule(message: &str, field: &str) -> Rule {
+    let lists = ["ListHoldsRequest", "ListSettlementsRequest", "ListLotsRequest", "ListPurchasesRequest"];
+    let is_list = lists.contains(&message);
+    match (message, field) {
+        ("CreateLedgerRequest", "ledger_id") => Rule::Id,
+        (_, "ledger_id") => Rule::OptionalId,
+        (_, "request_id") => Rule::RequestId,
+        ("PreviewChargeRequest", "customer_id") => Rule::OptionalId,
+        (_, "customer_id" | "incident_id" | "storefront") if is_list => Rule::OptionalId,
+        (_, "customer_id" | "incident_id" | "storefront" | "order_id") => Rule::Id,
+        (_, "hold_id" | "work_id" | "purchase_id") => Rule::MadeId,
+        (_, "incident_class" | "line" | "rate_card_id" | "package") => Rule::OptionalId,
+        ("AdjustBalanceRequest", "credits") => Rule::Signed,
+        ("EstimateIncidentRequest" | "PlaceHoldRequest", "credits") => Rule::AtLeastZero,
+        (_, "max_charge_credits" | "confirmed_quote_credits") => Rule::AtLeastZero,
+        (_, "credits" | "charge_credits") => Rule::Positive,
+        (
+            "VoidWorkRequest"
+            | "AdjustBalanceRequest"
+            | "ReverseSettlementRequest"
+            | "SetCustomerTermsRequest",
+            "reason",
+        ) => Rule::RequiredText,
+        (_, "reason" | "waive_reason" | "range_override_reason" | "by" | "note") => Rule::Text,
+        (_, "name" | "email" | "locale") => Rule::Text,
+        (_, "currency_code") => Rule::Currency,
+        (_, "amount") => Rule::Money,
+        (_, "expires_at") => Rule::Future,
+        (_, "opened_at" | "started_at" | "time") => Rule::Time,
+        (_, "created_from" | "created_until" | "recorded_from" | "recorded_until") => Rule::Time,
+        (_, "product_purchase_date") => Rule::Day,
+        (_, "work_seconds" | "estimated_seconds") => Rule::UpTo(31_622_400),
+        (_, "expected_work_seconds" | "after_position" | "position" | "sequence") => Rule::UpTo(i64::MAX),
+        (_, "solutions") => Rule::UpTo(1_000),
+        (_, "version" | "page_size") => Rule::UpTo(i32::MAX.into()),
+        (_, "page_token") => Rule::PageToken,
+        (_, "overrun" | "source") => Rule::Enum,
+        (_, "states") => Rule::States,
+        (_, "customer_ids") => Rule::Ids,
+        (_, "update_mask") => Rule::Mask,
+        (_, "metadata") => Rule::Metadata,
+        (_, "contact" | "terms" | "price" | "order") => Rule::Nested,
+        (_, "park" | "newest_first" | "follow") => Rule::Free,
+        _ => panic!("{message}.{field} has no rule: say what it refuses"),
+    }
+}
+
+/// Numbers that no amount takes; the first is wrong whatever the sign.
+const NO_DECIMALS: [&str; 16] = [
+    "1e3",
+    "",
+    "NaN",
+    " 1",
+    "1 ",
+    "1.00001",
+    "99999999999999999999",
+    "1000000000.0001",
+    "+1",
+    "1.",
+    ".5",
+    "1,5",
+    "0x1",
+    "--1",
+    "1.2.3",
+    "\u{661}",
+];
+
+fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
+    let n = field.number().try_into().unwrap();
+    let shown =
+        |value: &str| if value.len() > 40 { format!("{} bytes", value.len()) } else { format!("{value:?}") };
+    let texts = |values: &[&str]| -> Vec<Value> {
+        values.iter().map(|value| (shown(value), text(n, value), "")).collect()
+    };
+    let (long_id, long_text) = ("x".repeat(129), "x".repeat(1_025));
+    let long_accents = "é".repeat(513);
+    let no_ids = ["a b", long_id.as_str(), "é", "a/b", "a\n", "a\0", "a,b", " a", "a\u{200b}", "''--"];
+    let no_texts =
+        ["line\nbreak", long_text.as_str(), "\u{7f}", "\0", "tab\t", "\u{85}", long_accents.as_str()];
+    let numbers = |values: &[i64]| -> Vec<Value> {
+        values.iter().map(|value| (value.to_string(), number(n, *value), "")).collect()
+    };
+    let times = |values: &[(i64, i32)]| -> Vec<Value> {
+        let time = |(seconds, nanos): &(i64, i32)| Timestamp { seconds: *seconds, nanos: *nanos };
+        values.iter().map(|value| (format!("{value:?}"), text(n, time(value).encode_to_vec()), "")).collect()
+    };
+    let no_times = [
+        (-62_135_596_801, 0),
+        (253_402_300_800, 0),
+        (i64::MAX, 0),
+        (i64::MIN, 0),
+        (0, -1),
+        (0, 1_000_000_000),
+        (4_102_444_800, i32::MIN),
+        (4_102_444_800, i32::MAX),
+    ];
+    let amounts = |more: &[&str]| texts(&[&NO_DECIMALS[..], more].concat());
+    match rule {
+        Rule::Id => [texts(&no_ids), texts(&[""])].concat(),
+        Rule::OptionalId => texts(&no_ids),
+        Rule::RequestId => texts(&["é", long_id.as_str(), "", "a\tb", "a\n", "\u{7f}", "a\0"]),
+        Rule::MadeId => texts(&[
+            "x",
+            "",
+            "0190a2b4",
+            "0190a2b4c0de70008000000000000001",
+            "{0190a2b4-c0de-7000-8000-000000000001}",
+            "0190a2b4-c0de-7000-8000-00000000000g",
+            long_id.as_str(),
+        ]),
+        Rule::Text => texts(&no_texts),
+        Rule::RequiredText => [texts(&no_texts), texts(&[""])].concat(),
+        Rule::Positive => amounts(&["-1", "0", "0.0000", "-0"]),
+        Rule::AtLeastZero => amounts(&["-1", "-0.0001"]),
+        Rule::Signed => amounts(&["0", "-0", "-", "-1000000000.0001", "- 1"]),
+        Rule::Money => amounts(&["-1", "1.001", "1000000000000.01"]),
+        Rule::Currency => texts(&["eur", "", "EU", "EURO", "ZZZ", "€", "XAU"]),
+        Rule::Time => times(&no_times),
+        Rule::Future => [times(&no_times), times(&[(0, 0), (1_600_000_000, 0)])].concat(),
+        Rule::Day => texts(&[
+            "soon",
+            "2026-02-30",
+            "2026-13-01",
+            "2026-00-10",
+            "26-01-01",
+            "2026-1-1",
+            "2026-01-01T00:00:00Z",
+            "0000-01-01",
+            "+026-01-01",
+            " 2026-01-01",
+            "10000-01-01",
+        ]),
+        Rule::UpTo(i64::MAX) => numbers(&[-1, i64::MIN]),
+        Rule::UpTo(max) if *max == i64::from(i32::MAX) => numbers(&[-1, i32::MIN.into()]),
+        Rule::UpTo(max) => numbers(&[-1, max + 1, i32::MIN.into(), i32::MAX.into()]),
+        Rule::Enum => numbers(&[99, -1, i32::MAX.into()]),
+        Rule::States => [99, 0, -1].map(|value| (value.to_string(), number(n, value), "[0]")).into(),
+        Rule::Ids => {
+            let many = (0..1_001).flat_map(|id| text(n, id.to_string())).collect();
+            let mut ids: Vec<_> =
+                texts(&no_ids).into_iter().map(|(what, bytes, _)| (what, bytes, "[0]")).collect();
+            ids.push(("an empty one".into(), text(n, ""), "[0]"));
+            ids.push(("1,001".into(), many, ""));
+            ids
+        }
+        Rule::Mask => {
+            let mask =
+                |paths: &[&str]| FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() };
+            let masks: [&[&str]; 5] = [&["customer_id"], &[], &[""], &["*"], &["contact.email"]];
+            masks.map(|paths| (format!("{paths:?}"), text(n, mask(paths).encode_to_vec()), "")).into()
+        }
+        Rule::Metadata => {
+            let pair = |key: &str, value: &str| text(n, [text(1, key), text(2, value)].concat());
+            vec![
+                ("33 pairs".into(), (0..33).flat_map(|key| pair(&key.to_string(), "")).collect(), ""),
+                ("an empty key".into(), pair("", "v"), ".key"),
+                ("a key with a line break".into(), pair("a\nb", "v"), ".key"),
+                ("a long key".into(), pair(&long_text, "v"), ".key"),
+                ("a value with a line break".into(), pair("k", "a\nb"), ".value"),
+                ("a long value".into(), pair("k", &long_text), ".value"),
+            ]
+        }
+        Rule::PageToken => texts(&["nonsense", "00", "0000000000000000", "é", long_id.as_str()]),
+        Rule::Nested | Rule::Free => Vec::new(),
+    }
+}
+
+/// Messages by name.
+pub struct Types(pub FileDescriptorSet);
+
+impl Types {
+    pub fn new() -> Self {
+        Self(FileDescriptorSet::decode(creditledger::grpc::wire::DESCRIPTORS).unwrap())
+    }
+
+    /// Every method of our services, as `Service/Method`, with the message that it takes.
+    pub fn methods(&self) -> Vec<(String, &str)> {
+        let services =
+            self.0.file.iter().filter(|file| file.package() == "creditledger.v1").flat_map(|f| &f.service);
+        let methods = services.flat_map(|service| service.method.iter().map(move |method| (service, method)));
+        methods
+            .map(|(service, method)| (format!("{}/{}", service.name(), method.name()), method.input_type()))
+            .collect()
+    }
+
+    pub fn message(&self, name: &str) -> &DescriptorProto {
+        let name = name.strip_prefix(".creditledger.v1.").unwrap_or_else(|| panic!("{name} is not ours"));
+        let all = self.0.file.iter().filter(|file| file.package() == "creditledger.v1");
+        all.flat_map(|file| &file.message_type).find(|message| message.name() == name).unwrap()
+    }
+
+    /// The good request with one thing wrong at a time.
+    pub fn spoiled(&self, name: &str, good: &[u8]) -> Vec<Bad> {
+        let message = self.message(name);
+        let mut all = Vec::new();
+        for field in &message.field {
+            let rule = rule(message.name(), field.name());
+            check(&rule, field);
+            let rest = without(good, &alternatives(message, field));
+            let mut spoil = |path: String, what: String, bytes: Vec<u8>| {
+                all.push(Bad { field: path, what, request: [rest.as_slice(), &bytes].concat() });
+            };
+            let name = field.name();
+            for (what, bytes, suffix) in values(&rule, field) {
+                spoil(format!("{name}{suffix}"), what, bytes);
+            }
+            let n = field.number().try_into().unwrap();
+            if matches!(rule, Rule::Nested) {
+                for bad in self.spoiled(field.type_name(), &nested(good, n)) {
+                    spoil(format!("{name}.{}", bad.field), bad.what, text(n, bad.request));
+                }
+            }
+            let required = matches!(
+                rule,
+                Rule::Id | Rule::RequestId | Rule::MadeId | Rule::RequiredText | Rule::Ids | Rule::Mask
+            ) || (matches!(rule, Rule::Positive | Rule::Signed) && !field.proto3_optional());
+            if field.oneof_index.is_none() && required {
+                spoil(name.to_owned(), "left out".into(), Vec::new());
+            }
+        }
+        for (index, oneof) in (0..).zip(&message.oneof_decl) {
+            let members: Vec<_> = message.field.iter().filter(|f| f.oneof_index == Some(index)).collect();
+            if !members[0].proto3_optional()
+                && oneof.name() != "as_of"
+                && !good_without(message, oneof.name())
+            {
+                let rest = without(good, &alternatives(message, members[0]));
+                all.push(Bad { field: oneof.name().to_owned(), what: "left out".into(), request: rest });
+            }
+        }
+        all
+    }
+
+    /// The good request with everything wrong at once, as far as all of it can be told together, and the paths.
+    pub fn ruined(&self, name: &str, good: &[u8]) -> (Vec<u8>, Vec<String>) {
+        let message = self.message(name);
+        let mut request = good.to_vec();
+        let mut paths = Vec::new();
+        let mut seen = Vec::new();
+        for field in &message.field {
+            // One of a oneof; tokens are read after all else; the digits of an amount depend on its currency.
+            let again = field.oneof_index.is_some_and(|index| seen.contains(&index));
+            if again || matches!(field.name(), "page_token" | "amount") {
+                continue;
+            }
+            seen.extend(field.oneof_index);
+            let rule = rule(message.name(), field.name());
+            let n = field.number().try_into().unwrap();
+            if matches!(rule, Rule::Nested) {
+                let (inner, inner_paths) = self.ruined(field.type_name(), &nested(good, n));
+                request = [without(&request, &[n]), text(n, inner)].concat();
+                paths.extend(inner_paths.into_iter().map(|path| format!("{}.{path}", field.name())));
+            } else if let Some((_, bytes, suffix)) = values(&rule, field).into_iter().next() {
+                request = [without(&request, &alternatives(message, field)), bytes].concat();
+                paths.push(format!("{}{suffix}", field.name()));
+            }
+        }
+        (request, paths)
+    }
+}
+
+/// The good estimate is of a class whose range says how much, so that it needs no quote.
+fn good_without(message: &DescriptorProto, oneof: &str) -> bool {
+    message.name() == "EstimateIncidentRequest" && oneof == "quote"
+}
+
+/// The field, and what else can stand in its place.
+fn alternatives(message: &DescriptorProto, field: &FieldDescriptorProto) -> Vec<u32> {
+    let same = |other: &&FieldDescriptorProto| {
+        other.number == field.number
+            || (field.oneof_index.is_some() && other.oneof_index == field.oneof_index)
+    };
+    message.field.iter().filter(same).map(|field| field.number().try_into().unwrap()).collect()
+}
+
+/// The rule belongs to a field of this type: an integer named `note` is not covered by the rule for texts.
+fn check(rule: &Rule, field: &FieldDescriptorProto) {
+    let types: &[Type] = match rule {
+        Rule::UpTo(_) => &[Type::Int32, Type::Int64],
+        Rule::Enum | Rule::States => &[Type::Enum],
+        Rule::Free => &[Type::Bool],
+        Rule::Time | Rule::Future | Rule::Mask | Rule::Metadata | Rule::Nested => &[Type::Message],
+        _ => &[Type::String],
+    };
+    assert!(types.contains(&field.r#type()), "{} is a {:?}", field.name(), field.r#type());
+    let repeated = matches!(rule, Rule::States | Rule::Ids | Rule::Metadata);
+    assert_eq!(field.label() == Label::Repeated, repeated, "{}", field.name());
+}

@@ -1,0 +1,92 @@
+//! A store whose commits wait until the test lets them go: what happens meanwhile is then no matter of luck.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use creditledger::clock;
+use creditledger::ledger::book::Book;
+use creditledger::ledger::card::Cards;
+use creditledger::ledger::{Request, Timestamp};
+use creditledger::store::{self, Engine, LedgerCreated, NewLedger, StoreError, WriteStore};
+use creditledger::writer::Limits;
+use tokio::sync::watch;
+
+use crate::served::Served;
+
+/// Holds commits back while it is closed.
+pub struct Gate {
+    open: watch::Sender<bool>,
+    begun: watch::Receiver<u32>,
+}
+
+impl Gate {
+    pub fn set_open(&self, open: bool) {
+        self.open.send_replace(open);
+    }
+
+    /// Returns when the writer has begun a commit after what was sent before [`Gate::close`].
+    pub async fn wait_for_commit(&mut self) {
+        self.begun.changed().await.unwrap();
+    }
+
+    /// Closes it, and forgets the commits before.
+    pub fn close(&mut self) {
+        self.set_open(false);
+        self.begun.mark_unchanged();
+    }
+}
+
+struct Gated {
+    inner: Box<dyn WriteStore>,
+    open: watch::Receiver<bool>,
+    begun: watch::Sender<u32>,
+}
+
+#[async_trait]
+impl WriteStore for Gated {
+    async fn load(
+        &mut self,
+        requests: &[&Request],
+        clock: Timestamp,
+        random: u64,
+        cards: &Arc<Cards>,
+    ) -> Result<Book, StoreError> {
+        self.inner.load(requests, clock, random, cards).await
+    }
+
+    async fn append(&mut self, book: &Book) -> Result<(), StoreError> {
+        self.begun.send_modify(|begun| *begun += 1);
+        self.open.wait_for(|open| *open).await.unwrap();
+        self.inner.append(book).await
+    }
+
+    async fn abandon(&mut self) -> Result<(), StoreError> {
+        self.inner.abandon().await
+    }
+
+    async fn create_ledger(
+        &mut self,
+        ledger: &NewLedger,
+        now: Timestamp,
+    ) -> Result<LedgerCreated, StoreError> {
+        self.inner.create_ledger(ledger, now).await
+    }
+
+    async fn tidy(&mut self) -> Result<(), StoreError> {
+        self.inner.tidy().await
+    }
+
+    async fn close(&mut self) -> Result<(), StoreError> {
+        self.inner.close().await
+    }
+}
+
+/// A server behind an open gate.
+pub async fn gated(limits: Limits) -> (Served, Gate) {
+    let engine = store::open("memory:", clock::now()).await.unwrap();
+    let (open, opened) = watch::channel(true);
+    let (begin, begun) = watch::channel(0);
+    let writer = Box::new(Gated { inner: engine.writer, open: opened, begun: begin });
+    let served = Served::on(Engine { writer, ..engine }, None, limits).await;
+    (served, Gate { open, begun })
+}

@@ -1,0 +1,234 @@
+//! A ledger with something in every state, and a good request to every method, from which bad ones are made.
+
+use creditledger::grpc::wire::*;
+use prost::Message;
+use prost_types::{FieldMask, Timestamp};
+
+use crate::served::Served;
+
+/// 2100-01-01, which is in the future of every run.
+pub const LATER: Timestamp = Timestamp { seconds: 4_102_444_800, nanos: 0 };
+const EARLIER: Timestamp = Timestamp { seconds: 1_600_000_000, nanos: 0 };
+
+/// What stands in the world, where requests need to name it.
+pub struct World {
+    pub served: Served,
+    /// An entry of work on the hold of the incident `void`.
+    pub work_id: String,
+    /// Ids of the ledger `other`.
+    pub other_hold: String,
+    pub other_purchase: String,
+    /// A hold of another customer, `zeta`.
+    pub foreign_hold: String,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let served = Served::start().await;
+        served.buy("1000").await;
+        let mut holds = served.holds();
+        for customer in ["zeta", "leaving"] {
+            served.customers().create_customer(served.customer(customer)).await.unwrap();
+        }
+        for incident in ["confirm", "decline"] {
+            holds.estimate_incident(served.estimate(incident, "2")).await.unwrap();
+        }
+        for incident in ["extend", "void", "settle", "release", "close", "reverse"] {
+            holds.place_hold(served.hold(incident, "2")).await.unwrap();
+        }
+        for incident in ["settle", "reverse"] {
+            holds.record_work(served.work(incident, 45)).await.unwrap();
+        }
+        holds.settle_hold(served.settle("reverse")).await.unwrap();
+        let worked = holds.record_work(served.work("void", 5)).await.unwrap().into_inner();
+        let work_id = worked.posting.unwrap().work_id;
+        let order = PurchaseCreditsRequest { customer_id: "zeta".into(), ..served.purchase("5", "zeta-1") };
+        served.purchases().purchase_credits(order).await.unwrap();
+        let hold = PlaceHoldRequest { customer_id: "zeta".into(), ..served.hold("extend", "1") };
+        let foreign_hold = holds.place_hold(hold).await.unwrap().into_inner().hold.unwrap().hold_id;
+
+        let other = CreateLedgerRequest { ledger_id: "other".into(), request_id: served.next() };
+        served.ledgers().create_ledger(other).await.unwrap();
+        let ledger_id = || "other".to_owned();
+        for customer in ["acme", "only-there"] {
+            let customer = CreateCustomerRequest { ledger_id: ledger_id(), ..served.customer(customer) };
+            served.customers().create_customer(customer).await.unwrap();
+        }
+        let order = PurchaseCreditsRequest { ledger_id: ledger_id(), ..served.purchase("5", "there-1") };
+        let purchase =
+            served.purchases().purchase_credits(order).await.unwrap().into_inner().purchase.unwrap();
+        let hold = PlaceHoldRequest { ledger_id: ledger_id(), ..served.hold("only-there", "1") };
+        let other_hold = holds.place_hold(hold).await.unwrap().into_inner().hold.unwrap().hold_id;
+        Self { served, work_id, other_hold, other_purchase: purchase.purchase_id, foreign_hold }
+    }
+
+    /// A request that is good when it is sent, with all fields that go together, for each method but those of
+    /// BatchService. They can be sent in this order.
+    #[allow(clippy::too_many_lines)]
+    pub fn good_requests(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let served = &self.served;
+        let customer_id = || "acme".to_owned();
+        let request_id = || served.next();
+        /// Target fields are alike, but each message has a type of its own.
+        macro_rules! incident {
+            ($target:ident, $incident:literal) => {
+                Some($target::Target::IncidentId($incident.into()))
+            };
+        }
+        let contact =
+            || Contact { name: "Ada".into(), email: "ada@example.org".into(), locale: "pt-BR".into() };
+        let mask =
+            |paths: &[&str]| Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });
+        let terms = CustomerTerms {
+            rate_card_id: "prepaid".into(),
+            package: "gold".into(),
+            product_purchase_date: "2026-01-31".into(),
+        };
+        let metadata: std::collections::BTreeMap<_, _> = [("crm".to_owned(), "4711".to_owned())].into();
+        let order = StorefrontOrder { storefront: "web".into(), order_id: "zeta-1".into() };
+        macro_rules! good {
+            ($($method:literal => $request:expr),* $(,)?) => {
+                vec![$(($method, $request.encode_to_vec())),*]
+            };
+        }
+        good! {
+            "LedgerService/CreateLedger" => CreateLedgerRequest { ledger_id: "third".into(), request_id: request_id() },
+            "LedgerService/ListLedgers" => ListLedgersRequest::default(),
+            "CustomerService/CreateCustomer" => CreateCustomerRequest {
+                name: "New".into(), contact: Some(contact()), metadata: metadata.clone(), terms: Some(terms),
+                ..served.customer("new")
+            },
+            "CustomerService/GetCustomer" => GetCustomerRequest { customer_id: customer_id(), ..Default::default() },
+            "CustomerService/UpdateCustomer" => UpdateCustomerRequest {
+                request_id: request_id(), customer_id: customer_id(), name: "Acme".into(), contact: Some(contact()),
+                metadata, update_mask: mask(&["name", "contact", "metadata"]), ..Default::default()
+            },
+            "CustomerService/ListCustomers" => ListCustomersRequest::default(),
+            "CustomerService/SetCustomerTerms" => SetCustomerTermsRequest {
+                request_id: request_id(), customer_id: customer_id(), rate_card_id: "prepaid".into(),
+                package: "gold".into(), product_purchase_date: "2020-01-31".into(),
+                update_mask: mask(&["rate_card_id", "package", "product_purchase_date"]),
+                charge_credits: Some("1.5".into()), reason: "renewal".into(), by: "op".into(), ..Default::default()
+            },
+            "CustomerService/CloseCustomer" => CloseCustomerRequest {
+                request_id: request_id(), customer_id: "leaving".into(), reason: "left".into(), by: "desk".into(),
+                ..Default::default()
+            },
+            "PurchaseService/PurchaseCredits" => PurchaseCreditsRequest {
+                expires_at: Some(LATER), ..served.purchase("7", "good-1")
+            },
+            "PurchaseService/GetPurchase" => GetPurchaseRequest {
+                target: Some(get_purchase_request::Target::Order(order)), ..Default::default()
+            },
+            "PurchaseService/ListPurchases" => ListPurchasesRequest {
+                customer_id: customer_id(), storefront: "web".into(), created_from: Some(EARLIER),
+                created_until: Some(LATER), ..Default::default()
+            },
+            "PurchaseService/GrantCredits" => GrantCreditsRequest {
+                request_id: request_id(), customer_id: customer_id(), credits: "3".into(), expires_at: Some(LATER),
+                reason: "sorry".into(), by: "op".into(), ..Default::default()
+            },
+            "LedgerService/AdjustBalance" => AdjustBalanceRequest {
+                request_id: request_id(), customer_id: customer_id(), credits: "-1".into(), reason: "slip".into(),
+                by: "op".into(), ..Default::default()
+            },
+            "LedgerService/GetBalance" => GetBalanceRequest {
+                customer_id: customer_id(), as_of: Some(get_balance_request::AsOf::Sequence(1)), ..Default::default()
+            },
+            "LedgerService/BatchGetBalances" => BatchGetBalancesRequest {
+                customer_ids: vec![customer_id(), "nobody".into()], ..Default::default()
+            },
+            "LedgerService/ListPostings" => ListPostingsRequest {
+                customer_id: customer_id(), recorded_from: Some(EARLIER), recorded_until: Some(LATER),
+                ..Default::default()
+            },
+            "LedgerService/ListTransfers" => ListTransfersRequest {
+                customer_id: customer_id(), recorded_from: Some(EARLIER), recorded_until: Some(LATER),
+                ..Default::default()
+            },
+            "LedgerService/ListLots" => ListLotsRequest {
+                customer_id: customer_id(), storefront: "web".into(), created_from: Some(EARLIER),
+                created_until: Some(LATER), ..Default::default()
+            },
+            "LedgerService/GetTrialBalance" => GetTrialBalanceRequest::default(),
+            "LedgerService/StreamJournal" => StreamJournalRequest::default(),
+            "RateCardService/GetRateCard" => GetRateCardRequest {
+                rate_card_id: "prepaid".into(), version: 1, ..Default::default()
+            },
+            "RateCardService/ListRateCards" => ListRateCardsRequest::default(),
+            "RateCardService/PreviewCharge" => PreviewChargeRequest {
+                customer_id: customer_id(), incident_class: "price-plans".into(), work_seconds: 60,
+                opened_at: Some(EARLIER), confirmed_quote_credits: Some("1".into()), ..Default::default()
+            },
+            "HoldService/EstimateIncident" => EstimateIncidentRequest {
+                opened_at: Some(EARLIER), expires_at: Some(LATER), incident_class: "front-end-design".into(),
+                range_override_reason: "agreed".into(), note: "n".into(), by: "desk".into(),
+                ..served.estimate("estimate", "1.5")
+            },
+            "HoldService/ConfirmEstimate" => ConfirmEstimateRequest {
+                request_id: request_id(), customer_id: customer_id(),
+                target: incident!(confirm_estimate_request, "confirm"), by: "ada".into(), ..Default::default()
+            },
+            "HoldService/DeclineEstimate" => DeclineEstimateRequest {
+                request_id: request_id(), customer_id: customer_id(),
+                target: incident!(decline_estimate_request, "decline"), reason: "dear".into(), by: "ada".into(),
+                ..Default::default()
+            },
+            "HoldService/PlaceHold" => PlaceHoldRequest {
+                opened_at: Some(EARLIER), expires_at: Some(LATER), note: "n".into(), by: "desk".into(),
+                ..served.hold("place", "1.5")
+            },
+            "HoldService/ExtendHold" => ExtendHoldRequest {
+                request_id: request_id(), customer_id: customer_id(),
+                target: incident!(extend_hold_request, "extend"), credits: "0.5".into(), reason: "more".into(),
+                by: "desk".into(), ..Default::default()
+            },
+            "HoldService/RecordWork" => RecordWorkRequest {
+                started_at: Some(EARLIER), line: "first".into(), solutions: 2, by: "bo".into(), note: "n".into(),
+                ..served.work("extend", 10)
+            },
+            "HoldService/VoidWork" => VoidWorkRequest {
+                request_id: request_id(), customer_id: customer_id(), target: incident!(void_work_request, "void"),
+                work_id: self.work_id.clone(), reason: "slip".into(), by: "bo".into(), ..Default::default()
+            },
+            "HoldService/SettleHold" => SettleHoldRequest {
+                overrun: OverrunPolicy::CapAtHold.into(), max_charge_credits: Some("9".into()),
+                expected_work_seconds: Some(2_700), by: "bo".into(), ..served.settle("settle")
+            },
+            "HoldService/ReleaseHold" => ReleaseHoldRequest {
+                request_id: request_id(), customer_id: customer_id(),
+                target: incident!(release_hold_request, "release"), reason: "gone".into(), by: "bo".into(),
+                ..Default::default()
+            },
+            "HoldService/CloseIncident" => CloseIncidentRequest {
+                request_id: request_id(), customer_id: customer_id(),
+                target: incident!(close_incident_request, "close"), max_charge_credits: Some("9".into()),
+                expected_work_seconds: Some(0), reason: "solved".into(), by: "ada".into(), ..Default::default()
+            },
+            "HoldService/ChargeIncident" => ChargeIncidentRequest {
+                request_id: request_id(), customer_id: customer_id(), incident_id: "charge".into(),
+                work_seconds: 600, started_at: Some(EARLIER), line: "first".into(), solutions: 1, by: "bo".into(),
+                note: "n".into(), opened_at: Some(EARLIER), max_charge_credits: Some("9".into()), ..Default::default()
+            },
+            "HoldService/ReverseSettlement" => ReverseSettlementRequest {
+                request_id: request_id(), customer_id: customer_id(),
+                target: incident!(reverse_settlement_request, "reverse"), credits: Some("0.5".into()),
+                reason: "goodwill".into(), by: "op".into(), ..Default::default()
+            },
+            "HoldService/GetHold" => GetHoldRequest {
+                customer_id: customer_id(), target: incident!(get_hold_request, "extend"), ..Default::default()
+            },
+            "HoldService/ListHolds" => ListHoldsRequest {
+                customer_id: customer_id(), incident_id: "extend".into(), states: vec![HoldState::Active.into()],
+                created_from: Some(EARLIER), created_until: Some(LATER), ..Default::default()
+            },
+            "HoldService/ListSettlements" => ListSettlementsRequest {
+                customer_id: customer_id(), incident_id: "reverse".into(), created_from: Some(EARLIER),
+                created_until: Some(LATER), ..Default::default()
+            },
+            "HoldService/GetReceipt" => GetReceiptRequest {
+                customer_id: customer_id(), target: incident!(get_receipt_request, "reverse"), ..Default::default()
+            },
+        }
+    }
+}
