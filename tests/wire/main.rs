@@ -17,6 +17,7 @@ mod protocols;
 mod races;
 mod raw;
 mod reads;
+mod reasons;
 mod served;
 mod states;
 mod world;
