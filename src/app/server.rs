@@ -48,7 +48,8 @@ impl Server {
         };
         let (writer, end) = Writer::start(engine.writer, Arc::clone(&cards), limits)
             .map_err(|error| Failure::Other(format!("the writer cannot be started: {error}")))?;
-        let sweeper = tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.due_interval()));
+        let sweeper =
+            tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.expiry_interval()));
         let reader = Arc::new(Reader::new(engine.reader));
         let api = Api::new(writer.clone(), reader, cards);
         let (stop, mut stopping) = watch::channel(false);

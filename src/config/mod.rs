@@ -16,9 +16,9 @@ pub use source::{ConfigError, Flags};
 /// What a server is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where gRPC is served; port 0 takes a free one.
+    /// Where gRPC is served: an address and a port; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Which database; its scheme chooses the engine.
+    /// Which database; its scheme chooses the engine. Not empty.
     pub database_url: String,
     /// Serve beyond loopback although nothing authenticates the callers.
     pub insecure: bool,
@@ -26,18 +26,20 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Which logs are written, as `tracing-subscriber` directives: `info`, `warn,creditledger=debug`.
     pub log_filter: String,
-    /// Commands that may wait for the writer; one more is answered OVERLOADED.
+    /// Commands that may wait for the writer; one more is answered OVERLOADED. 10,000-10,000,000: one ExecuteBatch has
+    /// to fit.
     pub queue_commands_max: usize,
-    /// Commands in one commit. More raises the tail latency, fewer the cost of each.
+    /// Commands in one commit, 2-10,000: a single one and one of a bulk, so that neither starves. More raises the tail
+    /// latency, fewer the cost of each.
     pub batch_commands_max: usize,
-    /// The largest request that is read, in bytes.
+    /// The largest request that is read, in bytes: 65,536 (64 KiB) to 1,073,741,824 (1 GiB).
     pub request_bytes_max: usize,
-    /// The largest request that is read by the batch service, in bytes.
+    /// The largest request that is read by the batch service, in bytes: 65,536 (64 KiB) to 1,073,741,824 (1 GiB).
     pub batch_request_bytes_max: usize,
-    /// How long open calls may take to end once the server is told to stop.
+    /// How long open calls may take to end once the server is told to stop, in milliseconds: 0-3,600,000 (1 h).
     pub shutdown_timeout_ms: u64,
-    /// How often quiet customers are looked through for what has fallen due.
-    pub due_interval_ms: u64,
+    /// How often quiet customers are looked through for what expires, in milliseconds: 10-3,600,000 (1 h).
+    pub expiry_interval_ms: u64,
 }
 
 /// How logs look on standard error.
@@ -63,7 +65,7 @@ impl Default for Config {
             // 10,000 commands, the most of one request, stay well below it.
             batch_request_bytes_max: 16 << 20,
             shutdown_timeout_ms: 10_000,
-            due_interval_ms: 5_000,
+            expiry_interval_ms: 5_000,
         }
     }
 }
@@ -88,7 +90,7 @@ const SETTINGS: [(&str, Shape); 11] = [
     ("request_bytes_max", Shape::Integer),
     ("batch_request_bytes_max", Shape::Integer),
     ("shutdown_timeout_ms", Shape::Integer),
-    ("due_interval_ms", Shape::Integer),
+    ("expiry_interval_ms", Shape::Integer),
 ];
 
 impl Config {
@@ -136,10 +138,10 @@ impl Config {
         Duration::from_millis(self.shutdown_timeout_ms)
     }
 
-    /// How often quiet customers are looked through.
+    /// How often quiet customers are looked through for what expires.
     #[must_use]
-    pub const fn due_interval(&self) -> Duration {
-        Duration::from_millis(self.due_interval_ms)
+    pub const fn expiry_interval(&self) -> Duration {
+        Duration::from_millis(self.expiry_interval_ms)
     }
 
     /// Sets one of [`SETTINGS`] from its text.
@@ -170,12 +172,12 @@ impl Config {
                 })?;
                 text.clone_into(&mut self.log_filter);
             }
-            "queue_commands_max" => self.queue_commands_max = number(text, 1..=10_000_000)?,
-            "batch_commands_max" => self.batch_commands_max = number(text, 1..=10_000)?,
+            "queue_commands_max" => self.queue_commands_max = number(text, 10_000..=10_000_000)?,
+            "batch_commands_max" => self.batch_commands_max = number(text, 2..=10_000)?,
             "request_bytes_max" => self.request_bytes_max = number(text, 64 << 10..=1 << 30)?,
             "batch_request_bytes_max" => self.batch_request_bytes_max = number(text, 64 << 10..=1 << 30)?,
             "shutdown_timeout_ms" => self.shutdown_timeout_ms = number(text, 0..=3_600_000)?,
-            "due_interval_ms" => self.due_interval_ms = number(text, 10..=3_600_000)?,
+            "expiry_interval_ms" => self.expiry_interval_ms = number(text, 10..=3_600_000)?,
             _ => return Err("is not a setting".to_owned()),
         }
         Ok(())
@@ -265,8 +267,8 @@ mod tests {
         assert_eq!(file("\nlisten = 5"), "c.toml line 2: listen must be a string, not integer");
         assert_eq!(file("insecure = \"yes\""), "c.toml line 1: insecure must be true or false, not string");
         assert_eq!(
-            file("queue_commands_max = 0"),
-            "c.toml line 1: queue_commands_max must be a whole number from 1 to 10000000, not \"0\""
+            file("queue_commands_max = 9_999"),
+            "c.toml line 1: queue_commands_max must be a whole number from 10000 to 10000000, not \"9999\""
         );
         assert!(file("a = 1\nlisten = ").starts_with("c.toml line 2: "));
         assert!(file("insecure = true\ninsecure = true").starts_with("c.toml line 2: "));

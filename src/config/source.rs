@@ -82,24 +82,24 @@ pub struct Flags {
     /// Which logs are written, such as warn,creditledger=debug [default: info]
     #[arg(long, value_name = "DIRECTIVES")]
     pub log_filter: Option<String>,
-    /// Commands that may wait for the writer before callers are answered OVERLOADED [default: 32768]
+    /// Commands that may wait for the writer before callers are answered OVERLOADED: 10000-10000000 [default: 32768]
     #[arg(long, value_name = "COUNT")]
     pub queue_commands_max: Option<String>,
-    /// Commands in one commit [default: 1000]
+    /// Commands in one commit: 2-10000 [default: 1000]
     #[arg(long, value_name = "COUNT")]
     pub batch_commands_max: Option<String>,
-    /// The largest request that is read [default: 4194304]
+    /// The largest request that is read: 65536-1073741824 [default: 4194304]
     #[arg(long, value_name = "BYTES")]
     pub request_bytes_max: Option<String>,
-    /// The largest request that is read by the batch service [default: 16777216]
+    /// The largest request that is read by the batch service: 65536-1073741824 [default: 16777216]
     #[arg(long, value_name = "BYTES")]
     pub batch_request_bytes_max: Option<String>,
-    /// How long open calls may take to end at shutdown [default: 10000]
+    /// How long open calls may take to end at shutdown: 0-3600000 [default: 10000]
     #[arg(long, value_name = "MILLISECONDS")]
     pub shutdown_timeout_ms: Option<String>,
-    /// How often quiet customers are looked through for what has fallen due [default: 5000]
+    /// How often quiet customers are looked through for what expires: 10-3600000 [default: 5000]
     #[arg(long, value_name = "MILLISECONDS")]
-    pub due_interval_ms: Option<String>,
+    pub expiry_interval_ms: Option<String>,
 }
 
 impl Flags {
@@ -118,7 +118,7 @@ impl Flags {
             request_bytes_max,
             batch_request_bytes_max,
             shutdown_timeout_ms,
-            due_interval_ms,
+            expiry_interval_ms,
         } = self;
         [
             ("listen", listen.as_deref()),
@@ -131,7 +131,7 @@ impl Flags {
             ("request_bytes_max", request_bytes_max.as_deref()),
             ("batch_request_bytes_max", batch_request_bytes_max.as_deref()),
             ("shutdown_timeout_ms", shutdown_timeout_ms.as_deref()),
-            ("due_interval_ms", due_interval_ms.as_deref()),
+            ("expiry_interval_ms", expiry_interval_ms.as_deref()),
         ]
         .into_iter()
         .filter_map(|(name, text)| Some((name, text?)))

@@ -10,7 +10,7 @@ fn an_unknown_or_bad_setting_is_named() {
     assert_eq!(ended.complaint(), "creditledger: c.toml line 2: listn is not a setting");
     let ended = place.run(&["serve", "--batch-commands-max", "many"]);
     assert!(
-        ended.complaint().starts_with("creditledger: --batch-commands-max must be a whole number from 1")
+        ended.complaint().starts_with("creditledger: --batch-commands-max must be a whole number from 2")
     );
     for (name, value, complaint) in [
         ("CREDITLEDGER_LISTN", "x", "CREDITLEDGER_LISTN is not a setting"),

@@ -26,7 +26,7 @@ pub struct Purchase {
     /// The price paid, such as "49.90 EUR"
     #[arg(long, value_parser = money, value_name = "AMOUNT CURRENCY")]
     price: Option<wire::Money>,
-    /// When what is left falls due (RFC 3339) [default: never]
+    /// When what is left expires (RFC 3339) [default: never]
     #[arg(long, value_name = "TIME")]
     expires_at: Option<Timestamp>,
     #[command(flatten)]

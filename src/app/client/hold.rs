@@ -61,7 +61,7 @@ pub struct Estimate {
     /// When the incident was opened (RFC 3339) [default: now]
     #[arg(long, value_name = "TIME")]
     opened_at: Option<Timestamp>,
-    /// When a hold without work falls due (RFC 3339) [default: never]
+    /// When a hold without work expires (RFC 3339) [default: never]
     #[arg(long, value_name = "TIME")]
     expires_at: Option<Timestamp>,
     /// Why the estimate lies outside its class's range

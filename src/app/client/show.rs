@@ -237,7 +237,7 @@ pub(super) fn receipt(receipt: &wire::Receipt) -> Row {
         .with("written_off_credits", settlement.map(|settlement| settlement.written_off_credits.as_str()))
 }
 
-/// Holds that were activated by a change, and credits that fell due with it.
+/// Holds that were activated by a change, and credits that expired with it.
 pub(super) fn consequences(activated: &[wire::Hold], expired_credits: &str) -> Row {
     let activated: Vec<_> = activated.iter().map(|hold| Value::from(hold.incident_id.as_str())).collect();
     let expired = (expired_credits != "0" && !expired_credits.is_empty()).then_some(expired_credits);
