@@ -111,7 +111,7 @@ impl Replay {
         let elapsed = start.elapsed();
         progress.finish_and_clear();
         let totals = totals::totals(channel.clone(), &self.ledger, &incidents).await;
-        let summary = Summary::new(incidents.len(), tally?, totals?, &answered_us, elapsed);
+        let summary = Summary::new(incidents.len(), tally?, totals?, &answered_us, elapsed)?;
         match target {
             Target::Running => {
                 let found = audit::audit(channel, &self.ledger).await?;

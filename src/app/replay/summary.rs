@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::drive::Tally;
 use super::totals::Totals;
+use crate::app::Failure;
 use crate::ledger::{ClassId, Credits};
 
 /// Classes in the chart; the rest is one more bar.
@@ -38,23 +39,24 @@ pub struct Summary {
 
 impl Summary {
     /// From what was counted on the way and what the server says at the end.
-    #[must_use]
+    ///
+    /// # Errors
+    /// [`Failure`] where the charges sum to more than can be counted: a wrong number would be worse than none.
     pub fn new(
         incidents: usize,
         tally: Tally,
         totals: Totals,
         answered_us: &Histogram<u64>,
         elapsed: Duration,
-    ) -> Self {
+    ) -> Result<Self, Failure> {
         let Tally { settled, charged: by_class, written_off, refused } = tally;
-        let charged = by_class.values().map(|credits| credits.units()).fold(0, i64::saturating_add);
-        Self {
+        Ok(Self {
             incidents,
             settled,
             totals,
-            charged: Credits::from_units(charged),
+            charged: sum(by_class.values())?,
             written_off,
-            by_class: chart(by_class),
+            by_class: chart(by_class)?,
             refused,
             calls: answered_us.len(),
             elapsed,
@@ -62,7 +64,7 @@ impl Summary {
             p99_us: answered_us.value_at_quantile(0.99),
             verified: false,
             verdict: "not run".to_owned(),
-        }
+        })
     }
 
     /// Adds what the check of the book found.
@@ -105,17 +107,22 @@ impl Summary {
 }
 
 /// The largest classes, the largest first, and the rest together.
-fn chart(by_class: BTreeMap<Option<ClassId>, Credits>) -> Vec<(String, Credits)> {
+fn chart(by_class: BTreeMap<Option<ClassId>, Credits>) -> Result<Vec<(String, Credits)>, Failure> {
     let name =
         |class: Option<ClassId>| class.map_or_else(|| "(no class)".to_owned(), |class| class.to_string());
     let mut classes: Vec<_> = by_class.into_iter().map(|(class, credits)| (name(class), credits)).collect();
     classes.sort_by_key(|(_, credits)| std::cmp::Reverse(*credits));
     if classes.len() > CLASSES_SHOWN.saturating_add(1) {
         let rest = classes.split_off(CLASSES_SHOWN);
-        let credits = rest.iter().map(|(_, credits)| credits.units()).fold(0, i64::saturating_add);
-        classes.push((format!("{} others", rest.len()), Credits::from_units(credits)));
+        classes.push((format!("{} others", rest.len()), sum(rest.iter().map(|(_, credits)| credits))?));
     }
-    classes
+    Ok(classes)
+}
+
+fn sum<'a>(mut amounts: impl Iterator<Item = &'a Credits>) -> Result<Credits, Failure> {
+    amounts
+        .try_fold(Credits::ZERO, |sum, credits| sum.checked_add(*credits))
+        .ok_or_else(|| Failure::Other("the charges sum to more than can be counted".to_owned()))
 }
 
 /// A bar in eighths of a character.
@@ -182,7 +189,7 @@ mod tests {
         tally.charged = (0..15).map(|n| class(&format!("small-{n:02}"), "0.5")).collect();
         tally.charged.extend([class("large", "10"), class("half", "5")]);
         let totals = Totals { purchases: 3, purchased: Credits::whole(30), available: Credits::whole(7) };
-        Summary::new(2, tally, totals, &answered_us, Duration::from_millis(2))
+        Summary::new(2, tally, totals, &answered_us, Duration::from_millis(2)).unwrap()
     }
 
     #[test]
@@ -205,6 +212,13 @@ mod tests {
         assert!(lines.contains(&format!("  half                 5  {}", "█".repeat(20)).as_str()), "{text}");
         assert!(text.contains("  5 others           2.5\n"), "{text}");
         assert!(text.ends_with("verify        clean"), "{text}");
+    }
+
+    #[test]
+    fn a_sum_that_cannot_be_counted_is_no_number() {
+        assert_eq!(sum([Credits::whole(1), Credits::whole(2)].iter()).unwrap(), Credits::whole(3));
+        let most = Credits::from_units(i64::MAX);
+        assert!(sum([most, Credits::from_units(1)].iter()).is_err());
     }
 
     #[test]
