@@ -7,10 +7,13 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
-use super::output::print;
+use super::output::{complain, print};
 use crate::audit::{self, Report};
 use crate::config::{Config, Flags};
-use crate::store;
+use crate::store::{self, StoreError};
+
+/// What `verify` exits with where it could not look, so that a script does not take that for a wrong book.
+const COULD_NOT_LOOK: u8 = 2;
 
 /// Which database to work on.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,14 +45,26 @@ pub async fn migrate(database: Database) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Replays the journal, compares every row, and prints what it checked.
+/// Replays the journal, compares every row, and prints what it checked. A wrong book and a look that was not possible
+/// have exit statuses of their own.
 ///
 /// # Errors
-/// [`Failure`] where the database cannot be read.
+/// [`Failure`] where the database is so damaged that the check does not come to its end.
 pub async fn verify(database: Database) -> Result<ExitCode, Failure> {
-    let report = verify_database(&database.url()?).await?;
-    print(&shown(&report))?;
-    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let looked = async {
+        let report = verify_database(&database.url()?).await?;
+        print(&shown(&report))?;
+        Ok(report)
+    };
+    match looked.await {
+        Ok(report) if report.is_clean() => Ok(ExitCode::SUCCESS),
+        Ok(_) => Ok(ExitCode::FAILURE),
+        Err(damaged @ Failure::Store(StoreError::Damaged(_))) => Err(damaged),
+        Err(failure) => {
+            complain(&failure.to_string());
+            Ok(ExitCode::from(COULD_NOT_LOOK))
+        }
+    }
 }
 
 /// Checks a database, with a sign of life where standard error is a terminal.

@@ -38,6 +38,10 @@ enum Command {
     /// Make the database or bring it up to date
     Migrate(check::Database),
     /// Replay the journal of a database and check every row against it
+    ///
+    /// No server may have the database open meanwhile. The replayed state (every customer, hold and lot) is held in
+    /// memory. Exits with 0 where everything fits, with 1 where the book is wrong, and with 2 where it could not look:
+    /// no database, in use by a server, or not readable.
     Verify(check::Database),
     Replay(replay::Replay),
     Bench(bench::Bench),

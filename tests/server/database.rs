@@ -16,6 +16,8 @@ fn a_second_server_on_the_same_file_is_refused() {
     let database = place.path("creditledger.db");
     let expected = format!("creditledger: another creditledger has {} open", database.display());
     assert_eq!(ended.complaint(), expected);
+    // What could not be looked at is not called wrong.
+    assert_eq!(place.run(&["verify"]).complaint_with(2), expected);
     // The first one goes on.
     let customer = place.json(&["customer", "create", "acme", "--server", server.url(), "--json"]);
     assert_eq!(customer["customer_id"], "acme");
@@ -41,6 +43,7 @@ fn files_that_are_no_database_of_ours_are_left_alone() {
     let text = place.write("creditledger.db", "This is a letter, not a database, and it is rather long.\n");
     let ended = place.run(&["serve", "--listen", "127.0.0.1:0"]);
     ended.complaint();
+    place.run(&["verify"]).complaint_with(2);
     assert!(std::fs::read_to_string(text).unwrap().starts_with("This is a letter"));
 
     let place = Place::new();
@@ -53,7 +56,7 @@ fn files_that_are_no_database_of_ours_are_left_alone() {
         place.run(&["serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite://no/such/folder/a.db"]);
     assert!(ended.complaint().contains("there is no directory"), "{}", ended.stderr);
     let ended = place.run(&["verify"]);
-    assert!(ended.complaint().contains("there is no database"), "{}", ended.stderr);
+    assert!(ended.complaint_with(2).contains("there is no database"), "{}", ended.stderr);
     assert!(!place.path("creditledger.db").exists());
 }
 
@@ -67,9 +70,11 @@ fn a_database_from_a_newer_version_is_refused_and_not_touched() {
         VALUES (999999, 'of tomorrow', TRUE, x'00', 0)";
     connection.execute(newer, []).unwrap();
     connection.close().unwrap();
-    for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["migrate"], &["verify"]] {
+    for (command, status) in
+        [(&["serve", "--listen", "127.0.0.1:0"][..], 1), (&["migrate"], 1), (&["verify"], 2)]
+    {
         let ended = place.run(command);
-        assert!(ended.complaint().contains("newer version"), "{command:?}: {}", ended.stderr);
+        assert!(ended.complaint_with(status).contains("newer version"), "{command:?}: {}", ended.stderr);
     }
 }
 

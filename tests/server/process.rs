@@ -85,7 +85,12 @@ pub struct Ended {
 impl Ended {
     /// It must have failed, with one line; gives that line.
     pub fn complaint(&self) -> &str {
-        assert_eq!(self.status.code(), Some(1), "{}{}", self.stdout, self.stderr);
+        self.complaint_with(1)
+    }
+
+    /// The same for another exit status.
+    pub fn complaint_with(&self, status: i32) -> &str {
+        assert_eq!(self.status.code(), Some(status), "{}{}", self.stdout, self.stderr);
         let line = self.stderr.trim_end();
         assert!(!line.is_empty() && !line.contains('\n'), "one line is wanted: {line}");
         line
