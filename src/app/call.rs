@@ -87,6 +87,14 @@ impl CallError {
         self.reason.is_some() && !self.passing
     }
 
+    /// True where a change may have been made, or not: there is no answer, or none that says so.
+    #[must_use]
+    pub fn leaves_outcome_unknown(&self) -> bool {
+        // These two are UNAVAILABLE as well, but say that nothing was done.
+        let untouched = self.is("OVERLOADED") || self.is("SHUTTING_DOWN");
+        (self.passing || self.code == Code::DeadlineExceeded) && !untouched
+    }
+
     /// An answer that this client does not understand.
     #[must_use]
     pub fn unexpected(what: &str) -> Self {

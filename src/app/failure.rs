@@ -23,6 +23,15 @@ pub enum Failure {
     /// What the server answered.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// A change that was sent, and not answered with what became of it.
+    #[error("{error}\nthe outcome is unknown; repeat with --request-id {request_id}")]
+    OutcomeUnknown {
+        /// What came instead.
+        #[source]
+        error: Box<CallError>,
+        /// The id that it was sent with.
+        request_id: String,
+    },
     /// Standard output.
     #[error("the answer cannot be printed: {0}")]
     Output(#[source] std::io::Error),

@@ -52,6 +52,7 @@ enum Command {
     Hold(client::HoldCommand),
     Settle(client::Settle),
     Release(client::Release),
+    Charge(client::Charge),
     Balance(client::Balance),
     Transfers(client::Transfers),
 }
@@ -90,6 +91,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Hold(command)) => command.run().await.map(done),
         Some(Command::Settle(command)) => command.run().await.map(done),
         Some(Command::Release(command)) => command.run().await.map(done),
+        Some(Command::Charge(command)) => command.run().await.map(done),
         Some(Command::Balance(command)) => command.run().await.map(done),
         Some(Command::Transfers(command)) => command.run().await.map(done),
     }

@@ -17,6 +17,11 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 
 /// Writes a line to standard error.
 pub(super) fn complain(text: &str) {
+    note(&format!("creditledger: {text}"));
+}
+
+/// Writes a line to standard error that is no complaint: what a reader of the answer should know besides.
+pub(super) fn note(text: &str) {
     // Where standard error is closed there is nobody left to tell; the exit status still says it.
-    let _ = writeln!(io::stderr(), "creditledger: {text}");
+    let _ = writeln!(io::stderr(), "{text}");
 }

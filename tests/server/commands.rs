@@ -1,6 +1,8 @@
 //! The commands for people, from a customer's creation to its receipt.
 
-use super::process::Place;
+use std::io::Read as _;
+
+use super::process::{Place, Running};
 
 #[test]
 fn a_round_trip_in_json() {
@@ -19,6 +21,7 @@ fn a_round_trip_in_json() {
     assert_eq!((&first["available"], &first["price"]), (&"10".into(), &"99.90 EUR".into()));
     let again = ask(&purchase);
     assert_eq!((&again["posting_id"], &again["replayed"]), (&first["posting_id"], &true.into()));
+    assert_eq!(again["request_id"], "r-1");
 
     assert_eq!(
         ask(&["hold", "estimate", "acme", "INC-1", "--minutes", "45", "--class", "c"])["state"],
@@ -57,13 +60,98 @@ fn a_round_trip_in_json() {
 }
 
 #[test]
+fn wrong_work_and_wrong_charges_are_taken_back() {
+    let place = Place::new();
+    let server = place.serve();
+    let ask = |arguments: &[&str]| place.json(&[arguments, &["--server", server.url(), "--json"]].concat());
+    ask(&["customer", "create", "acme"]);
+    ask(&["purchase", "acme", "10", "--order", "1"]);
+    ask(&["hold", "place", "acme", "I-1", "--minutes", "1.5"]);
+    let worked = ask(&["hold", "work", "acme", "I-1", "--minutes", "90.5", "--note", "for another one"]);
+    assert_eq!(worked["work_seconds"], 5_430);
+    let work_id = worked["work"][0]["work_id"].as_str().unwrap();
+    let voided = ask(&["hold", "void", "acme", "I-1", work_id, "--reason", "a typing error"]);
+    assert_eq!(
+        (&voided["work_seconds"], &voided["work"][0]["voided"]),
+        (&0.into(), &"a typing error".into())
+    );
+    ask(&["hold", "work", "acme", "I-1", "--minutes", "60"]);
+    assert_eq!(ask(&["settle", "acme", "I-1"])["available"], "8");
+    let part = ask(&["hold", "reverse", "acme", "I-1", "--credits", "0.5", "--reason", "goodwill"]);
+    assert_eq!((&part["reversed_credits"], &part["available"]), (&"0.5".into(), &"8.5".into()));
+    let all = ask(&["hold", "reverse", "acme", "I-1", "--reason", "our own fault"]);
+    assert_eq!((&all["reversed_credits"], &all["available"]), (&"2".into(), &"10".into()));
+    let charged = ask(&["charge", "acme", "I-2", "--minutes", "45", "--max-charge", "2"]);
+    assert_eq!((&charged["charged_credits"], &charged["available"]), (&"1.5".into(), &"8.5".into()));
+    server.stop();
+    place.verify();
+}
+
+#[test]
+fn a_list_that_is_cut_says_so() {
+    let place = Place::new();
+    let server = place.serve();
+    let ask = |arguments: &[&str]| {
+        let ended = place.run(&[arguments, &["--server", server.url(), "--json"]].concat());
+        assert!(ended.status.success(), "{}", ended.stderr);
+        let answer: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        (answer, ended.stderr)
+    };
+    ask(&["customer", "create", "acme"]);
+    for credits in ["1", "2", "3"] {
+        ask(&["purchase", "acme", credits, "--order", credits]);
+    }
+    let credits = |arguments: &[&str]| {
+        let (rows, said) = ask(&[&["transfers", "acme"], arguments].concat());
+        let rows = rows.as_array().unwrap().iter().map(|row| row["credits"].as_str().unwrap().to_owned());
+        (rows.collect::<Vec<_>>().join(" "), said)
+    };
+    let (whole, more) = (String::new(), "... more; use --limit\n".to_owned());
+    assert_eq!(credits(&[]), ("1 2 3".to_owned(), whole.clone()));
+    assert_eq!(credits(&["--limit", "3"]), ("1 2 3".to_owned(), whole.clone()));
+    // The newest that fit, in the order in which they happened.
+    assert_eq!(credits(&["--limit", "2"]), ("2 3".to_owned(), more.clone()));
+    assert_eq!(credits(&["--limit", "2", "--newest-first"]), ("3 2".to_owned(), more.clone()));
+    ask(&["customer", "create", "beta"]);
+    assert_eq!(ask(&["customer", "list", "--limit", "1"]).1, more);
+    assert_eq!(ask(&["customer", "list", "--limit", "2"]).1, whole);
+    let none = place.run(&["customer", "list", "--limit", "0", "--server", server.url()]);
+    assert_eq!(none.status.code(), Some(2), "{}", none.stderr);
+    server.stop();
+}
+
+#[test]
+fn a_change_without_an_answer_can_be_repeated() {
+    let place = Place::new();
+    // Takes the request, and hangs up.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let (mut read, mut bytes) = (Vec::new(), [0; 4_096]);
+        while !read.windows(4).any(|window| window == b"acme") {
+            let count = connection.read(&mut bytes).unwrap();
+            assert!(count > 0, "the request did not come");
+            read.extend_from_slice(&bytes[..count]);
+        }
+    });
+    let sent = ["purchase", "acme", "1", "--order", "1", "--request-id", "r-1", "--server", &address];
+    let ended = Running::start(place.command(&sent)).end();
+    server.join().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let said: Vec<_> = ended.stderr.lines().collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert_eq!(said[1], "the outcome is unknown; repeat with --request-id r-1");
+}
+
+#[test]
 fn people_read_tables_and_one_line_when_it_fails() {
     let place = Place::new();
     let server = place.serve();
     let ask = |arguments: &[&str]| {
         let mut command = place.command(arguments);
         command.env("CREDITLEDGER_SERVER", server.url());
-        super::process::Running::start(command).end()
+        Running::start(command).end()
     };
     let table = ask(&["customer", "create", "acme"]).stdout;
     assert!(table.lines().any(|line| line.contains("customer_id") && line.contains("acme")), "{table}");

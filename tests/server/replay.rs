@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use creditledger::ledger::{Balances, LedgerNo};
 
-use super::process::{Place, decimal, expected_charge, incidents};
+use super::process::{Place, Running, decimal, expected_charge, incidents};
 
 /// Real incidents, where they are present beside the repository. The repository does not carry them.
 const REAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/incidents.csv");
@@ -54,7 +54,10 @@ fn a_summary_for_people() {
     let place = Place::new();
     let csv = incidents(40, 4);
     place.write("i.csv", &csv);
-    let ended = place.run(&["replay", "i.csv"]);
+    let mut command = place.command(&["replay", "i.csv"]);
+    // Neither a server that the client commands talk to nor a server's settings are the replay's.
+    command.env("CREDITLEDGER_SERVER", "http://192.0.2.1:1").env("CREDITLEDGER_LISTEN", "192.0.2.1:1");
+    let ended = Running::start(command).end();
     assert!(ended.status.success(), "{}", ended.stderr);
     let charged = format!("charged       {} credits\n", decimal(expected_charge(&csv)));
     assert!(ended.stdout.starts_with("incidents     40, all settled\n"), "{}", ended.stdout);

@@ -3,7 +3,7 @@
 use prost_types::Timestamp;
 
 use super::show::{Row, Shown, balance, consequences, posting, purchase, transfer};
-use super::{Limit, RequestId, Target, pages};
+use super::{Limit, RequestId, Target, pages, send};
 use crate::app::Failure;
 use crate::app::call::CallError;
 use crate::grpc::wire;
@@ -53,12 +53,12 @@ pub struct Balance {
     target: Target,
 }
 
-/// List a customer's transfers
+/// List a customer's newest transfers, from the oldest to the newest of them
 #[derive(Clone, Debug, clap::Args)]
 pub struct Transfers {
     /// The customer's id
     customer: String,
-    /// The newest first
+    /// Begin with the newest
     #[arg(long)]
     newest_first: bool,
     #[command(flatten)]
@@ -90,8 +90,8 @@ impl Purchase {
             expires_at: self.expires_at,
         };
         let mut client = PurchaseServiceClient::new(self.target.connect().await?);
-        let answer = client.purchase_credits(request).await.map_err(CallError::from)?.into_inner();
-        let row = posting(answer.posting.as_ref(), answer.replayed)
+        let (request_id, answer) = send!(client.purchase_credits(request));
+        let row = posting(request_id, answer.posting.as_ref(), answer.replayed)
             .and(purchase(answer.purchase.as_ref()))
             .and(consequences(&answer.activated_holds, &answer.expired_credits))
             .and(balance(answer.balance.as_ref()));
@@ -134,10 +134,14 @@ impl Transfers {
         let request = wire::ListTransfersRequest {
             ledger_id: self.target.ledger.clone(),
             customer_id: self.customer,
-            newest_first: self.newest_first,
+            // What does not fit the limit is the oldest in either order.
+            newest_first: true,
             ..Default::default()
         };
-        let transfers = pages!(self.limit, client.list_transfers(request) => transfers);
-        self.target.print(&Shown::Many(transfers.iter().map(transfer).collect()))
+        let (mut transfers, more) = pages!(self.limit, client.list_transfers(request) => transfers);
+        if !self.newest_first {
+            transfers.reverse();
+        }
+        self.target.print_list((transfers.iter().map(transfer).collect(), more))
     }
 }

@@ -3,7 +3,7 @@
 use tonic::transport::Channel;
 
 use super::show::{Row, Shown, balance, customer, posting};
-use super::{Limit, RequestId, Target, pages};
+use super::{Limit, RequestId, Target, pages, send};
 use crate::app::Failure;
 use crate::app::call::CallError;
 use crate::grpc::wire;
@@ -158,9 +158,9 @@ impl Create {
                 product_purchase_date: self.product_purchase_date,
             }),
         };
-        let answer = client(&self.target).await?.create_customer(request).await.map_err(CallError::from)?;
-        let answer = answer.into_inner();
-        let head = posting(answer.posting.as_ref(), answer.replayed);
+        let mut client = client(&self.target).await?;
+        let (request_id, answer) = send!(client.create_customer(request));
+        let head = posting(request_id, answer.posting.as_ref(), answer.replayed);
         self.target.print(&Shown::One(head.and(customer(answer.customer.as_ref()))))
     }
 }
@@ -179,7 +179,7 @@ impl List {
         let mut client = client(&self.target).await?;
         let request =
             wire::ListCustomersRequest { ledger_id: self.target.ledger.clone(), ..Default::default() };
-        let customers = pages!(self.limit, client.list_customers(request) => customers);
+        let (customers, more) = pages!(self.limit, client.list_customers(request) => customers);
         let line = |customer: &wire::Customer| {
             Row::default()
                 .with("customer_id", customer.customer_id.as_str())
@@ -188,7 +188,7 @@ impl List {
                 .with("open_holds", customer.open_holds)
                 .and(balance(customer.balance.as_ref()))
         };
-        self.target.print(&Shown::Many(customers.iter().map(line).collect()))
+        self.target.print_list((customers.iter().map(line).collect(), more))
     }
 }
 
@@ -211,9 +211,9 @@ impl Update {
             metadata: std::collections::BTreeMap::new(),
             update_mask: Some(prost_types::FieldMask { paths }),
         };
-        let answer = client(&self.target).await?.update_customer(request).await.map_err(CallError::from)?;
-        let answer = answer.into_inner();
-        let head = posting(answer.posting.as_ref(), answer.replayed);
+        let mut client = client(&self.target).await?;
+        let (request_id, answer) = send!(client.update_customer(request));
+        let head = posting(request_id, answer.posting.as_ref(), answer.replayed);
         self.target.print(&Shown::One(head.and(customer(answer.customer.as_ref()))))
     }
 }
@@ -227,9 +227,9 @@ impl Close {
             reason: self.reason,
             by: self.by,
         };
-        let answer = client(&self.target).await?.close_customer(request).await.map_err(CallError::from)?;
-        let answer = answer.into_inner();
-        let head = posting(answer.posting.as_ref(), answer.replayed);
+        let mut client = client(&self.target).await?;
+        let (request_id, answer) = send!(client.close_customer(request));
+        let head = posting(request_id, answer.posting.as_ref(), answer.replayed);
         self.target.print(&Shown::One(head.and(customer(answer.customer.as_ref()))))
     }
 }

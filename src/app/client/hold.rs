@@ -1,16 +1,16 @@
-//! `creditledger hold ...`, `settle` and `release`.
+//! `creditledger hold ...`
 
 use prost_types::Timestamp;
-use tonic::transport::Channel;
 
-use super::show::{Shown, balance, consequences, hold, hold_line, posting, receipt};
-use super::{Limit, RequestId, Target, pages};
+use super::settle::{Reverse, Void};
+use super::show::{Shown, hold, hold_line, receipt};
+use super::{Limit, RequestId, Target, pages, seconds};
 use crate::app::Failure;
 use crate::app::call::CallError;
 use crate::grpc::wire;
 use wire::hold_service_client::HoldServiceClient;
 
-/// Holds: estimate, confirm, place, extend, record work, show
+/// Holds: estimate, confirm, place, extend, record and void work, reverse, show
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum HoldCommand {
     /// Quote an incident; no credits move
@@ -25,6 +25,10 @@ pub enum HoldCommand {
     Extend(Extend),
     /// Record work; no credits move until it is settled
     Work(Work),
+    /// Withdraw a wrong entry of work
+    Void(Void),
+    /// Give a settlement back, in whole or in part
+    Reverse(Reverse),
     /// Show an incident's hold
     Get(Get),
     /// Show how an incident's charge was calculated
@@ -37,11 +41,11 @@ pub enum HoldCommand {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Incident {
     /// The customer's id
-    customer: String,
+    pub(super) customer: String,
     /// The incident, as the helpdesk numbers it
-    incident: String,
+    pub(super) incident: String,
     #[command(flatten)]
-    target: Target,
+    pub(super) target: Target,
 }
 
 /// See [`HoldCommand::Estimate`].
@@ -49,9 +53,9 @@ pub struct Incident {
 pub struct Estimate {
     #[command(flatten)]
     incident: Incident,
-    /// What the rate card charges for so many minutes
-    #[arg(long, group = "quote", value_parser = clap::value_parser!(i64).range(0..=527_040))]
-    minutes: Option<i64>,
+    /// What the rate card charges for so many minutes, such as 45 or 1.5
+    #[arg(long = "minutes", group = "quote", value_parser = seconds, value_name = "MINUTES")]
+    seconds: Option<i64>,
     /// So many credits [default: the top of the class's range]
     #[arg(long, group = "quote")]
     credits: Option<String>,
@@ -139,9 +143,9 @@ pub struct Extend {
 pub struct Work {
     #[command(flatten)]
     incident: Incident,
-    /// How long it took
-    #[arg(long, value_parser = clap::value_parser!(i64).range(0..=527_040))]
-    minutes: i64,
+    /// How long it took, such as 45 or 1.5
+    #[arg(long = "minutes", value_parser = seconds, value_name = "MINUTES")]
+    seconds: i64,
     /// When it began (RFC 3339)
     #[arg(long, value_name = "TIME")]
     started_at: Option<Timestamp>,
@@ -186,48 +190,6 @@ pub struct List {
     target: Target,
 }
 
-/// Charge the recorded work and give back what is left of the hold
-#[derive(Clone, Debug, clap::Args)]
-pub struct Settle {
-    #[command(flatten)]
-    incident: Incident,
-    /// Bear what exceeds the hold, instead of taking it from available credits
-    #[arg(long)]
-    cap_at_hold: bool,
-    /// The most that it may cost
-    #[arg(long, value_name = "CREDITS")]
-    max_charge: Option<String>,
-    /// Refuse if other work than these seconds is recorded
-    #[arg(long, value_name = "SECONDS")]
-    expected_work_seconds: Option<i64>,
-    /// Why nothing is charged
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "REASON")]
-    waive: String,
-    /// Who says so
-    #[arg(long, default_value = "", hide_default_value = true)]
-    by: String,
-    #[command(flatten)]
-    request: RequestId,
-}
-
-/// Give the held credits back
-#[derive(Clone, Debug, clap::Args)]
-pub struct Release {
-    #[command(flatten)]
-    incident: Incident,
-    /// Why
-    #[arg(long, default_value = "", hide_default_value = true)]
-    reason: String,
-    /// Why recorded work is not charged
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "REASON")]
-    waive: String,
-    /// Who says so
-    #[arg(long, default_value = "", hide_default_value = true)]
-    by: String,
-    #[command(flatten)]
-    request: RequestId,
-}
-
 fn state(text: &str) -> Result<wire::HoldState, String> {
     let name = format!("HOLD_STATE_{}", text.to_ascii_uppercase().replace('-', "_"));
     wire::HoldState::from_str_name(&name)
@@ -237,15 +199,18 @@ fn state(text: &str) -> Result<wire::HoldState, String> {
 /// Sends a change of a hold and prints the answer; all of them answer alike.
 macro_rules! change {
     ($incident:expr, $method:ident($request:expr)) => {{
-        let mut client = HoldServiceClient::<Channel>::new($incident.target.connect().await?);
-        let answer = client.$method($request).await.map_err(CallError::from)?.into_inner();
-        let row = posting(answer.posting.as_ref(), answer.replayed)
+        use $crate::app::client::show::{Shown, balance, consequences, hold, posting};
+        use $crate::grpc::wire::hold_service_client::HoldServiceClient;
+        let mut client = HoldServiceClient::new($incident.target.connect().await?);
+        let (request_id, answer) = $crate::app::client::send!(client.$method($request));
+        let row = posting(request_id, answer.posting.as_ref(), answer.replayed)
             .and(hold(answer.hold.as_ref()))
             .and(consequences(&answer.activated_holds, &answer.expired_credits))
             .and(balance(answer.balance.as_ref()));
         $incident.target.print(&Shown::One(row))
     }};
 }
+pub(super) use change;
 
 impl HoldCommand {
     /// Asks the server and prints its answer.
@@ -260,6 +225,8 @@ impl HoldCommand {
             Self::Place(command) => command.run().await,
             Self::Extend(command) => command.run().await,
             Self::Work(command) => command.run().await,
+            Self::Void(command) => command.run().await,
+            Self::Reverse(command) => command.run().await,
             Self::Get(command) => command.hold().await,
             Self::Receipt(command) => command.receipt().await,
             Self::List(command) => command.run().await,
@@ -271,14 +238,14 @@ impl Estimate {
     async fn run(self) -> Result<(), Failure> {
         use wire::estimate_incident_request::Quote;
         let Incident { customer, incident, target } = &self.incident;
-        let minutes = self.minutes.map(|minutes| Quote::EstimatedSeconds(minutes.saturating_mul(60)));
+        let seconds = self.seconds.map(Quote::EstimatedSeconds);
         let request = wire::EstimateIncidentRequest {
             ledger_id: target.ledger.clone(),
             request_id: self.request.get()?,
             customer_id: customer.clone(),
             incident_id: incident.clone(),
             incident_class: self.class,
-            quote: minutes.or(self.credits.map(Quote::Credits)),
+            quote: seconds.or(self.credits.map(Quote::Credits)),
             opened_at: self.opened_at,
             expires_at: self.expires_at,
             range_override_reason: self.range_override,
@@ -294,14 +261,14 @@ impl Place {
         use wire::place_hold_request::Quote;
         let Self { estimate, park } = self;
         let Incident { customer, incident, target } = &estimate.incident;
-        let minutes = estimate.minutes.map(|minutes| Quote::EstimatedSeconds(minutes.saturating_mul(60)));
+        let seconds = estimate.seconds.map(Quote::EstimatedSeconds);
         let request = wire::PlaceHoldRequest {
             ledger_id: target.ledger.clone(),
             request_id: estimate.request.get()?,
             customer_id: customer.clone(),
             incident_id: incident.clone(),
             incident_class: estimate.class,
-            quote: minutes.or(estimate.credits.map(Quote::Credits)),
+            quote: seconds.or(estimate.credits.map(Quote::Credits)),
             opened_at: estimate.opened_at,
             expires_at: estimate.expires_at,
             range_override_reason: estimate.range_override,
@@ -367,7 +334,7 @@ impl Work {
             request_id: self.request.get()?,
             customer_id: customer.clone(),
             target: Some(wire::record_work_request::Target::IncidentId(incident.clone())),
-            work_seconds: self.minutes.saturating_mul(60),
+            work_seconds: self.seconds,
             started_at: self.started_at,
             line: self.line,
             solutions: 0,
@@ -415,50 +382,7 @@ impl List {
             incident_class: self.class,
             ..Default::default()
         };
-        let holds = pages!(self.limit, client.list_holds(request) => holds);
-        self.target.print(&Shown::Many(holds.iter().map(hold_line).collect()))
-    }
-}
-
-impl Settle {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
-    pub async fn run(self) -> Result<(), Failure> {
-        use wire::OverrunPolicy::{CapAtHold, TakeAvailable};
-        let Incident { customer, incident, target } = &self.incident;
-        let request = wire::SettleHoldRequest {
-            ledger_id: target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: customer.clone(),
-            target: Some(wire::settle_hold_request::Target::IncidentId(incident.clone())),
-            overrun: if self.cap_at_hold { CapAtHold } else { TakeAvailable }.into(),
-            max_charge_credits: self.max_charge,
-            expected_work_seconds: self.expected_work_seconds,
-            waive_reason: self.waive,
-            by: self.by,
-        };
-        change!(self.incident, settle_hold(request))
-    }
-}
-
-impl Release {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
-    pub async fn run(self) -> Result<(), Failure> {
-        let Incident { customer, incident, target } = &self.incident;
-        let request = wire::ReleaseHoldRequest {
-            ledger_id: target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: customer.clone(),
-            target: Some(wire::release_hold_request::Target::IncidentId(incident.clone())),
-            waive_reason: self.waive,
-            reason: self.reason,
-            by: self.by,
-        };
-        change!(self.incident, release_hold(request))
+        let (holds, more) = pages!(self.limit, client.list_holds(request) => holds);
+        self.target.print_list((holds.iter().map(hold_line).collect(), more))
     }
 }

@@ -3,19 +3,24 @@
 mod credits;
 mod customer;
 mod hold;
+mod settle;
 mod show;
 
+use tonic::Status;
 use tonic::transport::Channel;
 
 use super::Failure;
-use super::call::{self, connect};
+use super::call::{self, CallError, connect};
+use super::output::note;
 use crate::clock;
 use crate::ledger::PostingId;
+use crate::ledger::credits::parse_units;
 
 pub use credits::{Balance, Purchase, Transfers};
 pub use customer::CustomerCommand;
-pub use hold::{HoldCommand, Release, Settle};
-use show::Shown;
+pub use hold::HoldCommand;
+pub use settle::{Charge, Release, Settle};
+use show::{Row, Shown};
 
 /// Which server and ledger, and how the answer looks.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,12 +44,20 @@ impl Target {
     fn print(&self, shown: &Shown) -> Result<(), Failure> {
         shown.print(self.json)
     }
+
+    fn print_list(&self, (rows, more): (Vec<Row>, bool)) -> Result<(), Failure> {
+        self.print(&Shown::Many(rows))?;
+        if more {
+            note("... more; use --limit");
+        }
+        Ok(())
+    }
 }
 
 /// The id that makes a change repeatable.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RequestId {
-    /// Say it again with the same id, and it is done once [default: a new id]
+    /// Idempotency key: a command repeated with the same id has no second effect [default: a new id]
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
 }
@@ -64,21 +77,62 @@ impl RequestId {
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Limit {
     /// How many at most
-    #[arg(long, default_value_t = 50, value_name = "COUNT")]
-    limit: usize,
+    #[arg(long, default_value_t = 50, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
 }
 
-/// Fetches pages until `limit` items are there or the list ends.
+/// Reads minutes, whole or decimal, as seconds.
+fn seconds(minutes: &str) -> Result<i64, String> {
+    const DIGITS: u32 = 4;
+    const PER_MINUTE: i64 = 10_i64.pow(DIGITS);
+    // 366 days, the most that the server takes.
+    const MINUTES_MAX: i64 = 527_040;
+    let seconds = parse_units(minutes, DIGITS, MINUTES_MAX.saturating_mul(PER_MINUTE))
+        .ok()
+        .map(|units| units.saturating_mul(60))
+        .filter(|units| units.rem_euclid(PER_MINUTE) == 0)
+        .map(|units| units.div_euclid(PER_MINUTE));
+    seconds.ok_or_else(|| {
+        format!("minutes such as 45 or 1.5 are needed, from 0 to {MINUTES_MAX}, that come to whole seconds")
+    })
+}
+
+/// Why a change was not answered with what it asked for.
+fn unanswered(status: Status, request_id: String) -> Failure {
+    let error = CallError::from(status);
+    if error.leaves_outcome_unknown() {
+        Failure::OutcomeUnknown { error: Box::new(error), request_id }
+    } else {
+        Failure::Call(error)
+    }
+}
+
+/// Sends a change, and gives its request id and its answer.
+macro_rules! send {
+    ($client:ident.$method:ident($request:expr)) => {{
+        let request = $request;
+        let request_id = request.request_id.clone();
+        match $client.$method(request).await {
+            Ok(answer) => (request_id, answer.into_inner()),
+            Err(status) => return Err($crate::app::client::unanswered(status, request_id)),
+        }
+    }};
+}
+use send;
+
+/// Fetches pages until `limit` items are there or the list ends, and says whether it goes on.
 macro_rules! pages {
     ($limit:expr, $client:ident.$method:ident($request:expr) => $items:ident) => {{
         let mut request = $request;
         let mut items = Vec::new();
+        let limit = usize::try_from($limit.limit).unwrap_or(usize::MAX);
         loop {
-            let missing = $limit.limit.saturating_sub(items.len());
-            request.page_size = i32::try_from(missing.min(1_000)).unwrap_or(1_000);
+            // One more than is shown: a page token alone does not say that there is anything behind it.
+            let missing = limit.saturating_add(1).saturating_sub(items.len());
             if missing == 0 {
                 break;
             }
+            request.page_size = i32::try_from(missing.min(1_000)).unwrap_or(1_000);
             let page = $client
                 .$method(request.clone())
                 .await
@@ -90,8 +144,25 @@ macro_rules! pages {
                 break;
             }
         }
-        items.truncate($limit.limit);
-        items
+        let more = items.len() > limit;
+        items.truncate(limit);
+        (items, more)
     }};
 }
 use pages;
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn minutes_come_to_whole_seconds() {
+        for (minutes, expected) in [("45", 2_700), ("1.5", 90), ("0.05", 3), ("0", 0), ("527040", 31_622_400)]
+        {
+            assert_eq!(seconds(minutes), Ok(expected), "{minutes}");
+        }
+        for bad in ["", "-1", "1e3", "0.01", "1.00001", "527040.1", "an hour"] {
+            assert!(seconds(bad).unwrap_err().contains("whole seconds"), "{bad}");
+        }
+    }
+}

@@ -116,10 +116,10 @@ pub(super) fn balance(balance: Option<&wire::Balance>) -> Row {
         .with("sequence", *sequence)
 }
 
-/// What a change left in the journal.
-pub(super) fn posting(posting: Option<&wire::Posting>, replayed: bool) -> Row {
+/// What a change left in the journal, and the id that makes it repeatable.
+pub(super) fn posting(request_id: String, posting: Option<&wire::Posting>, replayed: bool) -> Row {
     let id = posting.map(|posting| posting.posting_id.as_str());
-    Row::default().with("posting_id", id).with("replayed", replayed)
+    Row::default().with("posting_id", id).with("replayed", replayed).with_more("request_id", request_id)
 }
 
 /// A customer.
@@ -159,6 +159,7 @@ pub(super) fn hold(hold: Option<&wire::Hold>) -> Row {
         .with("held_credits", hold.held_credits.as_str())
         .with("pending_total_credits", pending.map(|pending| pending.total_credits.as_str()))
         .with("work_seconds", hold.work_seconds)
+        .with("work", hold.work.iter().map(work).collect::<Vec<_>>())
         .with("charged_credits", settlement.map(|settlement| settlement.charged_credits.as_str()))
         .with("written_off_credits", settlement.map(|settlement| settlement.written_off_credits.as_str()))
         .with("reversed_credits", settlement.map(|settlement| settlement.reversed_credits.as_str()))
@@ -167,6 +168,22 @@ pub(super) fn hold(hold: Option<&wire::Hold>) -> Row {
         .with("expires_at", time(hold.expires_at.as_ref()))
         .with("ended_at", time(hold.ended_at.as_ref()))
         .with("note", hold.note.as_str())
+}
+
+/// An entry of work.
+fn work(entry: &wire::WorkEntry) -> Value {
+    let mut fields = Map::new();
+    fields.insert("work_id".to_owned(), entry.work_id.as_str().into());
+    fields.insert("work_seconds".to_owned(), entry.work_seconds.into());
+    for (name, text) in [("by", &entry.by), ("line", &entry.line), ("note", &entry.note)] {
+        if !text.is_empty() {
+            fields.insert(name.to_owned(), text.as_str().into());
+        }
+    }
+    if let Some(voided) = &entry.voided {
+        fields.insert("voided".to_owned(), voided.reason.as_str().into());
+    }
+    Value::Object(fields)
 }
 
 /// A hold in a list: what fits a line.

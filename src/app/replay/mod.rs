@@ -35,12 +35,14 @@ use crate::telemetry::{self, OTLP_ENDPOINT};
 ///
 /// Every incident is opened with a hold for its estimate, worked on and settled; customers buy packs of credits when
 /// they run short. Request ids derive from the incidents: running the same file again on the same database changes
-/// nothing. Settings are those that a server has without a file; the database is a temporary one, unless told otherwise.
+/// nothing. Its own server has the default settings, whatever a file or the environment says; only that it takes a free
+/// port, logs warnings alone, and has a temporary database unless told otherwise.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Replay {
     /// Columns: incident_id, customer_id, incident_class, estimated_minutes, worked_minutes, opened_at, closed_at
     file: PathBuf,
-    /// Drive this running server instead of an own one
+    /// Drive this running server instead of an own one; CREDITLEDGER_SERVER is not read, so that nobody drives a server
+    /// in use by accident
     #[arg(long, value_name = "URL", conflicts_with = "database_url")]
     server: Option<String>,
     /// Keep the database, here
