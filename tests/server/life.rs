@@ -82,10 +82,10 @@ async fn a_call_that_does_not_end_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_falls_due_is_applied_to_customers_that_send_nothing() {
+async fn what_expires_is_applied_to_customers_that_send_nothing() {
     let place = Place::new();
     let server =
-        Server::start(place.command(&["serve", "--listen", "127.0.0.1:0", "--due-interval-ms", "10"]));
+        Server::start(place.command(&["serve", "--listen", "127.0.0.1:0", "--expiry-interval-ms", "10"]));
     let ask = |arguments: &[&str]| place.json(&[arguments, &["--server", server.url(), "--json"]].concat());
     ask(&["customer", "create", "acme"]);
     ask(&["purchase", "acme", "10", "--order", "1"]);
