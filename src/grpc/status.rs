@@ -241,6 +241,7 @@ impl From<SubmitError> for Problem {
             SubmitError::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN", Some(1_000)),
             SubmitError::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", None),
             SubmitError::Unknown => (Code::Unavailable, "OUTCOME_UNKNOWN", Some(1_000)),
+            SubmitError::StorageUnavailable => (Code::Unavailable, "STORAGE_UNAVAILABLE", Some(1_000)),
             SubmitError::Internal => (Code::Internal, "INTERNAL", None),
         };
         Self { retry_after: retry_after_ms.map(Duration::from_millis), ..Self::new(code, reason, message) }
@@ -260,6 +261,10 @@ impl From<ReadError> for Problem {
             ReadError::Storage(cause) => {
                 // The caller learns nothing of the inside; the log does, and only here.
                 tracing::error!(error = %cause, "a read failed");
+                if matches!(cause, StoreError::Damaged(_)) {
+                    // No repeat mends it.
+                    return Self::new(Code::DataLoss, "DATA_DAMAGED", "what is stored cannot be read");
+                }
                 let message = "the storage cannot be read at the moment";
                 let problem = Self::new(Code::Unavailable, "STORAGE_UNAVAILABLE", message);
                 Self { retry_after: Some(Duration::from_secs(1)), ..problem }

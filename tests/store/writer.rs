@@ -278,7 +278,7 @@ async fn a_failed_commit_is_never_acknowledged_and_stops_the_writer() {
     let waiting = bench.submit("acme", "waiting");
     bench.until_queue_is(1).await;
     bench.permits.add_permits(10);
-    assert_eq!(failing.await.unwrap(), Err(SubmitError::Unknown));
+    assert_eq!(failing.await.unwrap(), Err(SubmitError::StorageUnavailable));
     assert_eq!(waiting.await.unwrap(), Err(SubmitError::ShuttingDown));
     let end = bench.end.stopped.await.unwrap();
     assert_eq!(end, Err("the database failed: poison".to_owned()));
