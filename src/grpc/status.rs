@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::ledger::{Kind, Rejection};
-use crate::query::ReadError;
+use crate::query::{ReadError, StoreError};
 use crate::writer::SubmitError;
 
 use super::parse::{Violation, Violations};
@@ -289,7 +289,6 @@ into_status!(Violations, Rejection, SubmitError, ReadError);
 mod tests {
     use super::*;
     use crate::ledger::Credits;
-    use crate::query::StoreError;
 
     #[test]
     fn short_credits_say_how_many_are_missing() {

@@ -22,6 +22,8 @@ use crate::desk::{START, grant, id, place};
 enum Poison {
     Refused,
     Failed,
+    /// Fails before anything is begun.
+    Unloadable,
 }
 
 /// A store in memory whose every commit takes a permit.
@@ -45,6 +47,9 @@ impl WriteStore for Gated {
         cards: &Arc<Cards>,
     ) -> Result<Book, StoreError> {
         self.poisoned = requests.iter().any(|request| request.customer.as_str() == "poison");
+        if self.poisoned && self.poison == Poison::Unloadable {
+            return Err(StoreError::Failed("busy".into()));
+        }
         self.inner.load(requests, clock, random, cards).await
     }
 
@@ -269,6 +274,16 @@ async fn a_command_that_the_database_refuses_is_run_alone() {
     assert_eq!(outcomes[1], Err(SubmitError::Internal));
     assert!([&outcomes[0], &outcomes[2]].iter().all(|outcome| matches!(outcome, Ok(Ok(_)))));
     assert_eq!(bench.postings().await, 4);
+}
+
+#[tokio::test]
+async fn what_could_not_be_begun_is_told_so_and_the_writer_goes_on() {
+    let bench = Bench::new(Limits::default(), Poison::Unloadable).await;
+    bench.permits.add_permits(10);
+    let busy = bench.writer.submit(request("poison", "1", grant("1")), None).await;
+    assert_eq!(busy, Err(SubmitError::StorageUnavailable));
+    bench.writer.submit(request("acme", "2", grant("1")), None).await.unwrap().unwrap();
+    assert_eq!(bench.postings().await, 3);
 }
 
 #[tokio::test]
