@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::Report;
 use crate::ledger::book::{Book, OrderScope};
 use crate::ledger::card::Cards;
-use crate::ledger::{Credits, CustomerKey, LedgerNo, Lot, LotId, PostingId, Timestamp};
+use crate::ledger::price::price;
+use crate::ledger::{Credits, CustomerKey, LedgerNo, Lot, LotId, Posting, PostingId, Timestamp};
 use crate::store::{Ledger, Position, ReadStore, Recorded, StoreError};
 
 /// Postings in one read.
@@ -93,6 +94,9 @@ impl Replayed {
                 }
             }
         }
+        if let Some(fault) = receipt_fault(&self.book.cards, posting) {
+            report.fault(format!("{}: {fault}", place()));
+        }
         if let Some(lot) = &posting.detail.lot {
             self.lots.insert(lot.id, (posting.customer, Arc::clone(lot)));
             if let (Some(storefront), Some(order)) = (&lot.storefront, &lot.order) {
@@ -102,5 +106,22 @@ impl Replayed {
                 }
             }
         }
+    }
+}
+
+/// A settlement must cost what its receipt says: the pinned card and the stored inputs give the charge again.
+fn receipt_fault(cards: &Cards, posting: &Posting) -> Option<String> {
+    let hold = posting.detail.hold.as_ref()?;
+    let settlement = hold.settlement.as_ref().filter(|settlement| settlement.posting == posting.id)?;
+    let Some(card) = cards.get(&hold.card) else {
+        return Some(format!("its rate card {} version {} is unknown", hold.card.id, hold.card.version));
+    };
+    match price(card, &settlement.inputs) {
+        Ok(receipt) if receipt.credits == settlement.charge => None,
+        Ok(receipt) => {
+            let charge = settlement.charge;
+            Some(format!("{charge} credits were charged, the receipt comes to {}", receipt.credits))
+        }
+        Err(rejection) => Some(format!("its receipt cannot be calculated: {rejection}")),
     }
 }

@@ -7,9 +7,11 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::body::Body;
+use tonic_health::pb::health_server;
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
@@ -26,17 +28,21 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// At most so many calls at a time, and so many of them to the batch service, whose requests are large.
+    /// At most so many calls at a time, and, counted apart, so many to the batch service, whose requests are large.
     pub fn new(calls_max: usize, batches_max: usize) -> Self {
         Self { calls: Arc::new(Semaphore::new(calls_max)), batches: Arc::new(Semaphore::new(batches_max)) }
     }
 
-    /// A place for one call; none is waited for, so that an overloaded server says so at once.
-    fn admit(&self, path: &str) -> Result<OwnedSemaphorePermit, Problem> {
+    /// A place for one call; none is waited for, so that an overloaded server says so at once. Health checks need
+    /// none: a server that has a lot to do is not ill, and must not be restarted for it.
+    fn admit(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, Problem> {
         let service = path.trim_start_matches('/').split('/').next();
-        let places =
-            if service == Some(batch_service_server::SERVICE_NAME) { &self.batches } else { &self.calls };
-        Arc::clone(places).try_acquire_owned().map_err(|_| Problem::overloaded())
+        let places = match service {
+            Some(health_server::SERVICE_NAME) => return Ok(None),
+            Some(batch_service_server::SERVICE_NAME) => &self.batches,
+            Some(_) | None => &self.calls,
+        };
+        Arc::clone(places).try_acquire_owned().map(Some).map_err(|_| Problem::overloaded())
     }
 }
 
@@ -88,7 +94,6 @@ where
         let answer = span.in_scope(|| self.inner.call(request));
         Box::pin(
             async move {
-                let _permit = permit;
                 let answer = match deadline {
                     None => answer.await,
                     Some(deadline) => match tokio::time::timeout_at(deadline.into(), answer).await {
@@ -96,11 +101,19 @@ where
                         Err(_) => return Ok(Status::from(Problem::deadline_exceeded()).into_http()),
                     },
                 };
-                answer.map(explained)
+                answer.map(explained).map(|answer| answer.map(|body| counted(body, permit)))
             }
             .instrument(span),
         )
     }
+}
+
+/// A body that keeps its call's place until it ends: an answer that streams is a call for as long as it does.
+fn counted(body: Body, permit: Option<OwnedSemaphorePermit>) -> Body {
+    Body::new(body.map_frame(move |frame| {
+        let _held = &permit;
+        frame
+    }))
 }
 
 /// An answer whose status, if it is one, has a reason: tonic's own have none.
@@ -187,6 +200,23 @@ mod tests {
         let (first, second) = tokio::join!(call(&guard, None), call(&guard, None));
         assert!(first.is_none());
         assert_eq!(second.unwrap().code(), tonic::Code::Unavailable);
+        assert!(call(&guard, None).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_streams_is_a_call_until_it_ends_and_health_checks_are_none() {
+        let guard = Guard::new(1, 1);
+        let inner = tower::service_fn(|_: Request<Body>| async {
+            let body =
+                Body::new(http_body_util::Full::new(tonic::codegen::Bytes::from_static(b"to be sent")));
+            Ok::<_, std::convert::Infallible>(Response::new(body))
+        });
+        let streaming = guard.layer(inner).call(Request::new(Body::default())).await.unwrap();
+        assert_eq!(call(&guard, None).await.unwrap().code(), tonic::Code::Unavailable);
+        let check = Request::builder().uri("/grpc.health.v1.Health/Check").body(Body::default()).unwrap();
+        let answer = guard.layer(inner).call(check).await.unwrap();
+        assert!(Status::from_header_map(answer.headers()).is_none());
+        drop(streaming);
         assert!(call(&guard, None).await.is_none());
     }
 }

@@ -22,9 +22,10 @@ use super::wire::{
 /// Bounds of the server. What tonic leaves open is closed here.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Calls at a time, over all connections; one more is refused as overloaded.
+    /// Calls at a time, over all connections, streams until they end; one more is refused as overloaded. Health checks
+    /// and calls to the batch service are not among them.
     pub calls_max: usize,
-    /// Of them, calls to the batch service.
+    /// Calls to the batch service at a time, streams until they end.
     pub batches_max: usize,
     /// Streams at a time on one connection.
     pub connection_streams_max: u32,

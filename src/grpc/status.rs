@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::ledger::{Kind, Rejection};
-use crate::query::ReadError;
+use crate::query::{ReadError, StoreError};
 use crate::writer::SubmitError;
 
 use super::parse::{Violation, Violations};
@@ -241,6 +241,7 @@ impl From<SubmitError> for Problem {
             SubmitError::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN", Some(1_000)),
             SubmitError::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", None),
             SubmitError::Unknown => (Code::Unavailable, "OUTCOME_UNKNOWN", Some(1_000)),
+            SubmitError::StorageUnavailable => (Code::Unavailable, "STORAGE_UNAVAILABLE", Some(1_000)),
             SubmitError::Internal => (Code::Internal, "INTERNAL", None),
         };
         Self { retry_after: retry_after_ms.map(Duration::from_millis), ..Self::new(code, reason, message) }
@@ -260,6 +261,10 @@ impl From<ReadError> for Problem {
             ReadError::Storage(cause) => {
                 // The caller learns nothing of the inside; the log does, and only here.
                 tracing::error!(error = %cause, "a read failed");
+                if matches!(cause, StoreError::Damaged(_)) {
+                    // No repeat mends it.
+                    return Self::new(Code::DataLoss, "DATA_DAMAGED", "what is stored cannot be read");
+                }
                 let message = "the storage cannot be read at the moment";
                 let problem = Self::new(Code::Unavailable, "STORAGE_UNAVAILABLE", message);
                 Self { retry_after: Some(Duration::from_secs(1)), ..problem }
@@ -284,7 +289,6 @@ into_status!(Violations, Rejection, SubmitError, ReadError);
 mod tests {
     use super::*;
     use crate::ledger::Credits;
-    use crate::query::StoreError;
 
     #[test]
     fn short_credits_say_how_many_are_missing() {

@@ -364,12 +364,7 @@ fn move_balances(before: Balances, posting: &Posting) -> Result<Balances, &'stat
             | Account::Expired => {}
         }
     }
-    let legal = Credits::ZERO..=Credits::MAX_BALANCE;
-    if [after.available, after.held, after.owed].iter().all(|balance| legal.contains(balance)) {
-        Ok(after)
-    } else {
-        Err(out_of_bounds)
-    }
+    if after.are_within_bounds() { Ok(after) } else { Err(out_of_bounds) }
 }
 
 /// Counts a hold's change into what the customer remembers about its holds.

@@ -19,6 +19,20 @@ pub struct Balances {
     pub owed: Credits,
 }
 
+impl Balances {
+    /// True where none is below zero and none too large. The bound is on available and held together, so that moving
+    /// credits between the two can never be refused for it.
+    #[must_use]
+    pub fn are_within_bounds(&self) -> bool {
+        let legal = Credits::ZERO..=Credits::MAX_BALANCE;
+        let total = self.available.checked_add(self.held);
+        self.available >= Credits::ZERO
+            && self.held >= Credits::ZERO
+            && total.is_some_and(|total| legal.contains(&total))
+            && legal.contains(&self.owed)
+    }
+}
+
 /// The hot state of a customer: what nearly every command reads and writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Customer {

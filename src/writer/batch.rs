@@ -80,12 +80,12 @@ impl Queue {
         let mut batch = Batch::default();
         let kept_for_bulk = if self.bulks.is_empty() { 0 } else { (commands_max / BULK_SHARE).max(1) };
         let singles_max = (commands_max - kept_for_bulk).max(1);
-        while batch.requests.len() < singles_max
+        while batch.requests.len() + batch.ledgers.len() < singles_max
             && let Some(single) = self.singles.pop_front()
         {
             self.shared.queued.fetch_sub(1, Ordering::SeqCst);
             match single.ask {
-                // A caller that went away is not told; its command is not run for nobody either.
+                // A caller that went away is not told.
                 Ask::Command(_, reply) if late(single.deadline) => {
                     let _ = reply.send(Err(SubmitError::DeadlineExceeded));
                 }

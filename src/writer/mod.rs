@@ -35,6 +35,9 @@ pub enum SubmitError {
     /// The storage failed; the same request id finds out what became of the command.
     #[error("the outcome is unknown; the same request_id finds out")]
     Unknown,
+    /// The storage could not be read, as while another program keeps it busy; nothing was done.
+    #[error("the storage is not available at the moment; nothing was done")]
+    StorageUnavailable,
     /// The command met a fault of this program; nothing was done.
     #[error("the command could not be stored; nothing was done")]
     Internal,

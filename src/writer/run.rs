@@ -33,6 +33,20 @@ enum Fault {
     Randomness(#[from] getrandom::Error),
 }
 
+impl Fault {
+    /// What those whose commands were in the batch are told. Only a commit can leave its fate open: before it the
+    /// transaction was closed, and nothing was stored.
+    const fn answer(&self) -> SubmitError {
+        match self {
+            Self::Store(StoreError::UnknownFate(_)) => SubmitError::Unknown,
+            Self::Store(StoreError::Failed(_) | StoreError::Unusable(_)) => SubmitError::StorageUnavailable,
+            Self::Store(StoreError::Refused(_) | StoreError::Damaged(_))
+            | Self::Broken(_)
+            | Self::Randomness(_) => SubmitError::Internal,
+        }
+    }
+}
+
 impl Task {
     /// Runs until the writer is closed, or cannot go on. Then nothing more is acknowledged: a commit whose fate is
     /// open can be readable and yet not durable, and only a restart finds out.
@@ -41,8 +55,8 @@ impl Task {
             match self.run_batch(&mut batch).await {
                 Ok(outcomes) => self.queue.answer(batch, outcomes),
                 Err(fault) => {
-                    let unknown = batch.requests.iter().map(|_| Err(SubmitError::Unknown)).collect();
-                    self.queue.answer(batch, unknown);
+                    let told = batch.requests.iter().map(|_| Err(fault.answer())).collect();
+                    self.queue.answer(batch, told);
                     self.queue.refuse_all(SubmitError::ShuttingDown);
                     return Err(fault.to_string());
                 }
@@ -57,8 +71,15 @@ impl Task {
 
     async fn run_batch(&mut self, batch: &mut Batch) -> Result<Vec<Submitted>, Fault> {
         for (ledger, reply) in batch.ledgers.drain(..) {
-            let created = self.store.create_ledger(&ledger, clock::now()).await?;
-            let _ = reply.send(Ok(created));
+            let created = match self.store.create_ledger(&ledger, clock::now()).await {
+                Ok(created) => Ok(created),
+                Err(error @ (StoreError::Refused(_) | StoreError::Failed(_))) => {
+                    tracing::error!(%error, "a ledger could not be made");
+                    Err(Fault::Store(error).answer())
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let _ = reply.send(created);
         }
         let requests: Vec<&Request> = batch.requests.iter().collect();
         match self.commit(&requests).await {
@@ -75,7 +96,16 @@ impl Task {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        let mut book = self.store.load(requests, clock::now(), clock::random()?, &self.cards).await?;
+        let loaded = self.store.load(requests, clock::now(), clock::random()?, &self.cards).await;
+        let mut book = match loaded {
+            Ok(book) => book,
+            // Nothing was begun, so there is nothing to be unsure of: the callers try again, the writer goes on.
+            Err(StoreError::Failed(error)) => {
+                tracing::error!(%error, commands = requests.len(), "a batch could not be loaded");
+                return Ok(requests.iter().map(|_| Err(SubmitError::StorageUnavailable)).collect());
+            }
+            Err(error) => return Err(error.into()),
+        };
         let decided: Result<Vec<_>, Broken> =
             requests.iter().map(|request| decide(&mut book, request).map(Ok)).collect();
         let outcomes = match decided {

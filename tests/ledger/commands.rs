@@ -341,6 +341,10 @@ fn amounts_beyond_a_balance_are_rejections() {
         desk.ok(purchase(&format!("o{order}"), "1000000000"));
     }
     assert_eq!(desk.rejected(purchase("last", "0.0001")), Rejection::AmountOutOfBounds);
+    // The bound is on available and held together: what is held can always come back.
+    desk.ok(place("full", "1000000000"));
+    assert_eq!(desk.rejected(purchase("last", "0.0001")), Rejection::AmountOutOfBounds);
+    desk.ok(release("full"));
     desk.ok(place("i", "1"));
     let endless = NewWork { seconds: u64::MAX, ..crate::desk::new_work(1) };
     let record =

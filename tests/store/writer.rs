@@ -22,6 +22,8 @@ use crate::desk::{START, grant, id, place};
 enum Poison {
     Refused,
     Failed,
+    /// Fails before anything is begun.
+    Unloadable,
 }
 
 /// A store in memory whose every commit takes a permit.
@@ -45,6 +47,9 @@ impl WriteStore for Gated {
         cards: &Arc<Cards>,
     ) -> Result<Book, StoreError> {
         self.poisoned = requests.iter().any(|request| request.customer.as_str() == "poison");
+        if self.poisoned && self.poison == Poison::Unloadable {
+            return Err(StoreError::Failed("busy".into()));
+        }
         self.inner.load(requests, clock, random, cards).await
     }
 
@@ -272,13 +277,23 @@ async fn a_command_that_the_database_refuses_is_run_alone() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_begun_is_told_so_and_the_writer_goes_on() {
+    let bench = Bench::new(Limits::default(), Poison::Unloadable).await;
+    bench.permits.add_permits(10);
+    let busy = bench.writer.submit(request("poison", "1", grant("1")), None).await;
+    assert_eq!(busy, Err(SubmitError::StorageUnavailable));
+    bench.writer.submit(request("acme", "2", grant("1")), None).await.unwrap().unwrap();
+    assert_eq!(bench.postings().await, 3);
+}
+
+#[tokio::test]
 async fn a_failed_commit_is_never_acknowledged_and_stops_the_writer() {
     let bench = Bench::new(Limits::default(), Poison::Failed).await;
     let failing = bench.block("poison", "first").await;
     let waiting = bench.submit("acme", "waiting");
     bench.until_queue_is(1).await;
     bench.permits.add_permits(10);
-    assert_eq!(failing.await.unwrap(), Err(SubmitError::Unknown));
+    assert_eq!(failing.await.unwrap(), Err(SubmitError::StorageUnavailable));
     assert_eq!(waiting.await.unwrap(), Err(SubmitError::ShuttingDown));
     let end = bench.end.stopped.await.unwrap();
     assert_eq!(end, Err("the database failed: poison".to_owned()));

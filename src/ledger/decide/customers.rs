@@ -10,7 +10,7 @@ use crate::ledger::command::{
 };
 use crate::ledger::customer::{Balances, Customer, CustomerState, Profile, Terms};
 use crate::ledger::ids::CardId;
-use crate::ledger::posting::Posting;
+use crate::ledger::posting::{Kind, Posting};
 use crate::ledger::reject::Rejection;
 
 pub(super) fn create(book: &Book, request: &Request, command: &CreateCustomer) -> Result<Posting, Rejection> {
@@ -26,7 +26,7 @@ pub(super) fn create(book: &Book, request: &Request, command: &CreateCustomer) -
         balances: Balances::default(),
         state: CustomerState::new(book.now),
     };
-    let mut draft = Draft::by_request(book, &unborn, request);
+    let mut draft = Draft::by_request(book, &unborn, request, Kind::CreateCustomer);
     draft.detail.created = Some(request.customer.clone());
     draft.detail.profile = Some(Arc::new(command.profile.clone()));
     draft.detail.terms = Some(command.terms.clone()).filter(|terms| *terms != Terms::default());

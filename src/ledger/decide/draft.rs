@@ -40,9 +40,7 @@ pub(super) struct Draft {
 
 impl Draft {
     /// For a command.
-    pub fn by_request(book: &Book, customer: &Customer, request: &Request) -> Self {
-        // A command without a kind has no posting of its own and never gets here.
-        let kind = request.command.kind().unwrap_or(Kind::NoteShortfall);
+    pub fn by_request(book: &Book, customer: &Customer, request: &Request, kind: Kind) -> Self {
         Self {
             request: request.request.clone(),
             fingerprint: request.request.as_ref().map_or(0, |_| request.command.fingerprint()),
@@ -96,14 +94,12 @@ impl Draft {
     }
 
     fn change(&mut self, side: Side, credits: Credits) -> Result<(), Rejection> {
-        let balance = match side {
-            Side::Available => &mut self.balances.available,
-            Side::Held => &mut self.balances.held,
-            Side::Receivable => {
-                // `owed` is the account's balance with the other sign.
-                self.balances.owed = bounded(self.balances.owed.checked_sub(credits))?;
-                return Ok(());
-            }
+        let Balances { available, held, owed } = &mut self.balances;
+        let (balance, change) = match side {
+            Side::Available => (available, credits),
+            Side::Held => (held, credits),
+            // `owed` is the account's balance with the other sign.
+            Side::Receivable => (owed, credits.negated()),
             Side::Sales
             | Side::Promotions
             | Side::Revenue
@@ -111,8 +107,8 @@ impl Draft {
             | Side::Adjustments
             | Side::Expired => return Ok(()),
         };
-        *balance = bounded(balance.checked_add(credits))?;
-        Ok(())
+        *balance = balance.checked_add(change).ok_or(Rejection::AmountOutOfBounds)?;
+        if self.balances.are_within_bounds() { Ok(()) } else { Err(Rejection::AmountOutOfBounds) }
     }
 
     /// Refuses where less than `required` is available.
@@ -215,10 +211,4 @@ fn activated(hold: &Hold, by: PostingId) -> (Hold, Credits) {
         after.valid_until = None;
         (after, hold.estimate)
     }
-}
-
-fn bounded(balance: Option<Credits>) -> Result<Credits, Rejection> {
-    balance
-        .filter(|balance| (Credits::ZERO..=Credits::MAX_BALANCE).contains(balance))
-        .ok_or(Rejection::AmountOutOfBounds)
 }

@@ -31,8 +31,9 @@ pub(super) fn apply(book: &mut Book, key: CustomerKey) -> Result<Option<Arc<Post
                 Draft::by_ledger(book, customer, Kind::ExpireCredits).dated(moment).finish(entry)
             }
         };
-        // Only a balance out of its bounds could be refused here, and releasing or expiring lowers them all.
-        let Ok(posting) = posting else { break };
+        // Nothing may be decided as if it had not expired.
+        let posting =
+            posting.map_err(|_| super::broken(book, customer, "what has expired cannot be applied"))?;
         last = Some(book.post(posting)?);
     }
     let next = super::loaded(book, key).and_then(|(entry, customer)| {

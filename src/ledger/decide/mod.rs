@@ -52,16 +52,15 @@ pub fn decide(book: &mut Book, request: &Request) -> Result<Outcome, Broken> {
     let Some((entry, customer)) = loaded(book, key) else {
         return Ok(Err(Rejection::CustomerNotFound));
     };
-    let at = Context { book, entry, customer, request };
+    let Some(kind) = request.command.kind() else {
+        return Ok(last_due.map(|posting| answer(book, posting, false)).ok_or(Rejection::NothingDue));
+    };
+    let at = Context { book, entry, customer, request, kind };
     match command(&at) {
         Ok(Accepted::Posting(posting)) => post(book, *posting).map(Ok),
         Ok(Accepted::Earlier(posting)) => Ok(Ok(replay(book, posting))),
-        Ok(Accepted::Due) => Ok(match last_due {
-            Some(posting) => Ok(answer(book, posting, false)),
-            None => Err(Rejection::NothingDue),
-        }),
         Err(rejection) => {
-            if let Some(note) = shortfall_note(&at, &rejection) {
+            if let Some(note) = shortfall_note(&at, &rejection)? {
                 book.post(note)?;
             }
             Ok(Err(rejection))
@@ -75,8 +74,6 @@ enum Accepted {
     Posting(Box<Posting>),
     /// The posting of an earlier command with the same meaning (the same order).
     Earlier(Arc<Posting>),
-    /// Only what was due.
-    Due,
 }
 
 /// What a command is decided against.
@@ -86,6 +83,7 @@ struct Context<'a> {
     entry: &'a Entry,
     customer: &'a Customer,
     request: &'a Request,
+    kind: Kind,
 }
 
 fn loaded(book: &Book, key: CustomerKey) -> Option<(&Entry, &Customer)> {
@@ -115,7 +113,8 @@ fn command(at: &Context<'_>) -> Result<Accepted, Rejection> {
         Command::CloseIncident(c) => settle::close(at, c),
         Command::ChargeIncident(c) => settle::charge(at, c),
         Command::ReverseSettlement(c) => settle::reverse(at, c),
-        Command::ApplyDue => return Ok(Accepted::Due),
+        // Everything due was applied before; there is nothing else to it.
+        Command::ApplyDue => Err(Rejection::NothingDue),
     }?;
     Ok(Accepted::Posting(Box::new(posting)))
 }
@@ -161,19 +160,26 @@ fn answer(book: &Book, posting: Arc<Posting>, replayed: bool) -> Answer {
 
 /// The note that a rejected command leaves about credits that are missing for an incident, unless the same amount
 /// was noted last.
-fn shortfall_note(at: &Context<'_>, rejection: &Rejection) -> Option<Posting> {
-    let Rejection::InsufficientCredits { shortfall, .. } = rejection else { return None };
-    let incident = at.incident()?;
-    let shortfall = at.new_shortfall(incident, *shortfall)?;
+fn shortfall_note(at: &Context<'_>, rejection: &Rejection) -> Result<Option<Posting>, Broken> {
+    let Rejection::InsufficientCredits { shortfall, .. } = rejection else { return Ok(None) };
+    let Some(shortfall) = at.incident().and_then(|incident| at.new_shortfall(incident, *shortfall)) else {
+        return Ok(None);
+    };
     let mut draft = Draft::by_ledger(at.book, at.customer, Kind::NoteShortfall);
     draft.detail.shortfall = Some(shortfall);
-    draft.finish(at.entry).ok()
+    let note = draft.finish(at.entry);
+    note.map(Some).map_err(|_| broken(at.book, at.customer, "a note that moves nothing was refused"))
+}
+
+/// A contradiction met before there is a posting.
+fn broken(book: &Book, customer: &Customer, what: &'static str) -> Broken {
+    Broken { posting: book.next_id(), sequence: customer.sequence, what }
 }
 
 impl<'a> Context<'a> {
     /// A draft of the posting that the command leaves.
     fn draft(&self) -> Draft {
-        Draft::by_request(self.book, self.customer, self.request)
+        Draft::by_request(self.book, self.customer, self.request, self.kind)
     }
 
     /// The incident that the command is about.

@@ -111,8 +111,8 @@ pub(super) fn release(at: &Context<'_>, command: &ReleaseHold) -> Result<Posting
     if has_work && command.waive_reason.is_empty() {
         return Err(Rejection::WorkRecorded { seconds: hold.worked_seconds() });
     }
-    let reason = if has_work { &command.waive_reason } else { &command.reason };
-    end_without_charge(at, hold, HoldState::Released, &command.by, reason)
+    let waived = if has_work { &command.waive_reason } else { &Text::EMPTY };
+    end_without_charge(at, hold, HoldState::Released, &command.by, [&command.reason, waived])
 }
 
 /// Without work a release (a quote is declined), with work a settlement.
@@ -142,24 +142,26 @@ pub(super) fn close(at: &Context<'_>, command: &CloseIncident) -> Result<Posting
     if let Some(expected) = command.expected_work_seconds.filter(|expected| *expected != 0) {
         return Err(Rejection::WorkChanged { expected, recorded: 0 });
     }
-    end_without_charge(at, hold, state, &command.by, &command.reason)
+    end_without_charge(at, hold, state, &command.by, [&command.reason, &Text::EMPTY])
 }
 
+/// `why` it ends, and why work on it is waived: the hold keeps the first, the posting the second, and each stands in
+/// for the other where it is empty.
 fn end_without_charge(
     at: &Context<'_>,
     hold: &SharedHold,
     state: HoldState,
     by: &Text,
-    reason: &Text,
+    [why, waived]: [&Text; 2],
 ) -> Result<Posting, Rejection> {
     let mut draft = at.draft();
     draft.shift(Slot::Second, hold.held)?;
     let mut after = Hold::clone(hold);
     after.end(state, at.book.now);
     after.ended_by = by.clone();
-    after.end_reason = reason.clone();
+    after.end_reason = if why.is_empty() { waived } else { why }.clone();
     draft.detail.by = by.clone();
-    draft.detail.reason = reason.clone();
+    draft.detail.reason = if waived.is_empty() { why } else { waived }.clone();
     draft.detail.hold = Some(Arc::new(after));
     draft.finish(at.entry)
 }
