@@ -90,8 +90,9 @@ impl CallError {
     /// True where a change may have been made, or not: there is no answer, or none that says so.
     #[must_use]
     pub fn leaves_outcome_unknown(&self) -> bool {
-        // These two are UNAVAILABLE as well, but say that nothing was done.
-        let untouched = self.is("OVERLOADED") || self.is("SHUTTING_DOWN");
+        // These are UNAVAILABLE as well, but say that nothing was done.
+        let untouched =
+            ["OVERLOADED", "SHUTTING_DOWN", "STORAGE_UNAVAILABLE"].iter().any(|reason| self.is(reason));
         (self.passing || self.code == Code::DeadlineExceeded) && !untouched
     }
 
