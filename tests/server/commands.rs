@@ -51,6 +51,9 @@ fn a_round_trip_in_json() {
     let transfers = ask(&["transfers", "acme"]);
     assert_eq!(transfers[0]["debit_account"], "sales:manual");
     assert_eq!(transfers[0]["credit_account"], "available");
+    let settled = transfers.as_array().unwrap().iter().filter(|row| row["kind"] == "SETTLE_HOLD");
+    let from: Vec<_> = settled.map(|row| row["debit_account"].as_str().unwrap()).collect();
+    assert_eq!(from, ["held", "available"]);
     assert_eq!(ask(&["customer", "update", "acme", "--name", "Acme GmbH"])["email"], "it@acme.example");
     assert_eq!(ask(&["customer", "get", "acme"])["name"], "Acme GmbH");
     assert_eq!(ask(&["customer", "list"])[0]["available"], "7.5");

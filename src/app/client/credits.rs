@@ -140,7 +140,8 @@ impl Transfers {
         };
         let (mut transfers, more) = pages!(self.limit, client.list_transfers(request) => transfers);
         if !self.newest_first {
-            transfers.reverse();
+            // Those of one posting stand in its own order, whichever way the postings are listed.
+            transfers.sort_by_key(|transfer| transfer.sequence);
         }
         self.target.print_list((transfers.iter().map(transfer).collect(), more))
     }
