@@ -30,6 +30,8 @@ pub enum ParseCreditsError {
 impl Credits {
     /// No credits.
     pub const ZERO: Self = Self(0);
+    /// Decimals of an amount.
+    const SCALE: u32 = 4;
     /// Ten-thousandths in one credit.
     pub const UNITS_PER_CREDIT: i64 = 10_000;
     /// The most that one command may name: 1,000,000,000 credits.
@@ -69,7 +71,7 @@ impl Credits {
             Some(rest) => (true, rest),
             None => (false, text),
         };
-        let units = parse_units(digits, 4, Self::MAX_PER_COMMAND.0)?;
+        let units = parse_units(digits, Self::SCALE, Self::MAX_PER_COMMAND.0)?;
         Ok(Self(if negative { units.saturating_neg() } else { units }))
     }
 
@@ -143,15 +145,7 @@ pub fn parse_units(digits: &str, scale: u32, max: i64) -> Result<i64, ParseCredi
 impl fmt::Display for Credits {
     /// The shortest decimal: `2.5`, `1`, `-0.0001`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = self.0.unsigned_abs();
-        let per_credit = Self::UNITS_PER_CREDIT.unsigned_abs();
-        let (whole, fraction) = (units.div_euclid(per_credit), units.rem_euclid(per_credit));
-        let sign = if self.0 < 0 { "-" } else { "" };
-        if fraction == 0 {
-            return f.pad(&format!("{sign}{whole}"));
-        }
-        let fraction = format!("{fraction:04}");
-        f.pad(&format!("{sign}{whole}.{}", fraction.trim_end_matches('0')))
+        Decimal::new(self.0, Self::SCALE).normalize().fmt(f)
     }
 }
 
