@@ -101,7 +101,8 @@ pub async fn serve(
         .add_service(bounded!(rate_card_service_server::RateCardServiceServer<Api>, bytes_max))
         .add_service(bounded!(batch_service_server::BatchServiceServer<Api>, limits.batch_request_bytes_max))
         .add_service(health_service)
-        .add_optional_service(reflection());
+        .add_optional_service(reflection())
+        .add_optional_service(reflection_v1alpha());
 
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
@@ -128,12 +129,28 @@ pub async fn serve(
 fn reflection() -> Option<
     tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
 > {
+    without_fault(descriptors().build_v1())
+}
+
+/// The same under its older name, which grpcurl before 1.8.8 and other tools still ask for.
+fn reflection_v1alpha() -> Option<
+    tonic_reflection::server::v1alpha::ServerReflectionServer<
+        impl tonic_reflection::server::v1alpha::ServerReflection,
+    >,
+> {
+    without_fault(descriptors().build_v1alpha())
+}
+
+fn descriptors() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .inspect_err(|error| tracing::error!(%error, "the descriptors cannot be read; no reflection"))
-        .ok()
+        // With these, tools show the details of errors in words.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+}
+
+fn without_fault<S>(service: Result<S, tonic_reflection::server::Error>) -> Option<S> {
+    service.inspect_err(|error| tracing::error!(%error, "the descriptors cannot be read; no reflection")).ok()
 }
 
 /// What the health service knows about: the server as a whole, and each service.

@@ -129,6 +129,25 @@ async fn reflection_lists_every_service() {
         assert!(matches!(described, MessageResponse::FileDescriptorResponse(_)), "{service}: {described:?}");
     }
     assert!(listed.contains(&"grpc.health.v1.Health".to_owned()));
+    // What the details of errors are made of.
+    let described = ask(MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".to_owned())).await;
+    assert!(matches!(described, MessageResponse::FileDescriptorResponse(_)), "{described:?}");
+}
+
+#[tokio::test]
+async fn older_tools_find_reflection_under_its_older_name() {
+    use tonic_reflection::pb::v1alpha::ServerReflectionRequest;
+    use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
+    let served = Served::start().await;
+    let mut client = ServerReflectionClient::new(served.channel.clone());
+    let list = MessageRequest::ListServices(String::new());
+    let request = ServerReflectionRequest { host: String::new(), message_request: Some(list) };
+    let answer = client.server_reflection_info(tokio_stream::iter([request])).await.unwrap().into_inner();
+    let answer = { answer }.message().await.unwrap().unwrap().message_response;
+    let Some(MessageResponse::ListServicesResponse(listed)) = answer else { panic!("{answer:?}") };
+    assert!(services().iter().all(|name| listed.service.iter().any(|service| service.name == *name)));
 }
 
 #[tokio::test]
