@@ -8,6 +8,8 @@ use prost::Message;
 fn main() -> Result<(), Box<dyn Error>> {
     let package = Path::new("proto/creditledger/v1");
     println!("cargo:rerun-if-changed={}", package.display());
+    // sqlx::migrate! embeds the files that it finds; one that is added later would go unnoticed.
+    println!("cargo:rerun-if-changed=migrations");
     let mut protos = Vec::new();
     for entry in std::fs::read_dir(package)? {
         protos.push(entry?.path());

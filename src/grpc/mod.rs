@@ -1,7 +1,7 @@
 //! The gRPC surface: wire messages in and out, and nothing that decides.
 //!
-//! A call passes [`limits`] (deadline, overload, span), is parsed by its service into the core's types ([`parse`]),
-//! goes to the writer or the reader, and is answered through [`convert`] or, where it is refused, [`status`].
+//! A call passes `limits` (deadline, overload, span), is parsed by its service into the core's types (`parse`),
+//! goes to the writer or the reader, and is answered through `convert` or, where it is refused, `status`.
 
 mod batch_service;
 mod batch_stream;
