@@ -42,8 +42,11 @@ const APPLICATION_ID: i64 = 1_129_466_951;
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How long a statement waits for a lock, which only other programs (a shell, a backup) can hold.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Page cache of the writer. The default of 2 MB makes a commit read pages again that it wrote a moment ago.
-const WRITER_CACHE_KIB: i64 = 64 * 1024;
+/// Page cache of the writer. The default of 2 MB makes a commit read pages again that it wrote a moment ago; but more
+/// is not better: a commit that split a page of a tree looks through the whole cache (SQLite's `balance_nonroot` borrows
+/// the number of the pending-byte page, above which `pcache1Truncate` then has to cut). With 64 MB that was a tenth of
+/// the writer's time.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// Page cache of each reader.
 const READER_CACHE: &str = "-8192";
 /// Reading connections; each has a thread of its own.
