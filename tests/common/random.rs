@@ -2,8 +2,8 @@
 //! in quarters) and far enough apart in time that quotes, holds and lots fall due.
 
 use creditledger::ledger::command::{
-    Change, CloseCustomer, Command, EstimateIncident, GrantCredits, HoldRef, Quote, SetCustomerTerms,
-    SettleHold, VoidWork,
+    Change, CloseCustomer, Command, EstimateIncident, GrantCredits, Quote, SetCustomerTerms, SettleHold,
+    VoidWork,
 };
 use creditledger::ledger::ids::WorkId;
 use creditledger::ledger::{Credits, Text, Timestamp};
@@ -120,12 +120,6 @@ pub fn command(action: &Action, now: Timestamp, entry: impl Fn(&str, usize) -> O
         Action::CloseCustomer => Command::CloseCustomer(CloseCustomer::default()),
         Action::ApplyDue => Command::ApplyDue,
     }
-}
-
-/// The hold that most commands name.
-#[allow(dead_code)] // not every test binary looks holds up
-pub fn hold_ref(incident_number: u8) -> HoldRef {
-    incident(&incident_name(incident_number))
 }
 
 fn action() -> impl Strategy<Value = Action> {
