@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status, async_trait};
 use crate::ledger::command::AdjustBalance;
 use crate::ledger::lot::LotSource as Source;
 use crate::ledger::{Command, Credits, CustomerId, LedgerId, Rejection, RequestKey, Storefront};
-use crate::query::{At, LotFilter, LotRecord, Position, PostingFilter};
+use crate::query::{At, LotFilter, LotRecord, PageRequest, Position, PostingFilter};
 use crate::writer::{LedgerCreated, NewLedger};
 
 use super::command::{Accepted, CommandMessage};
@@ -112,22 +112,7 @@ impl LedgerService for Api {
         &self,
         request: Request<ListPostingsRequest>,
     ) -> Result<Response<ListPostingsResponse>, Status> {
-        let (ledger, customer, filter, page) = parse(request.into_inner(), |message, fields| {
-            let ListPostingsRequest {
-                ledger_id,
-                customer_id,
-                recorded_from,
-                recorded_until,
-                newest_first,
-                page_size,
-                page_token,
-            } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let customer = fields.customer(&customer_id);
-            let filter = read_posting_filter(fields, recorded_from, recorded_until, newest_first);
-            let page = fields.page(page_size, page_token);
-            Some((ledger?, customer?, filter?, page?))
-        })?;
+        let (ledger, customer, filter, page) = parse(request.into_inner(), read_posting_list)?;
         let ledger = self.ledger(&ledger).await?;
         let listed = self.reader.postings(ledger, &customer, filter, &page).await?;
         let (postings, next_page_token) = listed.show(
@@ -142,22 +127,26 @@ impl LedgerService for Api {
         &self,
         request: Request<ListTransfersRequest>,
     ) -> Result<Response<ListTransfersResponse>, Status> {
-        let (ledger, customer, filter, page) = parse(request.into_inner(), |message, fields| {
-            let ListTransfersRequest {
-                ledger_id,
-                customer_id,
-                recorded_from,
-                recorded_until,
-                newest_first,
-                page_size,
-                page_token,
-            } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let customer = fields.customer(&customer_id);
-            let filter = read_posting_filter(fields, recorded_from, recorded_until, newest_first);
-            let page = fields.page(page_size, page_token);
-            Some((ledger?, customer?, filter?, page?))
-        })?;
+        let ListTransfersRequest {
+            ledger_id,
+            customer_id,
+            recorded_from,
+            recorded_until,
+            newest_first,
+            page_size,
+            page_token,
+        } = request.into_inner();
+        // Transfers are listed by their postings.
+        let postings = ListPostingsRequest {
+            ledger_id,
+            customer_id,
+            recorded_from,
+            recorded_until,
+            newest_first,
+            page_size,
+            page_token,
+        };
+        let (ledger, customer, filter, page) = parse(postings, read_posting_list)?;
         let ledger = self.ledger(&ledger).await?;
         let listed = self.reader.transfers(ledger, &customer, filter, &page).await?;
         let (transfers, next_page_token) =
@@ -268,15 +257,25 @@ fn read_customers(fields: &mut Fields, ids: Vec<String>) -> Option<Vec<CustomerI
     fields.each("customer_ids", ids, |fields, id| fields.take("", CustomerId::parse(&id)))
 }
 
-fn read_posting_filter(
+fn read_posting_list(
+    message: ListPostingsRequest,
     fields: &mut Fields,
-    from: Option<prost_types::Timestamp>,
-    until: Option<prost_types::Timestamp>,
-    newest_first: bool,
-) -> Option<PostingFilter> {
-    let from = fields.time("recorded_from", from);
-    let until = fields.time("recorded_until", until);
-    Some(PostingFilter { from: from?, until: until?, newest_first })
+) -> Option<(LedgerId, CustomerId, PostingFilter, PageRequest)> {
+    let ListPostingsRequest {
+        ledger_id,
+        customer_id,
+        recorded_from,
+        recorded_until,
+        newest_first,
+        page_size,
+        page_token,
+    } = message;
+    let ledger = fields.ledger_or_main(&ledger_id);
+    let customer = fields.customer(&customer_id);
+    let from = fields.time("recorded_from", recorded_from);
+    let until = fields.time("recorded_until", recorded_until);
+    let page = fields.page(page_size, page_token);
+    Some((ledger?, customer?, PostingFilter { from: from?, until: until?, newest_first }, page?))
 }
 
 impl From<Accepted> for AdjustBalanceResponse {
