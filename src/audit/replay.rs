@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Report;
 use crate::ledger::book::{Book, OrderScope};
 use crate::ledger::card::Cards;
-use crate::ledger::price::price;
+use crate::ledger::receipt::{ReceiptError, receipt};
 use crate::ledger::{Credits, CustomerKey, LedgerNo, Lot, LotId, Posting, PostingId, Timestamp};
 use crate::store::{Ledger, Position, ReadStore, Recorded, StoreError};
 
@@ -109,19 +109,9 @@ impl Replayed {
     }
 }
 
-/// A settlement must cost what its receipt says: the pinned card and the stored inputs give the charge again.
-fn receipt_fault(cards: &Cards, posting: &Posting) -> Option<String> {
+/// A settlement must cost what its receipt says.
+fn receipt_fault(cards: &Cards, posting: &Posting) -> Option<ReceiptError> {
     let hold = posting.detail.hold.as_ref()?;
     let settlement = hold.settlement.as_ref().filter(|settlement| settlement.posting == posting.id)?;
-    let Some(card) = cards.get(&hold.card) else {
-        return Some(format!("its rate card {} version {} is unknown", hold.card.id, hold.card.version));
-    };
-    match price(card, &settlement.inputs) {
-        Ok(receipt) if receipt.credits == settlement.charge => None,
-        Ok(receipt) => {
-            let charge = settlement.charge;
-            Some(format!("{charge} credits were charged, the receipt comes to {}", receipt.credits))
-        }
-        Err(rejection) => Some(format!("its receipt cannot be calculated: {rejection}")),
-    }
+    receipt(cards, &hold.card, settlement).err()
 }

@@ -4,9 +4,9 @@ use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::ledger::command::HoldRef;
-use crate::ledger::price::price;
-use crate::ledger::{ClassId, CustomerId, IncidentId, Rejection};
-use crate::query::{HoldFilter, HoldTarget, ReadError};
+use crate::ledger::receipt::receipt;
+use crate::ledger::{ClassId, CustomerId, IncidentId};
+use crate::query::{HoldFilter, HoldTarget, ReadError, StoreError};
 
 use super::command::Accepted;
 use super::hold_commands::{Named, read_hold};
@@ -117,7 +117,75 @@ impl HoldService for Api {
         &self,
         request: Request<ListHoldsRequest>,
     ) -> Result<Response<ListHoldsResponse>, Status> {
-        let (ledger, customer, filter, page) = parse(request.into_inner(), |message, fields| {
+        let (holds, next_page_token) = self.hold_page(request.into_inner(), false).await?;
+        Ok(Response::new(ListHoldsResponse { holds, next_page_token }))
+    }
+
+    async fn list_settlements(
+        &self,
+        request: Request<ListSettlementsRequest>,
+    ) -> Result<Response<ListSettlementsResponse>, Status> {
+        let ListSettlementsRequest {
+            ledger_id,
+            customer_id,
+            incident_id,
+            incident_class,
+            created_from,
+            created_until,
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let holds = ListHoldsRequest {
+            ledger_id,
+            customer_id,
+            incident_id,
+            states: Vec::new(),
+            incident_class,
+            created_from,
+            created_until,
+            page_size,
+            page_token,
+        };
+        let (holds, next_page_token) = self.hold_page(holds, true).await?;
+        Ok(Response::new(ListSettlementsResponse { holds, next_page_token }))
+    }
+
+    async fn get_receipt(
+        &self,
+        request: Request<GetReceiptRequest>,
+    ) -> Result<Response<GetReceiptResponse>, Status> {
+        let (ledger, target) = parse(request.into_inner(), |message, fields| {
+            let GetReceiptRequest { ledger_id, customer_id, target } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let target = read_target(fields, &customer_id, target);
+            Some((ledger?, target?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let hold = self.reader.settled_hold(ledger, &target).await?;
+        let settlement = hold.settlement.as_ref().ok_or(ReadError::SettlementNotFound)?;
+        let calculation = receipt(&self.cards, &hold.card, settlement)
+            .map_err(|fault| ReadError::Storage(StoreError::Damaged(format!("hold {}: {fault}", hold.id))))?;
+        let receipt = Receipt {
+            hold_id: hold.id.to_string(),
+            customer_id: hold.customer.to_string(),
+            incident_id: hold.incident.to_string(),
+            rate_card: Some(convert::card_ref(&hold.card)),
+            inputs: Some(convert::inputs(&settlement.inputs)),
+            steps: calculation.steps.iter().map(convert::step).collect(),
+            settlement: Some(convert::settlement(settlement)),
+        };
+        Ok(Response::new(GetReceiptResponse { receipt: Some(receipt) }))
+    }
+}
+
+impl Api {
+    /// A page of holds, or of what was settled, charges without a hold included; and the token of the next.
+    async fn hold_page(
+        &self,
+        request: ListHoldsRequest,
+        settled: bool,
+    ) -> Result<(Vec<Hold>, String), Status> {
+        let (ledger, customer, filter, page) = parse(request, |message, fields| {
             let ListHoldsRequest {
                 ledger_id,
                 customer_id,
@@ -144,84 +212,13 @@ impl HoldService for Api {
                 class: class?,
                 from: from?,
                 until: until?,
-                settled: false,
+                settled,
             };
             Some((ledger?, customer?, filter, page?))
         })?;
         let ledger = self.ledger(&ledger).await?;
         let listed = self.reader.holds(ledger, customer.as_ref(), filter, &page).await?;
-        let (holds, next_page_token) =
-            listed.show(PAGE_BYTES_MAX, |hold| convert::brief_hold(hold), Message::encoded_len);
-        Ok(Response::new(ListHoldsResponse { holds, next_page_token }))
-    }
-
-    async fn list_settlements(
-        &self,
-        request: Request<ListSettlementsRequest>,
-    ) -> Result<Response<ListSettlementsResponse>, Status> {
-        let (ledger, customer, filter, page) = parse(request.into_inner(), |message, fields| {
-            let ListSettlementsRequest {
-                ledger_id,
-                customer_id,
-                incident_id,
-                incident_class,
-                created_from,
-                created_until,
-                page_size,
-                page_token,
-            } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
-            let incident = fields.optional("incident_id", &incident_id, IncidentId::parse);
-            let class = fields.optional("incident_class", &incident_class, ClassId::parse);
-            let from = fields.time("created_from", created_from);
-            let until = fields.time("created_until", created_until);
-            let page = fields.page(page_size, page_token);
-            let filter = HoldFilter {
-                customer: None,
-                incident: incident?,
-                states: Vec::new(),
-                class: class?,
-                from: from?,
-                until: until?,
-                settled: true,
-            };
-            Some((ledger?, customer?, filter, page?))
-        })?;
-        let ledger = self.ledger(&ledger).await?;
-        let listed = self.reader.holds(ledger, customer.as_ref(), filter, &page).await?;
-        let (holds, next_page_token) =
-            listed.show(PAGE_BYTES_MAX, |hold| convert::brief_hold(hold), Message::encoded_len);
-        Ok(Response::new(ListSettlementsResponse { holds, next_page_token }))
-    }
-
-    async fn get_receipt(
-        &self,
-        request: Request<GetReceiptRequest>,
-    ) -> Result<Response<GetReceiptResponse>, Status> {
-        let (ledger, target) = parse(request.into_inner(), |message, fields| {
-            let GetReceiptRequest { ledger_id, customer_id, target } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let target = read_target(fields, &customer_id, target);
-            Some((ledger?, target?))
-        })?;
-        let ledger = self.ledger(&ledger).await?;
-        let hold = self.reader.settled_hold(ledger, &target).await?;
-        let settlement = hold.settlement.as_ref().ok_or(ReadError::SettlementNotFound)?;
-        // Cards are immutable, so the same inputs give the same steps again: receipts need not be stored.
-        let card =
-            self.cards.get(&hold.card).ok_or_else(|| Rejection::RateCardNotFound(hold.card.id.clone()))?;
-        let calculation = price(card, &settlement.inputs)?;
-        let receipt = Receipt {
-            hold_id: hold.id.to_string(),
-            customer_id: hold.customer.to_string(),
-            incident_id: hold.incident.to_string(),
-            rate_card: Some(convert::card_ref(&hold.card)),
-            inputs: Some(convert::inputs(&settlement.inputs)),
-            steps: calculation.steps.iter().map(convert::step).collect(),
-            settlement: Some(convert::settlement(settlement)),
-        };
-        Ok(Response::new(GetReceiptResponse { receipt: Some(receipt) }))
+        Ok(listed.show(PAGE_BYTES_MAX, |hold| convert::brief_hold(hold), Message::encoded_len))
     }
 }
 

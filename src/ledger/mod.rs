@@ -21,6 +21,7 @@ pub mod ids;
 pub mod lot;
 pub mod posting;
 pub mod price;
+pub mod receipt;
 pub mod reject;
 pub mod time;
 

@@ -1,10 +1,12 @@
 //! What time costs under the card `prepaid`, and every rule that makes it cost something else.
 
-use creditledger::ledger::card::RateCard;
+use creditledger::ledger::card::{CardRef, Cards, RateCard};
+use creditledger::ledger::hold::Settlement;
 use creditledger::ledger::price::{PriceInputs, price};
+use creditledger::ledger::receipt::{ReceiptError, receipt};
 use creditledger::ledger::{Credits, Day, Rejection, Text};
 
-use crate::desk::{credits, id};
+use crate::desk::{Desk, credits, id, place, settle, work};
 
 fn inputs(seconds: u64) -> PriceInputs {
     PriceInputs {
@@ -137,4 +139,45 @@ fn started_increments_and_least_time_are_data_of_the_card() {
 #[test]
 fn no_time_is_too_long_to_be_refused_cleanly() {
     assert_eq!(price(&RateCard::prepaid(), &inputs(u64::MAX)), Err(Rejection::AmountOutOfBounds));
+}
+
+/// Holds and receipts pin version 1 of `prepaid`: another price list is another version, never a change of this one.
+#[test]
+fn version_1_of_prepaid_stays_what_it_is() {
+    let card = RateCard::prepaid();
+    assert_eq!((card.card.id.as_str(), card.card.version), ("prepaid", 1));
+    assert_eq!((card.credits_per_hour, card.minimum_credits), (credits("2"), credits("1")));
+    assert_eq!((card.increment_seconds, card.minimum_seconds, card.charge_scale), (0, 0, 2));
+    assert_eq!((card.quote_valid_days, card.free_support_days), (14, Some(30)));
+    let classes: Vec<String> =
+        card.classes.iter().map(|(class, rule)| format!("{class}: {rule:?}")).collect();
+    assert_eq!(
+        classes,
+        [
+            "front-end-design: Timed { range: Some((Credits(10000), Credits(30000))) }",
+            "installation-and-configuration: Timed { range: Some((Credits(10000), Credits(20000))) }",
+            "licence-transfer: Free",
+            "other: QuoteRequired",
+            "price-plans: Timed { range: Some((Credits(10000), Credits(40000))) }",
+            "sales: Free",
+        ]
+    );
+}
+
+#[test]
+fn a_receipt_that_no_longer_comes_to_the_charge_is_a_fault() {
+    let mut desk = Desk::with("10");
+    desk.ok(place("i", "4"));
+    desk.ok(work("i", 75));
+    let hold = desk.ok(settle("i")).hold.unwrap();
+    let settlement = hold.settlement.clone().unwrap();
+    let cards = Cards::built_in();
+    assert_eq!(receipt(&cards, &hold.card, &settlement).unwrap().credits, credits("2.5"));
+    let charged = Settlement { charge: credits("2.6"), ..settlement.clone() };
+    assert_eq!(
+        receipt(&cards, &hold.card, &charged),
+        Err(ReceiptError::Differs { charged: credits("2.6"), calculated: credits("2.5") })
+    );
+    let unknown = CardRef { version: 2, ..hold.card.clone() };
+    assert_eq!(receipt(&cards, &unknown, &settlement), Err(ReceiptError::UnknownCard(unknown.clone())));
 }
