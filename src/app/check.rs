@@ -73,8 +73,8 @@ pub async fn verify(database: Database) -> Result<ExitCode, Failure> {
 /// [`Failure`] where it cannot be read.
 pub(super) async fn verify_database(url: &str) -> Result<Report, Failure> {
     let progress = spinner();
-    let (reader, auditor, _alone) = store::open_to_check(url).await?;
-    let report = audit::verify(&*reader, &*auditor, |postings| progress.set_position(postings)).await;
+    let (auditor, _alone) = store::open_to_check(url).await?;
+    let report = audit::verify(&*auditor, |postings| progress.set_position(postings)).await;
     progress.finish_and_clear();
     Ok(report?)
 }

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::grpc::{self, Api};
 use crate::ledger::card::Cards;
 use crate::query::Reader;
-use crate::store;
+use crate::store::{self, Settings};
 use crate::writer::{Limits, Writer, WriterEnd};
 
 /// A server that is up.
@@ -40,17 +40,18 @@ impl Server {
         let listener =
             TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
         let address = listener.local_addr().map_err(|error| cannot_listen(config, &error))?;
-        let engine = store::open(&config.database_url, clock::now()).await?;
+        let engine = store::open(&config.database_url, clock::now(), &Settings::default()).await?;
         let cards = Arc::new(Cards::built_in());
         let limits = Limits {
             queue_commands_max: config.queue_commands_max,
             batch_commands_max: config.batch_commands_max,
+            ..Limits::default()
         };
-        let (writer, end) = Writer::start(engine.writer, Arc::clone(&cards), limits)
+        let (writer, end) = Writer::start(engine.writers, &cards, limits)
             .map_err(|error| Failure::Other(format!("the writer cannot be started: {error}")))?;
         let sweeper =
             tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.expiry_interval()));
-        let reader = Arc::new(Reader::new(engine.reader));
+        let reader = Arc::new(Reader::new(engine.reader, engine.news));
         let api = Api::new(writer.clone(), reader, cards);
         let (stop, mut stopping) = watch::channel(false);
         let stopping = async move {

@@ -5,7 +5,7 @@ mod rows;
 
 use std::fmt;
 
-use crate::store::{AuditStore, ReadStore, StoreError};
+use crate::store::{AuditStore, StoreError};
 
 /// What was checked, and what was wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,7 +77,6 @@ impl fmt::Display for Counts {
 /// # Errors
 /// [`StoreError`] where the database cannot be read to its end.
 pub async fn verify(
-    reader: &dyn ReadStore,
     auditor: &dyn AuditStore,
     mut progress: impl FnMut(u64) + Send,
 ) -> Result<Report, StoreError> {
@@ -85,7 +84,7 @@ pub async fn verify(
     for fault in auditor.integrity().await? {
         report.fault(fault);
     }
-    let replayed = replay::replay(reader, &mut report, &mut progress).await?;
+    let replayed = replay::replay(auditor, &mut report, &mut progress).await?;
     rows::compare(auditor, &replayed, &mut report).await?;
     Ok(report)
 }

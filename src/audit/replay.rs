@@ -8,7 +8,7 @@ use crate::ledger::book::{Book, OrderScope};
 use crate::ledger::card::Cards;
 use crate::ledger::receipt::{ReceiptError, receipt};
 use crate::ledger::{Credits, CustomerKey, LedgerNo, Lot, LotId, Posting, PostingId, Timestamp};
-use crate::store::{Ledger, Position, ReadStore, Recorded, StoreError};
+use crate::store::{AuditStore, Ledger, Position, Recorded, StoreError, StoredLedger};
 
 /// Postings in one read.
 const PAGE: usize = 1_000;
@@ -17,18 +17,18 @@ const PAGE: usize = 1_000;
 pub(super) struct Replayed {
     /// Customers and holds.
     pub book: Book,
-    /// Each customer's last posting, and where it stands.
-    pub last: HashMap<CustomerKey, (PostingId, Position)>,
+    /// Each customer's last posting.
+    pub last: HashMap<CustomerKey, PostingId>,
     /// Every lot that came in, and whose it is.
     pub lots: HashMap<LotId, (CustomerKey, Arc<Lot>)>,
-    /// Every order, and where it was recorded.
-    pub orders: HashMap<OrderScope, Position>,
+    /// Every order, and the posting that recorded it.
+    pub orders: HashMap<OrderScope, PostingId>,
     /// Balances of the accounts that are no customer's.
     pub accounts: BTreeMap<(LedgerNo, String), Credits>,
 }
 
 pub(super) async fn replay(
-    reader: &dyn ReadStore,
+    auditor: &dyn AuditStore,
     report: &mut Report,
     progress: &mut (impl FnMut(u64) + Send),
 ) -> Result<Replayed, StoreError> {
@@ -40,11 +40,11 @@ pub(super) async fn replay(
         orders: HashMap::new(),
         accounts: BTreeMap::new(),
     };
-    for ledger in reader.ledgers().await? {
+    for StoredLedger { ledger, .. } in auditor.stored_ledgers().await? {
         report.counts.ledgers += 1;
         let mut last = Position::default();
         loop {
-            let page = reader.feed(ledger.no, last, PAGE).await?;
+            let page = auditor.journal(ledger.no, last, PAGE).await?;
             for recorded in &page {
                 if recorded.position.0 != last.0 + 1 {
                     let (found, expected) = (recorded.position.0, last.0 + 1);
@@ -76,8 +76,8 @@ impl Replayed {
         if let Err(broken) = self.book.apply(posting) {
             report.fault(format!("{}: {broken}", place()));
         }
-        let before = self.last.insert(posting.customer, (posting.id, recorded.position));
-        if before.is_some_and(|(id, _)| id >= posting.id) {
+        let before = self.last.insert(posting.customer, posting.id);
+        if before.is_some_and(|id| id >= posting.id) {
             report.fault(format!("{}: the posting's id does not rise", place()));
         }
         for transfer in posting.transfers() {
@@ -101,7 +101,7 @@ impl Replayed {
             self.lots.insert(lot.id, (posting.customer, Arc::clone(lot)));
             if let (Some(storefront), Some(order)) = (&lot.storefront, &lot.order) {
                 let scope = (ledger.no, storefront.clone(), order.clone());
-                if self.orders.insert(scope, recorded.position).is_some() {
+                if self.orders.insert(scope, posting.id).is_some() {
                     report.fault(format!("{}: order {order} of {storefront} is recorded twice", place()));
                 }
             }

@@ -25,7 +25,7 @@ struct Pump {
     ledger: LedgerNo,
     after: Position,
     follow: bool,
-    commits: watch::Receiver<u64>,
+    growth: watch::Receiver<u64>,
     closing: watch::Receiver<bool>,
     sink: mpsc::Sender<Result<StreamJournalResponse, Status>>,
 }
@@ -39,7 +39,7 @@ impl Api {
             ledger,
             after,
             follow,
-            commits: self.writer.commits(),
+            growth: self.reader.growth(),
             closing: self.closing.subscribe(),
             sink: sink.clone(),
         };
@@ -57,8 +57,8 @@ impl Api {
 impl Pump {
     async fn run(mut self) -> Result<(), Status> {
         loop {
-            // Taken note of before the read: a commit during it makes `changed` ready at once.
-            self.commits.mark_unchanged();
+            // Taken note of before the read: growth during it makes `changed` ready at once.
+            self.growth.mark_unchanged();
             let page = self.reader.journal(self.ledger, self.after, PAGE_POSTINGS).await?;
             let full = page.len() >= PAGE_POSTINGS;
             for (recorded, customer) in page {
@@ -75,7 +75,7 @@ impl Pump {
                 return Ok(());
             }
             tokio::select! {
-                changed = self.commits.changed() => changed.map_err(|_| Problem::shutting_down())?,
+                changed = self.growth.changed() => changed.map_err(|_| Problem::shutting_down())?,
                 _ = self.closing.wait_for(|closing| *closing) => return Err(Problem::shutting_down().into()),
                 () = self.sink.closed() => return Ok(()),
             }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
 use tonic::transport::server::TcpIncoming;
@@ -107,12 +108,13 @@ pub async fn serve(
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
         .with_keepalive(Some(Duration::from_secs(limits.keepalive_seconds)));
-    let mut commits = api.writer.commits();
+    let writer = api.writer.clone();
     let stop = async move {
         tokio::select! {
             () = shutdown => {}
             // Without its writer the server can only refuse.
-            () = async { while commits.changed().await.is_ok() {} } => {}
+            () = writer.ended() => {}
+            () = tell_whether_reachable(&health, api.reader.reachable()) => {}
         }
         tell(&health, ServingStatus::NotServing).await;
         // Who watches hears that and then the end; a watch that stays open would hold up the shutdown.
@@ -163,6 +165,16 @@ const SERVICES: [&str; 7] = [
     rate_card_service_server::RateCardServiceServer::<Api>::NAME,
     batch_service_server::BatchServiceServer::<Api>::NAME,
 ];
+
+/// Keeps the health service up to date; never ready.
+async fn tell_whether_reachable(health: &HealthReporter, mut reachable: watch::Receiver<bool>) {
+    while reachable.changed().await.is_ok() {
+        let serving = *reachable.borrow_and_update();
+        tell(health, if serving { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
+    }
+    // An engine that never says otherwise.
+    std::future::pending::<()>().await;
+}
 
 /// Tells the health service.
 async fn tell(health: &HealthReporter, status: ServingStatus) {

@@ -13,8 +13,10 @@ mod postings;
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
+use tokio::sync::watch;
+
 use crate::ledger::{LedgerId, LedgerNo};
-use crate::store::ReadStore;
+use crate::store::{News, ReadStore};
 
 pub use crate::store::{At, HoldFilter, Ledger, LotFilter, OwnedLot, Position, Recorded, StoreError};
 pub use balances::BalanceAt;
@@ -53,6 +55,7 @@ pub enum ReadError {
 /// Answers questions from a store; shared by all who ask.
 pub struct Reader {
     store: Arc<dyn ReadStore>,
+    news: News,
     /// Ledgers by id. They are never renamed or removed, so what was found once stays right.
     ledgers: RwLock<HashMap<LedgerId, LedgerNo>>,
 }
@@ -60,7 +63,19 @@ pub struct Reader {
 impl Reader {
     /// Reads from `store`.
     #[must_use]
-    pub fn new(store: Arc<dyn ReadStore>) -> Self {
-        Self { store, ledgers: RwLock::new(HashMap::new()) }
+    pub fn new(store: Arc<dyn ReadStore>, news: News) -> Self {
+        Self { store, news, ledgers: RwLock::new(HashMap::new()) }
+    }
+
+    /// Changes whenever some ledger's journal may have grown: what followers wait for.
+    #[must_use]
+    pub fn growth(&self) -> watch::Receiver<u64> {
+        self.news.growth.clone()
+    }
+
+    /// False while the database cannot be reached.
+    #[must_use]
+    pub fn reachable(&self) -> watch::Receiver<bool> {
+        self.news.reachable.clone()
     }
 }

@@ -20,8 +20,9 @@ pub mod memory;
 pub mod open;
 pub mod skew;
 pub mod sqlite;
+pub mod stamps;
 
-pub use open::{Alone, Engine, migrate, open, open_to_check, open_to_read};
+pub use open::{Alone, Engine, Isolation, News, Settings, Time, migrate, open, open_to_check, open_to_read};
 
 /// Why an engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,17 @@ pub enum StoreError {
     /// Reading or writing failed. After a failed write nothing of the batch is stored.
     #[error("the database failed: {0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another server was in the way, or the connection was lost before the commit. Nothing is stored; the same batch
+    /// may well succeed if it is run again.
+    #[error("the database asks for another attempt: {0}")]
+    Again(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another server stored a row with the same key in between. Nothing is stored; the next attempt reads that row.
+    /// Where it keeps happening, it is [`StoreError::Refused`].
+    #[error("a row with the same key exists: {0}")]
+    Clash(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The answer to a commit was lost. The next attempt finds out with [`WriteStore::was_stored`].
+    #[error("the answer to a commit was lost: {0}")]
+    Unsure(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The commit failed in a way that leaves its fate open. The process must stop: only a restart finds out.
     #[error("the fate of a commit is unknown: {0}")]
     UnknownFate(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -82,20 +94,20 @@ pub enum LedgerCreated {
     TooMany,
 }
 
-/// A place in a ledger's feed: 1, 2, 3, ... without gaps.
+/// A place in a ledger's feed: 1, 2, 3, ... without gaps. 0 is before the first: a posting that has no place yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
 
 /// A posting with its place in the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// Its place.
+    /// Its place; 0 where it was committed a moment ago and has none yet. What a feed gives always has one.
     pub position: Position,
     /// The posting.
     pub posting: Arc<Posting>,
 }
 
-/// The writing side, owned by one writer task. `load` opens a transaction, `append` commits it.
+/// A writing side, owned by one writer task. `load` opens a transaction, `append` commits it.
 #[async_trait]
 pub trait WriteStore: Send {
     /// Opens a transaction and loads what the requests name: customers, earlier answers to the same request ids,
@@ -117,6 +129,18 @@ pub trait WriteStore: Send {
     /// # Errors
     /// [`StoreError`]; nothing is stored, unless the error says that the fate is unknown.
     async fn append(&mut self, book: &Book) -> Result<(), StoreError>;
+
+    /// Inside the transaction that `load` opened: whether an earlier append of `book`, whose answer was lost, has been
+    /// stored after all. `load` has waited for whatever held its customers, so the answer is final, except for
+    /// customers that do not exist: for those a later append clashes.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the transaction is closed.
+    async fn was_stored(&mut self, book: &Book) -> Result<bool, StoreError> {
+        // Engines that never are unsure.
+        let _ = book;
+        Ok(false)
+    }
 
     /// Closes the transaction and stores nothing.
     ///
@@ -220,6 +244,9 @@ pub trait ReadStore: Send + Sync {
     /// All ledgers, by number.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
 
+    /// The latest time, about `now`, at or before which nothing more will count: reads as of such a time never change.
+    async fn watermark(&self, now: Timestamp) -> Result<Timestamp, StoreError>;
+
     /// One customer: one indexed look-up.
     async fn customer(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError>;
 
@@ -321,7 +348,7 @@ pub struct StoredCustomer {
     pub ledger: LedgerNo,
     /// Its id.
     pub id: CustomerId,
-    /// Its last posting.
+    /// The sequence of its last posting.
     pub sequence: u64,
     /// Its balances.
     pub balances: Balances,
@@ -331,8 +358,6 @@ pub struct StoredCustomer {
     pub state: Vec<u8>,
     /// The encoding of its profile.
     pub profile: Option<Vec<u8>>,
-    /// The position of its last posting, as the engine finds it.
-    pub last: Option<Position>,
 }
 
 /// A hold's row, as it is stored.
@@ -362,17 +387,38 @@ pub struct StoredLot {
 pub struct StoredOrder {
     /// Where it was bought, with the order's number there.
     pub scope: OrderScope,
-    /// The position of the posting that recorded it.
-    pub position: Position,
+    /// The posting that recorded it; `None` where there is none at its place.
+    pub posting: Option<PostingId>,
 }
 
-/// What `verify` reads besides the feed: every row, as it is stored. Pages are in the order of the keys; a page with
-/// fewer than `limit` rows is the last one.
+/// A ledger's row, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredLedger {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The request that made it; none made `main`.
+    pub request: Option<RequestKey>,
+}
+
+/// What `verify` and `copy` read: the journal, and every row as it is stored. Pages are in the order of the keys; a page
+/// with fewer than `limit` rows is the last one.
 #[async_trait]
 pub trait AuditStore: Send + Sync {
     /// The engine's check of itself: its files, its own columns and pointers. One line a fault, the first ones only;
-    /// empty where all is well.
+    /// empty where all is well. Where other servers may write meanwhile, an engine takes a snapshot here, and later
+    /// calls read that: begin with this one.
     async fn integrity(&self) -> Result<Vec<String>, StoreError>;
+
+    /// All ledgers, by number.
+    async fn stored_ledgers(&self) -> Result<Vec<StoredLedger>, StoreError>;
+
+    /// A ledger's postings after a position, ascending. Every committed posting has its place here.
+    async fn journal(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError>;
 
     /// Customers of all ledgers.
     async fn stored_customers(

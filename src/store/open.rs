@@ -2,19 +2,41 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::memory::Memory;
 use super::sqlite;
 use super::{AuditStore, ReadStore, StoreError, WriteStore};
 use crate::ledger::Timestamp;
 
-/// An open engine: the writing side for the one writer, the reading sides for everybody.
+/// An open engine: the writing sides for the writer, the reading sides for everybody.
 pub struct Engine {
-    /// Owned by the writer task.
-    pub writer: Box<dyn WriteStore>,
+    /// One a lane of the writer; never empty. A customer always belongs to the same lane.
+    pub writers: Vec<Box<dyn WriteStore>>,
     /// Shared by all readers.
     pub reader: Arc<dyn ReadStore>,
     /// What `verify` reads.
     pub audit: Arc<dyn AuditStore>,
+    /// What it tells by itself.
+    pub news: News,
+}
+
+/// What an engine tells those who wait.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// Changes whenever some ledger's feed may have grown, by whichever server.
+    pub growth: watch::Receiver<u64>,
+    /// False while the database cannot be reached.
+    pub reachable: watch::Receiver<bool>,
+}
+
+impl News {
+    /// For an engine inside this process.
+    #[must_use]
+    pub fn always_reachable(growth: watch::Receiver<u64>) -> Self {
+        // A receiver keeps the last value when its sender is gone.
+        Self { growth, reachable: watch::channel(true).1 }
+    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -23,32 +45,75 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// Opens the engine that the URL names, made and migrated where needed: `sqlite://path`, `sqlite:path`, or `memory:`
-/// for one that forgets. `now` dates the main ledger of a new database.
+/// How an engine is used; each takes what concerns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// PostgreSQL: writing connections, each a lane of the writer, at least 1.
+    pub lanes: usize,
+    /// PostgreSQL: how writing transactions are kept apart.
+    pub isolation: Isolation,
+    /// PostgreSQL: who says what time it is.
+    pub time: Time,
+}
+
+/// How writing transactions are kept apart. Both are safe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// READ COMMITTED: the customers' rows are locked first, and read as they are then.
+    #[default]
+    ReadCommitted,
+    /// SERIALIZABLE, for engines that know no other: a batch that meets another server's is run again.
+    Serializable,
+}
+
+/// Who says what time it is where several servers write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Time {
+    /// The database, so that the clocks of the servers do not matter.
+    #[default]
+    Database,
+    /// Whoever calls: for tests that drive the time.
+    Caller,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { lanes: 2, isolation: Isolation::default(), time: Time::default() }
+    }
+}
+
+/// Opens the engine that the URL names, made and migrated where needed: `sqlite://path`, `sqlite:path`,
+/// `postgres://user@host/database`, or `memory:` for one that forgets. `now` dates the main ledger of a new database.
 ///
 /// # Errors
 /// [`StoreError::Unusable`] with one line for a person; others where the disk fails.
-pub async fn open(url: &str, now: Timestamp) -> Result<Engine, StoreError> {
+pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engine, StoreError> {
     if is_memory(url) {
         return Ok(Memory::new(now).engine());
     }
+    let _ = settings;
     let (writer, reader) = sqlite::open(&sqlite_path(url)?, now).await?;
     let reader = Arc::new(reader);
-    Ok(Engine { writer: Box::new(writer), reader: Arc::clone(&reader) as Arc<dyn ReadStore>, audit: reader })
+    let news = News::always_reachable(writer.growth());
+    Ok(Engine {
+        writers: vec![Box::new(writer)],
+        reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
+        audit: reader,
+        news,
+    })
 }
 
-/// Opens the reading sides alone, without taking the database from a server that has it.
+/// Opens what `verify` reads, without taking the database from a server that has it.
 ///
 /// # Errors
 /// As [`open`]; also for a database that does not exist or has another schema.
-pub async fn open_to_read(url: &str) -> Result<(Arc<dyn ReadStore>, Arc<dyn AuditStore>), StoreError> {
+pub async fn open_to_read(url: &str) -> Result<Arc<dyn AuditStore>, StoreError> {
     if is_memory(url) {
         return Err(StoreError::Unusable(
             "memory: is gone with its server; there is nothing to read".to_owned(),
         ));
     }
-    let reader = Arc::new(sqlite::open_to_read(&sqlite_path(url)?).await?);
-    Ok((Arc::clone(&reader) as Arc<dyn ReadStore>, reader))
+    Ok(Arc::new(sqlite::open_to_read(&sqlite_path(url)?).await?))
 }
 
 /// Opens a database to be checked, and keeps servers out of it until the guard is dropped: rows that change while they
@@ -56,12 +121,9 @@ pub async fn open_to_read(url: &str) -> Result<(Arc<dyn ReadStore>, Arc<dyn Audi
 ///
 /// # Errors
 /// As [`open_to_read`]; also while a server has the database open.
-pub async fn open_to_check(
-    url: &str,
-) -> Result<(Arc<dyn ReadStore>, Arc<dyn AuditStore>, Alone), StoreError> {
+pub async fn open_to_check(url: &str) -> Result<(Arc<dyn AuditStore>, Alone), StoreError> {
     let alone = if is_memory(url) { None } else { Some(sqlite::keep_servers_out(&sqlite_path(url)?)?) };
-    let (reader, audit) = open_to_read(url).await?;
-    Ok((reader, audit, Alone { _lock: alone }))
+    Ok((open_to_read(url).await?, Alone { _lock: alone }))
 }
 
 /// While it is there, no server opens the database.

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Ask, Bulk, Shared, Single, SubmitError, Submitted};
+use super::lanes::Shared;
+use super::{Ask, Bulk, Single, SubmitError, Submitted};
 use crate::ledger::Request;
 use crate::store::{LedgerCreated, NewLedger};
 
@@ -17,6 +17,7 @@ const BULK_SHARE: usize = 4;
 /// What waits, single commands before bulk ones.
 pub(super) struct Queue {
     shared: Arc<Shared>,
+    closing: watch::Receiver<bool>,
     single_queue: mpsc::UnboundedReceiver<Single>,
     bulk_queue: mpsc::UnboundedReceiver<Bulk>,
     singles: VecDeque<Single>,
@@ -28,6 +29,8 @@ pub(super) struct Queue {
 pub(super) struct Batch {
     /// In the order in which they are decided.
     pub requests: Vec<Request>,
+    /// Until when each of them may be decided.
+    pub deadlines: Vec<Option<Instant>>,
     /// Ledgers to be made before them.
     pub ledgers: Vec<(NewLedger, oneshot::Sender<Result<LedgerCreated, SubmitError>>)>,
     /// Replies for the first requests, one each; the rest belong to the bulks at the head of the queue.
@@ -40,7 +43,8 @@ impl Queue {
         single_queue: mpsc::UnboundedReceiver<Single>,
         bulk_queue: mpsc::UnboundedReceiver<Bulk>,
     ) -> Self {
-        Self { shared, single_queue, bulk_queue, singles: VecDeque::new(), bulks: VecDeque::new() }
+        let closing = shared.closing();
+        Self { shared, closing, single_queue, bulk_queue, singles: VecDeque::new(), bulks: VecDeque::new() }
     }
 
     /// Waits until there is something to do; takes all that waits, at most `commands_max`. `None` once the writer is
@@ -52,14 +56,22 @@ impl Queue {
             if !batch.requests.is_empty() || !batch.ledgers.is_empty() {
                 return Some(batch);
             }
-            if self.shared.closing.load(Ordering::SeqCst) && self.shared.queued.load(Ordering::SeqCst) == 0 {
-                return None;
+            if *self.closing.borrow() {
+                // Whoever was let in before is either in a queue by now, or finds it closed.
+                self.single_queue.close();
+                self.bulk_queue.close();
+                self.take_waiting();
+                if self.singles.is_empty() && self.bulks.is_empty() {
+                    return None;
+                }
+                continue;
             }
             tokio::select! {
                 // Without a sender every handle is gone, so nothing can come any more.
                 single = self.single_queue.recv() => self.singles.push_back(single?),
                 bulk = self.bulk_queue.recv() => self.bulks.push_back(bulk?),
-                () = self.shared.close.notified() => {}
+                // A sender that is gone means stop as well; there is none without its lanes.
+                _ = self.closing.wait_for(|closing| *closing) => {}
             }
         }
     }
@@ -83,7 +95,7 @@ impl Queue {
         while batch.requests.len() + batch.ledgers.len() < singles_max
             && let Some(single) = self.singles.pop_front()
         {
-            self.shared.queued.fetch_sub(1, Ordering::SeqCst);
+            self.shared.taken(1);
             match single.ask {
                 // A caller that went away is not told.
                 Ask::Command(_, reply) if late(single.deadline) => {
@@ -91,6 +103,7 @@ impl Queue {
                 }
                 Ask::Command(request, reply) => {
                     batch.requests.push(*request);
+                    batch.deadlines.push(single.deadline);
                     batch.singles.push(reply);
                 }
                 Ask::Ledger(_, reply) if late(single.deadline) => {
@@ -107,12 +120,13 @@ impl Queue {
             let before = batch.requests.len();
             if late(bulk.deadline) {
                 let rest = bulk.requests.len();
-                self.shared.queued.fetch_sub(rest, Ordering::SeqCst);
+                self.shared.taken(rest);
                 bulk.done.extend((0..rest).map(|_| Err(SubmitError::DeadlineExceeded)));
                 bulk.requests = Vec::new().into_iter();
             } else {
                 batch.requests.extend(bulk.requests.by_ref().take(room));
-                self.shared.queued.fetch_sub(batch.requests.len() - before, Ordering::SeqCst);
+                batch.deadlines.resize(batch.requests.len(), bulk.deadline);
+                self.shared.taken(batch.requests.len() - before);
             }
             bulk.in_batch = batch.requests.len() - before;
         }
@@ -144,7 +158,9 @@ impl Queue {
 
     /// Answers all that waits with `error`: the writer stops.
     pub fn refuse_all(&mut self, error: SubmitError) {
-        self.shared.closing.store(true, Ordering::SeqCst);
+        self.shared.close();
+        self.single_queue.close();
+        self.bulk_queue.close();
         self.take_waiting();
         for single in self.singles.drain(..) {
             match single.ask {

@@ -1,17 +1,21 @@
 //! The writer: gathers commands into batches, decides them, and answers after the commit, never before.
 //!
-//! One task owns the writing side of the store. While one batch commits the next gathers, so a lone caller pays no
-//! delay and a busy server commits hundreds of commands at once. No request handler ever holds a transaction: a
-//! client that goes away drops a receiver, nothing else.
+//! Each writing side of the store has a task of its own, a lane; a customer always belongs to the same lane, so its
+//! commands keep their order. While one batch commits the next gathers, so a lone caller pays no delay and a busy
+//! server commits hundreds of commands at once. No request handler ever holds a transaction: a client that goes away
+//! drops a receiver, nothing else.
 
 mod batch;
+mod lanes;
+mod retry;
 mod run;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::oneshot;
+
+use lanes::{Ends, Lane, Shared};
 
 pub use crate::ledger::decide::Outcome;
 pub use crate::store::{Ledger, LedgerCreated, NewLedger};
@@ -51,40 +55,33 @@ pub struct Limits {
     /// Commands in one commit, at least 2: a single one and one of a bulk, so that neither starves. Above about
     /// 1,000 the tail latency grows faster than the speed.
     pub batch_commands_max: usize,
+    /// How long a batch is tried again where other servers are in the way or the database is away; then its callers
+    /// are told that it is not available.
+    pub retry_for: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { queue_commands_max: 32_768, batch_commands_max: 1_000 }
+        Self { queue_commands_max: 32_768, batch_commands_max: 1_000, retry_for: Duration::from_secs(5) }
     }
 }
 
 /// What a submitted command comes to.
 pub type Submitted = Result<Outcome, SubmitError>;
 
-/// The way to the writer task; cheap to clone.
+/// The way to the writer's lanes; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
-    singles: mpsc::UnboundedSender<Single>,
-    bulks: mpsc::UnboundedSender<Bulk>,
-    commits: watch::Receiver<u64>,
+    lanes: Arc<[Lane]>,
+    ends: Arc<Ends>,
 }
 
-/// The end of a writer: how it stopped, and the thread to wait for.
+/// The end of a writer: how it stopped.
 #[derive(Debug)]
 pub struct WriterEnd {
-    /// Becomes ready when the task has stopped: `Ok` after [`Writer::close`], `Err` with one clear line after a fault.
+    /// Becomes ready when all lanes have stopped: `Ok` after [`Writer::close`], `Err` with one clear line after a fault.
     pub stopped: oneshot::Receiver<Result<(), String>>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    /// Commands that wait. The channels are unbounded because this counts commands, not messages.
-    queued: AtomicUsize,
-    queue_commands_max: usize,
-    closing: AtomicBool,
-    close: tokio::sync::Notify,
 }
 
 /// A command alone, or a ledger to be made.
@@ -112,38 +109,25 @@ struct Bulk {
 }
 
 impl Writer {
-    /// Starts the writer on a thread of its own, where an embedded database may block.
+    /// Starts a lane for each store, on a thread of its own, where an embedded database may block.
     ///
     /// # Errors
-    /// Where the system gives no thread.
+    /// Where the system gives no thread, or there is no store.
     pub fn start(
-        store: Box<dyn WriteStore>,
-        cards: Arc<Cards>,
+        stores: Vec<Box<dyn WriteStore>>,
+        cards: &Arc<Cards>,
         limits: Limits,
     ) -> std::io::Result<(Self, WriterEnd)> {
-        let shared = Arc::new(Shared {
-            queued: AtomicUsize::new(0),
-            queue_commands_max: limits.queue_commands_max,
-            closing: AtomicBool::new(false),
-            close: tokio::sync::Notify::new(),
-        });
-        let (singles, single_queue) = mpsc::unbounded_channel();
-        let (bulks, bulk_queue) = mpsc::unbounded_channel();
-        let (commit, commits) = watch::channel(0);
-        let (stop, stopped) = oneshot::channel();
-        let task = run::Task {
-            store,
-            cards,
-            batch_commands_max: limits.batch_commands_max.max(2),
-            commit,
-            queue: batch::Queue::new(Arc::clone(&shared), single_queue, bulk_queue),
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            // Nobody waits for the end any more where the receiver is gone; there is no one else to tell.
-            let _ = stop.send(runtime.block_on(task.run()));
-        })?;
-        Ok((Self { shared, singles, bulks, commits }, WriterEnd { stopped }))
+        if stores.is_empty() {
+            return Err(std::io::Error::other("there is nothing to write to"));
+        }
+        let shared = Arc::new(Shared::new(limits.queue_commands_max));
+        let (ends, stopped) = Ends::new(stores.len());
+        let lanes: Vec<Lane> = stores
+            .into_iter()
+            .map(|store| lanes::start(store, Arc::clone(cards), limits, &shared, &ends))
+            .collect::<std::io::Result<_>>()?;
+        Ok((Self { shared, lanes: lanes.into(), ends }, WriterEnd { stopped }))
     }
 
     /// Submits one command and waits for its fate.
@@ -152,14 +136,13 @@ impl Writer {
     /// [`SubmitError`].
     pub async fn submit(&self, request: Request, deadline: Option<Instant>) -> Submitted {
         let (reply, outcome) = oneshot::channel();
-        self.enqueue(1)?;
-        let single = Single { ask: Ask::Command(Box::new(request), reply), deadline };
-        self.singles.send(single).map_err(|_| SubmitError::ShuttingDown)?;
+        let lane = self.lane_of(&request);
+        lane.send(&self.shared, Single { ask: Ask::Command(Box::new(request), reply), deadline })?;
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
     }
 
-    /// Submits many commands at once; they keep their order, and outcome `i` belongs to request `i`. They wait behind
-    /// single commands, and may be spread over several commits.
+    /// Submits many commands at once; those of a customer keep their order, and outcome `i` belongs to request `i`. They
+    /// wait behind single commands, and may be spread over several commits.
     ///
     /// # Errors
     /// [`SubmitError`] for all of them where none was queued; else one each.
@@ -171,12 +154,32 @@ impl Writer {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        let (reply, outcomes) = oneshot::channel();
-        self.enqueue(requests.len())?;
-        let done = Vec::with_capacity(requests.len());
-        let bulk = Bulk { requests: requests.into_iter(), deadline, done, in_batch: 0, reply };
-        self.bulks.send(bulk).map_err(|_| SubmitError::ShuttingDown)?;
-        outcomes.await.map_err(|_| SubmitError::Unknown)
+        let count = requests.len();
+        self.shared.enqueue(count)?;
+        let mut parts: Vec<(Vec<usize>, Vec<Request>)> = vec![Default::default(); self.lanes.len()];
+        for (place, request) in requests.into_iter().enumerate() {
+            let (places, requests) = &mut parts[self.lane_no(&request)];
+            places.push(place);
+            requests.push(request);
+        }
+        let mut waiting = Vec::with_capacity(parts.len());
+        for (lane, (places, requests)) in self.lanes.iter().zip(parts).filter(|(_, part)| !part.0.is_empty())
+        {
+            let (reply, outcomes) = oneshot::channel();
+            let done = Vec::with_capacity(requests.len());
+            lane.send_bulk(Bulk { requests: requests.into_iter(), deadline, done, in_batch: 0, reply });
+            waiting.push((places, outcomes));
+        }
+        let mut all: Vec<Submitted> = (0..count).map(|_| Err(SubmitError::Unknown)).collect();
+        for (places, outcomes) in waiting {
+            // Of a lane that ended with the commands in its hands nobody knows what became of them.
+            for (place, outcome) in places.into_iter().zip(outcomes.await.unwrap_or_default()) {
+                if let Some(slot) = all.get_mut(place) {
+                    *slot = outcome;
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Makes a ledger.
@@ -189,38 +192,38 @@ impl Writer {
         deadline: Option<Instant>,
     ) -> Result<LedgerCreated, SubmitError> {
         let (reply, outcome) = oneshot::channel();
-        self.enqueue(1)?;
-        let single = Single { ask: Ask::Ledger(ledger, reply), deadline };
-        self.singles.send(single).map_err(|_| SubmitError::ShuttingDown)?;
+        self.lanes[0].send(&self.shared, Single { ask: Ask::Ledger(ledger, reply), deadline })?;
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
     }
 
-    /// Changes with every commit that wrote something: what followers of the journal wait for.
-    #[must_use]
-    pub fn commits(&self) -> watch::Receiver<u64> {
-        self.commits.clone()
+    /// Waits until some lane has stopped: from then on the writer can only refuse.
+    pub async fn ended(&self) {
+        self.ends.ended().await;
     }
 
     /// Commands that wait now.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.shared.queued.load(Ordering::SeqCst)
+        self.shared.queued()
     }
 
     /// Takes nothing new from now on; what waits is still run. [`WriterEnd::stopped`] tells when that is done.
     pub fn close(&self) {
-        self.shared.closing.store(true, Ordering::SeqCst);
-        self.shared.close.notify_one();
+        self.shared.close();
     }
 
-    fn enqueue(&self, commands: usize) -> Result<(), SubmitError> {
-        if self.shared.closing.load(Ordering::SeqCst) {
-            return Err(SubmitError::ShuttingDown);
+    fn lane_of(&self, request: &Request) -> &Lane {
+        &self.lanes[self.lane_no(request)]
+    }
+
+    /// By the customer's key, which is a hash. There is at least one lane.
+    fn lane_no(&self, request: &Request) -> usize {
+        match self.lanes.len() {
+            1 => 0,
+            lanes => {
+                let hash = request.customer_key().raw().cast_unsigned() >> 32;
+                usize::try_from(hash).unwrap_or_default() % lanes
+            }
         }
-        // What is refused is never counted: not for others, and not for the end, which waits for a count of zero.
-        let max = self.shared.queue_commands_max;
-        let room = |queued: usize| queued.checked_add(commands).filter(|queued| *queued <= max);
-        let taken = self.shared.queued.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room);
-        taken.map(drop).map_err(|_| SubmitError::Overloaded)
     }
 }

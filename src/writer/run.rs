@@ -1,24 +1,23 @@
-//! The writer's loop: load, decide, append, answer.
+//! A lane's loop: load, decide, append, answer; and again where other servers were in the way.
 
 use std::sync::Arc;
-
-use tokio::sync::watch;
+use std::time::Instant;
 
 use super::batch::{Batch, Queue};
-use super::{SubmitError, Submitted};
+use super::retry::Retry;
+use super::{Limits, SubmitError, Submitted};
 use crate::clock;
 use crate::ledger::Request;
-use crate::ledger::book::Broken;
+use crate::ledger::book::{Book, Broken};
 use crate::ledger::card::Cards;
 use crate::ledger::decide::decide;
-use crate::store::{StoreError, WriteStore};
+use crate::store::{LedgerCreated, NewLedger, StoreError, WriteStore};
 
-/// The writer task.
+/// The task of a lane.
 pub(super) struct Task {
     pub store: Box<dyn WriteStore>,
     pub cards: Arc<Cards>,
-    pub batch_commands_max: usize,
-    pub commit: watch::Sender<u64>,
+    pub limits: Limits,
     pub queue: Queue,
 }
 
@@ -38,20 +37,28 @@ impl Fault {
     /// transaction was closed, and nothing was stored.
     const fn answer(&self) -> SubmitError {
         match self {
-            Self::Store(StoreError::UnknownFate(_)) => SubmitError::Unknown,
-            Self::Store(StoreError::Failed(_) | StoreError::Unusable(_)) => SubmitError::StorageUnavailable,
-            Self::Store(StoreError::Refused(_) | StoreError::Damaged(_))
+            Self::Store(StoreError::UnknownFate(_) | StoreError::Unsure(_)) => SubmitError::Unknown,
+            Self::Store(StoreError::Failed(_) | StoreError::Unusable(_) | StoreError::Again(_)) => {
+                SubmitError::StorageUnavailable
+            }
+            Self::Store(StoreError::Refused(_) | StoreError::Clash(_) | StoreError::Damaged(_))
             | Self::Broken(_)
             | Self::Randomness(_) => SubmitError::Internal,
         }
     }
 }
 
+/// An attempt whose commit was not answered.
+struct Unanswered {
+    book: Book,
+    outcomes: Vec<Submitted>,
+}
+
 impl Task {
     /// Runs until the writer is closed, or cannot go on. Then nothing more is acknowledged: a commit whose fate is
     /// open can be readable and yet not durable, and only a restart finds out.
     pub async fn run(mut self) -> Result<(), String> {
-        while let Some(mut batch) = self.queue.next(self.batch_commands_max).await {
+        while let Some(mut batch) = self.queue.next(self.limits.batch_commands_max.max(2)).await {
             match self.run_batch(&mut batch).await {
                 Ok(outcomes) => self.queue.answer(batch, outcomes),
                 Err(fault) => {
@@ -71,41 +78,111 @@ impl Task {
 
     async fn run_batch(&mut self, batch: &mut Batch) -> Result<Vec<Submitted>, Fault> {
         for (ledger, reply) in batch.ledgers.drain(..) {
-            let created = match self.store.create_ledger(&ledger, clock::now()).await {
-                Ok(created) => Ok(created),
-                Err(error @ (StoreError::Refused(_) | StoreError::Failed(_))) => {
-                    tracing::error!(%error, "a ledger could not be made");
-                    Err(Fault::Store(error).answer())
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let _ = reply.send(created);
+            let _ = reply.send(self.create_ledger(&ledger).await?);
         }
-        let requests: Vec<&Request> = batch.requests.iter().collect();
-        match self.commit(&requests).await {
+        let commands: Vec<Command> = batch.requests.iter().zip(&batch.deadlines).map(Command::new).collect();
+        match self.commit(&commands).await {
             Err(Fault::Store(StoreError::Refused(error))) => {
-                tracing::error!(%error, commands = requests.len(), "the database refused a batch");
-                self.commit_one_by_one(&requests).await
+                tracing::error!(%error, commands = commands.len(), "the database refused a batch");
+                self.commit_one_by_one(&commands).await
             }
             done => done,
         }
     }
 
-    /// One transaction for all of them.
-    async fn commit(&mut self, requests: &[&Request]) -> Result<Vec<Submitted>, Fault> {
-        if requests.is_empty() {
-            return Ok(Vec::new());
+    /// Making a ledger is repeatable by its request id, so an attempt of unknown fate is simply made again.
+    async fn create_ledger(
+        &mut self,
+        ledger: &NewLedger,
+    ) -> Result<Result<LedgerCreated, SubmitError>, Fault> {
+        let mut retry = Retry::new(self.limits.retry_for);
+        loop {
+            match self.store.create_ledger(ledger, clock::now()).await {
+                Ok(created) => return Ok(Ok(created)),
+                Err(error @ (StoreError::Again(_) | StoreError::Clash(_) | StoreError::Unsure(_))) => {
+                    if !retry.pause().await {
+                        tracing::error!(%error, "a ledger could not be made");
+                        return Ok(Err(Fault::Store(error).answer()));
+                    }
+                }
+                Err(error @ (StoreError::Refused(_) | StoreError::Failed(_))) => {
+                    tracing::error!(%error, "a ledger could not be made");
+                    return Ok(Err(Fault::Store(error).answer()));
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-        let loaded = self.store.load(requests, clock::now(), clock::random()?, &self.cards).await;
+    }
+
+    /// One transaction for all of them, and another one for as long as the store asks for that. Commands whose
+    /// deadline passes meanwhile are left out, unless an attempt may have stored them.
+    async fn commit(&mut self, commands: &[Command<'_>]) -> Result<Vec<Submitted>, Fault> {
+        let mut retry = Retry::new(self.limits.retry_for);
+        let mut unanswered: Vec<Unanswered> = Vec::new();
+        let mut live: Vec<Command<'_>> = commands.to_vec();
+        let answers = loop {
+            if live.is_empty() {
+                break Vec::new();
+            }
+            let error = match self.attempt(&live, &mut unanswered).await {
+                Ok(outcomes) => break outcomes,
+                Err(Fault::Store(
+                    error @ (StoreError::Again(_) | StoreError::Clash(_) | StoreError::Unsure(_)),
+                )) => error,
+                Err(fault) => return Err(fault),
+            };
+            tracing::debug!(%error, commands = live.len(), "a batch is tried again");
+            if let StoreError::Clash(error) = error {
+                if retry.clashed_too_often() {
+                    return Err(StoreError::Refused(error).into());
+                }
+            } else if !retry.pause().await {
+                tracing::error!(%error, commands = live.len(), "a batch could not be stored");
+                let told =
+                    if unanswered.is_empty() { Fault::Store(error).answer() } else { SubmitError::Unknown };
+                break live.iter().map(|_| Err(told)).collect();
+            }
+            if unanswered.is_empty() {
+                let now = Instant::now();
+                live.retain(|command| !command.is_late(now));
+            }
+        };
+        // What is not live any more was too late.
+        let mut answers = live.iter().zip(answers).peekable();
+        let answer = |command: &Command<'_>| match answers.peek() {
+            Some((live, _)) if std::ptr::eq(live.request, command.request) => {
+                answers.next().map_or(Err(SubmitError::Internal), |(_, answer)| answer)
+            }
+            _ => Err(SubmitError::DeadlineExceeded),
+        };
+        Ok(commands.iter().map(answer).collect())
+    }
+
+    /// One transaction.
+    async fn attempt(
+        &mut self,
+        commands: &[Command<'_>],
+        unanswered: &mut Vec<Unanswered>,
+    ) -> Result<Vec<Submitted>, Fault> {
+        let requests: Vec<&Request> = commands.iter().map(|command| command.request).collect();
+        let loaded = self.store.load(&requests, clock::now(), clock::random()?, &self.cards).await;
         let mut book = match loaded {
             Ok(book) => book,
             // Nothing was begun, so there is nothing to be unsure of: the callers try again, the writer goes on.
-            Err(StoreError::Failed(error)) => {
+            Err(StoreError::Failed(error)) if unanswered.is_empty() => {
                 tracing::error!(%error, commands = requests.len(), "a batch could not be loaded");
                 return Ok(requests.iter().map(|_| Err(SubmitError::StorageUnavailable)).collect());
             }
             Err(error) => return Err(error.into()),
         };
+        for (nth, earlier) in unanswered.iter().enumerate() {
+            if self.store.was_stored(&earlier.book).await? {
+                if let Err(error) = self.store.abandon().await {
+                    tracing::debug!(%error, "a transaction that found out was not closed in order");
+                }
+                return Ok(unanswered.swap_remove(nth).outcomes);
+            }
+        }
         let decided: Result<Vec<_>, Broken> =
             requests.iter().map(|request| decide(&mut book, request).map(Ok)).collect();
         let outcomes = match decided {
@@ -117,26 +194,49 @@ impl Task {
         };
         if book.is_untouched() {
             self.store.abandon().await?;
-        } else {
-            self.store.append(&book).await?;
-            self.commit.send_modify(|commits| *commits = commits.wrapping_add(1));
+            return Ok(outcomes);
         }
-        Ok(outcomes)
+        match self.store.append(&book).await {
+            Ok(()) => Ok(outcomes),
+            Err(error) => {
+                if matches!(error, StoreError::Unsure(_)) {
+                    unanswered.push(Unanswered { book, outcomes });
+                }
+                Err(error.into())
+            }
+        }
     }
 
     /// Keeps one command that the database refuses from failing its neighbours.
-    async fn commit_one_by_one(&mut self, requests: &[&Request]) -> Result<Vec<Submitted>, Fault> {
-        let mut outcomes = Vec::with_capacity(requests.len());
-        for request in requests {
-            match self.commit(&[request]).await {
+    async fn commit_one_by_one(&mut self, commands: &[Command<'_>]) -> Result<Vec<Submitted>, Fault> {
+        let mut outcomes = Vec::with_capacity(commands.len());
+        for command in commands {
+            match self.commit(std::slice::from_ref(command)).await {
                 Ok(outcome) => outcomes.extend(outcome),
                 Err(Fault::Store(StoreError::Refused(error))) => {
-                    tracing::error!(%error, kind = ?request.command.kind(), "the database refused a command");
+                    tracing::error!(%error, kind = ?command.request.command.kind(), "the database refused a command");
                     outcomes.push(Err(SubmitError::Internal));
                 }
                 Err(fault) => return Err(fault),
             }
         }
         Ok(outcomes)
+    }
+}
+
+/// A command of a batch, until when it may be decided.
+#[derive(Clone, Copy)]
+struct Command<'a> {
+    request: &'a Request,
+    deadline: Option<Instant>,
+}
+
+impl<'a> Command<'a> {
+    fn new((request, deadline): (&'a Request, &Option<Instant>)) -> Self {
+        Self { request, deadline: *deadline }
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
     }
 }

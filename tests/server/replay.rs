@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use creditledger::ledger::{Balances, LedgerNo};
+use creditledger::ledger::Balances;
 
 use super::process::{Place, Running, decimal, expected_charge, incidents};
 
@@ -11,11 +11,11 @@ const REAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/incident
 
 /// Balances and number of postings of each customer in a place's database.
 async fn customers(place: &Place) -> BTreeMap<String, (Balances, u64)> {
-    let (reader, _) = creditledger::store::open_to_read(&place.url()).await.unwrap();
-    let customers = reader.customers(LedgerNo::MAIN, None, 1_000).await.unwrap();
+    let database = creditledger::store::open_to_read(&place.url()).await.unwrap();
+    let customers = database.stored_customers(None, 1_000).await.unwrap();
     customers
         .into_iter()
-        .map(|(customer, _)| (customer.id.to_string(), (customer.balances, customer.sequence)))
+        .map(|customer| (customer.id.to_string(), (customer.balances, customer.sequence)))
         .collect()
 }
 

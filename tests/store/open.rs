@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use creditledger::ledger::LedgerNo;
-use creditledger::store::{Position, StoreError, migrate, open, open_to_read};
+use creditledger::store::{Position, Settings, StoreError, migrate, open, open_to_read};
 use rusqlite::Connection;
 
 use crate::desk::{START, grant, place, purchase, settle};
@@ -14,7 +14,7 @@ fn url(path: &Path) -> String {
 }
 
 async fn refused(path: &Path) -> String {
-    match open(&url(path), START).await {
+    match open(&url(path), START, &Settings::default()).await {
         Err(StoreError::Unusable(message)) => {
             assert!(!message.contains('\n'), "{message}");
             message
@@ -31,10 +31,10 @@ async fn a_second_server_is_refused_until_the_first_is_gone() {
     assert_eq!(message, format!("another creditledger has {} open", rig.path().display()));
     assert!(matches!(migrate(&url(&rig.path())).await, Err(StoreError::Unusable(_))));
     // Reading beside it is allowed.
-    let (reader, audit) = open_to_read(&url(&rig.path())).await.unwrap();
-    assert_eq!(reader.last_position(LedgerNo::MAIN).await.unwrap(), Position(1));
+    let audit = open_to_read(&url(&rig.path())).await.unwrap();
+    assert_eq!(audit.journal(LedgerNo::MAIN, Position(0), 9).await.unwrap().len(), 1);
     assert_eq!(audit.integrity().await.unwrap(), Vec::<String>::new());
-    drop((reader, audit));
+    drop(audit);
     let rig = rig.reopen().await;
     assert_eq!(rig.reader.last_position(LedgerNo::MAIN).await.unwrap(), Position(1));
 }
@@ -109,9 +109,12 @@ async fn urls_of_no_engine_are_refused() {
     for url in
         ["", "creditledger.db", "mysql://host/db", "sqlite:", "sqlite::memory:", "sqlite://a.db?mode=rw"]
     {
-        assert!(matches!(open(url, START).await, Err(StoreError::Unusable(_))), "{url}");
+        assert!(
+            matches!(open(url, START, &Settings::default()).await, Err(StoreError::Unusable(_))),
+            "{url}"
+        );
     }
-    assert!(open("memory:", START).await.is_ok());
+    assert!(open("memory:", START, &Settings::default()).await.is_ok());
     assert!(open_to_read("memory:").await.is_err());
 }
 
@@ -168,9 +171,9 @@ async fn a_log_that_was_left_behind_is_taken_in_up_to_its_last_whole_commit() {
         let copy = directory.path().join("copy.db");
         std::fs::copy(rig.path(), &copy).unwrap();
         std::fs::write(wal(&copy), &log[..log.len() - lost]).unwrap();
-        let mut engine = open(&url(&copy), START).await.unwrap();
+        let mut engine = open(&url(&copy), START, &Settings::default()).await.unwrap();
         assert_eq!(engine.reader.last_position(LedgerNo::MAIN).await.unwrap(), Position(postings));
         assert_eq!(engine.audit.integrity().await.unwrap(), Vec::<String>::new());
-        engine.writer.close().await.unwrap();
+        engine.writers[0].close().await.unwrap();
     }
 }

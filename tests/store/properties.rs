@@ -9,7 +9,7 @@ use creditledger::ledger::card::Cards;
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::decide::{Outcome, decide};
 use creditledger::ledger::{CustomerKey, LedgerNo, Request, RequestKey, Timestamp};
-use creditledger::store::{Engine, LedgerCreated, NewLedger, open};
+use creditledger::store::{Engine, LedgerCreated, NewLedger, Settings, open};
 use uuid::Uuid;
 
 use crate::desk::{START, id, transfers};
@@ -26,7 +26,7 @@ struct Case<'a> {
 impl<'a> Case<'a> {
     async fn new(engine: &'a mut Engine, name: &str, now: Timestamp) -> Self {
         let new = NewLedger { id: id(name), request: RequestKey::parse(name).unwrap() };
-        let created = engine.writer.create_ledger(&new, now).await.unwrap();
+        let created = engine.writers[0].create_ledger(&new, now).await.unwrap();
         let LedgerCreated::Created { ledger, replayed: false } = created else { panic!("{created:?}") };
         let mut case = Self { engine, cards: Arc::new(Cards::built_in()), ledger: ledger.no, requests: 0 };
         let create: Vec<Request> = CUSTOMERS
@@ -53,10 +53,10 @@ impl<'a> Case<'a> {
 
     async fn commit(&mut self, requests: &[Request], clock: Timestamp) -> Vec<Outcome> {
         let all: Vec<&Request> = requests.iter().collect();
-        let mut book = self.engine.writer.load(&all, clock, 7, &self.cards).await.unwrap();
+        let mut book = self.engine.writers[0].load(&all, clock, 7, &self.cards).await.unwrap();
         let outcomes = requests.iter().map(|request| decide(&mut book, request).unwrap()).collect();
-        self.engine.writer.append(&book).await.unwrap();
-        self.engine.writer.tidy().await.unwrap();
+        self.engine.writers[0].append(&book).await.unwrap();
+        self.engine.writers[0].tidy().await.unwrap();
         outcomes
     }
 
@@ -142,7 +142,7 @@ fn a_batch_is_its_commands_one_by_one() {
     let directory = tempfile::tempdir().unwrap();
     let runtime = runtime();
     for url in ["memory:".to_owned(), sqlite_url(directory.path())] {
-        let engine = RefCell::new(runtime.block_on(open(&url, START)).unwrap());
+        let engine = RefCell::new(runtime.block_on(open(&url, START, &Settings::default())).unwrap());
         let clock = Cell::new(START);
         let number = Cell::new(0);
         for_random_steps(200, 40, |steps| {
@@ -169,8 +169,8 @@ fn a_batch_is_its_commands_one_by_one() {
         });
         runtime.block_on(async {
             let mut engine = engine.into_inner();
-            engine.writer.close().await.unwrap();
-            let report = verify(&*engine.reader, &*engine.audit, |_| {}).await.unwrap();
+            engine.writers[0].close().await.unwrap();
+            let report = verify(&*engine.audit, |_| {}).await.unwrap();
             // Two ledgers a case, and main.
             assert_eq!((report.faults, report.counts.ledgers), (Vec::<String>::new(), 2 * number.get() + 1));
         });

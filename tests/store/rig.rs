@@ -12,7 +12,7 @@ use creditledger::ledger::{
 };
 use creditledger::store::memory::Memory;
 use creditledger::store::{
-    AuditStore, Engine, LedgerCreated, NewLedger, ReadStore, StoreError, WriteStore, open,
+    AuditStore, Engine, LedgerCreated, NewLedger, ReadStore, Settings, StoreError, WriteStore, open,
 };
 use tempfile::TempDir;
 
@@ -31,7 +31,8 @@ pub struct Rig {
 
 impl Rig {
     fn of(engine: Engine, directory: Option<TempDir>) -> Self {
-        let Engine { writer, reader, audit } = engine;
+        let Engine { mut writers, reader, audit, news: _ } = engine;
+        let writer = writers.remove(0);
         let customer = id("acme");
         Self { writer, reader, audit, now: START, ledger: LedgerNo::MAIN, customer, requests: 0, directory }
     }
@@ -43,7 +44,7 @@ impl Rig {
     pub async fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", directory.path().join("test.db").display());
-        Self::of(open(&url, START).await.unwrap(), Some(directory))
+        Self::of(open(&url, START, &Settings::default()).await.unwrap(), Some(directory))
     }
 
     /// The database file of a SQLite rig.
@@ -59,7 +60,7 @@ impl Rig {
         self.writer.close().await.unwrap();
         let url = format!("sqlite://{}", self.path().display());
         drop((self.writer, self.reader, self.audit));
-        let again = Self::of(open(&url, START).await.unwrap(), self.directory);
+        let again = Self::of(open(&url, START, &Settings::default()).await.unwrap(), self.directory);
         Self { now: self.now, ledger: self.ledger, customer: self.customer, requests: self.requests, ..again }
     }
 

@@ -118,8 +118,8 @@ async fn verified_after(rig: &Rig, damage: impl FnOnce(&Connection)) -> String {
 }
 
 async fn verify(database: &Path) -> String {
-    let (reader, auditor) = open_to_read(&format!("sqlite://{}", database.display())).await.unwrap();
-    match audit::verify(&*reader, &*auditor, |_| ()).await {
+    let auditor = open_to_read(&format!("sqlite://{}", database.display())).await.unwrap();
+    match audit::verify(&*auditor, |_| ()).await {
         Ok(report) => report.faults.join("\n"),
         Err(error) => error.to_string(),
     }

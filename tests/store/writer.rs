@@ -102,11 +102,11 @@ struct Bench {
 impl Bench {
     /// A writer with the customers `acme` and `poison`, after which commits wait for permits.
     async fn new(limits: Limits, poison: Poison) -> Self {
-        let engine = Memory::new(START).engine();
+        let mut engine = Memory::new(START).engine();
         let permits = Arc::new(Semaphore::new(0));
         let begun = Arc::new(AtomicUsize::new(0));
         let commits = Arc::new(Mutex::new(Vec::new()));
-        let mut inner = engine.writer;
+        let mut inner = engine.writers.remove(0);
         let create: Vec<Request> = ["acme", "poison"]
             .map(|name| request(name, "create", Command::CreateCustomer(CreateCustomer::default())))
             .into();
@@ -125,7 +125,7 @@ impl Bench {
             poison,
             poisoned: false,
         };
-        let (writer, end) = Writer::start(Box::new(store), cards, limits).unwrap();
+        let (writer, end) = Writer::start(vec![Box::new(store)], &cards, limits).unwrap();
         Self { writer, end, reader: engine.reader, permits, begun, commits }
     }
 

@@ -7,7 +7,7 @@ use creditledger::clock;
 use creditledger::ledger::book::Book;
 use creditledger::ledger::card::Cards;
 use creditledger::ledger::{Request, Timestamp};
-use creditledger::store::{self, Engine, LedgerCreated, NewLedger, StoreError, WriteStore};
+use creditledger::store::{self, Engine, LedgerCreated, NewLedger, Settings, StoreError, WriteStore};
 use creditledger::writer::Limits;
 use tokio::sync::watch;
 
@@ -83,10 +83,10 @@ impl WriteStore for Gated {
 
 /// A server behind an open gate.
 pub async fn gated(limits: Limits) -> (Served, Gate) {
-    let engine = store::open("memory:", clock::now()).await.unwrap();
+    let mut engine = store::open("memory:", clock::now(), &Settings::default()).await.unwrap();
     let (open, opened) = watch::channel(true);
     let (begin, begun) = watch::channel(0);
-    let writer = Box::new(Gated { inner: engine.writer, open: opened, begun: begin });
-    let served = Served::on(Engine { writer, ..engine }, None, limits).await;
+    let writer = Box::new(Gated { inner: engine.writers.remove(0), open: opened, begun: begin });
+    let served = Served::on(Engine { writers: vec![writer], ..engine }, None, limits).await;
     (served, Gate { open, begun })
 }

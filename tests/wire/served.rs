@@ -13,7 +13,7 @@ use creditledger::grpc::{Api, Limits, serve};
 use creditledger::ledger::LedgerNo;
 use creditledger::ledger::card::Cards;
 use creditledger::query::Reader;
-use creditledger::store::{self, AuditStore, Engine, ReadStore};
+use creditledger::store::{self, AuditStore, Engine, ReadStore, Settings};
 use creditledger::writer::{self, Writer, WriterEnd};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -41,19 +41,26 @@ impl Served {
     }
 
     pub async fn memory(limits: writer::Limits) -> Self {
-        Self::on(store::open("memory:", clock::now()).await.unwrap(), None, limits).await
+        Self::on(store::open("memory:", clock::now(), &Settings::default()).await.unwrap(), None, limits)
+            .await
     }
 
     pub async fn sqlite(limits: writer::Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", directory.path().join("wire.db").display());
-        Self::on(store::open(&url, clock::now()).await.unwrap(), Some(directory), limits).await
+        Self::on(
+            store::open(&url, clock::now(), &Settings::default()).await.unwrap(),
+            Some(directory),
+            limits,
+        )
+        .await
     }
 
     pub async fn on(engine: Engine, directory: Option<TempDir>, limits: writer::Limits) -> Self {
         let cards = Arc::new(Cards::built_in());
-        let (writer, end) = Writer::start(engine.writer, Arc::clone(&cards), limits).unwrap();
-        let api = Api::new(writer.clone(), Arc::new(Reader::new(Arc::clone(&engine.reader))), cards);
+        let (writer, end) = Writer::start(engine.writers, &cards, limits).unwrap();
+        let api =
+            Api::new(writer.clone(), Arc::new(Reader::new(Arc::clone(&engine.reader), engine.news)), cards);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -99,7 +106,7 @@ impl Served {
             ..Default::default()
         };
         assert_eq!(self.customers().close_customer(last).await.unwrap_err().code(), tonic::Code::NotFound);
-        let report = creditledger::audit::verify(&*self.reader, &*self.audit, |_| {}).await.unwrap();
+        let report = creditledger::audit::verify(&*self.audit, |_| {}).await.unwrap();
         assert!(report.is_clean(), "{:?}", report.faults);
         report.counts.postings
     }

@@ -6,12 +6,29 @@ use super::Memory;
 use crate::ledger::book::OrderScope;
 use crate::ledger::codec::encode;
 use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId};
-use crate::store::{AuditStore, StoreError, StoredCustomer, StoredHold, StoredLot, StoredOrder};
+use crate::store::{
+    AuditStore, Position, ReadStore, Recorded, StoreError, StoredCustomer, StoredHold, StoredLedger,
+    StoredLot, StoredOrder,
+};
 
 #[async_trait]
 impl AuditStore for Memory {
     async fn integrity(&self) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
+    }
+
+    async fn stored_ledgers(&self) -> Result<Vec<StoredLedger>, StoreError> {
+        let ledgers = self.read().ledgers.values().cloned().collect::<Vec<_>>();
+        Ok(ledgers.into_iter().map(|(ledger, request)| StoredLedger { ledger, request }).collect())
+    }
+
+    async fn journal(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        self.feed(ledger, after, limit).await
     }
 
     async fn stored_customers(
@@ -30,7 +47,6 @@ impl AuditStore for Memory {
             next_due: customer.state.next_due,
             state: encode(&customer.state),
             profile: state.profiles.get(key).map(encode),
-            last: state.history(*key).next_back().map(|last| last.position),
         });
         Ok(stored.collect())
     }
@@ -64,9 +80,10 @@ impl AuditStore for Memory {
     ) -> Result<Vec<StoredOrder>, StoreError> {
         let state = self.read();
         let rows = state.orders.iter().filter(|(scope, _)| after.is_none_or(|after| *scope > after));
-        let stored = rows
-            .take(limit)
-            .map(|(scope, recorded)| StoredOrder { scope: scope.clone(), position: recorded.position });
+        let stored = rows.take(limit).map(|(scope, recorded)| StoredOrder {
+            scope: scope.clone(),
+            posting: Some(recorded.posting.id),
+        });
         Ok(stored.collect())
     }
 

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::{AuditStore, Engine, Ledger, Position, ReadStore, Recorded};
+use tokio::sync::watch;
+
+use super::stamps::Stamps;
+use super::{AuditStore, Engine, Ledger, News, Position, ReadStore, Recorded};
 use crate::ledger::book::{OrderScope, RequestScope};
 use crate::ledger::{
     Credits, Customer, CustomerKey, Hold, HoldId, LedgerId, LedgerNo, Lot, LotId, Profile, RequestKey,
@@ -30,13 +33,14 @@ struct State {
     requests: BTreeMap<RequestScope, Recorded>,
     orders: BTreeMap<OrderScope, Recorded>,
     accounts: BTreeMap<(LedgerNo, String), Credits>,
-    stamp: Timestamp,
 }
 
 /// An engine that forgets when the process ends. Clones share what is stored.
 #[derive(Clone, Debug)]
 pub struct Memory {
     state: Arc<RwLock<State>>,
+    stamps: Stamps,
+    growth: Arc<watch::Sender<u64>>,
 }
 
 impl Memory {
@@ -45,17 +49,19 @@ impl Memory {
     pub fn new(now: Timestamp) -> Self {
         let main = Ledger { no: LedgerNo::MAIN, id: LedgerId::main(), created_at: now };
         let state = State { ledgers: BTreeMap::from([(main.no, (main, None))]), ..State::default() };
-        Self { state: Arc::new(RwLock::new(state)) }
+        Self { state: Arc::new(RwLock::new(state)), stamps: Stamps::default(), growth: Arc::default() }
     }
 
     /// Its sides.
     #[must_use]
     pub fn engine(self) -> Engine {
         let reader = Arc::new(self.clone());
+        let news = News::always_reachable(self.growth.subscribe());
         Engine {
-            writer: Box::new(self),
+            writers: vec![Box::new(self)],
             reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
             audit: reader as Arc<dyn AuditStore>,
+            news,
         }
     }
 

@@ -20,6 +20,10 @@ impl ReadStore for Memory {
         Ok(self.read().ledgers.values().map(|(ledger, _)| ledger.clone()).collect())
     }
 
+    async fn watermark(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
+        Ok(self.stamps.watermark(now))
+    }
+
     async fn customer(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError> {
         Ok(self.read().customers.get(&key).cloned())
     }

@@ -19,8 +19,7 @@ impl WriteStore for Memory {
         cards: &Arc<Cards>,
     ) -> Result<Book, StoreError> {
         let state = self.read();
-        let after_last = Timestamp::from_micros(state.stamp.micros().saturating_add(1));
-        let mut book = Book::new(clock.max(after_last), random, Arc::clone(cards));
+        let mut book = Book::new(self.stamps.begin(clock), random, Arc::clone(cards));
         for request in requests {
             let key = request.customer_key();
             if book.entry(key).is_none() {
@@ -55,6 +54,7 @@ impl WriteStore for Memory {
         if let Some(twice) =
             book.journal().iter().find(|posting| state.has_request(posting) || state.has_order(posting))
         {
+            self.stamps.abandoned();
             return Err(StoreError::Refused(
                 format!("posting {} repeats a request id or an order", twice.id).into(),
             ));
@@ -68,13 +68,13 @@ impl WriteStore for Memory {
         for hold in book.touched_holds() {
             state.holds.insert(hold.id, Arc::clone(hold));
         }
-        if !book.journal().is_empty() {
-            state.stamp = state.stamp.max(book.now);
-        }
+        self.stamps.stored();
+        self.growth.send_modify(|commits| *commits = commits.wrapping_add(1));
         Ok(())
     }
 
     async fn abandon(&mut self) -> Result<(), StoreError> {
+        self.stamps.abandoned();
         Ok(())
     }
 

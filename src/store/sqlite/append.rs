@@ -61,11 +61,7 @@ pub(super) fn append(
     for hold in book.touched_holds() {
         write_hold(statements, hold)?;
     }
-    write_nets(statements, nets, tail)?;
-    if !book.journal().is_empty() {
-        tail.stamp = tail.stamp.max(book.now);
-    }
-    Ok(())
+    write_nets(statements, nets, tail)
 }
 
 fn unknown_ledger(ledger: LedgerNo) -> StoreError {

@@ -4,20 +4,35 @@ use async_trait::async_trait;
 
 use super::failed;
 use super::read::SqliteReader;
-use super::rows::{count_of, customer_id_of, damaged, ledger_no_of, limit_of, place_of, uuid_of};
+use super::rows::{count_of, customer_id_of, damaged, ledger_no_of, limit_of, uuid_of};
 use crate::ledger::book::OrderScope;
 use crate::ledger::{
-    Balances, Credits, CustomerKey, HoldId, LedgerNo, LotId, OrderId, Storefront, Timestamp,
+    Balances, Credits, CustomerKey, HoldId, LedgerNo, LotId, OrderId, PostingId, Storefront, Timestamp,
 };
-use crate::store::skew::Path;
-use crate::store::{AuditStore, StoreError, StoredCustomer, StoredHold, StoredLot, StoredOrder};
+use crate::store::{
+    AuditStore, Position, Recorded, StoreError, StoredCustomer, StoredHold, StoredLedger, StoredLot,
+    StoredOrder,
+};
 
-type CustomerColumns = (i64, i64, String, i64, i64, i64, i64, Option<i64>, Vec<u8>, Vec<u8>, Option<Vec<u8>>);
+type CustomerColumns = (i64, i64, String, i64, i64, i64, i64, Option<i64>, Vec<u8>, Option<Vec<u8>>);
 
 #[async_trait]
 impl AuditStore for SqliteReader {
     async fn integrity(&self) -> Result<Vec<String>, StoreError> {
         self.check_itself().await
+    }
+
+    async fn stored_ledgers(&self) -> Result<Vec<StoredLedger>, StoreError> {
+        self.ledger_rows().await
+    }
+
+    async fn journal(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        self.feed_after(ledger, after, limit).await
     }
 
     async fn stored_customers(
@@ -28,7 +43,7 @@ impl AuditStore for SqliteReader {
         // A key is a hash, so any 64-bit number: the first page must not begin after the lowest one.
         let rows: Vec<CustomerColumns> = sqlx::query_as(
             "SELECT c.customer, c.ledger_no, c.customer_id, c.sequence, c.available, c.held, c.owed, c.next_due,
-                    c.path, c.state, p.profile
+                    c.state, p.profile
              FROM customer c
              LEFT JOIN profile p ON p.ledger_no = c.ledger_no AND p.customer_id = c.customer_id
              WHERE c.customer >= ?
@@ -96,11 +111,12 @@ impl AuditStore for SqliteReader {
             Some((ledger, storefront, order)) => (ledger.get(), storefront.as_str(), order.as_str()),
             None => (0, "", ""),
         };
-        let rows: Vec<(i64, String, String, i64)> = sqlx::query_as(
-            "SELECT ledger_no, storefront, order_id, posting
-             FROM purchase_order
-             WHERE (ledger_no, storefront, order_id) > (?, ?, ?)
-             ORDER BY ledger_no, storefront, order_id
+        let rows: Vec<(i64, String, String, Option<Vec<u8>>)> = sqlx::query_as(
+            "SELECT o.ledger_no, o.storefront, o.order_id, p.posting_id
+             FROM purchase_order o
+             LEFT JOIN posting p ON p.key = o.posting
+             WHERE (o.ledger_no, o.storefront, o.order_id) > (?, ?, ?)
+             ORDER BY o.ledger_no, o.storefront, o.order_id
              LIMIT ?",
         )
         .bind(ledger)
@@ -116,7 +132,9 @@ impl AuditStore for SqliteReader {
                 let (storefront, order) =
                     ids.map_err(|error| damaged(format!("order {order:?}: {error}")))?;
                 let scope = (ledger_no_of(ledger)?, storefront, order);
-                Ok(StoredOrder { scope, position: place_of(posting)?.1 })
+                let posting =
+                    posting.map(|id| uuid_of(&id, "posting id").map(PostingId::from_uuid)).transpose()?;
+                Ok(StoredOrder { scope, posting })
             })
             .collect()
     }
@@ -139,11 +157,9 @@ impl AuditStore for SqliteReader {
 }
 
 fn stored_customer(row: CustomerColumns) -> Result<StoredCustomer, StoreError> {
-    let (key, ledger, id, sequence, available, held, owed, next_due, path, state, profile) = row;
+    let (key, ledger, id, sequence, available, held, owed, next_due, state, profile) = row;
     let what = format!("customer {id:?}");
     let sequence = count_of(sequence, &what)?;
-    let path =
-        Path::decode(&path, sequence).map_err(|error| damaged(format!("{what}: pointers: {error}")))?;
     Ok(StoredCustomer {
         key: CustomerKey::from_raw(key),
         ledger: ledger_no_of(ledger)?,
@@ -157,6 +173,5 @@ fn stored_customer(row: CustomerColumns) -> Result<StoredCustomer, StoreError> {
         next_due: next_due.map(Timestamp::from_micros),
         state,
         profile,
-        last: path.last().map(|key| place_of(key).map(|(_, position)| position)).transpose()?,
     })
 }

@@ -14,6 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
 use crate::ledger::Timestamp;
 use crate::store::StoreError;
+use crate::store::stamps::Stamps;
 
 mod append;
 mod audit;
@@ -62,7 +63,8 @@ pub async fn open(path: &Path, now: Timestamp) -> Result<(SqliteWriter, SqliteRe
     configure(&connection).map_err(|error| refused(path, error))?;
     checkpoint_fully(&connection, path)?;
     let writer = SqliteWriter::new(connection, lock, path, now)?;
-    Ok((writer, open_reader(path).await?))
+    let reader = open_reader(path, writer.stamps()).await?;
+    Ok((writer, reader))
 }
 
 /// Opens the database for reading only, beside a server or without one. It must have this version's schema.
@@ -83,7 +85,8 @@ pub async fn open_to_read(path: &Path) -> Result<SqliteReader, StoreError> {
         .query_row("SELECT MAX(version) FROM _sqlx_migrations WHERE success", [], |row| row.get(0))
         .map_err(|error| refused(path, error))?;
     match stored.cmp(&MIGRATIONS.iter().map(|migration| migration.version).max()) {
-        std::cmp::Ordering::Equal => open_reader(path).await,
+        // What this reader is for does not ask for a watermark, which only the one who writes can give.
+        std::cmp::Ordering::Equal => open_reader(path, Stamps::default()).await,
         std::cmp::Ordering::Greater => Err(newer(path)),
         std::cmp::Ordering::Less => Err(StoreError::Unusable(format!(
             "{} has an older schema; run \"creditledger migrate\" first",
@@ -216,7 +219,7 @@ fn checkpoint_fully(connection: &Connection, path: &Path) -> Result<(), StoreErr
     Ok(())
 }
 
-async fn open_reader(path: &Path) -> Result<SqliteReader, StoreError> {
+async fn open_reader(path: &Path, stamps: Stamps) -> Result<SqliteReader, StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
@@ -228,7 +231,7 @@ async fn open_reader(path: &Path) -> Result<SqliteReader, StoreError> {
         .disable_statement_logging();
     let pool: SqlitePool =
         SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options).await.map_err(failed)?;
-    Ok(SqliteReader::new(pool))
+    Ok(SqliteReader::new(pool, stamps))
 }
 
 /// An error of the driver that says no more than that the database failed.

@@ -11,6 +11,7 @@ use crate::ledger::{
     Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, LotId, OrderId, Profile,
     Storefront, Timestamp,
 };
+use crate::store::stamps::Stamps;
 use crate::store::{
     At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError,
 };
@@ -22,18 +23,23 @@ pub(super) const ROWS_PER_PAGE_MAX: i64 = 5_000;
 #[derive(Clone, Debug)]
 pub struct SqliteReader {
     pub(super) pool: SqlitePool,
+    stamps: Stamps,
 }
 
 impl SqliteReader {
-    pub(super) const fn new(pool: SqlitePool) -> Self {
-        Self { pool }
+    pub(super) const fn new(pool: SqlitePool, stamps: Stamps) -> Self {
+        Self { pool, stamps }
     }
 }
 
 #[async_trait]
 impl ReadStore for SqliteReader {
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
-        self.all_ledgers().await
+        Ok(self.ledger_rows().await?.into_iter().map(|stored| stored.ledger).collect())
+    }
+
+    async fn watermark(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
+        Ok(self.stamps.watermark(now))
     }
 
     async fn customer(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError> {

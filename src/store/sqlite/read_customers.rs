@@ -7,28 +7,34 @@ use sqlx::sqlite::SqliteRow;
 
 use super::failed;
 use super::read::SqliteReader;
-use super::rows::{CustomerRow, customer_columns, customer_id_of, decoded, ledger_no_of, limit_of};
+use super::rows::{
+    CustomerRow, customer_columns, customer_id_of, decoded, ledger_no_of, limit_of, request_column,
+    request_of,
+};
 use crate::ledger::{Credits, Customer, CustomerId, CustomerKey, LedgerId, LedgerNo, Profile, Timestamp};
-use crate::store::{Ledger, StoreError};
+use crate::store::{Ledger, StoreError, StoredLedger};
 
 /// Keys in one statement; unused places are NULL, which equals nothing. One text, parsed once.
 const KEYS_PER_STATEMENT: usize = 50;
 
 impl SqliteReader {
-    pub(super) async fn all_ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
-        let rows = sqlx::query("SELECT ledger_no, ledger_id, created_at FROM ledger ORDER BY ledger_no")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed)?;
+    pub(super) async fn ledger_rows(&self) -> Result<Vec<StoredLedger>, StoreError> {
+        let rows =
+            sqlx::query("SELECT ledger_no, ledger_id, created_at, request FROM ledger ORDER BY ledger_no")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
         rows.iter()
             .map(|row| {
                 let id: String = row.try_get(1).map_err(failed)?;
-                Ok(Ledger {
+                let ledger = Ledger {
                     no: ledger_no_of(row.try_get(0).map_err(failed)?)?,
                     id: LedgerId::parse(&id)
                         .map_err(|error| StoreError::Damaged(format!("ledger id {id:?}: {error}")))?,
                     created_at: Timestamp::from_micros(row.try_get(2).map_err(failed)?),
-                })
+                };
+                let request = request_of(request_column(row, 3).map_err(failed)?, "a ledger")?;
+                Ok(StoredLedger { ledger, request })
             })
             .collect()
     }

@@ -90,13 +90,31 @@ pub fn request_ref(request: &RequestKey) -> ValueRef<'_> {
 }
 
 /// Reads a request id back.
-fn request_of(value: Value, what: &str) -> Result<Option<RequestKey>, StoreError> {
+///
+/// # Errors
+/// [`StoreError::Damaged`], naming `what`.
+pub fn request_of(value: Value, what: &str) -> Result<Option<RequestKey>, StoreError> {
     match value {
         Value::Null => Ok(None),
         Value::Blob(bytes) => Ok(Some(RequestKey::Uuid(uuid_of(&bytes, &format!("{what}: request id"))?))),
         Value::Text(text) => Ok(Some(RequestKey::Text(text.into_boxed_str()))),
         Value::Integer(_) | Value::Real(_) => Err(damaged(format!("{what}: the request id is a number"))),
     }
+}
+
+/// A request id's column on the reading side.
+///
+/// # Errors
+/// Of the driver.
+pub fn request_column(row: &sqlx::sqlite::SqliteRow, column: usize) -> sqlx::Result<Value> {
+    let raw = row.try_get_raw(column)?;
+    Ok(if raw.is_null() {
+        Value::Null
+    } else if raw.type_info().name() == "BLOB" {
+        Value::Blob(row.try_get_unchecked(column)?)
+    } else {
+        Value::Text(row.try_get_unchecked(column)?)
+    })
 }
 
 /// The columns of a posting `p`, in the order in which [`PostingRow`] reads them.
@@ -169,14 +187,6 @@ impl PostingRow {
     /// # Errors
     /// Of the driver.
     pub fn of_reader(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<Self> {
-        let raw = row.try_get_raw(6)?;
-        let request = if raw.is_null() {
-            Value::Null
-        } else if raw.type_info().name() == "BLOB" {
-            Value::Blob(row.try_get_unchecked(6)?)
-        } else {
-            Value::Text(row.try_get_unchecked(6)?)
-        };
         let mut amounts = [0; 7];
         for (place, column) in amounts.iter_mut().zip(8_usize..) {
             *place = row.try_get(column)?;
@@ -188,7 +198,7 @@ impl PostingRow {
             kind: row.try_get(3)?,
             posting_id: row.try_get(4)?,
             recorded_at: row.try_get(5)?,
-            request,
+            request: request_column(row, 6)?,
             fingerprint: row.try_get(7)?,
             amounts,
             after: [row.try_get(15)?, row.try_get(16)?, row.try_get(17)?],

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row};
+use tokio::sync::watch;
 
 use super::file::DatabaseLock;
 use super::ledgers::{self, Tail};
@@ -15,6 +16,7 @@ use super::{BUSY_TIMEOUT, append, failed, load};
 use crate::ledger::card::Cards;
 use crate::ledger::{Book, CustomerKey, Request, Timestamp};
 use crate::store::skew;
+use crate::store::stamps::Stamps;
 use crate::store::{LedgerCreated, NewLedger, StoreError, WriteStore};
 
 /// Looks at the log's size after this many commits, or rows: a look costs as much as a small statement.
@@ -113,6 +115,8 @@ pub struct SqliteWriter {
     _lock: DatabaseLock,
     wal: std::path::PathBuf,
     tail: Tail,
+    stamps: Stamps,
+    growth: watch::Sender<u64>,
     loaded: HashMap<CustomerKey, Loaded>,
     stats: WriteStats,
     looked: WriteStats,
@@ -140,6 +144,8 @@ impl SqliteWriter {
             _lock: lock,
             wal: wal.into(),
             tail: Tail::default(),
+            stamps: Stamps::default(),
+            growth: watch::Sender::default(),
             loaded: HashMap::new(),
             stats: WriteStats::default(),
             looked: WriteStats::default(),
@@ -154,6 +160,7 @@ impl SqliteWriter {
             statements.run("UPDATE ledger SET created_at = ? WHERE ledger_no = 0", [now.micros()])?;
         }
         writer.tail = Tail::read(&mut statements)?;
+        writer.stamps = Stamps::after(writer.tail.stamp);
         Ok(writer)
     }
 
@@ -161,6 +168,16 @@ impl SqliteWriter {
     #[must_use]
     pub fn stats(&self) -> WriteStats {
         self.stats
+    }
+
+    /// The stamps that it gives, for readers to see.
+    pub(super) fn stamps(&self) -> Stamps {
+        self.stamps.clone()
+    }
+
+    /// Changes with every commit.
+    pub(crate) fn growth(&self) -> watch::Receiver<u64> {
+        self.growth.subscribe()
     }
 
     /// Bytes of the write-ahead log file.
@@ -176,6 +193,7 @@ impl SqliteWriter {
 
     fn roll_back(&mut self) -> Result<(), StoreError> {
         self.loaded.clear();
+        self.stamps.abandoned();
         let connection = self.connection.as_ref().ok_or_else(closed)?;
         if connection.is_autocommit() {
             // Some errors close the transaction themselves.
@@ -202,6 +220,8 @@ impl SqliteWriter {
         self.loaded.clear();
         self.statements()?.control("COMMIT").map_err(fate_unknown)?;
         self.stats.commits = self.stats.commits.saturating_add(1);
+        self.stamps.stored();
+        self.growth.send_modify(|commits| *commits = commits.wrapping_add(1));
         Ok(())
     }
 
@@ -273,8 +293,7 @@ impl WriteStore for SqliteWriter {
         random: u64,
         cards: &Arc<Cards>,
     ) -> Result<Book, StoreError> {
-        let stamp = clock.max(Timestamp::from_micros(self.tail.stamp.micros().saturating_add(1)));
-        let book = Book::new(stamp, random, Arc::clone(cards));
+        let book = Book::new(self.stamps.begin(clock), random, Arc::clone(cards));
         let (book, loaded) =
             self.in_transaction(|writer| load::load(&mut writer.statements()?, requests, book))?;
         self.loaded = loaded;
@@ -330,7 +349,7 @@ fn not_written(error: rusqlite::Error) -> StoreError {
 fn fate_unknown(error: StoreError) -> StoreError {
     match error {
         StoreError::Failed(source) | StoreError::Refused(source) => StoreError::UnknownFate(source),
-        other @ (StoreError::Unusable(_) | StoreError::UnknownFate(_) | StoreError::Damaged(_)) => other,
+        other => other,
     }
 }
 
