@@ -6,10 +6,13 @@
 #[path = "../common/desk.rs"]
 #[allow(dead_code)] // shared with the tests of the core
 mod desk;
+#[path = "../common/postgres.rs"]
+mod postgres;
 #[path = "../common/random.rs"]
 mod random;
 
 mod budget;
+mod cluster;
 mod conformance;
 mod open;
 mod properties;
