@@ -6,6 +6,8 @@
 #[path = "../common/desk.rs"]
 #[allow(dead_code)] // shared with the tests of the core
 mod desk;
+#[path = "../common/pg_proxy.rs"]
+mod pg_proxy;
 #[path = "../common/postgres.rs"]
 mod postgres;
 #[path = "../common/random.rs"]
@@ -13,6 +15,7 @@ mod random;
 
 mod budget;
 mod cluster;
+mod commit_faults;
 mod conformance;
 mod open;
 mod properties;
