@@ -6,10 +6,16 @@
 #[path = "../common/desk.rs"]
 #[allow(dead_code)] // shared with the tests of the core
 mod desk;
+#[path = "../common/pg_proxy.rs"]
+mod pg_proxy;
+#[path = "../common/postgres.rs"]
+mod postgres;
 #[path = "../common/random.rs"]
 mod random;
 
 mod budget;
+mod cluster;
+mod commit_faults;
 mod conformance;
 mod open;
 mod properties;
