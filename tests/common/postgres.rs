@@ -279,7 +279,7 @@ impl Drop for Cluster {
 }
 
 /// Below what systems give to outgoing connections, so that the port is still free when the server starts again.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let port = 15_000 + u16::try_from(getrandom::u32().unwrap() % 15_000).unwrap();
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

@@ -5,19 +5,7 @@ use creditledger::grpc::wire::ledger_service_client::LedgerServiceClient;
 use serde_json::Value;
 
 use super::process::{Place, Running, Server, decimal, expected_charge, incidents};
-
-/// What two runs over the same file must agree on.
-fn totals(summary: &Value) -> [&Value; 6] {
-    [
-        "incidents",
-        "purchases",
-        "credits_purchased",
-        "credits_charged",
-        "credits_written_off",
-        "credits_available",
-    ]
-    .map(|name| &summary[name])
-}
+use super::replay::totals;
 
 /// Waits until the journal has so many postings.
 async fn reaches(server: &Server, postings: i64) {

@@ -2,10 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed
 
+#[path = "../common/pg_proxy.rs"]
+mod pg_proxy;
+#[path = "../common/postgres.rs"]
+mod postgres;
+
 mod commands;
 mod crash;
 mod database;
 mod life;
+mod postgres_faults;
+mod postgres_kills;
+mod postgres_lost;
+mod postgres_rig;
+mod postgres_servers;
+mod postgres_starts;
 mod process;
 mod replay;
 mod settings;

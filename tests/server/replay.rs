@@ -3,16 +3,40 @@
 use std::collections::BTreeMap;
 
 use creditledger::ledger::Balances;
+use serde_json::Value;
 
 use super::process::{Place, Running, decimal, expected_charge, incidents};
 
 /// Real incidents, where they are present beside the repository. The repository does not carry them.
 const REAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/incidents.csv");
 
-/// Balances and number of postings of each customer in a place's database.
-async fn customers(place: &Place) -> BTreeMap<String, (Balances, u64)> {
-    let database = creditledger::store::open_to_read(&place.url()).await.unwrap();
+/// Generated incidents, and where they are present the first of the real ones, which is enough for all that can happen.
+pub fn incidents_of_all_kinds() -> String {
+    let mut csv = incidents(250, 30);
+    if let Ok(real) = std::fs::read_to_string(REAL) {
+        csv.extend(real.split_inclusive('\n').skip(1).take(250));
+    }
+    csv
+}
+
+/// What two runs over the same file must agree on.
+pub fn totals(summary: &Value) -> [&Value; 6] {
+    [
+        "incidents",
+        "purchases",
+        "credits_purchased",
+        "credits_charged",
+        "credits_written_off",
+        "credits_available",
+    ]
+    .map(|name| &summary[name])
+}
+
+/// Balances and number of postings of each customer in a database.
+pub async fn customers(url: &str) -> BTreeMap<String, (Balances, u64)> {
+    let database = creditledger::store::open_to_read(url).await.unwrap();
     let customers = database.stored_customers(None, 1_000).await.unwrap();
+    assert!(customers.len() < 1_000);
     customers
         .into_iter()
         .map(|customer| (customer.id.to_string(), (customer.balances, customer.sequence)))
@@ -21,11 +45,7 @@ async fn customers(place: &Place) -> BTreeMap<String, (Balances, u64)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_customer_at_a_time_or_many_the_results_are_the_same() {
-    let mut csv = incidents(250, 30);
-    if let Ok(real) = std::fs::read_to_string(REAL) {
-        // The first of them, which is enough for all that can happen.
-        csv.extend(real.split_inclusive('\n').skip(1).take(250));
-    }
+    let csv = incidents_of_all_kinds();
     let count = csv.lines().count() - 1;
     let mut seen = Vec::new();
     for concurrency in ["1", "64"] {
@@ -37,13 +57,13 @@ async fn one_customer_at_a_time_or_many_the_results_are_the_same() {
         assert_eq!(summary["incidents"], count);
         assert_eq!(summary["credits_charged"], decimal(expected_charge(&csv)));
         assert_eq!((&summary["credits_written_off"], &summary["verified"]), (&"0".into(), &true.into()));
-        let first = customers(&place).await;
+        let first = customers(&url).await;
         // Again, on what the first run has kept: nothing changes.
         let again = place.json(&arguments);
         for name in ["purchases", "credits_purchased", "credits_charged", "credits_available", "verified"] {
             assert_eq!(again[name], summary[name], "{name}");
         }
-        assert_eq!(customers(&place).await, first);
+        assert_eq!(customers(&url).await, first);
         seen.push((first, summary["purchases"].clone(), summary["credits_available"].clone()));
     }
     assert_eq!(seen[0], seen[1]);

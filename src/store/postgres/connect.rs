@@ -104,12 +104,8 @@ impl Address {
         .await
         .map_err(|error| unusable(why(&error)))?;
         let version: i32 = facts.0.parse().unwrap_or_default();
-        if version < VERSION_MIN {
-            return Err(unusable(format!(
-                "PostgreSQL {} is too old; {} or later is needed",
-                version / 10_000,
-                VERSION_MIN / 10_000
-            )));
+        if let Some(complaint) = too_old(version) {
+            return Err(unusable(complaint));
         }
         if facts.1 == "off" {
             return Err(unusable(
@@ -175,33 +171,57 @@ pub(super) fn why(error: &sqlx::Error) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A URL as it may be printed and logged.
+/// What is wrong with a server of this version, as in `server_version_num`.
+fn too_old(version: i32) -> Option<String> {
+    let (has, needed) = (version / 10_000, VERSION_MIN / 10_000);
+    (version < VERSION_MIN).then(|| format!("PostgreSQL {has} is too old; {needed} or later is needed"))
+}
+
+/// A URL as it may be printed and logged. It may be one that cannot be read, such as one whose password has characters
+/// that should have been escaped: rather too much is hidden than anything of a password shown.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find('/').unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let authority = match authority.rsplit_once('@') {
-        Some((user, host)) => match user.split_once(':') {
-            Some((name, _)) => format!("{name}:***@{host}"),
-            None => authority.to_owned(),
-        },
-        None => authority.to_owned(),
-    };
-    // A password may also stand among the parameters.
-    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-    let query = query.map(|query| {
-        let shown = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((key @ "password", _)) => format!("{key}=***"),
-            _ => pair.to_owned(),
-        });
-        format!("?{}", shown.collect::<Vec<_>>().join("&"))
-    });
-    format!("{scheme}://{authority}{path}{}", query.unwrap_or_default())
+    // A password may stand among the parameters.
+    let mut shown = String::new();
+    for (nth, part) in rest.split_inclusive(['?', '&']).enumerate() {
+        match part.split_once('=') {
+            Some(("password", value)) if nth > 0 => {
+                shown.push_str("password=***");
+                shown.push_str(if value.ends_with('&') { "&" } else { "" });
+            }
+            _ => shown.push_str(part),
+        }
+    }
+    if let Some((user, host)) = shown.rsplit_once('@') {
+        return match user.split_once(':') {
+            Some((name, _)) => format!("{scheme}://{name}:***@{host}"),
+            None => format!("{scheme}://{shown}"),
+        };
+    }
+    // Without a host, what should be its port may be a password.
+    let end = shown.find(['/', '?']).unwrap_or(shown.len());
+    let (authority, path) = shown.split_at(end);
+    match authority.rsplit_once(':') {
+        Some((name, port))
+            if !authority.ends_with(']') && port.bytes().any(|byte| !byte.is_ascii_digit()) =>
+        {
+            format!("{scheme}://{name}:***{path}")
+        }
+        _ => format!("{scheme}://{shown}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::without_password;
+    use super::{too_old, without_password};
+
+    #[test]
+    fn only_tested_versions_are_used() {
+        assert_eq!(too_old(120_022).unwrap(), "PostgreSQL 12 is too old; 13 or later is needed");
+        // A server that does not say it in digits.
+        assert!(too_old(0).is_some());
+        assert_eq!([too_old(130_000), too_old(150_019), too_old(180_001)], [None, None, None]);
+    }
 
     #[test]
     fn passwords_are_not_shown() {
@@ -209,7 +229,18 @@ mod tests {
             ("postgres://ada:s3@h/db", "postgres://ada:***@h/db"),
             ("postgres://ada:a@b@h:5/db?sslmode=require", "postgres://ada:***@h:5/db?sslmode=require"),
             ("postgres://ada@h/db?password=x&host=/tmp", "postgres://ada@h/db?password=***&host=/tmp"),
+            (
+                "postgres://ada@h/db?sslmode=disable&password=a@b",
+                "postgres://ada@h/db?sslmode=disable&password=***",
+            ),
+            // These cannot be read: the passwords should have been escaped, or have no host after them.
+            ("postgres://ada:s/3?x@h/db", "postgres://ada:***@h/db"),
+            ("postgres://ada:s#3@h/db", "postgres://ada:***@h/db"),
+            ("postgres://ada:s3", "postgres://ada:***"),
+            ("postgres://ada:s3/db", "postgres://ada:***/db"),
             ("postgresql://h", "postgresql://h"),
+            ("postgresql://[::1]/db", "postgresql://[::1]/db"),
+            ("postgresql://h:5432/db?a=b", "postgresql://h:5432/db?a=b"),
         ] {
             assert_eq!(without_password(url), shown);
         }

@@ -121,15 +121,19 @@ async fn schema_of(address: &Address, connection: &mut PgConnection) -> Result<S
     .await
     .map_err(said)?;
     match (migrated, others) {
-        (false, true) | (true, false) => return Err(unusable("it has tables of another program")),
+        (false, true) => return Err(unusable("it has tables of another program")),
         (false, false) => return Ok(Schema::Behind),
-        (true, true) => {}
+        (true, _) => {}
     }
     let done: Vec<(i64, bool, Vec<u8>)> =
         sqlx::query_as("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version")
             .fetch_all(connection)
             .await
             .map_err(said)?;
+    // Nothing done yet: another server is at the first migration now, or was cut off before it.
+    if !others && !done.is_empty() {
+        return Err(unusable("it has tables of another program"));
+    }
     let known: Vec<_> = MIGRATIONS.iter().collect();
     for (version, success, checksum) in &done {
         let Some(migration) = known.iter().find(|migration| migration.version == *version) else {
@@ -152,6 +156,11 @@ async fn run_migrations(address: &Address, connection: &mut PgConnection) -> Res
     if schema_of(address, connection).await? == Schema::Current {
         return Ok(());
     }
+    // Another server may be at it, and tables may be large: this takes as long as it takes.
+    sqlx::raw_sql("SET lock_timeout = 0; SET statement_timeout = 0")
+        .execute(&mut *connection)
+        .await
+        .map_err(|error| unusable(why(&error)))?;
     MIGRATIONS.run(connection).await.map_err(|error| match error {
         MigrateError::Execute(error) => unusable(format!("it cannot be migrated: {}", why(&error))),
         MigrateError::ExecuteMigration(error, version) => {
@@ -169,14 +178,17 @@ async fn check_privileges(address: &Address, connection: &mut PgConnection) -> R
     let unusable = |what: String| StoreError::Unusable(format!("{}: {what}", address.shown()));
     let (replica, denied): (bool, Option<String>) = sqlx::query_as(
         "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
-                (SELECT string_agg(wanted.right_to || ' on ' || wanted.name, ', ')
-                 FROM (VALUES ('posting', 'SELECT'), ('posting', 'INSERT'), ('customer', 'SELECT'),
-                              ('customer', 'INSERT'), ('customer', 'UPDATE'), ('profile', 'UPDATE'),
-                              ('hold', 'UPDATE'), ('lot', 'INSERT'), ('purchase_order', 'INSERT'),
-                              ('ledger', 'INSERT'), ('pending', 'DELETE'), ('feed', 'INSERT'),
-                              ('feed_end', 'UPDATE'), ('sequencer', 'UPDATE'), ('system_account', 'UPDATE'))
-                      wanted(name, right_to)
-                 WHERE NOT has_table_privilege(wanted.name, wanted.right_to))",
+                (SELECT string_agg(right_to || ' on ' || wanted.name, ', ')
+                 FROM (VALUES ('ledger', 'SELECT INSERT UPDATE'), ('posting', 'SELECT INSERT'),
+                              ('customer', 'SELECT INSERT UPDATE'), ('profile', 'SELECT INSERT UPDATE'),
+                              ('hold', 'SELECT INSERT UPDATE'), ('lot', 'SELECT INSERT'),
+                              ('purchase_order', 'SELECT INSERT'), ('pending', 'SELECT INSERT DELETE'),
+                              ('feed', 'SELECT INSERT'), ('feed_end', 'SELECT INSERT UPDATE'),
+                              ('sequencer', 'SELECT UPDATE'), ('system_account', 'SELECT INSERT UPDATE'),
+                              ('unfinished_copy', 'SELECT'))
+                      wanted(name, rights),
+                      UNNEST(string_to_array(rights, ' ')) right_to
+                 WHERE NOT has_table_privilege(wanted.name, right_to))",
     )
     .fetch_one(connection)
     .await

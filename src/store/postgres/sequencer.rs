@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::Address;
 use super::errors::{failed, not_answered, timed_out};
 use super::rows::sql_count;
-use super::write::begin_statement;
+use super::write::{begin_statement, within};
 use crate::ledger::Timestamp;
 use crate::store::{Isolation, Settings, StoreError, Time};
 
@@ -165,7 +165,8 @@ impl Sequencer {
             }
             Ok(Err(error)) => {
                 // A conflict leaves the connection as it is, in a transaction that is over.
-                if sqlx::raw_sql("ROLLBACK").execute(&mut open).await.is_ok() {
+                let rolled_back = sqlx::raw_sql("ROLLBACK").execute(&mut open);
+                if within("rolling back", rolled_back, failed).await.is_ok() {
                     *connection = Some(open);
                 }
                 Err(error)
