@@ -54,5 +54,7 @@ async fn a_replay_outlives_twenty_crashes_of_postgresql() {
     assert!(site.postings().await < book.postings, "the last of the crashes came after the end");
     book.must_be_in(&site, replay).await;
     journal.reach(&servers[0], book.postings).await;
-    servers.map(super::process::Server::stop);
+    for server in servers {
+        server.stop();
+    }
 }

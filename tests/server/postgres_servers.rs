@@ -29,7 +29,9 @@ async fn three_servers(csv: String, isolation: &'static str) {
         let mut journal = Journal::default();
         journal.reach(server, book.postings).await;
     }
-    servers.map(Server::stop);
+    for server in servers {
+        server.stop();
+    }
     // Again by servers that have seen nothing of it: nothing changes.
     let servers = [site.serve(), site.serve()];
     let replay = site.replay(&book, &servers);

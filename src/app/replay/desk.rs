@@ -48,6 +48,26 @@ pub struct Settled {
     pub written_off: Credits,
 }
 
+/// Asks until there is an answer, with the pauses of a call.
+///
+/// # Errors
+/// [`CallError`].
+pub async fn ask<T>(question: impl AsyncFn() -> Result<T, CallError>) -> Result<T, CallError> {
+    let mut wait = FIRST_WAIT;
+    let mut tries = 1;
+    loop {
+        match question().await {
+            Err(error) if error.passing && tries < TRIES_MAX => {
+                tracing::debug!(%error, tries, "asking again");
+                tokio::time::sleep(error.wait.unwrap_or(wait).min(WAIT_MAX)).await;
+                wait = wait.saturating_mul(2).min(WAIT_MAX);
+                tries += 1;
+            }
+            answer => return answer,
+        }
+    }
+}
+
 /// Makes the call until it is answered, with pauses between tries. The request is made anew each time, under the same
 /// request id.
 macro_rules! answered {

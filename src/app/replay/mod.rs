@@ -112,11 +112,12 @@ impl Replay {
             drive::drive(incidents.clone(), &desk, concurrency, progress.clone(), &mut answered_us).await;
         let elapsed = start.elapsed();
         progress.finish_and_clear();
-        let totals = totals::totals(channel.clone(), &self.ledger, &incidents).await;
+        let totals =
+            desk::ask(async || totals::totals(channel.clone(), &self.ledger, &incidents).await).await;
         let summary = Summary::new(incidents.len(), tally?, totals?, &answered_us, elapsed)?;
         match target {
             Target::Running => {
-                let found = audit::audit(channel, &self.ledger).await?;
+                let found = desk::ask(async || audit::audit(channel.clone(), &self.ledger).await).await?;
                 Ok(summary.verified(matches!(found, Audit::Clean { .. }), found.to_string()))
             }
             Target::Own { server, database_url, _temporary } => {

@@ -17,8 +17,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What every connection is set to. Time-outs: an orphaned transaction must not block its customers, and a server that
 /// is gone must be noticed. Plans: one made while a table was small must not read all of it when it is large, so the
-/// kinds of plans that do are ruled out, and each statement is planned once.
+/// kinds of plans that do are ruled out, and each statement is planned once. Messages: a rollback where nothing is open is
+/// no news.
 const SESSION: &str = "
+    SET client_min_messages = error;
     SET lock_timeout = '2s';
     SET statement_timeout = '30s';
     SET idle_in_transaction_session_timeout = '10s';

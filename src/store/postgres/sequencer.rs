@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
@@ -34,6 +34,8 @@ const LEASE_MICROS: i64 = 3_000_000;
 const TURN_TIMEOUT: Duration = Duration::from_secs(15);
 /// Turns that one call tries for. Each one that is lost was taken by another server, so the work gets done.
 const TRIES_MAX: u32 = 200;
+/// How long one call tries again after faults of the connection.
+const TRY_FOR: Duration = Duration::from_secs(5);
 
 /// The sequencer of one server.
 #[derive(Debug)]
@@ -107,9 +109,13 @@ impl Sequencer {
         Ok(Timestamp::from_micros(look.watermark))
     }
 
-    /// True where there is no connection, because the last one failed or none could be made.
+    /// True where there is no connection and none can be made: one that is lost says nothing of the database.
     pub async fn is_cut_off(&self) -> bool {
-        self.connection.lock().await.is_none()
+        let mut connection = self.connection.lock().await;
+        if connection.is_none() {
+            *connection = self.address.connect().await.ok();
+        }
+        connection.is_none()
     }
 
     /// Looks, and takes a turn where there is something to place and no other server does it.
@@ -129,6 +135,7 @@ impl Sequencer {
     /// Takes turns until nothing of what was there at the beginning is left to do.
     async fn until_done(&self, is_needed: impl Fn(&Look) -> bool + Sync) -> Result<(), StoreError> {
         let mut connection = self.connection.lock().await;
+        let until = Instant::now() + TRY_FOR;
         for _ in 0..TRIES_MAX {
             let turn = self
                 .on(&mut connection, async |connection| {
@@ -140,7 +147,12 @@ impl Sequencer {
                 Ok(Turn::Done) => return Ok(()),
                 // What clashes was placed by another server.
                 Ok(Turn::More | Turn::Lost) | Err(StoreError::Clash(_)) => {}
-                Err(StoreError::Again(_) | StoreError::Unsure(_)) if connection.is_some() => {}
+                Err(StoreError::Again(_) | StoreError::Unsure(_)) if Instant::now() < until => {
+                    // One connection that is lost is nothing that a reader needs to hear of.
+                    if connection.is_none() {
+                        *connection = Some(self.address.connect().await?);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }

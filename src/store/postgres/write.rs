@@ -55,12 +55,18 @@ impl PgWriter {
         Ok(connection)
     }
 
-    /// Commits. A connection whose commit was not answered is not used again.
+    /// Commits. A connection whose commit was not answered is not used again; a conflict is an answer.
     async fn commit(&mut self, mut connection: PgConnection) -> Result<(), StoreError> {
         let commit = sqlx::raw_sql("COMMIT").execute(&mut connection);
         match tokio::time::timeout(STEP_TIMEOUT, commit).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(not_answered(error)),
+            Ok(Err(error)) => {
+                let told = not_answered(error);
+                if !matches!(told, StoreError::Unsure(_)) {
+                    self.connection = Some(connection);
+                }
+                return Err(told);
+            }
             Err(_) => return Err(StoreError::Unsure("the commit took too long".into())),
         }
         self.connection = Some(connection);
