@@ -4,7 +4,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Row as _};
 
 use super::errors::{failed, lost};
 use super::random_id;
@@ -98,13 +98,13 @@ impl Address {
             Ok(Err(error)) => return Err(unusable(why(&error))),
             Err(_) => return Err(unusable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
         };
-        let facts: (String, String) = sqlx::query_as(
-            "SELECT current_setting('server_version_num'), current_setting('synchronous_commit')",
-        )
-        .persistent(false)
-        .fetch_one(&mut connection)
-        .await
-        .map_err(|error| unusable(why(&error)))?;
+        // In one message each until it is known that no pooler gives them to different connections.
+        let facts = "SELECT current_setting('server_version_num'), current_setting('synchronous_commit')";
+        let facts = async {
+            let row = sqlx::raw_sql(facts).fetch_one(&mut connection).await?;
+            Ok((row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?))
+        };
+        let facts: (String, String) = facts.await.map_err(|error: sqlx::Error| unusable(why(&error)))?;
         let version: i32 = facts.0.parse().unwrap_or_default();
         if let Some(complaint) = too_old(version) {
             return Err(unusable(complaint));
@@ -124,12 +124,7 @@ impl Address {
     /// and statements that were prepared here would be another's there. With a setting made on one connection, and a
     /// transaction held open on a second one, either the second sees the setting or the first has lost it.
     async fn refuse_a_pooler(&self, first: &mut PgConnection) -> Result<(), StoreError> {
-        let refused = || {
-            StoreError::Unusable(format!(
-                "{}: a pooler in transaction mode is in between; connect to PostgreSQL itself, or pool by session",
-                self.shown()
-            ))
-        };
+        let unusable = |what: String| StoreError::Unusable(format!("{}: {what}", self.shown()));
         let mark = uuid::Uuid::from_u128(random_id()?).simple().to_string();
         let shows = "SELECT COALESCE(current_setting('creditledger.probe', TRUE), '')";
         let probe = async {
@@ -138,8 +133,8 @@ impl Address {
                 .execute(&mut *first)
                 .await?;
             second.execute("BEGIN").await?;
-            let seen: String = sqlx::query_scalar(shows).persistent(false).fetch_one(&mut second).await?;
-            let kept: String = sqlx::query_scalar(shows).persistent(false).fetch_one(&mut *first).await?;
+            let seen: String = sqlx::raw_sql(shows).fetch_one(&mut second).await?.try_get(0)?;
+            let kept: String = sqlx::raw_sql(shows).fetch_one(&mut *first).await?.try_get(0)?;
             second.execute("ROLLBACK").await?;
             second.close().await?;
             sqlx::raw_sql("RESET creditledger.probe").execute(&mut *first).await?;
@@ -147,8 +142,17 @@ impl Address {
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, probe).await {
             Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) | Err(_) => Err(refused()),
-            Ok(Err(error)) => Err(StoreError::Unusable(format!("{}: {}", self.shown(), why(&error)))),
+            Ok(Ok(false)) => Err(unusable(
+                "a pooler in transaction mode is in between; connect to PostgreSQL itself, or pool by session"
+                    .to_owned(),
+            )),
+            Ok(Err(error)) => Err(unusable(why(&error))),
+            // A pool of one connection, in whichever mode, or a server that has stopped in this moment.
+            Err(_) => Err(unusable(format!(
+                "two connections at a time get no answer within {} s; a pooler in between must pool by session \
+                 and have room for all connections of a server",
+                CONNECT_TIMEOUT.as_secs()
+            ))),
         }
     }
 }

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
@@ -34,8 +34,8 @@ const LEASE_MICROS: i64 = 3_000_000;
 const TURN_TIMEOUT: Duration = Duration::from_secs(15);
 /// Turns that one call tries for. Each one that is lost was taken by another server, so the work gets done.
 const TRIES_MAX: u32 = 200;
-/// How long one call tries again after faults of the connection.
-const TRY_FOR: Duration = Duration::from_secs(5);
+/// Lost connections that one call gets over.
+const LOST_MAX: u32 = 3;
 
 /// The sequencer of one server.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Sequencer {
     /// Takes turns until nothing of what was there at the beginning is left to do.
     async fn until_done(&self, is_needed: impl Fn(&Look) -> bool + Sync) -> Result<(), StoreError> {
         let mut connection = self.connection.lock().await;
-        let until = Instant::now() + TRY_FOR;
+        let mut lost = 0;
         for _ in 0..TRIES_MAX {
             let turn = self
                 .on(&mut connection, async |connection| {
@@ -147,11 +147,11 @@ impl Sequencer {
                 Ok(Turn::Done) => return Ok(()),
                 // What clashes was placed by another server.
                 Ok(Turn::More | Turn::Lost) | Err(StoreError::Clash(_)) => {}
-                Err(StoreError::Again(_) | StoreError::Unsure(_)) if Instant::now() < until => {
-                    // One connection that is lost is nothing that a reader needs to hear of.
-                    if connection.is_none() {
-                        *connection = Some(self.address.connect().await?);
-                    }
+                Err(StoreError::Again(_) | StoreError::Unsure(_)) if connection.is_some() => {}
+                // Nothing that a reader needs to hear of where the next one is there.
+                Err(StoreError::Again(_) | StoreError::Unsure(_)) if lost < LOST_MAX => {
+                    lost += 1;
+                    *connection = Some(self.address.connect().await?);
                 }
                 Err(error) => return Err(error),
             }
