@@ -23,5 +23,6 @@ mod random_steps;
 mod reads;
 mod rig;
 mod schema;
+mod sequencing;
 mod verify;
 mod writer;

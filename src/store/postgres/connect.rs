@@ -43,6 +43,7 @@ impl Address {
     ///
     /// # Errors
     /// [`StoreError::Unusable`] for a URL that cannot be read.
+    #[must_use]
     pub fn of(url: &str) -> Option<Result<Self, StoreError>> {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return None;

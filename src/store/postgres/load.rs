@@ -52,8 +52,12 @@ pub(super) async fn load(
     load_holds(connection, requests, &customers, &answers, &mut book).await?;
     load_orders(connection, requests, &mut book).await?;
     load_profiles(connection, requests, &mut book).await?;
-    answers.into_iter().for_each(|posting| book.put_request(posting));
-    customers.into_values().for_each(|customer| book.put_customer(customer));
+    for posting in answers {
+        book.put_request(posting);
+    }
+    for customer in customers.into_values() {
+        book.put_customer(customer);
+    }
     Ok((book, loaded))
 }
 

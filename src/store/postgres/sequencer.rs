@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::Address;
-use super::errors::{failed, not_answered, timed_out};
+use super::errors::{damaged, failed, not_answered, timed_out};
 use super::rows::sql_count;
 use super::write::begin_statement;
 use crate::ledger::Timestamp;
@@ -220,7 +220,7 @@ impl Sequencer {
             }
         }
         let late = seen.watermark.saturating_add(1);
-        sqlx::query(
+        let placed = sqlx::query(
             "WITH placed AS (
                  DELETE FROM pending p
                  USING UNNEST($1::bigint[], $2::uuid[], $3::int[], $4::bigint[]) u(stamp, batch, ledger_no, first_position)
@@ -239,6 +239,9 @@ impl Sequencer {
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
+        if placed.rows_affected() != u64::try_from(seen.pending.len()).unwrap_or(u64::MAX) {
+            return Err(damaged("what waited for its place is gone, though nobody took a turn"));
+        }
         sqlx::query(
             "INSERT INTO feed_end (ledger_no, position)
              SELECT *

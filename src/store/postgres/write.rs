@@ -84,10 +84,9 @@ impl PgWriter {
         mut connection: PgConnection,
         step: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<(PgConnection, T), StoreError> {
-        let done = match tokio::time::timeout(STEP_TIMEOUT, step(&mut connection)).await {
-            Ok(done) => done,
+        let Ok(done) = tokio::time::timeout(STEP_TIMEOUT, step(&mut connection)).await else {
             // What the server is still busy with cannot be rolled back: the connection is dropped.
-            Err(_) => return Err(timed_out(what)),
+            return Err(timed_out(what));
         };
         match done {
             Ok(done) => Ok((connection, done)),
