@@ -15,21 +15,28 @@ const VERSION_MIN: i32 = 130_000;
 /// How long making a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What every connection is set to. Time-outs: an orphaned transaction must not block its customers, and a server that
-/// is gone must be noticed. Plans: one made while a table was small must not read all of it when it is large, so the
-/// kinds of plans that do are ruled out, and each statement is planned once.
+/// What every connection is set to, where the engine knows the setting. Time-outs: an orphaned transaction must not
+/// block its customers, and a server that is gone must be noticed. Plans: one made while a table was small must not read
+/// all of it when it is large, so the kinds of plans that do are ruled out, and each statement is planned once. How it
+/// commits is pinned: a setting that is changed later in the server's configuration must not reach it.
 const SESSION: &str = "
-    SET lock_timeout = '2s';
-    SET statement_timeout = '30s';
-    SET idle_in_transaction_session_timeout = '10s';
-    SET tcp_keepalives_idle = 5;
-    SET tcp_keepalives_interval = 2;
-    SET tcp_keepalives_count = 3;
-    SET jit = off;
-    SET plan_cache_mode = force_generic_plan;
-    SET enable_seqscan = off;
-    SET enable_hashjoin = off;
-    SET enable_mergejoin = off;";
+    SELECT set_config(s.name, w.value, FALSE)
+    FROM (VALUES
+        ('lock_timeout', '2s'),
+        ('statement_timeout', '30s'),
+        ('idle_in_transaction_session_timeout', '10s'),
+        ('tcp_keepalives_idle', '5'),
+        ('tcp_keepalives_interval', '2'),
+        ('tcp_keepalives_count', '3'),
+        ('jit', 'off'),
+        ('plan_cache_mode', 'force_generic_plan'),
+        ('enable_seqscan', 'off'),
+        ('enable_hashjoin', 'off'),
+        ('enable_mergejoin', 'off'),
+        ('synchronous_commit',
+         CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END)
+    ) w(name, value)
+    JOIN pg_settings s ON s.name = w.name";
 
 /// Where a database is, and how it is shown to people.
 #[derive(Clone, Debug)]
@@ -156,14 +163,9 @@ impl Address {
     }
 }
 
-/// Sets a new connection up, and pins how it commits: a setting that is changed later in the server's configuration must
-/// not reach it.
+/// Sets a new connection up.
 pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(SESSION).execute(&mut *connection).await?;
-    let pin = "SELECT set_config('synchronous_commit',
-                   CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
-                        ELSE current_setting('synchronous_commit') END, FALSE)";
-    sqlx::raw_sql(pin).execute(connection).await.map(drop)
+    sqlx::raw_sql(SESSION).execute(connection).await.map(drop)
 }
 
 /// What a person can do something about, in one line.

@@ -152,7 +152,14 @@ async fn run_migrations(address: &Address, connection: &mut PgConnection) -> Res
     if schema_of(address, connection).await? == Schema::Current {
         return Ok(());
     }
-    MIGRATIONS.run(connection).await.map_err(|error| match error {
+    let mut migrations = sqlx::migrate!("migrations/postgres");
+    // Servers that start together wait for each other, where the engine has a lock for that.
+    let can_lock: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_proc WHERE proname = 'pg_advisory_lock')")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|error| unusable(why(&error)))?;
+    migrations.set_locking(can_lock).run(connection).await.map_err(|error| match error {
         MigrateError::Execute(error) => unusable(format!("it cannot be migrated: {}", why(&error))),
         MigrateError::ExecuteMigration(error, version) => {
             unusable(format!("migration {version} failed: {}", why(&error)))
