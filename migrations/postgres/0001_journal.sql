@@ -189,11 +189,12 @@ CREATE TABLE feed_end (
     position  BIGINT  NOT NULL
 );
 
--- Balances of the accounts that are no customer's, as of feed; what pending holds is not in them yet.
+-- Balances of the accounts that are no customer's, as of feed; what pending holds is not in them yet. Wider than any
+-- balance that is read: what is committed must always find its place.
 CREATE TABLE system_account (
     ledger_no INTEGER NOT NULL,
     account   TEXT COLLATE "C" NOT NULL,
-    balance   BIGINT  NOT NULL,
+    balance   NUMERIC(38, 0) NOT NULL,
     PRIMARY KEY (ledger_no, account)
 );
 

@@ -18,6 +18,7 @@ use crate::ledger::{
 
 pub mod memory;
 pub mod open;
+pub mod postgres;
 pub mod skew;
 pub mod sqlite;
 pub mod stamps;

@@ -1,0 +1,216 @@
+//! From a URL to connections, each with the settings that this program relies on.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+
+use super::errors::{failed, lost};
+use crate::store::StoreError;
+
+/// The oldest PostgreSQL whose behaviour this program was written for and tested with.
+const VERSION_MIN: i32 = 130_000;
+/// How long making a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What every connection is set to. Time-outs: an orphaned transaction must not block its customers, and a server that
+/// is gone must be noticed. Plans: one made while a table was small must not read all of it when it is large, so the
+/// kinds of plans that do are ruled out, and each statement is planned once.
+const SESSION: &str = "
+    SET lock_timeout = '2s';
+    SET statement_timeout = '30s';
+    SET idle_in_transaction_session_timeout = '10s';
+    SET tcp_keepalives_idle = 5;
+    SET tcp_keepalives_interval = 2;
+    SET tcp_keepalives_count = 3;
+    SET jit = off;
+    SET plan_cache_mode = force_generic_plan;
+    SET enable_seqscan = off;
+    SET enable_hashjoin = off;
+    SET enable_mergejoin = off;";
+
+/// Where a database is, and how it is shown to people.
+#[derive(Clone, Debug)]
+pub struct Address {
+    options: PgConnectOptions,
+    shown: String,
+}
+
+impl Address {
+    /// Reads `postgres://` and `postgresql://` URLs; `None` for others.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] for a URL that cannot be read.
+    pub fn of(url: &str) -> Option<Result<Self, StoreError>> {
+        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+            return None;
+        }
+        let shown = without_password(url);
+        let options = match PgConnectOptions::from_str(url) {
+            Ok(options) => options,
+            Err(error) => return Some(Err(StoreError::Unusable(format!("{shown} cannot be read: {error}")))),
+        };
+        // Who calls logs what failed; every statement besides would drown it.
+        let options = options.application_name("creditledger").disable_statement_logging();
+        Some(Ok(Self { options, shown }))
+    }
+
+    /// The URL without its password.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Options for a pool.
+    pub(super) fn options(&self) -> PgConnectOptions {
+        self.options.clone()
+    }
+
+    /// A connection that is ready to be used.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
+        let connect = async {
+            let mut connection = self.options.connect().await?;
+            prepare(&mut connection).await?;
+            Ok::<_, sqlx::Error>(connection)
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
+            Ok(connected) => connected.map_err(failed),
+            Err(elapsed) => Err(lost(elapsed)),
+        }
+    }
+
+    /// The first connection, when everything that is wrong must be said in one line.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`].
+    pub(super) async fn connect_first(&self) -> Result<PgConnection, StoreError> {
+        let shown = self.shown();
+        let unusable = |what: String| StoreError::Unusable(format!("{shown}: {what}"));
+        let mut connection = match tokio::time::timeout(CONNECT_TIMEOUT, self.options.connect()).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(unusable(why(&error))),
+            Err(_) => return Err(unusable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
+        };
+        let facts: (String, String) = sqlx::query_as(
+            "SELECT current_setting('server_version_num'), current_setting('synchronous_commit')",
+        )
+        .persistent(false)
+        .fetch_one(&mut connection)
+        .await
+        .map_err(|error| unusable(why(&error)))?;
+        let version: i32 = facts.0.parse().unwrap_or_default();
+        if version < VERSION_MIN {
+            return Err(unusable(format!(
+                "PostgreSQL {} is too old; {} or later is needed",
+                version / 10_000,
+                VERSION_MIN / 10_000
+            )));
+        }
+        if facts.1 == "off" {
+            return Err(unusable(
+                "synchronous_commit is off, so a commit that was acknowledged could be lost; set it to on"
+                    .to_owned(),
+            ));
+        }
+        self.refuse_a_pooler(&mut connection).await?;
+        prepare(&mut connection).await.map_err(|error| unusable(why(&error)))?;
+        Ok(connection)
+    }
+
+    /// Refuses a pooler that gives each transaction another connection: settings of a session would reach strangers,
+    /// and statements that were prepared here would be another's there. With a setting made on one connection, and a
+    /// transaction held open on a second one, either the second sees the setting or the first has lost it.
+    async fn refuse_a_pooler(&self, first: &mut PgConnection) -> Result<(), StoreError> {
+        let refused = || {
+            StoreError::Unusable(format!(
+                "{}: a pooler in transaction mode is in between; connect to PostgreSQL itself, or pool by session",
+                self.shown()
+            ))
+        };
+        let mark = uuid::Uuid::from_u128(crate::store::postgres::random_id()).simple().to_string();
+        let shows = "SELECT COALESCE(current_setting('creditledger.probe', TRUE), '')";
+        let probe = async {
+            let mut second = self.options.connect().await?;
+            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("SET creditledger.probe = '{mark}'")))
+                .execute(&mut *first)
+                .await?;
+            second.execute("BEGIN").await?;
+            let seen: String = sqlx::query_scalar(shows).persistent(false).fetch_one(&mut second).await?;
+            let kept: String = sqlx::query_scalar(shows).persistent(false).fetch_one(&mut *first).await?;
+            second.execute("ROLLBACK").await?;
+            second.close().await?;
+            sqlx::raw_sql("RESET creditledger.probe").execute(&mut *first).await?;
+            Ok::<_, sqlx::Error>(seen != mark && kept == mark)
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, probe).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) | Err(_) => Err(refused()),
+            Ok(Err(error)) => Err(StoreError::Unusable(format!("{}: {}", self.shown(), why(&error)))),
+        }
+    }
+}
+
+/// Sets a new connection up, and pins how it commits: a setting that is changed later in the server's configuration must
+/// not reach it.
+pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(SESSION).execute(&mut *connection).await?;
+    let pin = "SELECT set_config('synchronous_commit',
+                   CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+                        ELSE current_setting('synchronous_commit') END, FALSE)";
+    sqlx::raw_sql(pin).execute(connection).await.map(drop)
+}
+
+/// What a person can do something about, in one line.
+pub(super) fn why(error: &sqlx::Error) -> String {
+    let text = match error {
+        sqlx::Error::Database(cause) => cause.message().to_owned(),
+        sqlx::Error::Io(cause) => format!("cannot be reached: {cause}"),
+        other => other.to_string(),
+    };
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A URL as it may be printed and logged.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let authority = match authority.rsplit_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((name, _)) => format!("{name}:***@{host}"),
+            None => authority.to_owned(),
+        },
+        None => authority.to_owned(),
+    };
+    // A password may also stand among the parameters.
+    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    let query = query.map(|query| {
+        let shown = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((key @ "password", _)) => format!("{key}=***"),
+            _ => pair.to_owned(),
+        });
+        format!("?{}", shown.collect::<Vec<_>>().join("&"))
+    });
+    format!("{scheme}://{authority}{path}{}", query.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (url, shown) in [
+            ("postgres://ada:s3@h/db", "postgres://ada:***@h/db"),
+            ("postgres://ada:a@b@h:5/db?sslmode=require", "postgres://ada:***@h:5/db?sslmode=require"),
+            ("postgres://ada@h/db?password=x&host=/tmp", "postgres://ada@h/db?password=***&host=/tmp"),
+            ("postgresql://h", "postgresql://h"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
+}

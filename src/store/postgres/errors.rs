@@ -1,0 +1,57 @@
+//! What an error of the driver means for a batch. By SQLSTATE or kind, never by text.
+
+use sqlx::Error;
+
+use crate::store::StoreError;
+
+/// An error before the commit: nothing is stored.
+pub(super) fn failed(error: Error) -> StoreError {
+    match &error {
+        Error::Database(cause) => match cause.code().as_deref() {
+            Some("23505") => StoreError::Clash(Box::new(error)),
+            Some(code) if asks_for_another_attempt(code) => StoreError::Again(Box::new(error)),
+            // Data exceptions and violated constraints: one command's fault.
+            Some(code) if code.starts_with("22") || code.starts_with("23") => StoreError::Refused(Box::new(error)),
+            _ => StoreError::Failed(Box::new(error)),
+        },
+        Error::ColumnDecode { .. } | Error::Decode(_) | Error::ColumnNotFound(_) | Error::RowNotFound => {
+            StoreError::Damaged(error.to_string())
+        }
+        _ => lost(error),
+    }
+}
+
+/// An error of the commit itself. Only a serialization failure, a deadlock and a violated constraint say for certain
+/// that nothing is stored: a server that is told to stop may have committed before it says so.
+pub(super) fn not_answered(error: Error) -> StoreError {
+    let code = error.as_database_error().and_then(|cause| cause.code());
+    match code.as_deref() {
+        Some("40001" | "40P01") => StoreError::Again(Box::new(error)),
+        Some("23505") => StoreError::Clash(Box::new(error)),
+        Some(code) if code.starts_with("23") => StoreError::Refused(Box::new(error)),
+        _ => StoreError::Unsure(Box::new(error)),
+    }
+}
+
+/// The connection is gone, or was never there.
+pub(super) fn lost(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Again(Box::new(error))
+}
+
+/// Something took longer than it may.
+pub(super) fn timed_out(what: &str) -> StoreError {
+    StoreError::Again(format!("{what} took too long").into())
+}
+
+fn asks_for_another_attempt(code: &str) -> bool {
+    // Serialization failure, deadlock, lock time-out, cancelled by a time-out of the server, idle in a transaction for
+    // too long, a server that has become a replica, too many connections, and all that ends a connection.
+    matches!(code, "40001" | "40P01" | "55P03" | "57014" | "25P03" | "25006" | "53300")
+        || code.starts_with("57P")
+        || code.starts_with("08")
+}
+
+/// A complaint about a stored value.
+pub(super) fn damaged(what: impl Into<String>) -> StoreError {
+    StoreError::Damaged(what.into())
+}

@@ -1,0 +1,186 @@
+//! The reading side: a pool of read-only connections. Each call is one statement, or a few over rows that never
+//! change; what must be of one moment is one statement.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::Executor as _;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+
+use super::connect::{Address, prepare};
+use super::sequencer::Sequencer;
+use super::{READERS_MAX, read_customers, read_postings};
+use crate::ledger::book::RequestScope;
+use crate::ledger::{
+    Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, LotId, OrderId, Profile,
+    Storefront, Timestamp,
+};
+use crate::store::{
+    At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError,
+};
+
+/// Rows that one page of a list reads at most, so that no filter keeps a connection long. A rare filter gives short
+/// pages.
+pub(super) const ROWS_PER_PAGE_MAX: i64 = 5_000;
+/// How long a reader waits for a connection, be it a free one or a new one.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// After a fail-over, connections to what is no longer the main server go away by themselves.
+const CONNECTION_AGE_MAX: Duration = Duration::from_mins(30);
+
+/// The reading side of a PostgreSQL database.
+#[derive(Clone, Debug)]
+pub struct PgReader {
+    pub(super) pool: PgPool,
+    sequencer: Arc<Sequencer>,
+}
+
+impl PgReader {
+    /// A pool that connects when it is asked for something: a database that cannot be reached now may be later.
+    ///
+    /// # Errors
+    /// None now; what is wrong is told by the first call.
+    #[allow(clippy::unnecessary_wraps)] // all engines are opened alike
+    pub(super) fn open(address: &Address, sequencer: Arc<Sequencer>) -> Result<Self, StoreError> {
+        let pool = PgPoolOptions::new()
+            .min_connections(0)
+            .max_connections(READERS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .max_lifetime(CONNECTION_AGE_MAX)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    prepare(connection).await?;
+                    connection.execute("SET default_transaction_read_only = on").await.map(drop)
+                })
+            })
+            .connect_lazy_with(address.options());
+        Ok(Self { pool, sequencer })
+    }
+}
+
+#[async_trait]
+impl ReadStore for PgReader {
+    async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
+        let rows = read_customers::ledger_rows(&self.pool).await?;
+        Ok(rows.into_iter().map(|stored| stored.ledger).collect())
+    }
+
+    async fn watermark(&self, _now: Timestamp) -> Result<Timestamp, StoreError> {
+        self.sequencer.watermark().await
+    }
+
+    async fn customer(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError> {
+        self.customer_by_key(key).await
+    }
+
+    async fn customers_by_key(&self, keys: &[CustomerKey]) -> Result<Vec<Customer>, StoreError> {
+        self.customers_of_keys(keys).await
+    }
+
+    async fn profile(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError> {
+        self.profile_of(key).await
+    }
+
+    async fn customers(
+        &self,
+        ledger: LedgerNo,
+        after: Option<&CustomerId>,
+        limit: usize,
+    ) -> Result<Vec<(Customer, Profile)>, StoreError> {
+        self.customers_after(ledger, after, limit).await
+    }
+
+    async fn customers_due(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(LedgerNo, CustomerId)>, StoreError> {
+        self.customers_due_by(now, limit).await
+    }
+
+    async fn posting_at(&self, customer: CustomerKey, at: At) -> Result<Option<Recorded>, StoreError> {
+        if let At::Time(_) = at {
+            // What is not placed yet counts from just after the watermark, so that must be as late as it can be.
+            self.sequencer.watermark().await?;
+        }
+        self.posting_back_to(customer, at).await
+    }
+
+    async fn postings_of(
+        &self,
+        customer: CustomerKey,
+        first: u64,
+        last: u64,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        self.postings_between(customer, first, last).await
+    }
+
+    async fn posting_by_request(&self, scope: &RequestScope) -> Result<Option<Recorded>, StoreError> {
+        self.posting_of_request(scope).await
+    }
+
+    async fn feed(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        // A reader never misses what it was told of: everything committed before this call has its place first.
+        self.sequencer.catch_up().await?;
+        read_postings::feed_after(&self.pool, ledger, after, limit).await
+    }
+
+    async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError> {
+        self.sequencer.catch_up().await?;
+        self.last_position_of(ledger).await
+    }
+
+    async fn hold(&self, ledger: LedgerNo, id: HoldId) -> Result<Option<Arc<Hold>>, StoreError> {
+        self.hold_by_id(ledger, id).await
+    }
+
+    async fn holds_of_incident(
+        &self,
+        customer: CustomerKey,
+        incident: &IncidentId,
+    ) -> Result<Vec<Arc<Hold>>, StoreError> {
+        self.incident_of(customer, incident).await
+    }
+
+    async fn holds(
+        &self,
+        ledger: LedgerNo,
+        filter: &HoldFilter,
+        before: Option<HoldId>,
+        limit: usize,
+    ) -> Result<Page<Arc<Hold>, HoldId>, StoreError> {
+        self.hold_page(ledger, filter, before, limit).await
+    }
+
+    async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<Option<OwnedLot>, StoreError> {
+        self.lot_by_id(ledger, id).await
+    }
+
+    async fn order(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        order: &OrderId,
+    ) -> Result<Option<OwnedLot>, StoreError> {
+        self.lot_of_order(ledger, storefront, order).await
+    }
+
+    async fn lots(
+        &self,
+        ledger: LedgerNo,
+        filter: &LotFilter,
+        before: Option<LotId>,
+        limit: usize,
+    ) -> Result<Page<OwnedLot, LotId>, StoreError> {
+        self.lot_page(ledger, filter, before, limit).await
+    }
+
+    async fn trial_balance(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, StoreError> {
+        self.balances_of(ledger).await
+    }
+}
