@@ -11,7 +11,9 @@ pub(super) fn failed(error: Error) -> StoreError {
             Some("23505") => StoreError::Clash(Box::new(error)),
             Some(code) if asks_for_another_attempt(code) => StoreError::Again(Box::new(error)),
             // Data exceptions and violated constraints: one command's fault.
-            Some(code) if code.starts_with("22") || code.starts_with("23") => StoreError::Refused(Box::new(error)),
+            Some(code) if code.starts_with("22") || code.starts_with("23") => {
+                StoreError::Refused(Box::new(error))
+            }
             _ => StoreError::Failed(Box::new(error)),
         },
         Error::ColumnDecode { .. } | Error::Decode(_) | Error::ColumnNotFound(_) | Error::RowNotFound => {

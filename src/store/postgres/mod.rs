@@ -18,7 +18,7 @@ mod read_postings;
 mod rows;
 mod sequencer;
 
-//pub use audit::PgAudit;
+pub use audit::PgAudit;
 pub use connect::Address;
 pub use read::PgReader;
 

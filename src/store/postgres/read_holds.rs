@@ -185,11 +185,7 @@ impl PgReader {
         Ok(Page { items, next })
     }
 
-    async fn chain_behind(
-        &self,
-        customer: CustomerKey,
-        before: Option<HoldId>,
-    ) -> Result<Chain, StoreError> {
+    async fn chain_behind(&self, customer: CustomerKey, before: Option<HoldId>) -> Result<Chain, StoreError> {
         let first = if let Some(before) = before {
             let previous: Option<Option<Uuid>> =
                 sqlx::query_scalar("SELECT previous FROM hold WHERE hold_id = $1 AND customer = $2")
@@ -201,13 +197,13 @@ impl PgReader {
             let Some(previous) = previous else { return Ok(Chain::Elsewhere) };
             previous
         } else {
-            let state: Option<Vec<u8>> =
-                sqlx::query_scalar("SELECT state FROM customer WHERE customer = $1")
-                    .bind(customer.raw())
-                    .fetch_optional(&self.pool)
-                    .await
-                    .map_err(failed)?;
-            let state = state.map(|state| decoded::<CustomerState>(&state, "a customer's state")).transpose()?;
+            let state: Option<Vec<u8>> = sqlx::query_scalar("SELECT state FROM customer WHERE customer = $1")
+                .bind(customer.raw())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed)?;
+            let state =
+                state.map(|state| decoded::<CustomerState>(&state, "a customer's state")).transpose()?;
             state.and_then(|state| state.last_hold).map(|hold| hold.uuid())
         };
         Ok(first.map_or(Chain::End, Chain::From))

@@ -115,9 +115,7 @@ impl PgReader {
         at: At,
     ) -> Result<Option<Recorded>, StoreError> {
         let query = match at {
-            At::Sequence(sequence) => {
-                sqlx::query(AT_SEQUENCE).bind(customer.raw()).bind(sql_count(sequence))
-            }
+            At::Sequence(sequence) => sqlx::query(AT_SEQUENCE).bind(customer.raw()).bind(sql_count(sequence)),
             At::Position(position) => {
                 sqlx::query(AT_POSITION).bind(customer.raw()).bind(sql_count(position.0))
             }

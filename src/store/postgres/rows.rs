@@ -216,7 +216,10 @@ impl PostingRow {
 
     /// How people find the row.
     pub fn name(&self) -> String {
-        format!("posting {} of customer key {} in ledger number {}", self.sequence, self.customer, self.ledger_no)
+        format!(
+            "posting {} of customer key {} in ledger number {}",
+            self.sequence, self.customer, self.ledger_no
+        )
     }
 
     /// The posting and its place; position 0 where it has none yet.
