@@ -101,7 +101,7 @@ table posting_kind: kind smallint NOT NULL, name text NOT NULL
 table profile: ledger_no integer NOT NULL, customer_id text C NOT NULL, customer bigint NOT NULL, profile bytea NOT NULL
 table purchase_order: ledger_no integer NOT NULL, storefront text C NOT NULL, order_id text C NOT NULL, customer bigint NOT NULL, sequence bigint NOT NULL
 table sequencer: only_row boolean NOT NULL, turn bigint NOT NULL, watermark bigint NOT NULL, holder uuid NOT NULL, held_until bigint NOT NULL
-table system_account: ledger_no integer NOT NULL, account text C NOT NULL, balance bigint NOT NULL
+table system_account: ledger_no integer NOT NULL, account text C NOT NULL, balance numeric(38,0) NOT NULL
 table transfer_slot: kind smallint NOT NULL, slot smallint NOT NULL, debit text NOT NULL, credit text NOT NULL
 table unfinished_copy: only_row boolean NOT NULL, started_at bigint NOT NULL
 view customer_decimal: ledger_id text, customer_id text, sequence bigint, available numeric, held numeric, owed numeric

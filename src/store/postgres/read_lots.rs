@@ -42,6 +42,9 @@ macro_rules! page_sql {
     };
 }
 
+/// Id, place on the page, owner, body.
+type Listed = (Uuid, i64, Option<String>, Option<Vec<u8>>);
+
 /// All lots.
 const ALL: &str = page_sql!("");
 /// A customer's lots, in the order of the primary key.
@@ -116,8 +119,7 @@ impl PgReader {
             Some(customer) => query.bind(CustomerKey::raw(customer)),
             None => query,
         };
-        let rows: Vec<(Uuid, i64, Option<String>, Option<Vec<u8>>)> =
-            query.fetch_all(&self.pool).await.map_err(failed)?;
+        let rows: Vec<Listed> = query.fetch_all(&self.pool).await.map_err(failed)?;
         let last = rows.last().filter(|(_, place, ..)| *place == ROWS_PER_PAGE_MAX);
         let mut next = last.map(|(id, ..)| LotId::from_uuid(*id));
         let lots = rows.iter().filter_map(|(_, _, customer, body)| customer.as_deref().zip(body.as_deref()));
