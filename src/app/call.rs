@@ -30,14 +30,31 @@ pub struct ConnectError {
 /// # Errors
 /// [`ConnectError`].
 pub async fn connect(server: &str) -> Result<Channel, ConnectError> {
-    let wrong = |error: tonic::transport::Error| ConnectError {
-        server: server.to_owned(),
-        // The transport's own text is "transport error"; the reason is in its source.
-        reason: innermost(&error),
-    };
+    endpoint(server)?.connect().await.map_err(|error| wrong(server, &error))
+}
+
+/// Connects to several servers of one database; calls are spread over those that answer.
+///
+/// # Errors
+/// [`ConnectError`] where one of them does not answer now.
+pub async fn connect_to_all(servers: &[String]) -> Result<Channel, ConnectError> {
+    let mut endpoints = Vec::with_capacity(servers.len());
+    for server in servers {
+        connect(server).await?;
+        endpoints.push(endpoint(server)?);
+    }
+    Ok(Channel::balance_list(endpoints.into_iter()))
+}
+
+fn endpoint(server: &str) -> Result<Endpoint, ConnectError> {
     let url = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
-    let endpoint = Endpoint::from_shared(url).map_err(wrong)?.connect_timeout(Duration::from_secs(5));
-    endpoint.tcp_nodelay(true).connect().await.map_err(wrong)
+    let endpoint = Endpoint::from_shared(url).map_err(|error| wrong(server, &error))?;
+    Ok(endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true))
+}
+
+/// The transport's own text is "transport error"; the reason is in its source.
+fn wrong(server: &str, error: &tonic::transport::Error) -> ConnectError {
+    ConnectError { server: server.to_owned(), reason: innermost(error) }
 }
 
 /// The first cause of an error: what the layers above it only name.

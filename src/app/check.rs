@@ -41,7 +41,7 @@ impl Database {
 pub async fn migrate(database: Database) -> Result<ExitCode, Failure> {
     let url = database.url()?;
     store::migrate(&url).await?;
-    print(&format!("{url} is up to date"))?;
+    print(&format!("{} is up to date", store::shown_url(&url)))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,6 +6,7 @@ use super::Failure;
 use super::output::print;
 use super::server::Server;
 use crate::config::{Config, Flags};
+use crate::store;
 use crate::telemetry::{self, OTLP_ENDPOINT};
 
 /// Serves until it is told to stop, or cannot go on.
@@ -24,7 +25,7 @@ pub async fn serve(flags: &Flags) -> Result<ExitCode, Failure> {
          database {}",
         env!("CARGO_PKG_VERSION"),
         server.address(),
-        config.database_url,
+        store::shown_url(&config.database_url),
     ))?;
     let failed = tokio::select! {
         signal = stop.asked() => {

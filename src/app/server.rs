@@ -12,7 +12,7 @@ use super::Failure;
 use super::call::innermost;
 use super::sweep::sweep;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Isolation};
 use crate::grpc::{self, Api};
 use crate::ledger::card::Cards;
 use crate::query::Reader;
@@ -40,7 +40,7 @@ impl Server {
         let listener =
             TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
         let address = listener.local_addr().map_err(|error| cannot_listen(config, &error))?;
-        let engine = store::open(&config.database_url, clock::now(), &Settings::default()).await?;
+        let engine = store::open(&config.database_url, clock::now(), &settings(config)).await?;
         let cards = Arc::new(Cards::built_in());
         let limits = Limits {
             queue_commands_max: config.queue_commands_max,
@@ -114,6 +114,14 @@ impl Server {
         };
         served.and(written.map_err(Failure::Other))
     }
+}
+
+fn settings(config: &Config) -> Settings {
+    let isolation = match config.postgres_isolation {
+        Isolation::ReadCommitted => store::Isolation::ReadCommitted,
+        Isolation::Serializable => store::Isolation::Serializable,
+    };
+    Settings { lanes: config.postgres_lanes, isolation, ..Settings::default() }
 }
 
 fn served_to_end(served: Result<Result<(), tonic::transport::Error>, JoinError>) -> Result<(), Failure> {

@@ -40,6 +40,19 @@ pub struct Config {
     pub shutdown_timeout_ms: u64,
     /// How often quiet customers are looked through for what expires, in milliseconds: 10-3,600,000 (1 h).
     pub expiry_interval_ms: u64,
+    /// PostgreSQL: connections that write, 1-64. A customer's commands all go through the same one.
+    pub postgres_lanes: usize,
+    /// PostgreSQL: how writing transactions are kept apart.
+    pub postgres_isolation: Isolation,
+}
+
+/// How writing transactions are kept apart in PostgreSQL. Both are safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Rows are locked first and then read: the faster one.
+    ReadCommitted,
+    /// For engines that know no other.
+    Serializable,
 }
 
 /// How logs look on standard error.
@@ -66,6 +79,8 @@ impl Default for Config {
             batch_request_bytes_max: 16 << 20,
             shutdown_timeout_ms: 10_000,
             expiry_interval_ms: 5_000,
+            postgres_lanes: 2,
+            postgres_isolation: Isolation::ReadCommitted,
         }
     }
 }
@@ -79,7 +94,7 @@ enum Shape {
 }
 
 /// Every setting. [`Config::set`] reads the value of each; a test holds the two together.
-const SETTINGS: [(&str, Shape); 11] = [
+const SETTINGS: [(&str, Shape); 13] = [
     ("listen", Shape::Text),
     ("database_url", Shape::Text),
     ("insecure", Shape::Flag),
@@ -91,6 +106,8 @@ const SETTINGS: [(&str, Shape); 11] = [
     ("batch_request_bytes_max", Shape::Integer),
     ("shutdown_timeout_ms", Shape::Integer),
     ("expiry_interval_ms", Shape::Integer),
+    ("postgres_lanes", Shape::Integer),
+    ("postgres_isolation", Shape::Text),
 ];
 
 impl Config {
@@ -178,6 +195,14 @@ impl Config {
             "batch_request_bytes_max" => self.batch_request_bytes_max = number(text, 64 << 10..=1 << 30)?,
             "shutdown_timeout_ms" => self.shutdown_timeout_ms = number(text, 0..=3_600_000)?,
             "expiry_interval_ms" => self.expiry_interval_ms = number(text, 10..=3_600_000)?,
+            "postgres_lanes" => self.postgres_lanes = number(text, 1..=64)?,
+            "postgres_isolation" => {
+                self.postgres_isolation = match text {
+                    "read-committed" => Isolation::ReadCommitted,
+                    "serializable" => Isolation::Serializable,
+                    _ => return Err(format!("must be read-committed or serializable, not {text:?}")),
+                };
+            }
             _ => return Err("is not a setting".to_owned()),
         }
         Ok(())
@@ -244,6 +269,8 @@ mod tests {
                 ("listen", _) => "127.0.0.1:7",
                 ("log_format", _) => "json",
                 ("log_filter", _) => "warn",
+                ("postgres_lanes", _) => "7",
+                ("postgres_isolation", _) => "serializable",
                 (_, Shape::Text) => "sqlite://x.db",
                 (_, Shape::Integer) => "70000",
                 (_, Shape::Flag) => "true",

@@ -100,6 +100,12 @@ pub struct Flags {
     /// How often quiet customers are looked through for what expires: 10-3600000 [default: 5000]
     #[arg(long, value_name = "MILLISECONDS")]
     pub expiry_interval_ms: Option<String>,
+    /// PostgreSQL: connections that write, each for its share of the customers: 1-64 [default: 2]
+    #[arg(long, value_name = "COUNT")]
+    pub postgres_lanes: Option<String>,
+    /// PostgreSQL: read-committed or serializable [default: read-committed]
+    #[arg(long, value_name = "LEVEL")]
+    pub postgres_isolation: Option<String>,
 }
 
 impl Flags {
@@ -119,6 +125,8 @@ impl Flags {
             batch_request_bytes_max,
             shutdown_timeout_ms,
             expiry_interval_ms,
+            postgres_lanes,
+            postgres_isolation,
         } = self;
         [
             ("listen", listen.as_deref()),
@@ -132,6 +140,8 @@ impl Flags {
             ("batch_request_bytes_max", batch_request_bytes_max.as_deref()),
             ("shutdown_timeout_ms", shutdown_timeout_ms.as_deref()),
             ("expiry_interval_ms", expiry_interval_ms.as_deref()),
+            ("postgres_lanes", postgres_lanes.as_deref()),
+            ("postgres_isolation", postgres_isolation.as_deref()),
         ]
         .into_iter()
         .filter_map(|(name, text)| Some((name, text?)))

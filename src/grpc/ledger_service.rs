@@ -3,6 +3,7 @@
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
+use crate::clock;
 use crate::ledger::command::AdjustBalance;
 use crate::ledger::lot::LotSource as Source;
 use crate::ledger::{Command, Credits, CustomerId, LedgerId, Rejection, RequestKey, Storefront};
@@ -70,9 +71,10 @@ impl LedgerService for Api {
             Some((ledger?, customer?, at?))
         })?;
         let ledger = self.ledger(&ledger).await?;
-        let found = self.reader.balance(ledger, &customer, at).await?;
+        let found = self.reader.balance(ledger, &customer, at, clock::now()).await?;
         let balance = Some(convert::balance_at(found));
-        Ok(Response::new(GetBalanceResponse { balance, recorded_at: found.recorded_at.map(convert::time) }))
+        let recorded_at = found.recorded_at.map(convert::time);
+        Ok(Response::new(GetBalanceResponse { balance, recorded_at, provisional: found.provisional }))
     }
 
     async fn batch_get_balances(

@@ -16,10 +16,13 @@ pub struct BalanceAt {
     pub sequence: u64,
     /// When that posting was recorded.
     pub recorded_at: Option<Timestamp>,
+    /// True where they are as of a time at or before which more may still be recorded.
+    pub provisional: bool,
 }
 
 impl Reader {
-    /// A customer's balances, now or `at` an earlier point. Before the first posting there was nothing: all zero.
+    /// A customer's balances, now or `at` an earlier point. Before the first posting there was nothing: all zero. `now`
+    /// is the clock of the server.
     ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::Storage`].
@@ -28,6 +31,7 @@ impl Reader {
         ledger: LedgerNo,
         id: &CustomerId,
         at: Option<At>,
+        now: Timestamp,
     ) -> Result<BalanceAt, ReadError> {
         let customer = self.customer(ledger, id).await?;
         let Some(at) = at else {
@@ -35,13 +39,21 @@ impl Reader {
                 balances: customer.balances,
                 sequence: customer.sequence,
                 recorded_at: Some(customer.state.last_recorded_at),
+                provisional: false,
             });
         };
+        // Before the read: what is final by then is what is read.
+        let provisional = match at {
+            At::Time(time) => self.store.watermark(time, now).await? < time,
+            At::Sequence(_) | At::Position(_) | At::Posting(_) => false,
+        };
         let found = self.store.posting_at(customer.key(), at).await?;
-        Ok(found.map_or_else(BalanceAt::default, |found| BalanceAt {
+        let nothing = BalanceAt { provisional, ..BalanceAt::default() };
+        Ok(found.map_or(nothing, |found| BalanceAt {
             balances: found.posting.after,
             sequence: found.posting.sequence,
             recorded_at: Some(found.posting.recorded_at),
+            provisional,
         }))
     }
 
@@ -65,6 +77,7 @@ impl Reader {
                 balances: customer.balances,
                 sequence: customer.sequence,
                 recorded_at: Some(customer.state.last_recorded_at),
+                provisional: false,
             })
         };
         Ok(ids.iter().map(balance).collect())

@@ -24,7 +24,9 @@ pub mod skew;
 pub mod sqlite;
 pub mod stamps;
 
-pub use open::{Alone, Engine, Isolation, News, Settings, Time, migrate, open, open_to_check, open_to_read};
+pub use open::{
+    Alone, Engine, Isolation, News, Settings, Time, migrate, open, open_to_check, open_to_read, shown_url,
+};
 
 /// Why an engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -246,8 +248,9 @@ pub trait ReadStore: Send + Sync {
     /// All ledgers, by number.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
 
-    /// The latest time, about `now`, at or before which nothing more will count: reads as of such a time never change.
-    async fn watermark(&self, now: Timestamp) -> Result<Timestamp, StoreError>;
+    /// A time at or before which nothing more will count, so that reads as of it never change: `wanted`, where that is
+    /// possible by now. `now` is the caller's clock, which engines with one of their own do without.
+    async fn watermark(&self, wanted: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError>;
 
     /// One customer: one indexed look-up.
     async fn customer(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError>;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::memory::Memory;
+use super::postgres::{self, Address};
 use super::sqlite;
 use super::{AuditStore, ReadStore, StoreError, WriteStore};
 use crate::ledger::Timestamp;
@@ -91,7 +92,9 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
     if is_memory(url) {
         return Ok(Memory::new(now).engine());
     }
-    let _ = settings;
+    if let Some(address) = Address::of(url) {
+        return postgres::open(address?, now, settings).await;
+    }
     let (writer, reader) = sqlite::open(&sqlite_path(url)?, now).await?;
     let reader = Arc::new(reader);
     let news = News::always_reachable(writer.growth());
@@ -113,16 +116,21 @@ pub async fn open_to_read(url: &str) -> Result<Arc<dyn AuditStore>, StoreError> 
             "memory: is gone with its server; there is nothing to read".to_owned(),
         ));
     }
+    if let Some(address) = Address::of(url) {
+        return Ok(Arc::new(postgres::open_to_read(address?).await?));
+    }
     Ok(Arc::new(sqlite::open_to_read(&sqlite_path(url)?).await?))
 }
 
-/// Opens a database to be checked, and keeps servers out of it until the guard is dropped: rows that change while they
-/// are compared with the journal would look like faults.
+/// Opens a database to be checked. Servers are kept out of a file until the guard is dropped: rows that change while
+/// they are compared with the journal would look like faults.
 ///
 /// # Errors
 /// As [`open_to_read`]; also while a server has the database open.
 pub async fn open_to_check(url: &str) -> Result<(Arc<dyn AuditStore>, Alone), StoreError> {
-    let alone = if is_memory(url) { None } else { Some(sqlite::keep_servers_out(&sqlite_path(url)?)?) };
+    // What is read from PostgreSQL is one snapshot, whoever writes meanwhile.
+    let is_file = !is_memory(url) && Address::of(url).is_none();
+    let alone = if is_file { Some(sqlite::keep_servers_out(&sqlite_path(url)?)?) } else { None };
     Ok((open_to_read(url).await?, Alone { _lock: alone }))
 }
 
@@ -140,7 +148,21 @@ pub async fn migrate(url: &str) -> Result<(), StoreError> {
     if is_memory(url) {
         return Ok(());
     }
+    if let Some(address) = Address::of(url) {
+        return postgres::migrate(address?).await;
+    }
     sqlite::migrate(&sqlite_path(url)?).await
+}
+
+/// A database's URL as it may be shown: without its password.
+#[must_use]
+pub fn shown_url(url: &str) -> String {
+    match Address::of(url) {
+        Some(Ok(address)) => address.shown().to_owned(),
+        // One that cannot be read is not repeated: what is wrong with it may be the password.
+        Some(Err(_)) => "postgres://".to_owned(),
+        None => url.to_owned(),
+    }
 }
 
 fn is_memory(url: &str) -> bool {
@@ -150,7 +172,7 @@ fn is_memory(url: &str) -> bool {
 fn sqlite_path(url: &str) -> Result<std::path::PathBuf, StoreError> {
     sqlite::path_of(url).unwrap_or_else(|| {
         Err(StoreError::Unusable(
-            "the database URL must begin with sqlite: (such as sqlite://./creditledger.db) or be memory:"
+            "the database URL must begin with sqlite: (such as sqlite://./creditledger.db) or postgres:, or be memory:"
                 .to_owned(),
         ))
     })

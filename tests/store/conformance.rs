@@ -233,7 +233,8 @@ async fn a_refused_batch_leaves_nothing_and_the_next_one_is_stored(mut rig: Rig)
     let mut book = rig.load(&[other]).await;
     creditledger::ledger::decide::decide(&mut book, &rig.request(grant("1"))).unwrap().unwrap();
     creditledger::ledger::decide::decide(&mut book, &request).unwrap().unwrap();
-    assert!(matches!(rig.writer.append(&book).await, Err(StoreError::Refused(_))));
+    // Where others write too, it may be theirs: the next attempt would see it.
+    assert!(matches!(rig.writer.append(&book).await, Err(StoreError::Refused(_) | StoreError::Clash(_))));
     let customer = rig.reader.customer(rig.key()).await.unwrap().unwrap();
     assert_eq!((customer.sequence, customer.balances.available), (2, credits("5")));
     let answer = rig.ok(grant("2")).await;

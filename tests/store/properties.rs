@@ -9,11 +9,12 @@ use creditledger::ledger::card::Cards;
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::decide::{Outcome, decide};
 use creditledger::ledger::{CustomerKey, LedgerNo, Request, RequestKey, Timestamp};
-use creditledger::store::{Engine, LedgerCreated, NewLedger, Settings, open};
+use creditledger::store::{Engine, LedgerCreated, NewLedger, open};
 use uuid::Uuid;
 
 use crate::desk::{START, id, transfers};
 use crate::random::{CUSTOMERS, Step, command, for_random_steps};
+use crate::rig::SETTINGS;
 
 /// An engine that lives for all cases; each case has a ledger of its own.
 struct Case<'a> {
@@ -21,6 +22,7 @@ struct Case<'a> {
     cards: Arc<Cards>,
     ledger: LedgerNo,
     requests: u128,
+    commits: u64,
 }
 
 impl<'a> Case<'a> {
@@ -28,7 +30,8 @@ impl<'a> Case<'a> {
         let new = NewLedger { id: id(name), request: RequestKey::parse(name).unwrap() };
         let created = engine.writers[0].create_ledger(&new, now).await.unwrap();
         let LedgerCreated::Created { ledger, replayed: false } = created else { panic!("{created:?}") };
-        let mut case = Self { engine, cards: Arc::new(Cards::built_in()), ledger: ledger.no, requests: 0 };
+        let mut case =
+            Self { engine, cards: Arc::new(Cards::built_in()), ledger: ledger.no, requests: 0, commits: 0 };
         let create: Vec<Request> = CUSTOMERS
             .iter()
             .map(|name| case.request(name, Command::CreateCustomer(CreateCustomer::default())))
@@ -53,7 +56,9 @@ impl<'a> Case<'a> {
 
     async fn commit(&mut self, requests: &[Request], clock: Timestamp) -> Vec<Outcome> {
         let all: Vec<&Request> = requests.iter().collect();
-        let mut book = self.engine.writers[0].load(&all, clock, 7, &self.cards).await.unwrap();
+        // Customers of one time need not share a stamp, but no two batches may share all bits of their ids.
+        self.commits += 1;
+        let mut book = self.engine.writers[0].load(&all, clock, self.commits, &self.cards).await.unwrap();
         let outcomes = requests.iter().map(|request| decide(&mut book, request).unwrap()).collect();
         self.engine.writers[0].append(&book).await.unwrap();
         self.engine.writers[0].tidy().await.unwrap();
@@ -141,11 +146,15 @@ fn sqlite_url(directory: &Path) -> String {
 fn a_batch_is_its_commands_one_by_one() {
     let directory = tempfile::tempdir().unwrap();
     let runtime = runtime();
-    for url in ["memory:".to_owned(), sqlite_url(directory.path())] {
-        let engine = RefCell::new(runtime.block_on(open(&url, START, &Settings::default())).unwrap());
+    let mut urls = vec![("memory:".to_owned(), 200), (sqlite_url(directory.path()), 200)];
+    if crate::postgres::available() {
+        urls.push((runtime.block_on(crate::postgres::database()), 40));
+    }
+    for (url, cases) in urls {
+        let engine = RefCell::new(runtime.block_on(open(&url, START, &SETTINGS)).unwrap());
         let clock = Cell::new(START);
         let number = Cell::new(0);
-        for_random_steps(200, 40, |steps| {
+        for_random_steps(cases, 40, |steps| {
             runtime.block_on(async {
                 let mut engine = engine.borrow_mut();
                 number.set(number.get() + 1);

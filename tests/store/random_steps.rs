@@ -1,9 +1,9 @@
-//! Random months at a support desk, in batches, on both engines at once: the same rows, and the same reads by every
+//! Random months at a support desk, in batches, on an engine and the reference at once: the same rows, and the same reads by every
 //! way to read.
 
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::{CustomerKey, HoldState, Request, RequestKey};
-use creditledger::store::{At, HoldFilter, LotFilter, Position};
+use creditledger::store::{At, HoldFilter, Isolation, LotFilter, Position};
 use tokio::runtime::Runtime;
 
 use crate::desk::id;
@@ -135,26 +135,44 @@ async fn run(one: &mut Rig, other: &mut Rig, steps: &[Step]) {
 }
 
 #[test]
-fn both_engines_give_the_same_answers() {
+fn sqlite_gives_the_answers_of_the_reference() {
+    same_answers(60, async || Rig::sqlite().await);
+}
+
+#[test]
+fn postgres_gives_the_answers_of_the_reference() {
+    if crate::postgres::available() {
+        same_answers(30, async || Rig::postgres(Isolation::ReadCommitted).await);
+    }
+}
+
+#[test]
+fn postgres_does_so_at_serializable_too() {
+    if crate::postgres::available() {
+        same_answers(10, async || Rig::postgres(Isolation::Serializable).await);
+    }
+}
+
+fn same_answers(cases: u32, open: impl AsyncFn() -> Rig) {
     let runtime = Runtime::new().unwrap();
-    let rigs = runtime.block_on(async { (Rig::memory(), Rig::sqlite().await) });
+    let rigs = runtime.block_on(async { (Rig::memory(), open().await) });
     let rigs = std::cell::RefCell::new((rigs.0, rigs.1, 0_u32));
-    for_random_steps(60, 40, |steps| {
-        let (memory, sqlite, case) = &mut *rigs.borrow_mut();
+    for_random_steps(cases, 40, |steps| {
+        let (memory, other, case) = &mut *rigs.borrow_mut();
         *case += 1;
         runtime.block_on(async {
-            start_case(memory, sqlite, *case).await;
-            run(memory, sqlite, &steps).await;
-            let (expected, found) = (everything(memory).await, everything(sqlite).await);
+            start_case(memory, other, *case).await;
+            run(memory, other, &steps).await;
+            let (expected, found) = (everything(memory).await, everything(other).await);
             for (expected, found) in expected.iter().zip(&found) {
                 assert_eq!(found, expected);
             }
             assert_eq!(found.len(), expected.len());
         });
     });
-    let (memory, sqlite, _) = rigs.into_inner();
+    let (memory, other, _) = rigs.into_inner();
     runtime.block_on(async {
-        assert_eq!(rows(&sqlite).await, rows(&memory).await);
-        assert_eq!(sqlite.audit.integrity().await.unwrap(), Vec::<String>::new());
+        assert_eq!(rows(&other).await, rows(&memory).await);
+        assert_eq!(other.audit.integrity().await.unwrap(), Vec::<String>::new());
     });
 }

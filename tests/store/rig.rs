@@ -12,7 +12,8 @@ use creditledger::ledger::{
 };
 use creditledger::store::memory::Memory;
 use creditledger::store::{
-    AuditStore, Engine, LedgerCreated, NewLedger, ReadStore, Settings, StoreError, WriteStore, open,
+    AuditStore, Engine, Isolation, LedgerCreated, NewLedger, ReadStore, Settings, StoreError, Time,
+    WriteStore, open,
 };
 use tempfile::TempDir;
 
@@ -26,25 +27,43 @@ pub struct Rig {
     pub ledger: LedgerNo,
     pub customer: CustomerId,
     requests: u32,
+    /// Where it is opened again.
+    url: Option<String>,
     directory: Option<TempDir>,
 }
 
+/// The test drives the time, on every engine.
+pub const SETTINGS: Settings = Settings { lanes: 1, isolation: Isolation::ReadCommitted, time: Time::Caller };
+
 impl Rig {
-    fn of(engine: Engine, directory: Option<TempDir>) -> Self {
+    fn of(engine: Engine, url: Option<String>, directory: Option<TempDir>) -> Self {
         let Engine { mut writers, reader, audit, news: _ } = engine;
         let writer = writers.remove(0);
         let customer = id("acme");
-        Self { writer, reader, audit, now: START, ledger: LedgerNo::MAIN, customer, requests: 0, directory }
+        let ledger = LedgerNo::MAIN;
+        Self { writer, reader, audit, now: START, ledger, customer, requests: 0, url, directory }
     }
 
     pub fn memory() -> Self {
-        Self::of(Memory::new(START).engine(), None)
+        Self::of(Memory::new(START).engine(), None, None)
     }
 
     pub async fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", directory.path().join("test.db").display());
-        Self::of(open(&url, START, &Settings::default()).await.unwrap(), Some(directory))
+        Self::of(open(&url, START, &SETTINGS).await.unwrap(), Some(url), Some(directory))
+    }
+
+    /// On a database of its own.
+    pub async fn postgres(isolation: Isolation) -> Self {
+        let url = crate::postgres::database().await;
+        let settings = Settings { isolation, ..SETTINGS };
+        Self::of(open(&url, START, &settings).await.unwrap(), Some(url), None)
+    }
+
+    /// The database's URL; none for an engine in memory.
+    pub fn url(&self) -> &str {
+        self.url.as_deref().unwrap()
     }
 
     /// The database file of a SQLite rig.
@@ -54,13 +73,10 @@ impl Rig {
 
     /// Closes the database and opens it again; an engine in memory just stays.
     pub async fn reopen(mut self) -> Self {
-        if self.directory.is_none() {
-            return self;
-        }
+        let Some(url) = self.url else { return self };
         self.writer.close().await.unwrap();
-        let url = format!("sqlite://{}", self.path().display());
         drop((self.writer, self.reader, self.audit));
-        let again = Self::of(open(&url, START, &Settings::default()).await.unwrap(), self.directory);
+        let again = Self::of(open(&url, START, &SETTINGS).await.unwrap(), Some(url), self.directory);
         Self { now: self.now, ledger: self.ledger, customer: self.customer, requests: self.requests, ..again }
     }
 
@@ -145,6 +161,26 @@ macro_rules! on_each_engine {
             $(#[tokio::test]
             async fn $name() {
                 super::$name(crate::rig::Rig::sqlite().await).await;
+            })*
+        }
+        mod postgres {
+            use creditledger::store::Isolation;
+
+            $(#[tokio::test]
+            async fn $name() {
+                if crate::postgres::available() {
+                    super::$name(crate::rig::Rig::postgres(Isolation::ReadCommitted).await).await;
+                }
+            })*
+        }
+        mod postgres_serializable {
+            use creditledger::store::Isolation;
+
+            $(#[tokio::test]
+            async fn $name() {
+                if crate::postgres::available() {
+                    super::$name(crate::rig::Rig::postgres(Isolation::Serializable).await).await;
+                }
             })*
         }
     };

@@ -1,6 +1,7 @@
 //! `creditledger bench`: how fast this machine is, callers and server together. Numbers for orientation, no test.
 
 mod measure;
+mod pgbench;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -24,10 +25,20 @@ use crate::ledger::PostingId;
 use wire::batch_command::Command;
 use wire::batch_service_client::BatchServiceClient;
 use wire::hold_service_client::HoldServiceClient;
+use wire::ledger_service_client::LedgerServiceClient;
 
-/// Measure this machine with an own server on a temporary database
-#[derive(Clone, Copy, Debug, clap::Args)]
+/// Measure this machine with an own server, on a temporary database unless told otherwise
+///
+/// Each run makes a ledger of its own. On PostgreSQL pgbench is run beside it where it is installed, so that both figures
+/// are of the same minute; its tables are removed again.
+#[derive(Clone, Debug, clap::Args)]
 pub struct Bench {
+    /// Measure on this database, which is kept and grows
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// PostgreSQL: connections that write
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    lanes: u16,
     /// Customers, taken in turn
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     customers: u32,
@@ -58,6 +69,7 @@ struct Caller {
     channels: Arc<(Channel, Vec<Channel>)>,
     customers: usize,
     random: u64,
+    ledger: String,
 }
 
 impl Bench {
@@ -70,7 +82,11 @@ impl Bench {
             .map_err(|error| Failure::Other(format!("no temporary folder can be made: {error}")))?;
         let config = Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            database_url: format!("sqlite://{}", folder.path().join("bench.db").display()),
+            database_url: self
+                .database_url
+                .clone()
+                .unwrap_or_else(|| format!("sqlite://{}", folder.path().join("bench.db").display())),
+            postgres_lanes: self.lanes.into(),
             ..Config::default()
         };
         let server = Server::start(&config).await?;
@@ -82,8 +98,9 @@ impl Bench {
         }
         let random = clock::random().map_err(Failure::Randomness)?;
         let customers = size(self.customers);
-        let caller = Caller { channels: Arc::new((first, rest)), customers, random };
-        let table = self.measure(&caller).await;
+        let ledger = format!("bench-{random:016x}");
+        let caller = Caller { channels: Arc::new((first, rest)), customers, random, ledger };
+        let table = self.measure(&caller, &config.database_url).await;
         // Open connections would keep the server from ending until its deadline.
         drop(caller);
         server.stop().await?;
@@ -91,11 +108,13 @@ impl Bench {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn measure(self, caller: &Caller) -> Result<Table, Failure> {
+    async fn measure(self, caller: &Caller, database_url: &str) -> Result<Table, Failure> {
         let (calls, in_flight) = (size(self.calls), usize::from(self.in_flight));
         let (batches, each) = (size(self.batches), usize::from(self.batch_commands));
+        caller.create_ledger().await?;
         caller.create_customers().await?;
 
+        let yardstick = pgbench::run(database_url, in_flight).await?;
         let ceiling = measure(calls, in_flight, caller.each(Caller::check_health)).await?;
         let holds = measure(calls, in_flight, caller.each(Caller::place)).await?;
         let settlements = measure(calls, in_flight, caller.each(Caller::settle)).await?;
@@ -125,6 +144,10 @@ impl Bench {
         row("SettleHold", in_flight, &settlements, 1);
         row(&format!("commands in ExecuteBatch of {each}"), 2, &batches, each);
         row("PlaceHold, a lone caller", 1, &lone, 1);
+        if let Some(rate) = yardstick {
+            let cells = ["pgbench, its own TPC-B", &in_flight.to_string(), &rate.to_string(), "", "", ""];
+            table.add_row(cells);
+        }
         Ok(table)
     }
 }
@@ -169,6 +192,14 @@ impl Caller {
         PostingId::new(clock::now(), counter, self.random).to_string()
     }
 
+    /// A ledger that no other run has used.
+    async fn create_ledger(&self) -> Result<(), CallError> {
+        let request =
+            wire::CreateLedgerRequest { ledger_id: self.ledger.clone(), request_id: self.ledger.clone() };
+        LedgerServiceClient::new(self.channel(0)).create_ledger(request).await?;
+        Ok(())
+    }
+
     /// Customers with more credits than they can use.
     async fn create_customers(&self) -> Result<(), Failure> {
         let numbers: Vec<usize> = (0..self.customers).collect();
@@ -198,7 +229,8 @@ impl Caller {
     /// Sends a batch; one refused command fails it.
     async fn execute(&self, number: usize, commands: Vec<Command>) -> Result<(), CallError> {
         let commands = commands.into_iter().map(|command| wire::BatchCommand { command: Some(command) });
-        let request = wire::ExecuteBatchRequest { ledger_id: String::new(), commands: commands.collect() };
+        let request =
+            wire::ExecuteBatchRequest { ledger_id: self.ledger.clone(), commands: commands.collect() };
         let answer = BatchServiceClient::new(self.channel(number)).execute_batch(request).await?.into_inner();
         let accepted = |result: &wire::BatchResult| {
             matches!(result.result, Some(wire::batch_result::Result::Accepted(_)))
@@ -214,6 +246,7 @@ impl Caller {
 
     fn hold(&self, number: usize, incident_id: String) -> wire::PlaceHoldRequest {
         wire::PlaceHoldRequest {
+            ledger_id: self.ledger.clone(),
             request_id: self.request_id(number),
             customer_id: self.customer(number),
             incident_id,
@@ -237,6 +270,7 @@ impl Caller {
     async fn settle(self, number: usize) -> Result<(), CallError> {
         let incident = format!("incident-{number}");
         let request = wire::SettleHoldRequest {
+            ledger_id: self.ledger.clone(),
             request_id: self.request_id(number),
             customer_id: self.customer(number),
             target: Some(wire::settle_hold_request::Target::IncidentId(incident)),

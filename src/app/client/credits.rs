@@ -119,7 +119,8 @@ impl Balance {
         let row = Row::default()
             .with("customer_id", self.customer)
             .and(balance(answer.balance.as_ref()))
-            .with("recorded_at", recorded_at);
+            .with("recorded_at", recorded_at)
+            .with_more("provisional", answer.provisional);
         self.target.print(&Shown::One(row))
     }
 }

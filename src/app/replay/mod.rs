@@ -24,7 +24,7 @@ use self::csv::Incident;
 use self::desk::Desk;
 use self::summary::Summary;
 use super::Failure;
-use super::call::connect;
+use super::call::connect_to_all;
 use super::check;
 use super::output::print;
 use super::server::Server;
@@ -41,10 +41,10 @@ use crate::telemetry::{self, OTLP_ENDPOINT};
 pub struct Replay {
     /// Columns: incident_id, customer_id, incident_class, estimated_minutes, worked_minutes, opened_at, closed_at
     file: PathBuf,
-    /// Drive this running server instead of an own one; CREDITLEDGER_SERVER is not read, so that nobody drives a server
-    /// in use by accident
-    #[arg(long, value_name = "URL", conflicts_with = "database_url")]
-    server: Option<String>,
+    /// Drive this running server instead of an own one, or several of one database, with commas between them, their
+    /// customers spread over all; CREDITLEDGER_SERVER is not read, so that nobody drives a server in use by accident
+    #[arg(long, value_name = "URL", value_delimiter = ',', conflicts_with = "database_url")]
+    server: Vec<String>,
     /// Keep the database, here
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
@@ -99,8 +99,8 @@ impl Replay {
     }
 
     async fn replay(&self, incidents: Vec<Incident>) -> Result<Summary, Failure> {
-        let (url, target) = self.target().await?;
-        let channel = connect(&url).await?;
+        let (urls, target) = self.target().await?;
+        let channel = connect_to_all(&urls).await?;
         let none = Histogram::new_with_bounds(1, 60_000_000, 3)
             .map_err(|error| Failure::Other(format!("times cannot be counted: {error}")))?;
         let mut answered_us = none.clone();
@@ -129,10 +129,10 @@ impl Replay {
         }
     }
 
-    /// The server's URL, and the server where it is our own.
-    async fn target(&self) -> Result<(String, Target), Failure> {
-        if let Some(url) = &self.server {
-            return Ok((url.clone(), Target::Running));
+    /// The servers' URLs, and the server where it is our own.
+    async fn target(&self) -> Result<(Vec<String>, Target), Failure> {
+        if !self.server.is_empty() {
+            return Ok((self.server.clone(), Target::Running));
         }
         let (database_url, temporary) = if let Some(url) = &self.database_url {
             (url.clone(), None)
@@ -145,7 +145,7 @@ impl Replay {
         let config = Config { listen, database_url: database_url.clone(), ..Config::default() };
         let server = Box::new(Server::start(&config).await?);
         let url = format!("http://{}", server.address());
-        Ok((url, Target::Own { server, database_url, _temporary: temporary }))
+        Ok((vec![url], Target::Own { server, database_url, _temporary: temporary }))
     }
 }
 

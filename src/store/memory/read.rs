@@ -20,8 +20,8 @@ impl ReadStore for Memory {
         Ok(self.read().ledgers.values().map(|(ledger, _)| ledger.clone()).collect())
     }
 
-    async fn watermark(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
-        Ok(self.stamps.watermark(now))
+    async fn watermark(&self, wanted: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError> {
+        Ok(self.stamps.watermark(wanted.min(now)))
     }
 
     async fn customer(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError> {

@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
 use super::errors::{failed, lost};
+use super::random_id;
 use crate::store::StoreError;
 
 /// The oldest PostgreSQL whose behaviour this program was written for and tested with.
@@ -131,7 +132,7 @@ impl Address {
                 self.shown()
             ))
         };
-        let mark = uuid::Uuid::from_u128(crate::store::postgres::random_id()).simple().to_string();
+        let mark = uuid::Uuid::from_u128(random_id()?).simple().to_string();
         let shows = "SELECT COALESCE(current_setting('creditledger.probe', TRUE), '')";
         let probe = async {
             let mut second = self.options.connect().await?;

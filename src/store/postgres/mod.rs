@@ -4,12 +4,25 @@
 //! batch names, decide, write every table in the order of its keys, commit. What the servers share is in the database,
 //! so a server may die at any point, and another goes on.
 
+use std::sync::Arc;
+
+use sqlx::PgConnection;
+use sqlx::migrate::{MigrateError, Migrator};
+use uuid::Uuid;
+
+use crate::ledger::Timestamp;
+use crate::store::open::{Engine, Settings};
+use crate::store::{StoreError, WriteStore};
+
+mod append;
 mod audit;
 mod check;
 mod check_feed;
 mod check_schema;
 mod connect;
 mod errors;
+mod ledgers;
+mod load;
 mod read;
 mod read_customers;
 mod read_holds;
@@ -17,16 +30,183 @@ mod read_lots;
 mod read_postings;
 mod rows;
 mod sequencer;
+mod tend;
+mod write;
 
 pub use audit::PgAudit;
 pub use connect::Address;
 pub use read::PgReader;
+pub use write::PgWriter;
+
+use connect::why;
+use errors::failed;
+use sequencer::Sequencer;
+use tend::{Signals, Tending};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Opens the database for serving, its tables made and migrated where needed.
+///
+/// # Errors
+/// [`StoreError::Unusable`] with one line for a person.
+pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Result<Engine, StoreError> {
+    let mut connection = address.connect_first().await?;
+    run_migrations(&address, &mut connection).await?;
+    check_privileges(&address, &mut connection).await?;
+    refuse_unfinished_copy(&address, &mut connection).await?;
+    // The migration cannot know when main came to be.
+    sqlx::query("UPDATE ledger SET created_at = $1 WHERE ledger_no = 0 AND created_at = 0")
+        .bind(now.micros())
+        .execute(&mut connection)
+        .await
+        .map_err(failed)?;
+    let address = Arc::new(address);
+    let signals = Signals::new();
+    let sequencer = Arc::new(Sequencer::new(Arc::clone(&address), *settings, Uuid::from_u128(random_id()?)));
+    let lane = || -> Box<dyn WriteStore> {
+        Box::new(PgWriter::new(Arc::clone(&address), *settings, signals.clone()))
+    };
+    let writers: Vec<_> = (0..settings.lanes.max(1)).map(|_| lane()).collect();
+    let tending = Tending::start(Arc::clone(&sequencer), signals.clone());
+    let reader = Arc::new(PgReader::new(&address, sequencer, tending));
+    let audit = Arc::new(PgAudit::open(&address));
+    Ok(Engine { writers, reader, audit, news: signals.news() })
+}
+
+/// Opens what `verify` reads, beside servers or without them. It must have this version's schema.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_to_read(address: Address) -> Result<PgAudit, StoreError> {
+    let mut connection = address.connect_first().await?;
+    if schema_of(&address, &mut connection).await? != Schema::Current {
+        return Err(StoreError::Unusable(format!(
+            "{} has no schema or an older one; run \"creditledger migrate\" first",
+            address.shown()
+        )));
+    }
+    refuse_unfinished_copy(&address, &mut connection).await?;
+    Ok(PgAudit::open(&address))
+}
+
+/// Brings the schema up to date and does nothing else.
+///
+/// # Errors
+/// As [`open`].
+pub async fn migrate(address: Address) -> Result<(), StoreError> {
+    let mut connection = address.connect_first().await?;
+    run_migrations(&address, &mut connection).await
+}
+
+/// Where the database's schema stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Schema {
+    /// There is nothing yet, or something older.
+    Behind,
+    /// It is this version's.
+    Current,
+}
+
+/// Looks at the schema without changing anything, so that a server whose role may not change it can start.
+async fn schema_of(address: &Address, connection: &mut PgConnection) -> Result<Schema, StoreError> {
+    let unusable = |what: &str| StoreError::Unusable(format!("{}: {what}", address.shown()));
+    let said = |error: sqlx::Error| unusable(&why(&error));
+    let (migrated, others): (bool, bool) = sqlx::query_as(
+        "SELECT to_regclass('_sqlx_migrations') IS NOT NULL,
+                EXISTS (SELECT 1 FROM pg_catalog.pg_class
+                        WHERE relnamespace = CAST(current_schema() AS regnamespace)
+                          AND relname IN ('posting', 'customer', 'ledger'))",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(said)?;
+    match (migrated, others) {
+        (false, true) | (true, false) => return Err(unusable("it has tables of another program")),
+        (false, false) => return Ok(Schema::Behind),
+        (true, true) => {}
+    }
+    let done: Vec<(i64, bool, Vec<u8>)> =
+        sqlx::query_as("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(connection)
+            .await
+            .map_err(said)?;
+    let known: Vec<_> = MIGRATIONS.iter().collect();
+    for (version, success, checksum) in &done {
+        let Some(migration) = known.iter().find(|migration| migration.version == *version) else {
+            return Err(unusable("it was written by a newer version of creditledger"));
+        };
+        if !success {
+            return Err(unusable(&format!("migration {version} was cut off half-way")));
+        }
+        if migration.checksum.as_ref() != checksum.as_slice() {
+            return Err(unusable(&format!(
+                "it has another schema {version} than this version of creditledger"
+            )));
+        }
+    }
+    Ok(if done.len() == known.len() { Schema::Current } else { Schema::Behind })
+}
+
+async fn run_migrations(address: &Address, connection: &mut PgConnection) -> Result<(), StoreError> {
+    let unusable = |what: String| StoreError::Unusable(format!("{}: {what}", address.shown()));
+    if schema_of(address, connection).await? == Schema::Current {
+        return Ok(());
+    }
+    MIGRATIONS.run(connection).await.map_err(|error| match error {
+        MigrateError::Execute(error) => unusable(format!("it cannot be migrated: {}", why(&error))),
+        MigrateError::ExecuteMigration(error, version) => {
+            unusable(format!("migration {version} failed: {}", why(&error)))
+        }
+        other => unusable(other.to_string()),
+    })
+}
 
 /// Reading connections.
 const READERS_MAX: u32 = 8;
 
-/// Stands in for the one of the writing side.
-fn random_id() -> u128 {
-    use std::hash::{BuildHasher as _, RandomState};
-    RandomState::new().hash_one(0_u8).into()
+/// Refuses what would fail at the first command: a role that may not write, a server that is a replica.
+async fn check_privileges(address: &Address, connection: &mut PgConnection) -> Result<(), StoreError> {
+    let unusable = |what: String| StoreError::Unusable(format!("{}: {what}", address.shown()));
+    let (replica, denied): (bool, Option<String>) = sqlx::query_as(
+        "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
+                (SELECT string_agg(wanted.right_to || ' on ' || wanted.name, ', ')
+                 FROM (VALUES ('posting', 'SELECT'), ('posting', 'INSERT'), ('customer', 'SELECT'),
+                              ('customer', 'INSERT'), ('customer', 'UPDATE'), ('profile', 'UPDATE'),
+                              ('hold', 'UPDATE'), ('lot', 'INSERT'), ('purchase_order', 'INSERT'),
+                              ('ledger', 'INSERT'), ('pending', 'DELETE'), ('feed', 'INSERT'),
+                              ('feed_end', 'UPDATE'), ('sequencer', 'UPDATE'), ('system_account', 'UPDATE'))
+                      wanted(name, right_to)
+                 WHERE NOT has_table_privilege(wanted.name, wanted.right_to))",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(|error| unusable(why(&error)))?;
+    if let Some(denied) = denied {
+        return Err(unusable(format!("the role lacks privileges: {denied}")));
+    }
+    if replica {
+        return Err(unusable("it is read-only; a server must write to it".to_owned()));
+    }
+    Ok(())
+}
+
+async fn refuse_unfinished_copy(address: &Address, connection: &mut PgConnection) -> Result<(), StoreError> {
+    let unfinished: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM unfinished_copy)")
+        .fetch_one(connection)
+        .await
+        .map_err(failed)?;
+    if unfinished {
+        return Err(StoreError::Unusable(format!(
+            "{} is an unfinished copy; run the same copy again to finish it",
+            address.shown()
+        )));
+    }
+    Ok(())
+}
+
+/// Bits that tell this server, or a probe of it, from others.
+fn random_id() -> Result<u128, StoreError> {
+    let bits = || getrandom::u64().map(u128::from);
+    let both = bits().and_then(|high| Ok(high << 64 | bits()?));
+    both.map_err(|error| StoreError::Unusable(format!("the system gives no randomness: {error}")))
 }

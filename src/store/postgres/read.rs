@@ -10,6 +10,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 
 use super::connect::{Address, prepare};
 use super::sequencer::Sequencer;
+use super::tend::Tending;
 use super::{READERS_MAX, read_customers, read_postings};
 use crate::ledger::book::RequestScope;
 use crate::ledger::{
@@ -33,15 +34,13 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_mins(30);
 pub struct PgReader {
     pub(super) pool: PgPool,
     sequencer: Arc<Sequencer>,
+    /// Goes on for as long as somebody may read.
+    _tending: Arc<Tending>,
 }
 
 impl PgReader {
     /// A pool that connects when it is asked for something: a database that cannot be reached now may be later.
-    ///
-    /// # Errors
-    /// None now; what is wrong is told by the first call.
-    #[allow(clippy::unnecessary_wraps)] // all engines are opened alike
-    pub(super) fn open(address: &Address, sequencer: Arc<Sequencer>) -> Result<Self, StoreError> {
+    pub(super) fn new(address: &Address, sequencer: Arc<Sequencer>, tending: Tending) -> Self {
         let pool = PgPoolOptions::new()
             .min_connections(0)
             .max_connections(READERS_MAX)
@@ -54,7 +53,7 @@ impl PgReader {
                 })
             })
             .connect_lazy_with(address.options());
-        Ok(Self { pool, sequencer })
+        Self { pool, sequencer, _tending: Arc::new(tending) }
     }
 }
 
@@ -65,8 +64,8 @@ impl ReadStore for PgReader {
         Ok(rows.into_iter().map(|stored| stored.ledger).collect())
     }
 
-    async fn watermark(&self, _now: Timestamp) -> Result<Timestamp, StoreError> {
-        self.sequencer.watermark().await
+    async fn watermark(&self, wanted: Timestamp, _now: Timestamp) -> Result<Timestamp, StoreError> {
+        self.sequencer.watermark(wanted).await
     }
 
     async fn customer(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError> {
@@ -99,9 +98,9 @@ impl ReadStore for PgReader {
     }
 
     async fn posting_at(&self, customer: CustomerKey, at: At) -> Result<Option<Recorded>, StoreError> {
-        if let At::Time(_) = at {
+        if let At::Time(time) = at {
             // What is not placed yet counts from just after the watermark, so that must be as late as it can be.
-            self.sequencer.watermark().await?;
+            self.sequencer.watermark(time).await?;
         }
         self.posting_back_to(customer, at).await
     }

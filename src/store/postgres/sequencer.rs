@@ -1,19 +1,334 @@
-//! Gives commits their places. (The real one is written by its author at the same time; this has its interface.)
+//! Gives commits their places in the order of their ledgers, one server at a time.
+//!
+//! A reader that has seen a position must never miss one below it, and a number taken before the commit cannot promise
+//! that: the commit may come late. So positions are given after it. A turn looks at what is pending, and then moves the
+//! one row of `sequencer` from the turn that it has seen to the next: a compare-and-set, without which nothing of the
+//! turn is stored. That is the safety; the lease only keeps servers from doing the same work.
+//!
+//! The watermark moves in the same transaction: reads as of a time at or before it never change. What commits with an
+//! earlier stamp later on counts from just after it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::Address;
+use super::errors::{failed, not_answered, timed_out};
+use super::rows::sql_count;
+use super::write::begin_statement;
 use crate::ledger::Timestamp;
-use crate::store::StoreError;
+use crate::store::{Isolation, Settings, StoreError, Time};
 
+/// Commits that one turn places.
+const BATCHES_MAX: i64 = 1_000;
+/// How far the watermark stays behind the database's clock: longer than nearly every commit takes.
+const WATERMARK_LAG_MICROS: i64 = 2_000_000;
+/// How long other servers leave the turns to one that took the last.
+const LEASE_MICROS: i64 = 3_000_000;
+/// How long one turn may take before its connection is given up.
+const TURN_TIMEOUT: Duration = Duration::from_secs(15);
+/// Turns that one call tries for. Each one that is lost was taken by another server, so the work gets done.
+const TRIES_MAX: u32 = 200;
+
+/// The sequencer of one server.
 #[derive(Debug)]
-pub(super) struct Sequencer;
+pub(super) struct Sequencer {
+    address: Arc<Address>,
+    isolation: Isolation,
+    time: Time,
+    /// This server, to the others.
+    me: Uuid,
+    connection: Mutex<Option<PgConnection>>,
+}
+
+/// What a look at the database found.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// The number of the last turn; it changes with every one.
+    pub turn: i64,
+    /// True where nobody else takes the turns at the moment.
+    pub is_ours: bool,
+    /// True where something waits for its place.
+    pub has_pending: bool,
+    watermark: i64,
+    clock: i64,
+    pending: Vec<Pending>,
+}
+
+/// A commit's postings in one ledger, without a place.
+#[derive(Debug)]
+struct Pending {
+    stamp: i64,
+    batch: Uuid,
+    ledger: i32,
+    count: i64,
+    accounts: Vec<String>,
+    amounts: Vec<i64>,
+    /// The last position of its ledger.
+    end: i64,
+}
+
+/// What became of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// All that was seen has its place.
+    Done,
+    /// There was more than one turn places.
+    More,
+    /// Another server was faster.
+    Lost,
+}
 
 impl Sequencer {
-    /// Gives a place to all that is committed by now.
-    pub async fn catch_up(&self) -> Result<(), StoreError> {
-        Ok(())
+    /// For a server that calls itself `me`.
+    pub fn new(address: Arc<Address>, settings: Settings, me: Uuid) -> Self {
+        let Settings { isolation, time, lanes: _ } = settings;
+        Self { address, isolation, time, me, connection: Mutex::new(None) }
     }
 
-    /// Moves the watermark as far as it may go, and tells it.
-    pub async fn watermark(&self) -> Result<Timestamp, StoreError> {
-        Ok(Timestamp::from_micros(0))
+    /// Gives a place to all that is committed by now, whoever has the lease: a reader that was told of a commit finds
+    /// it in the feed.
+    pub async fn catch_up(&self) -> Result<(), StoreError> {
+        self.until_done(|look| look.has_pending).await
     }
+
+    /// Moves the watermark to `wanted`, or as far as it may go, and tells it.
+    pub async fn watermark(&self, wanted: Timestamp) -> Result<Timestamp, StoreError> {
+        let may_go = |look: &Look| look.watermark < look.clock.saturating_sub(WATERMARK_LAG_MICROS);
+        self.until_done(|look| look.watermark < wanted.micros() && may_go(look)).await?;
+        let mut connection = self.connection.lock().await;
+        let look =
+            self.on(&mut connection, async |connection| look(connection, self.me, self.time).await).await?;
+        Ok(Timestamp::from_micros(look.watermark))
+    }
+
+    /// True where there is no connection, because the last one failed or none could be made.
+    pub async fn is_cut_off(&self) -> bool {
+        self.connection.lock().await.is_none()
+    }
+
+    /// Looks, and takes a turn where there is something to place and no other server does it.
+    pub async fn tend(&self) -> Result<Look, StoreError> {
+        let mut connection = self.connection.lock().await;
+        self.on(&mut connection, async |connection| {
+            let seen = look(connection, self.me, self.time).await?;
+            if seen.is_ours && seen.has_pending {
+                self.turn(connection, &seen).await?;
+                return look(connection, self.me, self.time).await;
+            }
+            Ok(seen)
+        })
+        .await
+    }
+
+    /// Takes turns until nothing of what was there at the beginning is left to do.
+    async fn until_done(&self, is_needed: impl Fn(&Look) -> bool + Sync) -> Result<(), StoreError> {
+        let mut connection = self.connection.lock().await;
+        for _ in 0..TRIES_MAX {
+            let turn = self
+                .on(&mut connection, async |connection| {
+                    let seen = look(connection, self.me, self.time).await?;
+                    if is_needed(&seen) { self.turn(connection, &seen).await } else { Ok(Turn::Done) }
+                })
+                .await;
+            match turn {
+                Ok(Turn::Done) => return Ok(()),
+                // What clashes was placed by another server.
+                Ok(Turn::More | Turn::Lost) | Err(StoreError::Clash(_)) => {}
+                Err(StoreError::Again(_) | StoreError::Unsure(_)) if connection.is_some() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Again("other servers keep the sequencer busy".into()))
+    }
+
+    /// Runs on the connection, which is made where there is none and dropped where something fails that leaves it in
+    /// doubt.
+    async fn on<T>(
+        &self,
+        connection: &mut Option<PgConnection>,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut open = match connection.take() {
+            Some(open) => open,
+            None => self.address.connect().await?,
+        };
+        match tokio::time::timeout(TURN_TIMEOUT, work(&mut open)).await {
+            Ok(Ok(done)) => {
+                *connection = Some(open);
+                Ok(done)
+            }
+            Ok(Err(error)) => {
+                // A conflict leaves the connection as it is, in a transaction that is over.
+                if sqlx::raw_sql("ROLLBACK").execute(&mut open).await.is_ok() {
+                    *connection = Some(open);
+                }
+                Err(error)
+            }
+            Err(_) => Err(timed_out("a turn of the sequencer")),
+        }
+    }
+
+    /// One turn: all or nothing, and only where nobody took one since the look.
+    async fn turn(&self, connection: &mut PgConnection, seen: &Look) -> Result<Turn, StoreError> {
+        let more = sql_count(seen.pending.len()) >= BATCHES_MAX;
+        // Where more is pending than is placed now, the watermark does not pass what stays behind.
+        let lag = seen.clock.saturating_sub(WATERMARK_LAG_MICROS);
+        let last = seen.pending.last().map_or(i64::MAX, |last| last.stamp);
+        let watermark = if more { lag.min(last.saturating_sub(1)) } else { lag }.max(seen.watermark);
+        sqlx::raw_sql(begin_statement(self.isolation)).execute(&mut *connection).await.map_err(failed)?;
+        let moved = sqlx::query(
+            "UPDATE sequencer
+             SET turn = turn + 1, watermark = $2, holder = $3, held_until = $4
+             WHERE only_row
+               AND turn = $1",
+        )
+        .bind(seen.turn)
+        .bind(watermark)
+        .bind(self.me)
+        .bind(seen.clock.saturating_add(LEASE_MICROS))
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+        if moved.rows_affected() != 1 {
+            sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.map_err(failed)?;
+            return Ok(Turn::Lost);
+        }
+        if !seen.pending.is_empty() {
+            self.place(connection, seen).await?;
+        }
+        sqlx::raw_sql("COMMIT").execute(&mut *connection).await.map_err(not_answered)?;
+        Ok(if more { Turn::More } else { Turn::Done })
+    }
+
+    /// Moves what is pending to the end of its ledgers' feeds.
+    async fn place(&self, connection: &mut PgConnection, seen: &Look) -> Result<(), StoreError> {
+        let mut ends: BTreeMap<i32, i64> = BTreeMap::new();
+        let mut nets: BTreeMap<(i32, &str), i128> = BTreeMap::new();
+        let mut firsts = Vec::with_capacity(seen.pending.len());
+        for pending in &seen.pending {
+            let end = ends.entry(pending.ledger).or_insert(pending.end);
+            firsts.push(end.saturating_add(1));
+            *end = end.saturating_add(pending.count);
+            for (account, amount) in pending.accounts.iter().zip(&pending.amounts) {
+                *nets.entry((pending.ledger, account)).or_default() += i128::from(*amount);
+            }
+        }
+        let late = seen.watermark.saturating_add(1);
+        sqlx::query(
+            "WITH placed AS (
+                 DELETE FROM pending p
+                 USING UNNEST($1::bigint[], $2::uuid[], $3::int[], $4::bigint[]) u(stamp, batch, ledger_no, first_position)
+                 WHERE p.stamp = u.stamp AND p.batch = u.batch AND p.ledger_no = u.ledger_no
+                 RETURNING p.ledger_no, u.first_position, p.batch, p.stamp, p.customers, p.sequences
+             )
+             INSERT INTO feed (ledger_no, first_position, batch, counts_from, customers, sequences)
+             SELECT ledger_no, first_position, batch, GREATEST(stamp, $5), customers, sequences
+             FROM placed",
+        )
+        .bind(seen.pending.iter().map(|pending| pending.stamp).collect::<Vec<_>>())
+        .bind(seen.pending.iter().map(|pending| pending.batch).collect::<Vec<_>>())
+        .bind(seen.pending.iter().map(|pending| pending.ledger).collect::<Vec<_>>())
+        .bind(firsts)
+        .bind(late)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+        sqlx::query(
+            "INSERT INTO feed_end (ledger_no, position)
+             SELECT *
+             FROM UNNEST($1::int[], $2::bigint[])
+             ON CONFLICT (ledger_no) DO UPDATE
+             SET position = excluded.position",
+        )
+        .bind(ends.keys().copied().collect::<Vec<_>>())
+        .bind(ends.values().copied().collect::<Vec<_>>())
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+        if nets.is_empty() {
+            return Ok(());
+        }
+        // As text: a sum over many commits may be wider than what one of them can move.
+        sqlx::query(
+            "INSERT INTO system_account (ledger_no, account, balance)
+             SELECT u.ledger_no, u.account, CAST(u.net AS NUMERIC(38, 0))
+             FROM UNNEST($1::int[], $2::text[], $3::text[]) u(ledger_no, account, net)
+             ON CONFLICT (ledger_no, account) DO UPDATE
+             SET balance = system_account.balance + excluded.balance",
+        )
+        .bind(nets.keys().map(|key| key.0).collect::<Vec<_>>())
+        .bind(nets.keys().map(|key| key.1).collect::<Vec<_>>())
+        .bind(nets.values().map(ToString::to_string).collect::<Vec<_>>())
+        .execute(connection)
+        .await
+        .map_err(failed)
+        .map(drop)
+    }
+}
+
+/// One look, one snapshot.
+async fn look(connection: &mut PgConnection, me: Uuid, time: Time) -> Result<Look, StoreError> {
+    let rows = sqlx::query(
+        "SELECT s.turn, s.watermark, s.holder, s.held_until,
+                CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT),
+                p.stamp, p.batch, p.ledger_no, CAST(cardinality(p.customers) AS BIGINT), p.accounts, p.amounts,
+                COALESCE(e.position, 0)
+         FROM sequencer s
+         LEFT JOIN (
+             SELECT *
+             FROM pending
+             ORDER BY stamp, batch, ledger_no
+             LIMIT $1
+         ) p ON TRUE
+         LEFT JOIN feed_end e ON e.ledger_no = p.ledger_no
+         ORDER BY p.stamp, p.batch, p.ledger_no",
+    )
+    .bind(BATCHES_MAX)
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    read_look(&rows, me, time).map_err(failed)
+}
+
+fn read_look(rows: &[PgRow], me: Uuid, time: Time) -> Result<Look, sqlx::Error> {
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let mut pending = Vec::new();
+    for row in rows {
+        let Some(stamp) = row.try_get::<Option<i64>, _>(5)? else { continue };
+        pending.push(Pending {
+            stamp,
+            batch: row.try_get(6)?,
+            ledger: row.try_get(7)?,
+            count: row.try_get(8)?,
+            accounts: row.try_get(9)?,
+            amounts: row.try_get(10)?,
+            end: row.try_get(11)?,
+        });
+    }
+    let (database_clock, held_until): (i64, i64) = (first.try_get(4)?, first.try_get(3)?);
+    let watermark: i64 = first.try_get(1)?;
+    let clock = match time {
+        Time::Database => database_clock,
+        // A test's time goes as far as what it has stored.
+        Time::Caller => {
+            let last =
+                pending.last().map_or(watermark, |last| last.stamp.saturating_add(WATERMARK_LAG_MICROS - 1));
+            last.max(watermark)
+        }
+    };
+    let holder: Uuid = first.try_get(2)?;
+    Ok(Look {
+        turn: first.try_get(0)?,
+        is_ours: holder == me || held_until < database_clock,
+        has_pending: !pending.is_empty(),
+        watermark,
+        clock,
+        pending,
+    })
 }

@@ -38,8 +38,8 @@ impl ReadStore for SqliteReader {
         Ok(self.ledger_rows().await?.into_iter().map(|stored| stored.ledger).collect())
     }
 
-    async fn watermark(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
-        Ok(self.stamps.watermark(now))
+    async fn watermark(&self, wanted: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError> {
+        Ok(self.stamps.watermark(wanted.min(now)))
     }
 
     async fn customer(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError> {

@@ -1,0 +1,47 @@
+//! pgbench's own TPC-B as a yardstick: what PostgreSQL does on the same machine in the same minute.
+
+use std::io::ErrorKind;
+use std::process::{Command, Output};
+
+use crate::app::Failure;
+
+/// Rows of its smallest table, so how many of its clients meet on one row less often than not.
+const SCALE: &str = "10";
+/// Seconds that are measured.
+const SECONDS: &str = "5";
+
+/// Transactions a second with so many clients; `None` on another engine, or where pgbench is not installed.
+///
+/// # Errors
+/// [`Failure`] where pgbench is there and fails.
+pub(super) async fn run(database_url: &str, clients: usize) -> Result<Option<u64>, Failure> {
+    if !database_url.starts_with("postgres") {
+        return Ok(None);
+    }
+    let (url, clients) = (database_url.to_owned(), clients.to_string());
+    let measured = tokio::task::spawn_blocking(move || {
+        let Some(_) = pgbench(&["-i", "-q", "-s", SCALE, &url])? else { return Ok(None) };
+        let run = ["-n", "-M", "prepared", "-c", &clients, "-j", "2", "-T", SECONDS, &url];
+        let told = pgbench(&run);
+        // Dropping its tables again is not what is measured, but a benchmark leaves nothing of others behind.
+        pgbench(&["-i", "-I", "d", &url])?;
+        let Some(told) = told? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&told.stdout).into_owned();
+        let rate =
+            text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(['.', ' ']).next()?.parse().ok());
+        rate.map(Some).ok_or_else(|| Failure::Other(format!("pgbench told no rate: {text}")))
+    });
+    measured.await.map_err(|error| Failure::Other(format!("pgbench: {error}")))?
+}
+
+fn pgbench(arguments: &[&str]) -> Result<Option<Output>, Failure> {
+    match Command::new("pgbench").args(arguments).output() {
+        Ok(output) if output.status.success() => Ok(Some(output)),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(Failure::Other(format!("pgbench failed: {}", said.lines().last().unwrap_or_default())))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::Other(format!("pgbench cannot be started: {error}"))),
+    }
+}

@@ -1,0 +1,361 @@
+//! Appending a decided batch: one statement a table, each in the order of its keys, so that batches that meet wait for
+//! each other in the same order everywhere.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::errors::{damaged, failed};
+use super::rows::{PostingRow, sql_count, sql_ledger};
+use crate::ledger::account::Account;
+use crate::ledger::codec::encode;
+use crate::ledger::{Book, Customer, CustomerKey, LedgerNo, Lot, Posting, Profile, Timestamp};
+use crate::store::StoreError;
+
+/// Writes the book's batch inside its transaction; `loaded` has the sequences that guard the customers' rows.
+///
+/// # Errors
+/// [`StoreError`]; the transaction cannot go on.
+pub(super) async fn append(
+    connection: &mut PgConnection,
+    book: &Book,
+    loaded: &HashMap<CustomerKey, u64>,
+) -> Result<(), StoreError> {
+    let (new, old): (Vec<&Customer>, Vec<&Customer>) =
+        book.touched_customers().partition(|customer| !loaded.contains_key(&customer.key()));
+    // Creations first: where two servers race for one, the second waits here and has written nothing else yet.
+    insert_customers(connection, &new).await?;
+    update_customers(connection, &old, loaded).await?;
+    if let Some(first) = book.journal().first() {
+        insert_postings(connection, book, first.id.uuid()).await?;
+        insert_lots(connection, book).await?;
+        write_profiles(connection, book).await?;
+        write_holds(connection, book).await?;
+        insert_pending(connection, book, first.id.uuid()).await?;
+    }
+    Ok(())
+}
+
+async fn insert_customers(connection: &mut PgConnection, customers: &[&Customer]) -> Result<(), StoreError> {
+    if customers.is_empty() {
+        return Ok(());
+    }
+    let column = |value: fn(&Customer) -> i64| customers.iter().map(|c| value(c)).collect::<Vec<i64>>();
+    sqlx::query(
+        "INSERT INTO customer (
+             customer, ledger_no, customer_id, sequence, available, held, owed, next_due, state
+         )
+         SELECT *
+         FROM UNNEST($1::bigint[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+                     $8::bigint[], $9::bytea[])",
+    )
+    .bind(column(|c| c.key().raw()))
+    .bind(customers.iter().map(|c| sql_ledger(c.ledger)).collect::<Vec<_>>())
+    .bind(customers.iter().map(|c| c.id.as_str()).collect::<Vec<_>>())
+    .bind(column(|c| sql_count(c.sequence)))
+    .bind(column(|c| c.balances.available.units()))
+    .bind(column(|c| c.balances.held.units()))
+    .bind(column(|c| c.balances.owed.units()))
+    .bind(customers.iter().map(|c| c.state.next_due.map(Timestamp::micros)).collect::<Vec<_>>())
+    .bind(customers.iter().map(|c| encode(&c.state)).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(failed)
+    .map(drop)
+}
+
+/// Guarded by the sequences that were loaded: a row that something else moved in between is not overwritten.
+async fn update_customers(
+    connection: &mut PgConnection,
+    customers: &[&Customer],
+    loaded: &HashMap<CustomerKey, u64>,
+) -> Result<(), StoreError> {
+    if customers.is_empty() {
+        return Ok(());
+    }
+    let column = |value: fn(&Customer) -> i64| customers.iter().map(|c| value(c)).collect::<Vec<i64>>();
+    let before = customers.iter().map(|c| loaded.get(&c.key()).map_or(-1, |sequence| sql_count(*sequence)));
+    let updated = sqlx::query(
+        "UPDATE customer c
+         SET sequence = u.sequence, available = u.available, held = u.held, owed = u.owed,
+             next_due = u.next_due, state = u.state
+         FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                     $7::bigint[], $8::bytea[])
+              u(customer, before, sequence, available, held, owed, next_due, state)
+         WHERE c.customer = u.customer
+           AND c.sequence = u.before",
+    )
+    .bind(column(|c| c.key().raw()))
+    .bind(before.collect::<Vec<i64>>())
+    .bind(column(|c| sql_count(c.sequence)))
+    .bind(column(|c| c.balances.available.units()))
+    .bind(column(|c| c.balances.held.units()))
+    .bind(column(|c| c.balances.owed.units()))
+    .bind(customers.iter().map(|c| c.state.next_due.map(Timestamp::micros)).collect::<Vec<_>>())
+    .bind(customers.iter().map(|c| encode(&c.state)).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(failed)?;
+    if updated.rows_affected() == customers.len().try_into().unwrap_or(u64::MAX) {
+        Ok(())
+    } else {
+        Err(damaged("a customer's row changed while it was locked"))
+    }
+}
+
+/// Each posting with its place among those of its ledger.
+fn places(book: &Book) -> impl Iterator<Item = (i32, &Posting)> {
+    let mut counts: BTreeMap<LedgerNo, i32> = BTreeMap::new();
+    book.journal().iter().map(move |posting| {
+        let count = counts.entry(posting.ledger).or_default();
+        let place = *count;
+        *count = count.saturating_add(1);
+        (place, posting.as_ref())
+    })
+}
+
+async fn insert_postings(connection: &mut PgConnection, book: &Book, batch: Uuid) -> Result<(), StoreError> {
+    let mut rows: Vec<PostingRow> = places(book)
+        .map(|(place, posting)| PostingRow::of(posting, batch, place, encode(&posting.detail)))
+        .collect();
+    rows.sort_unstable_by_key(|row| (row.customer, row.sequence));
+    let numbers = |value: fn(&PostingRow) -> i64| rows.iter().map(value).collect::<Vec<i64>>();
+    let query = sqlx::query(
+        "INSERT INTO posting (
+             customer, sequence, ledger_no, kind, posting_id, batch, place, recorded_at, request, fingerprint,
+             credits_1, credits_2, credits_3, credits_4, expired, repaid, activated,
+             available, held, owed, storefront, detail, checksum
+         )
+         SELECT customer, sequence, ledger_no, kind, posting_id, $1, place, recorded_at, request, fingerprint,
+                credits_1, credits_2, credits_3, credits_4, expired, repaid, activated,
+                available, held, owed, storefront, detail, checksum
+         FROM UNNEST($2::bigint[], $3::bigint[], $4::int[], $5::smallint[], $6::uuid[], $7::int[], $8::bigint[],
+                     $9::bytea[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
+                     $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[],
+                     $21::text[], $22::bytea[], $23::bigint[])
+              u(customer, sequence, ledger_no, kind, posting_id, place, recorded_at,
+                request, fingerprint, credits_1, credits_2, credits_3, credits_4,
+                expired, repaid, activated, available, held, owed,
+                storefront, detail, checksum)",
+    )
+    .bind(batch)
+    .bind(numbers(|row| row.customer))
+    .bind(numbers(|row| row.sequence))
+    .bind(rows.iter().map(|row| row.ledger_no).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.kind).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.posting_id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.place).collect::<Vec<_>>())
+    .bind(numbers(|row| row.recorded_at))
+    .bind(rows.iter().map(|row| row.request.as_deref()).collect::<Vec<_>>())
+    .bind(numbers(|row| row.fingerprint))
+    .bind(numbers(|row| row.amounts[0]))
+    .bind(numbers(|row| row.amounts[1]))
+    .bind(numbers(|row| row.amounts[2]))
+    .bind(numbers(|row| row.amounts[3]))
+    .bind(numbers(|row| row.amounts[4]))
+    .bind(numbers(|row| row.amounts[5]))
+    .bind(numbers(|row| row.amounts[6]))
+    .bind(numbers(|row| row.after[0]))
+    .bind(numbers(|row| row.after[1]))
+    .bind(numbers(|row| row.after[2]))
+    .bind(rows.iter().map(|row| row.storefront.as_deref()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.detail.as_slice()).collect::<Vec<_>>())
+    .bind(numbers(PostingRow::checksum));
+    query.execute(connection).await.map_err(failed).map(drop)
+}
+
+async fn insert_lots(connection: &mut PgConnection, book: &Book) -> Result<(), StoreError> {
+    let mut lots: Vec<(&Posting, &Lot)> = book
+        .journal()
+        .iter()
+        .filter_map(|posting| Some((&**posting, &**posting.detail.lot.as_ref()?)))
+        .collect();
+    if lots.is_empty() {
+        return Ok(());
+    }
+    lots.sort_unstable_by_key(|(posting, lot)| (posting.customer, lot.id));
+    let numbers =
+        |value: fn(&Lot) -> Option<i64>| lots.iter().map(|(_, lot)| value(lot)).collect::<Vec<Option<i64>>>();
+    let texts = |value: fn(&Lot) -> Option<&str>| {
+        lots.iter().map(|(_, lot)| value(lot).map(str::to_owned)).collect::<Vec<Option<String>>>()
+    };
+    sqlx::query(
+        "INSERT INTO lot (
+             customer, lot_id, ledger_no, source, storefront, order_id, credits, repaid,
+             price_minor, currency, expires_at, created_at, body
+         )
+         SELECT *
+         FROM UNNEST($1::bigint[], $2::uuid[], $3::int[], $4::smallint[], $5::text[], $6::text[], $7::bigint[],
+                     $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bytea[])",
+    )
+    .bind(lots.iter().map(|(posting, _)| posting.customer.raw()).collect::<Vec<_>>())
+    .bind(lots.iter().map(|(_, lot)| lot.id.uuid()).collect::<Vec<_>>())
+    .bind(lots.iter().map(|(posting, _)| sql_ledger(posting.ledger)).collect::<Vec<_>>())
+    .bind(lots.iter().map(|(_, lot)| i16::from(lot.source.code())).collect::<Vec<_>>())
+    .bind(texts(|lot| lot.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str)))
+    .bind(texts(|lot| lot.order.as_ref().map(crate::ledger::ids::OrderId::as_str)))
+    .bind(numbers(|lot| Some(lot.credits.units())))
+    .bind(numbers(|lot| Some(lot.repaid.units())))
+    .bind(numbers(|lot| lot.price.map(|price| price.minor_units)))
+    .bind(texts(|lot| lot.price.as_ref().map(|price| price.currency.as_str())))
+    .bind(numbers(|lot| lot.expires_at.map(Timestamp::micros)))
+    .bind(numbers(|lot| Some(lot.created_at.micros())))
+    .bind(lots.iter().map(|(_, lot)| encode(*lot)).collect::<Vec<_>>())
+    .execute(&mut *connection)
+    .await
+    .map_err(failed)?;
+    insert_orders(connection, &lots).await
+}
+
+/// Where two servers race for one order, the second waits here, clashes, and reads the first one's when it tries again.
+async fn insert_orders(connection: &mut PgConnection, lots: &[(&Posting, &Lot)]) -> Result<(), StoreError> {
+    let mut orders: Vec<(i32, &str, &str, i64, i64)> = lots
+        .iter()
+        .filter_map(|(posting, lot)| {
+            let (storefront, order) = (lot.storefront.as_ref()?.as_str(), lot.order.as_ref()?.as_str());
+            let (customer, sequence) = (posting.customer.raw(), sql_count(posting.sequence));
+            Some((sql_ledger(posting.ledger), storefront, order, customer, sequence))
+        })
+        .collect();
+    if orders.is_empty() {
+        return Ok(());
+    }
+    orders.sort_unstable();
+    sqlx::query(
+        "INSERT INTO purchase_order (ledger_no, storefront, order_id, customer, sequence)
+         SELECT *
+         FROM UNNEST($1::int[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])",
+    )
+    .bind(orders.iter().map(|order| order.0).collect::<Vec<_>>())
+    .bind(orders.iter().map(|order| order.1).collect::<Vec<_>>())
+    .bind(orders.iter().map(|order| order.2).collect::<Vec<_>>())
+    .bind(orders.iter().map(|order| order.3).collect::<Vec<_>>())
+    .bind(orders.iter().map(|order| order.4).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(failed)
+    .map(drop)
+}
+
+/// Every customer has a profile from its creation on: the list of customers walks this table.
+async fn write_profiles(connection: &mut PgConnection, book: &Book) -> Result<(), StoreError> {
+    // The last one of each customer is the one that stays.
+    let mut profiles: BTreeMap<(i32, &str), (i64, Vec<u8>)> = BTreeMap::new();
+    for posting in book.journal() {
+        if posting.detail.created.is_none() && posting.detail.profile.is_none() {
+            continue;
+        }
+        let customer = book.entry(posting.customer).and_then(|entry| entry.customer.as_ref());
+        let id = customer.ok_or_else(|| damaged("a profile without its customer"))?.id.as_str();
+        let none = Profile::default();
+        let profile = encode(posting.detail.profile.as_deref().unwrap_or(&none));
+        profiles.insert((sql_ledger(posting.ledger), id), (posting.customer.raw(), profile));
+    }
+    if profiles.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO profile (ledger_no, customer_id, customer, profile)
+         SELECT *
+         FROM UNNEST($1::int[], $2::text[], $3::bigint[], $4::bytea[])
+         ON CONFLICT (ledger_no, customer_id) DO UPDATE
+         SET profile = excluded.profile",
+    )
+    .bind(profiles.keys().map(|key| key.0).collect::<Vec<_>>())
+    .bind(profiles.keys().map(|key| key.1).collect::<Vec<_>>())
+    .bind(profiles.values().map(|value| value.0).collect::<Vec<_>>())
+    .bind(profiles.values().map(|value| value.1.as_slice()).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(failed)
+    .map(drop)
+}
+
+async fn write_holds(connection: &mut PgConnection, book: &Book) -> Result<(), StoreError> {
+    let mut holds: Vec<_> = book.touched_holds().collect();
+    if holds.is_empty() {
+        return Ok(());
+    }
+    holds.sort_unstable_by(|one, other| {
+        let key = |hold: &crate::ledger::Hold| (hold.customer_key(), hold.id);
+        key(one).cmp(&key(other))
+    });
+    // What never changes is not named after DO UPDATE.
+    sqlx::query(
+        "INSERT INTO hold (
+             customer, incident_id, hold_id, ledger_no, previous, state, direct, class, settled, created_at,
+             watched, body
+         )
+         SELECT *
+         FROM UNNEST($1::bigint[], $2::text[], $3::uuid[], $4::int[], $5::uuid[], $6::smallint[], $7::boolean[],
+                     $8::text[], $9::boolean[], $10::bigint[], $11::boolean[], $12::bytea[])
+         ON CONFLICT (customer, incident_id, hold_id) DO UPDATE
+         SET state = excluded.state, class = excluded.class, settled = excluded.settled,
+             watched = excluded.watched, body = excluded.body",
+    )
+    .bind(holds.iter().map(|hold| hold.customer_key().raw()).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| hold.incident.as_str()).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| hold.id.uuid()).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| sql_ledger(hold.ledger)).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| hold.previous.map(|id| id.uuid())).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| i16::from(hold.state.code())).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| hold.direct).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| hold.class.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| hold.settlement.is_some()).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| hold.created_at.micros()).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| hold.is_watched()).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| encode(hold.as_ref())).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(failed)
+    .map(drop)
+}
+
+/// What the sequencer needs to give the batch its places, and what the trial balance adds until then: the batch's own
+/// rows, so that no two batches meet on an account of the system.
+async fn insert_pending(connection: &mut PgConnection, book: &Book, batch: Uuid) -> Result<(), StoreError> {
+    let nets = nets(book)?;
+    let postings = book.journal();
+    sqlx::query(
+        "INSERT INTO pending (stamp, batch, ledger_no, customers, sequences, accounts, amounts)
+         SELECT $1, $2, p.ledger_no, array_agg(p.customer ORDER BY p.n), array_agg(p.sequence ORDER BY p.n),
+                COALESCE((SELECT array_agg(net.account ORDER BY net.n) FROM UNNEST($6::int[], $7::text[])
+                          WITH ORDINALITY net(ledger_no, account, n) WHERE net.ledger_no = p.ledger_no), '{}'),
+                COALESCE((SELECT array_agg(net.amount ORDER BY net.n) FROM UNNEST($6::int[], $8::bigint[])
+                          WITH ORDINALITY net(ledger_no, amount, n) WHERE net.ledger_no = p.ledger_no), '{}')
+         FROM UNNEST($3::int[], $4::bigint[], $5::bigint[]) WITH ORDINALITY p(ledger_no, customer, sequence, n)
+         GROUP BY p.ledger_no",
+    )
+    .bind(book.now.micros())
+    .bind(batch)
+    .bind(postings.iter().map(|posting| sql_ledger(posting.ledger)).collect::<Vec<_>>())
+    .bind(postings.iter().map(|posting| posting.customer.raw()).collect::<Vec<_>>())
+    .bind(postings.iter().map(|posting| sql_count(posting.sequence)).collect::<Vec<_>>())
+    .bind(nets.keys().map(|key| sql_ledger(key.0)).collect::<Vec<_>>())
+    .bind(nets.keys().map(|key| key.1.to_string()).collect::<Vec<_>>())
+    .bind(nets.values().copied().collect::<Vec<i64>>())
+    .execute(connection)
+    .await
+    .map_err(failed)
+    .map(drop)
+}
+
+fn nets(book: &Book) -> Result<BTreeMap<(LedgerNo, Account), i64>, StoreError> {
+    let mut nets: BTreeMap<(LedgerNo, Account), i64> = BTreeMap::new();
+    for posting in book.journal() {
+        for transfer in posting.transfers() {
+            let units = transfer.credits.units();
+            for (account, change) in [(transfer.debit, units.checked_neg()), (transfer.credit, Some(units))] {
+                if account.is_customer() {
+                    continue;
+                }
+                let net = nets.entry((posting.ledger, account)).or_default();
+                *net = change.and_then(|change| net.checked_add(change)).ok_or_else(|| {
+                    StoreError::Refused("an account of the system leaves its bounds".into())
+                })?;
+            }
+        }
+    }
+    Ok(nets)
+}

@@ -1,0 +1,268 @@
+//! Loading what a batch names: locks first, then what they guard, in a number of statements that does not depend on
+//! the size of the batch.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::errors::failed;
+use super::rows::{
+    CustomerRow, PostingRow, customer_columns, decoded, ledger_no_of, posting_columns, request_bytes,
+    sql_ledger,
+};
+use crate::ledger::card::Cards;
+use crate::ledger::{
+    Book, Customer, CustomerKey, Hold, LedgerNo, OrderId, Posting, Profile, Request, Storefront, Timestamp,
+};
+use crate::store::{StoreError, Time};
+
+/// What a batch's stamp and ids are made of.
+pub(super) struct Stamping<'a> {
+    pub time: Time,
+    /// The caller's clock.
+    pub clock: Timestamp,
+    pub random: u64,
+    pub cards: &'a Arc<Cards>,
+}
+
+/// Locks the customers of the requests and fills a book with what they name. Runs in the batch's transaction; returns
+/// the sequence of each customer as it was loaded.
+///
+/// # Errors
+/// [`StoreError`]; the transaction cannot go on.
+pub(super) async fn load(
+    connection: &mut PgConnection,
+    requests: &[&Request],
+    stamping: Stamping<'_>,
+) -> Result<(Book, HashMap<CustomerKey, u64>), StoreError> {
+    let keys: BTreeSet<CustomerKey> = requests.iter().map(|request| request.customer_key()).collect();
+    let customers = lock_customers(connection, &keys).await?;
+    let (database_clock, answers) = earlier_answers(connection, requests, &customers).await?;
+    let clock = match stamping.time {
+        Time::Database => database_clock,
+        Time::Caller => stamping.clock,
+    };
+    let last = customers.values().map(|customer| customer.state.last_recorded_at.micros()).max();
+    let stamp = clock.max(Timestamp::from_micros(last.map_or(i64::MIN, |last| last.saturating_add(1))));
+    let mut book = Book::new(stamp, stamping.random, Arc::clone(stamping.cards));
+    let loaded = customers.iter().map(|(key, customer)| (*key, customer.sequence)).collect();
+    load_holds(connection, requests, &customers, &answers, &mut book).await?;
+    load_orders(connection, requests, &mut book).await?;
+    load_profiles(connection, requests, &mut book).await?;
+    answers.into_iter().for_each(|posting| book.put_request(posting));
+    customers.into_values().for_each(|customer| book.put_customer(customer));
+    Ok((book, loaded))
+}
+
+/// Locks the customers that exist, in the order of their keys, and reads them as they are once they are locked. One
+/// that does not exist is locked by nobody: only its creation inserts it, and a second creation clashes there.
+pub(super) async fn lock_customers(
+    connection: &mut PgConnection,
+    keys: &BTreeSet<CustomerKey>,
+) -> Result<BTreeMap<CustomerKey, Customer>, StoreError> {
+    let raw: Vec<i64> = keys.iter().map(|key| key.raw()).collect();
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        customer_columns!(),
+        ", c.customer FROM customer c WHERE c.customer = ANY($1) ORDER BY c.customer FOR NO KEY UPDATE"
+    ))
+    .bind(raw)
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    rows.iter()
+        .map(|row| {
+            let key = CustomerKey::from_raw(row.try_get(8).map_err(failed)?);
+            Ok((key, CustomerRow::read(row, 0)?.customer()?))
+        })
+        .collect()
+}
+
+/// The database's clock after the locks, and the postings that answered these requests before. Those of customers that
+/// were not there to be locked are left out: what has come to be in between is read by the next attempt.
+async fn earlier_answers(
+    connection: &mut PgConnection,
+    requests: &[&Request],
+    customers: &BTreeMap<CustomerKey, Customer>,
+) -> Result<(Timestamp, Vec<Arc<Posting>>), StoreError> {
+    let (mut owners, mut kinds, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    for request in requests {
+        let key = request.customer_key();
+        if let (Some(id), Some(kind), true) =
+            (&request.request, request.command.kind(), customers.contains_key(&key))
+        {
+            owners.push(key.raw());
+            kinds.push(i16::from(kind.code()));
+            ids.push(request_bytes(id));
+        }
+    }
+    // The clock comes with every row, and alone where nothing was answered before.
+    let rows = sqlx::query(concat!(
+        "SELECT clock.now, ",
+        posting_columns!("NULL::bigint"),
+        " FROM (SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS now) clock
+          LEFT JOIN (
+              SELECT p.*
+              FROM UNNEST($1::bigint[], $2::smallint[], $3::bytea[]) u(customer, kind, request)
+              JOIN posting p ON p.customer = u.customer AND p.kind = u.kind AND p.request = u.request
+          ) p ON TRUE"
+    ))
+    .bind(owners)
+    .bind(kinds)
+    .bind(ids)
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    let first = rows.first().ok_or_else(|| failed(sqlx::Error::RowNotFound))?;
+    let clock = Timestamp::from_micros(first.try_get(0).map_err(failed)?);
+    let is_there = |row: &PgRow| row.try_get::<Option<Uuid>, _>(6).map(|id| id.is_some());
+    let mut answers = Vec::new();
+    for row in &rows {
+        if is_there(row).map_err(failed)? {
+            answers.push(PostingRow::read(row, 1)?.recorded()?.posting);
+        }
+    }
+    Ok((clock, answers))
+}
+
+/// Loads the holds that requests name by id or incident, those of earlier answers as they are now, and those that may
+/// move without being named: something is due, or waits for credits.
+async fn load_holds(
+    connection: &mut PgConnection,
+    requests: &[&Request],
+    customers: &BTreeMap<CustomerKey, Customer>,
+    answers: &[Arc<Posting>],
+    book: &mut Book,
+) -> Result<(), StoreError> {
+    let (mut ids, mut whole) = (BTreeSet::new(), BTreeSet::new());
+    let mut incidents = BTreeSet::new();
+    for request in requests {
+        let keys = request.command.keys();
+        if let Some(id) = keys.hold {
+            if keys.whole_incident { &mut whole } else { &mut ids }.insert(id.uuid());
+        }
+        if let Some(incident) = keys.incident {
+            incidents.insert((request.customer_key().raw(), incident.as_str()));
+        }
+    }
+    ids.extend(answers.iter().filter_map(|posting| Some(posting.detail.hold.as_ref()?.id.uuid())));
+    let is_watched = |customer: &&Customer| {
+        customer.state.parked > 0 || customer.state.next_due.is_some_and(|due| due <= book.now)
+    };
+    let watched: Vec<i64> =
+        customers.values().filter(is_watched).map(|customer| customer.key().raw()).collect();
+    if ids.is_empty() && whole.is_empty() && incidents.is_empty() && watched.is_empty() {
+        return Ok(());
+    }
+    let (owners, incidents): (Vec<i64>, Vec<&str>) = incidents.into_iter().unzip();
+    let bodies: Vec<Vec<u8>> = sqlx::query_scalar(
+        "SELECT h.body
+         FROM hold h
+         WHERE h.hold_id = ANY($1)
+         UNION ALL
+         SELECT h.body
+         FROM hold named
+         JOIN hold h ON h.customer = named.customer AND h.incident_id = named.incident_id
+         WHERE named.hold_id = ANY($2)
+         UNION ALL
+         SELECT h.body
+         FROM UNNEST($3::bigint[], $4::text[]) u(customer, incident_id)
+         JOIN hold h ON h.customer = u.customer AND h.incident_id = u.incident_id
+         UNION ALL
+         SELECT h.body
+         FROM hold h
+         WHERE h.customer = ANY($5)
+           AND h.watched",
+    )
+    .bind(ids.into_iter().collect::<Vec<Uuid>>())
+    .bind(whole.into_iter().collect::<Vec<Uuid>>())
+    .bind(owners)
+    .bind(incidents)
+    .bind(watched)
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    for body in bodies {
+        let hold: Hold = decoded(&body, "a hold")?;
+        // Another customer's looks as if it did not exist; it goes under its own customer, where that is locked.
+        if customers.get(&hold.customer_key()).is_some_and(|owner| owner.id == hold.customer) {
+            book.put_hold(Arc::new(hold));
+        }
+    }
+    Ok(())
+}
+
+async fn load_orders(
+    connection: &mut PgConnection,
+    requests: &[&Request],
+    book: &mut Book,
+) -> Result<(), StoreError> {
+    let mut orders: BTreeSet<(LedgerNo, &Storefront, &OrderId)> = BTreeSet::new();
+    for request in requests {
+        if let Some((storefront, order)) = request.command.keys().order {
+            orders.insert((request.ledger, storefront, order));
+        }
+    }
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query(concat!(
+        "SELECT o.storefront, o.order_id, ",
+        posting_columns!("NULL::bigint"),
+        " FROM UNNEST($1::int[], $2::text[], $3::text[]) u(ledger_no, storefront, order_id)
+          JOIN purchase_order o
+            ON o.ledger_no = u.ledger_no AND o.storefront = u.storefront AND o.order_id = u.order_id
+          JOIN posting p ON p.customer = o.customer AND p.sequence = o.sequence"
+    ))
+    .bind(orders.iter().map(|order| sql_ledger(order.0)).collect::<Vec<_>>())
+    .bind(orders.iter().map(|order| order.1.as_str()).collect::<Vec<_>>())
+    .bind(orders.iter().map(|order| order.2.as_str()).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    for row in rows {
+        let (storefront, order): (String, String) =
+            (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+        let posting = PostingRow::read(&row, 2)?.recorded()?.posting;
+        let named = orders.iter().find(|named| {
+            (named.0, named.1.as_str(), named.2.as_str()) == (posting.ledger, &*storefront, &*order)
+        });
+        if let Some((ledger, storefront, order)) = named {
+            book.put_order((*ledger, (*storefront).clone(), (*order).clone()), posting);
+        }
+    }
+    Ok(())
+}
+
+async fn load_profiles(
+    connection: &mut PgConnection,
+    requests: &[&Request],
+    book: &mut Book,
+) -> Result<(), StoreError> {
+    let asked = requests.iter().filter(|request| request.command.keys().profile);
+    let named: BTreeSet<(i32, &str)> =
+        asked.map(|request| (sql_ledger(request.ledger), request.customer.as_str())).collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let (ledgers, ids): (Vec<i32>, Vec<&str>) = named.into_iter().unzip();
+    let rows: Vec<(i32, String, Vec<u8>)> = sqlx::query_as(
+        "SELECT p.ledger_no, p.customer_id, p.profile
+         FROM UNNEST($1::int[], $2::text[]) u(ledger_no, customer_id)
+         JOIN profile p ON p.ledger_no = u.ledger_no AND p.customer_id = u.customer_id",
+    )
+    .bind(ledgers)
+    .bind(ids)
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    for (ledger, id, body) in rows {
+        let profile: Profile = decoded(&body, "a profile")?;
+        let id = super::rows::customer_id_of(&id)?;
+        book.put_profile(CustomerKey::of(ledger_no_of(ledger)?, &id), profile);
+    }
+    Ok(())
+}

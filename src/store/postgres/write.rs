@@ -1,0 +1,214 @@
+//! A writing side: one connection, one lane. Whatever goes wrong with it, it is dropped, and the next batch makes a new
+//! one: what was open on it ends with it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::PgConnection;
+
+use super::errors::{failed, not_answered, timed_out};
+use super::load::Stamping;
+use super::rows::sql_count;
+use super::tend::Signals;
+use super::{Address, append, ledgers, load};
+use crate::ledger::card::Cards;
+use crate::ledger::{Book, CustomerKey, Request, Timestamp};
+use crate::store::{Isolation, LedgerCreated, NewLedger, Settings, StoreError, WriteStore};
+
+/// How long one step of a batch may take before its connection is given up.
+const STEP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A writing side of a PostgreSQL database.
+pub struct PgWriter {
+    address: Arc<Address>,
+    settings: Settings,
+    signals: Signals,
+    connection: Option<PgConnection>,
+    /// The sequences of the customers that the open transaction has locked.
+    loaded: HashMap<CustomerKey, u64>,
+}
+
+impl std::fmt::Debug for PgWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PgWriter").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl PgWriter {
+    /// A lane. It connects when there is something to write.
+    pub(super) fn new(address: Arc<Address>, settings: Settings, signals: Signals) -> Self {
+        Self { address, settings, signals, connection: None, loaded: HashMap::new() }
+    }
+
+    /// A connection with an open transaction.
+    async fn begin(&mut self) -> Result<PgConnection, StoreError> {
+        self.loaded.clear();
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.address.connect().await.inspect_err(|_| self.signals.lost())?,
+        };
+        let begin = begin_statement(self.settings.isolation);
+        within("beginning", sqlx::raw_sql(begin).execute(&mut connection), failed).await?;
+        Ok(connection)
+    }
+
+    /// Commits. A connection whose commit was not answered is not used again.
+    async fn commit(&mut self, mut connection: PgConnection) -> Result<(), StoreError> {
+        let commit = sqlx::raw_sql("COMMIT").execute(&mut connection);
+        match tokio::time::timeout(STEP_TIMEOUT, commit).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(not_answered(error)),
+            Err(_) => return Err(StoreError::Unsure("the commit took too long".into())),
+        }
+        self.connection = Some(connection);
+        self.signals.committed();
+        Ok(())
+    }
+
+    /// Closes the transaction. Where that fails, so does the connection, and the transaction with it.
+    async fn roll_back(&mut self, mut connection: PgConnection) {
+        self.loaded.clear();
+        let done = within("rolling back", sqlx::raw_sql("ROLLBACK").execute(&mut connection), failed).await;
+        if done.is_ok() {
+            self.connection = Some(connection);
+        }
+    }
+
+    /// Runs a step of an open transaction. Where it fails, the transaction is closed.
+    async fn step<T>(
+        &mut self,
+        what: &'static str,
+        mut connection: PgConnection,
+        step: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<(PgConnection, T), StoreError> {
+        let done = match tokio::time::timeout(STEP_TIMEOUT, step(&mut connection)).await {
+            Ok(done) => done,
+            // What the server is still busy with cannot be rolled back: the connection is dropped.
+            Err(_) => return Err(timed_out(what)),
+        };
+        match done {
+            Ok(done) => Ok((connection, done)),
+            Err(error) => {
+                self.roll_back(connection).await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Begins a transaction, whatever the server's default is.
+pub(super) const fn begin_statement(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+    }
+}
+
+/// Waits for an answer of the server, but not for ever.
+pub(super) async fn within<T>(
+    what: &'static str,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+    told: fn(sqlx::Error) -> StoreError,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(STEP_TIMEOUT, work).await {
+        Ok(done) => done.map_err(told),
+        Err(_) => Err(timed_out(what)),
+    }
+}
+
+fn nothing_open() -> StoreError {
+    StoreError::Failed("there is no open transaction".into())
+}
+
+#[async_trait]
+impl WriteStore for PgWriter {
+    async fn load(
+        &mut self,
+        requests: &[&Request],
+        clock: Timestamp,
+        random: u64,
+        cards: &Arc<Cards>,
+    ) -> Result<Book, StoreError> {
+        let connection = self.begin().await?;
+        let stamping = Stamping { time: self.settings.time, clock, random, cards };
+        let (connection, (book, loaded)) = self
+            .step("loading", connection, async |connection| load::load(connection, requests, stamping).await)
+            .await?;
+        self.connection = Some(connection);
+        self.loaded = loaded;
+        Ok(book)
+    }
+
+    async fn append(&mut self, book: &Book) -> Result<(), StoreError> {
+        let connection = self.connection.take().ok_or_else(nothing_open)?;
+        let loaded = std::mem::take(&mut self.loaded);
+        let (connection, ()) = self
+            .step("appending", connection, async |connection| append::append(connection, book, &loaded).await)
+            .await?;
+        self.commit(connection).await
+    }
+
+    async fn was_stored(&mut self, book: &Book) -> Result<bool, StoreError> {
+        // Without a posting nothing was acknowledged that could not be done again.
+        let Some(first) = book.journal().first() else { return Ok(false) };
+        let connection = self.connection.take().ok_or_else(nothing_open)?;
+        let (connection, found) = self
+            .step("looking for a batch", connection, async |connection| {
+                sqlx::query_scalar::<_, uuid::Uuid>(
+                    "SELECT posting_id FROM posting WHERE customer = $1 AND sequence = $2",
+                )
+                .bind(first.customer.raw())
+                .bind(sql_count(first.sequence))
+                .fetch_optional(connection)
+                .await
+                .map_err(failed)
+            })
+            .await?;
+        self.connection = Some(connection);
+        Ok(found == Some(first.id.uuid()))
+    }
+
+    async fn abandon(&mut self) -> Result<(), StoreError> {
+        if let Some(connection) = self.connection.take() {
+            self.roll_back(connection).await;
+        }
+        Ok(())
+    }
+
+    async fn create_ledger(
+        &mut self,
+        ledger: &NewLedger,
+        now: Timestamp,
+    ) -> Result<LedgerCreated, StoreError> {
+        let connection = self.begin().await?;
+        let (connection, created) = self
+            .step("making a ledger", connection, async |connection| {
+                ledgers::create(connection, ledger, now).await
+            })
+            .await?;
+        if let LedgerCreated::Created { replayed: false, .. } = created {
+            self.commit(connection).await?;
+        } else {
+            self.roll_back(connection).await;
+        }
+        Ok(created)
+    }
+
+    async fn tidy(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<(), StoreError> {
+        if let Some(connection) = self.connection.take() {
+            use sqlx::Connection as _;
+            // The server notices anyway where this does not reach it.
+            if let Err(error) = connection.close().await {
+                tracing::debug!(%error, "a connection was not closed in order");
+            }
+        }
+        Ok(())
+    }
+}
