@@ -16,6 +16,7 @@ use crate::ledger::{
     Timestamp,
 };
 
+pub mod checks;
 pub mod memory;
 pub mod open;
 pub mod postgres;

@@ -24,6 +24,7 @@ const BEGIN: &str = "
     SET LOCAL statement_timeout = 0;
     SET LOCAL idle_in_transaction_session_timeout = 0;";
 
+type CommitColumns = (i32, Uuid, Vec<i64>, Vec<i64>, i64);
 type CustomerColumns = (i64, i32, String, i64, i64, i64, i64, Option<i64>, Vec<u8>, Option<Vec<u8>>);
 
 /// What reads the whole database of a PostgreSQL engine.
@@ -58,7 +59,7 @@ impl Snapshot {
     async fn begin(mut connection: PgConnection) -> Result<Self, StoreError> {
         // In one go: the snapshot is taken by the first statement after these.
         sqlx::raw_sql(BEGIN).execute(&mut connection).await.map_err(failed)?;
-        let rows: Vec<(i32, Uuid, Vec<i64>, Vec<i64>, i64)> = sqlx::query_as(
+        let rows: Vec<CommitColumns> = sqlx::query_as(
             "SELECT q.ledger_no, q.batch, q.customers, q.sequences, COALESCE(e.position, 0)
              FROM pending q
              LEFT JOIN feed_end e ON e.ledger_no = q.ledger_no
