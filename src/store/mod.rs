@@ -16,12 +16,14 @@ use crate::ledger::{
     Timestamp,
 };
 
+pub mod copy;
 pub mod memory;
 pub mod open;
 pub mod skew;
 pub mod sqlite;
 pub mod stamps;
 
+pub use copy::{CopyStore, CopyTarget, check_urls, open_for_copy};
 pub use open::{Alone, Engine, Isolation, News, Settings, Time, migrate, open, open_to_check, open_to_read};
 
 /// Why an engine could not do what it was asked.
@@ -419,6 +421,9 @@ pub trait AuditStore: Send + Sync {
         after: Position,
         limit: usize,
     ) -> Result<Vec<Recorded>, StoreError>;
+
+    /// The position of the last posting that [`AuditStore::journal`] gives; 0 where it gives none.
+    async fn journal_end(&self, ledger: LedgerNo) -> Result<Position, StoreError>;
 
     /// Customers of all ledgers.
     async fn stored_customers(
