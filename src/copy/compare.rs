@@ -38,8 +38,10 @@ pub(super) async fn compare(
                 let position = after.0.saturating_add(count_of(there)).saturating_add(1);
                 return Err(differs(format!("ledger {}, position {position}", ledger.id)));
             }
-            page.iter().for_each(|recorded| ours.add(recorded));
-            from.iter().for_each(|recorded| theirs.add(recorded));
+            for (copied, read) in page.iter().zip(&from) {
+                ours.add(copied);
+                theirs.add(read);
+            }
             copied.postings = copied.postings.saturating_add(count_of(page.len()));
             progress(copied.postings);
             match page.last() {

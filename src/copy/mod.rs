@@ -4,13 +4,12 @@
 mod compare;
 mod digest;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::ledger::book::Broken;
 use crate::ledger::{LedgerId, LedgerNo, Timestamp};
-use crate::store::{
-    AuditStore, CopyTarget, Ledger, Position, Recorded, StoreError, StoredLedger,
-};
+use crate::store::{AuditStore, CopyTarget, Ledger, Position, Recorded, StoreError, StoredLedger};
 
 /// Postings in one transaction of the target.
 pub const CHUNK: usize = 1_000;
@@ -46,7 +45,9 @@ pub enum CopyError {
     #[error("the target is an unfinished copy of another database: {0}")]
     OtherSource(String),
     /// What was copied is not what the source has.
-    #[error("the copy is not equal to its source: {0}; \"creditledger verify\" tells whether the source is right")]
+    #[error(
+        "the copy is not equal to its source: {0}; \"creditledger verify\" tells whether the source is right"
+    )]
     Differs(String),
     /// The source has new postings or ledgers.
     #[error(
@@ -100,6 +101,10 @@ pub struct Copier<'a> {
     source: &'a dyn AuditStore,
     target: &'a mut CopyTarget,
     parts: Vec<Part>,
+    /// The part that is being copied; those before it are done.
+    at: usize,
+    total: u64,
+    done: u64,
     chunk: usize,
 }
 
@@ -137,7 +142,8 @@ impl<'a> Copier<'a> {
             parts.push(Part { stored, end, done: Position(0) });
         }
         target.writer.begin_copy(now).await?;
-        let mut copier = Self { source, target, parts, chunk };
+        let total = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.end.0));
+        let mut copier = Self { source, target, parts, at: 0, total, done: 0, chunk: chunk.max(1) };
         for ledger in copier.find_done().await? {
             copier.target.writer.copy_ledger(&ledger).await?;
         }
@@ -146,22 +152,19 @@ impl<'a> Copier<'a> {
 
     /// Finds out how far an earlier copy came, and whether it was of this source; returns the ledgers to be made.
     async fn find_done(&mut self) -> Result<Vec<StoredLedger>, CopyError> {
-        let there = self.target.audit.stored_ledgers().await?;
-        if let Some(other) = there.iter().find(|there| {
-            let no = there.ledger.no;
-            self.parts.iter().all(|part| part.stored.ledger.no != no)
-        }) {
-            return Err(CopyError::OtherSource(format!("this one has no ledger {}", other.ledger.id)));
-        }
+        let stored = self.target.audit.stored_ledgers().await?;
+        let mut stored: BTreeMap<LedgerNo, StoredLedger> =
+            stored.into_iter().map(|stored| (stored.ledger.no, stored)).collect();
         let mut missing = Vec::new();
         for part in &mut self.parts {
             let ledger = &part.stored.ledger;
-            let Some(there) = there.iter().find(|there| there.ledger.no == ledger.no) else {
+            let Some(there) = stored.remove(&ledger.no) else {
                 missing.push(part.stored.clone());
                 continue;
             };
             part.done = self.target.audit.journal_end(ledger.no).await?;
-            if *there != part.stored {
+            self.done = self.done.saturating_add(part.done.0);
+            if there != part.stored {
                 // Main is there from the start, without its time.
                 if ledger.no != LedgerNo::MAIN || part.done != Position(0) {
                     return Err(CopyError::OtherSource(format!("ledger {} is another one", ledger.id)));
@@ -179,19 +182,24 @@ impl<'a> Copier<'a> {
                 }
             }
         }
-        Ok(missing)
+        match stored.into_values().next() {
+            Some(StoredLedger { ledger, .. }) => {
+                Err(CopyError::OtherSource(format!("the source has no ledger {}", ledger.id)))
+            }
+            None => Ok(missing),
+        }
     }
 
     /// Postings to be copied, those of an earlier copy included.
     #[must_use]
-    pub fn total(&self) -> u64 {
-        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.end.0))
+    pub const fn total(&self) -> u64 {
+        self.total
     }
 
     /// Postings that are in the target.
     #[must_use]
-    pub fn done(&self) -> u64 {
-        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.done.0))
+    pub const fn done(&self) -> u64 {
+        self.done
     }
 
     /// Copies the next postings, in one transaction; false where there are none left.
@@ -199,13 +207,17 @@ impl<'a> Copier<'a> {
     /// # Errors
     /// [`CopyError`]; nothing of these postings is stored, unless the error says that the fate is unknown.
     pub async fn step(&mut self) -> Result<bool, CopyError> {
-        let Some(part) = self.parts.iter_mut().find(|part| part.done < part.end) else { return Ok(false) };
+        while self.parts.get(self.at).is_some_and(|part| part.done >= part.end) {
+            self.at = self.at.saturating_add(1);
+        }
+        let Some(part) = self.parts.get_mut(self.at) else { return Ok(false) };
         let Ledger { no, id, .. } = &part.stored.ledger;
         let left = usize::try_from(part.end.0.saturating_sub(part.done.0)).unwrap_or(usize::MAX);
         let page = self.source.journal(*no, part.done, self.chunk.min(left)).await?;
         let expected = (part.done.0.saturating_add(1)..).map(Position);
-        let in_order =
-            |(recorded, position): (&Recorded, _)| recorded.position == position && recorded.posting.ledger == *no;
+        let in_order = |(recorded, position): (&Recorded, _)| {
+            recorded.position == position && recorded.posting.ledger == *no
+        };
         let whole = page.iter().zip(expected.clone()).take_while(|next| in_order(*next)).count();
         if page.is_empty() || whole < page.len() {
             let position = expected.clone().nth(whole).unwrap_or_default();
@@ -221,6 +233,7 @@ impl<'a> Copier<'a> {
         self.target.writer.append(&book).await?;
         self.target.writer.tidy().await?;
         part.done = page.last().map_or(part.done, |last| last.position);
+        self.done = self.done.saturating_add(u64::try_from(page.len()).unwrap_or(u64::MAX));
         Ok(true)
     }
 

@@ -408,7 +408,7 @@ pub struct StoredLedger {
 pub trait AuditStore: Send + Sync {
     /// The engine's check of itself: its files, its own columns and pointers. One line a fault, the first ones only;
     /// empty where all is well. Where other servers may write meanwhile, an engine takes a snapshot here, and later
-    /// calls read that: begin with this one.
+    /// calls read that: begin with this one. Calls before it read what is committed at the time.
     async fn integrity(&self) -> Result<Vec<String>, StoreError>;
 
     /// All ledgers, by number.

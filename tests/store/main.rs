@@ -11,6 +11,7 @@ mod random;
 
 mod budget;
 mod conformance;
+mod copy;
 mod open;
 mod properties;
 mod random_steps;

@@ -47,6 +47,11 @@ impl Rig {
         Self::of(open(&url, START, &Settings::default()).await.unwrap(), Some(directory))
     }
 
+    /// The database that the URL names, made where needed.
+    pub async fn open(url: &str) -> Self {
+        Self::of(open(url, START, &Settings::default()).await.unwrap(), None)
+    }
+
     /// The database file of a SQLite rig.
     pub fn path(&self) -> PathBuf {
         self.directory.as_ref().unwrap().path().join("test.db")
