@@ -72,3 +72,79 @@ fn put_option(value: Option<&impl Codec>, out: &mut Vec<u8>) {
         value.put(out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::ledger::account::Amounts;
+    use crate::ledger::posting::Detail;
+    use crate::ledger::{
+        Credits, CustomerId, CustomerKey, Kind, LedgerNo, PostingId, RequestKey, Storefront, Timestamp,
+    };
+    use crate::store::Position;
+
+    fn recorded() -> Recorded {
+        let customer = CustomerId::parse("acme").unwrap();
+        let posting = Posting {
+            id: PostingId::new(Timestamp::from_micros(1_767_225_600_000_000), 1, 2),
+            ledger: LedgerNo::MAIN,
+            customer: CustomerKey::of(LedgerNo::MAIN, &customer),
+            sequence: 1,
+            kind: Kind::PurchaseCredits,
+            recorded_at: Timestamp::from_micros(1_767_225_600_000_000),
+            request: Some(RequestKey::parse("r1").unwrap()),
+            fingerprint: 9,
+            amounts: Amounts::default(),
+            after: Balances::default(),
+            storefront: Some(Storefront::parse("web").unwrap()),
+            detail: Detail { created: Some(customer), ..Detail::default() },
+        };
+        Recorded { position: Position(1), posting: Arc::new(posting) }
+    }
+
+    fn digest(postings: &[Recorded]) -> String {
+        let mut digest = JournalDigest::default();
+        for posting in postings {
+            digest.add(posting);
+        }
+        digest.finish()
+    }
+
+    /// Digests that people wrote down must come out again.
+    #[test]
+    fn the_digest_of_a_journal_stays_what_it_is() {
+        assert_eq!(digest(&[]), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(digest(&[recorded()]), "3eeb8b634261cab6c3b5df1ddb95916f42d9227c5176c7e752799f61d8791096");
+    }
+
+    #[test]
+    fn every_field_counts() {
+        let changes: [fn(&mut Posting); 14] = [
+            |posting| posting.id = PostingId::new(Timestamp::from_micros(5), 1, 2),
+            |posting| posting.ledger = LedgerNo::new(1).unwrap(),
+            |posting| posting.customer = CustomerKey::from_raw(7),
+            |posting| posting.sequence = 2,
+            |posting| posting.kind = Kind::GrantCredits,
+            |posting| posting.recorded_at = Timestamp::from_micros(5),
+            |posting| posting.request = None,
+            |posting| posting.fingerprint = 8,
+            |posting| posting.amounts.0[6] = Credits::from_units(1),
+            |posting| posting.after.available = Credits::from_units(1),
+            |posting| posting.after.held = Credits::from_units(1),
+            |posting| posting.after.owed = Credits::from_units(1),
+            |posting| posting.storefront = None,
+            |posting| posting.detail.nearly_used = true,
+        ];
+        let mut digests = std::collections::BTreeSet::from([digest(&[recorded()])]);
+        for change in changes {
+            let mut changed = recorded();
+            change(Arc::make_mut(&mut changed.posting));
+            digests.insert(digest(&[changed]));
+        }
+        digests.insert(digest(&[Recorded { position: Position(2), ..recorded() }]));
+        digests.insert(digest(&[recorded(), recorded()]));
+        assert_eq!(digests.len(), 17);
+    }
+}

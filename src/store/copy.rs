@@ -17,7 +17,8 @@ pub trait CopyStore: WriteStore {
     /// own. Does nothing where the mark is there already.
     ///
     /// # Errors
-    /// [`not_empty`] for a database that has no mark, but a posting, or a ledger besides main; other [`StoreError`]s.
+    /// [`StoreError::Unusable`] (`not_empty`) for a database that has no mark, but a posting, or a ledger besides main;
+    /// others where the disk fails.
     async fn begin_copy(&mut self, now: Timestamp) -> Result<(), StoreError>;
 
     /// Makes a ledger with this number, id, time and request, in a transaction of its own; main, which is there

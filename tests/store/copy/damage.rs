@@ -6,6 +6,8 @@ use super::*;
 struct Altered<A> {
     audit: Arc<dyn AuditStore>,
     alter: A,
+    /// What its customers say about when something falls due.
+    next_due: Option<Timestamp>,
 }
 
 #[async_trait]
@@ -34,7 +36,11 @@ impl<A: Fn(&mut Vec<Recorded>) + Send + Sync> AuditStore for Altered<A> {
         after: Option<CustomerKey>,
         limit: usize,
     ) -> Result<Vec<StoredCustomer>, StoreError> {
-        self.audit.stored_customers(after, limit).await
+        let mut page = self.audit.stored_customers(after, limit).await?;
+        for customer in page.iter_mut().filter(|_| self.next_due.is_some()) {
+            customer.next_due = self.next_due;
+        }
+        Ok(page)
     }
     async fn stored_holds(&self, after: Option<HoldId>, limit: usize) -> Result<Vec<StoredHold>, StoreError> {
         self.audit.stored_holds(after, limit).await
@@ -58,7 +64,7 @@ impl<A: Fn(&mut Vec<Recorded>) + Send + Sync> AuditStore for Altered<A> {
 /// journal goes on from it.
 async fn stopped_by(from: &Place, to: &Place, alter: impl Fn(&mut Vec<Recorded>) + Send + Sync) -> String {
     let audit = open_to_read(&from.url).await.unwrap();
-    let source = Altered { audit, alter };
+    let source = Altered { audit, alter, next_due: None };
     let mut target = open_for_copy(&to.url).await.unwrap();
     let mut copier = Copier::begin(&source, &mut target, START, 3).await.unwrap();
     let error = loop {
@@ -94,6 +100,20 @@ pub async fn a_posting_that_does_not_fit_stops_the_copy(from: Place, places: [Pl
     assert!(error.starts_with("the source is wrong: ledger main has no posting at position 5"), "{error}");
     let error = stopped_by(&from, &swapped, at(5)(|posting| posting.sequence += 1)).await;
     assert!(error.contains("its sequence does not follow"), "{error}");
+}
+
+/// A copy may look too early for what falls due, never too late.
+pub async fn a_bound_that_is_late_is_no_copy(from: Place, to: Place) {
+    fill(&from).await;
+    let audit = open_to_read(&from.url).await.unwrap();
+    let source = Altered { audit, alter: |_: &mut Vec<Recorded>| (), next_due: Some(START) };
+    let mut target = open_for_copy(&to.url).await.unwrap();
+    let mut copier = Copier::begin(&source, &mut target, START, 50).await.unwrap();
+    while copier.step().await.unwrap() {}
+    let error = copier.compare(|_| ()).await.unwrap_err().to_string();
+    assert!(error.contains("not equal to its source: customer "), "{error}");
+    drop(target);
+    copy(&from, &to).await.unwrap();
 }
 
 #[tokio::test]

@@ -227,6 +227,10 @@ macro_rules! on_each_pair {
             async fn a_posting_that_does_not_fit_stops_the_copy() {
                 super::damage::a_posting_that_does_not_fit_stops_the_copy($from, [$to, $to, $to]).await;
             }
+            #[tokio::test]
+            async fn a_bound_that_is_late_is_no_copy() {
+                super::damage::a_bound_that_is_late_is_no_copy($from, $to).await;
+            }
         })*
     };
 }
