@@ -17,6 +17,7 @@ mod budget;
 mod cluster;
 mod commit_faults;
 mod conformance;
+mod copy;
 mod open;
 mod properties;
 mod random_steps;

@@ -189,6 +189,19 @@ impl AuditStore for PgAudit {
         Ok(page)
     }
 
+    async fn journal_end(&self, ledger: LedgerNo) -> Result<Position, StoreError> {
+        let mut snapshot = self.snapshot().await?;
+        let placed: Option<i64> = sqlx::query_scalar("SELECT position FROM feed_end WHERE ledger_no = $1")
+            .bind(sql_ledger(ledger))
+            .fetch_optional(snapshot.connection())
+            .await
+            .map_err(failed)?;
+        snapshot.goes_on();
+        let unplaced = snapshot.unplaced.iter().rfind(|commit| commit.ledger_no == sql_ledger(ledger));
+        let end = unplaced.map_or(placed.unwrap_or_default(), |last| last.end().saturating_sub(1));
+        Ok(Position(count_of(end, "the end of a feed")?))
+    }
+
     async fn stored_customers(
         &self,
         after: Option<CustomerKey>,

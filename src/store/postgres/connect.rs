@@ -12,6 +12,8 @@ use crate::store::StoreError;
 
 /// The oldest PostgreSQL whose behaviour this program was written for and tested with.
 const VERSION_MIN: i32 = 130_000;
+/// How servers are known among the sessions of a database.
+pub(super) const SERVER: &str = "creditledger";
 /// How long making a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -61,7 +63,7 @@ impl Address {
             Err(error) => return Some(Err(StoreError::Unusable(format!("{shown} cannot be read: {error}")))),
         };
         // Who calls logs what failed; every statement besides would drown it.
-        let options = options.application_name("creditledger").disable_statement_logging();
+        let options = options.application_name(SERVER).disable_statement_logging();
         Some(Ok(Self { options, shown }))
     }
 
@@ -69,6 +71,22 @@ impl Address {
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// The same, under a name that tells a copy from a server.
+    #[must_use]
+    pub(super) fn for_copies(self) -> Self {
+        Self { options: self.options.application_name("creditledger copy"), ..self }
+    }
+
+    /// Server and database, without user and parameters.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let options = &self.options;
+        let socket = options.get_socket().map(|socket| socket.display().to_string());
+        let host = socket.unwrap_or_else(|| options.get_host().to_owned());
+        let database = options.get_database().unwrap_or_else(|| options.get_username());
+        format!("postgres://{host}:{}/{database}", options.get_port())
     }
 
     /// Options for a pool.

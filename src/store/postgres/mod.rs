@@ -20,6 +20,7 @@ mod check;
 mod check_feed;
 mod check_schema;
 mod connect;
+mod copy;
 mod errors;
 mod ledgers;
 mod load;
@@ -35,6 +36,7 @@ mod write;
 
 pub use audit::PgAudit;
 pub use connect::Address;
+pub use copy::PgCopier;
 pub use read::PgReader;
 pub use write::PgWriter;
 
@@ -89,13 +91,29 @@ pub async fn open_to_read(address: Address) -> Result<PgAudit, StoreError> {
     Ok(PgAudit::open(&address))
 }
 
+/// Opens a database to be filled from another one, made and migrated where needed.
+///
+/// # Errors
+/// As [`open`], but an unfinished copy is gone on with.
+pub async fn open_for_copy(address: Address) -> Result<(PgCopier, PgAudit), StoreError> {
+    let address = address.for_copies();
+    let mut connection = address.connect_first().await?;
+    run_migrations(&address, &mut connection).await?;
+    check_privileges(&address, &mut connection).await?;
+    copy::refuse_servers(&address, &mut connection).await?;
+    let audit = PgAudit::open(&address);
+    let writer = PgWriter::new(Arc::new(address), Settings::default(), Signals::new());
+    Ok((PgCopier::new(writer), audit))
+}
+
 /// Brings the schema up to date and does nothing else.
 ///
 /// # Errors
 /// As [`open`].
 pub async fn migrate(address: Address) -> Result<(), StoreError> {
     let mut connection = address.connect_first().await?;
-    run_migrations(&address, &mut connection).await
+    run_migrations(&address, &mut connection).await?;
+    refuse_unfinished_copy(&address, &mut connection).await
 }
 
 /// Where the database's schema stands.
