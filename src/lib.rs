@@ -3,6 +3,7 @@ pub mod app;
 pub mod audit;
 pub mod clock;
 pub mod config;
+pub mod copy;
 pub mod grpc;
 pub mod ledger;
 pub mod query;

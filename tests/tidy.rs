@@ -86,12 +86,13 @@ fn names_after<'a>(line: &'a str, before: &'a str) -> impl Iterator<Item = &'a s
 }
 
 /// (layer, what of this crate it may use besides itself)
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("ledger", &[]),
     ("store", &["ledger"]),
     ("writer", &["store", "ledger", "clock"]),
     ("outbox", &["store", "ledger", "clock"]),
     ("query", &["store", "ledger"]),
+    ("copy", &["store", "ledger"]),
     ("grpc", &["writer", "query", "ledger", "clock"]),
     ("http", &["writer", "query", "ledger", "clock"]),
     ("config", &[]),

@@ -3,10 +3,11 @@
 -- migrations/sqlite; here stands what is different where several servers write at once.
 -- customer = the hash of ledger and customer id, made by the server: it leads the keys of all rows of a customer, so that
 -- engines that spread tables over machines keep them together. No serial, no foreign key, no advisory lock.
+-- INT4 by that name, because INTEGER has 64 bits elsewhere.
 -- Texts that are ordered or unique compare by their bytes (COLLATE "C"), as they do in SQLite and in the core.
 
 CREATE TABLE ledger (
-    ledger_no  INTEGER PRIMARY KEY,
+    ledger_no  INT4 PRIMARY KEY,
     ledger_id  TEXT COLLATE "C" NOT NULL UNIQUE,
     created_at BIGINT NOT NULL,
     -- The request that made it, as in posting; NULL for main, which no request made.
@@ -20,13 +21,13 @@ INSERT INTO ledger (ledger_no, ledger_id, created_at) VALUES (0, 'main', 0);
 CREATE TABLE posting (
     customer    BIGINT   NOT NULL,
     sequence    BIGINT   NOT NULL,
-    ledger_no   INTEGER  NOT NULL,
+    ledger_no   INT4  NOT NULL,
     kind        SMALLINT NOT NULL,
     posting_id  UUID     NOT NULL,
     -- The commit that it came with, named by its first posting, and the place among that commit's postings in this
     -- ledger, from 0: its position is that of the commit plus its place.
     batch       UUID     NOT NULL,
-    place       INTEGER  NOT NULL,
+    place       INT4  NOT NULL,
     recorded_at BIGINT   NOT NULL,
     -- 'u' and the 16 bytes of a UUID, or 't' and any other text.
     request     BYTEA,
@@ -56,7 +57,7 @@ CREATE UNIQUE INDEX posting_request ON posting (customer, kind, request) WHERE r
 -- Hot and small. Updates stay within a page and leave the indexes alone while next_due stays as it is, hence the room.
 CREATE TABLE customer (
     customer    BIGINT  PRIMARY KEY,
-    ledger_no   INTEGER NOT NULL,
+    ledger_no   INT4 NOT NULL,
     customer_id TEXT COLLATE "C" NOT NULL,
     sequence    BIGINT  NOT NULL,
     available   BIGINT  NOT NULL,
@@ -72,7 +73,7 @@ CREATE INDEX customer_due ON customer (next_due, customer) WHERE next_due IS NOT
 
 -- Cold; in the order in which customers are listed.
 CREATE TABLE profile (
-    ledger_no   INTEGER NOT NULL,
+    ledger_no   INT4 NOT NULL,
     customer_id TEXT COLLATE "C" NOT NULL,
     customer    BIGINT  NOT NULL,
     -- ledger::codec of customer::Profile.
@@ -84,7 +85,7 @@ CREATE TABLE hold (
     customer    BIGINT   NOT NULL,
     incident_id TEXT COLLATE "C" NOT NULL,
     hold_id     UUID     NOT NULL,
-    ledger_no   INTEGER  NOT NULL,
+    ledger_no   INT4  NOT NULL,
     -- The customer's hold before this one: its holds are a chain, not an index.
     previous    UUID,
     state       SMALLINT NOT NULL,
@@ -111,7 +112,7 @@ CREATE INDEX hold_watched ON hold (customer) WHERE watched;
 CREATE TABLE lot (
     customer    BIGINT   NOT NULL,
     lot_id      UUID     NOT NULL,
-    ledger_no   INTEGER  NOT NULL,
+    ledger_no   INT4  NOT NULL,
     source      SMALLINT NOT NULL,
     storefront  TEXT COLLATE "C",
     order_id    TEXT COLLATE "C",
@@ -132,7 +133,7 @@ CREATE UNIQUE INDEX lot_id ON lot (lot_id);
 
 -- A storefront's order is recorded once in a ledger: what two servers race for ends here.
 CREATE TABLE purchase_order (
-    ledger_no  INTEGER NOT NULL,
+    ledger_no  INT4 NOT NULL,
     storefront TEXT COLLATE "C" NOT NULL,
     order_id   TEXT COLLATE "C" NOT NULL,
     -- The posting that recorded it.
@@ -145,7 +146,7 @@ CREATE TABLE purchase_order (
 CREATE TABLE pending (
     stamp     BIGINT   NOT NULL,
     batch     UUID     NOT NULL,
-    ledger_no INTEGER  NOT NULL,
+    ledger_no INT4  NOT NULL,
     -- Its postings in their order: customer and sequence of each.
     customers BIGINT[] NOT NULL,
     sequences BIGINT[] NOT NULL,
@@ -157,7 +158,7 @@ CREATE TABLE pending (
 
 -- The order of each ledger: whole commits, without gaps. first_position + place is a posting's position.
 CREATE TABLE feed (
-    ledger_no      INTEGER  NOT NULL,
+    ledger_no      INT4  NOT NULL,
     first_position BIGINT   NOT NULL,
     batch          UUID     NOT NULL,
     -- The time from which reads as of a time count it: its stamp, or just after the watermark that it came too late for.
@@ -185,14 +186,14 @@ VALUES (TRUE, 0, 0, '00000000-0000-0000-0000-000000000000', 0);
 
 -- The last position of each ledger.
 CREATE TABLE feed_end (
-    ledger_no INTEGER PRIMARY KEY,
+    ledger_no INT4 PRIMARY KEY,
     position  BIGINT  NOT NULL
 );
 
 -- Balances of the accounts that are no customer's, as of feed; what pending holds is not in them yet. Wider than any
 -- balance that is read: what is committed must always find its place.
 CREATE TABLE system_account (
-    ledger_no INTEGER NOT NULL,
+    ledger_no INT4 NOT NULL,
     account   TEXT COLLATE "C" NOT NULL,
     balance   NUMERIC(38, 0) NOT NULL,
     PRIMARY KEY (ledger_no, account)

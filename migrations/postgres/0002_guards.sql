@@ -1,5 +1,4 @@
--- An extra guard for people with psql: the program itself never changes a posting. An engine without PL/pgSQL does
--- without this file.
+-- An extra guard against people with psql: the program itself never changes a posting.
 CREATE FUNCTION posting_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the journal is append-only';

@@ -158,6 +158,19 @@ CREATE TABLE system_account (
     PRIMARY KEY (ledger_no, account)
 ) STRICT, WITHOUT ROWID;
 
+-- The row says that this database is a copy that is not complete: no server opens it.
+CREATE TABLE unfinished_copy (
+    only_row   INTEGER PRIMARY KEY CHECK (only_row = 1),
+    started_at INTEGER NOT NULL
+) STRICT;
+
+-- One row in a copy: the latest recorded_at that it brought. In the journal of servers that wrote at the same time the
+-- last posting need not be the latest, and a stamp must never fall behind what is stored.
+CREATE TABLE copied (
+    only_row  INTEGER PRIMARY KEY CHECK (only_row = 1),
+    latest_at INTEGER NOT NULL
+) STRICT;
+
 -- The names of posting::Kind, hold::HoldState and lot::LotSource, for views and people; a test compares them.
 CREATE TABLE posting_kind (kind INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 INSERT INTO posting_kind (kind, name) VALUES

@@ -2,6 +2,7 @@
 
 use super::call::{CallError, ConnectError};
 use crate::config::ConfigError;
+use crate::copy::CopyError;
 use crate::store::StoreError;
 use crate::telemetry::TelemetryError;
 
@@ -17,6 +18,9 @@ pub enum Failure {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Moving a database to another one.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// The server that was to be talked to.
     #[error(transparent)]
     Connect(#[from] ConnectError),

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod call;
 mod check;
 pub mod client;
+mod copy;
 mod failure;
 mod output;
 pub mod replay;
@@ -43,6 +44,7 @@ enum Command {
     /// memory. Exits with 0 where everything fits, with 1 where the book is wrong, and with 2 where it could not look:
     /// no database, in use by a server, or not readable.
     Verify(check::Database),
+    Copy(copy::Copy),
     Replay(replay::Replay),
     Bench(bench::Bench),
     #[command(subcommand)]
@@ -84,6 +86,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Serve(flags)) => serve::serve(&flags).await,
         Some(Command::Migrate(database)) => check::migrate(database).await,
         Some(Command::Verify(database)) => check::verify(database).await,
+        Some(Command::Copy(command)) => command.run().await.map(done),
         Some(Command::Replay(command)) => command.run().await,
         Some(Command::Bench(command)) => command.run().await,
         Some(Command::Customer(command)) => command.run().await.map(done),

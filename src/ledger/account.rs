@@ -152,6 +152,22 @@ pub enum Side {
 }
 
 impl Side {
+    /// As the SQL table `transfer_slot` names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Held => "held",
+            Self::Receivable => "receivable",
+            Self::Sales => "sales",
+            Self::Promotions => "promotions",
+            Self::Revenue => "revenue",
+            Self::WriteOffs => "write_offs",
+            Self::Adjustments => "adjustments",
+            Self::Expired => "expired",
+        }
+    }
+
     /// The account, or `None` for sales without a storefront (which no posting of the core has).
     fn account(self, storefront: Option<&Storefront>) -> Option<Account> {
         Some(match self {

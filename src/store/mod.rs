@@ -16,6 +16,8 @@ use crate::ledger::{
     Timestamp,
 };
 
+pub mod checks;
+pub mod copy;
 pub mod memory;
 pub mod open;
 pub mod postgres;
@@ -23,6 +25,7 @@ pub mod skew;
 pub mod sqlite;
 pub mod stamps;
 
+pub use copy::{CopyStore, CopyTarget, check_urls, open_for_copy};
 pub use open::{
     Alone, Engine, Isolation, News, Settings, Time, migrate, open, open_to_check, open_to_read, shown_url,
 };
@@ -410,7 +413,7 @@ pub struct StoredLedger {
 pub trait AuditStore: Send + Sync {
     /// The engine's check of itself: its files, its own columns and pointers. One line a fault, the first ones only;
     /// empty where all is well. Where other servers may write meanwhile, an engine takes a snapshot here, and later
-    /// calls read that: begin with this one.
+    /// calls read that: begin with this one. Calls before it read what is committed at the time.
     async fn integrity(&self) -> Result<Vec<String>, StoreError>;
 
     /// All ledgers, by number.
@@ -423,6 +426,9 @@ pub trait AuditStore: Send + Sync {
         after: Position,
         limit: usize,
     ) -> Result<Vec<Recorded>, StoreError>;
+
+    /// The position of the last posting that [`AuditStore::journal`] gives; 0 where it gives none.
+    async fn journal_end(&self, ledger: LedgerNo) -> Result<Position, StoreError>;
 
     /// Customers of all ledgers.
     async fn stored_customers(

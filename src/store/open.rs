@@ -165,11 +165,11 @@ pub fn shown_url(url: &str) -> String {
     }
 }
 
-fn is_memory(url: &str) -> bool {
+pub(super) fn is_memory(url: &str) -> bool {
     url == "memory:" || url == "memory://"
 }
 
-fn sqlite_path(url: &str) -> Result<std::path::PathBuf, StoreError> {
+pub(super) fn sqlite_path(url: &str) -> Result<std::path::PathBuf, StoreError> {
     sqlite::path_of(url).unwrap_or_else(|| {
         Err(StoreError::Unusable(
             "the database URL must begin with sqlite: (such as sqlite://./creditledger.db) or postgres:, or be memory:"

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed
 
+#[path = "../common/desk.rs"]
+#[allow(dead_code, clippy::needless_pass_by_value)] // shared with the tests of the core
+mod desk;
 #[path = "../common/pg_proxy.rs"]
 mod pg_proxy;
 #[path = "../common/postgres.rs"]
 mod postgres;
 
 mod commands;
+mod copy;
 mod crash;
 mod database;
 mod life;

@@ -105,7 +105,7 @@ async fn start_case(one: &mut Rig, other: &mut Rig, case: u32) {
 }
 
 /// The request of a step; every third repeats the request id of an earlier one, and every second id is a UUID.
-async fn request(rig: &mut Rig, step: &Step, number: usize) -> Request {
+pub async fn request(rig: &mut Rig, step: &Step, number: usize) -> Request {
     rig.customer = id(CUSTOMERS[step.customer]);
     let holds = rig.reader.holds_of_incident(rig.key(), &id("i1")).await.unwrap();
     let entry = |_: &str, nth: usize| holds.last()?.work.get(nth).map(|work| work.id);

@@ -27,6 +27,8 @@ pub struct Rig {
     pub ledger: LedgerNo,
     pub customer: CustomerId,
     requests: u32,
+    /// No two batches on one database make the same ids; two engines that are compared do.
+    random: u64,
     /// Where it is opened again.
     url: Option<String>,
     directory: Option<TempDir>,
@@ -41,7 +43,7 @@ impl Rig {
         let writer = writers.remove(0);
         let customer = id("acme");
         let ledger = LedgerNo::MAIN;
-        Self { writer, reader, audit, now: START, ledger, customer, requests: 0, url, directory }
+        Self { writer, reader, audit, now: START, ledger, customer, requests: 0, random: 7, url, directory }
     }
 
     pub fn memory() -> Self {
@@ -64,6 +66,13 @@ impl Rig {
     /// The database's URL; none for an engine in memory.
     pub fn url(&self) -> &str {
         self.url.as_deref().unwrap()
+    }
+
+    /// The database that the URL names, made where needed.
+    pub async fn open(url: &str) -> Self {
+        let opened = Self::of(open(url, START, &SETTINGS).await.unwrap(), Some(url.to_owned()), None);
+        let postings = opened.reader.last_position(LedgerNo::MAIN).await.unwrap().0;
+        Self { random: opened.random + 1_000 * postings, ..opened }
     }
 
     /// The database file of a SQLite rig.
@@ -94,7 +103,8 @@ impl Rig {
 
     pub async fn load(&mut self, requests: &[Request]) -> Book {
         let requests: Vec<&Request> = requests.iter().collect();
-        self.writer.load(&requests, self.now, 7, &Arc::new(Cards::built_in())).await.unwrap()
+        self.random += 1;
+        self.writer.load(&requests, self.now, self.random, &Arc::new(Cards::built_in())).await.unwrap()
     }
 
     /// One commit, a second after the one before.

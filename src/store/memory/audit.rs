@@ -31,6 +31,10 @@ impl AuditStore for Memory {
         self.feed(ledger, after, limit).await
     }
 
+    async fn journal_end(&self, ledger: LedgerNo) -> Result<Position, StoreError> {
+        self.last_position(ledger).await
+    }
+
     async fn stored_customers(
         &self,
         after: Option<CustomerKey>,

@@ -2,6 +2,7 @@
 //! each other in the same order everywhere.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -22,19 +23,43 @@ pub(super) async fn append(
     book: &Book,
     loaded: &HashMap<CustomerKey, u64>,
 ) -> Result<(), StoreError> {
+    let placements = placements(book);
+    append_rows(connection, book, loaded, &placements).await?;
+    match placements.first() {
+        Some(first) => insert_pending(connection, book, first.batch).await,
+        None => Ok(()),
+    }
+}
+
+/// With which commit a posting comes, and its place among that commit's postings in its ledger.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placement {
+    pub batch: Uuid,
+    pub place: i32,
+}
+
+/// All rows but those that give places; `placements` are those of the journal, in its order.
+///
+/// # Errors
+/// [`StoreError`]; the transaction cannot go on.
+pub(super) async fn append_rows(
+    connection: &mut PgConnection,
+    book: &Book,
+    loaded: &HashMap<CustomerKey, u64>,
+    placements: &[Placement],
+) -> Result<(), StoreError> {
     let (new, old): (Vec<&Customer>, Vec<&Customer>) =
         book.touched_customers().partition(|customer| !loaded.contains_key(&customer.key()));
     // Creations first: where two servers race for one, the second waits here and has written nothing else yet.
     insert_customers(connection, &new).await?;
     update_customers(connection, &old, loaded).await?;
-    if let Some(first) = book.journal().first() {
-        insert_postings(connection, book, first.id.uuid()).await?;
-        insert_lots(connection, book).await?;
-        write_profiles(connection, book).await?;
-        write_holds(connection, book).await?;
-        insert_pending(connection, book, first.id.uuid()).await?;
+    if book.journal().is_empty() {
+        return Ok(());
     }
-    Ok(())
+    insert_postings(connection, book, placements).await?;
+    insert_lots(connection, book).await?;
+    write_profiles(connection, book).await?;
+    write_holds(connection, book).await
 }
 
 async fn insert_customers(connection: &mut PgConnection, customers: &[&Customer]) -> Result<(), StoreError> {
@@ -104,20 +129,28 @@ async fn update_customers(
     }
 }
 
-/// Each posting with its place among those of its ledger.
-fn places(book: &Book) -> impl Iterator<Item = (i32, &Posting)> {
+/// One commit, named by its first posting.
+fn placements(book: &Book) -> Vec<Placement> {
+    let Some(first) = book.journal().first() else { return Vec::new() };
+    let batch = first.id.uuid();
     let mut counts: BTreeMap<LedgerNo, i32> = BTreeMap::new();
-    book.journal().iter().map(move |posting| {
+    let placement = |posting: &Arc<Posting>| {
         let count = counts.entry(posting.ledger).or_default();
         let place = *count;
         *count = count.saturating_add(1);
-        (place, posting.as_ref())
-    })
+        Placement { batch, place }
+    };
+    book.journal().iter().map(placement).collect()
 }
 
-async fn insert_postings(connection: &mut PgConnection, book: &Book, batch: Uuid) -> Result<(), StoreError> {
-    let mut rows: Vec<PostingRow> = places(book)
-        .map(|(place, posting)| PostingRow::of(posting, batch, place, encode(&posting.detail)))
+async fn insert_postings(
+    connection: &mut PgConnection,
+    book: &Book,
+    placements: &[Placement],
+) -> Result<(), StoreError> {
+    let postings = book.journal().iter().zip(placements);
+    let mut rows: Vec<PostingRow> = postings
+        .map(|(posting, at)| PostingRow::of(posting, at.batch, at.place, encode(&posting.detail)))
         .collect();
     rows.sort_unstable_by_key(|row| (row.customer, row.sequence));
     let numbers = |value: fn(&PostingRow) -> i64| rows.iter().map(value).collect::<Vec<i64>>();
@@ -127,19 +160,19 @@ async fn insert_postings(connection: &mut PgConnection, book: &Book, batch: Uuid
              credits_1, credits_2, credits_3, credits_4, expired, repaid, activated,
              available, held, owed, storefront, detail, checksum
          )
-         SELECT customer, sequence, ledger_no, kind, posting_id, $1, place, recorded_at, request, fingerprint,
+         SELECT customer, sequence, ledger_no, kind, posting_id, batch, place, recorded_at, request, fingerprint,
                 credits_1, credits_2, credits_3, credits_4, expired, repaid, activated,
                 available, held, owed, storefront, detail, checksum
-         FROM UNNEST($2::bigint[], $3::bigint[], $4::int[], $5::smallint[], $6::uuid[], $7::int[], $8::bigint[],
+         FROM UNNEST($2::bigint[], $3::bigint[], $4::int[], $5::smallint[], $6::uuid[], $1::uuid[], $7::int[], $8::bigint[],
                      $9::bytea[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
                      $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[],
                      $21::text[], $22::bytea[], $23::bigint[])
-              u(customer, sequence, ledger_no, kind, posting_id, place, recorded_at,
+              u(customer, sequence, ledger_no, kind, posting_id, batch, place, recorded_at,
                 request, fingerprint, credits_1, credits_2, credits_3, credits_4,
                 expired, repaid, activated, available, held, owed,
                 storefront, detail, checksum)",
     )
-    .bind(batch)
+    .bind(rows.iter().map(|row| row.batch).collect::<Vec<_>>())
     .bind(numbers(|row| row.customer))
     .bind(numbers(|row| row.sequence))
     .bind(rows.iter().map(|row| row.ledger_no).collect::<Vec<_>>())
@@ -341,7 +374,11 @@ async fn insert_pending(connection: &mut PgConnection, book: &Book, batch: Uuid)
     .map(drop)
 }
 
-fn nets(book: &Book) -> Result<BTreeMap<(LedgerNo, Account), i64>, StoreError> {
+/// What the journal moves on the accounts that are no customer's.
+///
+/// # Errors
+/// [`StoreError::Refused`] where a sum leaves its bounds.
+pub(super) fn nets(book: &Book) -> Result<BTreeMap<(LedgerNo, Account), i64>, StoreError> {
     let mut nets: BTreeMap<(LedgerNo, Account), i64> = BTreeMap::new();
     for posting in book.journal() {
         for transfer in posting.transfers() {
@@ -358,4 +395,55 @@ fn nets(book: &Book) -> Result<BTreeMap<(LedgerNo, Account), i64>, StoreError> {
         }
     }
     Ok(nets)
+}
+
+/// Moves the ends of feeds.
+///
+/// # Errors
+/// [`StoreError`]; the transaction cannot go on.
+pub(super) async fn set_ends(
+    connection: &mut PgConnection,
+    ends: &BTreeMap<i32, i64>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO feed_end (ledger_no, position)
+         SELECT *
+         FROM UNNEST($1::int[], $2::bigint[])
+         ON CONFLICT (ledger_no) DO UPDATE
+         SET position = excluded.position",
+    )
+    .bind(ends.keys().copied().collect::<Vec<_>>())
+    .bind(ends.values().copied().collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(failed)
+    .map(drop)
+}
+
+/// Adds what placed commits have moved to the accounts that are no customer's.
+///
+/// # Errors
+/// [`StoreError`]; the transaction cannot go on.
+pub(super) async fn add_to_accounts(
+    connection: &mut PgConnection,
+    nets: &BTreeMap<(i32, String), i128>,
+) -> Result<(), StoreError> {
+    if nets.is_empty() {
+        return Ok(());
+    }
+    // As text: a sum over many commits may be wider than what one of them can move.
+    sqlx::query(
+        "INSERT INTO system_account (ledger_no, account, balance)
+         SELECT u.ledger_no, u.account, CAST(u.net AS NUMERIC(38, 0))
+         FROM UNNEST($1::int[], $2::text[], $3::text[]) u(ledger_no, account, net)
+         ON CONFLICT (ledger_no, account) DO UPDATE
+         SET balance = system_account.balance + excluded.balance",
+    )
+    .bind(nets.keys().map(|key| key.0).collect::<Vec<_>>())
+    .bind(nets.keys().map(|key| key.1.as_str()).collect::<Vec<_>>())
+    .bind(nets.values().map(ToString::to_string).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(failed)
+    .map(drop)
 }

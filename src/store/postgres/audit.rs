@@ -24,6 +24,7 @@ const BEGIN: &str = "
     SET LOCAL statement_timeout = 0;
     SET LOCAL idle_in_transaction_session_timeout = 0;";
 
+type CommitColumns = (i32, Uuid, Vec<i64>, Vec<i64>, i64);
 type CustomerColumns = (i64, i32, String, i64, i64, i64, i64, Option<i64>, Vec<u8>, Option<Vec<u8>>);
 
 /// What reads the whole database of a PostgreSQL engine.
@@ -58,7 +59,7 @@ impl Snapshot {
     async fn begin(mut connection: PgConnection) -> Result<Self, StoreError> {
         // In one go: the snapshot is taken by the first statement after these.
         sqlx::raw_sql(BEGIN).execute(&mut connection).await.map_err(failed)?;
-        let rows: Vec<(i32, Uuid, Vec<i64>, Vec<i64>, i64)> = sqlx::query_as(
+        let rows: Vec<CommitColumns> = sqlx::query_as(
             "SELECT q.ledger_no, q.batch, q.customers, q.sequences, COALESCE(e.position, 0)
              FROM pending q
              LEFT JOIN feed_end e ON e.ledger_no = q.ledger_no
@@ -186,6 +187,19 @@ impl AuditStore for PgAudit {
             page.extend(snapshot.unplaced_after(ledger, sql_count(after.0), left).await?);
         }
         Ok(page)
+    }
+
+    async fn journal_end(&self, ledger: LedgerNo) -> Result<Position, StoreError> {
+        let mut snapshot = self.snapshot().await?;
+        let placed: Option<i64> = sqlx::query_scalar("SELECT position FROM feed_end WHERE ledger_no = $1")
+            .bind(sql_ledger(ledger))
+            .fetch_optional(snapshot.connection())
+            .await
+            .map_err(failed)?;
+        snapshot.goes_on();
+        let unplaced = snapshot.unplaced.iter().rfind(|commit| commit.ledger_no == sql_ledger(ledger));
+        let end = unplaced.map_or(placed.unwrap_or_default(), |last| last.end().saturating_sub(1));
+        Ok(Position(count_of(end, "the end of a feed")?))
     }
 
     async fn stored_customers(

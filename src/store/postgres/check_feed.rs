@@ -1,1 +1,223 @@
-//! Stub.
+//! The journal's part of the engine's check of itself: every posting is as it was written and has exactly one place,
+//! and places have no gaps.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::audit::{Snapshot, Unplaced};
+use super::check::PAGE;
+use super::errors::failed;
+use super::rows::{PostingRow, posting_columns, sql_count};
+use crate::store::StoreError;
+use crate::store::checks::Faults;
+
+/// Two postings never have the same place, because a place names one posting. So where each posting has one, and there
+/// are as many of one as of the other, no place is left that names something else.
+///
+/// # Errors
+/// [`StoreError`] where the database cannot be read.
+pub(super) async fn check(snapshot: &mut Snapshot, faults: &mut Faults) -> Result<(), StoreError> {
+    // Out for as long as the connection is borrowed.
+    let unplaced = std::mem::take(&mut snapshot.unplaced);
+    let postings = check_postings(snapshot.connection(), faults, &unplaced).await?;
+    let placed = check_commits(snapshot.connection(), faults).await?;
+    let places =
+        unplaced.iter().map(|commit| sql_count(commit.postings.len())).fold(placed, i64::saturating_add);
+    // Where enough is wrong already, not all was counted.
+    if !faults.are_enough() {
+        faults.expect(places == postings, || {
+            format!("there are {postings} postings and {places} places for them")
+        });
+    }
+    snapshot.unplaced = unplaced;
+    Ok(())
+}
+
+/// A posting's row, with what stands at its place and with its customer.
+struct Placed {
+    row: PostingRow,
+    checksum: i64,
+    counts_from: Option<i64>,
+    /// The customer and the sequence that the feed names at its place.
+    named: Option<(i64, i64)>,
+    customer_sequence: Option<i64>,
+    customer_ledger: Option<i32>,
+}
+
+impl Placed {
+    fn read(columns: &PgRow) -> Result<Self, StoreError> {
+        let row = PostingRow::read(columns, 0)?;
+        let read = || {
+            let customer: Option<i64> = columns.try_get("named_customer")?;
+            let sequence: Option<i64> = columns.try_get("named_sequence")?;
+            Ok::<_, sqlx::Error>(Self {
+                row,
+                checksum: columns.try_get("checksum")?,
+                counts_from: columns.try_get("counts_from")?,
+                named: customer.zip(sequence),
+                customer_sequence: columns.try_get("customer_sequence")?,
+                customer_ledger: columns.try_get("customer_ledger")?,
+            })
+        };
+        read().map_err(failed)
+    }
+}
+
+/// The posting of the same customer that comes before.
+struct Before {
+    customer: i64,
+    sequence: i64,
+    position: i64,
+    counts_from: i64,
+}
+
+/// All postings, customer by customer; tells how many there are.
+async fn check_postings(
+    snapshot: &mut PgConnection,
+    faults: &mut Faults,
+    unplaced: &[Unplaced],
+) -> Result<i64, StoreError> {
+    let unplaced: HashMap<(Uuid, i32), &Unplaced> =
+        unplaced.iter().map(|commit| ((commit.batch, commit.ledger_no), commit)).collect();
+    let mut count = 0_i64;
+    let mut after = (i64::MIN, i64::MIN);
+    let mut before: Option<Before> = None;
+    while !faults.are_enough() {
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            posting_columns!("f.first_position + p.place"),
+            ", p.checksum, f.counts_from, f.customers[p.place + 1] AS named_customer,
+               f.sequences[p.place + 1] AS named_sequence, c.sequence AS customer_sequence,
+               c.ledger_no AS customer_ledger
+             FROM posting p
+             LEFT JOIN feed f ON f.batch = p.batch AND f.ledger_no = p.ledger_no
+             LEFT JOIN customer c ON c.customer = p.customer
+             WHERE (p.customer, p.sequence) > ($1, $2)
+             ORDER BY p.customer, p.sequence
+             LIMIT $3"
+        ))
+        .bind(after.0)
+        .bind(after.1)
+        .bind(PAGE)
+        .fetch_all(&mut *snapshot)
+        .await
+        .map_err(failed)?;
+        if rows.is_empty() {
+            break;
+        }
+        for columns in &rows {
+            count = count.saturating_add(1);
+            let placed = Placed::read(columns)?;
+            let row = &placed.row;
+            after = (row.customer, row.sequence);
+            let waiting = unplaced.get(&(row.batch, row.ledger_no)).copied();
+            before = Some(check_posting(&placed, waiting, before, faults));
+        }
+    }
+    Ok(count)
+}
+
+fn check_posting(
+    placed: &Placed,
+    waiting: Option<&Unplaced>,
+    before: Option<Before>,
+    faults: &mut Faults,
+) -> Before {
+    let row = &placed.row;
+    let name = || row.name();
+    let before = before.filter(|before| before.customer == row.customer);
+    faults.expect(row.checksum() == placed.checksum, || {
+        format!("{}: its checksum is not that of its columns", name())
+    });
+    let last = before.as_ref().map_or(0, |before| before.sequence);
+    faults.expect(last.checked_add(1) == Some(row.sequence), || {
+        format!("{}: the posting before it is missing", name())
+    });
+    faults.expect(placed.customer_sequence.is_some_and(|sequence| row.sequence <= sequence), || {
+        format!("{}: its customer does not know it", name())
+    });
+    faults.expect(placed.customer_ledger == Some(row.ledger_no), || {
+        format!("{}: its customer stands in another ledger", name())
+    });
+    let own = Some((row.customer, row.sequence));
+    let place = usize::try_from(row.place).ok();
+    let in_pending = place.and_then(|place| waiting?.postings.get(place).copied());
+    let sound = match (placed.row.position, waiting) {
+        (Some(_), None) => placed.named == own,
+        (None, Some(_)) => in_pending == own,
+        (Some(_), Some(_)) | (None, None) => false,
+    };
+    faults.expect(sound, || match (placed.row.position, waiting) {
+        (None, None) => format!("{}: its commit has no place in the order", name()),
+        (Some(_), Some(_)) => format!("{}: its commit has a place, and waits for one", name()),
+        _ => format!("{}: its place names another posting", name()),
+    });
+    let waits_for = waiting.map(|commit| commit.first_position.saturating_add(row.place.into()));
+    let position = row.position.or(waits_for).unwrap_or_default();
+    faults.expect(before.as_ref().is_none_or(|before| before.position < position), || {
+        format!("{}: its position is not after that of the posting before it", name())
+    });
+    let counts_from = placed.counts_from.unwrap_or(i64::MAX);
+    faults.expect(row.recorded_at <= counts_from, || {
+        format!("{}: it counts from a time before it was recorded", name())
+    });
+    faults.expect(before.as_ref().is_none_or(|before| before.counts_from <= counts_from), || {
+        format!("{}: it counts from a time before that of the posting before it", name())
+    });
+    Before { customer: row.customer, sequence: row.sequence, position, counts_from }
+}
+
+/// The commits of the feed, ledger by ledger; tells how many places they have.
+async fn check_commits(snapshot: &mut PgConnection, faults: &mut Faults) -> Result<i64, StoreError> {
+    let mut places = 0_i64;
+    let mut after = (i32::MIN, i64::MIN);
+    let mut ends: BTreeMap<i32, i64> = BTreeMap::new();
+    while !faults.are_enough() {
+        let rows: Vec<(i32, i64, i32, i32)> = sqlx::query_as(
+            "SELECT ledger_no, first_position, CARDINALITY(customers), CARDINALITY(sequences)
+             FROM feed
+             WHERE (ledger_no, first_position) > ($1, $2)
+             ORDER BY ledger_no, first_position
+             LIMIT $3",
+        )
+        .bind(after.0)
+        .bind(after.1)
+        .bind(PAGE)
+        .fetch_all(&mut *snapshot)
+        .await
+        .map_err(failed)?;
+        if rows.is_empty() {
+            break;
+        }
+        for (ledger, first_position, customers, sequences) in rows {
+            after = (ledger, first_position);
+            let name = || format!("the commit at position {first_position} of ledger number {ledger}");
+            faults.expect(customers > 0 && customers == sequences, || {
+                format!("{} names {customers} customers and {sequences} sequences", name())
+            });
+            let end = ends.entry(ledger).or_default();
+            faults.expect(end.checked_add(1) == Some(first_position), || {
+                format!("{} does not begin just after the one before it", name())
+            });
+            *end = first_position.saturating_add(customers.into()).saturating_sub(1);
+            places = places.saturating_add(customers.into());
+        }
+    }
+    let stored: Vec<(i32, i64)> =
+        sqlx::query_as("SELECT ledger_no, position FROM feed_end ORDER BY ledger_no")
+            .fetch_all(&mut *snapshot)
+            .await
+            .map_err(failed)?;
+    let stored: BTreeMap<i32, i64> = stored.into_iter().collect();
+    for ledger in ends.keys().chain(stored.keys().filter(|ledger| !ends.contains_key(ledger))) {
+        // A ledger without postings may have a row or not.
+        let [end, stored] = [&ends, &stored].map(|ends| ends.get(ledger).copied().unwrap_or_default());
+        faults.expect(end == stored, || {
+            format!("the feed of ledger number {ledger} ends at position {end}, and feed_end says {stored}")
+        });
+    }
+    Ok(places)
+}

@@ -1,1 +1,150 @@
-//! Stub.
+//! The schema's part of the engine's check of itself: tables with their columns, indexes, views and the guard of the
+//! journal are those of the migrations, and so are the rows of the tables that only name things.
+//!
+//! Left out: the text of views (each version of PostgreSQL prints it in its own way; names and types of their columns
+//! are compared), what a column is when nothing is given for it, CHECK constraints, and what is there besides, which may
+//! be an operator's own.
+
+use std::collections::BTreeSet;
+
+use sqlx::PgConnection;
+
+use super::errors::failed;
+use crate::store::StoreError;
+use crate::store::checks::{Faults, named_rows};
+
+/// Tables and views with their columns, and indexes, as in [`made`]. The name of a column's collation is told where it
+/// is a table's.
+const SHAPES: &str = "
+    SELECT CASE c.relkind WHEN 'v' THEN 'view ' ELSE 'table ' END || c.relname,
+           STRING_AGG(
+               a.attname || ' ' || FORMAT_TYPE(a.atttypid, a.atttypmod)
+                   || CASE WHEN c.relkind <> 'v' AND o.collname <> 'default' THEN ' ' || o.collname ELSE '' END
+                   || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END,
+               ', ' ORDER BY a.attnum)
+    FROM pg_class c
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    LEFT JOIN pg_collation o ON o.oid = a.attcollation
+    WHERE c.relkind IN ('r', 'p', 'v')
+      AND c.relnamespace = CURRENT_SCHEMA()::REGNAMESPACE
+    GROUP BY c.relkind, c.relname
+    UNION ALL
+    SELECT 'index ' || c.relname,
+           PG_GET_INDEXDEF(i.indexrelid, 0, TRUE) || CASE WHEN i.indisvalid THEN '' ELSE ', not valid' END
+    FROM pg_index i
+    JOIN pg_class c ON c.oid = i.indexrelid
+    WHERE c.relnamespace = CURRENT_SCHEMA()::REGNAMESPACE";
+
+/// Whether the journal's guard was made, and is there and enabled. An engine that has no such thing does without that
+/// migration.
+const GUARD: &str = "
+    SELECT EXISTS (SELECT 1 FROM _sqlx_migrations WHERE version = 2 AND success)
+       AND NOT EXISTS (
+           SELECT 1
+           FROM pg_trigger t
+           JOIN pg_class c ON c.oid = t.tgrelid
+           WHERE t.tgname = 'posting_is_append_only'
+             AND t.tgenabled IN ('O', 'A')
+             AND c.relname = 'posting'
+             AND c.relnamespace = CURRENT_SCHEMA()::REGNAMESPACE
+       )";
+
+/// The rows of the tables that name things, as [`named_rows`] tells them.
+const NAMES: &str = "
+    SELECT 'posting_kind ' || kind, name FROM posting_kind UNION ALL
+    SELECT 'hold_state ' || state, name FROM hold_state UNION ALL
+    SELECT 'lot_source ' || source, name FROM lot_source UNION ALL
+    SELECT 'transfer_slot ' || kind || ' ' || slot, debit || ' to ' || credit FROM transfer_slot";
+
+/// What the migrations make.
+const MADE: &str = "
+index customer_due: CREATE INDEX customer_due ON customer USING btree (next_due, customer) WHERE next_due IS NOT NULL
+index customer_pkey: CREATE UNIQUE INDEX customer_pkey ON customer USING btree (customer)
+index feed_batch: CREATE UNIQUE INDEX feed_batch ON feed USING btree (batch, ledger_no)
+index feed_end_pkey: CREATE UNIQUE INDEX feed_end_pkey ON feed_end USING btree (ledger_no)
+index feed_pkey: CREATE UNIQUE INDEX feed_pkey ON feed USING btree (ledger_no, first_position)
+index hold_id: CREATE UNIQUE INDEX hold_id ON hold USING btree (hold_id)
+index hold_incident: CREATE INDEX hold_incident ON hold USING btree (incident_id, hold_id)
+index hold_pkey: CREATE UNIQUE INDEX hold_pkey ON hold USING btree (customer, incident_id, hold_id)
+index hold_state_name_key: CREATE UNIQUE INDEX hold_state_name_key ON hold_state USING btree (name)
+index hold_state_pkey: CREATE UNIQUE INDEX hold_state_pkey ON hold_state USING btree (state)
+index hold_watched: CREATE INDEX hold_watched ON hold USING btree (customer) WHERE watched
+index ledger_ledger_id_key: CREATE UNIQUE INDEX ledger_ledger_id_key ON ledger USING btree (ledger_id)
+index ledger_pkey: CREATE UNIQUE INDEX ledger_pkey ON ledger USING btree (ledger_no)
+index ledger_request_key: CREATE UNIQUE INDEX ledger_request_key ON ledger USING btree (request)
+index lot_id: CREATE UNIQUE INDEX lot_id ON lot USING btree (lot_id)
+index lot_pkey: CREATE UNIQUE INDEX lot_pkey ON lot USING btree (customer, lot_id)
+index lot_source_name_key: CREATE UNIQUE INDEX lot_source_name_key ON lot_source USING btree (name)
+index lot_source_pkey: CREATE UNIQUE INDEX lot_source_pkey ON lot_source USING btree (source)
+index pending_pkey: CREATE UNIQUE INDEX pending_pkey ON pending USING btree (stamp, batch, ledger_no)
+index posting_kind_name_key: CREATE UNIQUE INDEX posting_kind_name_key ON posting_kind USING btree (name)
+index posting_kind_pkey: CREATE UNIQUE INDEX posting_kind_pkey ON posting_kind USING btree (kind)
+index posting_pkey: CREATE UNIQUE INDEX posting_pkey ON posting USING btree (customer, sequence)
+index posting_request: CREATE UNIQUE INDEX posting_request ON posting USING btree (customer, kind, request) WHERE request IS NOT NULL
+index profile_pkey: CREATE UNIQUE INDEX profile_pkey ON profile USING btree (ledger_no, customer_id)
+index purchase_order_pkey: CREATE UNIQUE INDEX purchase_order_pkey ON purchase_order USING btree (ledger_no, storefront, order_id)
+index sequencer_pkey: CREATE UNIQUE INDEX sequencer_pkey ON sequencer USING btree (only_row)
+index system_account_pkey: CREATE UNIQUE INDEX system_account_pkey ON system_account USING btree (ledger_no, account)
+index transfer_slot_pkey: CREATE UNIQUE INDEX transfer_slot_pkey ON transfer_slot USING btree (kind, slot)
+index unfinished_copy_pkey: CREATE UNIQUE INDEX unfinished_copy_pkey ON unfinished_copy USING btree (only_row)
+table customer: customer bigint NOT NULL, ledger_no integer NOT NULL, customer_id text C NOT NULL, sequence bigint NOT NULL, available bigint NOT NULL, held bigint NOT NULL, owed bigint NOT NULL, next_due bigint, state bytea NOT NULL
+table feed: ledger_no integer NOT NULL, first_position bigint NOT NULL, batch uuid NOT NULL, counts_from bigint NOT NULL, customers bigint[] NOT NULL, sequences bigint[] NOT NULL
+table feed_end: ledger_no integer NOT NULL, position bigint NOT NULL
+table hold: customer bigint NOT NULL, incident_id text C NOT NULL, hold_id uuid NOT NULL, ledger_no integer NOT NULL, previous uuid, state smallint NOT NULL, direct boolean NOT NULL, class text C, settled boolean NOT NULL, created_at bigint NOT NULL, watched boolean NOT NULL, body bytea NOT NULL
+table hold_state: state smallint NOT NULL, name text NOT NULL
+table ledger: ledger_no integer NOT NULL, ledger_id text C NOT NULL, created_at bigint NOT NULL, request bytea
+table lot: customer bigint NOT NULL, lot_id uuid NOT NULL, ledger_no integer NOT NULL, source smallint NOT NULL, storefront text C, order_id text C, credits bigint NOT NULL, repaid bigint NOT NULL, price_minor bigint, currency text C, expires_at bigint, created_at bigint NOT NULL, body bytea NOT NULL
+table lot_source: source smallint NOT NULL, name text NOT NULL
+table pending: stamp bigint NOT NULL, batch uuid NOT NULL, ledger_no integer NOT NULL, customers bigint[] NOT NULL, sequences bigint[] NOT NULL, accounts text[] NOT NULL, amounts bigint[] NOT NULL
+table posting: customer bigint NOT NULL, sequence bigint NOT NULL, ledger_no integer NOT NULL, kind smallint NOT NULL, posting_id uuid NOT NULL, batch uuid NOT NULL, place integer NOT NULL, recorded_at bigint NOT NULL, request bytea, fingerprint bigint NOT NULL, credits_1 bigint NOT NULL, credits_2 bigint NOT NULL, credits_3 bigint NOT NULL, credits_4 bigint NOT NULL, expired bigint NOT NULL, repaid bigint NOT NULL, activated bigint NOT NULL, available bigint NOT NULL, held bigint NOT NULL, owed bigint NOT NULL, storefront text C, detail bytea NOT NULL, checksum bigint NOT NULL
+table posting_kind: kind smallint NOT NULL, name text NOT NULL
+table profile: ledger_no integer NOT NULL, customer_id text C NOT NULL, customer bigint NOT NULL, profile bytea NOT NULL
+table purchase_order: ledger_no integer NOT NULL, storefront text C NOT NULL, order_id text C NOT NULL, customer bigint NOT NULL, sequence bigint NOT NULL
+table sequencer: only_row boolean NOT NULL, turn bigint NOT NULL, watermark bigint NOT NULL, holder uuid NOT NULL, held_until bigint NOT NULL
+table system_account: ledger_no integer NOT NULL, account text C NOT NULL, balance numeric(38,0) NOT NULL
+table transfer_slot: kind smallint NOT NULL, slot smallint NOT NULL, debit text NOT NULL, credit text NOT NULL
+table unfinished_copy: only_row boolean NOT NULL, started_at bigint NOT NULL
+view customer_decimal: ledger_id text, customer_id text, sequence bigint, available numeric, held numeric, owed numeric
+view posting_decimal: ledger_id text, position bigint, customer_id text, sequence bigint, kind text, recorded_at timestamp with time zone, request_id text, posting_id uuid, available numeric, held numeric, owed numeric
+view transfer: ledger_no integer, position bigint, posting_id uuid, customer bigint, sequence bigint, slot smallint, recorded_at bigint, debit_account text, credit_account text, credits bigint
+view transfer_decimal: ledger_id text, position bigint, customer_id text, sequence bigint, debit_account text, credit_account text, credits numeric
+view trial_balance: ledger_no integer, account text, balance bigint
+view trial_balance_decimal: ledger_id text, account text, balance numeric
+";
+
+/// Compares with what the migrations make.
+///
+/// # Errors
+/// [`StoreError`] where the database cannot be read.
+pub(super) async fn check(snapshot: &mut PgConnection, faults: &mut Faults) -> Result<(), StoreError> {
+    let stored: Vec<(String, String)> =
+        sqlx::query_as(SHAPES).fetch_all(&mut *snapshot).await.map_err(failed)?;
+    let stored: BTreeSet<(String, String)> = stored.into_iter().collect();
+    for (name, _) in made().difference(&stored) {
+        faults.expect(false, || format!("schema: {name} is not there as the migrations made it"));
+    }
+    // What is not there cannot be read any further.
+    if !faults.are_none() {
+        return Ok(());
+    }
+    let unguarded: bool = sqlx::query_scalar(GUARD).fetch_one(&mut *snapshot).await.map_err(failed)?;
+    faults.expect(!unguarded, || {
+        "schema: trigger posting_is_append_only is not there as the migrations made it".to_owned()
+    });
+    let stored: Vec<(String, String)> =
+        sqlx::query_as(NAMES).fetch_all(&mut *snapshot).await.map_err(failed)?;
+    let (stored, expected) = (stored.into_iter().collect(), named_rows());
+    for (name, _) in expected.difference(&stored) {
+        faults.expect(false, || format!("schema: {name} is not there as the migrations made it"));
+    }
+    for (name, _) in stored.difference(&expected) {
+        faults.expect(false, || format!("schema: {name} is none that the migrations made"));
+    }
+    Ok(())
+}
+
+/// What the migrations make, one line each.
+fn made() -> BTreeSet<(String, String)> {
+    let lines = MADE.lines().filter_map(|line| line.split_once(": "));
+    lines.map(|(name, shape)| (name.to_owned(), shape.to_owned())).collect()
+}

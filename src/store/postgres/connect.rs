@@ -12,26 +12,35 @@ use crate::store::StoreError;
 
 /// The oldest PostgreSQL whose behaviour this program was written for and tested with.
 const VERSION_MIN: i32 = 130_000;
+/// How servers are known among the sessions of a database.
+pub(super) const SERVER: &str = "creditledger";
 /// How long making a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What every connection is set to. Time-outs: an orphaned transaction must not block its customers, and a server that
-/// is gone must be noticed. Plans: one made while a table was small must not read all of it when it is large, so the
-/// kinds of plans that do are ruled out, and each statement is planned once. Messages: a rollback where nothing is open is
-/// no news.
+/// What every connection is set to, where the engine knows the setting. Time-outs: an orphaned transaction must not
+/// block its customers, and a server that is gone must be noticed. Plans: one made while a table was small must not read
+/// all of it when it is large, so the kinds of plans that do are ruled out, and each statement is planned once. How it
+/// commits is pinned: a setting that is changed later in the server's configuration must not reach it. Messages: a
+/// rollback where nothing is open is no news.
 const SESSION: &str = "
-    SET client_min_messages = error;
-    SET lock_timeout = '2s';
-    SET statement_timeout = '30s';
-    SET idle_in_transaction_session_timeout = '10s';
-    SET tcp_keepalives_idle = 5;
-    SET tcp_keepalives_interval = 2;
-    SET tcp_keepalives_count = 3;
-    SET jit = off;
-    SET plan_cache_mode = force_generic_plan;
-    SET enable_seqscan = off;
-    SET enable_hashjoin = off;
-    SET enable_mergejoin = off;";
+    SELECT set_config(s.name, w.value, FALSE)
+    FROM (VALUES
+        ('client_min_messages', 'error'),
+        ('lock_timeout', '2s'),
+        ('statement_timeout', '30s'),
+        ('idle_in_transaction_session_timeout', '10s'),
+        ('tcp_keepalives_idle', '5'),
+        ('tcp_keepalives_interval', '2'),
+        ('tcp_keepalives_count', '3'),
+        ('jit', 'off'),
+        ('plan_cache_mode', 'force_generic_plan'),
+        ('enable_seqscan', 'off'),
+        ('enable_hashjoin', 'off'),
+        ('enable_mergejoin', 'off'),
+        ('synchronous_commit',
+         CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END)
+    ) w(name, value)
+    JOIN pg_settings s ON s.name = w.name";
 
 /// Where a database is, and how it is shown to people.
 #[derive(Clone, Debug)]
@@ -45,6 +54,7 @@ impl Address {
     ///
     /// # Errors
     /// [`StoreError::Unusable`] for a URL that cannot be read.
+    #[must_use]
     pub fn of(url: &str) -> Option<Result<Self, StoreError>> {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return None;
@@ -55,7 +65,7 @@ impl Address {
             Err(error) => return Some(Err(StoreError::Unusable(format!("{shown} cannot be read: {error}")))),
         };
         // Who calls logs what failed; every statement besides would drown it.
-        let options = options.application_name("creditledger").disable_statement_logging();
+        let options = options.application_name(SERVER).disable_statement_logging();
         Some(Ok(Self { options, shown }))
     }
 
@@ -63,6 +73,22 @@ impl Address {
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// The same, under a name that tells a copy from a server.
+    #[must_use]
+    pub(super) fn for_copies(self) -> Self {
+        Self { options: self.options.application_name("creditledger copy"), ..self }
+    }
+
+    /// Server and database, without user and parameters.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let options = &self.options;
+        let socket = options.get_socket().map(|socket| socket.display().to_string());
+        let host = socket.unwrap_or_else(|| options.get_host().to_owned());
+        let database = options.get_database().unwrap_or_else(|| options.get_username());
+        format!("postgres://{host}:{}/{database}", options.get_port())
     }
 
     /// Options for a pool.
@@ -157,14 +183,9 @@ impl Address {
     }
 }
 
-/// Sets a new connection up, and pins how it commits: a setting that is changed later in the server's configuration must
-/// not reach it.
+/// Sets a new connection up.
 pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(SESSION).execute(&mut *connection).await?;
-    let pin = "SELECT set_config('synchronous_commit',
-                   CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
-                        ELSE current_setting('synchronous_commit') END, FALSE)";
-    sqlx::raw_sql(pin).execute(connection).await.map(drop)
+    sqlx::raw_sql(SESSION).execute(connection).await.map(drop)
 }
 
 /// What a person can do something about, in one line.

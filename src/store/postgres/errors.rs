@@ -9,12 +9,13 @@ pub(super) fn failed(error: Error) -> StoreError {
     match &error {
         Error::Database(cause) => match cause.code().as_deref() {
             Some("23505") => StoreError::Clash(Box::new(error)),
-            Some(code) if asks_for_another_attempt(code) => StoreError::Again(Box::new(error)),
             // Data exceptions and violated constraints: one command's fault.
             Some(code) if code.starts_with("22") || code.starts_with("23") => {
                 StoreError::Refused(Box::new(error))
             }
-            _ => StoreError::Failed(Box::new(error)),
+            // A conflict, a time-out, a connection that ends, a full disk, a right that was taken away: none is for this
+            // server to stop, and all of them may be over soon.
+            _ => lost(error),
         },
         Error::ColumnDecode { .. } | Error::Decode(_) | Error::ColumnNotFound(_) | Error::RowNotFound => {
             StoreError::Damaged(error.to_string())
@@ -35,7 +36,7 @@ pub(super) fn not_answered(error: Error) -> StoreError {
     }
 }
 
-/// The connection is gone, or was never there.
+/// The connection is gone, or was never there, or another attempt is worth while for another reason.
 pub(super) fn lost(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError::Again(Box::new(error))
 }
@@ -43,14 +44,6 @@ pub(super) fn lost(error: impl std::error::Error + Send + Sync + 'static) -> Sto
 /// Something took longer than it may.
 pub(super) fn timed_out(what: &str) -> StoreError {
     StoreError::Again(format!("{what} took too long").into())
-}
-
-fn asks_for_another_attempt(code: &str) -> bool {
-    // Serialization failure, deadlock, lock time-out, cancelled by a time-out of the server, idle in a transaction for
-    // too long, a server that has become a replica, too many connections, and all that ends a connection.
-    matches!(code, "40001" | "40P01" | "55P03" | "57014" | "25P03" | "25006" | "53300")
-        || code.starts_with("57P")
-        || code.starts_with("08")
 }
 
 /// A complaint about a stored value.

@@ -52,8 +52,12 @@ pub(super) async fn load(
     load_holds(connection, requests, &customers, &answers, &mut book).await?;
     load_orders(connection, requests, &mut book).await?;
     load_profiles(connection, requests, &mut book).await?;
-    answers.into_iter().for_each(|posting| book.put_request(posting));
-    customers.into_values().for_each(|customer| book.put_customer(customer));
+    for posting in answers {
+        book.put_request(posting);
+    }
+    for customer in customers.into_values() {
+        book.put_customer(customer);
+    }
     Ok((book, loaded))
 }
 
@@ -75,7 +79,7 @@ pub(super) async fn lock_customers(
     .map_err(failed)?;
     rows.iter()
         .map(|row| {
-            let key = CustomerKey::from_raw(row.try_get(8).map_err(failed)?);
+            let key = CustomerKey::from_raw(row.try_get(7).map_err(failed)?);
             Ok((key, CustomerRow::read(row, 0)?.customer()?))
         })
         .collect()
@@ -193,6 +197,21 @@ async fn load_holds(
         }
     }
     Ok(())
+}
+
+/// The stored forms of holds, as far as they exist.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) async fn hold_bodies(
+    connection: &mut PgConnection,
+    ids: Vec<Uuid>,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    sqlx::query_scalar("SELECT h.body FROM hold h WHERE h.hold_id = ANY($1)")
+        .bind(ids)
+        .fetch_all(connection)
+        .await
+        .map_err(failed)
 }
 
 async fn load_orders(

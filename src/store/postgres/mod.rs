@@ -20,6 +20,7 @@ mod check;
 mod check_feed;
 mod check_schema;
 mod connect;
+mod copy;
 mod errors;
 mod ledgers;
 mod load;
@@ -35,6 +36,7 @@ mod write;
 
 pub use audit::PgAudit;
 pub use connect::Address;
+pub use copy::PgCopier;
 pub use read::PgReader;
 pub use write::PgWriter;
 
@@ -89,13 +91,29 @@ pub async fn open_to_read(address: Address) -> Result<PgAudit, StoreError> {
     Ok(PgAudit::open(&address))
 }
 
+/// Opens a database to be filled from another one, made and migrated where needed.
+///
+/// # Errors
+/// As [`open`], but an unfinished copy is gone on with.
+pub async fn open_for_copy(address: Address) -> Result<(PgCopier, PgAudit), StoreError> {
+    let address = address.for_copies();
+    let mut connection = address.connect_first().await?;
+    run_migrations(&address, &mut connection).await?;
+    check_privileges(&address, &mut connection).await?;
+    copy::refuse_servers(&address, &mut connection).await?;
+    let audit = PgAudit::open(&address);
+    let writer = PgWriter::new(Arc::new(address), Settings::default(), Signals::new());
+    Ok((PgCopier::new(writer), audit))
+}
+
 /// Brings the schema up to date and does nothing else.
 ///
 /// # Errors
 /// As [`open`].
 pub async fn migrate(address: Address) -> Result<(), StoreError> {
     let mut connection = address.connect_first().await?;
-    run_migrations(&address, &mut connection).await
+    run_migrations(&address, &mut connection).await?;
+    refuse_unfinished_copy(&address, &mut connection).await
 }
 
 /// Where the database's schema stands.
@@ -161,7 +179,14 @@ async fn run_migrations(address: &Address, connection: &mut PgConnection) -> Res
         .execute(&mut *connection)
         .await
         .map_err(|error| unusable(why(&error)))?;
-    MIGRATIONS.run(connection).await.map_err(|error| match error {
+    let mut migrations = sqlx::migrate!("migrations/postgres");
+    // Servers that start together wait for each other, where the engine has a lock for that.
+    let can_lock: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_proc WHERE proname = 'pg_advisory_lock')")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|error| unusable(why(&error)))?;
+    migrations.set_locking(can_lock).run(connection).await.map_err(|error| match error {
         MigrateError::Execute(error) => unusable(format!("it cannot be migrated: {}", why(&error))),
         MigrateError::ExecuteMigration(error, version) => {
             unusable(format!("migration {version} failed: {}", why(&error)))

@@ -31,31 +31,45 @@ macro_rules! matches_sql {
 /// A list from an index: the source gives ids newest first and at most $11 of them, and the filter is applied to those,
 /// so that a rare filter cannot make one page read the whole table. Besides what matches, it gives the last row that a
 /// page may look at (without its body where that does not match): from there the next page goes on.
+///
+/// The rows of a source stand together in one index, and are asked for by where they begin and end there: were they asked
+/// for by incident_id = $3, PostgreSQL might go through all holds by their ids and leave the others out.
 macro_rules! page_sql {
-    ($source:literal) => {
+    ($source:literal, $order:literal) => {
         concat!(
             "SELECT hold_id, place, CASE WHEN matches THEN body END
              FROM (
-                 SELECT h.hold_id, h.body, ROW_NUMBER() OVER (ORDER BY h.hold_id DESC) AS place, ",
+                 SELECT h.customer, h.incident_id, h.hold_id, h.body, ROW_NUMBER() OVER (ORDER BY ",
+            $order,
+            ") AS place, ",
             matches_sql!(),
             " AS matches
                  FROM (SELECT * FROM hold WHERE ",
             $source,
-            " AND hold_id < $10 ORDER BY hold_id DESC LIMIT $11) h
+            " ORDER BY ",
+            $order,
+            " LIMIT $11) h
              ) looked_at
              WHERE matches OR place = $11
-             ORDER BY hold_id DESC
-             LIMIT $12"
+             ORDER BY ",
+            $order,
+            " LIMIT $12"
         )
     };
 }
 
 /// All customers' holds.
-const ALL: &str = page_sql!("hold_id >= $9");
+const ALL: &str = page_sql!("hold_id >= $9 AND hold_id < $10", "hold_id DESC");
 /// A customer's holds for an incident.
-const INCIDENT: &str = page_sql!("customer = $2 AND incident_id = $3");
+const INCIDENT: &str = page_sql!(
+    "(customer, incident_id, hold_id) >= ($2, $3, $9) AND (customer, incident_id, hold_id) < ($2, $3, $10)",
+    "customer DESC, incident_id DESC, hold_id DESC"
+);
 /// All customers' holds for an incident.
-const ANYONES_INCIDENT: &str = page_sql!("incident_id = $3");
+const ANYONES_INCIDENT: &str = page_sql!(
+    "(incident_id, hold_id) >= ($3, $9) AND (incident_id, hold_id) < ($3, $10)",
+    "incident_id DESC, hold_id DESC"
+);
 /// A customer's holds: its chain from the hold $9 back, until as many are found as the page gives. Gives what the other
 /// lists give.
 const CHAIN: &str = concat!(

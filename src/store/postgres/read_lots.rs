@@ -13,39 +13,44 @@ use crate::store::{LotFilter, OwnedLot, Page, StoreError};
 /// Newest first. The filter is applied to a bounded number of rows; besides what matches, the last row that a page may
 /// look at is given (without its body where that does not match): from there the next page goes on.
 macro_rules! page_sql {
-    ($source:literal) => {
+    ($source:literal, $order:literal) => {
         concat!(
             "SELECT l.lot_id, l.place, c.customer_id, CASE WHEN l.matches THEN l.body END
              FROM (
-                 SELECT s.lot_id, s.customer, s.body, ROW_NUMBER() OVER (ORDER BY s.lot_id DESC) AS place,
-                        (s.ledger_no = $4
-                         AND ($5 IS NULL OR s.source = $5)
-                         AND ($6 IS NULL OR s.storefront IS NOT DISTINCT FROM $6)
-                         AND s.created_at >= $7
-                         AND s.created_at < $8) AS matches
-                 FROM (
-                     SELECT *
-                     FROM lot
-                     WHERE ",
+                 SELECT l.lot_id, l.customer, l.body, ROW_NUMBER() OVER (ORDER BY ",
+            $order,
+            ") AS place,
+                        (l.ledger_no = $4
+                         AND ($5 IS NULL OR l.source = $5)
+                         AND ($6 IS NULL OR l.storefront IS NOT DISTINCT FROM $6)
+                         AND l.created_at >= $7
+                         AND l.created_at < $8) AS matches
+                 FROM (SELECT * FROM lot l WHERE ",
             $source,
-            " lot_id >= $1
-                       AND lot_id < $2
-                     ORDER BY lot_id DESC
-                     LIMIT $3
-                 ) s
+            " ORDER BY ",
+            $order,
+            " LIMIT $3) l
              ) l
              LEFT JOIN customer c ON c.customer = l.customer
              WHERE l.matches OR l.place = $3
-             ORDER BY l.lot_id DESC
-             LIMIT $9"
+             ORDER BY ",
+            $order,
+            " LIMIT $9"
         )
     };
 }
 
+/// Id, place on the page, owner, body.
+type Listed = (Uuid, i64, Option<String>, Option<Vec<u8>>);
+
 /// All lots.
-const ALL: &str = page_sql!("");
-/// A customer's lots, in the order of the primary key.
-const OF_CUSTOMER: &str = page_sql!("customer = $10 AND");
+const ALL: &str = page_sql!("l.lot_id >= $1 AND l.lot_id < $2", "l.lot_id DESC");
+/// A customer's lots, in the order of the primary key. Were they asked for by customer = $10, PostgreSQL might go through
+/// everybody's lots by their ids and leave others' out.
+const OF_CUSTOMER: &str = page_sql!(
+    "(l.customer, l.lot_id) >= ($10, $1) AND (l.customer, l.lot_id) < ($10, $2)",
+    "l.customer DESC, l.lot_id DESC"
+);
 
 impl PgReader {
     pub(super) async fn lot_by_id(
@@ -116,8 +121,7 @@ impl PgReader {
             Some(customer) => query.bind(CustomerKey::raw(customer)),
             None => query,
         };
-        let rows: Vec<(Uuid, i64, Option<String>, Option<Vec<u8>>)> =
-            query.fetch_all(&self.pool).await.map_err(failed)?;
+        let rows: Vec<Listed> = query.fetch_all(&self.pool).await.map_err(failed)?;
         let last = rows.last().filter(|(_, place, ..)| *place == ROWS_PER_PAGE_MAX);
         let mut next = last.map(|(id, ..)| LotId::from_uuid(*id));
         let lots = rows.iter().filter_map(|(_, _, customer, body)| customer.as_deref().zip(body.as_deref()));

@@ -99,7 +99,7 @@ macro_rules! posting_columns {
 /// The columns of a customer `c`, in the order in which [`CustomerRow`] reads them.
 macro_rules! customer_columns {
     () => {
-        "c.ledger_no, c.customer_id, c.sequence, c.available, c.held, c.owed, c.next_due, c.state"
+        "c.ledger_no, c.customer_id, c.sequence, c.available, c.held, c.owed, c.state"
     };
 }
 
@@ -266,7 +266,6 @@ pub(super) struct CustomerRow {
     pub sequence: i64,
     /// Available, held, owed.
     pub balances: [i64; 3],
-    pub next_due: Option<i64>,
     pub state: Vec<u8>,
 }
 
@@ -282,8 +281,7 @@ impl CustomerRow {
                 customer_id: row.try_get(first + 1)?,
                 sequence: row.try_get(first + 2)?,
                 balances: [row.try_get(first + 3)?, row.try_get(first + 4)?, row.try_get(first + 5)?],
-                next_due: row.try_get(first + 6)?,
-                state: row.try_get(first + 7)?,
+                state: row.try_get(first + 6)?,
             })
         };
         read().map_err(failed)

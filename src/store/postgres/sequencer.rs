@@ -18,7 +18,8 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::Address;
-use super::errors::{failed, not_answered, timed_out};
+use super::append::{add_to_accounts, set_ends};
+use super::errors::{damaged, failed, not_answered, timed_out};
 use super::rows::sql_count;
 use super::write::{begin_statement, within};
 use crate::ledger::Timestamp;
@@ -222,18 +223,18 @@ impl Sequencer {
     /// Moves what is pending to the end of its ledgers' feeds.
     async fn place(&self, connection: &mut PgConnection, seen: &Look) -> Result<(), StoreError> {
         let mut ends: BTreeMap<i32, i64> = BTreeMap::new();
-        let mut nets: BTreeMap<(i32, &str), i128> = BTreeMap::new();
+        let mut nets: BTreeMap<(i32, String), i128> = BTreeMap::new();
         let mut firsts = Vec::with_capacity(seen.pending.len());
         for pending in &seen.pending {
             let end = ends.entry(pending.ledger).or_insert(pending.end);
             firsts.push(end.saturating_add(1));
             *end = end.saturating_add(pending.count);
             for (account, amount) in pending.accounts.iter().zip(&pending.amounts) {
-                *nets.entry((pending.ledger, account)).or_default() += i128::from(*amount);
+                *nets.entry((pending.ledger, account.clone())).or_default() += i128::from(*amount);
             }
         }
         let late = seen.watermark.saturating_add(1);
-        sqlx::query(
+        let placed = sqlx::query(
             "WITH placed AS (
                  DELETE FROM pending p
                  USING UNNEST($1::bigint[], $2::uuid[], $3::int[], $4::bigint[]) u(stamp, batch, ledger_no, first_position)
@@ -252,36 +253,11 @@ impl Sequencer {
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
-        sqlx::query(
-            "INSERT INTO feed_end (ledger_no, position)
-             SELECT *
-             FROM UNNEST($1::int[], $2::bigint[])
-             ON CONFLICT (ledger_no) DO UPDATE
-             SET position = excluded.position",
-        )
-        .bind(ends.keys().copied().collect::<Vec<_>>())
-        .bind(ends.values().copied().collect::<Vec<_>>())
-        .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
-        if nets.is_empty() {
-            return Ok(());
+        if placed.rows_affected() != u64::try_from(seen.pending.len()).unwrap_or(u64::MAX) {
+            return Err(damaged("what waited for its place is gone, though nobody took a turn"));
         }
-        // As text: a sum over many commits may be wider than what one of them can move.
-        sqlx::query(
-            "INSERT INTO system_account (ledger_no, account, balance)
-             SELECT u.ledger_no, u.account, CAST(u.net AS NUMERIC(38, 0))
-             FROM UNNEST($1::int[], $2::text[], $3::text[]) u(ledger_no, account, net)
-             ON CONFLICT (ledger_no, account) DO UPDATE
-             SET balance = system_account.balance + excluded.balance",
-        )
-        .bind(nets.keys().map(|key| key.0).collect::<Vec<_>>())
-        .bind(nets.keys().map(|key| key.1).collect::<Vec<_>>())
-        .bind(nets.values().map(ToString::to_string).collect::<Vec<_>>())
-        .execute(connection)
-        .await
-        .map_err(failed)
-        .map(drop)
+        set_ends(connection, &ends).await?;
+        add_to_accounts(connection, &nets).await
     }
 }
 

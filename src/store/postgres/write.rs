@@ -44,7 +44,7 @@ impl PgWriter {
     }
 
     /// A connection with an open transaction.
-    async fn begin(&mut self) -> Result<PgConnection, StoreError> {
+    pub(super) async fn begin(&mut self) -> Result<PgConnection, StoreError> {
         self.loaded.clear();
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -56,7 +56,7 @@ impl PgWriter {
     }
 
     /// Commits. A connection whose commit was not answered is not used again; a conflict is an answer.
-    async fn commit(&mut self, mut connection: PgConnection) -> Result<(), StoreError> {
+    pub(super) async fn commit(&mut self, mut connection: PgConnection) -> Result<(), StoreError> {
         let commit = sqlx::raw_sql("COMMIT").execute(&mut connection);
         match tokio::time::timeout(STEP_TIMEOUT, commit).await {
             Ok(Ok(_)) => {}
@@ -74,6 +74,26 @@ impl PgWriter {
         Ok(())
     }
 
+    /// The open transaction's connection, and the sequences of the customers that it has locked.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] where there is none.
+    pub(super) fn open_transaction(
+        &mut self,
+    ) -> Result<(PgConnection, HashMap<CustomerKey, u64>), StoreError> {
+        let connection = self
+            .connection
+            .take()
+            .ok_or_else(|| StoreError::Failed("there is no open transaction".into()))?;
+        Ok((connection, std::mem::take(&mut self.loaded)))
+    }
+
+    /// Leaves a transaction open until the append that follows.
+    pub(super) fn keep_open(&mut self, connection: PgConnection, loaded: HashMap<CustomerKey, u64>) {
+        self.connection = Some(connection);
+        self.loaded = loaded;
+    }
+
     /// Closes the transaction. Where that fails, so does the connection, and the transaction with it.
     async fn roll_back(&mut self, mut connection: PgConnection) {
         self.loaded.clear();
@@ -84,16 +104,15 @@ impl PgWriter {
     }
 
     /// Runs a step of an open transaction. Where it fails, the transaction is closed.
-    async fn step<T>(
+    pub(super) async fn step<T>(
         &mut self,
         what: &'static str,
         mut connection: PgConnection,
         step: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<(PgConnection, T), StoreError> {
-        let done = match tokio::time::timeout(STEP_TIMEOUT, step(&mut connection)).await {
-            Ok(done) => done,
+        let Ok(done) = tokio::time::timeout(STEP_TIMEOUT, step(&mut connection)).await else {
             // What the server is still busy with cannot be rolled back: the connection is dropped.
-            Err(_) => return Err(timed_out(what)),
+            return Err(timed_out(what));
         };
         match done {
             Ok(done) => Ok((connection, done)),
@@ -125,10 +144,6 @@ pub(super) async fn within<T>(
     }
 }
 
-fn nothing_open() -> StoreError {
-    StoreError::Failed("there is no open transaction".into())
-}
-
 #[async_trait]
 impl WriteStore for PgWriter {
     async fn load(
@@ -143,14 +158,12 @@ impl WriteStore for PgWriter {
         let (connection, (book, loaded)) = self
             .step("loading", connection, async |connection| load::load(connection, requests, stamping).await)
             .await?;
-        self.connection = Some(connection);
-        self.loaded = loaded;
+        self.keep_open(connection, loaded);
         Ok(book)
     }
 
     async fn append(&mut self, book: &Book) -> Result<(), StoreError> {
-        let connection = self.connection.take().ok_or_else(nothing_open)?;
-        let loaded = std::mem::take(&mut self.loaded);
+        let (connection, loaded) = self.open_transaction()?;
         let (connection, ()) = self
             .step("appending", connection, async |connection| append::append(connection, book, &loaded).await)
             .await?;
@@ -160,7 +173,7 @@ impl WriteStore for PgWriter {
     async fn was_stored(&mut self, book: &Book) -> Result<bool, StoreError> {
         // Without a posting nothing was acknowledged that could not be done again.
         let Some(first) = book.journal().first() else { return Ok(false) };
-        let connection = self.connection.take().ok_or_else(nothing_open)?;
+        let (connection, loaded) = self.open_transaction()?;
         let (connection, found) = self
             .step("looking for a batch", connection, async |connection| {
                 sqlx::query_scalar::<_, uuid::Uuid>(
@@ -173,7 +186,7 @@ impl WriteStore for PgWriter {
                 .map_err(failed)
             })
             .await?;
-        self.connection = Some(connection);
+        self.keep_open(connection, loaded);
         Ok(found == Some(first.id.uuid()))
     }
 

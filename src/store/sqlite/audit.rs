@@ -35,6 +35,10 @@ impl AuditStore for SqliteReader {
         self.feed_after(ledger, after, limit).await
     }
 
+    async fn journal_end(&self, ledger: LedgerNo) -> Result<Position, StoreError> {
+        self.last_position_of(ledger).await
+    }
+
     async fn stored_customers(
         &self,
         after: Option<CustomerKey>,

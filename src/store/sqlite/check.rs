@@ -10,17 +10,16 @@ use super::{check_schema, failed};
 use crate::ledger::customer::CustomerState;
 use crate::ledger::{Hold, LedgerNo, Lot, Timestamp};
 use crate::store::StoreError;
+use crate::store::checks::{Faults, HoldColumns, LotColumns};
 use crate::store::skew::{Path, Pointers};
 
-/// Faults that are told: where there are more, the first ones say what is wrong.
-const FAULTS_MAX: usize = 20;
 /// Rows read at a time.
 const PAGE: i64 = 1_000;
 
 type CustomerColumns = (i64, String, Vec<u8>, Option<i64>, Vec<u8>);
-type HoldColumns =
+type HoldTuple =
     (Vec<u8>, i64, i64, String, Option<Vec<u8>>, i64, bool, Option<String>, bool, i64, bool, Vec<u8>);
-type LotColumns = (
+type LotTuple = (
     Vec<u8>,
     i64,
     Option<String>,
@@ -34,22 +33,6 @@ type LotColumns = (
     Vec<u8>,
 );
 
-/// Faults found so far.
-#[derive(Default)]
-pub(super) struct Faults(Vec<String>);
-
-impl Faults {
-    pub(super) fn expect(&mut self, sound: bool, what: impl FnOnce() -> String) {
-        if !sound && self.0.len() < FAULTS_MAX {
-            self.0.push(what());
-        }
-    }
-
-    fn are_enough(&self) -> bool {
-        self.0.len() >= FAULTS_MAX
-    }
-}
-
 impl SqliteReader {
     pub(super) async fn check_itself(&self) -> Result<Vec<String>, StoreError> {
         let mut snapshot = self.pool.begin().await.map_err(failed)?;
@@ -62,14 +45,14 @@ impl SqliteReader {
             faults.expect(line == "ok", || line);
         }
         // What SQLite itself finds damaged is not read any further.
-        if faults.0.is_empty() {
+        if faults.are_none() {
             check_schema::check(&mut snapshot, &mut faults).await?;
             check_journal(&mut snapshot, &mut faults).await?;
             check_holds(&mut snapshot, &mut faults).await?;
             check_lots(&mut snapshot, &mut faults).await?;
             check_strangers(&mut snapshot, &mut faults).await?;
         }
-        Ok(faults.0)
+        Ok(faults.into_lines())
     }
 }
 
@@ -172,7 +155,7 @@ async fn check_customers(
 async fn check_holds(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Result<(), StoreError> {
     let mut after: Vec<u8> = Vec::new();
     loop {
-        let rows: Vec<HoldColumns> = sqlx::query_as(
+        let rows: Vec<HoldTuple> = sqlx::query_as(
             "SELECT hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, created_at,
                     watched, body
              FROM hold
@@ -203,17 +186,20 @@ async fn check_holds(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Re
         ) in rows
         {
             let hold: Hold = decoded(&body, &format!("hold {}", name_of(&id)))?;
-            let same = id == hold.id.uuid().as_bytes()
-                && ledger == i64::from(hold.ledger.get())
-                && customer == hold.customer_key().raw()
-                && incident == hold.incident.as_str()
-                && previous == hold.previous.map(|previous| previous.uuid().as_bytes().to_vec())
-                && state == i64::from(hold.state.code())
-                && direct == hold.direct
-                && class.as_deref() == hold.class.as_ref().map(crate::ledger::ids::ClassId::as_str)
-                && settled == hold.settlement.is_some()
-                && created_at == hold.created_at.micros()
-                && watched == hold.is_watched();
+            let columns = HoldColumns {
+                id,
+                ledger,
+                customer,
+                incident,
+                previous,
+                state,
+                direct,
+                class,
+                settled,
+                created_at,
+                watched,
+            };
+            let same = columns == HoldColumns::of(&hold);
             faults.expect(same, || format!("hold {}: its columns are not those of its body", hold.id));
         }
     }
@@ -222,7 +208,7 @@ async fn check_holds(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Re
 async fn check_lots(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Result<(), StoreError> {
     let mut after: Vec<u8> = Vec::new();
     loop {
-        let rows: Vec<LotColumns> = sqlx::query_as(
+        let rows: Vec<LotTuple> = sqlx::query_as(
             "SELECT lot_id, source, storefront, order_id, credits, repaid, price_minor, currency, expires_at,
                     created_at, body
              FROM lot
@@ -237,21 +223,34 @@ async fn check_lots(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Res
         .map_err(failed)?;
         let Some(last) = rows.last() else { return Ok(()) };
         after.clone_from(&last.0);
-        for (id, source, storefront, order, credits, repaid, price, currency, expires_at, created_at, body) in
-            rows
+        for (
+            id,
+            source,
+            storefront,
+            order,
+            credits,
+            repaid,
+            price_minor,
+            currency,
+            expires_at,
+            created_at,
+            body,
+        ) in rows
         {
             let lot: Lot = decoded(&body, &format!("lot {}", name_of(&id)))?;
-            let same = id == lot.id.uuid().as_bytes()
-                && source == i64::from(lot.source.code())
-                && storefront.as_deref()
-                    == lot.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str)
-                && order.as_deref() == lot.order.as_ref().map(crate::ledger::ids::OrderId::as_str)
-                && credits == lot.credits.units()
-                && repaid == lot.repaid.units()
-                && price == lot.price.map(|price| price.minor_units)
-                && currency.as_deref() == lot.price.as_ref().map(|price| price.currency.as_str())
-                && expires_at == lot.expires_at.map(Timestamp::micros)
-                && created_at == lot.created_at.micros();
+            let columns = LotColumns {
+                id,
+                source,
+                storefront,
+                order,
+                credits,
+                repaid,
+                price_minor,
+                currency,
+                expires_at,
+                created_at,
+            };
+            let same = columns == LotColumns::of(&lot);
             faults.expect(same, || format!("lot {}: its columns are not those of its body", lot.id));
         }
     }

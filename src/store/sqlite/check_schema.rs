@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 use sqlx::{Row, SqliteConnection};
 
-use super::check::Faults;
 use super::{MIGRATIONS, failed};
 use crate::store::StoreError;
+use crate::store::checks::Faults;
 
 /// What is compared, a line a row. Each query gives texts: what it is, then the rest of it.
 const QUERIES: &[&str] = &[

@@ -44,6 +44,8 @@ impl Tail {
             };
             tail.positions.insert(ledger, position);
         }
+        let copied = statements.first("SELECT latest_at FROM copied", [], |row| row.get::<_, i64>(0))?;
+        tail.stamp = tail.stamp.max(Timestamp::from_micros(copied.unwrap_or(0)));
         let accounts =
             statements.all("SELECT ledger_no, account, balance FROM system_account", [], |row| {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))

@@ -47,6 +47,33 @@ pub(super) fn load(
     Ok((loader.book, loader.loaded))
 }
 
+/// Fills the book with the customers and holds that postings of another database move. Runs in their transaction.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) fn load_journal(
+    statements: &mut Statements<'_>,
+    postings: &[Recorded],
+    book: Book,
+) -> Result<(Book, HashMap<CustomerKey, Loaded>), StoreError> {
+    let mut loader = Loader { statements, book, loaded: HashMap::new(), seen: Seen::default() };
+    for Recorded { posting, .. } in postings {
+        if loader.seen.customers.insert(posting.customer)
+            && let Some(customer) = loader.stored_customer(posting.customer)?
+        {
+            loader.book.put_customer(customer);
+        }
+        for hold in posting.holds() {
+            if loader.seen.holds.insert(hold.id)
+                && let Some(body) = loader.hold_body(hold.id)?
+            {
+                loader.book.put_hold(Arc::new(decoded(&body, "a hold")?));
+            }
+        }
+    }
+    Ok((loader.book, loader.loaded))
+}
+
 /// What this batch has looked up already.
 #[derive(Default)]
 struct Seen {
@@ -70,23 +97,29 @@ impl Loader<'_, '_> {
         if !self.seen.customers.insert(key) {
             return Ok(());
         }
-        let row = self.statements.first(
-            concat!("SELECT ", customer_columns!(), " FROM customer c WHERE c.customer = ?"),
-            [key.raw()],
-            CustomerRow::of_writer,
-        )?;
-        let Some(row) = row else { return Ok(()) };
-        let customer = row.customer()?;
-        let path = Path::decode(&row.path, customer.sequence)
-            .map_err(|error| StoreError::Damaged(format!("pointers of customer {}: {error}", customer.id)))?;
-        let next_due = row.next_due.map(Timestamp::from_micros);
-        self.loaded.insert(key, Loaded { path, next_due });
+        let Some(customer) = self.stored_customer(key)? else { return Ok(()) };
         let due = customer.state.next_due.is_some_and(|due| due <= self.book.now);
         if due || customer.state.parked > 0 {
             self.watched(&customer)?;
         }
         self.book.put_customer(customer);
         Ok(())
+    }
+
+    /// A customer's row, whose pointers are kept for the append.
+    fn stored_customer(&mut self, key: CustomerKey) -> Result<Option<Customer>, StoreError> {
+        let row = self.statements.first(
+            concat!("SELECT ", customer_columns!(), " FROM customer c WHERE c.customer = ?"),
+            [key.raw()],
+            CustomerRow::of_writer,
+        )?;
+        let Some(row) = row else { return Ok(None) };
+        let customer = row.customer()?;
+        let path = Path::decode(&row.path, customer.sequence)
+            .map_err(|error| StoreError::Damaged(format!("pointers of customer {}: {error}", customer.id)))?;
+        let next_due = row.next_due.map(Timestamp::from_micros);
+        self.loaded.insert(key, Loaded { path, next_due });
+        Ok(Some(customer))
     }
 
     /// Holds that the customer's next command may move without naming them: something is due, or waits for credits.
@@ -138,14 +171,17 @@ impl Loader<'_, '_> {
         if self.seen.holds.contains(&id) {
             return Ok(());
         }
-        let body = self.statements.first(
+        self.hold_body(id)?.map_or(Ok(()), |body| self.put_hold(request, &body))
+    }
+
+    fn hold_body(&mut self, id: HoldId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.statements.first(
             "SELECT body
              FROM hold
              WHERE hold_id = ?",
             [id.uuid().as_bytes()],
             read_body,
-        )?;
-        body.map_or(Ok(()), |body| self.put_hold(request, &body))
+        )
     }
 
     fn incident_of(&mut self, request: &Request, id: HoldId) -> Result<(), StoreError> {

@@ -20,6 +20,7 @@ mod append;
 mod audit;
 mod check;
 mod check_schema;
+mod copy;
 mod file;
 mod ledgers;
 mod load;
@@ -60,6 +61,26 @@ const READERS_MAX: u32 = 4;
 pub async fn open(path: &Path, now: Timestamp) -> Result<(SqliteWriter, SqliteReader), StoreError> {
     let lock = prepare(path).await?;
     let connection = connect(path)?;
+    refuse_unfinished(&connection, path)?;
+    serve(connection, lock, path, now).await
+}
+
+/// Opens the database to be filled from another one, made and migrated where needed.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_for_copy(path: &Path) -> Result<(SqliteWriter, SqliteReader), StoreError> {
+    let lock = prepare(path).await?;
+    // Nobody knows yet when main came to be.
+    serve(connect(path)?, lock, path, Timestamp::default()).await
+}
+
+async fn serve(
+    connection: Connection,
+    lock: DatabaseLock,
+    path: &Path,
+    now: Timestamp,
+) -> Result<(SqliteWriter, SqliteReader), StoreError> {
     configure(&connection).map_err(|error| refused(path, error))?;
     checkpoint_fully(&connection, path)?;
     let writer = SqliteWriter::new(connection, lock, path, now)?;
@@ -86,7 +107,10 @@ pub async fn open_to_read(path: &Path) -> Result<SqliteReader, StoreError> {
         .map_err(|error| refused(path, error))?;
     match stored.cmp(&MIGRATIONS.iter().map(|migration| migration.version).max()) {
         // What this reader is for does not ask for a watermark, which only the one who writes can give.
-        std::cmp::Ordering::Equal => open_reader(path, Stamps::default()).await,
+        std::cmp::Ordering::Equal => {
+            refuse_unfinished(&connection, path)?;
+            open_reader(path, Stamps::default()).await
+        }
         std::cmp::Ordering::Greater => Err(newer(path)),
         std::cmp::Ordering::Less => Err(StoreError::Unusable(format!(
             "{} has an older schema; run \"creditledger migrate\" first",
@@ -111,7 +135,22 @@ pub fn keep_servers_out(path: &Path) -> Result<DatabaseLock, StoreError> {
 /// # Errors
 /// As [`open`].
 pub async fn migrate(path: &Path) -> Result<(), StoreError> {
-    prepare(path).await.map(drop)
+    let _lock = prepare(path).await?;
+    refuse_unfinished(&connect(path)?, path)
+}
+
+/// A copy that is not complete is for nothing but to be completed.
+fn refuse_unfinished(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let unfinished: bool = connection
+        .query_row("SELECT EXISTS (SELECT 1 FROM unfinished_copy)", [], |row| row.get(0))
+        .map_err(|error| refused(path, error))?;
+    if unfinished {
+        let shown = path.display();
+        return Err(StoreError::Unusable(format!(
+            "{shown} is an unfinished copy; run the same \"creditledger copy\" again to finish it"
+        )));
+    }
+    Ok(())
 }
 
 /// Locks the file, checks it and migrates it.

@@ -114,10 +114,10 @@ pub struct SqliteWriter {
     // Declared after the connection: dropped after it.
     _lock: DatabaseLock,
     wal: std::path::PathBuf,
-    tail: Tail,
-    stamps: Stamps,
+    pub(super) tail: Tail,
+    pub(super) stamps: Stamps,
     growth: watch::Sender<u64>,
-    loaded: HashMap<CustomerKey, Loaded>,
+    pub(super) loaded: HashMap<CustomerKey, Loaded>,
     stats: WriteStats,
     looked: WriteStats,
     restart_at: i64,
@@ -186,12 +186,12 @@ impl SqliteWriter {
         std::fs::metadata(&self.wal).map_or(0, |facts| facts.len())
     }
 
-    fn statements(&mut self) -> Result<Statements<'_>, StoreError> {
+    pub(super) fn statements(&mut self) -> Result<Statements<'_>, StoreError> {
         let connection = self.connection.as_ref().ok_or_else(closed)?;
         Ok(Statements { connection, stats: &mut self.stats })
     }
 
-    fn roll_back(&mut self) -> Result<(), StoreError> {
+    pub(super) fn roll_back(&mut self) -> Result<(), StoreError> {
         self.loaded.clear();
         self.stamps.abandoned();
         let connection = self.connection.as_ref().ok_or_else(closed)?;
@@ -204,7 +204,7 @@ impl SqliteWriter {
     }
 
     /// Runs `work` in a transaction that stays open where it succeeds.
-    fn in_transaction<T>(
+    pub(super) fn in_transaction<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -216,7 +216,7 @@ impl SqliteWriter {
     }
 
     /// Commits. Where that fails, the commit record may or may not have reached the disk.
-    fn commit(&mut self) -> Result<(), StoreError> {
+    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
         self.loaded.clear();
         self.statements()?.control("COMMIT").map_err(fate_unknown)?;
         self.stats.commits = self.stats.commits.saturating_add(1);

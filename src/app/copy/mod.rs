@@ -1,0 +1,98 @@
+//! `creditledger copy`: moves a whole database to another one.
+
+mod progress;
+
+use serde_json::{Value, json};
+
+use self::progress::Progress;
+use super::Failure;
+use super::output::print;
+use crate::copy::{CHUNK, Copied, Copier, CopyError, check_source};
+use crate::{clock, store};
+
+/// Copy a whole database to a new one, of the same engine or another
+///
+/// Replays the journal of the source into the target, compares every row, and only then lets servers open the target.
+/// Ids, positions, times and request ids stay as they are. No server may have the source open meanwhile. A copy that is
+/// cut off goes on where it stopped when it is run again.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Copy {
+    /// The database to read
+    #[arg(long, value_name = "URL")]
+    from: String,
+    /// The database to make; it must not be there yet, or be empty, or be this copy cut off
+    #[arg(long, value_name = "URL")]
+    to: String,
+    /// Print what was copied as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Copy {
+    /// Copies, compares and prints what was copied.
+    ///
+    /// # Errors
+    /// [`Failure`] where the target is not an equal copy.
+    pub async fn run(self) -> Result<(), Failure> {
+        let copied = tokio::select! {
+            copied = self.copy() => copied?,
+            _ = tokio::signal::ctrl_c() => {
+                return Err(Failure::Other("interrupted; run the same copy again to finish it".to_owned()));
+            }
+        };
+        if self.json {
+            print(&json_of(&copied).to_string())
+        } else {
+            print(&format!("copied and verified: {copied}"))
+        }
+    }
+
+    async fn copy(&self) -> Result<Copied, Failure> {
+        store::check_urls(&self.from, &self.to)?;
+        let progress = Progress::new();
+        progress.says("check the source");
+        let (source, _alone) = store::open_to_check(&self.from).await?;
+        check_source(&*source).await?;
+        let mut target = store::open_for_copy(&self.to).await?;
+        let mut copier = Copier::begin(&*source, &mut target, clock::now(), CHUNK).await?;
+        progress.counts("copy", copier.total());
+        progress.at(copier.done());
+        while copier.step().await? {
+            progress.at(copier.done());
+        }
+        self.refuse_growth(&copier).await?;
+        progress.says("check the copy");
+        let mut compared = false;
+        let copied = copier.compare(|postings| {
+            if !compared {
+                compared = true;
+                progress.counts("compare", copier.total());
+            }
+            progress.at(postings);
+        });
+        let copied = copied.await?;
+        self.refuse_growth(&copier).await?;
+        copier.finish().await?;
+        Ok(copied)
+    }
+
+    /// A source that others write to must be the same at the end as it was at the beginning.
+    async fn refuse_growth(&self, copier: &Copier<'_>) -> Result<(), Failure> {
+        let source = store::open_to_read(&self.from).await?;
+        if copier.has_grown(&*source).await? { Err(CopyError::Grown.into()) } else { Ok(()) }
+    }
+}
+
+fn json_of(copied: &Copied) -> Value {
+    let Copied { ledgers, postings, customers, holds, lots, orders, journal_sha256 } = copied;
+    json!({
+        "verified": true,
+        "ledgers": ledgers,
+        "postings": postings,
+        "customers": customers,
+        "holds": holds,
+        "lots": lots,
+        "orders": orders,
+        "journal_sha256": journal_sha256,
+    })
+}

@@ -1,0 +1,275 @@
+//! `copy`: moves a whole database from one engine to another, by replaying its journal into the other one, and compares
+//! every row before it says that it is done.
+
+mod compare;
+mod digest;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::ledger::book::Broken;
+use crate::ledger::{LedgerId, LedgerNo, Timestamp};
+use crate::store::{AuditStore, CopyTarget, Ledger, Position, Recorded, StoreError, StoredLedger};
+
+/// Postings in one transaction of the target.
+pub const CHUNK: usize = 1_000;
+
+/// Why a copy has stopped. Once it has begun, the target stays an unfinished copy, and the same copy goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// One of the two databases.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The source is not sound; the target was not touched.
+    #[error("the source is damaged: {0}; nothing was copied")]
+    Damaged(String),
+    /// A posting that does not fit what the postings before it gave.
+    #[error("the source is wrong: ledger {ledger}, position {}: {broken}; the copy has stopped there", position.0)]
+    Broken {
+        /// The posting's ledger.
+        ledger: LedgerId,
+        /// Its place there.
+        position: Position,
+        /// What does not fit.
+        broken: Broken,
+    },
+    /// The journal of the source has a gap.
+    #[error("the source is wrong: ledger {ledger} has no posting at position {}; the copy has stopped there", position.0)]
+    Missing {
+        /// The ledger.
+        ledger: LedgerId,
+        /// Where a posting should be.
+        position: Position,
+    },
+    /// What the target holds was not copied from this source.
+    #[error("the target is an unfinished copy of another database: {0}")]
+    OtherSource(String),
+    /// What was copied is not what the source has.
+    #[error(
+        "the copy is not equal to its source: {0}; \"creditledger verify\" tells whether the source is right"
+    )]
+    Differs(String),
+    /// The source has new postings or ledgers.
+    #[error(
+        "the source has grown meanwhile: stop its servers and run the same copy again, it goes on where it stopped"
+    )]
+    Grown,
+}
+
+/// What was copied and compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // each is a number of rows of what it is named after
+pub struct Copied {
+    pub ledgers: u64,
+    pub postings: u64,
+    pub customers: u64,
+    pub holds: u64,
+    pub lots: u64,
+    pub orders: u64,
+    /// SHA-256 of the journal, the same in every engine.
+    pub journal_sha256: String,
+}
+
+impl fmt::Display for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ledgers, postings, customers, holds, lots, orders, journal_sha256 } = self;
+        write!(f, "{} of {}, ", count(*postings, "posting"), count(*ledgers, "ledger"))?;
+        write!(f, "{}, {}, ", count(*customers, "customer"), count(*holds, "hold"))?;
+        write!(f, "{}, {}; ", count(*lots, "lot"), count(*orders, "order"))?;
+        write!(f, "journal sha256 {journal_sha256}")
+    }
+}
+
+fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+/// Checks the source before anything is written. The first thing that is asked of it.
+///
+/// # Errors
+/// [`CopyError::Damaged`] with the first fault.
+pub async fn check_source(source: &dyn AuditStore) -> Result<(), CopyError> {
+    match source.integrity().await?.into_iter().next() {
+        Some(fault) => Err(CopyError::Damaged(fault)),
+        None => Ok(()),
+    }
+}
+
+/// A copy under way.
+pub struct Copier<'a> {
+    source: &'a dyn AuditStore,
+    target: &'a mut CopyTarget,
+    parts: Vec<Part>,
+    /// The part that is being copied; those before it are done.
+    at: usize,
+    total: u64,
+    done: u64,
+    chunk: usize,
+}
+
+/// One ledger of the source.
+#[derive(Clone, Debug)]
+struct Part {
+    stored: StoredLedger,
+    /// Its last position in the source, as it was when the copy began.
+    end: Position,
+    /// Its last position in the target.
+    done: Position,
+}
+
+impl fmt::Debug for Copier<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Copier").field("parts", &self.parts).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Copier<'a> {
+    /// Marks the target, or finds the mark and checks that what is there came from this source; then makes the ledgers
+    /// that are missing. `chunk` postings are written at a time.
+    ///
+    /// # Errors
+    /// [`CopyError::OtherSource`]; [`CopyError::Store`] where the target is not empty, or a database fails.
+    pub async fn begin(
+        source: &'a dyn AuditStore,
+        target: &'a mut CopyTarget,
+        now: Timestamp,
+        chunk: usize,
+    ) -> Result<Self, CopyError> {
+        let mut parts = Vec::new();
+        for stored in source.stored_ledgers().await? {
+            let end = source.journal_end(stored.ledger.no).await?;
+            parts.push(Part { stored, end, done: Position(0) });
+        }
+        target.writer.begin_copy(now).await?;
+        let total = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.end.0));
+        let mut copier = Self { source, target, parts, at: 0, total, done: 0, chunk: chunk.max(1) };
+        for ledger in copier.find_done().await? {
+            copier.target.writer.copy_ledger(&ledger).await?;
+        }
+        Ok(copier)
+    }
+
+    /// Finds out how far an earlier copy came, and whether it was of this source; returns the ledgers to be made.
+    async fn find_done(&mut self) -> Result<Vec<StoredLedger>, CopyError> {
+        let stored = self.target.audit.stored_ledgers().await?;
+        let mut stored: BTreeMap<LedgerNo, StoredLedger> =
+            stored.into_iter().map(|stored| (stored.ledger.no, stored)).collect();
+        let mut missing = Vec::new();
+        for part in &mut self.parts {
+            let ledger = &part.stored.ledger;
+            let Some(there) = stored.remove(&ledger.no) else {
+                missing.push(part.stored.clone());
+                continue;
+            };
+            part.done = self.target.audit.journal_end(ledger.no).await?;
+            self.done = self.done.saturating_add(part.done.0);
+            if there != part.stored {
+                // Main is there from the start, without its time.
+                if ledger.no != LedgerNo::MAIN || part.done != Position(0) {
+                    return Err(CopyError::OtherSource(format!("ledger {} is another one", ledger.id)));
+                }
+                missing.push(part.stored.clone());
+            }
+            if part.done > Position(0) {
+                let before = Position(part.done.0.saturating_sub(1));
+                let copied = self.target.audit.journal(ledger.no, before, 1).await?;
+                if part.done > part.end || copied != self.source.journal(ledger.no, before, 1).await? {
+                    return Err(CopyError::OtherSource(format!(
+                        "ledger {} has another posting at position {}",
+                        ledger.id, part.done.0
+                    )));
+                }
+            }
+        }
+        match stored.into_values().next() {
+            Some(StoredLedger { ledger, .. }) => {
+                Err(CopyError::OtherSource(format!("the source has no ledger {}", ledger.id)))
+            }
+            None => Ok(missing),
+        }
+    }
+
+    /// Postings to be copied, those of an earlier copy included.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Postings that are in the target.
+    #[must_use]
+    pub const fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// Copies the next postings, in one transaction; false where there are none left.
+    ///
+    /// # Errors
+    /// [`CopyError`]; nothing of these postings is stored, unless the error says that the fate is unknown.
+    pub async fn step(&mut self) -> Result<bool, CopyError> {
+        while self.parts.get(self.at).is_some_and(|part| part.done >= part.end) {
+            self.at = self.at.saturating_add(1);
+        }
+        let Some(part) = self.parts.get_mut(self.at) else { return Ok(false) };
+        let Ledger { no, id, .. } = &part.stored.ledger;
+        let left = usize::try_from(part.end.0.saturating_sub(part.done.0)).unwrap_or(usize::MAX);
+        let page = self.source.journal(*no, part.done, self.chunk.min(left)).await?;
+        let expected = (part.done.0.saturating_add(1)..).map(Position);
+        let in_order = |(recorded, position): (&Recorded, _)| {
+            recorded.position == position && recorded.posting.ledger == *no
+        };
+        let whole = page.iter().zip(expected.clone()).take_while(|next| in_order(*next)).count();
+        if page.is_empty() || whole < page.len() {
+            let position = expected.clone().nth(whole).unwrap_or_default();
+            return Err(CopyError::Missing { ledger: id.clone(), position });
+        }
+        let mut book = self.target.writer.load_journal(&page).await?;
+        for Recorded { position, posting } in &page {
+            if let Err(broken) = book.post(posting.as_ref().clone()) {
+                self.target.writer.abandon().await?;
+                return Err(CopyError::Broken { ledger: id.clone(), position: *position, broken });
+            }
+        }
+        self.target.writer.append(&book).await?;
+        self.target.writer.tidy().await?;
+        part.done = page.last().map_or(part.done, |last| last.position);
+        self.done = self.done.saturating_add(u64::try_from(page.len()).unwrap_or(u64::MAX));
+        Ok(true)
+    }
+
+    /// True where the source has ledgers or postings that are not copied. `source` is opened anew, so that no snapshot
+    /// hides them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn has_grown(&self, source: &dyn AuditStore) -> Result<bool, StoreError> {
+        let ledgers = source.stored_ledgers().await?;
+        if !ledgers.iter().eq(self.parts.iter().map(|part| &part.stored)) {
+            return Ok(true);
+        }
+        for part in &self.parts {
+            if source.journal_end(part.stored.ledger.no).await? != part.end {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Compares everything that is stored, in bounded memory, once all is copied. `progress` hears how many postings were
+    /// compared.
+    ///
+    /// # Errors
+    /// [`CopyError::Differs`] with the first difference.
+    pub async fn compare(&self, mut progress: impl FnMut(u64)) -> Result<Copied, CopyError> {
+        compare::compare(self.source, &*self.target.audit, &mut progress).await
+    }
+
+    /// Takes the mark away and closes the target: from here on it can be served.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn finish(self) -> Result<(), StoreError> {
+        self.target.writer.end_copy().await?;
+        self.target.writer.close().await
+    }
+}

@@ -1,0 +1,278 @@
+//! Taking in the journal of another database: places are not waited for, they come with the postings.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Address;
+use super::append::{Placement, add_to_accounts, append_rows, nets, set_ends};
+use super::connect::SERVER;
+use super::errors::{damaged, failed};
+use super::load::{hold_bodies, lock_customers};
+use super::rows::{decoded, request_bytes, sql_count, sql_ledger};
+use super::write::PgWriter;
+use crate::ledger::card::Cards;
+use crate::ledger::{Book, Hold, LedgerId, LedgerNo, Request, Timestamp};
+use crate::store::copy::not_empty;
+use crate::store::{
+    CopyStore, LedgerCreated, NewLedger, Position, Recorded, StoreError, StoredLedger, WriteStore,
+};
+
+/// How long the sessions of a server that has just ended may take to go away.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
+
+/// A writing side that takes in a copy.
+#[derive(Debug)]
+pub struct PgCopier {
+    writer: PgWriter,
+    /// The place of the first posting that the open transaction takes in.
+    first: Position,
+}
+
+impl PgCopier {
+    pub(super) const fn new(writer: PgWriter) -> Self {
+        Self { writer, first: Position(0) }
+    }
+
+    /// Runs in a transaction of its own.
+    async fn alone<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let connection = self.writer.begin().await?;
+        let (connection, done) = self.writer.step("copying", connection, work).await?;
+        self.writer.commit(connection).await?;
+        Ok(done)
+    }
+}
+
+#[async_trait]
+impl WriteStore for PgCopier {
+    async fn load(
+        &mut self,
+        requests: &[&Request],
+        clock: Timestamp,
+        random: u64,
+        cards: &Arc<Cards>,
+    ) -> Result<Book, StoreError> {
+        self.writer.load(requests, clock, random, cards).await
+    }
+
+    async fn append(&mut self, book: &Book) -> Result<(), StoreError> {
+        let (connection, loaded) = self.writer.open_transaction()?;
+        let first = self.first;
+        let (connection, ()) = self
+            .writer
+            .step("copying", connection, async |connection| {
+                let placements = placements(book);
+                append_rows(connection, book, &loaded, &placements).await?;
+                place(connection, book, &placements, first).await
+            })
+            .await?;
+        self.writer.commit(connection).await
+    }
+
+    async fn abandon(&mut self) -> Result<(), StoreError> {
+        self.writer.abandon().await
+    }
+
+    async fn create_ledger(
+        &mut self,
+        ledger: &NewLedger,
+        now: Timestamp,
+    ) -> Result<LedgerCreated, StoreError> {
+        self.writer.create_ledger(ledger, now).await
+    }
+
+    async fn tidy(&mut self) -> Result<(), StoreError> {
+        self.writer.tidy().await
+    }
+
+    async fn close(&mut self) -> Result<(), StoreError> {
+        self.writer.close().await
+    }
+}
+
+#[async_trait]
+impl CopyStore for PgCopier {
+    async fn begin_copy(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.alone(async |connection| mark(connection, now).await).await
+    }
+
+    async fn copy_ledger(&mut self, ledger: &StoredLedger) -> Result<(), StoreError> {
+        self.alone(async |connection| write_ledger(connection, ledger).await).await
+    }
+
+    async fn load_journal(&mut self, postings: &[Recorded]) -> Result<Book, StoreError> {
+        let connection = self.writer.begin().await?;
+        let (connection, (book, loaded)) = self
+            .writer
+            .step("copying", connection, async |connection| {
+                let keys: BTreeSet<_> = postings.iter().map(|recorded| recorded.posting.customer).collect();
+                let customers = lock_customers(connection, &keys).await?;
+                let latest = postings.iter().map(|recorded| recorded.posting.recorded_at).max();
+                // Nothing is decided, so neither randomness nor cards matter.
+                let mut book = Book::new(latest.unwrap_or_default(), 0, Arc::new(Cards::built_in()));
+                let holds = postings.iter().flat_map(|recorded| recorded.posting.holds());
+                let ids = holds.map(|hold| hold.id.uuid()).collect::<BTreeSet<Uuid>>();
+                for body in hold_bodies(connection, ids.into_iter().collect()).await? {
+                    book.put_hold(Arc::new(decoded::<Hold>(&body, "a hold")?));
+                }
+                let loaded = customers.iter().map(|(key, customer)| (*key, customer.sequence)).collect();
+                for customer in customers.into_values() {
+                    book.put_customer(customer);
+                }
+                Ok((book, loaded))
+            })
+            .await?;
+        self.first = postings.first().map_or(Position(0), |first| first.position);
+        self.writer.keep_open(connection, loaded);
+        Ok(book)
+    }
+
+    async fn end_copy(&mut self) -> Result<(), StoreError> {
+        self.alone(async |connection| {
+            let done = sqlx::query("DELETE FROM unfinished_copy").execute(connection).await;
+            done.map_err(failed).map(drop)
+        })
+        .await
+    }
+}
+
+/// Refuses a target that a server has open: what it posted would stand where a posting of the copy belongs. A server that
+/// starts later on is kept out by the mark.
+///
+/// # Errors
+/// [`StoreError::Unusable`].
+pub(super) async fn refuse_servers(
+    address: &Address,
+    connection: &mut PgConnection,
+) -> Result<(), StoreError> {
+    let until = Instant::now() + GONE_WITHIN;
+    loop {
+        let served: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+                            WHERE datname = current_database() AND application_name = $1)",
+        )
+        .bind(SERVER)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+        if !served {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            return Err(StoreError::Unusable(format!("another creditledger has {} open", address.shown())));
+        }
+        tokio::time::sleep(GONE_WITHIN / 20).await;
+    }
+}
+
+/// Postings of one time are one commit again: as of a time either all of them count or none.
+fn placements(book: &Book) -> Vec<Placement> {
+    let mut placements: Vec<Placement> = Vec::with_capacity(book.journal().len());
+    let mut before = None;
+    for posting in book.journal() {
+        let same = before.replace(posting.recorded_at) == Some(posting.recorded_at);
+        let next =
+            placements.last().filter(|_| same).map(|last| Placement { place: last.place + 1, ..*last });
+        placements.push(next.unwrap_or(Placement { batch: posting.id.uuid(), place: 0 }));
+    }
+    placements
+}
+
+/// Gives the postings the places that they had, as a turn of the sequencer would.
+async fn place(
+    connection: &mut PgConnection,
+    book: &Book,
+    placements: &[Placement],
+    first: Position,
+) -> Result<(), StoreError> {
+    let journal = book.journal();
+    let (Some(one), Some(last)) = (journal.first(), journal.last()) else { return Ok(()) };
+    let ledger = sql_ledger(one.ledger);
+    let first = sql_count(first.0);
+    let end = first.saturating_add(sql_count(journal.len())).saturating_sub(1);
+    sqlx::query(
+        "INSERT INTO feed (ledger_no, first_position, batch, counts_from, customers, sequences)
+         SELECT $1, $2 - 1 + MIN(u.n), u.batch, u.counts_from,
+                array_agg(u.customer ORDER BY u.n), array_agg(u.sequence ORDER BY u.n)
+         FROM UNNEST($3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[])
+              WITH ORDINALITY u(batch, counts_from, customer, sequence, n)
+         GROUP BY u.batch, u.counts_from",
+    )
+    .bind(ledger)
+    .bind(first)
+    .bind(placements.iter().map(|placement| placement.batch).collect::<Vec<_>>())
+    .bind(journal.iter().map(|posting| posting.recorded_at.micros()).collect::<Vec<_>>())
+    .bind(journal.iter().map(|posting| posting.customer.raw()).collect::<Vec<_>>())
+    .bind(journal.iter().map(|posting| sql_count(posting.sequence)).collect::<Vec<_>>())
+    .execute(&mut *connection)
+    .await
+    .map_err(failed)?;
+    set_ends(connection, &BTreeMap::from([(ledger, end)])).await?;
+    let nets = nets(book)?;
+    let nets = nets
+        .iter()
+        .map(|((ledger, account), net)| ((sql_ledger(*ledger), account.to_string()), i128::from(*net)));
+    add_to_accounts(connection, &nets.collect()).await?;
+    // As of a time that is in the copy nothing changes any more.
+    let latest = book.now.max(last.recorded_at);
+    sqlx::query("UPDATE sequencer SET turn = turn + 1, watermark = GREATEST(watermark, $1) WHERE only_row")
+        .bind(latest.micros())
+        .execute(connection)
+        .await
+        .map_err(failed)
+        .map(drop)
+}
+
+/// Sets the mark where it is not set already.
+async fn mark(connection: &mut PgConnection, now: Timestamp) -> Result<(), StoreError> {
+    let (marked, used): (bool, bool) = sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM unfinished_copy),
+                EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(failed)?;
+    if marked {
+        return Ok(());
+    }
+    if used {
+        return Err(not_empty());
+    }
+    sqlx::query("INSERT INTO unfinished_copy (only_row, started_at) VALUES (TRUE, $1)")
+        .bind(now.micros())
+        .execute(connection)
+        .await
+        .map_err(failed)
+        .map(drop)
+}
+
+async fn write_ledger(connection: &mut PgConnection, stored: &StoredLedger) -> Result<(), StoreError> {
+    let StoredLedger { ledger, request } = stored;
+    if ledger.no == LedgerNo::MAIN {
+        if ledger.id != LedgerId::main() || request.is_some() {
+            return Err(damaged("the first ledger is not main"));
+        }
+        return sqlx::query("UPDATE ledger SET created_at = $1 WHERE ledger_no = 0")
+            .bind(ledger.created_at.micros())
+            .execute(connection)
+            .await
+            .map_err(failed)
+            .map(drop);
+    }
+    sqlx::query("INSERT INTO ledger (ledger_no, ledger_id, created_at, request) VALUES ($1, $2, $3, $4)")
+        .bind(sql_ledger(ledger.no))
+        .bind(ledger.id.as_str())
+        .bind(ledger.created_at.micros())
+        .bind(request.as_ref().map(request_bytes))
+        .execute(connection)
+        .await
+        .map_err(failed)
+        .map(drop)
+}

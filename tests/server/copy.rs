@@ -1,0 +1,134 @@
+//! `creditledger copy`: killed in the middle it goes on, and what it refuses it refuses in one line.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use creditledger::ledger::card::Cards;
+use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::decide::decide;
+use creditledger::ledger::{LedgerNo, Request, RequestKey};
+use creditledger::store::{Settings, open};
+use rusqlite::{Connection, OpenFlags};
+
+use super::process::{PATIENCE, Place, Running};
+use crate::desk::{START, id, place, purchase, work};
+
+/// More than a page of everything.
+const CUSTOMERS: usize = 1_200;
+
+/// A source with 4 postings a customer, closed. Returns how many there are.
+async fn fill(url: &str) -> i64 {
+    let mut engine = open(url, START, &Settings::default()).await.unwrap();
+    let writer = &mut engine.writers[0];
+    let cards = Arc::new(Cards::built_in());
+    let commands: [fn(usize) -> Command; 4] = [
+        |_| Command::CreateCustomer(CreateCustomer::default()),
+        |customer| purchase(&format!("order-{customer}"), "10"),
+        |_| place("i1", "2.5"),
+        |_| work("i1", 30),
+    ];
+    for (nth, command) in commands.iter().enumerate() {
+        let requests: Vec<Request> = (0..CUSTOMERS)
+            .map(|customer| Request {
+                ledger: LedgerNo::MAIN,
+                customer: id(&format!("customer-{customer}")),
+                request: Some(RequestKey::parse(&format!("request {nth} {customer}")).unwrap()),
+                command: command(customer),
+            })
+            .collect();
+        for batch in requests.chunks(400) {
+            let batch: Vec<&Request> = batch.iter().collect();
+            let mut book = writer.load(&batch, START, 7, &cards).await.unwrap();
+            for request in batch {
+                decide(&mut book, request).unwrap().unwrap();
+            }
+            writer.append(&book).await.unwrap();
+        }
+    }
+    writer.close().await.unwrap();
+    i64::try_from(CUSTOMERS * commands.len()).unwrap()
+}
+
+/// Postings in the database of a place, `None` while there is none to look into.
+fn postings(place: &Place) -> Option<i64> {
+    let database =
+        Connection::open_with_flags(place.path("creditledger.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    database.query_row("SELECT COUNT(*) FROM posting", [], |row| row.get(0)).ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_was_killed_is_finished_by_running_it_again() {
+    let (source, target) = (Place::new(), Place::new());
+    let (from, to) = (source.url(), target.url());
+    let total = fill(&from).await;
+    let copy = ["copy", "--from", &from, "--to", &to];
+    for seen in [1, 3_000] {
+        let running = Running::start(target.command(&copy));
+        let begun = Instant::now();
+        while postings(&target).is_none_or(|postings| postings < seen) {
+            assert!(begun.elapsed() < PATIENCE);
+            std::thread::yield_now();
+        }
+        running.signal("KILL");
+        assert!(!running.end().status.success());
+        let there = postings(&target).unwrap();
+        assert!((seen..=total).contains(&there), "{there}");
+        // Whoever else opens it is told what it is.
+        for (command, status) in
+            [(&["serve", "--listen", "127.0.0.1:0"][..], 1), (&["verify"], 2), (&["migrate"], 1)]
+        {
+            let ended = target.run(command);
+            let complaint = ended.complaint_with(status);
+            assert!(complaint.contains("is an unfinished copy; run the same"), "{command:?}: {complaint}");
+        }
+    }
+    let copied = target.json(&["copy", "--from", &from, "--to", &to, "--json"]);
+    assert_eq!(copied["verified"], true);
+    assert_eq!((&copied["postings"], &copied["ledgers"]), (&total.into(), &1.into()));
+    assert_eq!((&copied["customers"], &copied["holds"]), (&CUSTOMERS.into(), &CUSTOMERS.into()));
+    assert_eq!((&copied["lots"], &copied["orders"]), (&CUSTOMERS.into(), &CUSTOMERS.into()));
+    let digest = copied["journal_sha256"].as_str().unwrap();
+    assert!(digest.len() == 64 && digest.chars().all(|digit| digit.is_ascii_hexdigit()), "{digest}");
+    assert_eq!(target.verify(), source.verify());
+
+    // It is a database like any other: it can be served, and copied, and not copied to.
+    let again = Place::new();
+    let ended = again.run(&["copy", "--from", &to, "--to", &again.url()]);
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{}", ended.stderr);
+    assert_eq!(
+        ended.stdout,
+        format!(
+            "copied and verified: {total} postings of 1 ledger, {CUSTOMERS} customers, {CUSTOMERS} holds, {CUSTOMERS} \
+             lots, {CUSTOMERS} orders; journal sha256 {digest}\n"
+        )
+    );
+    let server = target.serve();
+    let buy =
+        ["purchase", "customer-7", "5", "--order", "after-the-move", "--server", server.url(), "--json"];
+    let answer = target.json(&buy);
+    assert_eq!((&answer["available"], &answer["sequence"]), (&"12.5".into(), &5.into()));
+    let complaint = source.run(&copy);
+    assert!(complaint.complaint().contains("another creditledger has"), "{}", complaint.stderr);
+    server.stop();
+    target.verify();
+    let complaint = source.run(&copy);
+    assert!(complaint.complaint().contains("the target is not empty"), "{}", complaint.stderr);
+}
+
+#[test]
+fn ends_that_cannot_be_are_refused_in_one_line() {
+    let place = Place::new();
+    let database = place.url();
+    let complaints = [
+        (&database, &database, "--from and --to name the same database"),
+        (&database, &"sqlite:new.db".to_owned(), "there is no database"),
+        (&"memory:".to_owned(), &database, "memory: is gone with its server"),
+        (&database, &"memory:".to_owned(), "memory: is gone with its server"),
+        (&database, &"mysql://host/db".to_owned(), "the database URL must begin with"),
+    ];
+    for (from, to, told) in complaints {
+        let ended = place.run(&["copy", "--from", from, "--to", to]);
+        assert!(ended.complaint().contains(told), "{}", ended.stderr);
+    }
+    assert_eq!(std::fs::read_dir(place.path(".")).unwrap().count(), 0, "nothing was made");
+}
