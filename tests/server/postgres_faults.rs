@@ -44,7 +44,10 @@ async fn faults_in_between(isolation: &'static str) {
     proxy.set_fault_share(0);
     for server in servers {
         let ended = server.stop();
-        assert!(!ended.stderr.contains("ERROR"), "{}", ended.stderr);
+        // Connections were lost, the database never was, and no batch was given up.
+        for complaint in ["cannot be reached", "could not be stored", "refused"] {
+            assert!(!ended.stderr.contains(complaint), "{}", ended.stderr);
+        }
     }
 }
 
