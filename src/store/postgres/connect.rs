@@ -7,7 +7,6 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
 use super::errors::{failed, lost};
-use super::random_id;
 use crate::store::StoreError;
 
 /// The oldest PostgreSQL whose behaviour this program was written for and tested with.
@@ -158,13 +157,15 @@ impl Address {
                 self.shown()
             ))
         };
-        let mark = uuid::Uuid::from_u128(random_id()?).simple().to_string();
         let shows = "SELECT COALESCE(current_setting('creditledger.probe', TRUE), '')";
         let probe = async {
             let mut second = self.options.connect().await?;
-            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("SET creditledger.probe = '{mark}'")))
-                .execute(&mut *first)
-                .await?;
+            let mark: String = sqlx::query_scalar(
+                "SELECT set_config('creditledger.probe', CAST(gen_random_uuid() AS TEXT), FALSE)",
+            )
+            .persistent(false)
+            .fetch_one(&mut *first)
+            .await?;
             second.execute("BEGIN").await?;
             let seen: String = sqlx::query_scalar(shows).persistent(false).fetch_one(&mut second).await?;
             let kept: String = sqlx::query_scalar(shows).persistent(false).fetch_one(&mut *first).await?;
