@@ -63,11 +63,6 @@ impl Rig {
         Self::of(open(&url, START, &settings).await.unwrap(), Some(url), None)
     }
 
-    /// The database's URL; none for an engine in memory.
-    pub fn url(&self) -> &str {
-        self.url.as_deref().unwrap()
-    }
-
     /// The database that the URL names, made where needed.
     pub async fn open(url: &str) -> Self {
         let opened = Self::of(open(url, START, &SETTINGS).await.unwrap(), Some(url.to_owned()), None);

@@ -7,7 +7,6 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Row as _};
 
 use super::errors::{failed, lost};
-use super::random_id;
 use crate::store::StoreError;
 
 /// The oldest PostgreSQL whose behaviour this program was written for and tested with.
@@ -151,13 +150,11 @@ impl Address {
     /// transaction held open on a second one, either the second sees the setting or the first has lost it.
     async fn refuse_a_pooler(&self, first: &mut PgConnection) -> Result<(), StoreError> {
         let unusable = |what: String| StoreError::Unusable(format!("{}: {what}", self.shown()));
-        let mark = uuid::Uuid::from_u128(random_id()?).simple().to_string();
         let shows = "SELECT COALESCE(current_setting('creditledger.probe', TRUE), '')";
         let probe = async {
             let mut second = self.options.connect().await?;
-            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("SET creditledger.probe = '{mark}'")))
-                .execute(&mut *first)
-                .await?;
+            let sets = "SELECT set_config('creditledger.probe', CAST(gen_random_uuid() AS TEXT), FALSE)";
+            let mark: String = sqlx::raw_sql(sets).fetch_one(&mut *first).await?.try_get(0)?;
             second.execute("BEGIN").await?;
             let seen: String = sqlx::raw_sql(shows).fetch_one(&mut second).await?.try_get(0)?;
             let kept: String = sqlx::raw_sql(shows).fetch_one(&mut *first).await?.try_get(0)?;

@@ -62,9 +62,11 @@ pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Resu
         .execute(&mut connection)
         .await
         .map_err(failed)?;
+    let me: Uuid =
+        sqlx::query_scalar("SELECT gen_random_uuid()").fetch_one(&mut connection).await.map_err(failed)?;
     let address = Arc::new(address);
     let signals = Signals::new();
-    let sequencer = Arc::new(Sequencer::new(Arc::clone(&address), *settings, Uuid::from_u128(random_id()?)));
+    let sequencer = Arc::new(Sequencer::new(Arc::clone(&address), *settings, me));
     let lane = || -> Box<dyn WriteStore> {
         Box::new(PgWriter::new(Arc::clone(&address), *settings, signals.clone()))
     };
@@ -239,11 +241,4 @@ async fn refuse_unfinished_copy(address: &Address, connection: &mut PgConnection
         )));
     }
     Ok(())
-}
-
-/// Bits that tell this server, or a probe of it, from others.
-fn random_id() -> Result<u128, StoreError> {
-    let bits = || getrandom::u64().map(u128::from);
-    let both = bits().and_then(|high| Ok(high << 64 | bits()?));
-    both.map_err(|error| StoreError::Unusable(format!("the system gives no randomness: {error}")))
 }
