@@ -15,6 +15,8 @@ const VERSION_MIN: i32 = 130_000;
 pub(super) const SERVER: &str = "creditledger";
 /// How long making a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Looks for a setting that a pooler may have given away.
+const PROBES: u32 = 16;
 
 /// What every connection is set to, where the engine knows the setting. Time-outs: an orphaned transaction must not
 /// block its customers, and a server that is gone must be noticed. Plans: one made while a table was small must not read
@@ -157,11 +159,16 @@ impl Address {
             let mark: String = sqlx::raw_sql(sets).fetch_one(&mut *first).await?.try_get(0)?;
             second.execute("BEGIN").await?;
             let seen: String = sqlx::raw_sql(shows).fetch_one(&mut second).await?.try_get(0)?;
-            let kept: String = sqlx::raw_sql(shows).fetch_one(&mut *first).await?.try_get(0)?;
+            // A busy pooler may give the first one the same connection again, but not every time.
+            let mut kept = true;
+            for _ in 0..PROBES {
+                let shown: String = sqlx::raw_sql(shows).fetch_one(&mut *first).await?.try_get(0)?;
+                kept &= shown == mark;
+            }
             second.execute("ROLLBACK").await?;
             second.close().await?;
             sqlx::raw_sql("RESET creditledger.probe").execute(&mut *first).await?;
-            Ok::<_, sqlx::Error>(seen != mark && kept == mark)
+            Ok::<_, sqlx::Error>(seen != mark && kept)
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, probe).await {
             Ok(Ok(true)) => Ok(()),
