@@ -6,7 +6,7 @@ use tonic::Code;
 
 use crate::errors::reason;
 use crate::http2::{Connection, frame, framed};
-use crate::served::Served;
+use crate::served::{On, Served, on_each_engine};
 
 /// A field of text with any bytes in it.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
@@ -15,9 +15,8 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     field
 }
 
-#[tokio::test]
-async fn bytes_that_are_no_message_are_refused() {
-    let served = Served::with_credits("5").await;
+async fn bytes_that_are_no_message_are_refused(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let before = served.positions().await;
     let connection = Connection::open(&served).await;
     let cases: [(&str, Vec<u8>); 9] = [
@@ -61,9 +60,8 @@ async fn bytes_that_are_no_message_are_refused() {
     served.holds().place_hold(served.hold("i-1", "1")).await.unwrap();
 }
 
-#[tokio::test]
-async fn frames_that_are_none_are_refused() {
-    let served = Served::with_credits("5").await;
+async fn frames_that_are_none_are_refused(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let before = served.positions().await;
     let connection = Connection::open(&served).await;
     let good = frame(&served.hold("i-1", "1"));
@@ -90,9 +88,8 @@ async fn frames_that_are_none_are_refused() {
     served.holds().place_hold(served.hold("i-1", "1")).await.unwrap();
 }
 
-#[tokio::test]
-async fn messages_that_are_too_large_are_refused() {
-    let served = Served::with_credits("5").await;
+async fn messages_that_are_too_large_are_refused(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let before = served.positions().await;
     let connection = Connection::open(&served).await;
     // Only announced: nobody waits for 4 GiB.
@@ -123,9 +120,8 @@ async fn messages_that_are_too_large_are_refused() {
     served.holds().place_hold(served.hold("i-1", "1")).await.unwrap();
 }
 
-#[tokio::test]
-async fn unknown_fields_are_skipped_and_headers_bounded() {
-    let served = Served::with_credits("5").await;
+async fn unknown_fields_are_skipped_and_headers_bounded(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let connection = Connection::open(&served).await;
     let mut newer = served.hold("i-1", "1").encode_to_vec();
     newer.extend([0xfa, 0x3e, 3, b'n', b'e', b'w']); // field 1007, as a later version might send it
@@ -139,4 +135,11 @@ async fn unknown_fields_are_skipped_and_headers_bounded() {
     // The transport itself refuses it: 431, which is no gRPC status.
     assert_eq!(status.headers.get("grpc-status"), None);
     served.holds().place_hold(served.hold("i-2", "1")).await.unwrap();
+}
+
+on_each_engine! {
+    bytes_that_are_no_message_are_refused
+    frames_that_are_none_are_refused
+    messages_that_are_too_large_are_refused
+    unknown_fields_are_skipped_and_headers_bounded
 }

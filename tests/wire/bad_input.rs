@@ -5,11 +5,11 @@ use tonic::Code;
 use crate::bad_values::Types;
 use crate::errors::fields;
 use crate::raw::call;
+use crate::served::{On, on_each_engine};
 use crate::world::World;
 
-#[tokio::test]
-async fn every_field_of_every_request_is_checked() {
-    let world = World::new().await;
+async fn every_field_of_every_request_is_checked(on: On) {
+    let world = World::new(on).await;
     let types = Types::new();
     let channel = &world.served.channel;
     let mut wrong = Vec::new();
@@ -55,4 +55,8 @@ async fn every_field_of_every_request_is_checked() {
     assert!(missing.is_empty(), "not tried: {missing:?}");
     assert!(tried > 1_500, "{tried}");
     world.served.verify().await;
+}
+
+on_each_engine! {
+    every_field_of_every_request_is_checked
 }

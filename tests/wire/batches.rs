@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use creditledger::grpc::wire::batch_service_client::BatchServiceClient;
 use creditledger::grpc::wire::*;
-use creditledger::writer::Limits;
 use prost::Message;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -13,7 +12,7 @@ use crate::bad_values::Types;
 use crate::bulk::{accepted, command, refused};
 use crate::races::Dice;
 use crate::raw::{call, nested, split};
-use crate::served::Served;
+use crate::served::{On, Served, on_each_engine};
 
 const CUSTOMERS: [&str; 5] = ["acme", "zeta", "nova", "c-4", "c-5"];
 
@@ -99,9 +98,8 @@ fn are_in_order(customers: &[&'static str], results: Vec<BatchResult>) {
     }
 }
 
-#[tokio::test]
-async fn ten_thousand_commands_in_a_batch_keep_their_order() {
-    let served = with_customers(Served::start().await).await;
+async fn ten_thousand_commands_in_a_batch_keep_their_order(on: On) {
+    let served = with_customers(Served::start(on).await).await;
     let (customers, commands): (Vec<_>, Vec<_>) = whole_incidents(&served, 10_000).into_iter().unzip();
     let results = run_batch(&served, commands.clone()).await;
     let bytes = ExecuteBatchResponse { results: results.clone() }.encoded_len();
@@ -113,9 +111,8 @@ async fn ten_thousand_commands_in_a_batch_keep_their_order() {
     assert_eq!(served.verify().await, 10 + 10_000);
 }
 
-#[tokio::test]
-async fn ten_thousand_commands_on_a_stream_keep_their_order() {
-    let served = with_customers(Served::sqlite(Limits::default()).await).await;
+async fn ten_thousand_commands_on_a_stream_keep_their_order(on: On) {
+    let served = with_customers(Served::start(on).await).await;
     let (customers, commands): (Vec<_>, Vec<_>) = whole_incidents(&served, 8_000).into_iter().unzip();
     // One in five is wrong in one of two ways, and does not disturb the others.
     let mut mixed = Vec::new();
@@ -206,9 +203,11 @@ async fn run_alone(served: &Served, types: &Types, command: &BatchCommand) -> Ou
     }
 }
 
-/// Commands that often collide: few customers and incidents, few credits, some sent twice, some in vain.
-fn random_commands(served: &Served, count: u32) -> Vec<BatchCommand> {
+/// Commands that often collide: few customers and incidents, few credits, some sent twice, some in vain. Where the order
+/// of different customers' commands is open, they do not order the same.
+fn random_commands(served: &Served, count: u32, on: On) -> Vec<BatchCommand> {
     use batch_command::Command;
+    let own_orders = on == On::Postgres;
     let mut dice = Dice(20_261_121);
     let mut commands: Vec<BatchCommand> = Vec::new();
     while commands.len() < usize::try_from(count).unwrap() {
@@ -263,10 +262,11 @@ fn random_commands(served: &Served, count: u32) -> Vec<BatchCommand> {
                 work_seconds: seconds,
                 ..Default::default()
             }),
-            14 => Command::PurchaseCredits(PurchaseCreditsRequest {
-                customer_id: customer_id(),
-                ..served.purchase("3", &format!("o-{}", dice.below(30)))
-            }),
+            14 => {
+                let order = format!("o-{}{}", if own_orders { who } else { "" }, dice.below(30));
+                let purchase = served.purchase("3", &order);
+                Command::PurchaseCredits(PurchaseCreditsRequest { customer_id: customer_id(), ..purchase })
+            }
             _ => match commands.get(usize::try_from(dice.below(u64::from(count))).unwrap()) {
                 Some(earlier) => {
                     commands.push(earlier.clone());
@@ -279,15 +279,15 @@ fn random_commands(served: &Served, count: u32) -> Vec<BatchCommand> {
     commands
 }
 
-#[tokio::test]
-async fn a_batch_is_the_same_as_its_commands_one_by_one() {
+async fn a_batch_is_the_same_as_its_commands_one_by_one(on: On) {
     let types = Types::new();
+    // The engine in memory says what is right.
     let (alone, batch, stream) = (
-        with_customers(Served::start().await).await,
-        with_customers(Served::start().await).await,
-        with_customers(Served::sqlite(Limits::default()).await).await,
+        with_customers(Served::start(On::Memory).await).await,
+        with_customers(Served::start(on).await).await,
+        with_customers(Served::start(on).await).await,
     );
-    let commands = random_commands(&alone, 1_000);
+    let commands = random_commands(&alone, 1_000, on);
     let batched: Vec<_> = run_batch(&batch, commands.clone()).await.into_iter().map(Outcome::of).collect();
     let streamed: Vec<_> = run_stream(&stream, commands.clone()).await.into_iter().map(Outcome::of).collect();
     let mut kinds = BTreeMap::new();
@@ -309,4 +309,10 @@ async fn a_batch_is_the_same_as_its_commands_one_by_one() {
     assert!(kinds["ACCEPTED"] > 200 && kinds["REPLAYED"] > 10 && kinds.len() > 8, "{kinds:?}");
     let postings = alone.verify().await;
     assert_eq!((batch.verify().await, stream.verify().await), (postings, postings));
+}
+
+on_each_engine! {
+    ten_thousand_commands_in_a_batch_keep_their_order
+    ten_thousand_commands_on_a_stream_keep_their_order
+    a_batch_is_the_same_as_its_commands_one_by_one
 }

@@ -5,7 +5,7 @@ use creditledger::grpc::wire::*;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::served::Served;
+use crate::served::{On, Served, on_each_engine};
 
 pub fn command(command: batch_command::Command) -> BatchCommand {
     BatchCommand { command: Some(command) }
@@ -25,9 +25,8 @@ pub fn refused(result: Option<BatchResult>) -> BatchError {
     }
 }
 
-#[tokio::test]
-async fn a_batch_places_works_and_settles_in_order() {
-    let served = Served::with_credits("5").await;
+async fn a_batch_places_works_and_settles_in_order(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let commands = vec![
         command(batch_command::Command::PlaceHold(served.hold("i-1", "2"))),
         command(batch_command::Command::RecordWork(served.work("i-1", 60))),
@@ -47,9 +46,8 @@ async fn a_batch_places_works_and_settles_in_order() {
     assert_eq!(short.metadata["shortfall"], "6");
 }
 
-#[tokio::test]
-async fn a_malformed_batch_is_refused_as_a_whole() {
-    let served = Served::with_credits("5").await;
+async fn a_malformed_batch_is_refused_as_a_whole(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let elsewhere = PlaceHoldRequest { ledger_id: "other".into(), ..served.hold("i-2", "1") };
     let commands = vec![
         command(batch_command::Command::PlaceHold(served.hold("i-1", "1"))),
@@ -67,9 +65,8 @@ async fn a_malformed_batch_is_refused_as_a_whole() {
     assert!(holds.is_empty());
 }
 
-#[tokio::test]
-async fn ten_thousand_results_fit_a_default_client() {
-    let served = Served::with_credits("5").await;
+async fn ten_thousand_results_fit_a_default_client(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let class = "c".repeat(128);
     let hold = |n: usize| {
         let hold = served.hold(&format!("i-{n}"), "1");
@@ -81,9 +78,8 @@ async fn ten_thousand_results_fit_a_default_client() {
     assert_eq!(answer.into_inner().results.len(), 10_000);
 }
 
-#[tokio::test]
-async fn a_stream_keeps_the_order_of_one_customer() {
-    let served = Served::with_credits("5").await;
+async fn a_stream_keeps_the_order_of_one_customer(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let commands: Vec<_> = [
         command(batch_command::Command::PlaceHold(served.hold("i-1", "2"))),
         command(batch_command::Command::RecordWork(served.work("i-1", 60))),
@@ -106,9 +102,8 @@ async fn a_stream_keeps_the_order_of_one_customer() {
     assert_eq!((malformed.code, malformed.field_violations[0].field.as_str()), (3, "place_hold.credits"));
 }
 
-#[tokio::test]
-async fn a_purchase_that_activates_many_holds_is_answered() {
-    let served = Served::with_credits("0").await;
+async fn a_purchase_that_activates_many_holds_is_answered(on: On) {
+    let served = Served::with_credits(on, "0").await;
     let text = "t".repeat(1_024);
     let park = |n: usize| PlaceHoldRequest {
         park: true,
@@ -131,4 +126,12 @@ async fn a_purchase_that_activates_many_holds_is_answered() {
     assert!(shown.len() > 200);
     assert_eq!(shown, (0..shown.len()).map(|n| format!("i-{n}")).collect::<Vec<_>>());
     assert_eq!(served.verify().await, 1 + 1_500 + 1);
+}
+
+on_each_engine! {
+    a_batch_places_works_and_settles_in_order
+    a_malformed_batch_is_refused_as_a_whole
+    ten_thousand_results_fit_a_default_client
+    a_stream_keeps_the_order_of_one_customer
+    a_purchase_that_activates_many_holds_is_answered
 }

@@ -5,7 +5,7 @@ use creditledger::grpc::wire::*;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::served::Served;
+use crate::served::{On, Served, on_each_engine};
 
 /// The reason of a status, which has exactly one ErrorInfo of our domain.
 pub fn reason(status: &Status) -> String {
@@ -28,9 +28,8 @@ pub fn fields(status: &Status) -> Vec<String> {
     request.field_violations.into_iter().map(|violation| violation.field).collect()
 }
 
-#[tokio::test]
-async fn every_bad_field_is_named_at_once() {
-    let served = Served::start().await;
+async fn every_bad_field_is_named_at_once(on: On) {
+    let served = Served::start(on).await;
     let bad = CreateCustomerRequest {
         ledger_id: "a b".into(),
         request_id: "é".into(),
@@ -57,9 +56,8 @@ async fn every_bad_field_is_named_at_once() {
     assert_eq!(fields(&served.holds().record_work(late).await.unwrap_err()), ["work_seconds", "solutions"]);
 }
 
-#[tokio::test]
-async fn refusals_have_their_code_and_reason() {
-    let served = Served::with_credits("1").await;
+async fn refusals_have_their_code_and_reason(on: On) {
+    let served = Served::with_credits(on, "1").await;
     let mut holds = served.holds();
     let status = holds.place_hold(served.hold("i-1", "3")).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "INSUFFICIENT_CREDITS"));
@@ -92,7 +90,7 @@ async fn refusals_have_their_code_and_reason() {
 
 #[tokio::test]
 async fn what_tonic_refuses_has_a_reason_too() {
-    let served = Served::with_credits("1").await;
+    let served = Served::with_credits(On::Memory, "1").await;
     let large = PlaceHoldRequest { note: "n".repeat(5 << 20), ..served.hold("i-1", "1") };
     let status = served.holds().place_hold(large).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"));
@@ -113,9 +111,8 @@ async fn what_tonic_refuses_has_a_reason_too() {
     }
 }
 
-#[tokio::test]
-async fn page_tokens_belong_to_their_filter() {
-    let served = Served::with_credits("5").await;
+async fn page_tokens_belong_to_their_filter(on: On) {
+    let served = Served::with_credits(on, "5").await;
     for incident in ["i-1", "i-2", "i-3"] {
         served.holds().place_hold(served.hold(incident, "1")).await.unwrap();
     }
@@ -136,4 +133,10 @@ async fn page_tokens_belong_to_their_filter() {
     let negative = ListHoldsRequest { page_size: -1, states: vec![0, 99], ..Default::default() };
     let status = served.holds().list_holds(negative).await.unwrap_err();
     assert_eq!(fields(&status), ["states[0]", "states[1]", "page_size"]);
+}
+
+on_each_engine! {
+    every_bad_field_is_named_at_once
+    refusals_have_their_code_and_reason
+    page_tokens_belong_to_their_filter
 }

@@ -2,11 +2,10 @@
 
 use creditledger::grpc::wire::*;
 
-use crate::served::Served;
+use crate::served::{On, Served, on_each_engine};
 
-#[tokio::test]
-async fn an_incident_from_estimate_to_receipt() {
-    let served = Served::with_credits("5").await;
+async fn an_incident_from_estimate_to_receipt(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let mut holds = served.holds();
 
     let placed = holds.place_hold(served.hold("i-1", "2")).await.unwrap().into_inner();
@@ -44,9 +43,8 @@ async fn an_incident_from_estimate_to_receipt() {
     assert_eq!(receipt.inputs.unwrap().work_seconds, 4_500);
 }
 
-#[tokio::test]
-async fn parked_holds_are_activated_by_a_purchase() {
-    let served = Served::with_credits("0").await;
+async fn parked_holds_are_activated_by_a_purchase(on: On) {
+    let served = Served::with_credits(on, "0").await;
     let parked = PlaceHoldRequest { park: true, ..served.hold("i-1", "2") };
     let parked = served.holds().place_hold(parked).await.unwrap().into_inner().hold.unwrap();
     assert_eq!(parked.state(), HoldState::AwaitingCredits);
@@ -59,9 +57,8 @@ async fn parked_holds_are_activated_by_a_purchase() {
     assert_eq!(purchase.price.unwrap().amount, "19.90");
 }
 
-#[tokio::test]
-async fn a_repeat_is_answered_from_the_first_posting() {
-    let served = Served::with_credits("5").await;
+async fn a_repeat_is_answered_from_the_first_posting(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let request = served.hold("i-1", "2");
     let first = served.holds().place_hold(request.clone()).await.unwrap().into_inner();
     let spelled = PlaceHoldRequest {
@@ -75,9 +72,8 @@ async fn a_repeat_is_answered_from_the_first_posting() {
     assert_eq!(again.balance, first.balance);
 }
 
-#[tokio::test]
-async fn customers_are_changed_by_mask() {
-    let served = Served::with_credits("5").await;
+async fn customers_are_changed_by_mask(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let mut customers = served.customers();
     let update = UpdateCustomerRequest {
         request_id: served.next(),
@@ -104,4 +100,11 @@ async fn customers_are_changed_by_mask() {
     let close =
         CloseCustomerRequest { request_id: served.next(), customer_id: "acme".into(), ..Default::default() };
     assert!(customers.close_customer(close).await.unwrap().into_inner().customer.unwrap().closed);
+}
+
+on_each_engine! {
+    an_incident_from_estimate_to_receipt
+    parked_holds_are_activated_by_a_purchase
+    a_repeat_is_answered_from_the_first_posting
+    customers_are_changed_by_mask
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::bulk::command;
 use crate::races::Dice;
-use crate::served::{Served, on_each_engine};
+use crate::served::{On, Served, on_each_engine};
 
 fn after(position: i64, follow: bool) -> StreamJournalRequest {
     StreamJournalRequest { after_position: position, follow, ..Default::default() }
@@ -34,9 +34,8 @@ async fn place_many(served: &Served, first: usize, count: usize) {
     }
 }
 
-#[tokio::test]
-async fn many_pages_are_read_to_the_end() {
-    let served = Served::with_credits("0").await;
+async fn many_pages_are_read_to_the_end(on: On) {
+    let served = Served::with_credits(on, "0").await;
     // Around full pages of 256, where an end is easily missed.
     let mut last = 1;
     for count in [254, 1, 1, 255, 1, 1_500] {
@@ -53,9 +52,8 @@ async fn many_pages_are_read_to_the_end() {
     }
 }
 
-#[tokio::test]
-async fn each_ledger_has_a_journal_of_its_own() {
-    let served = Served::with_credits("5").await;
+async fn each_ledger_has_a_journal_of_its_own(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let other = CreateLedgerRequest { ledger_id: "other".into(), request_id: served.next() };
     served.ledgers().create_ledger(other).await.unwrap();
     let request = StreamJournalRequest { ledger_id: "other".into(), follow: true, ..Default::default() };
@@ -67,9 +65,10 @@ async fn each_ledger_has_a_journal_of_its_own() {
     assert_eq!((posting.position, posting.customer_id.as_str()), (1, "only-there"));
 }
 
-async fn followers_miss_nothing_while_others_write(served: Served) {
+async fn followers_miss_nothing_while_others_write(on: On) {
     const WRITERS: usize = 8;
     const EACH: usize = 60;
+    let served = Served::start(on).await;
     served.buy("1000").await;
     let served = Arc::new(served);
     let total = i64::try_from(2 + WRITERS * EACH + 300).unwrap();
@@ -120,5 +119,7 @@ async fn followers_miss_nothing_while_others_write(served: Served) {
 }
 
 on_each_engine! {
+    many_pages_are_read_to_the_end
+    each_ledger_has_a_journal_of_its_own
     followers_miss_nothing_while_others_write
 }

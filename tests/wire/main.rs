@@ -1,6 +1,10 @@
-//! The gRPC surface over a real socket, on the in-memory engine; races on SQLite too.
+//! The gRPC surface over a real socket, on each engine. What never reaches the store, or needs one of its own, runs on
+//! one engine.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed
+
+#[path = "../common/postgres.rs"]
+mod postgres;
 
 mod bad_bytes;
 mod bad_input;
@@ -12,6 +16,7 @@ mod gate;
 mod holds;
 mod http2;
 mod journal;
+mod multi;
 mod pressure;
 mod protocols;
 mod races;

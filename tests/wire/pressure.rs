@@ -16,7 +16,7 @@ use crate::bulk::{accepted, command, refused};
 use crate::errors::reason;
 use crate::gate::gated;
 use crate::http2::{Connection, frame};
-use crate::served::Served;
+use crate::served::{On, Served, on_each_engine};
 
 /// Places a hold on a task of its own.
 fn place(served: &Served, hold: PlaceHoldRequest) -> JoinHandle<Result<PlaceHoldResponse, Status>> {
@@ -41,9 +41,8 @@ async fn until_queue_is(served: &Served, commands: usize) {
     }
 }
 
-#[tokio::test]
-async fn a_call_that_comes_too_late_does_nothing() {
-    let served = Served::with_credits("5").await;
+async fn a_call_that_comes_too_late_does_nothing(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let connection = Connection::open(&served).await;
     let before = served.positions().await;
     let batch = ExecuteBatchRequest {
@@ -205,4 +204,8 @@ async fn a_server_that_goes_down_answers_what_is_under_way() {
     assert_eq!(single.await.unwrap().unwrap().posting.unwrap().sequence, 4);
     drop((journal, answers, batches, served.channel));
     served.server.await.unwrap().unwrap();
+}
+
+on_each_engine! {
+    a_call_that_comes_too_late_does_nothing
 }

@@ -15,7 +15,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::http2::{Connection, frame};
-use crate::served::Served;
+use crate::served::{On, Served, on_each_engine};
 
 /// The services of our package, as compiled.
 fn services() -> Vec<String> {
@@ -31,7 +31,7 @@ fn services() -> Vec<String> {
 
 #[tokio::test]
 async fn gzip_is_taken_and_given() {
-    let served = Served::with_credits("5").await;
+    let served = Served::with_credits(On::Memory, "5").await;
     let mut packing =
         HoldServiceClient::new(served.channel.clone()).send_compressed(Gzip).accept_compressed(Gzip);
     let hold = PlaceHoldRequest { note: "again and ".repeat(80), ..served.hold("i-1", "1") };
@@ -84,7 +84,7 @@ async fn post(served: &Served, method: &str, body: &[u8]) -> (String, Vec<u8>) {
 
 #[tokio::test]
 async fn browsers_speak_grpc_web() {
-    let served = Served::with_credits("5").await;
+    let served = Served::with_credits(On::Memory, "5").await;
     let request = GetBalanceRequest { customer_id: "acme".into(), ..Default::default() };
     let (head, body) = post(&served, "LedgerService/GetBalance", &frame(&request)).await;
     assert!(
@@ -109,7 +109,7 @@ async fn browsers_speak_grpc_web() {
 
 #[tokio::test]
 async fn reflection_lists_every_service() {
-    let served = Served::start().await;
+    let served = Served::start(On::Memory).await;
     let mut client = ServerReflectionClient::new(served.channel.clone());
     let mut ask = async |message| {
         let request = ServerReflectionRequest { host: String::new(), message_request: Some(message) };
@@ -140,7 +140,7 @@ async fn older_tools_find_reflection_under_its_older_name() {
     use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
-    let served = Served::start().await;
+    let served = Served::start(On::Memory).await;
     let mut client = ServerReflectionClient::new(served.channel.clone());
     let list = MessageRequest::ListServices(String::new());
     let request = ServerReflectionRequest { host: String::new(), message_request: Some(list) };
@@ -152,7 +152,7 @@ async fn older_tools_find_reflection_under_its_older_name() {
 
 #[tokio::test]
 async fn health_ends_with_the_server() {
-    let served = Served::start().await;
+    let served = Served::start(On::Memory).await;
     let mut health = HealthClient::new(served.channel.clone());
     let mut watches = Vec::new();
     for service in services().into_iter().chain([String::new()]) {
@@ -171,9 +171,8 @@ async fn health_ends_with_the_server() {
     }
 }
 
-#[tokio::test]
-async fn health_ends_with_the_writer() {
-    let served = Served::start().await;
+async fn health_ends_with_the_writer(on: On) {
+    let served = Served::start(on).await;
     let mut health = HealthClient::new(served.channel.clone());
     let request = HealthCheckRequest { service: String::new() };
     let mut watch = health.watch(request).await.unwrap().into_inner();
@@ -182,4 +181,8 @@ async fn health_ends_with_the_writer() {
     served.writer.close();
     served.end.stopped.await.unwrap().unwrap();
     assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+}
+
+on_each_engine! {
+    health_ends_with_the_writer
 }

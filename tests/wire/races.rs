@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::errors::reason;
-use crate::served::{Served, on_each_engine};
+use crate::served::{On, Served, on_each_engine};
 
 const CONNECTIONS: usize = 4;
 
@@ -36,7 +36,8 @@ impl Dice {
     }
 }
 
-async fn the_last_credits_are_held_once(served: Served) {
+async fn the_last_credits_are_held_once(on: On) {
+    let served = Served::start(on).await;
     served.buy("10").await;
     let connections = connections(&served).await;
     let mut callers = JoinSet::new();
@@ -68,7 +69,8 @@ async fn the_last_credits_are_held_once(served: Served) {
     assert_eq!(served.verify().await, 2 + 6 + 58);
 }
 
-async fn a_thousand_repeats_have_one_effect(served: Served) {
+async fn a_thousand_repeats_have_one_effect(on: On) {
+    let served = Served::start(on).await;
     served.buy("10").await;
     let connections = connections(&served).await;
     let hold = served.hold("i-1", "2");
@@ -90,7 +92,8 @@ async fn a_thousand_repeats_have_one_effect(served: Served) {
     assert_eq!(served.verify().await, 3);
 }
 
-async fn an_order_is_recorded_once(served: Served) {
+async fn an_order_is_recorded_once(on: On) {
+    let served = Served::start(on).await;
     served.buy("0").await;
     let connections = connections(&served).await;
     for round in 0..25 {
@@ -127,8 +130,9 @@ async fn an_order_is_recorded_once(served: Served) {
     assert_eq!(served.verify().await, 1 + 25);
 }
 
-async fn callers_that_go_away_leave_nothing_half_done(served: Served) {
+async fn callers_that_go_away_leave_nothing_half_done(on: On) {
     const CALLS: u64 = 200;
+    let served = Served::start(on).await;
     served.buy("1000").await;
     let served = Arc::new(served);
     let mut dice = Dice(20_261_121);

@@ -4,17 +4,18 @@ use creditledger::grpc::wire::rate_card_service_client::RateCardServiceClient;
 use creditledger::grpc::wire::*;
 use tonic::Code;
 
-use crate::served::Served;
+use crate::served::{On, Served, on_each_engine};
 
 fn balance(as_of: Option<get_balance_request::AsOf>) -> GetBalanceRequest {
     GetBalanceRequest { customer_id: "acme".into(), as_of, ..Default::default() }
 }
 
-#[tokio::test]
-async fn balances_as_of_any_point() {
+async fn balances_as_of_any_point(on: On) {
     use get_balance_request::AsOf;
-    let served = Served::with_credits("5").await;
+    let served = Served::with_credits(on, "5").await;
     served.holds().place_hold(served.hold("i-1", "2")).await.unwrap();
+    // Positions are given shortly after the commit, at the latest when somebody reads the journal.
+    assert_eq!(served.positions().await, [3, 0]);
     let mut ledgers = served.ledgers();
     for (as_of, available, sequence) in [
         (None, "3", 3),
@@ -39,14 +40,15 @@ async fn balances_as_of_any_point() {
     );
 }
 
-#[tokio::test]
-async fn postings_and_transfers_are_paged_both_ways() {
-    let served = Served::with_credits("9").await;
+async fn postings_and_transfers_are_paged_both_ways(on: On) {
+    let served = Served::with_credits(on, "9").await;
     for incident in ["i-1", "i-2", "i-3"] {
         served.holds().place_hold(served.hold(incident, "1")).await.unwrap();
         served.holds().record_work(served.work(incident, 45)).await.unwrap();
         served.holds().settle_hold(served.settle(incident)).await.unwrap();
     }
+    // Positions are given shortly after the commit, at the latest when somebody reads the journal.
+    assert_eq!(served.positions().await, [11, 0]);
     for newest_first in [false, true] {
         let mut sequences = Vec::new();
         let mut transfers = Vec::new();
@@ -97,9 +99,8 @@ async fn postings_and_transfers_are_paged_both_ways() {
     assert!(trial.accounts.iter().any(|account| account.account == "sales:web" && account.credits == "-9"));
 }
 
-#[tokio::test]
-async fn the_journal_is_followed_and_resumed() {
-    let served = Served::with_credits("5").await;
+async fn the_journal_is_followed_and_resumed(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let all = StreamJournalRequest { after_position: 1, follow: true, ..Default::default() };
     let mut stream = served.ledgers().stream_journal(all).await.unwrap().into_inner();
     let first = stream.message().await.unwrap().unwrap().posting.unwrap();
@@ -119,9 +120,8 @@ async fn the_journal_is_followed_and_resumed() {
     served.server.await.unwrap().unwrap();
 }
 
-#[tokio::test]
-async fn ledgers_keep_apart() {
-    let served = Served::with_credits("5").await;
+async fn ledgers_keep_apart(on: On) {
+    let served = Served::with_credits(on, "5").await;
     let request = CreateLedgerRequest { ledger_id: "other".into(), request_id: served.next() };
     let made = served.ledgers().create_ledger(request.clone()).await.unwrap().into_inner();
     let again = served.ledgers().create_ledger(request).await.unwrap().into_inner();
@@ -134,9 +134,8 @@ async fn ledgers_keep_apart() {
     assert_eq!(listed.ledgers.iter().map(|l| l.ledger_id.as_str()).collect::<Vec<_>>(), ["main", "other"]);
 }
 
-#[tokio::test]
-async fn lists_of_purchases_lots_and_customers() {
-    let served = Served::with_credits("5").await;
+async fn lists_of_purchases_lots_and_customers(on: On) {
+    let served = Served::with_credits(on, "5").await;
     served.holds().place_hold(served.hold("i-1", "2")).await.unwrap();
     let grant = GrantCreditsRequest {
         request_id: served.next(),
@@ -169,9 +168,8 @@ async fn lists_of_purchases_lots_and_customers() {
     assert_eq!(customers.customers[0].balance.as_ref().unwrap().available, "4");
 }
 
-#[tokio::test]
-async fn price_lists_and_previews() {
-    let served = Served::with_credits("0").await;
+async fn price_lists_and_previews(on: On) {
+    let served = Served::with_credits(on, "0").await;
     let mut cards = RateCardServiceClient::new(served.channel.clone());
     let card =
         cards.get_rate_card(GetRateCardRequest::default()).await.unwrap().into_inner().rate_card.unwrap();
@@ -188,14 +186,23 @@ async fn price_lists_and_previews() {
     assert_eq!(cards.get_rate_card(missing).await.unwrap_err().code(), Code::NotFound);
 }
 
-#[tokio::test]
-async fn health_is_told() {
+async fn health_is_told(on: On) {
     use tonic_health::pb::health_check_response::ServingStatus;
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-    let served = Served::start().await;
+    let served = Served::start(on).await;
     for service in ["", "creditledger.v1.HoldService"] {
         let request = HealthCheckRequest { service: service.into() };
         let answer = HealthClient::new(served.channel.clone()).check(request).await.unwrap().into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving);
     }
+}
+
+on_each_engine! {
+    balances_as_of_any_point
+    postings_and_transfers_are_paged_both_ways
+    the_journal_is_followed_and_resumed
+    ledgers_keep_apart
+    lists_of_purchases_lots_and_customers
+    price_lists_and_previews
+    health_is_told
 }

@@ -35,25 +35,32 @@ pub struct Served {
     _directory: Option<TempDir>,
 }
 
+/// The engine of a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    Memory,
+    Sqlite,
+    Postgres,
+}
+
 impl Served {
-    pub async fn start() -> Self {
-        Self::memory(writer::Limits::default()).await
+    /// On a database of its own.
+    pub async fn start(on: On) -> Self {
+        match on {
+            On::Memory => Self::at("memory:", &Settings::default(), None).await,
+            On::Sqlite => {
+                let directory = tempfile::tempdir().unwrap();
+                let url = format!("sqlite://{}", directory.path().join("wire.db").display());
+                Self::at(&url, &Settings::default(), Some(directory)).await
+            }
+            On::Postgres => Self::at(&crate::postgres::database().await, &Settings::default(), None).await,
+        }
     }
 
-    pub async fn memory(limits: writer::Limits) -> Self {
-        Self::on(store::open("memory:", clock::now(), &Settings::default()).await.unwrap(), None, limits)
-            .await
-    }
-
-    pub async fn sqlite(limits: writer::Limits) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", directory.path().join("wire.db").display());
-        Self::on(
-            store::open(&url, clock::now(), &Settings::default()).await.unwrap(),
-            Some(directory),
-            limits,
-        )
-        .await
+    /// On this database, which other servers may have open if it is PostgreSQL's.
+    pub async fn at(url: &str, settings: &Settings, directory: Option<TempDir>) -> Self {
+        let engine = store::open(url, clock::now(), settings).await.unwrap();
+        Self::on(engine, directory, writer::Limits::default()).await
     }
 
     pub async fn on(engine: Engine, directory: Option<TempDir>, limits: writer::Limits) -> Self {
@@ -99,13 +106,16 @@ impl Served {
 
     /// Waits until the writer has nothing to do, and then checks the whole journal; the number of its postings.
     pub async fn verify(&self) -> u64 {
-        // A command that is behind all others in the queue, of a customer that does not exist.
-        let last = CloseCustomerRequest {
-            request_id: self.next(),
-            customer_id: "nobody-at-all".into(),
-            ..Default::default()
-        };
-        assert_eq!(self.customers().close_customer(last).await.unwrap_err().code(), tonic::Code::NotFound);
+        // Commands that are behind all others in the queue, of customers that do not exist: some for each lane.
+        for n in 0..8 {
+            let last = CloseCustomerRequest {
+                request_id: self.next(),
+                customer_id: format!("nobody-{n}"),
+                ..Default::default()
+            };
+            let refused = self.customers().close_customer(last).await.unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::NotFound);
+        }
         let report = creditledger::audit::verify(&*self.audit, |_| {}).await.unwrap();
         assert!(report.is_clean(), "{:?}", report.faults);
         report.counts.postings
@@ -121,8 +131,8 @@ impl Served {
     }
 
     /// With the customer `acme`, who has bought so many credits.
-    pub async fn with_credits(credits: &str) -> Self {
-        let served = Self::start().await;
+    pub async fn with_credits(on: On, credits: &str) -> Self {
+        let served = Self::start(on).await;
         served.buy(credits).await;
         served
     }
@@ -210,15 +220,21 @@ macro_rules! on_each_engine {
         mod memory {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                let limits = creditledger::writer::Limits::default();
-                super::$name(crate::served::Served::memory(limits).await).await;
+                super::$name(crate::served::On::Memory).await;
             })*
         }
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                let limits = creditledger::writer::Limits::default();
-                super::$name(crate::served::Served::sqlite(limits).await).await;
+                super::$name(crate::served::On::Sqlite).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                if crate::postgres::available() {
+                    super::$name(crate::served::On::Postgres).await;
+                }
             })*
         }
     };

@@ -8,14 +8,13 @@ use tonic_types::StatusExt;
 use crate::bad_values::Types;
 use crate::errors::{fields, reason};
 use crate::raw::{call, nested, text, without};
-use crate::served::Served;
+use crate::served::{On, Served, on_each_engine};
 use crate::world::World;
 
 const NOWHERE: &str = "0190a2b4-c0de-7000-8000-000000000001";
 
-#[tokio::test]
-async fn ids_of_nothing_and_of_elsewhere_are_not_found() {
-    let world = World::new().await;
+async fn ids_of_nothing_and_of_elsewhere_are_not_found(on: On) {
+    let world = World::new(on).await;
     let types = Types::new();
     let methods = types.methods();
     let mut wrong = Vec::new();
@@ -127,9 +126,8 @@ async fn in_every_state(served: &Served) {
     holds.place_hold(parked).await.unwrap();
 }
 
-#[tokio::test]
-async fn commands_in_the_wrong_state_are_refused() {
-    let world = World::new().await;
+async fn commands_in_the_wrong_state_are_refused(on: On) {
+    let world = World::new(on).await;
     let served = &world.served;
     in_every_state(served).await;
     let get = |incident: &str| GetHoldRequest {
@@ -184,9 +182,8 @@ async fn commands_in_the_wrong_state_are_refused() {
     assert_eq!(served.positions().await, before);
 }
 
-#[tokio::test]
-async fn what_else_the_state_forbids() {
-    let world = World::new().await;
+async fn what_else_the_state_forbids(on: On) {
+    let world = World::new(on).await;
     let served = &world.served;
     let mut holds = served.holds();
     let mut customers = served.customers();
@@ -327,9 +324,8 @@ async fn what_else_the_state_forbids() {
     assert_eq!((note.kind(), note.transfers.len()), (PostingKind::NoteShortfall, 0));
 }
 
-#[tokio::test]
-async fn used_request_ids_are_refused_for_other_content() {
-    let world = World::new().await;
+async fn used_request_ids_are_refused_for_other_content(on: On) {
+    let world = World::new(on).await;
     let types = Types::new();
     let methods = types.methods();
     for (method, good) in world.good_requests() {
@@ -368,9 +364,8 @@ fn nested_flag(answer: &[u8]) -> bool {
     crate::raw::split(answer).into_iter().any(|(number, bytes)| number == 2 && bytes == [2 << 3, 1])
 }
 
-#[tokio::test]
-async fn each_command_of_a_batch_is_checked_as_if_it_came_alone() {
-    let world = World::new().await;
+async fn each_command_of_a_batch_is_checked_as_if_it_came_alone(on: On) {
+    let world = World::new(on).await;
     let types = Types::new();
     let methods = types.methods();
     let command_fields = &types.message(".creditledger.v1.BatchCommand").field;
@@ -406,9 +401,8 @@ async fn each_command_of_a_batch_is_checked_as_if_it_came_alone() {
     assert_eq!(world.served.positions().await, before);
 }
 
-#[tokio::test]
-async fn batches_themselves_have_bounds() {
-    let world = World::new().await;
+async fn batches_themselves_have_bounds(on: On) {
+    let world = World::new(on).await;
     let served = &world.served;
     let before = served.positions().await;
     let mut batches = batch_service_client::BatchServiceClient::new(served.channel.clone());
@@ -454,4 +448,13 @@ async fn batches_themselves_have_bounds() {
     }
     assert_eq!((found[&3].code, found[&3].reason.as_str()), (5, "LEDGER_NOT_FOUND"));
     assert_eq!(served.positions().await, before);
+}
+
+on_each_engine! {
+    ids_of_nothing_and_of_elsewhere_are_not_found
+    commands_in_the_wrong_state_are_refused
+    what_else_the_state_forbids
+    used_request_ids_are_refused_for_other_content
+    each_command_of_a_batch_is_checked_as_if_it_came_alone
+    batches_themselves_have_bounds
 }

@@ -4,7 +4,7 @@ use creditledger::grpc::wire::*;
 use prost::Message;
 use prost_types::{FieldMask, Timestamp};
 
-use crate::served::Served;
+use crate::served::{On, Served};
 
 /// 2100-01-01, which is in the future of every run.
 pub const LATER: Timestamp = Timestamp { seconds: 4_102_444_800, nanos: 0 };
@@ -23,8 +23,8 @@ pub struct World {
 }
 
 impl World {
-    pub async fn new() -> Self {
-        let served = Served::start().await;
+    pub async fn new(on: On) -> Self {
+        let served = Served::start(on).await;
         served.buy("1000").await;
         let mut holds = served.holds();
         for customer in ["zeta", "leaving"] {

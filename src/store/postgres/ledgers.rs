@@ -17,13 +17,26 @@ pub(super) async fn create(
     now: Timestamp,
 ) -> Result<LedgerCreated, StoreError> {
     let request = request_bytes(&ledger.request);
-    let by_request: Option<(i32, String, i64)> =
-        sqlx::query_as("SELECT ledger_no, ledger_id, created_at FROM ledger WHERE request = $1")
-            .bind(&request)
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(failed)?;
-    if let Some((no, id, created_at)) = by_request {
+    // One statement, one moment: seen one after the other, the ledger that this very request made elsewhere in between
+    // would look like another request's.
+    let (last, is_taken, by_request): (Option<i32>, bool, Option<i32>) = sqlx::query_as(
+        "SELECT (SELECT MAX(ledger_no) FROM ledger),
+                EXISTS (SELECT 1 FROM ledger WHERE ledger_id = $1),
+                (SELECT ledger_no FROM ledger WHERE request = $2)",
+    )
+    .bind(ledger.id.as_str())
+    .bind(&request)
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(failed)?;
+    if let Some(no) = by_request {
+        // A ledger that is there never changes.
+        let (id, created_at): (String, i64) =
+            sqlx::query_as("SELECT ledger_id, created_at FROM ledger WHERE ledger_no = $1")
+                .bind(no)
+                .fetch_one(connection)
+                .await
+                .map_err(failed)?;
         if id != ledger.id.as_str() {
             return Ok(LedgerCreated::RequestIdReused);
         }
@@ -31,18 +44,9 @@ pub(super) async fn create(
         let ledger = Ledger { no: ledger_no_of(no)?, id: ledger.id.clone(), created_at };
         return Ok(LedgerCreated::Created { ledger, replayed: true });
     }
-    let by_id: Option<i32> = sqlx::query_scalar("SELECT ledger_no FROM ledger WHERE ledger_id = $1")
-        .bind(ledger.id.as_str())
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(failed)?;
-    if by_id.is_some() {
+    if is_taken {
         return Ok(LedgerCreated::Exists);
     }
-    let last: Option<i32> = sqlx::query_scalar("SELECT MAX(ledger_no) FROM ledger")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(failed)?;
     let next = last.unwrap_or(0).checked_add(1).and_then(|no| u32::try_from(no).ok()).and_then(LedgerNo::new);
     let Some(no) = next else { return Ok(LedgerCreated::TooMany) };
     sqlx::query("INSERT INTO ledger (ledger_no, ledger_id, created_at, request) VALUES ($1, $2, $3, $4)")

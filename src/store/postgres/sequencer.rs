@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row as _};
+use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -148,7 +148,7 @@ impl Sequencer {
                 Ok(Turn::Done) => return Ok(()),
                 // What clashes was placed by another server.
                 Ok(Turn::More | Turn::Lost) | Err(StoreError::Clash(_)) => {}
-                Err(StoreError::Again(_) | StoreError::Unsure(_)) if connection.is_some() => {}
+                Err(StoreError::Again(_)) if connection.is_some() => {}
                 // Nothing that a reader needs to hear of where the next one is there.
                 Err(StoreError::Again(_) | StoreError::Unsure(_)) if lost < LOST_MAX => {
                     lost += 1;
@@ -177,9 +177,9 @@ impl Sequencer {
                 Ok(done)
             }
             Ok(Err(error)) => {
-                // A conflict leaves the connection as it is, in a transaction that is over.
-                let rolled_back = sqlx::raw_sql("ROLLBACK").execute(&mut open);
-                if within("rolling back", rolled_back, failed).await.is_ok() {
+                // A conflict leaves the connection as it is, and its transaction is over.
+                let is_sure = !matches!(error, StoreError::Unsure(_));
+                if is_sure && within("asking for a sign of life", open.ping(), failed).await.is_ok() {
                     *connection = Some(open);
                 }
                 Err(error)
@@ -196,6 +196,28 @@ impl Sequencer {
         let last = seen.pending.last().map_or(i64::MAX, |last| last.stamp);
         let watermark = if more { lag.min(last.saturating_sub(1)) } else { lag }.max(seen.watermark);
         sqlx::raw_sql(begin_statement(self.isolation)).execute(&mut *connection).await.map_err(failed)?;
+        match self.move_on(connection, seen, watermark).await {
+            Ok(true) => {
+                // A commit that fails ends the transaction, too.
+                sqlx::raw_sql("COMMIT").execute(&mut *connection).await.map_err(not_answered)?;
+                Ok(if more { Turn::More } else { Turn::Done })
+            }
+            given_up => {
+                let over = sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await;
+                // With the transaction still open the connection cannot be used again.
+                over.map_err(|error| StoreError::Unsure(Box::new(error)))?;
+                given_up.map(|_| Turn::Lost)
+            }
+        }
+    }
+
+    /// What a turn stores; false where another server took it.
+    async fn move_on(
+        &self,
+        connection: &mut PgConnection,
+        seen: &Look,
+        watermark: i64,
+    ) -> Result<bool, StoreError> {
         let moved = sqlx::query(
             "UPDATE sequencer
              SET turn = turn + 1, watermark = $2, holder = $3, held_until = $4
@@ -210,14 +232,12 @@ impl Sequencer {
         .await
         .map_err(failed)?;
         if moved.rows_affected() != 1 {
-            sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.map_err(failed)?;
-            return Ok(Turn::Lost);
+            return Ok(false);
         }
         if !seen.pending.is_empty() {
             self.place(connection, seen).await?;
         }
-        sqlx::raw_sql("COMMIT").execute(&mut *connection).await.map_err(not_answered)?;
-        Ok(if more { Turn::More } else { Turn::Done })
+        Ok(true)
     }
 
     /// Moves what is pending to the end of its ledgers' feeds.
