@@ -2,6 +2,7 @@
 //! a server's clock is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use creditledger::audit::verify;
 use creditledger::ledger::book::Book;
@@ -12,7 +13,7 @@ use creditledger::ledger::{Credits, CustomerKey, LedgerNo, Request, RequestKey, 
 use creditledger::store::{
     At, AuditStore, Position, ReadStore, Recorded, Settings, StoreError, WriteStore, open,
 };
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::desk::{grant, id};
 use crate::postgres::{available, database};
@@ -263,4 +264,93 @@ async fn an_orphaned_lock_is_given_up_on_and_tried_again() {
     let request = other.request("acme", grant("4"));
     let loaded = other.writer.load(&[&request], other.clock(), 1, &Arc::new(Cards::built_in())).await;
     assert!(matches!(loaded, Err(StoreError::Again(_))), "{loaded:?}");
+}
+
+#[tokio::test]
+async fn a_server_goes_on_once_what_it_was_connected_to_is_not_read_only_any_more() {
+    if !available() {
+        return;
+    }
+    let url = database().await;
+    let mut server = Server::on(&url, 0).await;
+    server.create("acme").await;
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut admin).await.unwrap();
+    // As after a fail-over, where the name leads to the old server for a while: it follows now, and is read-only.
+    let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    sqlx::raw_sql(AssertSqlSafe(read_only)).execute(&mut admin).await.unwrap();
+    sqlx::raw_sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .execute(&mut admin)
+    .await
+    .unwrap();
+    let request = server.request("acme", grant("1"));
+    let key = CustomerKey::of(LedgerNo::MAIN, &id("acme"));
+    for _ in 0..3 {
+        let loaded = server.writer.load(&[&request], server.clock(), 1, &Arc::new(Cards::built_in())).await;
+        assert!(matches!(loaded, Err(StoreError::Again(_))), "{loaded:?}");
+    }
+    // What it has may be old.
+    assert!(server.reader.customer(key).await.is_err());
+    assert!(server.reader.last_position(LedgerNo::MAIN).await.is_err());
+    let reset = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
+    sqlx::raw_sql(AssertSqlSafe(reset)).execute(&mut admin).await.unwrap();
+    let book = server.begin(&request).await;
+    server.writer.append(&book).await.unwrap();
+    assert_eq!(server.feed(0).await.len(), 2);
+    assert_eq!(server.reader.customer(key).await.unwrap().unwrap().sequence, 2);
+}
+
+#[tokio::test]
+async fn servers_that_start_together_on_a_new_database_all_come_up() {
+    if !available() {
+        return;
+    }
+    for _ in 0..5 {
+        let url = database().await;
+        let settings = Settings::default();
+        let start = async |nth: u64| {
+            tokio::time::sleep(Duration::from_millis(20 * nth)).await;
+            open(&url, creditledger::clock::now(), &settings).await.map(drop)
+        };
+        let opened = tokio::join!(start(0), start(1), start(2), start(3), start(4), start(5));
+        assert!(matches!(opened, (Ok(()), Ok(()), Ok(()), Ok(()), Ok(()), Ok(()))), "{opened:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_was_cut_off_before_the_first_table_is_gone_on_with() {
+    if !available() {
+        return;
+    }
+    let url = database().await;
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    sqlx::migrate!("migrations/postgres").set_locking(true).run(&mut admin).await.unwrap();
+    let list: Vec<String> = sqlx::query_scalar(
+        "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations'",
+    )
+    .fetch_all(&mut admin)
+    .await
+    .unwrap();
+    let drop_all = format!(
+        "DROP TABLE {} CASCADE; DROP FUNCTION posting_is_append_only; TRUNCATE _sqlx_migrations",
+        list.join(", ")
+    );
+    sqlx::raw_sql(AssertSqlSafe(drop_all)).execute(&mut admin).await.unwrap();
+    let mut server = Server::on(&url, 0).await;
+    server.create("acme").await;
+    // A list of others, without our tables, is another program's.
+    let other = database().await;
+    let mut admin = PgConnection::connect(&other).await.unwrap();
+    sqlx::raw_sql(
+        "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, success BOOLEAN, checksum BYTEA);
+         INSERT INTO _sqlx_migrations VALUES (1, TRUE, 'x')",
+    )
+    .execute(&mut admin)
+    .await
+    .unwrap();
+    let opened = open(&other, creditledger::clock::now(), &Settings::default()).await;
+    assert!(matches!(opened, Err(StoreError::Unusable(_))), "{opened:?}");
 }

@@ -59,7 +59,7 @@ impl Address {
         let shown = without_password(url);
         let options = match PgConnectOptions::from_str(url) {
             Ok(options) => options,
-            Err(error) => return Some(Err(StoreError::Unusable(format!("{shown} cannot be read: {error}")))),
+            Err(error) => return Some(Err(cannot_be_read(&error))),
         };
         // Who calls logs what failed; every statement besides would drown it.
         let options = options.application_name(SERVER).disable_statement_logging();
@@ -105,6 +105,19 @@ impl Address {
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
             Ok(connected) => connected.map_err(failed),
+            Err(elapsed) => Err(lost(elapsed)),
+        }
+    }
+
+    /// A connection to the server that is written to, not to one that only follows it: after a fail-over a name may
+    /// lead to either for a while.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn connect_to_serve(&self) -> Result<PgConnection, StoreError> {
+        let mut connection = self.connect().await?;
+        match tokio::time::timeout(CONNECT_TIMEOUT, refuse_read_only(&mut connection)).await {
+            Ok(done) => done.map_err(failed).map(|()| connection),
             Err(elapsed) => Err(lost(elapsed)),
         }
     }
@@ -187,6 +200,17 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::E
     sqlx::raw_sql(SESSION).execute(connection).await.map(drop)
 }
 
+/// Fails where nothing can be written: what such a server has may be old.
+pub(super) async fn refuse_read_only(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let read_only: bool = sqlx::query_scalar(
+        "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'",
+    )
+    .persistent(false)
+    .fetch_one(connection)
+    .await?;
+    if read_only { Err(sqlx::Error::Configuration("the database is read-only".into())) } else { Ok(()) }
+}
+
 /// What a person can do something about, in one line.
 pub(super) fn why(error: &sqlx::Error) -> String {
     let text = match error {
@@ -195,6 +219,11 @@ pub(super) fn why(error: &sqlx::Error) -> String {
         other => other.to_string(),
     };
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A URL that is wrong is not repeated: what is wrong with it may be the password.
+fn cannot_be_read(error: &sqlx::Error) -> StoreError {
+    StoreError::Unusable(format!("the database URL cannot be read: {error}"))
 }
 
 /// A URL as it may be printed and logged.

@@ -19,9 +19,9 @@ use uuid::Uuid;
 
 use super::Address;
 use super::append::{add_to_accounts, set_ends};
-use super::errors::{damaged, failed, not_answered, timed_out};
+use super::errors::{damaged, failed, leaves_connection_sound, not_answered, timed_out};
 use super::rows::sql_count;
-use super::write::begin_statement;
+use super::write::{begin_statement, within};
 use crate::ledger::Timestamp;
 use crate::store::{Isolation, Settings, StoreError, Time};
 
@@ -157,7 +157,7 @@ impl Sequencer {
     ) -> Result<T, StoreError> {
         let mut open = match connection.take() {
             Some(open) => open,
-            None => self.address.connect().await?,
+            None => self.address.connect_to_serve().await?,
         };
         match tokio::time::timeout(TURN_TIMEOUT, work(&mut open)).await {
             Ok(Ok(done)) => {
@@ -166,8 +166,11 @@ impl Sequencer {
             }
             Ok(Err(error)) => {
                 // A conflict leaves the connection as it is, in a transaction that is over.
-                if sqlx::raw_sql("ROLLBACK").execute(&mut open).await.is_ok() {
-                    *connection = Some(open);
+                if leaves_connection_sound(&error) {
+                    let done = sqlx::raw_sql("ROLLBACK").execute(&mut open);
+                    if within("rolling back", done, failed).await.is_ok() {
+                        *connection = Some(open);
+                    }
                 }
                 Err(error)
             }

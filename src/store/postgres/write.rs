@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::PgConnection;
 
-use super::errors::{failed, not_answered, timed_out};
+use super::errors::{failed, leaves_connection_sound, not_answered, timed_out};
 use super::load::Stamping;
 use super::rows::sql_count;
 use super::tend::Signals;
@@ -48,7 +48,7 @@ impl PgWriter {
         self.loaded.clear();
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.address.connect().await.inspect_err(|_| self.signals.lost())?,
+            None => self.address.connect_to_serve().await.inspect_err(|_| self.signals.lost())?,
         };
         let begin = begin_statement(self.settings.isolation);
         within("beginning", sqlx::raw_sql(begin).execute(&mut connection), failed).await?;
@@ -111,7 +111,9 @@ impl PgWriter {
         match done {
             Ok(done) => Ok((connection, done)),
             Err(error) => {
-                self.roll_back(connection).await;
+                if leaves_connection_sound(&error) {
+                    self.roll_back(connection).await;
+                }
                 Err(error)
             }
         }
