@@ -262,8 +262,28 @@ async fn an_orphaned_lock_is_given_up_on_and_tried_again() {
     let request = one.request("acme", grant("3"));
     let _orphan = one.begin(&request).await;
     let request = other.request("acme", grant("4"));
-    let loaded = other.writer.load(&[&request], other.clock(), 1, &Arc::new(Cards::built_in())).await;
+    let cards = Arc::new(Cards::built_in());
+    let loaded = other.writer.load(&[&request], other.clock(), 1, &cards).await;
     assert!(matches!(loaded, Err(StoreError::Again(_))), "{loaded:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_in_the_middle_of_a_batch_costs_the_others_no_command() {
+    if !available() {
+        return;
+    }
+    let url = database().await;
+    let mut gone = Server::on(&url, 0).await;
+    gone.create("acme").await;
+    let request = gone.request("acme", grant("3"));
+    // As of a machine without power: nobody closes its connection.
+    let _orphan = gone.begin(&request).await;
+    let engine = open(&url, creditledger::clock::now(), &Settings::default()).await.unwrap();
+    let limits = creditledger::writer::Limits::default();
+    let cards = Arc::new(Cards::built_in());
+    let (writer, _end) = creditledger::writer::Writer::start(engine.writers, &cards, limits).unwrap();
+    let outcome = writer.submit(request, None).await.unwrap().unwrap();
+    assert_eq!(outcome.balances.available, Credits::whole(3));
 }
 
 #[tokio::test]

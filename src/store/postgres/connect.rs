@@ -17,7 +17,8 @@ pub(super) const SERVER: &str = "creditledger";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What every connection is set to, where the engine knows the setting. Time-outs: an orphaned transaction must not
-/// block its customers, and a server that is gone must be noticed. Plans: one made while a table was small must not read
+/// block its customers for longer than a batch of another server is tried again (a batch computes for milliseconds
+/// between its statements), and a server that is gone must be noticed. Plans: one made while a table was small must not read
 /// all of it when it is large, so the kinds of plans that do are ruled out, and each statement is planned once. How it
 /// commits is pinned: a setting that is changed later in the server's configuration must not reach it.
 const SESSION: &str = "
@@ -25,7 +26,7 @@ const SESSION: &str = "
     FROM (VALUES
         ('lock_timeout', '2s'),
         ('statement_timeout', '30s'),
-        ('idle_in_transaction_session_timeout', '10s'),
+        ('idle_in_transaction_session_timeout', '3s'),
         ('tcp_keepalives_idle', '5'),
         ('tcp_keepalives_interval', '2'),
         ('tcp_keepalives_count', '3'),
