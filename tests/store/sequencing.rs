@@ -2,7 +2,6 @@
 //! a server's clock is.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use creditledger::audit::verify;
 use creditledger::ledger::book::Book;
@@ -331,12 +330,16 @@ async fn servers_that_start_together_on_a_new_database_all_come_up() {
     for _ in 0..5 {
         let url = database().await;
         let settings = Settings::default();
-        let start = async |nth: u64| {
-            tokio::time::sleep(Duration::from_millis(20 * nth)).await;
-            open(&url, creditledger::clock::now(), &settings).await.map(drop)
+        let first = open(&url, creditledger::clock::now(), &settings);
+        // As soon as the first has begun, and has made no table of ours yet.
+        let other = async || {
+            let mut probe = PgConnection::connect(&url).await.unwrap();
+            let begun = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+            while !sqlx::query_scalar::<_, bool>(begun).fetch_one(&mut probe).await.unwrap() {}
+            open(&url, creditledger::clock::now(), &settings).await
         };
-        let opened = tokio::join!(start(0), start(1), start(2), start(3), start(4), start(5));
-        assert!(matches!(opened, (Ok(()), Ok(()), Ok(()), Ok(()), Ok(()), Ok(()))), "{opened:?}");
+        let opened = tokio::join!(first, other(), other(), other());
+        assert!(matches!(opened, (Ok(_), Ok(_), Ok(_), Ok(_))), "{opened:?}");
     }
 }
 
@@ -373,4 +376,19 @@ async fn a_start_that_was_cut_off_before_the_first_table_is_gone_on_with() {
     .unwrap();
     let opened = open(&other, creditledger::clock::now(), &Settings::default()).await;
     assert!(matches!(opened, Err(StoreError::Unusable(_))), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_when_a_copy_began_writes_nothing_into_it() {
+    if !available() {
+        return;
+    }
+    let url = database().await;
+    let mut server = Server::on(&url, 0).await;
+    // It has no connection for writing yet; as after one that was lost.
+    let mut copy = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("INSERT INTO unfinished_copy VALUES (TRUE, 1)").execute(&mut copy).await.unwrap();
+    let request = server.request("acme", Command::CreateCustomer(CreateCustomer::default()));
+    let loaded = server.writer.load(&[&request], server.clock(), 1, &Arc::new(Cards::built_in())).await;
+    assert!(matches!(loaded, Err(StoreError::Unusable(_))), "{loaded:?}");
 }

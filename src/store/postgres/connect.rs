@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
 use super::errors::{failed, lost};
+use super::refuse_unfinished_copy;
 use crate::store::StoreError;
 
 /// The oldest PostgreSQL whose behaviour this program was written for and tested with.
@@ -45,6 +46,7 @@ const SESSION: &str = "
 pub struct Address {
     options: PgConnectOptions,
     shown: String,
+    is_for_copies: bool,
 }
 
 impl Address {
@@ -64,7 +66,7 @@ impl Address {
         };
         // Who calls logs what failed; every statement besides would drown it.
         let options = options.application_name(SERVER).disable_statement_logging();
-        Some(Ok(Self { options, shown }))
+        Some(Ok(Self { options, shown, is_for_copies: false }))
     }
 
     /// The URL without its password.
@@ -76,7 +78,7 @@ impl Address {
     /// The same, under a name that tells a copy from a server.
     #[must_use]
     pub(super) fn for_copies(self) -> Self {
-        Self { options: self.options.application_name("creditledger copy"), ..self }
+        Self { options: self.options.application_name("creditledger copy"), is_for_copies: true, ..self }
     }
 
     /// Server and database, without user and parameters.
@@ -111,14 +113,19 @@ impl Address {
     }
 
     /// A connection to the server that is written to, not to one that only follows it: after a fail-over a name may
-    /// lead to either for a while.
+    /// lead to either for a while. Nor to a database that is being filled by a copy: one may have begun while this
+    /// server had no connection.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub(super) async fn connect_to_serve(&self) -> Result<PgConnection, StoreError> {
+    /// [`StoreError`]; `Unusable` where a copy has begun.
+    pub(super) async fn connect_to_write(&self) -> Result<PgConnection, StoreError> {
         let mut connection = self.connect().await?;
-        match tokio::time::timeout(CONNECT_TIMEOUT, refuse_read_only(&mut connection)).await {
-            Ok(done) => done.map_err(failed).map(|()| connection),
+        let check = async {
+            refuse_read_only(&mut connection).await.map_err(failed)?;
+            if self.is_for_copies { Ok(()) } else { refuse_unfinished_copy(self, &mut connection).await }
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, check).await {
+            Ok(done) => done.map(|()| connection),
             Err(elapsed) => Err(lost(elapsed)),
         }
     }
@@ -253,7 +260,15 @@ fn without_password(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::without_password;
+    use super::{Address, without_password};
+
+    #[test]
+    fn a_url_that_cannot_be_read_is_not_repeated() {
+        // The password has a slash, which a URL would need as %2F.
+        let refused = Address::of("postgres://ada:s3/cret@h/db").map(|address| address.map(drop));
+        let Some(Err(error)) = refused else { panic!("it was read: {refused:?}") };
+        assert!(!error.to_string().contains("cret"), "{error}");
+    }
 
     #[test]
     fn passwords_are_not_shown() {

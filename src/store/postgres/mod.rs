@@ -158,8 +158,10 @@ async fn schema_of(address: &Address, connection: &mut PgConnection) -> Result<S
     .await
     .map_err(said)?;
     let others = listed.iter().any(|line| line.0);
-    let done: Vec<(i64, bool, Vec<u8>)> =
-        listed.into_iter().filter_map(|(_, version, success, sum)| Some((version?, success?, sum?))).collect();
+    let done: Vec<(i64, bool, Vec<u8>)> = listed
+        .into_iter()
+        .filter_map(|(_, version, success, sum)| Some((version?, success?, sum?)))
+        .collect();
     // The list itself is made before the first tables.
     if others == done.is_empty() {
         return Err(unusable("it has tables of another program"));

@@ -157,7 +157,7 @@ impl Sequencer {
     ) -> Result<T, StoreError> {
         let mut open = match connection.take() {
             Some(open) => open,
-            None => self.address.connect_to_serve().await?,
+            None => self.address.connect_to_write().await?,
         };
         match tokio::time::timeout(TURN_TIMEOUT, work(&mut open)).await {
             Ok(Ok(done)) => {

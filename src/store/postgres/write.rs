@@ -43,12 +43,17 @@ impl PgWriter {
         Self { address, settings, signals, connection: None, loaded: HashMap::new() }
     }
 
+    /// Where it writes to.
+    pub(super) fn address(&self) -> Arc<Address> {
+        Arc::clone(&self.address)
+    }
+
     /// A connection with an open transaction.
     pub(super) async fn begin(&mut self) -> Result<PgConnection, StoreError> {
         self.loaded.clear();
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.address.connect_to_serve().await.inspect_err(|_| self.signals.lost())?,
+            None => self.address.connect_to_write().await.inspect_err(|_| self.signals.lost())?,
         };
         let begin = begin_statement(self.settings.isolation);
         within("beginning", sqlx::raw_sql(begin).execute(&mut connection), failed).await?;
