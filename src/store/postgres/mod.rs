@@ -127,6 +127,9 @@ enum Schema {
     Current,
 }
 
+/// Whether there are tables with names of ours; a migration's version, success and checksum, where there is one.
+type Listed = (bool, Option<i64>, Option<bool>, Option<Vec<u8>>);
+
 /// Whether there are tables with names of ours.
 macro_rules! has_tables {
     () => {
@@ -149,7 +152,7 @@ async fn schema_of(address: &Address, connection: &mut PgConnection) -> Result<S
         return if others { Err(unusable("it has tables of another program")) } else { Ok(Schema::Behind) };
     }
     // One statement: another server may be at it, and each migration comes at once with its line in the list.
-    let listed: Vec<(bool, Option<i64>, Option<bool>, Option<Vec<u8>>)> = sqlx::query_as(concat!(
+    let listed: Vec<Listed> = sqlx::query_as(concat!(
         "SELECT ours.are_there, m.version, m.success, m.checksum FROM (SELECT ",
         has_tables!(),
         ") ours(are_there) LEFT JOIN _sqlx_migrations m ON TRUE ORDER BY m.version"
