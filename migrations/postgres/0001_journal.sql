@@ -309,9 +309,9 @@ SELECT
         ELSE convert_from(substr(p.request, 2), 'UTF8')
     END AS request_id,
     p.posting_id,
-    CAST(p.available AS NUMERIC(20, 4)) / 10000 AS available,
-    CAST(p.held AS NUMERIC(20, 4)) / 10000 AS held,
-    CAST(p.owed AS NUMERIC(20, 4)) / 10000 AS owed
+    p.available * 0.0001 AS available,
+    p.held * 0.0001 AS held,
+    p.owed * 0.0001 AS owed
 FROM posting p
 JOIN ledger l ON l.ledger_no = p.ledger_no
 JOIN posting_kind k ON k.kind = p.kind
@@ -326,7 +326,7 @@ SELECT
     t.sequence,
     t.debit_account,
     t.credit_account,
-    CAST(t.credits AS NUMERIC(20, 4)) / 10000 AS credits
+    t.credits * 0.0001 AS credits
 FROM transfer t
 JOIN ledger l ON l.ledger_no = t.ledger_no
 LEFT JOIN customer c ON c.customer = t.customer;
@@ -336,9 +336,9 @@ SELECT
     l.ledger_id,
     c.customer_id,
     c.sequence,
-    CAST(c.available AS NUMERIC(20, 4)) / 10000 AS available,
-    CAST(c.held AS NUMERIC(20, 4)) / 10000 AS held,
-    CAST(c.owed AS NUMERIC(20, 4)) / 10000 AS owed
+    c.available * 0.0001 AS available,
+    c.held * 0.0001 AS held,
+    c.owed * 0.0001 AS owed
 FROM customer c
 JOIN ledger l ON l.ledger_no = c.ledger_no;
 
@@ -356,6 +356,6 @@ FROM (
 GROUP BY ledger_no, account;
 
 CREATE VIEW trial_balance_decimal AS
-SELECT l.ledger_id, t.account, CAST(t.balance AS NUMERIC(20, 4)) / 10000 AS balance
+SELECT l.ledger_id, t.account, t.balance * 0.0001 AS balance
 FROM trial_balance t
 JOIN ledger l ON l.ledger_no = t.ledger_no;

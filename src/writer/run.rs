@@ -30,6 +30,9 @@ enum Fault {
     Broken(#[from] Broken),
     #[error("the system gives no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
+    /// What went wrong after an attempt whose commit was not answered.
+    #[error("{0} (before it, the answer to a commit was lost)")]
+    AfterUnanswered(Box<Fault>),
 }
 
 impl Fault {
@@ -37,7 +40,9 @@ impl Fault {
     /// transaction was closed, and nothing was stored.
     const fn answer(&self) -> SubmitError {
         match self {
-            Self::Store(StoreError::UnknownFate(_) | StoreError::Unsure(_)) => SubmitError::Unknown,
+            Self::Store(StoreError::UnknownFate(_) | StoreError::Unsure(_)) | Self::AfterUnanswered(_) => {
+                SubmitError::Unknown
+            }
             Self::Store(StoreError::Failed(_) | StoreError::Unusable(_) | StoreError::Again(_)) => {
                 SubmitError::StorageUnavailable
             }
@@ -90,28 +95,29 @@ impl Task {
         }
     }
 
-    /// Making a ledger is repeatable by its request id, so an attempt of unknown fate is simply made again.
+    /// Making a ledger is repeatable by its request id, so an attempt of unknown fate is simply made again. Where that
+    /// comes to nothing, the ledger may be there all the same.
     async fn create_ledger(
         &mut self,
         ledger: &NewLedger,
     ) -> Result<Result<LedgerCreated, SubmitError>, Fault> {
         let mut retry = Retry::new(self.limits.retry_for);
-        loop {
+        let mut unanswered = false;
+        let error = loop {
             match self.store.create_ledger(ledger, clock::now()).await {
                 Ok(created) => return Ok(Ok(created)),
                 Err(error @ (StoreError::Again(_) | StoreError::Clash(_) | StoreError::Unsure(_))) => {
+                    unanswered |= matches!(error, StoreError::Unsure(_));
                     if !retry.pause().await {
-                        tracing::error!(%error, "a ledger could not be made");
-                        return Ok(Err(Fault::Store(error).answer()));
+                        break error;
                     }
                 }
-                Err(error @ (StoreError::Refused(_) | StoreError::Failed(_))) => {
-                    tracing::error!(%error, "a ledger could not be made");
-                    return Ok(Err(Fault::Store(error).answer()));
-                }
+                Err(error @ (StoreError::Refused(_) | StoreError::Failed(_))) => break error,
                 Err(error) => return Err(error.into()),
             }
-        }
+        };
+        tracing::error!(%error, "a ledger could not be made");
+        Ok(Err(if unanswered { SubmitError::Unknown } else { Fault::Store(error).answer() }))
     }
 
     /// One transaction for all of them, and another one for as long as the store asks for that. Commands whose
@@ -129,7 +135,10 @@ impl Task {
                 Err(Fault::Store(
                     error @ (StoreError::Again(_) | StoreError::Clash(_) | StoreError::Unsure(_)),
                 )) => error,
-                Err(fault) => return Err(fault),
+                // One by one they are found out about by their request ids.
+                Err(fault @ Fault::Store(StoreError::Refused(_))) => return Err(fault),
+                Err(fault) if unanswered.is_empty() => return Err(fault),
+                Err(fault) => return Err(Fault::AfterUnanswered(Box::new(fault))),
             };
             tracing::debug!(%error, commands = live.len(), "a batch is tried again");
             if let StoreError::Clash(error) = error {

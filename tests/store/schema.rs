@@ -1,12 +1,13 @@
-//! The SQLite schema: the same tables as the core, an append-only journal, views for people.
+//! The schemas: the same tables as the core, an append-only journal, views for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use creditledger::ledger::account::{Side, Slot, slots, transfers};
 use creditledger::ledger::lot::LotSource;
 use creditledger::ledger::{HoldState, Kind, LedgerNo};
 use creditledger::store::Position;
 use rusqlite::{Connection, ErrorCode};
+use sqlx::{Connection as _, PgConnection};
 
 use crate::desk::{adjust, charge, grant, place, purchase, reverse, settle, settle_capped, work};
 use crate::rig::Rig;
@@ -163,4 +164,66 @@ async fn people_read_decimals() {
     let sum: i64 =
         database.query_row("SELECT SUM(balance) FROM trial_balance", [], |row| row.get(0)).unwrap();
     assert_eq!(sum, 0);
+}
+
+/// The same on PostgreSQL, where positions come from the feed and what is not placed yet is added.
+#[tokio::test]
+async fn the_views_of_postgresql_say_the_same() {
+    if !crate::postgres::available() {
+        return;
+    }
+    let url = crate::postgres::database().await;
+    let mut rig = Rig::open(&url).await;
+    some_of_everything(&mut rig).await;
+    let mut database = PgConnection::connect(&url).await.unwrap();
+    // With and without places.
+    let (mut sums, mut has_pending) = (BTreeSet::new(), true);
+    while has_pending {
+        let sum: Option<i64> = sqlx::query_scalar("SELECT CAST(SUM(balance) AS BIGINT) FROM trial_balance")
+            .fetch_one(&mut database)
+            .await
+            .unwrap();
+        sums.insert(sum);
+        rig.reader.last_position(LedgerNo::MAIN).await.unwrap();
+        has_pending = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pending)")
+            .fetch_one(&mut database)
+            .await
+            .unwrap();
+    }
+    assert_eq!(sums, BTreeSet::from([Some(0)]));
+    let feed = rig.reader.feed(LedgerNo::MAIN, Position(0), 100).await.unwrap();
+    let expected: Vec<(i64, String, String, i64)> = feed
+        .iter()
+        .flat_map(|recorded| {
+            transfers(&recorded.posting).map(|transfer| {
+                let sides = (transfer.debit.to_string(), transfer.credit.to_string());
+                (recorded.position.0.cast_signed(), sides.0, sides.1, transfer.credits.units())
+            })
+        })
+        .collect();
+    let shown: Vec<(i64, String, String, i64)> = sqlx::query_as(
+        "SELECT position, debit_account, credit_account, credits FROM transfer ORDER BY position, slot",
+    )
+    .fetch_all(&mut database)
+    .await
+    .unwrap();
+    assert_eq!(shown, expected);
+    assert!(shown.len() > 12);
+    for (sql, expected) in [
+        (
+            "SELECT kind || ' ' || customer_id || ' ' || request_id || ' ' || position || ' ' || available || ' ' || owed
+             FROM posting_decimal WHERE sequence = 3",
+            "GRANT_CREDITS acme request 3 3 5.2501 0.0000",
+        ),
+        (
+            "SELECT debit_account || ' ' || credit_account || ' ' || credits FROM transfer_decimal WHERE sequence = 2",
+            "sales:web available 5.2500",
+        ),
+        ("SELECT customer_id || ' ' || sequence FROM customer_decimal", "acme 13"),
+        ("SELECT CAST(balance AS TEXT) FROM trial_balance_decimal WHERE account = 'sales:web'", "-5.2500"),
+        ("SELECT CAST(balance AS TEXT) FROM trial_balance_decimal WHERE account = 'promotions'", "-0.0001"),
+    ] {
+        let shown: String = sqlx::query_scalar(sql).fetch_one(&mut database).await.unwrap();
+        assert_eq!(shown, expected);
+    }
 }

@@ -12,7 +12,7 @@ use creditledger::ledger::{Credits, CustomerKey, LedgerNo, Request, RequestKey, 
 use creditledger::store::{
     At, AuditStore, Position, ReadStore, Recorded, Settings, StoreError, WriteStore, open,
 };
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::desk::{grant, id};
 use crate::postgres::{available, database};
@@ -261,6 +261,134 @@ async fn an_orphaned_lock_is_given_up_on_and_tried_again() {
     let request = one.request("acme", grant("3"));
     let _orphan = one.begin(&request).await;
     let request = other.request("acme", grant("4"));
-    let loaded = other.writer.load(&[&request], other.clock(), 1, &Arc::new(Cards::built_in())).await;
+    let cards = Arc::new(Cards::built_in());
+    let loaded = other.writer.load(&[&request], other.clock(), 1, &cards).await;
     assert!(matches!(loaded, Err(StoreError::Again(_))), "{loaded:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_in_the_middle_of_a_batch_costs_the_others_no_command() {
+    if !available() {
+        return;
+    }
+    let url = database().await;
+    let mut gone = Server::on(&url, 0).await;
+    gone.create("acme").await;
+    let request = gone.request("acme", grant("3"));
+    // As of a machine without power: nobody closes its connection.
+    let _orphan = gone.begin(&request).await;
+    let engine = open(&url, creditledger::clock::now(), &Settings::default()).await.unwrap();
+    let limits = creditledger::writer::Limits::default();
+    let cards = Arc::new(Cards::built_in());
+    let (writer, _end) = creditledger::writer::Writer::start(engine.writers, &cards, limits).unwrap();
+    let outcome = writer.submit(request, None).await.unwrap().unwrap();
+    assert_eq!(outcome.balances.available, Credits::whole(3));
+}
+
+#[tokio::test]
+async fn a_server_goes_on_once_what_it_was_connected_to_is_not_read_only_any_more() {
+    if !available() {
+        return;
+    }
+    let url = database().await;
+    let mut server = Server::on(&url, 0).await;
+    server.create("acme").await;
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut admin).await.unwrap();
+    // As after a fail-over, where the name leads to the old server for a while: it follows now, and is read-only.
+    let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    sqlx::raw_sql(AssertSqlSafe(read_only)).execute(&mut admin).await.unwrap();
+    sqlx::raw_sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .execute(&mut admin)
+    .await
+    .unwrap();
+    let request = server.request("acme", grant("1"));
+    let key = CustomerKey::of(LedgerNo::MAIN, &id("acme"));
+    for _ in 0..3 {
+        let loaded = server.writer.load(&[&request], server.clock(), 1, &Arc::new(Cards::built_in())).await;
+        assert!(matches!(loaded, Err(StoreError::Again(_))), "{loaded:?}");
+    }
+    // What it has may be old.
+    assert!(server.reader.customer(key).await.is_err());
+    assert!(server.reader.last_position(LedgerNo::MAIN).await.is_err());
+    let reset = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
+    sqlx::raw_sql(AssertSqlSafe(reset)).execute(&mut admin).await.unwrap();
+    let book = server.begin(&request).await;
+    server.writer.append(&book).await.unwrap();
+    assert_eq!(server.feed(0).await.len(), 2);
+    assert_eq!(server.reader.customer(key).await.unwrap().unwrap().sequence, 2);
+}
+
+#[tokio::test]
+async fn servers_that_start_together_on_a_new_database_all_come_up() {
+    if !available() {
+        return;
+    }
+    for _ in 0..5 {
+        let url = database().await;
+        let settings = Settings::default();
+        let first = open(&url, creditledger::clock::now(), &settings);
+        // As soon as the first has begun, and has made no table of ours yet.
+        let other = async || {
+            let mut probe = PgConnection::connect(&url).await.unwrap();
+            let begun = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+            while !sqlx::query_scalar::<_, bool>(begun).fetch_one(&mut probe).await.unwrap() {}
+            open(&url, creditledger::clock::now(), &settings).await
+        };
+        let opened = tokio::join!(first, other(), other(), other());
+        assert!(matches!(opened, (Ok(_), Ok(_), Ok(_), Ok(_))), "{opened:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_was_cut_off_before_the_first_table_is_gone_on_with() {
+    if !available() {
+        return;
+    }
+    let url = database().await;
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    sqlx::migrate!("migrations/postgres").set_locking(true).run(&mut admin).await.unwrap();
+    let list: Vec<String> = sqlx::query_scalar(
+        "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations'",
+    )
+    .fetch_all(&mut admin)
+    .await
+    .unwrap();
+    let drop_all = format!(
+        "DROP TABLE {} CASCADE; DROP FUNCTION posting_is_append_only; TRUNCATE _sqlx_migrations",
+        list.join(", ")
+    );
+    sqlx::raw_sql(AssertSqlSafe(drop_all)).execute(&mut admin).await.unwrap();
+    let mut server = Server::on(&url, 0).await;
+    server.create("acme").await;
+    // A list of others, without our tables, is another program's.
+    let other = database().await;
+    let mut admin = PgConnection::connect(&other).await.unwrap();
+    sqlx::raw_sql(
+        "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, success BOOLEAN, checksum BYTEA);
+         INSERT INTO _sqlx_migrations VALUES (1, TRUE, 'x')",
+    )
+    .execute(&mut admin)
+    .await
+    .unwrap();
+    let opened = open(&other, creditledger::clock::now(), &Settings::default()).await;
+    assert!(matches!(opened, Err(StoreError::Unusable(_))), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_when_a_copy_began_writes_nothing_into_it() {
+    if !available() {
+        return;
+    }
+    let url = database().await;
+    let mut server = Server::on(&url, 0).await;
+    // It has no connection for writing yet; as after one that was lost.
+    let mut copy = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("INSERT INTO unfinished_copy VALUES (TRUE, 1)").execute(&mut copy).await.unwrap();
+    let request = server.request("acme", Command::CreateCustomer(CreateCustomer::default()));
+    let loaded = server.writer.load(&[&request], server.clock(), 1, &Arc::new(Cards::built_in())).await;
+    assert!(matches!(loaded, Err(StoreError::Unusable(_))), "{loaded:?}");
 }

@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Row as _};
 
 use super::errors::{failed, lost};
+use super::refuse_unfinished_copy;
 use crate::store::StoreError;
 
 /// The oldest PostgreSQL whose behaviour this program was written for and tested with.
@@ -19,7 +20,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const PROBES: u32 = 16;
 
 /// What every connection is set to, where the engine knows the setting. Time-outs: an orphaned transaction must not
-/// block its customers, and a server that is gone must be noticed. Plans: one made while a table was small must not read
+/// block its customers for longer than a batch of another server is tried again (a batch computes for milliseconds
+/// between its statements), and a server that is gone must be noticed. Plans: one made while a table was small must not read
 /// all of it when it is large, so the kinds of plans that do are ruled out, and each statement is planned once. How it
 /// commits is pinned: a setting that is changed later in the server's configuration must not reach it. Messages: a
 /// rollback where nothing is open is no news.
@@ -29,7 +31,7 @@ const SESSION: &str = "
         ('client_min_messages', 'error'),
         ('lock_timeout', '2s'),
         ('statement_timeout', '30s'),
-        ('idle_in_transaction_session_timeout', '10s'),
+        ('idle_in_transaction_session_timeout', '3s'),
         ('tcp_keepalives_idle', '5'),
         ('tcp_keepalives_interval', '2'),
         ('tcp_keepalives_count', '3'),
@@ -48,6 +50,7 @@ const SESSION: &str = "
 pub struct Address {
     options: PgConnectOptions,
     shown: String,
+    is_for_copies: bool,
 }
 
 impl Address {
@@ -63,11 +66,11 @@ impl Address {
         let shown = without_password(url);
         let options = match PgConnectOptions::from_str(url) {
             Ok(options) => options,
-            Err(error) => return Some(Err(StoreError::Unusable(format!("{shown} cannot be read: {error}")))),
+            Err(error) => return Some(Err(cannot_be_read(&error))),
         };
         // Who calls logs what failed; every statement besides would drown it.
         let options = options.application_name(SERVER).disable_statement_logging();
-        Some(Ok(Self { options, shown }))
+        Some(Ok(Self { options, shown, is_for_copies: false }))
     }
 
     /// The URL without its password.
@@ -79,7 +82,7 @@ impl Address {
     /// The same, under a name that tells a copy from a server.
     #[must_use]
     pub(super) fn for_copies(self) -> Self {
-        Self { options: self.options.application_name("creditledger copy"), ..self }
+        Self { options: self.options.application_name("creditledger copy"), is_for_copies: true, ..self }
     }
 
     /// Server and database, without user and parameters.
@@ -109,6 +112,24 @@ impl Address {
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
             Ok(connected) => connected.map_err(failed),
+            Err(elapsed) => Err(lost(elapsed)),
+        }
+    }
+
+    /// A connection to the server that is written to, not to one that only follows it: after a fail-over a name may
+    /// lead to either for a while. Nor to a database that is being filled by a copy: one may have begun while this
+    /// server had no connection.
+    ///
+    /// # Errors
+    /// [`StoreError`]; `Unusable` where a copy has begun.
+    pub(super) async fn connect_to_write(&self) -> Result<PgConnection, StoreError> {
+        let mut connection = self.connect().await?;
+        let check = async {
+            refuse_read_only(&mut connection).await.map_err(failed)?;
+            if self.is_for_copies { Ok(()) } else { refuse_unfinished_copy(self, &mut connection).await }
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, check).await {
+            Ok(done) => done.map(|()| connection),
             Err(elapsed) => Err(lost(elapsed)),
         }
     }
@@ -192,6 +213,17 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::E
     sqlx::raw_sql(SESSION).execute(connection).await.map(drop)
 }
 
+/// Fails where nothing can be written: what such a server has may be old.
+pub(super) async fn refuse_read_only(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let read_only: bool = sqlx::query_scalar(
+        "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'",
+    )
+    .persistent(false)
+    .fetch_one(connection)
+    .await?;
+    if read_only { Err(sqlx::Error::Configuration("the database is read-only".into())) } else { Ok(()) }
+}
+
 /// What a person can do something about, in one line.
 pub(super) fn why(error: &sqlx::Error) -> String {
     let text = match error {
@@ -206,6 +238,11 @@ pub(super) fn why(error: &sqlx::Error) -> String {
 fn too_old(version: i32) -> Option<String> {
     let (has, needed) = (version / 10_000, VERSION_MIN / 10_000);
     (version < VERSION_MIN).then(|| format!("PostgreSQL {has} is too old; {needed} or later is needed"))
+}
+
+/// A URL that is wrong is not repeated: what is wrong with it may be the password.
+fn cannot_be_read(error: &sqlx::Error) -> StoreError {
+    StoreError::Unusable(format!("the database URL cannot be read: {error}"))
 }
 
 /// A URL as it may be printed and logged. It may be one that cannot be read, such as one whose password has characters
@@ -244,7 +281,7 @@ fn without_password(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{too_old, without_password};
+    use super::{Address, too_old, without_password};
 
     #[test]
     fn only_tested_versions_are_used() {
@@ -252,6 +289,14 @@ mod tests {
         // A server that does not say it in digits.
         assert!(too_old(0).is_some());
         assert_eq!([too_old(130_000), too_old(150_019), too_old(180_001)], [None, None, None]);
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_read_is_not_repeated() {
+        // The password has a slash, which a URL would need as %2F.
+        let refused = Address::of("postgres://ada:s3/cret@h/db").map(|address| address.map(drop));
+        let Some(Err(error)) = refused else { panic!("it was read: {refused:?}") };
+        assert!(!error.to_string().contains("cret"), "{error}");
     }
 
     #[test]

@@ -101,7 +101,14 @@ impl WriteStore for PgCopier {
 #[async_trait]
 impl CopyStore for PgCopier {
     async fn begin_copy(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        self.alone(async |connection| mark(connection, now).await).await
+        let is_new = self.alone(async |connection| mark(connection, now).await).await?;
+        // One may have come since the target was opened: from here on the mark keeps them out.
+        let address = self.writer.address();
+        let refused = self.alone(async |connection| refuse_servers(&address, connection).await).await;
+        if refused.is_err() && is_new {
+            self.end_copy().await?;
+        }
+        refused
     }
 
     async fn copy_ledger(&mut self, ledger: &StoredLedger) -> Result<(), StoreError> {
@@ -145,7 +152,7 @@ impl CopyStore for PgCopier {
 }
 
 /// Refuses a target that a server has open: what it posted would stand where a posting of the copy belongs. A server that
-/// starts later on is kept out by the mark.
+/// starts or connects later on is kept out by the mark.
 ///
 /// # Errors
 /// [`StoreError::Unusable`].
@@ -228,8 +235,8 @@ async fn place(
         .map(drop)
 }
 
-/// Sets the mark where it is not set already.
-async fn mark(connection: &mut PgConnection, now: Timestamp) -> Result<(), StoreError> {
+/// Sets the mark; false where it is set already.
+async fn mark(connection: &mut PgConnection, now: Timestamp) -> Result<bool, StoreError> {
     let (marked, used): (bool, bool) = sqlx::query_as(
         "SELECT EXISTS (SELECT 1 FROM unfinished_copy),
                 EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)",
@@ -238,7 +245,7 @@ async fn mark(connection: &mut PgConnection, now: Timestamp) -> Result<(), Store
     .await
     .map_err(failed)?;
     if marked {
-        return Ok(());
+        return Ok(false);
     }
     if used {
         return Err(not_empty());
@@ -248,7 +255,7 @@ async fn mark(connection: &mut PgConnection, now: Timestamp) -> Result<(), Store
         .execute(connection)
         .await
         .map_err(failed)
-        .map(drop)
+        .map(|_| true)
 }
 
 async fn write_ledger(connection: &mut PgConnection, stored: &StoredLedger) -> Result<(), StoreError> {

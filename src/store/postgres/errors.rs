@@ -41,6 +41,20 @@ pub(super) fn lost(error: impl std::error::Error + Send + Sync + 'static) -> Sto
     StoreError::Again(Box::new(error))
 }
 
+/// True where the connection is as good as before: the batch met others, or a row was wrong. After anything else a new
+/// one may do better: this one may lead to a server that others have replaced and that is read-only now.
+pub(super) fn leaves_connection_sound(error: &StoreError) -> bool {
+    match error {
+        StoreError::Clash(_) | StoreError::Refused(_) => true,
+        StoreError::Again(cause) => {
+            let cause = cause.downcast_ref::<Error>().and_then(Error::as_database_error);
+            let code = cause.and_then(|cause| cause.code());
+            matches!(code.as_deref(), Some("40001" | "40P01" | "55P03"))
+        }
+        _ => false,
+    }
+}
+
 /// Something took longer than it may.
 pub(super) fn timed_out(what: &str) -> StoreError {
     StoreError::Again(format!("{what} took too long").into())

@@ -127,31 +127,46 @@ enum Schema {
     Current,
 }
 
+/// Whether there are tables with names of ours; a migration's version, success and checksum, where there is one.
+type Listed = (bool, Option<i64>, Option<bool>, Option<Vec<u8>>);
+
+/// Whether there are tables with names of ours.
+macro_rules! has_tables {
+    () => {
+        "EXISTS (SELECT 1 FROM pg_catalog.pg_class
+                 WHERE relnamespace = CAST(current_schema() AS regnamespace)
+                   AND relname IN ('posting', 'customer', 'ledger'))"
+    };
+}
+
 /// Looks at the schema without changing anything, so that a server whose role may not change it can start.
 async fn schema_of(address: &Address, connection: &mut PgConnection) -> Result<Schema, StoreError> {
     let unusable = |what: &str| StoreError::Unusable(format!("{}: {what}", address.shown()));
     let said = |error: sqlx::Error| unusable(&why(&error));
-    let (migrated, others): (bool, bool) = sqlx::query_as(
-        "SELECT to_regclass('_sqlx_migrations') IS NOT NULL,
-                EXISTS (SELECT 1 FROM pg_catalog.pg_class
-                        WHERE relnamespace = CAST(current_schema() AS regnamespace)
-                          AND relname IN ('posting', 'customer', 'ledger'))",
-    )
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(said)?;
-    match (migrated, others) {
-        (false, true) => return Err(unusable("it has tables of another program")),
-        (false, false) => return Ok(Schema::Behind),
-        (true, _) => {}
-    }
-    let done: Vec<(i64, bool, Vec<u8>)> =
-        sqlx::query_as("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version")
-            .fetch_all(connection)
+    let (migrated, others): (bool, bool) =
+        sqlx::query_as(concat!("SELECT to_regclass('_sqlx_migrations') IS NOT NULL, ", has_tables!()))
+            .fetch_one(&mut *connection)
             .await
             .map_err(said)?;
-    // Nothing done yet: another server is at the first migration now, or was cut off before it.
-    if !others && !done.is_empty() {
+    if !migrated {
+        return if others { Err(unusable("it has tables of another program")) } else { Ok(Schema::Behind) };
+    }
+    // One statement: another server may be at it, and each migration comes at once with its line in the list.
+    let listed: Vec<Listed> = sqlx::query_as(concat!(
+        "SELECT ours.are_there, m.version, m.success, m.checksum FROM (SELECT ",
+        has_tables!(),
+        ") ours(are_there) LEFT JOIN _sqlx_migrations m ON TRUE ORDER BY m.version"
+    ))
+    .fetch_all(connection)
+    .await
+    .map_err(said)?;
+    let others = listed.iter().any(|line| line.0);
+    let done: Vec<(i64, bool, Vec<u8>)> = listed
+        .into_iter()
+        .filter_map(|(_, version, success, sum)| Some((version?, success?, sum?)))
+        .collect();
+    // The list itself is made before the first tables.
+    if others == done.is_empty() {
         return Err(unusable("it has tables of another program"));
     }
     let known: Vec<_> = MIGRATIONS.iter().collect();

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sqlx::Executor as _;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
-use super::connect::{Address, prepare};
+use super::connect::{Address, prepare, refuse_read_only};
 use super::sequencer::Sequencer;
 use super::tend::Tending;
 use super::{READERS_MAX, read_customers, read_postings};
@@ -49,6 +49,7 @@ impl PgReader {
             .after_connect(|connection, _| {
                 Box::pin(async move {
                     prepare(connection).await?;
+                    refuse_read_only(connection).await?;
                     connection.execute("SET default_transaction_read_only = on").await.map(drop)
                 })
             })

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::Address;
 use super::append::{add_to_accounts, set_ends};
-use super::errors::{damaged, failed, not_answered, timed_out};
+use super::errors::{damaged, failed, leaves_connection_sound, not_answered, timed_out};
 use super::rows::sql_count;
 use super::write::{begin_statement, within};
 use crate::ledger::Timestamp;
@@ -169,7 +169,7 @@ impl Sequencer {
     ) -> Result<T, StoreError> {
         let mut open = match connection.take() {
             Some(open) => open,
-            None => self.address.connect().await?,
+            None => self.address.connect_to_write().await?,
         };
         match tokio::time::timeout(TURN_TIMEOUT, work(&mut open)).await {
             Ok(Ok(done)) => {
@@ -178,8 +178,9 @@ impl Sequencer {
             }
             Ok(Err(error)) => {
                 // A conflict leaves the connection as it is, and its transaction is over.
-                let is_sure = !matches!(error, StoreError::Unsure(_));
-                if is_sure && within("asking for a sign of life", open.ping(), failed).await.is_ok() {
+                if leaves_connection_sound(&error)
+                    && within("asking for a sign of life", open.ping(), failed).await.is_ok()
+                {
                     *connection = Some(open);
                 }
                 Err(error)

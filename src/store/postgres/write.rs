@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::PgConnection;
 
-use super::errors::{failed, not_answered, timed_out};
+use super::errors::{failed, leaves_connection_sound, not_answered, timed_out};
 use super::load::Stamping;
 use super::rows::sql_count;
 use super::tend::Signals;
@@ -43,12 +43,17 @@ impl PgWriter {
         Self { address, settings, signals, connection: None, loaded: HashMap::new() }
     }
 
+    /// Where it writes to.
+    pub(super) fn address(&self) -> Arc<Address> {
+        Arc::clone(&self.address)
+    }
+
     /// A connection with an open transaction.
     pub(super) async fn begin(&mut self) -> Result<PgConnection, StoreError> {
         self.loaded.clear();
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.address.connect().await.inspect_err(|_| self.signals.lost())?,
+            None => self.address.connect_to_write().await.inspect_err(|_| self.signals.lost())?,
         };
         let begin = begin_statement(self.settings.isolation);
         within("beginning", sqlx::raw_sql(begin).execute(&mut connection), failed).await?;
@@ -117,7 +122,9 @@ impl PgWriter {
         match done {
             Ok(done) => Ok((connection, done)),
             Err(error) => {
-                self.roll_back(connection).await;
+                if leaves_connection_sound(&error) {
+                    self.roll_back(connection).await;
+                }
                 Err(error)
             }
         }
