@@ -76,6 +76,11 @@ impl Queue {
         }
     }
 
+    /// True once nothing new is taken.
+    pub fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
     fn take_waiting(&mut self) {
         while let Ok(single) = self.single_queue.try_recv() {
             self.singles.push_back(single);

@@ -90,7 +90,8 @@ pub(super) fn start(
 ) -> std::io::Result<Lane> {
     let (singles, single_queue) = mpsc::unbounded_channel();
     let (bulks, bulk_queue) = mpsc::unbounded_channel();
-    let task = Task { store, cards, limits, queue: Queue::new(Arc::clone(shared), single_queue, bulk_queue) };
+    let queue = Queue::new(Arc::clone(shared), single_queue, bulk_queue);
+    let task = Task { store, cards, limits, queue, gave_up: false };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (shared, ends) = (Arc::clone(shared), Arc::clone(ends));
     std::thread::Builder::new().name("writer".to_owned()).spawn(move || {

@@ -1,7 +1,7 @@
 //! A lane's loop: load, decide, append, answer; and again where other servers were in the way.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Queue};
 use super::retry::Retry;
@@ -13,12 +13,18 @@ use crate::ledger::card::Cards;
 use crate::ledger::decide::decide;
 use crate::store::{LedgerCreated, NewLedger, StoreError, WriteStore};
 
+/// How long a batch is tried while the database seems to be away.
+const AFTER_GIVING_UP: Duration = Duration::from_millis(50);
+
 /// The task of a lane.
 pub(super) struct Task {
     pub store: Box<dyn WriteStore>,
     pub cards: Arc<Cards>,
     pub limits: Limits,
     pub queue: Queue,
+    /// True from when a batch was given up until one succeeds: meanwhile others are not tried for long, or all that
+    /// waits behind an outage would wait for its end, batch by batch.
+    pub gave_up: bool,
 }
 
 /// Why the writer cannot go on.
@@ -77,6 +83,11 @@ impl Task {
                 self.queue.refuse_all(SubmitError::ShuttingDown);
                 return Err(error.to_string());
             }
+            if self.gave_up && self.queue.is_closing() {
+                // What waits is refused instead of tried: the end must not wait for a database that is away.
+                self.queue.refuse_all(SubmitError::ShuttingDown);
+                break;
+            }
         }
         self.store.close().await.map_err(|error| error.to_string())
     }
@@ -95,20 +106,33 @@ impl Task {
         }
     }
 
+    /// For how long the next batch, or ledger, may be tried.
+    fn retry(&self) -> Retry {
+        Retry::new(if self.gave_up {
+            self.limits.retry_for.min(AFTER_GIVING_UP)
+        } else {
+            self.limits.retry_for
+        })
+    }
+
     /// Making a ledger is repeatable by its request id, so an attempt of unknown fate is simply made again. Where that
     /// comes to nothing, the ledger may be there all the same.
     async fn create_ledger(
         &mut self,
         ledger: &NewLedger,
     ) -> Result<Result<LedgerCreated, SubmitError>, Fault> {
-        let mut retry = Retry::new(self.limits.retry_for);
+        let mut retry = self.retry();
         let mut unanswered = false;
         let error = loop {
             match self.store.create_ledger(ledger, clock::now()).await {
-                Ok(created) => return Ok(Ok(created)),
+                Ok(created) => {
+                    self.gave_up = false;
+                    return Ok(Ok(created));
+                }
                 Err(error @ (StoreError::Again(_) | StoreError::Clash(_) | StoreError::Unsure(_))) => {
                     unanswered |= matches!(error, StoreError::Unsure(_));
                     if !retry.pause().await {
+                        self.gave_up = true;
                         break error;
                     }
                 }
@@ -123,7 +147,7 @@ impl Task {
     /// One transaction for all of them, and another one for as long as the store asks for that. Commands whose
     /// deadline passes meanwhile are left out, unless an attempt may have stored them.
     async fn commit(&mut self, commands: &[Command<'_>]) -> Result<Vec<Submitted>, Fault> {
-        let mut retry = Retry::new(self.limits.retry_for);
+        let mut retry = self.retry();
         let mut unanswered: Vec<Unanswered> = Vec::new();
         let mut live: Vec<Command<'_>> = commands.to_vec();
         let answers = loop {
@@ -131,7 +155,10 @@ impl Task {
                 break Vec::new();
             }
             let error = match self.attempt(&live, &mut unanswered).await {
-                Ok(outcomes) => break outcomes,
+                Ok(outcomes) => {
+                    self.gave_up = false;
+                    break outcomes;
+                }
                 Err(Fault::Store(
                     error @ (StoreError::Again(_) | StoreError::Clash(_) | StoreError::Unsure(_)),
                 )) => error,
@@ -146,6 +173,7 @@ impl Task {
                     return Err(StoreError::Refused(error).into());
                 }
             } else if !retry.pause().await {
+                self.gave_up = true;
                 tracing::error!(%error, commands = live.len(), "a batch could not be stored");
                 let told =
                     if unanswered.is_empty() { Fault::Store(error).answer() } else { SubmitError::Unknown };

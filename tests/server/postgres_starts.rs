@@ -51,7 +51,7 @@ fn a_server_that_cannot_be_reached_is_named() {
 }
 
 #[test]
-fn a_url_that_cannot_be_read_is_shown_without_its_password() {
+fn a_url_that_cannot_be_read_is_not_repeated() {
     for url in [
         format!("postgres://ada:{PASSWORD}@host:port/ledger"),
         format!("postgres://ada:{PASSWORD}/ledger"),
@@ -60,7 +60,7 @@ fn a_url_that_cannot_be_read_is_shown_without_its_password() {
         format!("postgres://ada@host:port/ledger?password={PASSWORD}"),
     ] {
         let line = refusal(&url);
-        assert!(line.contains("***") && line.contains(" cannot be read: "), "{line}");
+        assert!(line.contains("the database URL cannot be read: ") && !line.contains("ada"), "{line}");
     }
 }
 

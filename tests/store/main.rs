@@ -19,6 +19,7 @@ mod commit_faults;
 mod conformance;
 mod copy;
 mod open;
+mod outage;
 mod properties;
 mod random_steps;
 mod reads;

@@ -72,7 +72,7 @@ pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Resu
     };
     let writers: Vec<_> = (0..settings.lanes.max(1)).map(|_| lane()).collect();
     let tending = Tending::start(Arc::clone(&sequencer), signals.clone());
-    let reader = Arc::new(PgReader::new(&address, sequencer, tending));
+    let reader = Arc::new(PgReader::new(Arc::clone(&address), sequencer, tending));
     let audit = Arc::new(PgAudit::open(&address));
     Ok(Engine { writers, reader, audit, news: signals.news() })
 }
@@ -134,7 +134,7 @@ type Listed = (bool, Option<i64>, Option<bool>, Option<Vec<u8>>);
 macro_rules! has_tables {
     () => {
         "EXISTS (SELECT 1 FROM pg_catalog.pg_class
-                 WHERE relnamespace = CAST(current_schema() AS regnamespace)
+                 WHERE relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
                    AND relname IN ('posting', 'customer', 'ledger'))"
     };
 }

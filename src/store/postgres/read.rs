@@ -1,7 +1,7 @@
 //! The reading side: a pool of read-only connections. Each call is one statement, or a few over rows that never
 //! change; what must be of one moment is one statement.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,6 +9,7 @@ use sqlx::Executor as _;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
 use super::connect::{Address, prepare, refuse_read_only};
+use super::errors::timed_out;
 use super::sequencer::Sequencer;
 use super::tend::Tending;
 use super::{READERS_MAX, read_customers, read_postings};
@@ -26,42 +27,67 @@ use crate::store::{
 pub(super) const ROWS_PER_PAGE_MAX: i64 = 5_000;
 /// How long a reader waits for a connection, be it a free one or a new one.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longer than any statement may take: the server would have said so by then, were it there.
+const READ_TIMEOUT: Duration = Duration::from_secs(35);
 /// After a fail-over, connections to what is no longer the main server go away by themselves.
 const CONNECTION_AGE_MAX: Duration = Duration::from_mins(30);
 
 /// The reading side of a PostgreSQL database.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct PgReader {
-    pub(super) pool: PgPool,
+    address: Arc<Address>,
+    pool: RwLock<PgPool>,
     sequencer: Arc<Sequencer>,
     /// Goes on for as long as somebody may read.
-    _tending: Arc<Tending>,
+    _tending: Tending,
 }
 
 impl PgReader {
     /// A pool that connects when it is asked for something: a database that cannot be reached now may be later.
-    pub(super) fn new(address: &Address, sequencer: Arc<Sequencer>, tending: Tending) -> Self {
-        let pool = PgPoolOptions::new()
-            .min_connections(0)
-            .max_connections(READERS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .max_lifetime(CONNECTION_AGE_MAX)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    prepare(connection).await?;
-                    refuse_read_only(connection).await?;
-                    connection.execute("SET default_transaction_read_only = on").await.map(drop)
-                })
-            })
-            .connect_lazy_with(address.options());
-        Self { pool, sequencer, _tending: Arc::new(tending) }
+    pub(super) fn new(address: Arc<Address>, sequencer: Arc<Sequencer>, tending: Tending) -> Self {
+        let pool = RwLock::new(new_pool(&address));
+        Self { address, pool, sequencer, _tending: tending }
     }
+
+    pub(super) fn pool(&self) -> PgPool {
+        self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for what is read, but not for ever: a machine that goes away without a word leaves connections that nothing
+    /// comes back on, and neither the driver nor its pool gives them up. Then a new pool takes the place of the one that
+    /// they belong to.
+    async fn bounded<T>(
+        &self,
+        read: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        if let Ok(done) = tokio::time::timeout(READ_TIMEOUT, read).await {
+            return done;
+        }
+        *self.pool.write().unwrap_or_else(PoisonError::into_inner) = new_pool(&self.address);
+        Err(timed_out("a read"))
+    }
+}
+
+fn new_pool(address: &Address) -> PgPool {
+    PgPoolOptions::new()
+        .min_connections(0)
+        .max_connections(READERS_MAX)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .max_lifetime(CONNECTION_AGE_MAX)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                prepare(connection).await?;
+                refuse_read_only(connection).await?;
+                connection.execute("SET default_transaction_read_only = on").await.map(drop)
+            })
+        })
+        .connect_lazy_with(address.options())
 }
 
 #[async_trait]
 impl ReadStore for PgReader {
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
-        let rows = read_customers::ledger_rows(&self.pool).await?;
+        let rows = self.bounded(async { read_customers::ledger_rows(&self.pool()).await }).await?;
         Ok(rows.into_iter().map(|stored| stored.ledger).collect())
     }
 
@@ -70,15 +96,15 @@ impl ReadStore for PgReader {
     }
 
     async fn customer(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError> {
-        self.customer_by_key(key).await
+        self.bounded(self.customer_by_key(key)).await
     }
 
     async fn customers_by_key(&self, keys: &[CustomerKey]) -> Result<Vec<Customer>, StoreError> {
-        self.customers_of_keys(keys).await
+        self.bounded(self.customers_of_keys(keys)).await
     }
 
     async fn profile(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError> {
-        self.profile_of(key).await
+        self.bounded(self.profile_of(key)).await
     }
 
     async fn customers(
@@ -87,7 +113,7 @@ impl ReadStore for PgReader {
         after: Option<&CustomerId>,
         limit: usize,
     ) -> Result<Vec<(Customer, Profile)>, StoreError> {
-        self.customers_after(ledger, after, limit).await
+        self.bounded(self.customers_after(ledger, after, limit)).await
     }
 
     async fn customers_due(
@@ -95,7 +121,7 @@ impl ReadStore for PgReader {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<(LedgerNo, CustomerId)>, StoreError> {
-        self.customers_due_by(now, limit).await
+        self.bounded(self.customers_due_by(now, limit)).await
     }
 
     async fn posting_at(&self, customer: CustomerKey, at: At) -> Result<Option<Recorded>, StoreError> {
@@ -103,7 +129,7 @@ impl ReadStore for PgReader {
             // What is not placed yet counts from just after the watermark, so that must be as late as it can be.
             self.sequencer.watermark(time).await?;
         }
-        self.posting_back_to(customer, at).await
+        self.bounded(self.posting_back_to(customer, at)).await
     }
 
     async fn postings_of(
@@ -112,11 +138,11 @@ impl ReadStore for PgReader {
         first: u64,
         last: u64,
     ) -> Result<Vec<Recorded>, StoreError> {
-        self.postings_between(customer, first, last).await
+        self.bounded(self.postings_between(customer, first, last)).await
     }
 
     async fn posting_by_request(&self, scope: &RequestScope) -> Result<Option<Recorded>, StoreError> {
-        self.posting_of_request(scope).await
+        self.bounded(self.posting_of_request(scope)).await
     }
 
     async fn feed(
@@ -127,16 +153,16 @@ impl ReadStore for PgReader {
     ) -> Result<Vec<Recorded>, StoreError> {
         // A reader never misses what it was told of: everything committed before this call has its place first.
         self.sequencer.catch_up().await?;
-        read_postings::feed_after(&self.pool, ledger, after, limit).await
+        self.bounded(async { read_postings::feed_after(&self.pool(), ledger, after, limit).await }).await
     }
 
     async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError> {
         self.sequencer.catch_up().await?;
-        self.last_position_of(ledger).await
+        self.bounded(self.last_position_of(ledger)).await
     }
 
     async fn hold(&self, ledger: LedgerNo, id: HoldId) -> Result<Option<Arc<Hold>>, StoreError> {
-        self.hold_by_id(ledger, id).await
+        self.bounded(self.hold_by_id(ledger, id)).await
     }
 
     async fn holds_of_incident(
@@ -144,7 +170,7 @@ impl ReadStore for PgReader {
         customer: CustomerKey,
         incident: &IncidentId,
     ) -> Result<Vec<Arc<Hold>>, StoreError> {
-        self.incident_of(customer, incident).await
+        self.bounded(self.incident_of(customer, incident)).await
     }
 
     async fn holds(
@@ -154,11 +180,11 @@ impl ReadStore for PgReader {
         before: Option<HoldId>,
         limit: usize,
     ) -> Result<Page<Arc<Hold>, HoldId>, StoreError> {
-        self.hold_page(ledger, filter, before, limit).await
+        self.bounded(self.hold_page(ledger, filter, before, limit)).await
     }
 
     async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<Option<OwnedLot>, StoreError> {
-        self.lot_by_id(ledger, id).await
+        self.bounded(self.lot_by_id(ledger, id)).await
     }
 
     async fn order(
@@ -167,7 +193,7 @@ impl ReadStore for PgReader {
         storefront: &Storefront,
         order: &OrderId,
     ) -> Result<Option<OwnedLot>, StoreError> {
-        self.lot_of_order(ledger, storefront, order).await
+        self.bounded(self.lot_of_order(ledger, storefront, order)).await
     }
 
     async fn lots(
@@ -177,10 +203,10 @@ impl ReadStore for PgReader {
         before: Option<LotId>,
         limit: usize,
     ) -> Result<Page<OwnedLot, LotId>, StoreError> {
-        self.lot_page(ledger, filter, before, limit).await
+        self.bounded(self.lot_page(ledger, filter, before, limit)).await
     }
 
     async fn trial_balance(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, StoreError> {
-        self.balances_of(ledger).await
+        self.bounded(self.balances_of(ledger)).await
     }
 }

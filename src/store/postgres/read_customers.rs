@@ -39,7 +39,7 @@ impl PgReader {
         let row =
             sqlx::query(concat!("SELECT ", customer_columns!(), " FROM customer c WHERE c.customer = $1"))
                 .bind(key.raw())
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.pool())
                 .await
                 .map_err(failed)?;
         row.as_ref().map(customer_of).transpose()
@@ -54,7 +54,7 @@ impl PgReader {
             " FROM customer c WHERE c.customer = ANY($1)"
         ))
         .bind(keys)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await
         .map_err(failed)?;
         rows.iter().map(customer_of).collect()
@@ -68,7 +68,7 @@ impl PgReader {
              WHERE c.customer = $1",
         )
         .bind(key.raw())
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.pool())
         .await
         .map_err(failed)?;
         body.map(|body| decoded(&body, "a profile")).transpose()
@@ -95,7 +95,7 @@ impl PgReader {
         .bind(sql_ledger(ledger))
         .bind(after.map_or("", |after| after.as_str()))
         .bind(sql_count(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await
         .map_err(failed)?;
         rows.iter()
@@ -120,7 +120,7 @@ impl PgReader {
         )
         .bind(now.micros())
         .bind(sql_count(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await
         .map_err(failed)?;
         rows.into_iter().map(|(ledger, id)| Ok((ledger_no_of(ledger)?, customer_id_of(&id)?))).collect()
@@ -129,7 +129,7 @@ impl PgReader {
     /// One statement, so one snapshot: what is summed belongs together, and comes to zero. What the system accounts
     /// lack of the newest commits is still in `pending`.
     pub(super) async fn balances_of(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, StoreError> {
-        let mut transaction = self.pool.begin().await.map_err(failed)?;
+        let mut transaction = self.pool().begin().await.map_err(failed)?;
         // It needs all customers, so reading the table from one end to the other is right here.
         transaction.execute("SET LOCAL enable_seqscan = on").await.map_err(failed)?;
         let rows: Vec<(String, i64)> = sqlx::query_as(

@@ -119,7 +119,7 @@ impl PgReader {
             sqlx::query_scalar("SELECT body FROM hold WHERE hold_id = $1 AND ledger_no = $2")
                 .bind(id.uuid())
                 .bind(sql_ledger(ledger))
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.pool())
                 .await
                 .map_err(failed)?;
         body.as_deref().map(hold_of).transpose()
@@ -139,7 +139,7 @@ impl PgReader {
         )
         .bind(customer.raw())
         .bind(incident.as_str())
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await
         .map_err(failed)?;
         bodies.iter().map(|body| hold_of(body)).collect()
@@ -185,7 +185,7 @@ impl PgReader {
             .bind(upper)
             .bind(ROWS_PER_PAGE_MAX)
             .bind(sql_count(limit.saturating_add(1)))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.pool())
             .await
             .map_err(failed)?;
         let last = rows.last().filter(|(_, place, _)| *place == ROWS_PER_PAGE_MAX);
@@ -205,7 +205,7 @@ impl PgReader {
                 sqlx::query_scalar("SELECT previous FROM hold WHERE hold_id = $1 AND customer = $2")
                     .bind(before.uuid())
                     .bind(customer.raw())
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(&self.pool())
                     .await
                     .map_err(failed)?;
             let Some(previous) = previous else { return Ok(Chain::Elsewhere) };
@@ -213,7 +213,7 @@ impl PgReader {
         } else {
             let state: Option<Vec<u8>> = sqlx::query_scalar("SELECT state FROM customer WHERE customer = $1")
                 .bind(customer.raw())
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.pool())
                 .await
                 .map_err(failed)?;
             let state =

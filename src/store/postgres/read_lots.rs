@@ -67,7 +67,7 @@ impl PgReader {
         )
         .bind(id.uuid())
         .bind(sql_ledger(ledger))
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.pool())
         .await
         .map_err(failed)?;
         row.map(|(customer, body)| lot_of(&customer, &body)).transpose()
@@ -93,7 +93,7 @@ impl PgReader {
         .bind(sql_ledger(ledger))
         .bind(storefront.as_str())
         .bind(order.as_str())
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.pool())
         .await
         .map_err(failed)?;
         row.map(|(customer, body)| lot_of(&customer, &body)).transpose()
@@ -121,7 +121,7 @@ impl PgReader {
             Some(customer) => query.bind(CustomerKey::raw(customer)),
             None => query,
         };
-        let rows: Vec<Listed> = query.fetch_all(&self.pool).await.map_err(failed)?;
+        let rows: Vec<Listed> = query.fetch_all(&self.pool()).await.map_err(failed)?;
         let last = rows.last().filter(|(_, place, ..)| *place == ROWS_PER_PAGE_MAX);
         let mut next = last.map(|(id, ..)| LotId::from_uuid(*id));
         let lots = rows.iter().filter_map(|(_, _, customer, body)| customer.as_deref().zip(body.as_deref()));

@@ -122,7 +122,7 @@ impl PgReader {
             At::Time(time) => sqlx::query(AT_TIME).bind(customer.raw()).bind(time.micros()),
             At::Posting(id) => sqlx::query(AT_POSTING).bind(customer.raw()).bind(id.uuid()),
         };
-        let rows = query.fetch_all(&self.pool).await.map_err(failed)?;
+        let rows = query.fetch_all(&self.pool()).await.map_err(failed)?;
         let found = recorded(&rows)?.pop();
         // The search ends at the id, or just before where it would be.
         Ok(found.filter(|found| !matches!(at, At::Posting(id) if id != found.posting.id)))
@@ -140,7 +140,7 @@ impl PgReader {
         .bind(customer.raw())
         .bind(sql_count(first))
         .bind(sql_count(last))
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await
         .map_err(failed)?;
         recorded(&rows)
@@ -155,7 +155,7 @@ impl PgReader {
             .bind(customer.raw())
             .bind(i16::from(kind.code()))
             .bind(request_bytes(request))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.pool())
             .await
             .map_err(failed)?;
         Ok(recorded(&rows)?.pop())
@@ -164,7 +164,7 @@ impl PgReader {
     pub(super) async fn last_position_of(&self, ledger: LedgerNo) -> Result<Position, StoreError> {
         let last: Option<i64> = sqlx::query_scalar("SELECT position FROM feed_end WHERE ledger_no = $1")
             .bind(sql_ledger(ledger))
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.pool())
             .await
             .map_err(failed)?;
         Ok(Position(count_of(last.unwrap_or_default(), "the end of a feed")?))

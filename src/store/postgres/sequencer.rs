@@ -29,6 +29,8 @@ use crate::store::{Isolation, Settings, StoreError, Time};
 const BATCHES_MAX: i64 = 1_000;
 /// How far the watermark stays behind the database's clock: longer than nearly every commit takes.
 const WATERMARK_LAG_MICROS: i64 = 2_000_000;
+/// The least that it moves where nothing else is to be done.
+const WATERMARK_STEP_MICROS: i64 = 100_000;
 /// How long other servers leave the turns to one that took the last.
 const LEASE_MICROS: i64 = 3_000_000;
 /// How long one turn may take before its connection is given up.
@@ -102,7 +104,9 @@ impl Sequencer {
 
     /// Moves the watermark to `wanted`, or as far as it may go, and tells it.
     pub async fn watermark(&self, wanted: Timestamp) -> Result<Timestamp, StoreError> {
-        let may_go = |look: &Look| look.watermark < look.clock.saturating_sub(WATERMARK_LAG_MICROS);
+        // Moving it is a write, so it moves in steps.
+        let far = WATERMARK_LAG_MICROS + WATERMARK_STEP_MICROS;
+        let may_go = |look: &Look| look.watermark < look.clock.saturating_sub(far);
         self.until_done(|look| look.watermark < wanted.micros() && may_go(look)).await?;
         let mut connection = self.connection.lock().await;
         let look =
@@ -335,7 +339,8 @@ fn read_look(rows: &[PgRow], me: Uuid, time: Time) -> Result<Look, sqlx::Error> 
     let holder: Uuid = first.try_get(2)?;
     Ok(Look {
         turn: first.try_get(0)?,
-        is_ours: holder == me || held_until < database_clock,
+        // A lease from a clock that was wrong ends, too.
+        is_ours: holder == me || !(database_clock..=database_clock + LEASE_MICROS).contains(&held_until),
         has_pending: !pending.is_empty(),
         watermark,
         clock,
