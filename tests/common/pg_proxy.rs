@@ -42,6 +42,8 @@ pub struct Counts {
     pub lost_after: AtomicU64,
     /// Commits that were passed on, and their answers too.
     pub undisturbed: AtomicU64,
+    /// Questions that a client waits for an answer to: a statement each, once it is prepared.
+    pub round_trips: AtomicU64,
 }
 
 struct Shared {
@@ -272,6 +274,7 @@ async fn requests(
             b'Q' | b'F' | b'S' => Some(Answer::PassOn),
             _ => None,
         };
+        shared.counts.round_trips.fetch_add(u64::from(answer.is_some()), Ordering::Relaxed);
     }
 }
 

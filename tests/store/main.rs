@@ -24,6 +24,7 @@ mod properties;
 mod random_steps;
 mod reads;
 mod rig;
+mod round_trips;
 mod schema;
 mod sequencing;
 mod verify;
