@@ -13,11 +13,21 @@ async fn long_book() -> Book {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_outlives_twenty_servers() {
-    if !postgres::available() {
-        return;
+    if postgres::available() {
+        twenty_servers("read-committed").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_outlives_twenty_servers_when_serializable() {
+    if postgres::available() {
+        twenty_servers("serializable").await;
+    }
+}
+
+async fn twenty_servers(isolation: &'static str) {
     let book = long_book().await;
-    let site = Site::new().await;
+    let site = Site::new().await.at(isolation);
     let mut servers = vec![site.serve(), site.serve(), site.serve()];
     let replay = site.replay(&book, &servers);
     let mut journal = Journal::default();
@@ -37,12 +47,22 @@ async fn a_replay_outlives_twenty_servers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_outlives_twenty_crashes_of_postgresql() {
-    if !Cluster::available() {
-        return;
+    if Cluster::available() {
+        twenty_crashes("read-committed").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_outlives_twenty_crashes_of_postgresql_when_serializable() {
+    if Cluster::available() {
+        twenty_crashes("serializable").await;
+    }
+}
+
+async fn twenty_crashes(isolation: &'static str) {
     let book = long_book().await;
     let mut cluster = Cluster::start();
-    let site = Site::on(cluster.url("postgres"));
+    let site = Site::on(cluster.url("postgres")).at(isolation);
     let servers = [site.serve(), site.serve()];
     let replay = site.replay(&book, &servers);
     let mut journal = Journal::default();

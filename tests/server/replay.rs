@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use creditledger::ledger::Balances;
 use serde_json::Value;
 
-use super::process::{Place, Running, decimal, expected_charge, incidents};
+use super::process::{Place, Running, Server, decimal, expected_charge, incidents};
 
 /// Real incidents, where they are present beside the repository. The repository does not carry them.
 const REAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/incidents.csv");
@@ -67,6 +67,20 @@ async fn one_customer_at_a_time_or_many_the_results_are_the_same() {
         seen.push((first, summary["purchases"].clone(), summary["credits_available"].clone()));
     }
     assert_eq!(seen[0], seen[1]);
+}
+
+/// The engine in memory forgets with its server, so the server is asked while it runs.
+#[test]
+fn the_reference_engine_comes_to_the_same() {
+    let place = Place::new();
+    let csv = incidents(120, 15);
+    place.write("i.csv", &csv);
+    let server =
+        Server::start(place.command(&["serve", "--listen", "127.0.0.1:0", "--database-url", "memory:"]));
+    let summary = place.json(&["replay", "i.csv", "--json", "--server", server.url()]);
+    assert_eq!(summary["credits_charged"], decimal(expected_charge(&csv)));
+    assert_eq!(summary["verified"], true);
+    server.stop();
 }
 
 #[test]
