@@ -5,6 +5,8 @@ use super::postgres_rig::{Book, Journal, Site};
 use super::process::incidents;
 
 const KILLS: i64 = 20;
+/// The kills are over after half of the work: while one is waited for the replay goes on, on some machines fast.
+const SHARES: i64 = 40;
 
 /// Long enough that the last kill still meets it at work.
 async fn long_book() -> Book {
@@ -33,7 +35,7 @@ async fn twenty_servers(isolation: &'static str) {
     let mut journal = Journal::default();
     for kill in 1..=KILLS {
         // Another one than is killed now, which was not killed just before.
-        journal.reach(&servers[1], book.postings * kill / (KILLS + 3)).await;
+        journal.reach(&servers[1], book.postings * kill / SHARES).await;
         let server = servers.remove(0);
         let address = server.address().to_owned();
         server.process.signal("KILL");
@@ -67,7 +69,7 @@ async fn twenty_crashes(isolation: &'static str) {
     let replay = site.replay(&book, &servers);
     let mut journal = Journal::default();
     for kill in 1..=KILLS {
-        journal.reach(&servers[usize::from(kill % 2 == 0)], book.postings * kill / (KILLS + 3)).await;
+        journal.reach(&servers[usize::from(kill % 2 == 0)], book.postings * kill / SHARES).await;
         cluster.stop_immediately();
         cluster.start_again();
     }
