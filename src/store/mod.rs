@@ -19,11 +19,13 @@ use crate::ledger::{
 pub mod checks;
 pub mod copy;
 pub mod memory;
+pub mod nets;
 pub mod open;
 pub mod postgres;
 pub mod skew;
 pub mod sqlite;
 pub mod stamps;
+pub mod stored;
 
 pub use copy::{CopyStore, CopyTarget, check_urls, open_for_copy};
 pub use open::{

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::errors::{damaged, failed};
 use super::rows::{PostingRow, sql_count, sql_ledger};
-use crate::ledger::account::Account;
 use crate::ledger::codec::encode;
 use crate::ledger::{Book, Customer, CustomerKey, LedgerNo, Lot, Posting, Profile, Timestamp};
 use crate::store::StoreError;
+use crate::store::nets::nets;
 
 /// Writes the book's batch inside its transaction; `loaded` has the sequences that guard the customers' rows.
 ///
@@ -372,29 +372,6 @@ async fn insert_pending(connection: &mut PgConnection, book: &Book, batch: Uuid)
     .await
     .map_err(failed)
     .map(drop)
-}
-
-/// What the journal moves on the accounts that are no customer's.
-///
-/// # Errors
-/// [`StoreError::Refused`] where a sum leaves its bounds.
-pub(super) fn nets(book: &Book) -> Result<BTreeMap<(LedgerNo, Account), i64>, StoreError> {
-    let mut nets: BTreeMap<(LedgerNo, Account), i64> = BTreeMap::new();
-    for posting in book.journal() {
-        for transfer in posting.transfers() {
-            let units = transfer.credits.units();
-            for (account, change) in [(transfer.debit, units.checked_neg()), (transfer.credit, Some(units))] {
-                if account.is_customer() {
-                    continue;
-                }
-                let net = nets.entry((posting.ledger, account)).or_default();
-                *net = change.and_then(|change| net.checked_add(change)).ok_or_else(|| {
-                    StoreError::Refused("an account of the system leaves its bounds".into())
-                })?;
-            }
-        }
-    }
-    Ok(nets)
 }
 
 /// Moves the ends of feeds.

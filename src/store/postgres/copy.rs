@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Address;
-use super::append::{Placement, add_to_accounts, append_rows, nets, set_ends};
+use super::append::{Placement, add_to_accounts, append_rows, set_ends};
 use super::connect::SERVER;
 use super::errors::{damaged, failed};
 use super::load::{hold_bodies, lock_customers};
@@ -18,6 +18,7 @@ use super::write::PgWriter;
 use crate::ledger::card::Cards;
 use crate::ledger::{Book, Hold, LedgerId, LedgerNo, Request, Timestamp};
 use crate::store::copy::not_empty;
+use crate::store::nets::nets;
 use crate::store::{
     CopyStore, LedgerCreated, NewLedger, Position, Recorded, StoreError, StoredLedger, WriteStore,
 };

@@ -3,6 +3,7 @@
 use sqlx::Error;
 
 use crate::store::StoreError;
+pub(super) use crate::store::stored::damaged;
 
 /// An error before the commit: nothing is stored.
 pub(super) fn failed(error: Error) -> StoreError {
@@ -58,9 +59,4 @@ pub(super) fn leaves_connection_sound(error: &StoreError) -> bool {
 /// Something took longer than it may.
 pub(super) fn timed_out(what: &str) -> StoreError {
     StoreError::Again(format!("{what} took too long").into())
-}
-
-/// A complaint about a stored value.
-pub(super) fn damaged(what: impl Into<String>) -> StoreError {
-    StoreError::Damaged(what.into())
 }

@@ -6,31 +6,12 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::errors::{damaged, failed};
-use crate::ledger::account::Amounts;
-use crate::ledger::codec::{Codec, decode};
+use super::errors::failed;
 use crate::ledger::hash::stable_hash;
-use crate::ledger::{
-    Balances, Credits, Customer, CustomerId, CustomerKey, Kind, LedgerNo, Posting, PostingId, RequestKey,
-    Storefront, Timestamp,
-};
+use crate::ledger::{Credits, Customer, LedgerNo, Posting, RequestKey};
+use crate::store::stored::{self, PostingColumns, customer_of, damaged};
+pub(super) use crate::store::stored::{count_of, customer_id_of, decoded};
 use crate::store::{Position, Recorded, StoreError};
-
-/// Decodes a stored value of the core.
-///
-/// # Errors
-/// [`StoreError::Damaged`], naming `what`.
-pub(super) fn decoded<T: Codec>(bytes: &[u8], what: &str) -> Result<T, StoreError> {
-    decode(bytes).map_err(|error| damaged(format!("{what}: {error}")))
-}
-
-/// A count or a position that is never negative.
-///
-/// # Errors
-/// [`StoreError::Damaged`], naming `what`.
-pub(super) fn count_of(value: i64, what: &str) -> Result<u64, StoreError> {
-    u64::try_from(value).map_err(|_| damaged(format!("{what}: {value}")))
-}
 
 /// A count or a limit as SQL takes it.
 pub(super) fn sql_count(count: impl TryInto<i64>) -> i64 {
@@ -47,16 +28,7 @@ pub(super) fn sql_ledger(ledger: LedgerNo) -> i32 {
 /// # Errors
 /// [`StoreError::Damaged`] for a number out of range.
 pub(super) fn ledger_no_of(number: i32) -> Result<LedgerNo, StoreError> {
-    let checked = u32::try_from(number).ok().and_then(LedgerNo::new);
-    checked.ok_or_else(|| damaged(format!("ledger number {number}")))
-}
-
-/// Reads a customer's id.
-///
-/// # Errors
-/// [`StoreError::Damaged`] for a text that is none.
-pub(super) fn customer_id_of(text: &str) -> Result<CustomerId, StoreError> {
-    CustomerId::parse(text).map_err(|error| damaged(format!("customer id {text:?}: {error}")))
+    stored::ledger_no_of(number.into())
 }
 
 /// A request id in its column: its kind, so that a text is never equal to a UUID, and its bytes.
@@ -228,23 +200,21 @@ impl PostingRow {
     /// [`StoreError::Damaged`], naming the posting.
     pub fn recorded(self) -> Result<Recorded, StoreError> {
         let what = self.name();
-        let kind = u8::try_from(self.kind).ok().and_then(Kind::from_code);
-        let storefront = self.storefront.as_deref().map(Storefront::parse).transpose();
-        let [available, held, owed] = self.after.map(Credits::from_units);
-        let posting = Posting {
-            id: PostingId::from_uuid(self.posting_id),
+        let columns = PostingColumns {
             ledger: ledger_no_of(self.ledger_no)?,
-            customer: CustomerKey::from_raw(self.customer),
-            sequence: count_of(self.sequence, &what)?,
-            kind: kind.ok_or_else(|| damaged(format!("{what}: unknown kind {}", self.kind)))?,
-            recorded_at: Timestamp::from_micros(self.recorded_at),
-            request: self.request.map(|request| request_of(&request, &what)).transpose()?,
-            fingerprint: self.fingerprint.cast_unsigned(),
-            amounts: Amounts(self.amounts.map(Credits::from_units)),
-            after: Balances { available, held, owed },
-            storefront: storefront.map_err(|error| damaged(format!("{what}: storefront {error}")))?,
-            detail: decoded(&self.detail, &what)?,
+            customer: self.customer,
+            sequence: self.sequence,
+            kind: self.kind.into(),
+            id: self.posting_id,
+            recorded_at: self.recorded_at,
+            request: self.request.as_deref().map(|request| request_of(request, &what)).transpose()?,
+            fingerprint: self.fingerprint,
+            amounts: self.amounts,
+            after: self.after,
+            storefront: self.storefront.as_deref(),
+            detail: &self.detail,
         };
+        let posting = columns.posting(&what)?;
         let position = Position(count_of(self.position.unwrap_or_default(), &what)?);
         Ok(Recorded { position, posting: Arc::new(posting) })
     }
@@ -292,14 +262,7 @@ impl CustomerRow {
     /// # Errors
     /// [`StoreError::Damaged`], naming the customer.
     pub fn customer(&self) -> Result<Customer, StoreError> {
-        let what = format!("customer {:?}", self.customer_id);
-        let [available, held, owed] = self.balances.map(Credits::from_units);
-        Ok(Customer {
-            ledger: ledger_no_of(self.ledger_no)?,
-            id: customer_id_of(&self.customer_id)?,
-            sequence: count_of(self.sequence, &what)?,
-            balances: Balances { available, held, owed },
-            state: decoded(&self.state, &what)?,
-        })
+        let ledger = ledger_no_of(self.ledger_no)?;
+        customer_of(ledger, &self.customer_id, self.sequence, self.balances, &self.state)
     }
 }

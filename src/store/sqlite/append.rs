@@ -1,6 +1,6 @@
 //! Appending a decided batch: the journal in its order, then every touched row once, in the order of its key.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use rusqlite::params;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -8,11 +8,12 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use super::ledgers::Tail;
 use super::rows::{Checked, POSITION_MAX, damaged, key_of, request_ref};
 use super::write::{Loaded, Statements};
-use crate::ledger::account::{Account, Slot};
+use crate::ledger::account::Slot;
 use crate::ledger::codec::encode;
 use crate::ledger::{
     Book, Customer, CustomerId, CustomerKey, Hold, LedgerNo, Lot, Posting, Profile, Timestamp,
 };
+use crate::store::nets::{full, nets};
 use crate::store::skew::Pointers;
 use crate::store::{Position, StoreError};
 
@@ -28,7 +29,6 @@ pub(super) fn append(
 ) -> Result<(), StoreError> {
     let before: HashMap<CustomerKey, u64> =
         loaded.iter().map(|(key, customer)| (*key, customer.path.sequence())).collect();
-    let mut nets = Nets::new();
     for posting in book.journal() {
         let position =
             tail.positions.get_mut(&posting.ledger).ok_or_else(|| unknown_ledger(posting.ledger))?;
@@ -47,7 +47,6 @@ pub(super) fn append(
             insert_lot(statements, posting, lot, key)?;
         }
         write_profile(statements, book, posting)?;
-        add_nets(&mut nets, posting)?;
     }
     for customer in book.touched_customers() {
         let key = customer.key();
@@ -61,7 +60,7 @@ pub(super) fn append(
     for hold in book.touched_holds() {
         write_hold(statements, hold)?;
     }
-    write_nets(statements, nets, tail)
+    write_nets(statements, book, tail)
 }
 
 fn unknown_ledger(ledger: LedgerNo) -> StoreError {
@@ -320,25 +319,8 @@ fn write_hold(statements: &mut Statements<'_>, hold: &Hold) -> Result<(), StoreE
     Ok(())
 }
 
-type Nets = BTreeMap<(LedgerNo, Account), i64>;
-
-fn add_nets(nets: &mut Nets, posting: &Posting) -> Result<(), StoreError> {
-    for transfer in posting.transfers() {
-        let units = transfer.credits.units();
-        for (account, change) in [(transfer.debit, units.checked_neg()), (transfer.credit, Some(units))] {
-            if account.is_customer() {
-                continue;
-            }
-            let net = nets.entry((posting.ledger, account)).or_default();
-            let sum = change.and_then(|change| net.checked_add(change));
-            *net = sum.ok_or_else(|| full(&"of the system"))?;
-        }
-    }
-    Ok(())
-}
-
-fn write_nets(statements: &mut Statements<'_>, nets: Nets, tail: &mut Tail) -> Result<(), StoreError> {
-    for ((ledger, account), net) in nets {
+fn write_nets(statements: &mut Statements<'_>, book: &Book, tail: &mut Tail) -> Result<(), StoreError> {
+    for ((ledger, account), net) in nets(book)? {
         let scope = (ledger, account.to_string());
         let before = tail.system.get(&scope).copied().unwrap_or(0);
         let balance = before.checked_add(net).ok_or_else(|| full(&account))?;
@@ -352,11 +334,6 @@ fn write_nets(statements: &mut Statements<'_>, nets: Nets, tail: &mut Tail) -> R
         tail.system.insert(scope, balance);
     }
     Ok(())
-}
-
-/// Nothing is damaged: commands that move less, or elsewhere, can go on.
-fn full(account: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Refused(format!("the account {account} leaves its bounds").into())
 }
 
 fn stored_count(count: u64) -> Result<i64, StoreError> {

@@ -6,14 +6,11 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use sqlx::{Row, TypeInfo, ValueRef as _};
 use uuid::Uuid;
 
-use crate::ledger::account::Amounts;
-use crate::ledger::codec::{Codec, decode};
 use crate::ledger::hash::stable_hash;
-use crate::ledger::{
-    Balances, Credits, Customer, CustomerId, CustomerKey, Kind, LedgerNo, Posting, PostingId, RequestKey,
-    Storefront, Timestamp,
-};
+use crate::ledger::{Customer, LedgerNo, RequestKey};
 use crate::store::skew::Pointers;
+use crate::store::stored::{PostingColumns, customer_of};
+pub use crate::store::stored::{count_of, customer_id_of, damaged, decoded, ledger_no_of};
 use crate::store::{Position, Recorded, StoreError};
 
 /// Bits of a posting's key that are its position; the ledger's number stands above them.
@@ -39,33 +36,12 @@ pub fn place_of(key: i64) -> Result<(LedgerNo, Position), StoreError> {
     ledger.map(|ledger| (ledger, position)).ok_or_else(|| damaged(format!("posting key {key}")))
 }
 
-/// A complaint about a stored value.
-pub fn damaged(what: impl Into<String>) -> StoreError {
-    StoreError::Damaged(what.into())
-}
-
-/// Decodes a stored value of the core.
-///
-/// # Errors
-/// [`StoreError::Damaged`], naming `what`.
-pub fn decoded<T: Codec>(bytes: &[u8], what: &str) -> Result<T, StoreError> {
-    decode(bytes).map_err(|error| damaged(format!("{what}: {error}")))
-}
-
 /// Reads a stored UUID.
 ///
 /// # Errors
 /// [`StoreError::Damaged`], naming `what`.
 pub fn uuid_of(bytes: &[u8], what: &str) -> Result<Uuid, StoreError> {
     Uuid::from_slice(bytes).map_err(|_| damaged(format!("{what}: not a UUID")))
-}
-
-/// Reads a count that is never negative.
-///
-/// # Errors
-/// [`StoreError::Damaged`], naming `what`.
-pub fn count_of(value: i64, what: &str) -> Result<u64, StoreError> {
-    u64::try_from(value).map_err(|_| damaged(format!("{what}: {value}")))
 }
 
 /// A limit as SQL takes it.
@@ -253,23 +229,21 @@ impl PostingRow {
     pub fn recorded(self) -> Result<Recorded, StoreError> {
         let (ledger, position) = place_of(self.key)?;
         let what = format!("posting {} of ledger number {}", position.0, ledger.get());
-        let kind = u8::try_from(self.kind).ok().and_then(Kind::from_code);
-        let storefront = self.storefront.as_deref().map(Storefront::parse).transpose();
-        let [available, held, owed] = self.after.map(Credits::from_units);
-        let posting = Posting {
-            id: PostingId::from_uuid(uuid_of(&self.posting_id, &what)?),
+        let columns = PostingColumns {
             ledger,
-            customer: CustomerKey::from_raw(self.customer),
-            sequence: count_of(self.sequence, &what)?,
-            kind: kind.ok_or_else(|| damaged(format!("{what}: unknown kind {}", self.kind)))?,
-            recorded_at: Timestamp::from_micros(self.recorded_at),
+            customer: self.customer,
+            sequence: self.sequence,
+            kind: self.kind,
+            id: uuid_of(&self.posting_id, &what)?,
+            recorded_at: self.recorded_at,
             request: request_of(self.request, &what)?,
-            fingerprint: self.fingerprint.cast_unsigned(),
-            amounts: Amounts(self.amounts.map(Credits::from_units)),
-            after: Balances { available, held, owed },
-            storefront: storefront.map_err(|error| damaged(format!("{what}: storefront {error}")))?,
-            detail: decoded(&self.detail, &what)?,
+            fingerprint: self.fingerprint,
+            amounts: self.amounts,
+            after: self.after,
+            storefront: self.storefront.as_deref(),
+            detail: &self.detail,
         };
+        let posting = columns.posting(&what)?;
         Ok(Recorded { position, posting: Arc::new(posting) })
     }
 }
@@ -367,31 +341,7 @@ impl CustomerRow {
     /// # Errors
     /// [`StoreError::Damaged`], naming the customer.
     pub fn customer(&self) -> Result<Customer, StoreError> {
-        let what = format!("customer {:?}", self.customer_id);
-        let [available, held, owed] = self.balances.map(Credits::from_units);
-        Ok(Customer {
-            ledger: ledger_no_of(self.ledger_no)?,
-            id: customer_id_of(&self.customer_id)?,
-            sequence: count_of(self.sequence, &what)?,
-            balances: Balances { available, held, owed },
-            state: decoded(&self.state, &what)?,
-        })
+        let ledger = ledger_no_of(self.ledger_no)?;
+        customer_of(ledger, &self.customer_id, self.sequence, self.balances, &self.state)
     }
-}
-
-/// Reads a ledger's number.
-///
-/// # Errors
-/// [`StoreError::Damaged`] for a number out of range.
-pub fn ledger_no_of(number: i64) -> Result<LedgerNo, StoreError> {
-    let checked = u32::try_from(number).ok().and_then(LedgerNo::new);
-    checked.ok_or_else(|| damaged(format!("ledger number {number}")))
-}
-
-/// Reads a customer's id.
-///
-/// # Errors
-/// [`StoreError::Damaged`] for a text that is none.
-pub fn customer_id_of(text: &str) -> Result<CustomerId, StoreError> {
-    CustomerId::parse(text).map_err(|error| damaged(format!("customer id {text:?}: {error}")))
 }
