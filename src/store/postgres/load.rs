@@ -26,6 +26,17 @@ pub(super) struct Stamping<'a> {
     pub clock: Timestamp,
     pub random: u64,
     pub cards: &'a Arc<Cards>,
+    /// The server's process behind the connection, once it is known: it must stay the same, or nothing that is set for
+    /// a session holds.
+    pub backend: &'a mut Option<i32>,
+}
+
+/// What the server says of itself.
+struct Server {
+    /// Its clock, after the locks.
+    clock: Timestamp,
+    /// The process that answers.
+    backend: i32,
 }
 
 /// Locks the customers of the requests and fills a book with what they name. Runs in the batch's transaction; returns
@@ -40,9 +51,16 @@ pub(super) async fn load(
 ) -> Result<(Book, HashMap<CustomerKey, u64>), StoreError> {
     let keys: BTreeSet<CustomerKey> = requests.iter().map(|request| request.customer_key()).collect();
     let customers = lock_customers(connection, &keys).await?;
-    let (database_clock, answers) = earlier_answers(connection, requests, &customers).await?;
+    let (server, answers) = earlier_answers(connection, requests, &customers).await?;
+    if stamping.backend.get_or_insert(server.backend) != &server.backend {
+        return Err(StoreError::Unusable(
+            "a pooler in transaction mode is in between: one connection has led to two; connect to PostgreSQL itself, \
+             or pool by session"
+                .to_owned(),
+        ));
+    }
     let clock = match stamping.time {
-        Time::Database => database_clock,
+        Time::Database => server.clock,
         Time::Caller => stamping.clock,
     };
     let last = customers.values().map(|customer| customer.state.last_recorded_at.micros()).max();
@@ -85,13 +103,13 @@ pub(super) async fn lock_customers(
         .collect()
 }
 
-/// The database's clock after the locks, and the postings that answered these requests before. Those of customers that
+/// The server after the locks, and the postings that answered these requests before. Those of customers that
 /// were not there to be locked are left out: what has come to be in between is read by the next attempt.
 async fn earlier_answers(
     connection: &mut PgConnection,
     requests: &[&Request],
     customers: &BTreeMap<CustomerKey, Customer>,
-) -> Result<(Timestamp, Vec<Arc<Posting>>), StoreError> {
+) -> Result<(Server, Vec<Arc<Posting>>), StoreError> {
     let (mut owners, mut kinds, mut ids) = (Vec::new(), Vec::new(), Vec::new());
     for request in requests {
         let key = request.customer_key();
@@ -103,11 +121,13 @@ async fn earlier_answers(
             ids.push(request_bytes(id));
         }
     }
-    // The clock comes with every row, and alone where nothing was answered before.
+    // The server's facts come with every row, and alone where nothing was answered before.
     let rows = sqlx::query(concat!(
-        "SELECT clock.now, ",
+        "SELECT server.clock, server.backend, ",
         posting_columns!("NULL::bigint"),
-        " FROM (SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS now) clock
+        " FROM (
+              SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT), pg_backend_pid()
+          ) server(clock, backend)
           LEFT JOIN (
               SELECT p.*
               FROM UNNEST($1::bigint[], $2::smallint[], $3::bytea[]) u(customer, kind, request)
@@ -122,14 +142,15 @@ async fn earlier_answers(
     .map_err(failed)?;
     let first = rows.first().ok_or_else(|| failed(sqlx::Error::RowNotFound))?;
     let clock = Timestamp::from_micros(first.try_get(0).map_err(failed)?);
-    let is_there = |row: &PgRow| row.try_get::<Option<Uuid>, _>(6).map(|id| id.is_some());
+    let server = Server { clock, backend: first.try_get(1).map_err(failed)? };
+    let is_there = |row: &PgRow| row.try_get::<Option<Uuid>, _>("posting_id").map(|id| id.is_some());
     let mut answers = Vec::new();
     for row in &rows {
         if is_there(row).map_err(failed)? {
-            answers.push(PostingRow::read(row, 1)?.recorded()?.posting);
+            answers.push(PostingRow::read(row, 2)?.recorded()?.posting);
         }
     }
-    Ok((clock, answers))
+    Ok((server, answers))
 }
 
 /// Loads the holds that requests name by id or incident, those of earlier answers as they are now, and those that may

@@ -34,6 +34,10 @@ mod sequencer;
 mod tend;
 mod write;
 
+#[cfg(test)]
+#[path = "../../../tests/common/postgres.rs"]
+mod test_server;
+
 pub use audit::PgAudit;
 pub use connect::Address;
 pub use copy::PgCopier;

@@ -27,6 +27,8 @@ pub struct PgWriter {
     settings: Settings,
     signals: Signals,
     connection: Option<PgConnection>,
+    /// The server's process behind it, once it is known.
+    backend: Option<i32>,
     /// The sequences of the customers that the open transaction has locked.
     loaded: HashMap<CustomerKey, u64>,
 }
@@ -40,7 +42,7 @@ impl std::fmt::Debug for PgWriter {
 impl PgWriter {
     /// A lane. It connects when there is something to write.
     pub(super) fn new(address: Arc<Address>, settings: Settings, signals: Signals) -> Self {
-        Self { address, settings, signals, connection: None, loaded: HashMap::new() }
+        Self { address, settings, signals, connection: None, backend: None, loaded: HashMap::new() }
     }
 
     /// Where it writes to.
@@ -51,9 +53,11 @@ impl PgWriter {
     /// A connection with an open transaction.
     pub(super) async fn begin(&mut self) -> Result<PgConnection, StoreError> {
         self.loaded.clear();
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.address.connect_to_write().await.inspect_err(|_| self.signals.lost())?,
+        let mut connection = if let Some(connection) = self.connection.take() {
+            connection
+        } else {
+            self.backend = None;
+            self.address.connect_to_write().await.inspect_err(|_| self.signals.lost())?
         };
         let begin = begin_statement(self.settings.isolation);
         within("beginning", sqlx::raw_sql(begin).execute(&mut connection), failed).await?;
@@ -161,10 +165,12 @@ impl WriteStore for PgWriter {
         cards: &Arc<Cards>,
     ) -> Result<Book, StoreError> {
         let connection = self.begin().await?;
-        let stamping = Stamping { time: self.settings.time, clock, random, cards };
+        let mut backend = self.backend;
+        let stamping = Stamping { time: self.settings.time, clock, random, cards, backend: &mut backend };
         let (connection, (book, loaded)) = self
             .step("loading", connection, async |connection| load::load(connection, requests, stamping).await)
             .await?;
+        self.backend = backend;
         self.keep_open(connection, loaded);
         Ok(book)
     }
@@ -238,3 +244,6 @@ impl WriteStore for PgWriter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
