@@ -114,7 +114,6 @@ impl Bench {
         caller.create_ledger().await?;
         caller.create_customers().await?;
 
-        let yardstick = pgbench::run(database_url, in_flight).await?;
         let ceiling = measure(calls, in_flight, caller.each(Caller::check_health)).await?;
         let holds = measure(calls, in_flight, caller.each(Caller::place)).await?;
         let settlements = measure(calls, in_flight, caller.each(Caller::settle)).await?;
@@ -122,6 +121,8 @@ impl Bench {
         let batch = caller.each(move |caller, number| caller.place_batch(number, each));
         let batches = measure(batches, 2, batch).await?;
         let lone = measure(size(self.lone_calls), 1, caller.each(Caller::place_alone)).await?;
+        // Last, because what PostgreSQL clears up after it would be in the way of the others.
+        let yardstick = pgbench::run(database_url, in_flight).await?;
 
         let mut table = Table::new();
         table.load_style(UTF8_BORDERS_ONLY);
