@@ -1,6 +1,6 @@
 //! Lanes: a queue, a task on a thread of its own, and how all of them end together.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -128,7 +128,6 @@ pub(super) struct Ends {
     left: AtomicUsize,
     some_ended: watch::Sender<bool>,
     fault: Mutex<Option<String>>,
-    told: AtomicBool,
     tell: Mutex<Option<oneshot::Sender<Result<(), String>>>>,
 }
 
@@ -139,7 +138,6 @@ impl Ends {
             left: AtomicUsize::new(lanes),
             some_ended: watch::Sender::new(false),
             fault: Mutex::new(None),
-            told: AtomicBool::new(false),
             tell: Mutex::new(Some(tell)),
         };
         (Arc::new(ends), told)
@@ -157,7 +155,7 @@ impl Ends {
         if let (Err(line), None) = (result, fault.as_ref()) {
             *fault = Some(line);
         }
-        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 && !self.told.swap(true, Ordering::SeqCst) {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             let tell = self.tell.lock().unwrap_or_else(PoisonError::into_inner).take();
             // Nobody waits for the end any more where the receiver is gone; there is no one else to tell.
             let _ = tell.map(|tell| tell.send(fault.take().map_or(Ok(()), Err)));
