@@ -58,11 +58,16 @@ pub(super) struct Look {
     pub turn: i64,
     /// True where nobody else takes the turns at the moment.
     pub is_ours: bool,
-    /// True where something waits for its place.
-    pub has_pending: bool,
     watermark: i64,
     clock: i64,
     pending: Vec<Pending>,
+}
+
+impl Look {
+    /// True where something waits for its place.
+    fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
 }
 
 /// A commit's postings in one ledger, without a place.
@@ -99,7 +104,7 @@ impl Sequencer {
     /// Gives a place to all that is committed by now, whoever has the lease: a reader that was told of a commit finds
     /// it in the feed.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
-        self.until_done(|look| look.has_pending).await
+        self.until_done(Look::has_pending).await
     }
 
     /// Moves the watermark to `wanted`, or as far as it may go, and tells it.
@@ -128,7 +133,7 @@ impl Sequencer {
         let mut connection = self.connection.lock().await;
         self.on(&mut connection, async |connection| {
             let seen = look(connection, self.me, self.time).await?;
-            if seen.is_ours && seen.has_pending {
+            if seen.is_ours && seen.has_pending() {
                 self.turn(connection, &seen).await?;
                 return look(connection, self.me, self.time).await;
             }
@@ -341,7 +346,6 @@ fn read_look(rows: &[PgRow], me: Uuid, time: Time) -> Result<Look, sqlx::Error> 
         turn: first.try_get(0)?,
         // A lease from a clock that was wrong ends, too.
         is_ours: holder == me || !(database_clock..=database_clock + LEASE_MICROS).contains(&held_until),
-        has_pending: !pending.is_empty(),
         watermark,
         clock,
         pending,
