@@ -179,8 +179,9 @@ async fn what_was_told_as_final_stays_so_when_a_commit_comes_late() {
         answer = early.balance_at("acme", stamp).await;
     }
     assert_eq!(answer, (true, Some(Credits::ZERO)));
-    // Others go on meanwhile.
+    // Others go on meanwhile, and get their places: within one turn the stamps would decide.
     early.run("other", grant("1")).await;
+    assert_eq!(early.feed(0).await.len(), 3);
     late.writer.append(&book).await.unwrap();
     for server in [&early, &late] {
         assert_eq!(server.balance_at("acme", stamp).await, (true, Some(Credits::ZERO)));
