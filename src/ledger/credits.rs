@@ -1,6 +1,7 @@
 //! The unit of the ledger: credits, counted in ten-thousandths, never a float.
 
 use std::fmt;
+use std::io::Write as _;
 
 use rust_decimal::Decimal;
 
@@ -145,13 +146,34 @@ pub fn parse_units(digits: &str, scale: u32, max: i64) -> Result<i64, ParseCredi
 impl fmt::Display for Credits {
     /// The shortest decimal: `2.5`, `1`, `-0.0001`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Decimal::new(self.0, Self::SCALE).normalize().fmt(f)
+        // By hand and not by way of a decimal: every answer shows a dozen amounts.
+        const SCALE: usize = Credits::SCALE as usize;
+        let per_credit = Self::UNITS_PER_CREDIT.unsigned_abs();
+        let units = self.0.unsigned_abs();
+        // 15 digits, the point and 4 digits at most.
+        let mut text = [0; 20];
+        let mut rest = text.as_mut_slice();
+        write!(rest, "{}.{:0SCALE$}", units.div_euclid(per_credit), units.rem_euclid(per_credit))
+            .map_err(|_| fmt::Error)?;
+        let text = str::from_utf8(&text).map_err(|_| fmt::Error)?;
+        let shown = text.trim_end_matches('\0').trim_end_matches('0').trim_end_matches('.');
+        f.pad_integral(self.0 >= 0, "", shown)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shows_the_shortest_decimal() {
+        let around = [0, 1, 9, 10, 100, 999, 1_000, 1_010, 9_999, 10_000, 10_001, 25_000, i64::MAX];
+        for units in around.iter().flat_map(|units| [*units, -units]).chain([i64::MIN]) {
+            let decimal = Decimal::new(units, Credits::SCALE).normalize();
+            assert_eq!(Credits::from_units(units).to_string(), decimal.to_string());
+            assert_eq!(format!("{:>9}", Credits::from_units(units)), format!("{decimal:>9}"));
+        }
+    }
 
     #[test]
     fn reads_and_writes_decimals() {
