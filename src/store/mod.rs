@@ -18,6 +18,7 @@ use crate::ledger::{
 
 pub mod checks;
 pub mod copy;
+pub mod figures;
 pub mod memory;
 pub mod nets;
 pub mod open;
@@ -28,6 +29,7 @@ pub mod stamps;
 pub mod stored;
 
 pub use copy::{CopyStore, CopyTarget, check_urls, open_for_copy};
+pub use figures::{Figures, open_figures};
 pub use open::{
     Alone, Engine, Isolation, News, Settings, Time, migrate, open, open_to_check, open_to_read, shown_url,
 };

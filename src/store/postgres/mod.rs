@@ -22,6 +22,7 @@ mod check_schema;
 mod connect;
 mod copy;
 mod errors;
+mod figures;
 mod ledgers;
 mod load;
 mod read;
@@ -41,6 +42,7 @@ mod test_server;
 pub use audit::PgAudit;
 pub use connect::Address;
 pub use copy::PgCopier;
+pub use figures::{PgFigures, open_figures};
 pub use read::PgReader;
 pub use write::PgWriter;
 

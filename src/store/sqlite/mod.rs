@@ -21,6 +21,7 @@ mod audit;
 mod check;
 mod check_schema;
 mod copy;
+mod figures;
 mod file;
 mod ledgers;
 mod load;
@@ -32,6 +33,7 @@ mod read_postings;
 mod rows;
 mod write;
 
+pub use figures::{SqliteFigures, open_figures};
 pub use file::{DatabaseLock, path_of};
 pub use read::SqliteReader;
 pub use write::{SqliteWriter, WriteStats};
@@ -42,6 +44,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 const APPLICATION_ID: i64 = 1_129_466_951;
 /// Older versions can corrupt a database when the write-ahead log is reset while another connection writes.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
+/// FULL: a commit is on the disk before anybody is told of it.
+const SYNCHRONOUS: &str = "FULL";
 /// How long a statement waits for a lock, which only other programs (a shell, a backup) can hold.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Page cache of the writer. The default of 2 MB makes a commit read pages again that it wrote a moment ago; but more
@@ -233,8 +237,7 @@ fn newer(path: &Path) -> StoreError {
 
 /// What the writing connection needs, whatever the defaults were compiled to.
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    // FULL: a commit is on the disk before anybody is told of it.
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "synchronous", SYNCHRONOUS)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     // Without this sorters and statement journals would go to files in /tmp.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
