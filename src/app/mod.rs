@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod call;
+mod chart;
 mod check;
 pub mod client;
 mod copy;

@@ -8,6 +8,7 @@ mod desk;
 #[path = "../common/random.rs"]
 mod random;
 
+mod allocations;
 mod charges;
 mod commands;
 mod estimates;

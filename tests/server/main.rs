@@ -10,6 +10,7 @@ mod pg_proxy;
 #[path = "../common/postgres.rs"]
 mod postgres;
 
+mod bench;
 mod commands;
 mod copy;
 mod crash;

@@ -1,36 +1,46 @@
 //! `creditledger bench`: how fast this machine is, callers and server together. Numbers for orientation, no test.
 
+mod caller;
+mod grow;
+mod line;
 mod measure;
 mod pgbench;
+mod plan;
+mod plot;
+mod progress;
+mod resources;
+mod stream;
+mod table;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::time::Duration;
 
-use comfy_table::Table;
-use comfy_table::presets::UTF8_BORDERS_ONLY;
-use tonic::transport::Channel;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_client::HealthClient;
+use serde_json::Value;
 
-use self::measure::{Measured, measure};
+use self::caller::Caller;
+use self::grow::{Growth, grow};
+use self::line::Line;
+use self::plan::{IN_FLIGHT, Plan, Sizes};
 use super::Failure;
-use super::call::{CallError, connect};
 use super::output::print;
 use super::server::Server;
-use crate::clock;
 use crate::config::Config;
-use crate::grpc::wire;
-use crate::ledger::PostingId;
-use wire::batch_command::Command;
-use wire::batch_service_client::BatchServiceClient;
-use wire::hold_service_client::HoldServiceClient;
-use wire::ledger_service_client::LedgerServiceClient;
+use crate::store::{open_figures, shown_url};
+
+/// How long a line is measured unless told otherwise.
+const LASTS: Duration = Duration::from_secs(2);
+const LASTS_QUICK: Duration = Duration::from_millis(800);
+/// Customers of the lines about many of them.
+const MANY: u32 = 1_000_000;
+const MANY_QUICK: u32 = 100_000;
 
 /// Measure this machine with an own server, on a temporary database unless told otherwise
 ///
-/// Each run makes a ledger of its own. On PostgreSQL pgbench is run beside it where it is installed, so that both figures
-/// are of the same minute; its tables are removed again.
+/// A ceiling (a call that does nothing), single commands, batches, a stream, balances, one busy customer and a million
+/// customers, each for some seconds; or, with --grow, a database that gets larger and larger. Each run makes a ledger of
+/// its own. On PostgreSQL pgbench is run beside it where it is installed, so that both figures are of the same minute;
+/// its tables are removed again.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Bench {
     /// Measure on this database, which is kept and grows
@@ -39,41 +49,42 @@ pub struct Bench {
     /// PostgreSQL: connections that write
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     lanes: u16,
-    /// Customers, taken in turn
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// Shorter lines and fewer customers, for a first look
+    #[arg(long)]
+    quick: bool,
+    /// How long each line is measured, 0.05 to 600 [default: 2, with --quick 0.8]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    seconds: Option<Duration>,
+    /// Customers of the ordinary lines
+    #[arg(long, default_value_t = 10_000, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     customers: u32,
-    /// Calls of each kind
-    #[arg(long, default_value_t = 40_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    calls: u32,
-    /// Calls in flight
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4_096))]
-    in_flight: u16,
-    /// Connections that they share
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// Customers of the lines about many of them [default: 1000000, with --quick 100000]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    many_customers: Option<u32>,
+    /// Single commands in flight, a line each
+    #[arg(long, value_delimiter = ',', default_value = "1,16,64,256,1024", value_name = "COUNTS", value_parser = clap::value_parser!(u16).range(1..=4_096))]
+    in_flight: Vec<u16>,
+    /// Commands of ExecuteBatch, a line each
+    #[arg(long, value_delimiter = ',', default_value = "100,1000,8000", value_name = "COUNTS", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    batch: Vec<u16>,
+    /// Connections that the callers share
+    #[arg(long, default_value_t = 4, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
     connections: u16,
-    /// Batches
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    batches: u32,
-    /// Commands in each
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    batch_commands: u16,
-    /// Calls of a caller that is alone
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    lone_calls: u32,
-}
-
-/// What the measured calls share.
-#[derive(Clone)]
-struct Caller {
-    /// At least one.
-    channels: Arc<(Channel, Vec<Channel>)>,
-    customers: usize,
-    random: u64,
-    ledger: String,
+    /// Instead of all that, fill the database to so many transfers and measure on the way
+    #[arg(
+        long,
+        value_name = "TRANSFERS",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000_000),
+        conflicts_with_all = ["many_customers", "in_flight", "batch"]
+    )]
+    grow: Option<u32>,
+    /// Print a JSON array, an object a line
+    #[arg(long)]
+    json: bool,
 }
 
 impl Bench {
-    /// Measures and prints a table.
+    /// Measures and prints a table, or JSON.
     ///
     /// # Errors
     /// [`Failure`] where a call fails.
@@ -89,67 +100,71 @@ impl Bench {
             postgres_lanes: self.lanes.into(),
             ..Config::default()
         };
+        let shown = match &self.database_url {
+            Some(url) => shown_url(url),
+            None => "temporary, SQLite".to_owned(),
+        };
         let server = Server::start(&config).await?;
-        let url = format!("http://{}", server.address());
-        let first = connect(&url).await?;
-        let mut rest = Vec::new();
-        for _ in 1..self.connections {
-            rest.push(connect(&url).await?);
+        if let Some(transfers) = self.grow {
+            let grown = grow(self.growth(transfers), &config, server).await?;
+            print(&if self.json { grown.json().to_string() } else { grown.page(&shown) })?;
+            return Ok(ExitCode::SUCCESS);
         }
-        let random = clock::random().map_err(Failure::Randomness)?;
-        let customers = size(self.customers);
-        let ledger = format!("bench-{random:016x}");
-        let caller = Caller { channels: Arc::new((first, rest)), customers, random, ledger };
-        let table = self.measure(&caller, &config.database_url).await;
-        // Open connections would keep the server from ending until its deadline.
-        drop(caller);
+        let measured = self.measure(&config, &server).await;
         server.stop().await?;
-        print(&table?.to_string())?;
+        let (lines, durability) = measured?;
+        if self.json {
+            let lines: Value = lines.iter().map(|line| line.json(&durability)).collect();
+            print(&lines.to_string())?;
+        } else {
+            print(&table::page(&lines, &shown, &durability))?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn measure(self, caller: &Caller, database_url: &str) -> Result<Table, Failure> {
-        let (calls, in_flight) = (size(self.calls), usize::from(self.in_flight));
-        let (batches, each) = (size(self.batches), usize::from(self.batch_commands));
-        caller.create_ledger().await?;
-        caller.create_customers().await?;
-
-        let ceiling = measure(calls, in_flight, caller.each(Caller::check_health)).await?;
-        let holds = measure(calls, in_flight, caller.each(Caller::place)).await?;
-        let settlements = measure(calls, in_flight, caller.each(Caller::settle)).await?;
-        // Two at a time: while one batch is committed the next is parsed.
-        let batch = caller.each(move |caller, number| caller.place_batch(number, each));
-        let batches = measure(batches, 2, batch).await?;
-        let lone = measure(size(self.lone_calls), 1, caller.each(Caller::place_alone)).await?;
-        // Last, because what PostgreSQL clears up after it would be in the way of the others.
-        let yardstick = pgbench::run(database_url, in_flight).await?;
-
-        let mut table = Table::new();
-        table.load_style(UTF8_BORDERS_ONLY);
-        table.set_header(["what", "in flight", "a second", "of the ceiling", "p50", "p99"]);
-        let of = ceiling.per_second(1).max(1);
-        let mut row = |what: &str, in_flight: usize, measured: &Measured, each: usize| {
-            let rate = measured.per_second(each);
-            let percent = rate.saturating_mul(100).div_euclid(of);
-            table.add_row([
-                what.to_owned(),
-                in_flight.to_string(),
-                rate.to_string(),
-                format!("{percent} %"),
-                millis(measured.times_us.value_at_quantile(0.5)),
-                millis(measured.times_us.value_at_quantile(0.99)),
-            ]);
-        };
-        row("health checks: the ceiling", in_flight, &ceiling, 1);
-        row("PlaceHold", in_flight, &holds, 1);
-        row("SettleHold", in_flight, &settlements, 1);
-        row(&format!("commands in ExecuteBatch of {each}"), 2, &batches, each);
-        row("PlaceHold, a lone caller", 1, &lone, 1);
-        if let Some(rate) = yardstick {
-            let cells = ["pgbench, its own TPC-B", &in_flight.to_string(), &rate.to_string(), "", "", ""];
-            table.add_row(cells);
+    fn growth(&self, transfers: u32) -> Growth {
+        Growth {
+            transfers: size(transfers),
+            customers: size(self.customers),
+            lasts: self.lasts(),
+            connections: self.connections,
         }
-        Ok(table)
+    }
+
+    fn lasts(&self) -> Duration {
+        self.seconds.unwrap_or(if self.quick { LASTS_QUICK } else { LASTS })
+    }
+
+    /// The lines, and what a commit promised meanwhile. Every connection is closed at the end: open ones would keep the
+    /// server from ending until its deadline.
+    async fn measure(&self, config: &Config, server: &Server) -> Result<(Vec<Line>, String), Failure> {
+        let mut figures = open_figures(&config.database_url).await?;
+        let durability = figures.durability().await?;
+        let many = if self.quick { MANY_QUICK } else { MANY };
+        let sizes = Sizes {
+            lasts: self.lasts(),
+            customers: size(self.customers),
+            many_customers: size(self.many_customers.unwrap_or(many)),
+            in_flight: self.in_flight.iter().map(|count| usize::from(*count)).collect(),
+            batches: self.batch.iter().map(|count| usize::from(*count)).collect(),
+        };
+        let caller = Caller::start(&format!("http://{}", server.address()), self.connections).await?;
+        let mut lines = Plan::new(sizes, caller, figures).run().await?;
+        // Last, because what PostgreSQL clears up after it would be in the way of the others.
+        if let Some(per_second) = pgbench::run(&config.database_url, IN_FLIGHT, self.lasts()).await? {
+            lines.push(Line {
+                name: "pgbench",
+                in_flight: IN_FLIGHT,
+                batch: None,
+                per_second,
+                times: None,
+                cpu_us_per_1000: None,
+                peak_bytes: None,
+                database_bytes_per_command: None,
+                of_ceiling: None,
+            });
+        }
+        Ok((lines, durability))
     }
 }
 
@@ -157,134 +172,9 @@ fn size(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-fn millis(micros: u64) -> String {
-    format!("{}.{:03} ms", micros.div_euclid(1_000), micros.rem_euclid(1_000))
-}
-
-impl Caller {
-    /// A call that [`measure`] can make, from one of this caller's.
-    fn each<F, Fut>(&self, call: F) -> impl Fn(usize) -> Fut + Clone + Send + 'static
-    where
-        F: Fn(Self, usize) -> Fut + Clone + Send + 'static,
-        Fut: Future<Output = Result<(), CallError>> + Send,
-    {
-        let caller = self.clone();
-        move |number| call(caller.clone(), number)
-    }
-
-    /// The connections in turn.
-    fn channel(&self, number: usize) -> Channel {
-        let (first, rest) = &*self.channels;
-        number
-            .rem_euclid(rest.len().saturating_add(1))
-            .checked_sub(1)
-            .and_then(|place| rest.get(place))
-            .unwrap_or(first)
-            .clone()
-    }
-
-    fn customer(&self, number: usize) -> String {
-        format!("customer-{}", number.rem_euclid(self.customers))
-    }
-
-    /// Time-ordered, as the documentation asks of callers.
-    fn request_id(&self, number: usize) -> String {
-        let counter = u32::try_from(number).unwrap_or(u32::MAX);
-        PostingId::new(clock::now(), counter, self.random).to_string()
-    }
-
-    /// A ledger that no other run has used.
-    async fn create_ledger(&self) -> Result<(), CallError> {
-        let request =
-            wire::CreateLedgerRequest { ledger_id: self.ledger.clone(), request_id: self.ledger.clone() };
-        LedgerServiceClient::new(self.channel(0)).create_ledger(request).await?;
-        Ok(())
-    }
-
-    /// Customers with more credits than they can use.
-    async fn create_customers(&self) -> Result<(), Failure> {
-        let numbers: Vec<usize> = (0..self.customers).collect();
-        for page in numbers.chunks(2_000) {
-            let commands = page.iter().flat_map(|number| {
-                let customer_id = self.customer(*number);
-                let create = wire::CreateCustomerRequest {
-                    request_id: self.request_id(*number),
-                    customer_id: customer_id.clone(),
-                    ..Default::default()
-                };
-                let purchase = wire::PurchaseCreditsRequest {
-                    request_id: self.request_id(*number),
-                    customer_id,
-                    storefront: "bench".to_owned(),
-                    order_id: format!("order-{number}"),
-                    credits: "1000000".to_owned(),
-                    ..Default::default()
-                };
-                [Command::CreateCustomer(create), Command::PurchaseCredits(purchase)]
-            });
-            self.execute(0, commands.collect()).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends a batch; one refused command fails it.
-    async fn execute(&self, number: usize, commands: Vec<Command>) -> Result<(), CallError> {
-        let commands = commands.into_iter().map(|command| wire::BatchCommand { command: Some(command) });
-        let request =
-            wire::ExecuteBatchRequest { ledger_id: self.ledger.clone(), commands: commands.collect() };
-        let answer = BatchServiceClient::new(self.channel(number)).execute_batch(request).await?.into_inner();
-        let accepted = |result: &wire::BatchResult| {
-            matches!(result.result, Some(wire::batch_result::Result::Accepted(_)))
-        };
-        if answer.results.iter().all(accepted) { Ok(()) } else { Err(CallError::unexpected("batch result")) }
-    }
-
-    async fn check_health(self, number: usize) -> Result<(), CallError> {
-        let mut client = HealthClient::new(self.channel(number));
-        client.check(HealthCheckRequest { service: String::new() }).await?;
-        Ok(())
-    }
-
-    fn hold(&self, number: usize, incident_id: String) -> wire::PlaceHoldRequest {
-        wire::PlaceHoldRequest {
-            ledger_id: self.ledger.clone(),
-            request_id: self.request_id(number),
-            customer_id: self.customer(number),
-            incident_id,
-            quote: Some(wire::place_hold_request::Quote::EstimatedSeconds(2_700)),
-            ..Default::default()
-        }
-    }
-
-    async fn place(self, number: usize) -> Result<(), CallError> {
-        let request = self.hold(number, format!("incident-{number}"));
-        HoldServiceClient::new(self.channel(number)).place_hold(request).await?;
-        Ok(())
-    }
-
-    async fn place_alone(self, number: usize) -> Result<(), CallError> {
-        let request = self.hold(number, format!("lone-{number}"));
-        HoldServiceClient::new(self.channel(0)).place_hold(request).await?;
-        Ok(())
-    }
-
-    async fn settle(self, number: usize) -> Result<(), CallError> {
-        let incident = format!("incident-{number}");
-        let request = wire::SettleHoldRequest {
-            ledger_id: self.ledger.clone(),
-            request_id: self.request_id(number),
-            customer_id: self.customer(number),
-            target: Some(wire::settle_hold_request::Target::IncidentId(incident)),
-            ..Default::default()
-        };
-        HoldServiceClient::new(self.channel(number)).settle_hold(request).await?;
-        Ok(())
-    }
-
-    async fn place_batch(self, number: usize, each: usize) -> Result<(), CallError> {
-        let first = number.saturating_mul(each);
-        let holds = (first..first.saturating_add(each))
-            .map(|number| Command::PlaceHold(self.hold(number, format!("batch-{number}"))));
-        self.execute(number, holds.collect()).await
-    }
+/// Seconds with a fraction, within what makes sense.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let bounds = Duration::from_millis(50)..=Duration::from_mins(10);
+    let given = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    given.filter(|given| bounds.contains(given)).ok_or_else(|| "must be 0.05 to 600 seconds".to_owned())
 }

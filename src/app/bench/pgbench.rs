@@ -2,26 +2,28 @@
 
 use std::io::ErrorKind;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use crate::app::Failure;
 
 /// Rows of its smallest table, so how many of its clients meet on one row less often than not.
 const SCALE: &str = "10";
-/// Seconds that are measured.
-const SECONDS: &str = "5";
+/// The most seconds that are measured: longer lines say no more.
+const SECONDS_MAX: u64 = 5;
 
-/// Transactions a second with so many clients; `None` on another engine, or where pgbench is not installed.
+/// Transactions a second with so many clients, measured for about as long as a line; `None` on another engine, or where pgbench is not installed.
 ///
 /// # Errors
 /// [`Failure`] where pgbench is there and fails.
-pub(super) async fn run(database_url: &str, clients: usize) -> Result<Option<u64>, Failure> {
+pub(super) async fn run(database_url: &str, clients: usize, lasts: Duration) -> Result<Option<u64>, Failure> {
     if !database_url.starts_with("postgres") {
         return Ok(None);
     }
     let (url, clients) = (database_url.to_owned(), clients.to_string());
+    let seconds = lasts.as_secs().clamp(1, SECONDS_MAX).to_string();
     let measured = tokio::task::spawn_blocking(move || {
         let Some(_) = pgbench(&["-i", "-q", "-s", SCALE, &url])? else { return Ok(None) };
-        let run = ["-n", "-M", "prepared", "-c", &clients, "-j", "2", "-T", SECONDS, &url];
+        let run = ["-n", "-M", "prepared", "-c", &clients, "-j", "2", "-T", &seconds, &url];
         let told = pgbench(&run);
         // Dropping its tables again is not what is measured, but a benchmark leaves nothing of others behind.
         pgbench(&["-i", "-I", "d", &url])?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::drive::Tally;
 use super::totals::Totals;
-use crate::app::Failure;
+use crate::app::{Failure, chart};
 use crate::ledger::{ClassId, Credits};
 
 /// Classes in the chart; the rest is one more bar.
@@ -125,14 +125,10 @@ fn sum<'a>(mut amounts: impl Iterator<Item = &'a Credits>) -> Result<Credits, Fa
         .ok_or_else(|| Failure::Other("the charges sum to more than can be counted".to_owned()))
 }
 
-/// A bar in eighths of a character.
+/// A bar for so many credits.
 fn bar(credits: Credits, largest: Credits) -> String {
-    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let units = |credits: Credits| u128::from(credits.units().max(0).unsigned_abs());
-    let eighths = units(credits).saturating_mul(BAR_MAX).saturating_mul(8).div_euclid(units(largest).max(1));
-    let (whole, part) = (eighths.div_euclid(8), eighths.rem_euclid(8));
-    let part = usize::try_from(part).ok().and_then(|part| EIGHTHS.get(part)).copied().unwrap_or_default();
-    format!("{}{part}", "█".repeat(usize::try_from(whole).unwrap_or_default()))
+    chart::bar(units(credits), units(largest), BAR_MAX)
 }
 
 /// Thousandths of something with three decimals or fewer.

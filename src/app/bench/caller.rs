@@ -1,0 +1,250 @@
+//! What callers send, as a helpdesk would: real requests over real connections, every answer looked at.
+//!
+//! They share the machine with the server, so they make no more than a caller has to make.
+
+use std::sync::Arc;
+
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::app::Failure;
+use crate::app::call::{CallError, connect};
+use crate::clock;
+use crate::grpc::wire;
+use crate::ledger::PostingId;
+use wire::batch_command::Command;
+use wire::batch_service_client::BatchServiceClient;
+use wire::hold_service_client::HoldServiceClient;
+use wire::ledger_service_client::LedgerServiceClient;
+
+/// More than any customer can use.
+const CREDITS: &str = "1000000";
+/// What a hold is for: 45 minutes are 1.5 credits.
+const ESTIMATED_SECONDS: i64 = 2_700;
+/// Customers in one batch of [`Caller::create_customers`]; each takes two commands.
+pub(super) const CREATED_AT_ONCE: usize = 1_000;
+
+/// Some customers, numbered from 0.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Crowd {
+    /// How their ids begin.
+    pub name: &'static str,
+    /// How many they are, at least 1.
+    pub count: usize,
+}
+
+impl Crowd {
+    /// One of them: all in turn.
+    pub fn in_turn(self, number: usize) -> String {
+        format!("{}-{}", self.name, number.rem_euclid(self.count))
+    }
+
+    /// One of them: any, but the same one for the same number.
+    pub fn at_random(self, number: usize) -> String {
+        // SplitMix64: neighbouring numbers lead to customers far apart.
+        let mut mixed =
+            u64::try_from(number).unwrap_or_default().wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        self.in_turn(usize::try_from((mixed ^ (mixed >> 31)) >> 1).unwrap_or_default())
+    }
+}
+
+/// What all calls share; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Caller(Arc<Shared>);
+
+struct Shared {
+    first: Channel,
+    rest: Vec<Channel>,
+    random: u64,
+    ledger: String,
+}
+
+impl Caller {
+    /// Connects, and makes a ledger that no other run has used.
+    ///
+    /// # Errors
+    /// [`Failure`] where the server does not answer.
+    pub async fn start(url: &str, connections: u16) -> Result<Self, Failure> {
+        let random = clock::random().map_err(Failure::Randomness)?;
+        let caller = Self::connect(url, connections, format!("bench-{random:016x}")).await?;
+        let ledger = caller.0.ledger.clone();
+        let request = wire::CreateLedgerRequest { ledger_id: ledger.clone(), request_id: ledger };
+        LedgerServiceClient::new(caller.channel(0)).create_ledger(request).await.map_err(CallError::from)?;
+        Ok(caller)
+    }
+
+    /// The same caller at a server that was started again.
+    ///
+    /// # Errors
+    /// [`Failure`] where it does not answer.
+    pub async fn connect(url: &str, connections: u16, ledger: String) -> Result<Self, Failure> {
+        let first = connect(url).await?;
+        let mut rest = Vec::new();
+        for _ in 1..connections {
+            rest.push(connect(url).await?);
+        }
+        let random = clock::random().map_err(Failure::Randomness)?;
+        Ok(Self(Arc::new(Shared { first, rest, random, ledger })))
+    }
+
+    /// The ledger of this run.
+    pub fn ledger(&self) -> String {
+        self.0.ledger.clone()
+    }
+
+    /// The connections in turn.
+    pub fn channel(&self, number: usize) -> Channel {
+        number
+            .rem_euclid(self.0.rest.len().saturating_add(1))
+            .checked_sub(1)
+            .and_then(|place| self.0.rest.get(place))
+            .unwrap_or(&self.0.first)
+            .clone()
+    }
+
+    /// Time-ordered, as the documentation asks of callers.
+    fn request_id(&self, number: usize) -> String {
+        let counter = u32::try_from(number & 0x3f_ffff).unwrap_or_default();
+        PostingId::new(clock::now(), counter, self.0.random).to_string()
+    }
+
+    /// One page of customers with more credits than they can use.
+    ///
+    /// # Errors
+    /// [`CallError`] where one is refused.
+    pub async fn create_customers(&self, crowd: Crowd, page: usize) -> Result<(), CallError> {
+        let first = page.saturating_mul(CREATED_AT_ONCE);
+        let numbers = first..first.saturating_add(CREATED_AT_ONCE).min(crowd.count);
+        let commands = numbers.flat_map(|number| {
+            let customer_id = crowd.in_turn(number);
+            let create = wire::CreateCustomerRequest {
+                request_id: self.request_id(number),
+                customer_id: customer_id.clone(),
+                ..Default::default()
+            };
+            let purchase = wire::PurchaseCreditsRequest {
+                request_id: self.request_id(number),
+                order_id: customer_id.clone(),
+                customer_id,
+                storefront: "bench".to_owned(),
+                credits: CREDITS.to_owned(),
+                ..Default::default()
+            };
+            [Command::CreateCustomer(create), Command::PurchaseCredits(purchase)]
+        });
+        self.execute(page, commands.collect()).await
+    }
+
+    /// Sends a batch; one refused command fails it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn execute(&self, number: usize, commands: Vec<Command>) -> Result<(), CallError> {
+        let count = commands.len();
+        let commands = commands.into_iter().map(|command| wire::BatchCommand { command: Some(command) });
+        let request = wire::ExecuteBatchRequest { ledger_id: self.ledger(), commands: commands.collect() };
+        let answer = BatchServiceClient::new(self.channel(number)).execute_batch(request).await?.into_inner();
+        if answer.results.len() != count {
+            return Err(CallError::unexpected("number of results"));
+        }
+        answer.results.iter().try_for_each(must_be_accepted)
+    }
+
+    /// The call that does nothing: what the wire, the connection and the guard around the services cost.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn check_health(&self, number: usize) -> Result<(), CallError> {
+        let mut client = HealthClient::new(self.channel(number));
+        let answer = client.check(HealthCheckRequest { service: String::new() }).await?.into_inner();
+        let serves = answer.status() == ServingStatus::Serving;
+        if serves { Ok(()) } else { Err(CallError::unexpected("status")) }
+    }
+
+    /// Places a hold.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn place(&self, number: usize, customer: String, incident: String) -> Result<(), CallError> {
+        let request = self.hold(number, customer, incident);
+        let answer = HoldServiceClient::new(self.channel(number)).place_hold(request).await?.into_inner();
+        let placed = answer.hold.is_some() && !answer.replayed;
+        if placed { Ok(()) } else { Err(CallError::unexpected("hold")) }
+    }
+
+    /// Settles the hold of an incident.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn settle(&self, number: usize, customer: String, incident: String) -> Result<(), CallError> {
+        let request = self.settlement(number, customer, incident);
+        let answer = HoldServiceClient::new(self.channel(number)).settle_hold(request).await?.into_inner();
+        let settled = answer.posting.is_some() && !answer.replayed;
+        if settled { Ok(()) } else { Err(CallError::unexpected("posting")) }
+    }
+
+    /// Reads a balance of now.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn balance(&self, number: usize, customer: String) -> Result<(), CallError> {
+        let request =
+            wire::GetBalanceRequest { ledger_id: self.ledger(), customer_id: customer, as_of: None };
+        let answer = LedgerServiceClient::new(self.channel(number)).get_balance(request).await?.into_inner();
+        // Nobody here is without a purchase.
+        let read = answer.balance.is_some_and(|balance| balance.sequence > 1);
+        if read { Ok(()) } else { Err(CallError::unexpected("balance")) }
+    }
+
+    /// The request for a hold.
+    pub fn hold(&self, number: usize, customer_id: String, incident_id: String) -> wire::PlaceHoldRequest {
+        wire::PlaceHoldRequest {
+            ledger_id: self.ledger(),
+            request_id: self.request_id(number),
+            customer_id,
+            incident_id,
+            quote: Some(wire::place_hold_request::Quote::EstimatedSeconds(ESTIMATED_SECONDS)),
+            ..Default::default()
+        }
+    }
+
+    /// The request for a settlement. No work was recorded, so it charges the minimum of 1 credit, and half a credit goes
+    /// back.
+    pub fn settlement(
+        &self,
+        number: usize,
+        customer_id: String,
+        incident_id: String,
+    ) -> wire::SettleHoldRequest {
+        wire::SettleHoldRequest {
+            ledger_id: self.ledger(),
+            request_id: self.request_id(number),
+            customer_id,
+            target: Some(wire::settle_hold_request::Target::IncidentId(incident_id)),
+            ..Default::default()
+        }
+    }
+}
+
+/// Looks at one command's answer.
+///
+/// # Errors
+/// [`CallError`] where it is none, or a refusal, or a repeat.
+pub(super) fn must_be_accepted(result: &wire::BatchResult) -> Result<(), CallError> {
+    match &result.result {
+        Some(wire::batch_result::Result::Accepted(accepted)) if !accepted.replayed => Ok(()),
+        Some(wire::batch_result::Result::Error(error)) => {
+            Err(CallError::unexpected(&format!("acceptance: {}: {}", error.reason, error.message)))
+        }
+        Some(wire::batch_result::Result::Accepted(_)) | None => Err(CallError::unexpected("batch result")),
+    }
+}
+
+/// The incident of a number.
+pub(super) fn incident(number: usize) -> String {
+    format!("i-{number}")
+}

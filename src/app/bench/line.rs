@@ -1,0 +1,180 @@
+//! One line of the benchmark: its figures, for programs and for people.
+
+use serde_json::{Value, json};
+
+/// What was measured of one kind of call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    /// What programs call it.
+    pub name: &'static str,
+    /// Calls at a time; of a stream, commands.
+    pub in_flight: usize,
+    /// Commands a call; `None` where a call is no command.
+    pub batch: Option<usize>,
+    /// Commands, or calls where they are none, in a second.
+    pub per_second: u64,
+    /// Of calls.
+    pub times: Option<Times>,
+    /// Microseconds of CPU for 1,000 commands, callers and server together; `None` where another line ran beside.
+    pub cpu_us_per_1000: Option<u64>,
+    /// The most memory that the process had meanwhile, callers and server together.
+    pub peak_bytes: Option<u64>,
+    /// What the database grew by; `None` where nothing is stored, or another line stored at the same time.
+    pub database_bytes_per_command: Option<u64>,
+    /// Thousandths of the ceiling.
+    pub of_ceiling: Option<u64>,
+}
+
+/// Times of calls, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    /// Half of them took no longer.
+    pub p50_us: u64,
+    /// All but one in a hundred.
+    pub p99_us: u64,
+    /// All but one in a thousand.
+    pub p999_us: u64,
+}
+
+/// The head of the table.
+pub(super) const HEAD: [&str; 10] = [
+    "what",
+    "in flight",
+    "batch",
+    "commands/s",
+    "of ceiling",
+    "p50 ms",
+    "p99 ms",
+    "p99.9 ms",
+    "CPU s/1,000",
+    "peak MiB",
+];
+/// Its last column, which lines of another program have not.
+pub(super) const HEAD_BYTES: &str = "DB bytes";
+
+impl Line {
+    /// One JSON object; what was not measured is null.
+    pub fn json(&self, durability: &str) -> Value {
+        let times = |of: fn(&Times) -> u64| self.times.as_ref().map(of);
+        json!({
+            "name": self.name,
+            "in_flight": self.in_flight,
+            "batch": self.batch,
+            "commands_per_second": self.per_second,
+            "p50_us": times(|times| times.p50_us),
+            "p99_us": times(|times| times.p99_us),
+            "p999_us": times(|times| times.p999_us),
+            "cpu_seconds_per_1000": self.cpu_us_per_1000.map(|micros| fraction(micros, 1_000_000)),
+            "peak_memory_bytes": self.peak_bytes,
+            "database_bytes_per_command": self.database_bytes_per_command,
+            "ratio_to_ceiling": self.of_ceiling.map(|thousandths| fraction(thousandths, 1_000)),
+            "durability": durability,
+        })
+    }
+
+    /// The cells of a row under [`HEAD`] and [`HEAD_BYTES`].
+    pub fn cells(&self) -> [String; 11] {
+        let time = |of: fn(&Times) -> u64| shown(self.times.as_ref().map(|times| millis(of(times))));
+        [
+            self.name.replace('_', " "),
+            grouped(self.in_flight),
+            shown(self.batch.map(grouped)),
+            grouped(self.per_second),
+            shown(self.of_ceiling.map(|thousandths| format!("{} %", decimal(thousandths, 10, 1)))),
+            time(|times| times.p50_us),
+            time(|times| times.p99_us),
+            time(|times| times.p999_us),
+            shown(self.cpu_us_per_1000.map(|micros| decimal(micros, 1_000_000, 3))),
+            shown(self.peak_bytes.map(mebibytes)),
+            shown(self.database_bytes_per_command.map(grouped)),
+        ]
+    }
+}
+
+fn shown(cell: Option<String>) -> String {
+    cell.unwrap_or_default()
+}
+
+/// A fraction that a double holds well enough.
+fn fraction(parts: u64, of: u32) -> f64 {
+    f64::from(u32::try_from(parts).unwrap_or(u32::MAX)) / f64::from(of)
+}
+
+/// Milliseconds with three digits or more.
+pub(super) fn millis(micros: u64) -> String {
+    match micros {
+        0..100_000 => decimal(micros, 1_000, 3),
+        _ => decimal(micros, 1_000, 0),
+    }
+}
+
+/// Whole mebibytes.
+pub(super) fn mebibytes(bytes: u64) -> String {
+    grouped(bytes.div_ceil(1 << 20))
+}
+
+/// `parts` of so many a whole, cut to so many digits.
+fn decimal(parts: u64, of: u64, digits: usize) -> String {
+    let (whole, mut rest) = (parts.div_euclid(of), parts.rem_euclid(of));
+    let mut text = grouped(whole);
+    if digits > 0 {
+        text.push('.');
+    }
+    for _ in 0..digits {
+        rest = rest.saturating_mul(10);
+        text.push_str(&rest.div_euclid(of).to_string());
+        rest = rest.rem_euclid(of);
+    }
+    text
+}
+
+/// Thousands apart.
+pub(super) fn grouped(number: impl TryInto<u64>) -> String {
+    let digits = number.try_into().unwrap_or(u64::MAX).to_string();
+    let mut text = String::with_capacity(digits.len().saturating_mul(2));
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && digits.len().saturating_sub(place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line() -> Line {
+        Line {
+            name: "hold",
+            in_flight: 1_024,
+            batch: Some(1),
+            per_second: 12_345,
+            times: Some(Times { p50_us: 1_234, p99_us: 250_000, p999_us: 99_999 }),
+            cpu_us_per_1000: Some(123_456),
+            peak_bytes: Some(3 << 20),
+            database_bytes_per_command: None,
+            of_ceiling: Some(507),
+        }
+    }
+
+    #[test]
+    fn people_read_a_row() {
+        assert_eq!(
+            line().cells(),
+            ["hold", "1,024", "1", "12,345", "50.7 %", "1.234", "250", "99.999", "0.123", "3", ""]
+        );
+    }
+
+    #[test]
+    fn programs_read_an_object() {
+        let json = line().json("none");
+        assert_eq!(
+            (&json["ratio_to_ceiling"], &json["cpu_seconds_per_1000"]),
+            (&0.507.into(), &0.123_456.into())
+        );
+        assert_eq!((&json["p50_us"], &json["commands_per_second"]), (&1_234.into(), &12_345.into()));
+        assert!(json["database_bytes_per_command"].is_null());
+    }
+}

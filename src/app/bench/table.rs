@@ -1,0 +1,34 @@
+//! The printed page of lines, with what must be known to read it.
+
+use comfy_table::presets::UTF8_BORDERS_ONLY;
+use comfy_table::{CellAlignment, Table};
+
+use super::line::{HEAD, HEAD_BYTES, Line};
+
+/// Under every table of lines.
+const NOTES: &str = "\
+The ceiling is a health check, a call that does nothing, through the same server and connections. Single calls are
+compared with it at the same number in flight, all others with it at 64. Callers and server are one process and share
+its CPU and memory; the CPU of a PostgreSQL server is not included. Of batches the times are those of whole batches.
+In hold settle and hot customer each caller places a hold and settles it, in turn: over all customers, and on one.";
+
+/// Lines as a table of so many columns, those with numbers to the right.
+pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_BORDERS_ONLY);
+    table.set_header(head.to_vec());
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// The page.
+pub(super) fn page(lines: &[Line], database: &str, durability: &str) -> String {
+    let head: Vec<&str> = HEAD.iter().copied().chain([HEAD_BYTES]).collect();
+    let table = table(&head, lines.iter().map(|line| line.cells().to_vec()));
+    format!("{table}\n{NOTES}\nDatabase: {database}\nDurability: {durability}")
+}

@@ -1,0 +1,59 @@
+//! How often the core allocates for each command, counted and not timed, so that none creeps in: allocations are most of
+//! what deciding a command costs.
+
+use allocation_counter::measure;
+use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::decide::decide;
+
+use crate::desk::{
+    Desk, adjust, charge, estimate, extend, grant, id, place, purchase, release, reverse, settle, work,
+};
+
+/// Commands of one kind, after those of `before`. A table that happens to grow just then would be counted too, so it is
+/// the least of some that counts.
+fn allocations(before: &[Command], command: impl Fn(u32) -> Command) -> u64 {
+    let mut desk = Desk::with("1000000");
+    for step in before {
+        desk.ok(step.clone());
+    }
+    let mut count = |nth| {
+        let command = command(nth);
+        if matches!(command, Command::CreateCustomer(_)) {
+            desk.customer = id(&format!("customer-{nth}"));
+        }
+        let request = desk.request(command);
+        measure(|| drop(decide(&mut desk.book, &request).unwrap().unwrap())).count_total
+    };
+    (0..8).map(&mut count).min().unwrap()
+}
+
+#[test]
+fn no_command_allocates_more_than_it_did() {
+    fn all(command: impl Fn(&str) -> Command) -> Vec<Command> {
+        (0..8_u32).map(|nth| command(&nth.to_string())).collect()
+    }
+    fn named(command: fn(&str) -> Command) -> impl Fn(u32) -> Command {
+        move |nth| command(&nth.to_string())
+    }
+    let held = all(|incident| place(incident, "2"));
+    let worked = [held.clone(), all(|incident| work(incident, 45))].concat();
+    let settled = [worked.clone(), all(settle)].concat();
+    let create = |_| Command::CreateCustomer(CreateCustomer::default());
+    // (kind, what it allocates, what it may: what it did when this was written, and one more)
+    let counted = [
+        ("CreateCustomer", allocations(&[], create), 7),
+        ("PurchaseCredits", allocations(&[], named(|order| purchase(order, "10"))), 11),
+        ("GrantCredits", allocations(&[], |_| grant("10")), 11),
+        ("AdjustBalance", allocations(&[], |_| adjust("-10")), 10),
+        ("EstimateIncident", allocations(&[], named(|incident| estimate(incident, "2"))), 10),
+        ("PlaceHold", allocations(&[], named(|incident| place(incident, "2"))), 10),
+        ("ExtendHold", allocations(&held, named(|incident| extend(incident, "1"))), 9),
+        ("RecordWork", allocations(&held, named(|incident| work(incident, 45))), 20),
+        ("SettleHold", allocations(&worked, named(settle)), 22),
+        ("ReleaseHold", allocations(&held, named(release)), 9),
+        ("ChargeIncident", allocations(&[], named(|incident| charge(incident, 45))), 23),
+        ("ReverseSettlement", allocations(&settled, named(|incident| reverse(incident, None))), 14),
+    ];
+    let over: Vec<_> = counted.iter().filter(|(_, counted, most)| counted > most).collect();
+    assert!(over.is_empty(), "more allocations than there may be: {over:?}");
+}
