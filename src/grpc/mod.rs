@@ -5,7 +5,9 @@
 
 mod batch_service;
 mod batch_stream;
+pub mod codec;
 mod command;
+mod connection;
 mod convert;
 mod customer_service;
 mod hold_commands;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_stream::StreamExt as _;
 use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
 use tonic::transport::server::TcpIncoming;
@@ -14,6 +15,7 @@ use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 
 use super::Api;
+use super::connection::Connection;
 use super::limits::Guard;
 use super::wire::{
     DESCRIPTORS, batch_service_server, customer_service_server, hold_service_server, ledger_service_server,
@@ -107,7 +109,8 @@ pub async fn serve(
 
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
-        .with_keepalive(Some(Duration::from_secs(limits.keepalive_seconds)));
+        .with_keepalive(Some(Duration::from_secs(limits.keepalive_seconds)))
+        .map(|incoming| incoming.map(Connection));
     let writer = api.writer.clone();
     let stop = async move {
         tokio::select! {
