@@ -47,7 +47,7 @@ CREATE TABLE posting (
     storefront  TEXT COLLATE "C",
     -- ledger::codec of posting::Detail.
     detail      BYTEA    NOT NULL,
-    -- ledger::hash::stable_hash of all other columns.
+    -- store::stored::checksum of all other columns.
     checksum    BIGINT   NOT NULL,
     PRIMARY KEY (customer, sequence)
 );

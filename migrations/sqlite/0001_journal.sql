@@ -46,7 +46,7 @@ CREATE TABLE posting (
     jump        INTEGER,
     -- ledger::codec of posting::Detail.
     detail      BLOB    NOT NULL,
-    -- ledger::hash::stable_hash of all other columns: some of them, a request id for one, nothing else repeats.
+    -- store::stored::checksum of all other columns: some of them, a request id for one, nothing else repeats.
     checksum    INTEGER NOT NULL
 ) STRICT;
 

@@ -10,7 +10,8 @@ use super::credits::Credits;
 use super::customer::{Balances, Customer, CustomerState, Profile};
 use super::hold::{Hold, HoldState, SharedHold};
 use super::ids::{
-    CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, OrderId, PostingId, RequestKey, Storefront,
+    CustomerId, CustomerKey, CustomerMap, HoldId, IncidentId, LedgerNo, OrderId, PostingId, RequestKey,
+    Storefront,
 };
 use super::posting::{Kind, Posting};
 use super::time::Timestamp;
@@ -96,7 +97,7 @@ pub struct Book {
     /// The price lists.
     pub cards: Arc<Cards>,
     random: u64,
-    entries: HashMap<CustomerKey, Entry>,
+    entries: CustomerMap<Entry>,
     requests: HashMap<RequestScope, Arc<Posting>>,
     orders: HashMap<OrderScope, Arc<Posting>>,
     journal: Vec<Arc<Posting>>,
@@ -113,7 +114,7 @@ impl Book {
             now,
             cards,
             random,
-            entries: HashMap::new(),
+            entries: CustomerMap::default(),
             requests: HashMap::new(),
             orders: HashMap::new(),
             journal: Vec::new(),

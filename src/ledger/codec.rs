@@ -69,6 +69,12 @@ pub fn encode(value: &impl Codec) -> Vec<u8> {
     out
 }
 
+/// Replaces what is in `out` by the encoding of a whole value: for who encodes many, one after the other.
+pub fn encode_into(value: &impl Codec, out: &mut Vec<u8>) {
+    out.clear();
+    value.put(out);
+}
+
 /// Reads a whole value; nothing may follow it.
 ///
 /// # Errors

@@ -1,6 +1,8 @@
 //! Names and keys: each a newtype with one validating constructor, so that a value that exists is a legal one.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -240,6 +242,28 @@ impl LedgerNo {
 /// look-up is needed. The row carries both texts; a second customer with the same key is refused at creation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CustomerKey(i64);
+
+/// A map by customer. The key is a hash already, so it is not hashed again.
+pub type CustomerMap<T> = HashMap<CustomerKey, T, BuildHasherDefault<KeyHasher>>;
+
+/// Takes a [`CustomerKey`] as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write_i64(&mut self, key: i64) {
+        self.0 = key.cast_unsigned();
+    }
+
+    /// Nothing else is a key; what is given all the same must at least not be lost.
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 ^= stable_hash(&[bytes]);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 impl CustomerKey {
     /// The key of `customer` in `ledger`.

@@ -33,8 +33,8 @@ pub use credits::Credits;
 pub use customer::{Balances, Customer, Profile, Terms};
 pub use hold::{Hold, HoldState};
 pub use ids::{
-    ClassId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerId, LedgerNo, LotId, OrderId, PostingId,
-    RequestKey, Storefront, Text,
+    ClassId, CustomerId, CustomerKey, CustomerMap, HoldId, IncidentId, LedgerId, LedgerNo, LotId, OrderId,
+    PostingId, RequestKey, Storefront, Text,
 };
 pub use lot::Lot;
 pub use posting::{Kind, Posting};

@@ -68,13 +68,19 @@ impl Path {
     /// Its stored form: the oldest key, then the differences.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.keys.len().saturating_mul(3).saturating_add(6));
+        let mut out = Vec::new();
+        self.encode_into(&mut out);
+        out
+    }
+
+    /// Replaces what is in `out` by its stored form.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        out.clear();
         let mut before = 0;
         for key in &self.keys {
-            key.wrapping_sub(before).cast_unsigned().put(&mut out);
+            key.wrapping_sub(before).cast_unsigned().put(out);
             before = *key;
         }
-        out
     }
 
     /// From its stored form and the customer's last sequence.

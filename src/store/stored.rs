@@ -2,6 +2,7 @@
 //! same for every engine with SQL.
 
 use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::StoreError;
 use crate::ledger::account::Amounts;
@@ -22,6 +23,21 @@ pub fn damaged(what: impl Into<String>) -> StoreError {
 /// [`StoreError::Damaged`], naming `what`.
 pub fn decoded<T: Codec>(bytes: &[u8], what: &str) -> Result<T, StoreError> {
     decode(bytes).map_err(|error| damaged(format!("{what}: {error}")))
+}
+
+/// The checksum of a row: XXH3 (<https://github.com/Cyan4973/xxHash>) of its numbers and of its other columns, each with
+/// its length, so that no two rows give the same bytes. It is stored, so it must never change. It finds damage, not
+/// forgery.
+pub fn checksum(numbers: impl IntoIterator<Item = i64>, others: &[&[u8]]) -> i64 {
+    let mut row = Vec::with_capacity(512);
+    for number in numbers {
+        row.extend_from_slice(&number.to_le_bytes());
+    }
+    for other in others {
+        row.extend_from_slice(&u64::try_from(other.len()).unwrap_or(u64::MAX).to_le_bytes());
+        row.extend_from_slice(other);
+    }
+    xxh3_64(&row).cast_signed()
 }
 
 /// Reads a count, or a position, that is never negative.

@@ -99,9 +99,12 @@ impl Cost {
     }
 }
 
-/// Statements a command: customer, request id and incident are read, posting, customer and hold are written. Rows a
-/// command: those three. On top, a batch opens and closes its transaction, and settlements add the net of one system
-/// account.
+/// Statements a command: the incident is read; posting, customer and hold are written. The writer remembers the customers
+/// of its latest batches, and knows that a request id which rises with time is new. Rows a command: the three that are
+/// written. On top, a batch opens and closes its transaction, and settlements add the net of one system account.
+///
+/// Statements grow with the batch here, and not on PostgreSQL (`round_trips`): on the writer's own thread one costs its
+/// rows and nothing for being one.
 #[tokio::test]
 async fn holds_and_settlements_keep_the_budget() {
     let mut bench = Bench::new().await;
@@ -115,7 +118,7 @@ async fn holds_and_settlements_keep_the_budget() {
     for ((batches, size), pages) in [((200, 1), 6.6), ((20, 64), 1.4), ((4, 1_000), 0.45)] {
         let batch = 1.0 / f64::from(size);
         let incident = move |nth: u32| format!("{}", 1_000_000 * size + nth);
-        let two = Cost { statements: 6.0 + 2.0 * batch, rows: 3.0, pages };
+        let two = Cost { statements: 4.0 + 2.0 * batch, rows: 3.0, pages };
         let three = Cost { statements: two.statements + batch, rows: two.rows + batch, pages };
         bench.cost((batches, size), |nth| place(&incident(nth), "2")).await.is_within(two, "PlaceHold", size);
         bench.cost((batches, size), |nth| work(&incident(nth), 45)).await.is_within(two, "RecordWork", size);

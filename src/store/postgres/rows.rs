@@ -7,9 +7,8 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::errors::failed;
-use crate::ledger::hash::stable_hash;
 use crate::ledger::{Credits, Customer, LedgerNo, Posting, RequestKey};
-use crate::store::stored::{self, PostingColumns, customer_of, damaged};
+use crate::store::stored::{self, PostingColumns, checksum, customer_of, damaged};
 pub(super) use crate::store::stored::{count_of, customer_id_of, decoded};
 use crate::store::{Position, Recorded, StoreError};
 
@@ -152,7 +151,7 @@ impl PostingRow {
         }
     }
 
-    /// The checksum that belongs to the row. It finds damage, not forgery.
+    /// The checksum that belongs to the row.
     pub fn checksum(&self) -> i64 {
         let [first, second, third, fourth, expired, repaid, activated] = self.amounts;
         let [available, held, owed] = self.after;
@@ -175,15 +174,11 @@ impl PostingRow {
             held,
             owed,
         ];
-        let mut bytes = [0; 17 * 8];
-        for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
-            place.copy_from_slice(&number.to_le_bytes());
-        }
         let request = self.request.as_deref().unwrap_or_default();
         // A storefront that is there is never empty.
         let storefront = self.storefront.as_deref().unwrap_or_default().as_bytes();
-        let ids = [self.posting_id.as_bytes().as_slice(), self.batch.as_bytes()].concat();
-        stable_hash(&[&bytes, &ids, request, storefront, &self.detail]).cast_signed()
+        let (id, batch) = (self.posting_id.as_bytes(), self.batch.as_bytes());
+        checksum(numbers, &[id, batch, request, storefront, &self.detail])
     }
 
     /// How people find the row.

@@ -1,17 +1,15 @@
 //! Appending a decided batch: the journal in its order, then every touched row once, in the order of its key.
 
-use std::collections::HashMap;
-
 use rusqlite::params;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use super::ledgers::Tail;
 use super::rows::{Checked, POSITION_MAX, damaged, key_of, request_ref};
-use super::write::{Loaded, Statements};
+use super::write::{Loaded, Prepared, Statements};
 use crate::ledger::account::Slot;
-use crate::ledger::codec::encode;
+use crate::ledger::codec::{encode, encode_into};
 use crate::ledger::{
-    Book, Customer, CustomerId, CustomerKey, Hold, LedgerNo, Lot, Posting, Profile, Timestamp,
+    Book, Customer, CustomerId, CustomerMap, Hold, LedgerNo, Lot, Posting, Profile, Timestamp,
 };
 use crate::store::nets::{full, nets};
 use crate::store::skew::Pointers;
@@ -22,13 +20,12 @@ use crate::store::{Position, StoreError};
 /// # Errors
 /// [`StoreError`]; the caller rolls back.
 pub(super) fn append(
-    statements: &mut Statements<'_>,
+    statements: Statements<'_>,
     book: &Book,
     tail: &mut Tail,
-    loaded: &mut HashMap<CustomerKey, Loaded>,
+    loaded: &mut CustomerMap<Loaded>,
 ) -> Result<(), StoreError> {
-    let before: HashMap<CustomerKey, u64> =
-        loaded.iter().map(|(key, customer)| (*key, customer.path.sequence())).collect();
+    let mut appender = Appender::new(statements)?;
     for posting in book.journal() {
         let position =
             tail.positions.get_mut(&posting.ledger).ok_or_else(|| unknown_ledger(posting.ledger))?;
@@ -42,92 +39,125 @@ pub(super) fn append(
         if path.sequence() != posting.sequence {
             return Err(damaged(format!("posting {} does not follow its customer's last one", posting.id)));
         }
-        insert_posting(statements, posting, key, pointers)?;
+        appender.insert_posting(posting, key, pointers)?;
         if let Some(lot) = &posting.detail.lot {
             insert_lot(statements, posting, lot, key)?;
         }
         write_profile(statements, book, posting)?;
     }
     for customer in book.touched_customers() {
-        let key = customer.key();
-        let now =
-            loaded.get(&key).ok_or_else(|| damaged(format!("customer {} was not loaded", customer.id)))?;
-        match before.get(&key) {
-            Some(sequence) => update_customer(statements, customer, now, *sequence)?,
-            None => insert_customer(statements, customer, now)?,
+        let loaded = loaded
+            .get_mut(&customer.key())
+            .ok_or_else(|| damaged(format!("customer {} was not loaded", customer.id)))?;
+        if loaded.stored_sequence == 0 {
+            insert_customer(statements, customer, loaded)?;
+        } else {
+            appender.update_customer(statements, customer, loaded)?;
         }
+        loaded.stored_sequence = customer.sequence;
+        loaded.next_due = customer.state.next_due;
     }
     for hold in book.touched_holds() {
-        write_hold(statements, hold)?;
+        appender.write_hold(hold)?;
     }
     write_nets(statements, book, tail)
+}
+
+/// The three rows of nearly every command.
+struct Appender<'a> {
+    postings: Prepared<'a>,
+    customers: Prepared<'a>,
+    holds: Prepared<'a>,
+    /// Used again and again for what is stored as one compact value.
+    encoded: Vec<u8>,
+    encoded_path: Vec<u8>,
 }
 
 fn unknown_ledger(ledger: LedgerNo) -> StoreError {
     damaged(format!("a posting for ledger number {}, which does not exist", ledger.get()))
 }
 
-fn insert_posting(
-    statements: &mut Statements<'_>,
-    posting: &Posting,
-    key: i64,
-    pointers: Pointers,
-) -> Result<(), StoreError> {
-    let amount = |slot| posting.amounts.get(slot).units();
-    let (id, detail) = (posting.id.uuid(), encode(&posting.detail));
-    let request = posting.request.as_ref().map(request_ref);
-    let storefront = posting.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str);
-    let checked = Checked {
-        numbers: [
+impl<'a> Appender<'a> {
+    fn new(statements: Statements<'a>) -> Result<Self, StoreError> {
+        let postings = statements.prepare(
+            "INSERT INTO posting (
+                 key, customer, sequence, kind, posting_id, recorded_at, request, fingerprint,
+                 credits_1, credits_2, credits_3, credits_4, expired, repaid, activated,
+                 available, held, owed, storefront, previous, jump, detail, checksum
+             )
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        // Guarded by the sequence in the row: one that another program moved in between is not overwritten.
+        let customers = statements.prepare(
+            "UPDATE customer
+             SET sequence = ?, available = ?, held = ?, owed = ?, path = ?, state = ?
+             WHERE customer = ?
+               AND sequence = ?",
+        )?;
+        // What never changes is not named after DO UPDATE, so that the index by incident is left alone.
+        let holds = statements.prepare(
+            "INSERT INTO hold (
+                 hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, created_at,
+                 watched, body
+             )
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (hold_id) DO UPDATE
+             SET state = excluded.state, class = excluded.class, settled = excluded.settled,
+                 watched = excluded.watched, body = excluded.body",
+        )?;
+        Ok(Self { postings, customers, holds, encoded: Vec::new(), encoded_path: Vec::new() })
+    }
+
+    fn insert_posting(&mut self, posting: &Posting, key: i64, pointers: Pointers) -> Result<(), StoreError> {
+        let amount = |slot| posting.amounts.get(slot).units();
+        let id = posting.id.uuid();
+        encode_into(&posting.detail, &mut self.encoded);
+        let request = posting.request.as_ref().map(request_ref);
+        let storefront = posting.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str);
+        let checked = Checked {
+            numbers: [
+                key,
+                posting.customer.raw(),
+                stored_count(posting.sequence)?,
+                posting.kind.code().into(),
+                posting.recorded_at.micros(),
+                posting.fingerprint.cast_signed(),
+                amount(Slot::First),
+                amount(Slot::Second),
+                amount(Slot::Third),
+                amount(Slot::Fourth),
+                amount(Slot::Expired),
+                amount(Slot::Repaid),
+                amount(Slot::Activated),
+                posting.after.available.units(),
+                posting.after.held.units(),
+                posting.after.owed.units(),
+            ],
+            pointers,
+            id: id.as_bytes(),
+            request: request.unwrap_or(ValueRef::Null),
+            storefront,
+            detail: &self.encoded,
+        };
+        let [
             key,
-            posting.customer.raw(),
-            stored_count(posting.sequence)?,
-            posting.kind.code().into(),
-            posting.recorded_at.micros(),
-            posting.fingerprint.cast_signed(),
-            amount(Slot::First),
-            amount(Slot::Second),
-            amount(Slot::Third),
-            amount(Slot::Fourth),
-            amount(Slot::Expired),
-            amount(Slot::Repaid),
-            amount(Slot::Activated),
-            posting.after.available.units(),
-            posting.after.held.units(),
-            posting.after.owed.units(),
-        ],
-        pointers,
-        id: id.as_bytes(),
-        request: request.unwrap_or(ValueRef::Null),
-        storefront,
-        detail: &detail,
-    };
-    let [
-        key,
-        customer,
-        sequence,
-        kind,
-        recorded_at,
-        fingerprint,
-        first,
-        second,
-        third,
-        fourth,
-        expired,
-        repaid,
-        activated,
-        available,
-        held,
-        owed,
-    ] = checked.numbers;
-    statements.run(
-        "INSERT INTO posting (
-             key, customer, sequence, kind, posting_id, recorded_at, request, fingerprint,
-             credits_1, credits_2, credits_3, credits_4, expired, repaid, activated,
-             available, held, owed, storefront, previous, jump, detail, checksum
-         )
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        params![
+            customer,
+            sequence,
+            kind,
+            recorded_at,
+            fingerprint,
+            first,
+            second,
+            third,
+            fourth,
+            expired,
+            repaid,
+            activated,
+            available,
+            held,
+            owed,
+        ] = checked.numbers;
+        self.postings.run(params![
             key,
             customer,
             sequence,
@@ -149,19 +179,64 @@ fn insert_posting(
             storefront,
             pointers.previous,
             pointers.jump,
-            detail,
+            checked.detail,
             checked.checksum(),
-        ],
-    )?;
-    Ok(())
+        ])?;
+        Ok(())
+    }
+
+    fn update_customer(
+        &mut self,
+        statements: Statements<'_>,
+        customer: &Customer,
+        loaded: &Loaded,
+    ) -> Result<(), StoreError> {
+        encode_into(&customer.state, &mut self.encoded);
+        loaded.path.encode_into(&mut self.encoded_path);
+        let changed = self.customers.run(params![
+            stored_count(customer.sequence)?,
+            customer.balances.available.units(),
+            customer.balances.held.units(),
+            customer.balances.owed.units(),
+            self.encoded_path,
+            self.encoded,
+            customer.key().raw(),
+            stored_count(loaded.stored_sequence)?,
+        ])?;
+        one_row(changed, "row", &customer.id)?;
+        // Apart, because naming an indexed column moves its entry in the index even where it stays the same.
+        if customer.state.next_due != loaded.next_due {
+            statements.run(
+                "UPDATE customer
+                 SET next_due = ?
+                 WHERE customer = ?",
+                params![customer.state.next_due.map(Timestamp::micros), customer.key().raw()],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_hold(&mut self, hold: &Hold) -> Result<(), StoreError> {
+        encode_into(hold, &mut self.encoded);
+        self.holds.run(params![
+            hold.id.uuid().as_bytes(),
+            hold.ledger.get(),
+            hold.customer_key().raw(),
+            hold.incident.as_str(),
+            hold.previous.map(|previous| previous.uuid().into_bytes()),
+            hold.state.code(),
+            hold.direct,
+            hold.class.as_ref().map(crate::ledger::ids::ClassId::as_str),
+            hold.settlement.is_some(),
+            hold.created_at.micros(),
+            hold.is_watched(),
+            self.encoded,
+        ])?;
+        Ok(())
+    }
 }
 
-fn insert_lot(
-    statements: &mut Statements<'_>,
-    posting: &Posting,
-    lot: &Lot,
-    key: i64,
-) -> Result<(), StoreError> {
+fn insert_lot(statements: Statements<'_>, posting: &Posting, lot: &Lot, key: i64) -> Result<(), StoreError> {
     statements.run(
         "INSERT INTO lot (
              lot_id, ledger_no, customer, source, storefront, order_id, credits, repaid,
@@ -195,7 +270,7 @@ fn insert_lot(
 }
 
 /// Every customer has a profile from its creation on: the list of customers walks this table.
-fn write_profile(statements: &mut Statements<'_>, book: &Book, posting: &Posting) -> Result<(), StoreError> {
+fn write_profile(statements: Statements<'_>, book: &Book, posting: &Posting) -> Result<(), StoreError> {
     if let Some(id) = &posting.detail.created {
         let none = Profile::default();
         return insert_profile(statements, posting, id, posting.detail.profile.as_deref().unwrap_or(&none));
@@ -214,7 +289,7 @@ fn write_profile(statements: &mut Statements<'_>, book: &Book, posting: &Posting
 }
 
 fn insert_profile(
-    statements: &mut Statements<'_>,
+    statements: Statements<'_>,
     posting: &Posting,
     id: &CustomerId,
     profile: &Profile,
@@ -228,9 +303,9 @@ fn insert_profile(
 }
 
 fn insert_customer(
-    statements: &mut Statements<'_>,
+    statements: Statements<'_>,
     customer: &Customer,
-    now: &Loaded,
+    loaded: &Loaded,
 ) -> Result<(), StoreError> {
     statements.run(
         "INSERT INTO customer (
@@ -246,80 +321,14 @@ fn insert_customer(
             customer.balances.held.units(),
             customer.balances.owed.units(),
             customer.state.next_due.map(Timestamp::micros),
-            now.path.encode(),
+            loaded.path.encode(),
             encode(&customer.state),
         ],
     )?;
     Ok(())
 }
 
-/// Guarded by the sequence that was loaded: a row that another program moved in between is not overwritten.
-fn update_customer(
-    statements: &mut Statements<'_>,
-    customer: &Customer,
-    now: &Loaded,
-    loaded_sequence: u64,
-) -> Result<(), StoreError> {
-    let row = params![
-        stored_count(customer.sequence)?,
-        customer.balances.available.units(),
-        customer.balances.held.units(),
-        customer.balances.owed.units(),
-        now.path.encode(),
-        encode(&customer.state),
-        customer.key().raw(),
-        stored_count(loaded_sequence)?,
-    ];
-    let changed = statements.run(
-        "UPDATE customer
-         SET sequence = ?, available = ?, held = ?, owed = ?, path = ?, state = ?
-         WHERE customer = ?
-           AND sequence = ?",
-        row,
-    )?;
-    one_row(changed, "row", &customer.id)?;
-    // Apart, because naming an indexed column moves its entry in the index even where it stays the same.
-    if customer.state.next_due != now.next_due {
-        statements.run(
-            "UPDATE customer
-             SET next_due = ?
-             WHERE customer = ?",
-            params![customer.state.next_due.map(Timestamp::micros), customer.key().raw()],
-        )?;
-    }
-    Ok(())
-}
-
-fn write_hold(statements: &mut Statements<'_>, hold: &Hold) -> Result<(), StoreError> {
-    // What never changes is not named after DO UPDATE, so that the index by incident is left alone.
-    statements.run(
-        "INSERT INTO hold (
-             hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, created_at,
-             watched, body
-         )
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (hold_id) DO UPDATE
-         SET state = excluded.state, class = excluded.class, settled = excluded.settled,
-             watched = excluded.watched, body = excluded.body",
-        params![
-            hold.id.uuid().as_bytes(),
-            hold.ledger.get(),
-            hold.customer_key().raw(),
-            hold.incident.as_str(),
-            hold.previous.map(|previous| previous.uuid().into_bytes()),
-            hold.state.code(),
-            hold.direct,
-            hold.class.as_ref().map(crate::ledger::ids::ClassId::as_str),
-            hold.settlement.is_some(),
-            hold.created_at.micros(),
-            hold.is_watched(),
-            encode(hold),
-        ],
-    )?;
-    Ok(())
-}
-
-fn write_nets(statements: &mut Statements<'_>, book: &Book, tail: &mut Tail) -> Result<(), StoreError> {
+fn write_nets(statements: Statements<'_>, book: &Book, tail: &mut Tail) -> Result<(), StoreError> {
     for ((ledger, account), net) in nets(book)? {
         let scope = (ledger, account.to_string());
         let before = tail.system.get(&scope).copied().unwrap_or(0);

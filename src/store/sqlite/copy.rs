@@ -16,7 +16,7 @@ use crate::store::{CopyStore, Recorded, StoreError, StoredLedger};
 #[async_trait]
 impl CopyStore for SqliteWriter {
     async fn begin_copy(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        if self.in_transaction(|writer| mark(&mut writer.statements()?, now))? {
+        if self.in_transaction(|writer| mark(writer.statements()?, now))? {
             self.commit()
         } else {
             self.roll_back()
@@ -24,7 +24,7 @@ impl CopyStore for SqliteWriter {
     }
 
     async fn copy_ledger(&mut self, ledger: &StoredLedger) -> Result<(), StoreError> {
-        self.in_transaction(|writer| write_ledger(&mut writer.statements()?, ledger))?;
+        self.in_transaction(|writer| write_ledger(writer.statements()?, ledger))?;
         self.commit()?;
         self.tail.positions.entry(ledger.ledger.no).or_insert(0);
         Ok(())
@@ -33,7 +33,7 @@ impl CopyStore for SqliteWriter {
     async fn load_journal(&mut self, postings: &[Recorded]) -> Result<Book, StoreError> {
         let latest = postings.iter().map(|recorded| recorded.posting.recorded_at).max().unwrap_or_default();
         let (book, loaded) = self.in_transaction(|writer| {
-            let statements = &mut writer.statements()?;
+            let statements = writer.statements()?;
             statements.run(
                 "INSERT INTO copied (only_row, latest_at)
                  VALUES (1, ?)
@@ -57,7 +57,7 @@ impl CopyStore for SqliteWriter {
 }
 
 /// True where the mark was set, false where it stands already.
-fn mark(statements: &mut Statements<'_>, now: Timestamp) -> Result<bool, StoreError> {
+fn mark(statements: Statements<'_>, now: Timestamp) -> Result<bool, StoreError> {
     if statements.first("SELECT 1 FROM unfinished_copy", [], |_| Ok(()))?.is_some() {
         return Ok(false);
     }
@@ -73,7 +73,7 @@ fn mark(statements: &mut Statements<'_>, now: Timestamp) -> Result<bool, StoreEr
     Ok(true)
 }
 
-fn write_ledger(statements: &mut Statements<'_>, stored: &StoredLedger) -> Result<(), StoreError> {
+fn write_ledger(statements: Statements<'_>, stored: &StoredLedger) -> Result<(), StoreError> {
     let StoredLedger { ledger, request } = stored;
     if ledger.no == LedgerNo::MAIN {
         if ledger.id != LedgerId::main() || request.is_some() {

@@ -22,7 +22,7 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Reads it, once, when the database is opened.
-    pub(super) fn read(statements: &mut Statements<'_>) -> Result<Self, StoreError> {
+    pub(super) fn read(statements: Statements<'_>) -> Result<Self, StoreError> {
         let mut tail = Self::default();
         for no in statements.all("SELECT ledger_no FROM ledger", [], |row| row.get::<_, i64>(0))? {
             let ledger = ledger_no_of(no)?;
@@ -62,7 +62,7 @@ impl Tail {
 /// # Errors
 /// [`StoreError`].
 pub(super) fn create(
-    statements: &mut Statements<'_>,
+    statements: Statements<'_>,
     ledger: &NewLedger,
     now: Timestamp,
 ) -> Result<LedgerCreated, StoreError> {

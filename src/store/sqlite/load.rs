@@ -1,15 +1,19 @@
-//! Loading what a batch names: one short statement each, and each customer, incident and hold once a batch.
+//! Loading what a batch names: one short statement each, and each customer, incident and hold once a batch; customers of
+//! the latest batches are remembered.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::{Row, params};
 
+use super::recent::{Recent, Remembered};
+use super::requests::NewRequests;
 use super::rows::{CustomerRow, PostingRow, customer_columns, decoded, posting_columns, request_value};
-use super::write::{Loaded, Statements};
+use super::write::{Loaded, Prepared, Statements};
 use crate::ledger::book::RequestScope;
 use crate::ledger::{
-    Book, Customer, CustomerKey, Hold, HoldId, IncidentId, OrderId, Profile, Request, Storefront, Timestamp,
+    Book, Customer, CustomerKey, CustomerMap, Hold, HoldId, IncidentId, OrderId, Profile, Request,
+    Storefront, Timestamp,
 };
 use crate::store::skew::Path;
 use crate::store::{Recorded, StoreError};
@@ -19,14 +23,18 @@ use crate::store::{Recorded, StoreError};
 /// # Errors
 /// [`StoreError`].
 pub(super) fn load(
-    statements: &mut Statements<'_>,
+    statements: Statements<'_>,
+    recent: &mut Recent,
+    new_requests: &NewRequests,
     requests: &[&Request],
     book: Book,
-) -> Result<(Book, HashMap<CustomerKey, Loaded>), StoreError> {
-    let mut loader = Loader { statements, book, loaded: HashMap::new(), seen: Seen::default() };
+) -> Result<(Book, CustomerMap<Loaded>), StoreError> {
+    let mut loader = Loader::new(statements, book)?;
     for request in requests {
-        loader.customer(request)?;
-        loader.earlier_answer(request)?;
+        loader.customer(request, recent)?;
+        if !request.request.as_ref().is_some_and(|id| new_requests.is_new(id)) {
+            loader.earlier_answer(request)?;
+        }
         let keys = request.command.keys();
         if let Some(id) = keys.hold {
             loader.hold(request, id)?;
@@ -52,15 +60,16 @@ pub(super) fn load(
 /// # Errors
 /// [`StoreError`].
 pub(super) fn load_journal(
-    statements: &mut Statements<'_>,
+    statements: Statements<'_>,
     postings: &[Recorded],
     book: Book,
-) -> Result<(Book, HashMap<CustomerKey, Loaded>), StoreError> {
-    let mut loader = Loader { statements, book, loaded: HashMap::new(), seen: Seen::default() };
+) -> Result<(Book, CustomerMap<Loaded>), StoreError> {
+    let mut loader = Loader::new(statements, book)?;
     for Recorded { posting, .. } in postings {
         if loader.seen.customers.insert(posting.customer)
-            && let Some(customer) = loader.stored_customer(posting.customer)?
+            && let Some(Remembered { customer, loaded }) = loader.stored_customer(posting.customer)?
         {
+            loader.loaded.insert(posting.customer, loaded);
             loader.book.put_customer(customer);
         }
         for hold in posting.holds() {
@@ -84,42 +93,67 @@ struct Seen {
     profiles: HashSet<CustomerKey>,
 }
 
-struct Loader<'a, 'b> {
-    statements: &'a mut Statements<'b>,
+struct Loader<'a> {
+    statements: Statements<'a>,
+    /// What nearly every command reads.
+    customers: Prepared<'a>,
+    requests: Prepared<'a>,
+    incidents: Prepared<'a>,
     book: Book,
-    loaded: HashMap<CustomerKey, Loaded>,
+    loaded: CustomerMap<Loaded>,
     seen: Seen,
 }
 
-impl Loader<'_, '_> {
-    fn customer(&mut self, request: &Request) -> Result<(), StoreError> {
+impl<'a> Loader<'a> {
+    fn new(statements: Statements<'a>, book: Book) -> Result<Self, StoreError> {
+        let customers = statements.prepare(concat!(
+            "SELECT ",
+            customer_columns!(),
+            " FROM customer c WHERE c.customer = ?"
+        ))?;
+        let requests = statements.prepare(concat!(
+            "SELECT ",
+            posting_columns!(),
+            " FROM posting p WHERE p.request = ? AND p.customer = ? AND p.kind = ?"
+        ))?;
+        let incidents = statements.prepare(
+            "SELECT body
+             FROM hold
+             WHERE incident_id = ?
+               AND customer = ?",
+        )?;
+        let (loaded, seen) = (CustomerMap::default(), Seen::default());
+        Ok(Self { statements, customers, requests, incidents, book, loaded, seen })
+    }
+
+    fn customer(&mut self, request: &Request, recent: &mut Recent) -> Result<(), StoreError> {
         let key = request.customer_key();
         if !self.seen.customers.insert(key) {
             return Ok(());
         }
-        let Some(customer) = self.stored_customer(key)? else { return Ok(()) };
+        let found = match recent.take(key) {
+            Some(remembered) => Some(remembered),
+            None => self.stored_customer(key)?,
+        };
+        let Some(Remembered { customer, loaded }) = found else { return Ok(()) };
         let due = customer.state.next_due.is_some_and(|due| due <= self.book.now);
         if due || customer.state.parked > 0 {
             self.watched(&customer)?;
         }
+        self.loaded.insert(key, loaded);
         self.book.put_customer(customer);
         Ok(())
     }
 
-    /// A customer's row, whose pointers are kept for the append.
-    fn stored_customer(&mut self, key: CustomerKey) -> Result<Option<Customer>, StoreError> {
-        let row = self.statements.first(
-            concat!("SELECT ", customer_columns!(), " FROM customer c WHERE c.customer = ?"),
-            [key.raw()],
-            CustomerRow::of_writer,
-        )?;
-        let Some(row) = row else { return Ok(None) };
+    /// A customer's row.
+    fn stored_customer(&mut self, key: CustomerKey) -> Result<Option<Remembered>, StoreError> {
+        let Some(row) = self.customers.first([key.raw()], CustomerRow::of_writer)? else { return Ok(None) };
         let customer = row.customer()?;
         let path = Path::decode(&row.path, customer.sequence)
             .map_err(|error| StoreError::Damaged(format!("pointers of customer {}: {error}", customer.id)))?;
         let next_due = row.next_due.map(Timestamp::from_micros);
-        self.loaded.insert(key, Loaded { path, next_due });
-        Ok(Some(customer))
+        let loaded = Loaded { path, stored_sequence: customer.sequence, next_due };
+        Ok(Some(Remembered { customer, loaded }))
     }
 
     /// Holds that the customer's next command may move without naming them: something is due, or waits for credits.
@@ -147,16 +181,8 @@ impl Loader<'_, '_> {
         if !self.seen.requests.insert((key, kind, id.clone())) {
             return Ok(());
         }
-        let row = self.statements.first(
-            concat!(
-                "SELECT ",
-                posting_columns!(),
-                " FROM posting p WHERE p.request = ? AND p.customer = ? AND p.kind = ?"
-            ),
-            params![request_value(id), key.raw(), kind.code()],
-            PostingRow::of_writer,
-        )?;
-        let Some(row) = row else { return Ok(()) };
+        let params = params![request_value(id), key.raw(), kind.code()];
+        let Some(row) = self.requests.first(params, PostingRow::of_writer)? else { return Ok(()) };
         let Recorded { posting, .. } = row.recorded()?;
         // A repeat is answered with the hold as it is now.
         if let Some(hold) = &posting.detail.hold {
@@ -195,14 +221,7 @@ impl Loader<'_, '_> {
         if !self.seen.incidents.insert((key, incident.clone())) {
             return Ok(());
         }
-        let bodies = self.statements.all(
-            "SELECT body
-             FROM hold
-             WHERE incident_id = ?
-               AND customer = ?",
-            params![incident.as_str(), key.raw()],
-            read_body,
-        )?;
+        let bodies = self.incidents.all(params![incident.as_str(), key.raw()], read_body)?;
         bodies.iter().try_for_each(|body| self.put_hold(request, body))
     }
 

@@ -30,6 +30,8 @@ mod read_customers;
 mod read_holds;
 mod read_lots;
 mod read_postings;
+mod recent;
+mod requests;
 mod rows;
 mod write;
 

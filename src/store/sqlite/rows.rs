@@ -6,10 +6,9 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use sqlx::{Row, TypeInfo, ValueRef as _};
 use uuid::Uuid;
 
-use crate::ledger::hash::stable_hash;
 use crate::ledger::{Customer, LedgerNo, RequestKey};
 use crate::store::skew::Pointers;
-use crate::store::stored::{PostingColumns, customer_of};
+use crate::store::stored::{PostingColumns, checksum, customer_of};
 pub use crate::store::stored::{count_of, customer_id_of, damaged, decoded, ledger_no_of};
 use crate::store::{Position, Recorded, StoreError};
 
@@ -269,18 +268,15 @@ impl Checked<'_> {
     /// The checksum that belongs to the row.
     #[must_use]
     pub fn checksum(&self) -> i64 {
-        let mut numbers = [0; 18 * 8];
-        let pointers = [self.pointers.previous, self.pointers.jump].map(|pointer| pointer.unwrap_or(-1));
-        for (place, number) in numbers.chunks_exact_mut(8).zip(self.numbers.iter().chain(&pointers)) {
-            place.copy_from_slice(&number.to_le_bytes());
-        }
         let (class, request): (&[u8], &[u8]) = match self.request {
             ValueRef::Blob(bytes) => (b"b", bytes),
             ValueRef::Text(bytes) => (b"t", bytes),
             ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => (b"", b""),
         };
         let storefront = self.storefront.unwrap_or_default().as_bytes();
-        stable_hash(&[&numbers, self.id, class, request, storefront, self.detail]).cast_signed()
+        let pointers = [self.pointers.previous, self.pointers.jump].map(|pointer| pointer.unwrap_or(-1));
+        let numbers = self.numbers.iter().chain(&pointers).copied();
+        checksum(numbers, &[self.id, class, request, storefront, self.detail])
     }
 }
 
