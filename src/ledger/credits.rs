@@ -147,13 +147,13 @@ impl fmt::Display for Credits {
     /// The shortest decimal: `2.5`, `1`, `-0.0001`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // By hand and not by way of a decimal: every answer shows a dozen amounts.
-        const SCALE: usize = Credits::SCALE as usize;
+        let scale = usize::try_from(Self::SCALE).map_err(|_| fmt::Error)?;
         let per_credit = Self::UNITS_PER_CREDIT.unsigned_abs();
         let units = self.0.unsigned_abs();
         // 15 digits, the point and 4 digits at most.
         let mut text = [0; 20];
         let mut rest = text.as_mut_slice();
-        write!(rest, "{}.{:0SCALE$}", units.div_euclid(per_credit), units.rem_euclid(per_credit))
+        write!(rest, "{}.{:0scale$}", units.div_euclid(per_credit), units.rem_euclid(per_credit))
             .map_err(|_| fmt::Error)?;
         let text = str::from_utf8(&text).map_err(|_| fmt::Error)?;
         let shown = text.trim_end_matches('\0').trim_end_matches('0').trim_end_matches('.');
