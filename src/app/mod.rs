@@ -8,6 +8,7 @@ pub mod client;
 mod copy;
 mod failure;
 mod output;
+mod price;
 pub mod replay;
 mod serve;
 mod server;
@@ -58,6 +59,7 @@ enum Command {
     Charge(client::Charge),
     Balance(client::Balance),
     Transfers(client::Transfers),
+    Price(price::Price),
 }
 
 /// What the binary does.
@@ -98,5 +100,6 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Charge(command)) => command.run().await.map(done),
         Some(Command::Balance(command)) => command.run().await.map(done),
         Some(Command::Transfers(command)) => command.run().await.map(done),
+        Some(Command::Price(command)) => command.run().map(done),
     }
 }

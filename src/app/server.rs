@@ -11,13 +11,12 @@ use tokio::task::{JoinError, JoinHandle};
 use super::Failure;
 use super::call::innermost;
 use super::sweep::sweep;
-use crate::clock;
 use crate::config::{Config, Isolation};
 use crate::grpc::{self, Api};
-use crate::ledger::card::Cards;
 use crate::query::Reader;
 use crate::store::{self, Settings};
 use crate::writer::{Limits, Writer, WriterEnd};
+use crate::{cards, clock};
 
 /// A server that is up.
 pub(super) struct Server {
@@ -41,7 +40,7 @@ impl Server {
             TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
         let address = listener.local_addr().map_err(|error| cannot_listen(config, &error))?;
         let engine = store::open(&config.database_url, clock::now(), &settings(config)).await?;
-        let cards = Arc::new(Cards::built_in());
+        let cards = Arc::new(cards::built_in());
         let limits = Limits {
             queue_commands_max: config.queue_commands_max,
             batch_commands_max: config.batch_commands_max,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::Report;
+use crate::cards;
 use crate::ledger::book::{Book, OrderScope};
 use crate::ledger::card::Cards;
 use crate::ledger::receipt::{ReceiptError, receipt};
@@ -32,9 +33,9 @@ pub(super) async fn replay(
     report: &mut Report,
     progress: &mut (impl FnMut(u64) + Send),
 ) -> Result<Replayed, StoreError> {
-    // Nothing is decided, so neither time nor randomness nor cards matter.
+    // Nothing is decided, so neither time nor randomness matter.
     let mut replayed = Replayed {
-        book: Book::new(Timestamp::MAX, 0, Arc::new(Cards::built_in())),
+        book: Book::new(Timestamp::MAX, 0, Arc::new(cards::built_in())),
         last: HashMap::new(),
         lots: HashMap::new(),
         orders: HashMap::new(),
@@ -113,5 +114,5 @@ impl Replayed {
 fn receipt_fault(cards: &Cards, posting: &Posting) -> Option<ReceiptError> {
     let hold = posting.detail.hold.as_ref()?;
     let settlement = hold.settlement.as_ref().filter(|settlement| settlement.posting == posting.id)?;
-    receipt(cards, &hold.card, settlement).err()
+    receipt(cards, posting.ledger, &hold.card, settlement).err()
 }

@@ -5,6 +5,7 @@
 
 mod batch_service;
 mod batch_stream;
+mod card_messages;
 pub mod codec;
 mod command;
 mod connection;
@@ -34,7 +35,7 @@ use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
 pub use serve::{Limits, serve};
-pub use status::DOMAIN;
+pub use status::{DOMAIN, reason_of};
 
 /// Pages stop here, so that they fit the 4 MiB that clients take by default.
 const PAGE_BYTES_MAX: usize = 3 << 20;

@@ -215,8 +215,10 @@ impl From<Rejection> for Problem {
                 vec![("estimate", estimate.to_string()), ("min", min.to_string()), ("max", max.to_string())],
             ),
             Rejection::QuoteRequired { class } => {
-                (FailedPrecondition, "QUOTE_REQUIRED", vec![("incident_class", class.to_string())])
+                let class = class.map(|class| class.to_string()).unwrap_or_default();
+                (FailedPrecondition, "QUOTE_REQUIRED", vec![("incident_class", class)])
             }
+            Rejection::HoldRequired => (FailedPrecondition, "HOLD_REQUIRED", vec![]),
             Rejection::OutOfScope { class } => {
                 (FailedPrecondition, "OUT_OF_SCOPE", vec![("incident_class", class.to_string())])
             }
@@ -231,6 +233,12 @@ impl From<Rejection> for Problem {
         };
         Self { metadata, ..Self::new(code, reason, message) }
     }
+}
+
+/// The reason that callers are given for a rejection.
+#[must_use]
+pub fn reason_of(rejection: &Rejection) -> &'static str {
+    Problem::from(rejection.clone()).reason
 }
 
 impl From<SubmitError> for Problem {
@@ -331,7 +339,7 @@ mod tests {
     #[test]
     fn batch_errors_are_compact() {
         let class = crate::ledger::ClassId::parse(&"c".repeat(128)).unwrap();
-        let error = Problem::from(Rejection::QuoteRequired { class }).into_batch_error();
+        let error = Problem::from(Rejection::QuoteRequired { class: Some(class) }).into_batch_error();
         assert_eq!((error.code, error.reason.as_str()), (9, "QUOTE_REQUIRED"));
         // 10,000 of them fit the 4 MiB that clients take by default.
         assert!(prost::Message::encoded_len(&error) < 400);

@@ -18,12 +18,14 @@ pub mod event;
 pub mod hash;
 pub mod hold;
 pub mod ids;
+pub mod job;
 pub mod lot;
 pub mod posting;
 pub mod price;
 pub mod receipt;
 pub mod reject;
 pub mod time;
+mod told;
 
 pub use account::{Account, Transfer};
 pub use book::Book;

@@ -17,4 +17,6 @@ mod expiry;
 mod idempotency;
 mod life;
 mod lots;
+mod policies;
+mod pricing;
 mod properties;

@@ -182,3 +182,60 @@ fn people_read_tables_and_one_line_when_it_fails() {
     let ended = place.run(&["balance", "acme", "--server", &address]);
     assert!(ended.complaint().starts_with(&format!("creditledger: no server answers at {address}: ")));
 }
+
+#[test]
+fn prices_need_no_server() {
+    let place = Place::new();
+    let price = |arguments: &[&str]| {
+        let all = [&["price"], arguments, &["--json"]].concat();
+        place.json(&all)
+    };
+    let prepaid = price(&["--card", "prepaid", "--minutes", "45"]);
+    assert_eq!((&prepaid["credits"], &prepaid["steps"][0]["rule"]), (&"1.5".into(), &"TIME".into()));
+    assert_eq!(price(&["--minutes", "40"])["credits"], "1.33");
+    assert_eq!(price(&["--card", "half-hour", "--minutes", "31"])["credits"], "2");
+    assert_eq!(price(&["--card", "half-hour", "--minutes", "31", "--emergency"])["credits"], "0");
+    assert_eq!(price(&["--card", "flat-then-quoted", "--minutes", "24", "--solutions", "2"])["credits"], "2");
+    let refused = price(&["--card", "flat-then-quoted", "--minutes", "25"]);
+    assert_eq!(
+        (&refused["rejection"], &refused["credits"]),
+        (&"QUOTE_REQUIRED".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(
+        price(&["--card", "three-lines", "--minutes", "5", "--class", "teaching"])["rejection"],
+        "OUT_OF_SCOPE"
+    );
+    let lines = [
+        "--card",
+        "three-lines",
+        "--minutes",
+        "50",
+        "--line",
+        "first",
+        "--minutes",
+        "45",
+        "--line",
+        "second",
+    ];
+    assert_eq!(price(&lines)["credits"], "1.5");
+
+    let good =
+        "rate_card = \"mine\"\ncredits_per_hour = 2\n[packages]\ngold = 1.5\n[multipliers]\non-site = 2\n";
+    place.write("mine.toml", good);
+    let own = ["--card", "mine.toml", "--minutes", "60", "--package", "gold", "--label", "on-site"];
+    assert_eq!(price(&own)["credits"], "3");
+    place.write("bad.toml", "rate_card = \"mine\"\ncredits_per_hour = -2\nincrement_minutes = 0\n");
+    let refused = place.run(&["price", "--card", "bad.toml", "--minutes", "60"]);
+    assert!(!refused.status.success());
+    for fault in
+        ["line 2: credits_per_hour must not be negative", "line 3: increment_minutes must be more than 0"]
+    {
+        assert!(refused.stderr.contains(fault), "{}", refused.stderr);
+    }
+    // For people: the steps, then what they come to.
+    let told = place.run(&["price", "--minutes", "75"]).stdout;
+    assert_eq!(
+        told,
+        "1 h 15 min recorded\n1 h 15 min at 2 credits per hour = 2.5 credits\ncharge: 2.5 credits\n"
+    );
+}

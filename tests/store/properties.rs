@@ -30,8 +30,13 @@ impl<'a> Case<'a> {
         let new = NewLedger { id: id(name), request: RequestKey::parse(name).unwrap() };
         let created = engine.writers[0].create_ledger(&new, now).await.unwrap();
         let LedgerCreated::Created { ledger, replayed: false } = created else { panic!("{created:?}") };
-        let mut case =
-            Self { engine, cards: Arc::new(Cards::built_in()), ledger: ledger.no, requests: 0, commits: 0 };
+        let mut case = Self {
+            engine,
+            cards: Arc::new(creditledger::cards::built_in()),
+            ledger: ledger.no,
+            requests: 0,
+            commits: 0,
+        };
         let create: Vec<Request> = CUSTOMERS
             .iter()
             .map(|name| case.request(name, Command::CreateCustomer(CreateCustomer::default())))

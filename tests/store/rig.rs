@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use creditledger::ledger::book::{Answer, Book};
-use creditledger::ledger::card::Cards;
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::decide::{Outcome, decide};
 use creditledger::ledger::{
@@ -99,7 +98,10 @@ impl Rig {
     pub async fn load(&mut self, requests: &[Request]) -> Book {
         let requests: Vec<&Request> = requests.iter().collect();
         self.random += 1;
-        self.writer.load(&requests, self.now, self.random, &Arc::new(Cards::built_in())).await.unwrap()
+        self.writer
+            .load(&requests, self.now, self.random, &Arc::new(creditledger::cards::built_in()))
+            .await
+            .unwrap()
     }
 
     /// One commit, a second after the one before.

@@ -110,7 +110,7 @@ impl Bench {
         let create: Vec<Request> = ["acme", "poison"]
             .map(|name| request(name, "create", Command::CreateCustomer(CreateCustomer::default())))
             .into();
-        let cards = Arc::new(Cards::built_in());
+        let cards = Arc::new(creditledger::cards::built_in());
         let all: Vec<&Request> = create.iter().collect();
         let mut book = inner.load(&all, START, 1, &cards).await.unwrap();
         for request in &create {
@@ -391,8 +391,12 @@ impl Unanswered {
     fn start() -> (Writer, WriterEnd) {
         let inner = Memory::new(START).engine().writers.remove(0);
         let limits = Limits { retry_for: Duration::from_millis(20), ..Limits::default() };
-        Writer::start(vec![Box::new(Self { inner, lost: false })], &Arc::new(Cards::built_in()), limits)
-            .unwrap()
+        Writer::start(
+            vec![Box::new(Self { inner, lost: false })],
+            &Arc::new(creditledger::cards::built_in()),
+            limits,
+        )
+        .unwrap()
     }
 
     fn lose<T>(&mut self) -> Result<T, StoreError> {

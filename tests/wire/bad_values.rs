@@ -40,13 +40,27 @@ enum Rule {
     Enum,
     States,
     Ids,
+    Labels,
     Mask,
     Metadata,
     PageToken,
     /// A message with fields of its own.
     Nested,
+    /// A list of such messages.
+    NestedList,
     /// Every value is good.
     Free,
+}
+
+impl Rule {
+    /// What follows the field's name in the path of a message within it.
+    fn index_of_nested(&self) -> Option<&'static str> {
+        match self {
+            Self::Nested => Some(""),
+            Self::NestedList => Some("[0]"),
+            _ => None,
+        }
+    }
 }
 
 fn rule(message: &str, field: &str) -> Rule {
@@ -63,7 +77,7 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "incident_class" | "line" | "rate_card_id" | "package") => Rule::OptionalId,
         ("AdjustBalanceRequest", "credits") => Rule::Signed,
         ("EstimateIncidentRequest" | "PlaceHoldRequest", "credits") => Rule::AtLeastZero,
-        (_, "max_charge_credits" | "confirmed_quote_credits") => Rule::AtLeastZero,
+        (_, "max_charge_credits" | "confirmed_quote_credits" | "charged_before_credits") => Rule::AtLeastZero,
         (_, "credits" | "charge_credits") => Rule::Positive,
         (
             "VoidWorkRequest"
@@ -88,10 +102,12 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "overrun" | "source") => Rule::Enum,
         (_, "states") => Rule::States,
         (_, "customer_ids") => Rule::Ids,
+        (_, "labels") => Rule::Labels,
+        (_, "work") => Rule::NestedList,
         (_, "update_mask") => Rule::Mask,
         (_, "metadata") => Rule::Metadata,
         (_, "contact" | "terms" | "price" | "order") => Rule::Nested,
-        (_, "park" | "newest_first" | "follow") => Rule::Free,
+        (_, "park" | "newest_first" | "follow" | "emergency" | "kb_answered") => Rule::Free,
         _ => panic!("{message}.{field} has no rule: say what it refuses"),
     }
 }
@@ -186,6 +202,13 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
         Rule::UpTo(max) => numbers(&[-1, max + 1, i32::MIN.into(), i32::MAX.into()]),
         Rule::Enum => numbers(&[99, -1, i32::MAX.into()]),
         Rule::States => [99, 0, -1].map(|value| (value.to_string(), number(n, value), "[0]")).into(),
+        Rule::Labels => {
+            let mut labels: Vec<_> =
+                texts(&no_ids).into_iter().map(|(what, bytes, _)| (what, bytes, "[0]")).collect();
+            labels.push(("an empty one".into(), text(n, ""), "[0]"));
+            labels.push(("17".into(), (0..17).flat_map(|id| text(n, id.to_string())).collect(), ""));
+            labels
+        }
         Rule::Ids => {
             let many = (0..1_001).flat_map(|id| text(n, id.to_string())).collect();
             let mut ids: Vec<_> =
@@ -212,7 +235,7 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
             ]
         }
         Rule::PageToken => texts(&["nonsense", "00", "0000000000000000", "é", long_id.as_str()]),
-        Rule::Nested | Rule::Free => Vec::new(),
+        Rule::Nested | Rule::NestedList | Rule::Free => Vec::new(),
     }
 }
 
@@ -256,9 +279,9 @@ impl Types {
                 spoil(format!("{name}{suffix}"), what, bytes);
             }
             let n = field.number().try_into().unwrap();
-            if matches!(rule, Rule::Nested) {
+            if let Some(index) = rule.index_of_nested() {
                 for bad in self.spoiled(field.type_name(), &nested(good, n)) {
-                    spoil(format!("{name}.{}", bad.field), bad.what, text(n, bad.request));
+                    spoil(format!("{name}{index}.{}", bad.field), bad.what, text(n, bad.request));
                 }
             }
             let required = matches!(
@@ -297,10 +320,10 @@ impl Types {
             seen.extend(field.oneof_index);
             let rule = rule(message.name(), field.name());
             let n = field.number().try_into().unwrap();
-            if matches!(rule, Rule::Nested) {
+            if let Some(index) = rule.index_of_nested() {
                 let (inner, inner_paths) = self.ruined(field.type_name(), &nested(good, n));
                 request = [without(&request, &[n]), text(n, inner)].concat();
-                paths.extend(inner_paths.into_iter().map(|path| format!("{}.{path}", field.name())));
+                paths.extend(inner_paths.into_iter().map(|path| format!("{}{index}.{path}", field.name())));
             } else if let Some((_, bytes, suffix)) = values(&rule, field).into_iter().next() {
                 request = [without(&request, &alternatives(message, field)), bytes].concat();
                 paths.push(format!("{}{suffix}", field.name()));
@@ -330,10 +353,13 @@ fn check(rule: &Rule, field: &FieldDescriptorProto) {
         Rule::UpTo(_) => &[Type::Int32, Type::Int64],
         Rule::Enum | Rule::States => &[Type::Enum],
         Rule::Free => &[Type::Bool],
-        Rule::Time | Rule::Future | Rule::Mask | Rule::Metadata | Rule::Nested => &[Type::Message],
+        Rule::Time | Rule::Future | Rule::Mask | Rule::Metadata | Rule::Nested | Rule::NestedList => {
+            &[Type::Message]
+        }
         _ => &[Type::String],
     };
     assert!(types.contains(&field.r#type()), "{} is a {:?}", field.name(), field.r#type());
-    let repeated = matches!(rule, Rule::States | Rule::Ids | Rule::Metadata);
+    let repeated =
+        matches!(rule, Rule::States | Rule::Ids | Rule::Labels | Rule::Metadata | Rule::NestedList);
     assert_eq!(field.label() == Label::Repeated, repeated, "{}", field.name());
 }

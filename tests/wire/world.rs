@@ -157,8 +157,13 @@ impl World {
             },
             "RateCardService/ListRateCards" => ListRateCardsRequest::default(),
             "RateCardService/PreviewCharge" => PreviewChargeRequest {
-                customer_id: customer_id(), incident_class: "price-plans".into(), work_seconds: 60,
-                opened_at: Some(EARLIER), confirmed_quote_credits: Some("1".into()), ..Default::default()
+                customer_id: customer_id(), incident_class: "price-plans".into(), opened_at: Some(EARLIER),
+                confirmed_quote_credits: Some("1".into()), charged_before_credits: Some("0.5".into()),
+                rate_card_id: "prepaid".into(), version: 1, package: "gold".into(), labels: vec!["on-site".into()],
+                work: vec![PreviewWork {
+                    work_seconds: 60, started_at: Some(EARLIER), line: "first".into(), solutions: 1,
+                }],
+                solutions: 1, product_purchase_date: "2019-01-31".into(), ..Default::default()
             },
             "HoldService/EstimateIncident" => EstimateIncidentRequest {
                 opened_at: Some(EARLIER), expires_at: Some(LATER), incident_class: "front-end-design".into(),

@@ -74,11 +74,27 @@ pub struct Estimate {
     /// What the customer should know
     #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
+    #[command(flatten)]
+    circumstances: Circumstances,
     /// Who says so
     #[arg(long, default_value = "", hide_default_value = true)]
     by: String,
     #[command(flatten)]
     request: RequestId,
+}
+
+/// What is special about an incident.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Circumstances {
+    /// What it may cost more for, such as after-hours; may be repeated
+    #[arg(long = "label", value_name = "LABEL")]
+    pub(super) labels: Vec<String>,
+    /// It is an emergency
+    #[arg(long)]
+    pub(super) emergency: bool,
+    /// The knowledge base has the answer already
+    #[arg(long)]
+    pub(super) kb_answered: bool,
 }
 
 /// See [`HoldCommand::Place`].
@@ -152,6 +168,12 @@ pub struct Work {
     /// Which line of support did it
     #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
     line: String,
+    /// How many solutions it brought, where a card counts them
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "COUNT")]
+    solutions: i32,
+    /// What it may cost more for, such as after-hours; may be repeated
+    #[arg(long = "label", value_name = "LABEL")]
+    labels: Vec<String>,
     /// What was done
     #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
@@ -251,6 +273,9 @@ impl Estimate {
             range_override_reason: self.range_override,
             note: self.note,
             by: self.by,
+            labels: self.circumstances.labels,
+            emergency: self.circumstances.emergency,
+            kb_answered: self.circumstances.kb_answered,
         };
         change!(self.incident, estimate_incident(request))
     }
@@ -275,6 +300,9 @@ impl Place {
             note: estimate.note,
             by: estimate.by,
             park,
+            labels: estimate.circumstances.labels,
+            emergency: estimate.circumstances.emergency,
+            kb_answered: estimate.circumstances.kb_answered,
         };
         change!(estimate.incident, place_hold(request))
     }
@@ -337,9 +365,10 @@ impl Work {
             work_seconds: self.seconds,
             started_at: self.started_at,
             line: self.line,
-            solutions: 0,
+            solutions: self.solutions,
             by: self.by,
             note: self.note,
+            labels: self.labels,
         };
         change!(self.incident, record_work(request))
     }

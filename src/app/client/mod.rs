@@ -82,7 +82,7 @@ pub struct Limit {
 }
 
 /// Reads minutes, whole or decimal, as seconds.
-fn seconds(minutes: &str) -> Result<i64, String> {
+pub(super) fn seconds(minutes: &str) -> Result<i64, String> {
     const DIGITS: u32 = 4;
     const PER_MINUTE: i64 = 10_i64.pow(DIGITS);
     // 366 days, the most that the server takes.

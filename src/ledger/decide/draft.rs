@@ -196,6 +196,7 @@ fn activated(hold: &Hold, by: PostingId) -> (Hold, Credits) {
     let mut after = hold.clone();
     if let Some(pending) = after.pending.take() {
         after.estimate = pending.total;
+        after.quoted = pending.quoted;
         after.confirmed_by = pending.confirmed_by;
         after.confirmed_at = pending.parked_at;
         // The hold may have been extended past the pending total; credits set aside stay so.

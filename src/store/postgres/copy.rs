@@ -125,7 +125,7 @@ impl CopyStore for PgCopier {
                 let customers = lock_customers(connection, &keys).await?;
                 let latest = postings.iter().map(|recorded| recorded.posting.recorded_at).max();
                 // Nothing is decided, so neither randomness nor cards matter.
-                let mut book = Book::new(latest.unwrap_or_default(), 0, Arc::new(Cards::built_in()));
+                let mut book = Book::new(latest.unwrap_or_default(), 0, Arc::new(Cards::none()));
                 let holds = postings.iter().flat_map(|recorded| recorded.posting.holds());
                 let ids = holds.map(|hold| hold.id.uuid()).collect::<BTreeSet<Uuid>>();
                 for body in hold_bodies(connection, ids.into_iter().collect()).await? {

@@ -42,7 +42,7 @@ impl CopyStore for SqliteWriter {
                 [latest.micros()],
             )?;
             // Nothing is decided, so neither randomness nor cards matter.
-            load::load_journal(statements, postings, Book::new(latest, 0, Arc::new(Cards::built_in())))
+            load::load_journal(statements, postings, Book::new(latest, 0, Arc::new(Cards::none())))
         })?;
         // Whoever wrote with this engine from here on would go on after it.
         let _ = self.stamps.begin(latest);
