@@ -1,5 +1,6 @@
 //! The command line: what each subcommand does, made of the layers below.
 
+mod apply;
 pub mod bench;
 pub mod call;
 mod chart;
@@ -60,6 +61,9 @@ enum Command {
     Balance(client::Balance),
     Transfers(client::Transfers),
     Price(price::Price),
+    #[command(subcommand)]
+    RateCard(client::RateCardCommand),
+    Receipt(client::Receipt),
 }
 
 /// What the binary does.
@@ -100,6 +104,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Charge(command)) => command.run().await.map(done),
         Some(Command::Balance(command)) => command.run().await.map(done),
         Some(Command::Transfers(command)) => command.run().await.map(done),
+        Some(Command::RateCard(command)) => command.run().await.map(done),
+        Some(Command::Receipt(command)) => command.run().await.map(done),
         Some(Command::Price(command)) => command.run().map(done),
     }
 }

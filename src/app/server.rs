@@ -50,8 +50,8 @@ impl Server {
             .map_err(|error| Failure::Other(format!("the writer cannot be started: {error}")))?;
         let sweeper =
             tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.expiry_interval()));
-        let reader = Arc::new(Reader::new(engine.reader, engine.news));
-        let api = Api::new(writer.clone(), reader, cards);
+        let reader = Arc::new(Reader::new(engine.reader, engine.news, cards));
+        let api = Api::new(writer.clone(), reader);
         let (stop, mut stopping) = watch::channel(false);
         let stopping = async move {
             // A sender that is gone means stop as well.

@@ -30,6 +30,7 @@ pub struct Counts {
     pub lots: u64,
     pub orders: u64,
     pub system_accounts: u64,
+    pub card_changes: u64,
 }
 
 impl Report {
@@ -55,7 +56,8 @@ impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} ledgers, {} postings, {} transfers, {} customers, {} holds, {} lots, {} orders, {} system accounts",
+            "{} ledgers, {} postings, {} transfers, {} customers, {} holds, {} lots, {} orders, {} system accounts, \
+             {} changes of rate cards",
             self.ledgers,
             self.postings,
             self.transfers,
@@ -63,7 +65,8 @@ impl fmt::Display for Counts {
             self.holds,
             self.lots,
             self.orders,
-            self.system_accounts
+            self.system_accounts,
+            self.card_changes
         )
     }
 }

@@ -5,8 +5,10 @@ use crate::ledger::card::{CardRef, ClassRule, FlatTier, LineRule, RateCard};
 use crate::ledger::ids::LineId;
 use crate::ledger::job::{Circumstances, LineTime, PriceInputs};
 use crate::ledger::price::Step;
+use crate::query::{Difference, WhatIf};
 
 use super::convert::{day, names, or_empty, signed, small, time};
+use super::status::reason_of;
 use super::wire;
 
 /// A card's name and version.
@@ -139,6 +141,33 @@ pub fn inputs(inputs: &PriceInputs) -> wire::ChargeInputs {
         first_started_at: span.map(|span| time(span.from)),
         last_ended_at: span.map(|span| time(span.until)),
         placed_seconds: span.map_or(0, |span| signed(span.seconds)),
+    }
+}
+
+/// What settlements would have cost under another card.
+pub fn what_if(what_if: &WhatIf) -> wire::WhatIf {
+    let WhatIf { settlements, charged, preview, rejected, rejected_charged, differences, next } = what_if;
+    wire::WhatIf {
+        settlements: signed(*settlements),
+        charged_credits: charged.to_string(),
+        preview_credits: preview.to_string(),
+        difference_credits: or_empty(preview.checked_sub(*charged).as_ref()),
+        rejected: signed(*rejected),
+        rejected_charged_credits: rejected_charged.to_string(),
+        differences: differences.iter().map(difference).collect(),
+        next_page_token: next.clone(),
+    }
+}
+
+fn difference(difference: &Difference) -> wire::WhatIfDifference {
+    let Difference { hold, settled_at, charged, preview } = difference;
+    wire::WhatIfDifference {
+        hold_id: hold.id.to_string(),
+        incident_id: hold.incident.to_string(),
+        settled_at: Some(time(*settled_at)),
+        charged_credits: charged.to_string(),
+        preview_credits: or_empty(preview.as_ref().ok()),
+        rejection: preview.as_ref().err().map(reason_of).unwrap_or_default().to_owned(),
     }
 }
 

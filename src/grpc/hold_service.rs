@@ -163,7 +163,8 @@ impl HoldService for Api {
         let ledger = self.ledger(&ledger).await?;
         let hold = self.reader.settled_hold(ledger, &target).await?;
         let settlement = hold.settlement.as_ref().ok_or(ReadError::SettlementNotFound)?;
-        let calculation = receipt(&self.cards, ledger, &hold.card, settlement)
+        let cards = self.reader.cards_with(ledger, &hold.card).await?;
+        let calculation = receipt(&cards, ledger, &hold.card, settlement)
             .map_err(|fault| ReadError::Storage(StoreError::Damaged(format!("hold {}: {fault}", hold.id))))?;
         let receipt = Receipt {
             hold_id: hold.id.to_string(),

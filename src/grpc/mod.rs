@@ -6,6 +6,7 @@
 mod batch_service;
 mod batch_stream;
 mod card_messages;
+mod card_requests;
 pub mod codec;
 mod command;
 mod connection;
@@ -29,11 +30,11 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::ledger::card::Cards;
 use crate::ledger::{LedgerId, LedgerNo};
 use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
+pub use card_messages::rate_card as rate_card_message;
 pub use serve::{Limits, serve};
 pub use status::{DOMAIN, reason_of};
 
@@ -45,7 +46,6 @@ const PAGE_BYTES_MAX: usize = 3 << 20;
 pub struct Api {
     writer: Writer,
     reader: Arc<Reader>,
-    cards: Arc<Cards>,
     /// True once the server goes down: streams without an end stop then.
     closing: watch::Sender<bool>,
 }
@@ -53,8 +53,8 @@ pub struct Api {
 impl Api {
     /// The services over a writer and a reader of the same store.
     #[must_use]
-    pub fn new(writer: Writer, reader: Arc<Reader>, cards: Arc<Cards>) -> Self {
-        Self { writer, reader, cards, closing: watch::Sender::new(false) }
+    pub fn new(writer: Writer, reader: Arc<Reader>) -> Self {
+        Self { writer, reader, closing: watch::Sender::new(false) }
     }
 
     /// The ledger that a call is about, which its span names from now on.

@@ -1,26 +1,92 @@
 //! RateCardService: price lists, and what work would cost.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::clock;
-use crate::ledger::card::{CardRef, RateCard as Card};
+use crate::ledger::card::{CardChange, CardRef, CardRequest, Cards, Changed, RateCard as Card, check};
 use crate::ledger::command::NewWork;
 use crate::ledger::ids::{CardId, LineId, PackageId};
 use crate::ledger::job::{Circumstances, PriceInputs, WorkPart};
 use crate::ledger::price::price;
-use crate::ledger::{ClassId, CustomerId, LedgerId, LedgerNo, Rejection, Terms};
+use crate::ledger::{ClassId, CustomerId, LedgerId, LedgerNo, Rejection, RequestKey, Terms, Timestamp};
+use crate::query::ReadError;
+use crate::writer::CardsChanged;
 
+use super::card_requests::{named, read_rate_card};
 use super::hold_commands::read_labels;
 use super::parse::{Amount, Fields, parse};
+use super::status::Problem;
 use super::wire::rate_card_service_server::RateCardService;
 use super::wire::*;
-use super::{Api, PAGE_BYTES_MAX, card_messages};
+use super::{Api, Deadline, PAGE_BYTES_MAX, card_messages};
 
 #[async_trait]
 impl RateCardService for Api {
+    async fn create_rate_card(
+        &self,
+        request: Request<CreateRateCardRequest>,
+    ) -> Result<Response<CreateRateCardResponse>, Status> {
+        let deadline = Deadline::of(&request);
+        let (ledger, request, card, by) = parse(request.into_inner(), |message, fields| {
+            let CreateRateCardRequest { ledger_id, request_id, rate_card, by } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let request = fields.take("request_id", RequestKey::parse(&request_id));
+            let card = match rate_card {
+                Some(card) => fields.within("rate_card", |fields| read_rate_card(fields, card)),
+                None => fields.refuse("rate_card", "must be given"),
+            };
+            let by = fields.text("by", &by);
+            Some((ledger?, request?, card?, by?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let warnings = check(&card).warnings;
+        let request = CardRequest { ledger, request, change: Changed::Card(Arc::new(card)), by };
+        let (change, replayed) = self.change_cards(request, deadline).await?;
+        let cards = self.reader.cards().await?;
+        // The scope of a request id is its kind, so that what was made is a card.
+        let card = match change.changed {
+            Changed::Card(card) => card,
+            Changed::Default(id) => find_card(&cards, ledger, &(Some(id), 0), None)?,
+        };
+        Ok(Response::new(CreateRateCardResponse {
+            rate_card: Some(shown(&cards, ledger, &card)),
+            replayed,
+            warnings: warnings
+                .iter()
+                .map(named)
+                .map(|(field, text)| RateCardWarning { field, text })
+                .collect(),
+        }))
+    }
+
+    async fn set_default_rate_card(
+        &self,
+        request: Request<SetDefaultRateCardRequest>,
+    ) -> Result<Response<SetDefaultRateCardResponse>, Status> {
+        let deadline = Deadline::of(&request);
+        let (ledger, request, id, by) = parse(request.into_inner(), |message, fields| {
+            let SetDefaultRateCardRequest { ledger_id, request_id, rate_card_id, by } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let request = fields.take("request_id", RequestKey::parse(&request_id));
+            let id = fields.take("rate_card_id", CardId::parse(&rate_card_id));
+            let by = fields.text("by", &by);
+            Some((ledger?, request?, id?, by?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let request = CardRequest { ledger, request, change: Changed::Default(id.clone()), by };
+        let (_, replayed) = self.change_cards(request, deadline).await?;
+        let cards = self.reader.cards().await?;
+        let card = find_card(&cards, ledger, &(Some(id), 0), None)?;
+        Ok(Response::new(SetDefaultRateCardResponse {
+            rate_card: Some(shown(&cards, ledger, &card)),
+            replayed,
+        }))
+    }
+
     async fn get_rate_card(
         &self,
         request: Request<GetRateCardRequest>,
@@ -32,8 +98,9 @@ impl RateCardService for Api {
             Some((ledger?, named?))
         })?;
         let ledger = self.ledger(&ledger).await?;
-        let card = self.find_card(ledger, &named, None)?;
-        Ok(Response::new(GetRateCardResponse { rate_card: Some(self.shown(ledger, &card)) }))
+        let cards = self.reader.cards().await?;
+        let card = find_card(&cards, ledger, &named, None)?;
+        Ok(Response::new(GetRateCardResponse { rate_card: Some(shown(&cards, ledger, &card)) }))
     }
 
     async fn list_rate_cards(
@@ -47,10 +114,11 @@ impl RateCardService for Api {
             Some((ledger?, page?))
         })?;
         let ledger = self.ledger(&ledger).await?;
-        let all = self.cards.all(ledger);
+        let cards = self.reader.cards().await?;
+        let all = cards.all(ledger);
         let listed =
             page.take_from(&("rate cards", ledger), all.into_iter().map(|card| Card::clone(card)))?;
-        let show = |card: &Card| self.shown(ledger, card);
+        let show = |card: &Card| shown(&cards, ledger, card);
         let (rate_cards, next_page_token) = listed.show(PAGE_BYTES_MAX, show, Message::encoded_len);
         Ok(Response::new(ListRateCardsResponse { rate_cards, next_page_token }))
     }
@@ -59,25 +127,43 @@ impl RateCardService for Api {
         &self,
         request: Request<PreviewChargeRequest>,
     ) -> Result<Response<PreviewChargeResponse>, Status> {
-        let Preview { ledger, customer, named, inputs } = parse(request.into_inner(), read_preview)?;
+        let Preview { ledger, customer, named, subject } = parse(request.into_inner(), read_preview)?;
         let ledger = self.ledger(&ledger).await?;
-        let terms = match customer {
-            Some(customer) => self.reader.customer(ledger, &customer).await?.state.terms,
+        let terms = match &customer {
+            Some(customer) => self.reader.customer(ledger, customer).await?.state.terms,
             None => Terms::default(),
         };
         let Terms { rate_card, package, product_purchased_on } = terms;
-        let inputs = PriceInputs {
-            package: inputs.package.clone().or(package),
-            product_purchased_on: inputs.product_purchased_on.or(product_purchased_on),
-            ..inputs
-        };
-        let card = self.find_card(ledger, &named, rate_card.as_ref())?;
-        let receipt = price(&card, &inputs)?;
-        Ok(Response::new(PreviewChargeResponse {
-            credits: receipt.credits.to_string(),
-            steps: receipt.steps.iter().map(card_messages::step).collect(),
-            rate_card: Some(card_messages::card_ref(&card.card)),
-        }))
+        let cards = self.reader.cards().await?;
+        let card = find_card(&cards, ledger, &named, rate_card.as_ref())?;
+        let rate_card = Some(card_messages::card_ref(&card.card));
+        match (subject, customer) {
+            (Subject::Period(period, token), Some(customer)) => {
+                let what_if = self.reader.what_if(ledger, &customer, &card, period, token).await?;
+                Ok(Response::new(PreviewChargeResponse {
+                    credits: what_if.preview.to_string(),
+                    steps: Vec::new(),
+                    rate_card,
+                    what_if: Some(card_messages::what_if(&what_if)),
+                }))
+            }
+            // Parsing sees to it that a period has a customer.
+            (Subject::Period(..), None) => Err(ReadError::CustomerNotFound.into()),
+            (Subject::Work(inputs), _) => {
+                let inputs = PriceInputs {
+                    package: inputs.package.clone().or(package),
+                    product_purchased_on: inputs.product_purchased_on.or(product_purchased_on),
+                    ..*inputs
+                };
+                let receipt = price(&card, &inputs)?;
+                Ok(Response::new(PreviewChargeResponse {
+                    credits: receipt.credits.to_string(),
+                    steps: receipt.steps.iter().map(card_messages::step).collect(),
+                    rate_card,
+                    what_if: None,
+                }))
+            }
+        }
     }
 }
 
@@ -95,7 +181,15 @@ struct Preview {
     ledger: LedgerId,
     customer: Option<CustomerId>,
     named: Named,
-    inputs: PriceInputs,
+    subject: Subject,
+}
+
+/// What is priced.
+enum Subject {
+    /// Work that may be done.
+    Work(Box<PriceInputs>),
+    /// What was settled from one time until another; where the page begins.
+    Period((Option<Timestamp>, Option<Timestamp>), String),
 }
 
 fn read_preview(message: PreviewChargeRequest, fields: &mut Fields) -> Option<Preview> {
@@ -116,6 +210,9 @@ fn read_preview(message: PreviewChargeRequest, fields: &mut Fields) -> Option<Pr
         charged_before_credits,
         solutions,
         product_purchase_date,
+        created_from,
+        created_until,
+        page_token,
     } = message;
     let ledger = fields.ledger_or_main(&ledger_id);
     let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
@@ -132,10 +229,20 @@ fn read_preview(message: PreviewChargeRequest, fields: &mut Fields) -> Option<Pr
     let solutions = fields.number("solutions", solutions.into(), NewWork::SOLUTIONS_MAX.into());
     let bought = fields.day("product_purchase_date", &product_purchase_date);
     let pieces = read_pieces(fields, work);
+    let from = fields.time("created_from", created_from);
+    let until = fields.time("created_until", created_until);
+    let is_period = created_from.is_some() || created_until.is_some();
+    if !is_period && !page_token.is_empty() {
+        return fields.refuse("page_token", "must be empty without a period");
+    }
+    if is_period && customer_id.is_empty() {
+        return fields.refuse("customer_id", "must be given with a period");
+    }
     if seconds.is_some_and(|seconds| seconds > 0) && pieces.as_ref().is_some_and(|pieces| !pieces.is_empty())
     {
         return fields.refuse("work_seconds", "must be 0 where the pieces of work are given");
     }
+    let (from, until) = (from?, until?);
     let mut inputs = PriceInputs {
         class: class?,
         opened_on: opened_at?.unwrap_or_else(clock::now).day(),
@@ -150,7 +257,9 @@ fn read_preview(message: PreviewChargeRequest, fields: &mut Fields) -> Option<Pr
     let pieces = pieces?;
     inputs.add_work(pieces.iter().map(NewWork::part).chain(pieces.is_empty().then_some(whole)));
     inputs.solutions = inputs.solutions.saturating_add(u32::try_from(solutions?).ok()?);
-    Some(Preview { ledger: ledger?, customer: customer?, named: named?, inputs })
+    let subject =
+        if is_period { Subject::Period((from, until), page_token) } else { Subject::Work(Box::new(inputs)) };
+    Some(Preview { ledger: ledger?, customer: customer?, named: named?, subject })
 }
 
 fn read_pieces(fields: &mut Fields, work: Vec<PreviewWork>) -> Option<Vec<NewWork>> {
@@ -175,23 +284,36 @@ fn read_pieces(fields: &mut Fields, work: Vec<PreviewWork>) -> Option<Vec<NewWor
 }
 
 impl Api {
-    /// The card that a request names, else the customer's `own`, else the ledger's default.
-    fn find_card(
+    /// Has a change made, or finds it made before by the same request.
+    async fn change_cards(
         &self,
-        ledger: LedgerNo,
-        (id, version): &Named,
-        own: Option<&CardId>,
-    ) -> Result<Arc<Card>, Rejection> {
-        let id = id.as_ref().or(own).unwrap_or_else(|| self.cards.default_card(ledger));
-        let found = match version {
-            0 => self.cards.newest(ledger, id),
-            version => self.cards.get(ledger, &CardRef { id: id.clone(), version: *version }),
-        };
-        found.cloned().ok_or_else(|| Rejection::RateCardNotFound(id.clone()))
+        request: CardRequest,
+        deadline: Option<Instant>,
+    ) -> Result<(CardChange, bool), Status> {
+        match self.writer.change_cards(request, deadline).await? {
+            CardsChanged::Made { change, replayed } => Ok((change, replayed)),
+            CardsChanged::Rejected(rejection) => Err(rejection.into()),
+            CardsChanged::TooMany => Err(Problem::too_many_rate_cards().into()),
+        }
     }
+}
 
-    fn shown(&self, ledger: LedgerNo, card: &Card) -> RateCard {
-        let default = self.cards.for_customer(ledger, None);
-        card_messages::rate_card(card, default.is_some_and(|default| default.card == card.card))
-    }
+/// The card that a request names, else the customer's `own`, else the ledger's default.
+fn find_card(
+    cards: &Cards,
+    ledger: LedgerNo,
+    (id, version): &Named,
+    own: Option<&CardId>,
+) -> Result<Arc<Card>, Rejection> {
+    let id = id.as_ref().or(own).unwrap_or_else(|| cards.default_card(ledger));
+    let found = match version {
+        0 => cards.newest(ledger, id),
+        version => cards.get(ledger, &CardRef { id: id.clone(), version: *version }),
+    };
+    found.cloned().ok_or_else(|| Rejection::RateCardNotFound(id.clone()))
+}
+
+fn shown(cards: &Cards, ledger: LedgerNo, card: &Card) -> RateCard {
+    let default = cards.for_customer(ledger, None);
+    card_messages::rate_card(card, default.is_some_and(|default| default.card == card.card))
 }

@@ -52,6 +52,11 @@ impl Problem {
         Self::new(Code::FailedPrecondition, "TOO_MANY_LEDGERS", "the server keeps no more ledgers")
     }
 
+    /// The database keeps no more changes of rate cards.
+    pub fn too_many_rate_cards() -> Self {
+        Self::new(Code::FailedPrecondition, "TOO_MANY_RATE_CARDS", "the server keeps no more rate cards")
+    }
+
     /// The caller's deadline has passed while the call was under way.
     pub fn deadline_exceeded() -> Self {
         let message = "the deadline passed; the same request_id finds out what became of a command";

@@ -3,18 +3,21 @@
 //! Every method is one or a few short read transactions over a [`ReadStore`]; none of them waits for the writer.
 
 mod balances;
+mod cards;
 mod customers;
 mod holds;
 mod ledgers;
 mod lots;
 mod page;
 mod postings;
+mod what_if;
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::watch;
 
+use crate::ledger::card::Cards;
 use crate::ledger::{LedgerId, LedgerNo};
 use crate::store::{News, ReadStore};
 
@@ -25,6 +28,7 @@ pub use holds::HoldTarget;
 pub use lots::{LotRecord, PurchaseTarget};
 pub use page::{Keyed, Listed, PageRequest};
 pub use postings::{PostingFilter, TransferRecord};
+pub use what_if::{Difference, WhatIf};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -58,13 +62,15 @@ pub struct Reader {
     news: News,
     /// Ledgers by id. They are never renamed or removed, so what was found once stays right.
     ledgers: RwLock<HashMap<LedgerId, LedgerNo>>,
+    /// Only ever caught up.
+    cards: RwLock<Arc<Cards>>,
 }
 
 impl Reader {
-    /// Reads from `store`.
+    /// Reads from `store`; `cards` is what every ledger has from the start.
     #[must_use]
-    pub fn new(store: Arc<dyn ReadStore>, news: News) -> Self {
-        Self { store, news, ledgers: RwLock::new(HashMap::new()) }
+    pub fn new(store: Arc<dyn ReadStore>, news: News, cards: Arc<Cards>) -> Self {
+        Self { store, news, ledgers: RwLock::new(HashMap::new()), cards: RwLock::new(cards) }
     }
 
     /// Changes whenever some ledger's journal may have grown: what followers wait for.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::ledger::book::{Book, OrderScope, RequestScope};
-use crate::ledger::card::Cards;
+use crate::ledger::card::{CardChange, CardRequest, Cards};
 use crate::ledger::lot::{Lot, LotSource};
 use crate::ledger::{
     Balances, ClassId, Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, HoldState, IncidentId,
@@ -16,6 +16,7 @@ use crate::ledger::{
     Timestamp,
 };
 
+pub mod cards;
 pub mod checks;
 pub mod copy;
 pub mod figures;
@@ -28,6 +29,7 @@ pub mod sqlite;
 pub mod stamps;
 pub mod stored;
 
+pub use cards::CardsChanged;
 pub use copy::{CopyStore, CopyTarget, check_urls, open_for_copy};
 pub use figures::{Figures, open_figures};
 pub use open::{
@@ -124,6 +126,9 @@ pub trait WriteStore: Send {
     /// holds, orders, and the watched holds of customers with something due or parked. The book's stamp is `clock`
     /// or just after the engine's last stamp, whichever is later. A fixed number of statements a command.
     ///
+    /// `cards` is brought up to date first, where others have changed them: what is decided in the transaction knows
+    /// every card that a hold which it sees can have pinned.
+    ///
     /// # Errors
     /// [`StoreError`]; the transaction is closed.
     async fn load(
@@ -131,7 +136,7 @@ pub trait WriteStore: Send {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError>;
 
     /// Appends the book's journal, writes the touched rows, and commits durably.
@@ -167,6 +172,17 @@ pub trait WriteStore: Send {
         ledger: &NewLedger,
         now: Timestamp,
     ) -> Result<LedgerCreated, StoreError>;
+
+    /// Adds a rate card or sets a default, in a transaction of its own, and brings `cards` up to date with it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError>;
 
     /// Housekeeping between batches, such as a checkpoint of the log. Called after every commit; cheap when there is
     /// nothing to do.
@@ -253,6 +269,9 @@ pub struct OwnedLot {
 pub trait ReadStore: Send + Sync {
     /// All ledgers, by number.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
+
+    /// The changes of rate cards after a revision, ascending.
+    async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError>;
 
     /// A time at or before which nothing more will count, so that reads as of it never change: `wanted`, where that is
     /// possible by now. `now` is the caller's clock, which engines with one of their own do without.
@@ -422,6 +441,9 @@ pub trait AuditStore: Send + Sync {
 
     /// All ledgers, by number.
     async fn stored_ledgers(&self) -> Result<Vec<StoredLedger>, StoreError>;
+
+    /// All changes of rate cards, ascending.
+    async fn stored_card_changes(&self) -> Result<Vec<CardChange>, StoreError>;
 
     /// A ledger's postings after a position, ascending. Every committed posting has its place here.
     async fn journal(

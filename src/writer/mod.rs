@@ -18,10 +18,10 @@ use tokio::sync::oneshot;
 use lanes::{Ends, Lane, Shared};
 
 pub use crate::ledger::decide::Outcome;
-pub use crate::store::{Ledger, LedgerCreated, NewLedger};
+pub use crate::store::{CardsChanged, Ledger, LedgerCreated, NewLedger};
 
 use crate::ledger::Request;
-use crate::ledger::card::Cards;
+use crate::ledger::card::{CardRequest, Cards};
 use crate::store::WriteStore;
 
 /// Why a command has no outcome of its own.
@@ -84,7 +84,7 @@ pub struct WriterEnd {
     pub stopped: oneshot::Receiver<Result<(), String>>,
 }
 
-/// A command alone, or a ledger to be made.
+/// A command alone, or what is not about a customer: a ledger to be made, rate cards to be changed.
 #[derive(Debug)]
 struct Single {
     ask: Ask,
@@ -95,6 +95,7 @@ struct Single {
 enum Ask {
     Command(Box<Request>, oneshot::Sender<Submitted>),
     Ledger(NewLedger, oneshot::Sender<Result<LedgerCreated, SubmitError>>),
+    Cards(Box<CardRequest>, oneshot::Sender<Result<CardsChanged, SubmitError>>),
 }
 
 /// Many commands with one reply.
@@ -193,6 +194,21 @@ impl Writer {
     ) -> Result<LedgerCreated, SubmitError> {
         let (reply, outcome) = oneshot::channel();
         self.lanes[0].send(&self.shared, Single { ask: Ask::Ledger(ledger, reply), deadline })?;
+        outcome.await.unwrap_or(Err(SubmitError::Unknown))
+    }
+
+    /// Adds a rate card, or makes one the default. What is decided after the answer knows it, by whichever server.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn change_cards(
+        &self,
+        request: CardRequest,
+        deadline: Option<Instant>,
+    ) -> Result<CardsChanged, SubmitError> {
+        let (reply, outcome) = oneshot::channel();
+        let ask = Ask::Cards(Box::new(request), reply);
+        self.lanes[0].send(&self.shared, Single { ask, deadline })?;
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
     }
 

@@ -158,7 +158,7 @@ impl<S: WriteStore> Filled<S> {
     async fn run(&mut self, requests: &[Request]) {
         let now = START.plus_seconds(i64::from(self.batches));
         let requests: Vec<&Request> = requests.iter().collect();
-        let mut book = self.store.load(&requests, now, 7, &self.cards).await.unwrap();
+        let mut book = self.store.load(&requests, now, 7, &mut self.cards).await.unwrap();
         for request in requests {
             decided(&mut book, request);
         }

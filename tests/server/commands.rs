@@ -35,7 +35,7 @@ fn a_round_trip_in_json() {
     );
     let settled = ask(&["settle", "acme", "INC-1"]);
     assert_eq!((&settled["charged_credits"], &settled["available"]), (&"2.5".into(), &"7.5".into()));
-    let receipt = ask(&["hold", "receipt", "acme", "INC-1"]);
+    let receipt = ask(&["receipt", "INC-1", "--customer", "acme"]);
     assert!(receipt["steps"][0].as_str().unwrap().contains("1 h 15 min"), "{receipt}");
 
     assert_eq!(ask(&["hold", "place", "acme", "INC-2", "--credits", "3"])["state"], "ACTIVE");
@@ -238,4 +238,54 @@ fn prices_need_no_server() {
         told,
         "1 h 15 min recorded\n1 h 15 min at 2 credits per hour = 2.5 credits\ncharge: 2.5 credits\n"
     );
+}
+
+#[test]
+fn rate_cards_are_applied_once_and_receipts_are_told_in_words() {
+    let place = Place::new();
+    let server = place.serve();
+    let ask = |arguments: &[&str]| {
+        let mut all = arguments.to_vec();
+        all.extend(["--server", server.url(), "--json"]);
+        place.json(&all)
+    };
+    let hourly = |rate: &str| {
+        place.write(
+            "mine.toml",
+            &format!("rate_card = \"mine\"\ncredits_per_hour = {rate}\ntime_basis = \"sum\"\n"),
+        );
+        ask(&["rate-card", "apply", "mine.toml"])
+    };
+    let versions = ["2", "2.0", "3"].map(|rate| hourly(rate)["version"].clone());
+    // The same content adds nothing.
+    assert_eq!(versions, [1, 1, 2]);
+    assert_eq!(ask(&["rate-card", "default", "mine"])["is_default"], true);
+    let shown = ask(&["rate-card", "show", "mine", "--version", "1"]);
+    assert_eq!((&shown["credits_per_hour"], &shown["is_default"]), (&"2".into(), &false.into()));
+    assert_eq!(ask(&["rate-card", "show"])["credits_per_hour"], "3");
+    let listed = ask(&["rate-card", "list"]);
+    let names: Vec<_> = listed.as_array().unwrap().iter().map(|card| card["rate_card_id"].clone()).collect();
+    assert_eq!(names, ["flat-then-quoted", "half-hour", "mine", "mine", "prepaid", "three-lines"]);
+
+    ask(&["customer", "create", "acme"]);
+    ask(&["purchase", "acme", "10", "--order", "1"]);
+    ask(&["hold", "place", "acme", "INC-1", "--minutes", "60"]);
+    ask(&["hold", "work", "acme", "INC-1", "--minutes", "40"]);
+    let hold = ask(&["settle", "acme", "INC-1"])["hold_id"].as_str().unwrap().to_owned();
+    let told = place.run(&["receipt", &hold, "--server", server.url()]).stdout;
+    for line in [
+        "incident INC-1 of customer acme",
+        "rate card mine version 2",
+        "  40 min recorded",
+        "  40 min at 3 credits per hour = 2 credits",
+        "charge: 2 credits",
+        "paid: 2 from the hold, 0 from available credits",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+    place.write("bad.toml", "rate_card = \"mine\"\ncredits_per_hour = 2\ncharge_scale = 5\n");
+    let refused = place.run(&["rate-card", "apply", "bad.toml", "--server", server.url()]);
+    assert!(refused.stderr.contains("line 3: charge_scale must be at most 4"), "{}", refused.stderr);
+    server.stop();
+    place.verify();
 }

@@ -63,7 +63,7 @@ impl Bench {
         let requests: Vec<Request> =
             numbers.iter().map(|nth| self.request(nth * 4_999 % CUSTOMERS, command(*nth))).collect();
         let requests: Vec<&Request> = requests.iter().collect();
-        let mut book = self.writer.load(&requests, self.now, 7, &self.cards).await.unwrap();
+        let mut book = self.writer.load(&requests, self.now, 7, &mut self.cards).await.unwrap();
         for request in &requests {
             decide(&mut book, request).unwrap().unwrap();
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use creditledger::ledger::book::Book;
-use creditledger::ledger::card::Cards;
+use creditledger::ledger::card::{CardRequest, Cards};
 use creditledger::ledger::{LedgerNo, Request, RequestKey, Timestamp};
-use creditledger::store::{LedgerCreated, NewLedger, StoreError, WriteStore};
+use creditledger::store::{CardsChanged, LedgerCreated, NewLedger, StoreError, WriteStore};
 use creditledger::writer::{Limits, SubmitError, Writer};
 
 use crate::desk::{grant, id};
@@ -26,7 +26,7 @@ impl WriteStore for Away {
         _: &[&Request],
         _: Timestamp,
         _: u64,
-        _: &Arc<Cards>,
+        _: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         away()
     }
@@ -40,6 +40,15 @@ impl WriteStore for Away {
     }
 
     async fn create_ledger(&mut self, _: &NewLedger, _: Timestamp) -> Result<LedgerCreated, StoreError> {
+        away()
+    }
+
+    async fn change_cards(
+        &mut self,
+        _: &CardRequest,
+        _: Timestamp,
+        _: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
         away()
     }
 

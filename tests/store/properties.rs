@@ -63,7 +63,7 @@ impl<'a> Case<'a> {
         let all: Vec<&Request> = requests.iter().collect();
         // Customers of one time need not share a stamp, but no two batches may share all bits of their ids.
         self.commits += 1;
-        let mut book = self.engine.writers[0].load(&all, clock, self.commits, &self.cards).await.unwrap();
+        let mut book = self.engine.writers[0].load(&all, clock, self.commits, &mut self.cards).await.unwrap();
         let outcomes = requests.iter().map(|request| decide(&mut book, request).unwrap()).collect();
         self.engine.writers[0].append(&book).await.unwrap();
         self.engine.writers[0].tidy().await.unwrap();

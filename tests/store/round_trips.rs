@@ -36,7 +36,7 @@ impl Lane {
         let now = START.plus_seconds(i64::try_from(self.batches).unwrap());
         let mut book = self
             .writer
-            .load(&all, now, self.batches, &Arc::new(creditledger::cards::built_in()))
+            .load(&all, now, self.batches, &mut Arc::new(creditledger::cards::built_in()))
             .await
             .unwrap();
         for request in all {

@@ -49,7 +49,7 @@ impl Server {
         let (clock, random) = (self.clock(), creditledger::clock::random().unwrap());
         let mut book = self
             .writer
-            .load(&[request], clock, random, &Arc::new(creditledger::cards::built_in()))
+            .load(&[request], clock, random, &mut Arc::new(creditledger::cards::built_in()))
             .await
             .unwrap();
         decide(&mut book, request).unwrap().unwrap();
@@ -246,8 +246,8 @@ async fn an_append_of_unknown_fate_is_found_out_by_the_next_attempt() {
         } else {
             server.writer.abandon().await.unwrap();
         }
-        let cards = Arc::new(creditledger::cards::built_in());
-        server.writer.load(&[&request], server.clock(), 1, &cards).await.unwrap();
+        let mut cards = Arc::new(creditledger::cards::built_in());
+        server.writer.load(&[&request], server.clock(), 1, &mut cards).await.unwrap();
         assert_eq!(server.writer.was_stored(&book).await.unwrap(), stored);
         server.writer.abandon().await.unwrap();
     }
@@ -264,8 +264,8 @@ async fn an_orphaned_lock_is_given_up_on_and_tried_again() {
     let request = one.request("acme", grant("3"));
     let _orphan = one.begin(&request).await;
     let request = other.request("acme", grant("4"));
-    let cards = Arc::new(creditledger::cards::built_in());
-    let loaded = other.writer.load(&[&request], other.clock(), 1, &cards).await;
+    let mut cards = Arc::new(creditledger::cards::built_in());
+    let loaded = other.writer.load(&[&request], other.clock(), 1, &mut cards).await;
     assert!(matches!(loaded, Err(StoreError::Again(_))), "{loaded:?}");
 }
 
@@ -313,7 +313,7 @@ async fn a_server_goes_on_once_what_it_was_connected_to_is_not_read_only_any_mor
     for _ in 0..3 {
         let loaded = server
             .writer
-            .load(&[&request], server.clock(), 1, &Arc::new(creditledger::cards::built_in()))
+            .load(&[&request], server.clock(), 1, &mut Arc::new(creditledger::cards::built_in()))
             .await;
         assert!(matches!(loaded, Err(StoreError::Again(_))), "{loaded:?}");
     }
@@ -395,7 +395,9 @@ async fn a_server_that_was_away_when_a_copy_began_writes_nothing_into_it() {
     let mut copy = PgConnection::connect(&url).await.unwrap();
     sqlx::raw_sql("INSERT INTO unfinished_copy VALUES (TRUE, 1)").execute(&mut copy).await.unwrap();
     let request = server.request("acme", Command::CreateCustomer(CreateCustomer::default()));
-    let loaded =
-        server.writer.load(&[&request], server.clock(), 1, &Arc::new(creditledger::cards::built_in())).await;
+    let loaded = server
+        .writer
+        .load(&[&request], server.clock(), 1, &mut Arc::new(creditledger::cards::built_in()))
+        .await;
     assert!(matches!(loaded, Err(StoreError::Unusable(_))), "{loaded:?}");
 }

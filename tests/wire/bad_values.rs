@@ -28,6 +28,8 @@ enum Rule {
     RequiredText,
     Positive,
     AtLeastZero,
+    /// Empty, or 0 or more.
+    MaybeAmount,
     Signed,
     /// An amount of money in EUR.
     Money,
@@ -50,6 +52,8 @@ enum Rule {
     NestedList,
     /// Every value is good.
     Free,
+    /// What the server says and does not listen to.
+    Unread,
 }
 
 impl Rule {
@@ -68,6 +72,25 @@ fn rule(message: &str, field: &str) -> Rule {
     let is_list = lists.contains(&message);
     match (message, field) {
         ("CreateLedgerRequest", "ledger_id") => Rule::Id,
+        ("RateCard" | "SetDefaultRateCardRequest", "rate_card_id") => Rule::Id,
+        ("RateCard", "version" | "is_default") => Rule::Unread,
+        ("RateCard", "emergency") => Rule::Enum,
+        ("RateCard", "credits_per_hour") => Rule::MaybeAmount,
+        ("IncidentClassRule", "credits_per_hour") => Rule::MaybeAmount,
+        ("IncidentClassRule", "incident_class") => Rule::Id,
+        ("LineRate", "line") | ("PackageRate", "package") => Rule::Id,
+        (_, "minimum_credits" | "estimate_min_credits" | "estimate_max_credits") => Rule::MaybeAmount,
+        (_, "increment_seconds" | "minimum_seconds" | "under_seconds") => Rule::UpTo(31_622_400),
+        (_, "charge_scale") => Rule::UpTo(4),
+        (_, "quote_valid_days") => Rule::UpTo(3_660),
+        (_, "free_support_days") => Rule::UpTo(36_600),
+        (_, "classes" | "multipliers" | "lines" | "packages") => Rule::NestedList,
+        (_, "flat_tier" | "rate_card") => Rule::Nested,
+        (_, "label") => Rule::Id,
+        (_, "factor" | "credits_per_hour") => Rule::Positive,
+        (_, "mode" | "time_basis") => Rule::Enum,
+        (_, "description") => Rule::Text,
+        (_, "free" | "confirmed_hold_only") => Rule::Free,
         (_, "ledger_id") => Rule::OptionalId,
         (_, "request_id") => Rule::RequestId,
         ("PreviewChargeRequest", "customer_id") => Rule::OptionalId,
@@ -179,6 +202,10 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
         Rule::RequiredText => [texts(&no_texts), texts(&[""])].concat(),
         Rule::Positive => amounts(&["-1", "0", "0.0000", "-0"]),
         Rule::AtLeastZero => amounts(&["-1", "-0.0001"]),
+        Rule::MaybeAmount => {
+            let given: Vec<_> = NO_DECIMALS.into_iter().filter(|text| !text.is_empty()).collect();
+            texts(&[&given[..], &["-1", "-0.0001"]].concat())
+        }
         Rule::Signed => amounts(&["0", "-0", "-", "-1000000000.0001", "- 1"]),
         Rule::Money => amounts(&["-1", "1.001", "1000000000000.01"]),
         Rule::Currency => texts(&["eur", "", "EU", "EURO", "ZZZ", "€", "XAU"]),
@@ -235,7 +262,7 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
             ]
         }
         Rule::PageToken => texts(&["nonsense", "00", "0000000000000000", "é", long_id.as_str()]),
-        Rule::Nested | Rule::NestedList | Rule::Free => Vec::new(),
+        Rule::Nested | Rule::NestedList | Rule::Free | Rule::Unread => Vec::new(),
     }
 }
 
@@ -353,6 +380,7 @@ fn check(rule: &Rule, field: &FieldDescriptorProto) {
         Rule::UpTo(_) => &[Type::Int32, Type::Int64],
         Rule::Enum | Rule::States => &[Type::Enum],
         Rule::Free => &[Type::Bool],
+        Rule::Unread => &[Type::Bool, Type::Int32],
         Rule::Time | Rule::Future | Rule::Mask | Rule::Metadata | Rule::Nested | Rule::NestedList => {
             &[Type::Message]
         }

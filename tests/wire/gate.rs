@@ -5,9 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use creditledger::clock;
 use creditledger::ledger::book::Book;
-use creditledger::ledger::card::Cards;
+use creditledger::ledger::card::{CardRequest, Cards};
 use creditledger::ledger::{Request, Timestamp};
-use creditledger::store::{self, Engine, LedgerCreated, NewLedger, Settings, StoreError, WriteStore};
+use creditledger::store::{
+    self, CardsChanged, Engine, LedgerCreated, NewLedger, Settings, StoreError, WriteStore,
+};
 use creditledger::writer::Limits;
 use tokio::sync::watch;
 
@@ -49,7 +51,7 @@ impl WriteStore for Gated {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         self.inner.load(requests, clock, random, cards).await
     }
@@ -62,6 +64,15 @@ impl WriteStore for Gated {
 
     async fn abandon(&mut self) -> Result<(), StoreError> {
         self.inner.abandon().await
+    }
+
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        self.inner.change_cards(request, now, cards).await
     }
 
     async fn create_ledger(

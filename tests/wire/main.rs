@@ -11,6 +11,7 @@ mod bad_input;
 mod bad_values;
 mod batches;
 mod bulk;
+mod cards;
 mod errors;
 mod gate;
 mod holds;

@@ -65,8 +65,8 @@ impl Served {
     pub async fn on(engine: Engine, directory: Option<TempDir>, limits: writer::Limits) -> Self {
         let cards = Arc::new(creditledger::cards::built_in());
         let (writer, end) = Writer::start(engine.writers, &cards, limits).unwrap();
-        let api =
-            Api::new(writer.clone(), Arc::new(Reader::new(Arc::clone(&engine.reader), engine.news)), cards);
+        let reader = Reader::new(Arc::clone(&engine.reader), engine.news, cards);
+        let api = Api::new(writer.clone(), Arc::new(reader));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();

@@ -10,6 +10,43 @@ use crate::served::{On, Served};
 pub const LATER: Timestamp = Timestamp { seconds: 4_102_444_800, nanos: 0 };
 const EARLIER: Timestamp = Timestamp { seconds: 1_600_000_000, nanos: 0 };
 
+/// A card in which every field is set.
+pub fn full_card(name: &str) -> RateCard {
+    let class = |class: &str, mode: IncidentClassMode| IncidentClassRule {
+        incident_class: class.into(),
+        mode: mode.into(),
+        ..Default::default()
+    };
+    RateCard {
+        rate_card_id: name.into(),
+        description: "of everything".into(),
+        credits_per_hour: "2".into(),
+        increment_seconds: 60,
+        minimum_seconds: 60,
+        minimum_credits: "0.5".into(),
+        charge_scale: 2,
+        quote_valid_days: 14,
+        free_support_days: Some(30),
+        classes: vec![
+            IncidentClassRule {
+                estimate_min_credits: "1".into(),
+                estimate_max_credits: "3".into(),
+                credits_per_hour: "3".into(),
+                ..class("design", IncidentClassMode::Timed)
+            },
+            class("sales", IncidentClassMode::Free),
+        ],
+        time_basis: TimeBasis::Sum.into(),
+        flat_tier: Some(FlatTier { under_seconds: 600, credits: "1".into() }),
+        multipliers: vec![Multiplier { label: "on-site".into(), factor: "2".into() }],
+        lines: vec![LineRate { line: "second".into(), free: false, credits_per_hour: "4".into() }],
+        packages: vec![PackageRate { package: "gold".into(), credits_per_hour: "1.5".into() }],
+        emergency: EmergencyPolicy::FreeUnlessKbAnswered.into(),
+        confirmed_hold_only: true,
+        ..Default::default()
+    }
+}
+
 /// What stands in the world, where requests need to name it.
 pub struct World {
     pub served: Served,
@@ -152,6 +189,12 @@ impl World {
             },
             "LedgerService/GetTrialBalance" => GetTrialBalanceRequest::default(),
             "LedgerService/StreamJournal" => StreamJournalRequest::default(),
+            "RateCardService/CreateRateCard" => CreateRateCardRequest {
+                request_id: request_id(), rate_card: Some(full_card("own")), by: "op".into(), ..Default::default()
+            },
+            "RateCardService/SetDefaultRateCard" => SetDefaultRateCardRequest {
+                request_id: request_id(), rate_card_id: "prepaid".into(), by: "op".into(), ..Default::default()
+            },
             "RateCardService/GetRateCard" => GetRateCardRequest {
                 rate_card_id: "prepaid".into(), version: 1, ..Default::default()
             },

@@ -3,7 +3,7 @@
 use prost_types::Timestamp;
 
 use super::settle::{Reverse, Void};
-use super::show::{Shown, hold, hold_line, receipt};
+use super::show::{Shown, hold, hold_line};
 use super::{Limit, RequestId, Target, pages, seconds};
 use crate::app::Failure;
 use crate::app::call::CallError;
@@ -31,8 +31,6 @@ pub enum HoldCommand {
     Reverse(Reverse),
     /// Show an incident's hold
     Get(Get),
-    /// Show how an incident's charge was calculated
-    Receipt(Get),
     /// List holds, the newest first
     List(List),
 }
@@ -184,7 +182,7 @@ pub struct Work {
     request: RequestId,
 }
 
-/// See [`HoldCommand::Get`] and [`HoldCommand::Receipt`].
+/// See [`HoldCommand::Get`].
 #[derive(Clone, Debug, clap::Args)]
 pub struct Get {
     #[command(flatten)]
@@ -249,8 +247,7 @@ impl HoldCommand {
             Self::Work(command) => command.run().await,
             Self::Void(command) => command.run().await,
             Self::Reverse(command) => command.run().await,
-            Self::Get(command) => command.hold().await,
-            Self::Receipt(command) => command.receipt().await,
+            Self::Get(command) => command.run().await,
             Self::List(command) => command.run().await,
         }
     }
@@ -375,7 +372,7 @@ impl Work {
 }
 
 impl Get {
-    async fn hold(self) -> Result<(), Failure> {
+    async fn run(self) -> Result<(), Failure> {
         let Incident { customer, incident, target } = self.incident;
         let request = wire::GetHoldRequest {
             ledger_id: target.ledger.clone(),
@@ -385,18 +382,6 @@ impl Get {
         let mut client = HoldServiceClient::new(target.connect().await?);
         let answer = client.get_hold(request).await.map_err(CallError::from)?.into_inner();
         target.print(&Shown::One(hold(answer.hold.as_ref())))
-    }
-
-    async fn receipt(self) -> Result<(), Failure> {
-        let Incident { customer, incident, target } = self.incident;
-        let request = wire::GetReceiptRequest {
-            ledger_id: target.ledger.clone(),
-            customer_id: customer,
-            target: Some(wire::get_receipt_request::Target::IncidentId(incident)),
-        };
-        let mut client = HoldServiceClient::new(target.connect().await?);
-        let answer = client.get_receipt(request).await.map_err(CallError::from)?.into_inner();
-        target.print(&Shown::One(receipt(&answer.receipt.unwrap_or_default())))
     }
 }
 

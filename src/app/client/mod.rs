@@ -3,6 +3,8 @@
 mod credits;
 mod customer;
 mod hold;
+mod rate_card;
+mod receipt;
 mod settle;
 mod show;
 
@@ -19,6 +21,8 @@ use crate::ledger::credits::parse_units;
 pub use credits::{Balance, Purchase, Transfers};
 pub use customer::CustomerCommand;
 pub use hold::HoldCommand;
+pub use rate_card::RateCardCommand;
+pub use receipt::Receipt;
 pub use settle::{Charge, Release, Settle};
 use show::{Row, Shown};
 
@@ -63,6 +67,11 @@ pub struct RequestId {
 }
 
 impl RequestId {
+    /// True where none was given.
+    const fn is_new(&self) -> bool {
+        self.request_id.is_none()
+    }
+
     /// What was given, or a new time-ordered id.
     fn get(&self) -> Result<String, Failure> {
         if let Some(id) = &self.request_id {

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::Memory;
 use crate::ledger::book::OrderScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::codec::encode;
 use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId};
 use crate::store::{
@@ -20,6 +21,10 @@ impl AuditStore for Memory {
     async fn stored_ledgers(&self) -> Result<Vec<StoredLedger>, StoreError> {
         let ledgers = self.read().ledgers.values().cloned().collect::<Vec<_>>();
         Ok(ledgers.into_iter().map(|(ledger, request)| StoredLedger { ledger, request }).collect())
+    }
+
+    async fn stored_card_changes(&self) -> Result<Vec<CardChange>, StoreError> {
+        Ok(self.read().card_changes.clone())
     }
 
     async fn journal(

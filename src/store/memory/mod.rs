@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::stamps::Stamps;
 use super::{AuditStore, Engine, Ledger, News, Position, ReadStore, Recorded};
 use crate::ledger::book::{OrderScope, RequestScope};
+use crate::ledger::card::CardChange;
 use crate::ledger::{
     Credits, Customer, CustomerKey, Hold, HoldId, LedgerId, LedgerNo, Lot, LotId, Profile, RequestKey,
     Timestamp,
@@ -33,6 +34,7 @@ struct State {
     requests: BTreeMap<RequestScope, Recorded>,
     orders: BTreeMap<OrderScope, Recorded>,
     accounts: BTreeMap<(LedgerNo, String), Credits>,
+    card_changes: Vec<CardChange>,
 }
 
 /// An engine that forgets when the process ends. Clones share what is stored.
@@ -75,6 +77,11 @@ impl Memory {
 }
 
 impl State {
+    /// The changes of rate cards after a revision.
+    fn card_changes_after(&self, after: u64) -> &[CardChange] {
+        usize::try_from(after).ok().and_then(|after| self.card_changes.get(after..)).unwrap_or_default()
+    }
+
     /// A customer's postings, oldest first.
     fn history(&self, customer: CustomerKey) -> impl DoubleEndedIterator<Item = &Recorded> {
         self.histories.get(&customer).into_iter().flatten()

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{Memory, State};
 use crate::ledger::book::RequestScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::{
     Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, Lot, LotId, OrderId,
     Profile, Storefront, Timestamp,
@@ -18,6 +19,10 @@ use crate::store::{
 impl ReadStore for Memory {
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
         Ok(self.read().ledgers.values().map(|(ledger, _)| ledger.clone()).collect())
+    }
+
+    async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError> {
+        Ok(self.read().card_changes_after(after).to_vec())
     }
 
     async fn watermark(&self, wanted: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError> {

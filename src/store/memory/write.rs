@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Memory, State};
-use crate::ledger::card::Cards;
+use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, Credits, Hold, LedgerNo, Posting, Request, Timestamp};
+use crate::store::cards::{CardsChanged, catch_up, decide};
 use crate::store::{Ledger, LedgerCreated, NewLedger, Position, Recorded, StoreError, WriteStore};
 
 #[async_trait]
@@ -16,9 +17,10 @@ impl WriteStore for Memory {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         let state = self.read();
+        catch_up(cards, state.card_changes_after(cards.revision()))?;
         let mut book = Book::new(self.stamps.begin(clock), random, Arc::clone(cards));
         for request in requests {
             let key = request.customer_key();
@@ -97,6 +99,26 @@ impl WriteStore for Memory {
         let ledger = Ledger { no, id: new.id.clone(), created_at: now };
         state.ledgers.insert(no, (ledger.clone(), Some(new.request.clone())));
         Ok(LedgerCreated::Created { ledger, replayed: false })
+    }
+
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        let mut state = self.write();
+        catch_up(cards, state.card_changes_after(cards.revision()))?;
+        let earlier = state.card_changes.iter().find(|change| {
+            (change.ledger, change.changed.kind()) == (request.ledger, request.change.kind())
+                && change.request == request.request
+        });
+        let decided = decide(cards, request, earlier.cloned(), now)?;
+        if let CardsChanged::Made { change, replayed: false } = &decided {
+            catch_up(cards, std::slice::from_ref(change))?;
+            state.card_changes.push(change.clone());
+        }
+        Ok(decided)
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

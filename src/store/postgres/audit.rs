@@ -8,8 +8,9 @@ use uuid::Uuid;
 use super::connect::Address;
 use super::errors::{damaged, failed};
 use super::rows::{count_of, customer_id_of, ledger_no_of, posting_columns, recorded, sql_count, sql_ledger};
-use super::{check, read_customers, read_postings};
+use super::{cards, check, read_customers, read_postings};
 use crate::ledger::book::OrderScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::{
     Balances, Credits, CustomerKey, HoldId, LedgerNo, LotId, OrderId, PostingId, Storefront, Timestamp,
 };
@@ -171,6 +172,13 @@ impl AuditStore for PgAudit {
         let ledgers = read_customers::ledger_rows(snapshot.connection()).await?;
         snapshot.goes_on();
         Ok(ledgers)
+    }
+
+    async fn stored_card_changes(&self) -> Result<Vec<CardChange>, StoreError> {
+        let mut snapshot = self.snapshot().await?;
+        let changes = cards::changes(snapshot.connection(), 0).await?;
+        snapshot.goes_on();
+        Ok(changes)
     }
 
     async fn journal(

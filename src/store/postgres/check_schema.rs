@@ -35,19 +35,23 @@ const SHAPES: &str = "
     JOIN pg_class c ON c.oid = i.indexrelid
     WHERE c.relnamespace = CURRENT_SCHEMA()::REGNAMESPACE";
 
-/// Whether the journal's guard was made, and is there and enabled. An engine that has no such thing does without that
-/// migration.
-const GUARD: &str = "
-    SELECT EXISTS (SELECT 1 FROM _sqlx_migrations WHERE version = 2 AND success)
-       AND NOT EXISTS (
-           SELECT 1
-           FROM pg_trigger t
-           JOIN pg_class c ON c.oid = t.tgrelid
-           WHERE t.tgname = 'posting_is_append_only'
-             AND t.tgenabled IN ('O', 'A')
-             AND c.relname = 'posting'
-             AND c.relnamespace = CURRENT_SCHEMA()::REGNAMESPACE
-       )";
+/// The guards that were made and are not there, or not enabled. An engine that has no such thing does without the
+/// journal's migration.
+const GUARDS: &str = "
+    SELECT wanted.name
+    FROM (VALUES (2, 'posting_is_append_only', 'posting'), (3, 'rate_cards_are_append_only', 'rate_card_change'))
+         wanted(version, name, guarded)
+    WHERE EXISTS (SELECT 1 FROM _sqlx_migrations m WHERE m.version = wanted.version AND m.success)
+      AND NOT EXISTS (
+          SELECT 1
+          FROM pg_trigger t
+          JOIN pg_class c ON c.oid = t.tgrelid
+          WHERE t.tgname = wanted.name
+            AND t.tgenabled IN ('O', 'A')
+            AND c.relname = wanted.guarded
+            AND c.relnamespace = CURRENT_SCHEMA()::REGNAMESPACE
+      )
+    ORDER BY wanted.version";
 
 /// The rows of the tables that name things, as [`named_rows`] tells them.
 const NAMES: &str = "
@@ -83,6 +87,8 @@ index posting_pkey: CREATE UNIQUE INDEX posting_pkey ON posting USING btree (cus
 index posting_request: CREATE UNIQUE INDEX posting_request ON posting USING btree (customer, kind, request) WHERE request IS NOT NULL
 index profile_pkey: CREATE UNIQUE INDEX profile_pkey ON profile USING btree (ledger_no, customer_id)
 index purchase_order_pkey: CREATE UNIQUE INDEX purchase_order_pkey ON purchase_order USING btree (ledger_no, storefront, order_id)
+index rate_card_change_pkey: CREATE UNIQUE INDEX rate_card_change_pkey ON rate_card_change USING btree (revision)
+index rate_card_change_request: CREATE UNIQUE INDEX rate_card_change_request ON rate_card_change USING btree (ledger_no, kind, request)
 index sequencer_pkey: CREATE UNIQUE INDEX sequencer_pkey ON sequencer USING btree (only_row)
 index system_account_pkey: CREATE UNIQUE INDEX system_account_pkey ON system_account USING btree (ledger_no, account)
 index transfer_slot_pkey: CREATE UNIQUE INDEX transfer_slot_pkey ON transfer_slot USING btree (kind, slot)
@@ -100,6 +106,7 @@ table posting: customer bigint NOT NULL, sequence bigint NOT NULL, ledger_no int
 table posting_kind: kind smallint NOT NULL, name text NOT NULL
 table profile: ledger_no integer NOT NULL, customer_id text C NOT NULL, customer bigint NOT NULL, profile bytea NOT NULL
 table purchase_order: ledger_no integer NOT NULL, storefront text C NOT NULL, order_id text C NOT NULL, customer bigint NOT NULL, sequence bigint NOT NULL
+table rate_card_change: revision bigint NOT NULL, ledger_no integer NOT NULL, kind smallint NOT NULL, card_id text C NOT NULL, version integer, body bytea, recorded_at bigint NOT NULL, request bytea NOT NULL, fingerprint bigint NOT NULL, made_by text C NOT NULL, checksum bigint NOT NULL
 table sequencer: only_row boolean NOT NULL, turn bigint NOT NULL, watermark bigint NOT NULL, holder uuid NOT NULL, held_until bigint NOT NULL
 table system_account: ledger_no integer NOT NULL, account text C NOT NULL, balance numeric(38,0) NOT NULL
 table transfer_slot: kind smallint NOT NULL, slot smallint NOT NULL, debit text NOT NULL, credit text NOT NULL
@@ -127,10 +134,10 @@ pub(super) async fn check(snapshot: &mut PgConnection, faults: &mut Faults) -> R
     if !faults.are_none() {
         return Ok(());
     }
-    let unguarded: bool = sqlx::query_scalar(GUARD).fetch_one(&mut *snapshot).await.map_err(failed)?;
-    faults.expect(!unguarded, || {
-        "schema: trigger posting_is_append_only is not there as the migrations made it".to_owned()
-    });
+    let missing: Vec<String> = sqlx::query_scalar(GUARDS).fetch_all(&mut *snapshot).await.map_err(failed)?;
+    for name in missing {
+        faults.expect(false, || format!("schema: trigger {name} is not there as the migrations made it"));
+    }
     let stored: Vec<(String, String)> =
         sqlx::query_as(NAMES).fetch_all(&mut *snapshot).await.map_err(failed)?;
     let (stored, expected) = (stored.into_iter().collect(), named_rows());

@@ -8,19 +8,20 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Address;
 use super::append::{Placement, add_to_accounts, append_rows, set_ends};
 use super::connect::SERVER;
 use super::errors::{damaged, failed};
 use super::load::{hold_bodies, lock_customers};
 use super::rows::{decoded, request_bytes, sql_count, sql_ledger};
 use super::write::PgWriter;
-use crate::ledger::card::Cards;
+use super::{Address, cards};
+use crate::ledger::card::{CardChange, CardRequest, Cards};
 use crate::ledger::{Book, Hold, LedgerId, LedgerNo, Request, Timestamp};
 use crate::store::copy::not_empty;
 use crate::store::nets::nets;
 use crate::store::{
-    CopyStore, LedgerCreated, NewLedger, Position, Recorded, StoreError, StoredLedger, WriteStore,
+    CardsChanged, CopyStore, LedgerCreated, NewLedger, Position, Recorded, StoreError, StoredLedger,
+    WriteStore,
 };
 
 /// The sessions of a server that has just ended are given this long to go away: 2 s.
@@ -59,7 +60,7 @@ impl WriteStore for PgCopier {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         self.writer.load(requests, clock, random, cards).await
     }
@@ -90,6 +91,15 @@ impl WriteStore for PgCopier {
         self.writer.create_ledger(ledger, now).await
     }
 
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        self.writer.change_cards(request, now, cards).await
+    }
+
     async fn tidy(&mut self) -> Result<(), StoreError> {
         self.writer.tidy().await
     }
@@ -114,6 +124,16 @@ impl CopyStore for PgCopier {
 
     async fn copy_ledger(&mut self, ledger: &StoredLedger) -> Result<(), StoreError> {
         self.alone(async |connection| write_ledger(connection, ledger).await).await
+    }
+
+    async fn copy_cards(&mut self, changes: &[CardChange]) -> Result<(), StoreError> {
+        self.alone(async |connection| {
+            for change in changes {
+                cards::insert(connection, change).await?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn load_journal(&mut self, postings: &[Recorded]) -> Result<Book, StoreError> {
@@ -240,7 +260,8 @@ async fn place(
 async fn mark(connection: &mut PgConnection, now: Timestamp) -> Result<bool, StoreError> {
     let (marked, used): (bool, bool) = sqlx::query_as(
         "SELECT EXISTS (SELECT 1 FROM unfinished_copy),
-                EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)",
+                EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)
+                    OR EXISTS (SELECT 1 FROM rate_card_change)",
     )
     .fetch_one(&mut *connection)
     .await

@@ -8,6 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
+use super::cards;
 use super::errors::failed;
 use super::rows::{
     CustomerRow, PostingRow, customer_columns, decoded, ledger_no_of, posting_columns, request_bytes,
@@ -17,6 +18,8 @@ use crate::ledger::card::Cards;
 use crate::ledger::{
     Book, Customer, CustomerKey, Hold, LedgerNo, OrderId, Posting, Profile, Request, Storefront, Timestamp,
 };
+use crate::store::cards::catch_up;
+use crate::store::stored::count_of;
 use crate::store::{StoreError, Time};
 
 /// What a batch's stamp and ids are made of.
@@ -25,7 +28,8 @@ pub(super) struct Stamping<'a> {
     /// The caller's clock.
     pub clock: Timestamp,
     pub random: u64,
-    pub cards: &'a Arc<Cards>,
+    /// What the caller knows of them; brought up to date.
+    pub cards: &'a mut Arc<Cards>,
     /// The server's process behind the connection, once it is known: it must stay the same, or nothing that is set for
     /// a session holds.
     pub backend: &'a mut Option<i32>,
@@ -37,6 +41,8 @@ struct Server {
     clock: Timestamp,
     /// The process that answers.
     backend: i32,
+    /// The last change of rate cards.
+    cards_revision: u64,
 }
 
 /// Locks the customers of the requests and fills a book with what they name. Runs in the batch's transaction; returns
@@ -56,6 +62,16 @@ pub(super) async fn load(
         return Err(StoreError::Unusable(
             "a pooler in transaction mode is in between: one connection has led to two; connect to PostgreSQL itself, \
              or pool by session"
+                .to_owned(),
+        ));
+    }
+    if server.cards_revision > stamping.cards.revision() {
+        let changes = cards::changes(&mut *connection, stamping.cards.revision()).await?;
+        catch_up(stamping.cards, &changes)?;
+    }
+    if server.cards_revision < stamping.cards.revision() {
+        return Err(StoreError::Unusable(
+            "the database has fewer rate cards than it had: a standby took over without them; start the server anew"
                 .to_owned(),
         ));
     }
@@ -123,11 +139,12 @@ async fn earlier_answers(
     }
     // The server's facts come with every row, and alone where nothing was answered before.
     let rows = sqlx::query(concat!(
-        "SELECT server.clock, server.backend, ",
+        "SELECT server.clock, server.backend, server.cards, ",
         posting_columns!("NULL::bigint"),
         " FROM (
-              SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT), pg_backend_pid()
-          ) server(clock, backend)
+              SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT), pg_backend_pid(),
+                     (SELECT COALESCE(MAX(revision), 0) FROM rate_card_change)
+          ) server(clock, backend, cards)
           LEFT JOIN (
               SELECT p.*
               FROM UNNEST($1::bigint[], $2::smallint[], $3::bytea[]) u(customer, kind, request)
@@ -142,12 +159,16 @@ async fn earlier_answers(
     .map_err(failed)?;
     let first = rows.first().ok_or_else(|| failed(sqlx::Error::RowNotFound))?;
     let clock = Timestamp::from_micros(first.try_get(0).map_err(failed)?);
-    let server = Server { clock, backend: first.try_get(1).map_err(failed)? };
+    let server = Server {
+        clock,
+        backend: first.try_get(1).map_err(failed)?,
+        cards_revision: count_of(first.try_get(2).map_err(failed)?, "the revision of rate cards")?,
+    };
     let is_there = |row: &PgRow| row.try_get::<Option<Uuid>, _>("posting_id").map(|id| id.is_some());
     let mut answers = Vec::new();
     for row in &rows {
         if is_there(row).map_err(failed)? {
-            answers.push(PostingRow::read(row, 2)?.recorded()?.posting);
+            answers.push(PostingRow::read(row, 3)?.recorded()?.posting);
         }
     }
     Ok((server, answers))

@@ -16,6 +16,7 @@ use crate::store::{StoreError, WriteStore};
 
 mod append;
 mod audit;
+mod cards;
 mod check;
 mod check_feed;
 mod check_schema;
@@ -233,7 +234,8 @@ async fn check_privileges(address: &Address, connection: &mut PgConnection) -> R
                               ('purchase_order', 'SELECT INSERT'), ('pending', 'SELECT INSERT DELETE'),
                               ('feed', 'SELECT INSERT'), ('feed_end', 'SELECT INSERT UPDATE'),
                               ('sequencer', 'SELECT UPDATE'), ('system_account', 'SELECT INSERT UPDATE'),
-                              ('unfinished_copy', 'SELECT'))
+                              ('unfinished_copy', 'SELECT'),
+                              ('rate_card_change', 'SELECT INSERT'))
                       wanted(name, rights),
                       UNNEST(string_to_array(rights, ' ')) right_to
                  WHERE NOT has_table_privilege(wanted.name, right_to))",

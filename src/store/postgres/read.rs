@@ -12,8 +12,9 @@ use super::connect::{Address, prepare, refuse_read_only};
 use super::errors::timed_out;
 use super::sequencer::Sequencer;
 use super::tend::Tending;
-use super::{READERS_MAX, read_customers, read_postings};
+use super::{READERS_MAX, cards, read_customers, read_postings};
 use crate::ledger::book::RequestScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::{
     Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, LotId, OrderId, Profile,
     Storefront, Timestamp,
@@ -89,6 +90,11 @@ impl ReadStore for PgReader {
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
         let rows = self.bounded(async { read_customers::ledger_rows(&self.pool()).await }).await?;
         Ok(rows.into_iter().map(|stored| stored.ledger).collect())
+    }
+
+    async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError> {
+        let pool = self.pool();
+        self.bounded(cards::changes(&pool, after)).await
     }
 
     async fn watermark(&self, wanted: Timestamp, _now: Timestamp) -> Result<Timestamp, StoreError> {

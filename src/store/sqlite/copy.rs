@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::params;
 
-use super::load;
 use super::rows::{damaged, request_value};
 use super::write::{SqliteWriter, Statements};
-use crate::ledger::card::Cards;
+use super::{cards, load};
+use crate::ledger::card::{CardChange, Cards};
 use crate::ledger::{Book, LedgerId, LedgerNo, Timestamp};
 use crate::store::copy::not_empty;
 use crate::store::{CopyStore, Recorded, StoreError, StoredLedger};
@@ -27,6 +27,16 @@ impl CopyStore for SqliteWriter {
         self.in_transaction(|writer| write_ledger(writer.statements()?, ledger))?;
         self.commit()?;
         self.tail.positions.entry(ledger.ledger.no).or_insert(0);
+        Ok(())
+    }
+
+    async fn copy_cards(&mut self, changes: &[CardChange]) -> Result<(), StoreError> {
+        self.in_transaction(|writer| {
+            let statements = writer.statements()?;
+            changes.iter().try_for_each(|change| cards::insert(statements, change))
+        })?;
+        self.commit()?;
+        self.cards_revision = changes.last().map_or(self.cards_revision, |last| last.revision);
         Ok(())
     }
 
@@ -62,7 +72,8 @@ fn mark(statements: Statements<'_>, now: Timestamp) -> Result<bool, StoreError> 
         return Ok(false);
     }
     let used = statements.first(
-        "SELECT EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)",
+        "SELECT EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)
+             OR EXISTS (SELECT 1 FROM rate_card_change)",
         [],
         |row| row.get::<_, bool>(0),
     )?;

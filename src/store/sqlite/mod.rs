@@ -18,6 +18,7 @@ use crate::store::stamps::Stamps;
 
 mod append;
 mod audit;
+mod cards;
 mod check;
 mod check_schema;
 mod copy;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqlitePool;
 
 use crate::ledger::book::RequestScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::{
     Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, LotId, OrderId, Profile,
     Storefront, Timestamp,
@@ -36,6 +37,10 @@ impl SqliteReader {
 impl ReadStore for SqliteReader {
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
         Ok(self.ledger_rows().await?.into_iter().map(|stored| stored.ledger).collect())
+    }
+
+    async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError> {
+        self.card_changes_after(after).await
     }
 
     async fn watermark(&self, wanted: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError> {

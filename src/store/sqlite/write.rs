@@ -14,9 +14,10 @@ use super::file::DatabaseLock;
 use super::ledgers::{self, Tail};
 use super::recent::{Recent, Remembered};
 use super::requests::NewRequests;
-use super::{BUSY_TIMEOUT, append, failed, load};
-use crate::ledger::card::Cards;
+use super::{BUSY_TIMEOUT, append, cards, failed, load};
+use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, CustomerMap, Request, Timestamp};
+use crate::store::cards::{CardsChanged, catch_up, decide};
 use crate::store::skew;
 use crate::store::stamps::Stamps;
 use crate::store::{LedgerCreated, NewLedger, StoreError, WriteStore};
@@ -162,6 +163,8 @@ pub struct SqliteWriter {
     pub(super) stamps: Stamps,
     growth: watch::Sender<u64>,
     pub(super) loaded: CustomerMap<Loaded>,
+    /// The last change of rate cards.
+    pub(super) cards_revision: u64,
     recent: Recent,
     new_requests: NewRequests,
     stats: Cell<WriteStats>,
@@ -193,6 +196,7 @@ impl SqliteWriter {
             stamps: Stamps::default(),
             growth: watch::Sender::default(),
             loaded: CustomerMap::default(),
+            cards_revision: 0,
             recent: Recent::default(),
             new_requests: NewRequests::default(),
             stats: Cell::default(),
@@ -208,9 +212,12 @@ impl SqliteWriter {
             statements.run("UPDATE ledger SET created_at = ? WHERE ledger_no = 0", [now.micros()])?;
         }
         let tail = Tail::read(statements)?;
+        // Read as a whole, so that a card that is not as it was written is found before anything is served.
+        let cards_revision = cards::changes(statements, 0)?.last().map_or(0, |last| last.revision);
         let new_requests = NewRequests::read(statements, now)?;
         writer.new_requests = new_requests;
         writer.tail = tail;
+        writer.cards_revision = cards_revision;
         writer.stamps = Stamps::after(writer.tail.stamp);
         Ok(writer)
     }
@@ -240,6 +247,14 @@ impl SqliteWriter {
     pub(super) fn statements(&self) -> Result<Statements<'_>, StoreError> {
         let connection = self.connection.as_ref().ok_or_else(closed)?;
         Ok(Statements { connection, stats: &self.stats })
+    }
+
+    /// Only this writer changes cards, so that its caller is behind only once: at the start.
+    fn catch_up(&mut self, cards: &mut Arc<Cards>) -> Result<(), StoreError> {
+        if cards.revision() == self.cards_revision {
+            return Ok(());
+        }
+        catch_up(cards, &cards::changes(self.statements()?, cards.revision())?)
     }
 
     pub(super) fn roll_back(&mut self) -> Result<(), StoreError> {
@@ -353,8 +368,9 @@ impl WriteStore for SqliteWriter {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
+        self.catch_up(cards)?;
         let book = Book::new(self.stamps.begin(clock), random, Arc::clone(cards));
         if self.new_requests.is_outrun(clock) {
             self.new_requests = NewRequests::read(self.statements()?, clock)?;
@@ -391,6 +407,31 @@ impl WriteStore for SqliteWriter {
             self.roll_back()?;
         }
         Ok(created)
+    }
+
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        self.catch_up(cards)?;
+        let decided = self.in_transaction(|writer| {
+            let statements = writer.statements()?;
+            let decided = decide(cards, request, cards::earlier(statements, request)?, now)?;
+            if let CardsChanged::Made { change, replayed: false } = &decided {
+                cards::insert(statements, change)?;
+            }
+            Ok(decided)
+        })?;
+        if let CardsChanged::Made { change, replayed: false } = &decided {
+            self.commit()?;
+            self.cards_revision = change.revision;
+            self.catch_up(cards)?;
+        } else {
+            self.roll_back()?;
+        }
+        Ok(decided)
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {
