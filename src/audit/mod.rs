@@ -56,8 +56,7 @@ impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} ledgers, {} postings, {} transfers, {} customers, {} holds, {} lots, {} orders, {} system accounts, \
-             {} changes of rate cards",
+            "{} ledgers, {} postings, {} transfers, {} customers, {} holds, {} lots, {} orders, {} system accounts",
             self.ledgers,
             self.postings,
             self.transfers,
@@ -65,9 +64,12 @@ impl fmt::Display for Counts {
             self.holds,
             self.lots,
             self.orders,
-            self.system_accounts,
-            self.card_changes
-        )
+            self.system_accounts
+        )?;
+        match self.card_changes {
+            0 => Ok(()),
+            changes => write!(f, ", {changes} changes of rate cards"),
+        }
     }
 }
 

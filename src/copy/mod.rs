@@ -77,10 +77,11 @@ impl fmt::Display for Copied {
         let Self { ledgers, postings, customers, holds, lots, orders, card_changes, journal_sha256 } = self;
         write!(f, "{} of {}, ", count(*postings, "posting"), count(*ledgers, "ledger"))?;
         write!(f, "{}, {}, ", count(*customers, "customer"), count(*holds, "hold"))?;
-        write!(f, "{}, {}, ", count(*lots, "lot"), count(*orders, "order"))?;
-        let plural = if *card_changes == 1 { "" } else { "s" };
-        write!(f, "{card_changes} change{plural} of rate cards; ")?;
-        write!(f, "journal sha256 {journal_sha256}")
+        write!(f, "{}, {}", count(*lots, "lot"), count(*orders, "order"))?;
+        if *card_changes > 0 {
+            write!(f, ", {} of rate cards", count(*card_changes, "change"))?;
+        }
+        write!(f, "; journal sha256 {journal_sha256}")
     }
 }
 

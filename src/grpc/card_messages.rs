@@ -1,11 +1,11 @@
 //! Rate cards, calculations and what they start from, between the core and the wire.
 
-use crate::ledger::ClassId;
 use crate::ledger::card::{CardRef, ClassRule, FlatTier, LineRule, RateCard};
 use crate::ledger::ids::LineId;
 use crate::ledger::job::{Circumstances, LineTime, PriceInputs};
 use crate::ledger::price::Step;
-use crate::query::{Difference, WhatIf};
+use crate::ledger::{ClassId, Credits};
+use crate::query::{ClassStats, Difference, WhatIf};
 
 use super::convert::{day, names, or_empty, signed, small, time};
 use super::status::reason_of;
@@ -168,6 +168,40 @@ fn difference(difference: &Difference) -> wire::WhatIfDifference {
         charged_credits: charged.to_string(),
         preview_credits: or_empty(preview.as_ref().ok()),
         rejection: preview.as_ref().err().map(reason_of).unwrap_or_default().to_owned(),
+    }
+}
+
+/// How estimates of a class compare with charges.
+pub fn class_stats(stats: &ClassStats) -> wire::IncidentClassStats {
+    let ClassStats {
+        class,
+        incidents,
+        estimated,
+        charged,
+        charged_percentiles,
+        with_estimate,
+        over_estimate,
+        ratio_percentiles,
+    } = stats;
+    let percentiles = |[p50, p80, p95]: [String; 3]| wire::Percentiles { p50, p80, p95 };
+    // Four decimals, as credits have.
+    let decimal = |units: i64| Credits::from_units(units).to_string();
+    let share = || {
+        let (over, of) = (u128::from(*over_estimate), u128::from(*with_estimate));
+        let share = over.saturating_mul(20_000).saturating_add(of).checked_div(of.saturating_mul(2))?;
+        i64::try_from(share).ok().map(decimal)
+    };
+    let [_, covering, _] = charged_percentiles;
+    wire::IncidentClassStats {
+        incident_class: or_empty(class.as_ref()),
+        incidents: signed(*incidents),
+        estimated_credits: estimated.to_string(),
+        charged_credits: charged.to_string(),
+        charged: Some(percentiles(charged_percentiles.map(|credits| credits.to_string()))),
+        incidents_with_estimate: signed(*with_estimate),
+        charged_to_estimated: ratio_percentiles.map(|ratios| percentiles(ratios.map(decimal))),
+        share_over_estimate: share().unwrap_or_default(),
+        hold_covering_80_percent_credits: covering.to_string(),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::ledger::ids::{CardId, LineId, PackageId};
 use crate::ledger::job::{Circumstances, PriceInputs, WorkPart};
 use crate::ledger::price::price;
 use crate::ledger::{ClassId, CustomerId, LedgerId, LedgerNo, Rejection, RequestKey, Terms, Timestamp};
-use crate::query::ReadError;
+use crate::query::{ClassStatsFilter, ReadError};
 use crate::writer::CardsChanged;
 
 use super::card_requests::{named, read_rate_card};
@@ -164,6 +164,33 @@ impl RateCardService for Api {
                 }))
             }
         }
+    }
+
+    async fn get_incident_class_stats(
+        &self,
+        request: Request<GetIncidentClassStatsRequest>,
+    ) -> Result<Response<GetIncidentClassStatsResponse>, Status> {
+        let (ledger, class, from, until, page) = parse(request.into_inner(), |message, fields| {
+            let GetIncidentClassStatsRequest {
+                ledger_id,
+                incident_class,
+                created_from,
+                created_until,
+                page_size,
+                page_token,
+            } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let class = fields.optional("incident_class", &incident_class, ClassId::parse);
+            let from = fields.time("created_from", created_from);
+            let until = fields.time("created_until", created_until);
+            let page = fields.page(page_size, page_token);
+            Some((ledger?, class?, from?, until?, page?))
+        })?;
+        let filter = ClassStatsFilter { ledger: self.ledger(&ledger).await?, class, from, until };
+        let listed = self.reader.class_stats(&filter, &page).await?;
+        let (classes, next_page_token) =
+            listed.show(PAGE_BYTES_MAX, card_messages::class_stats, Message::encoded_len);
+        Ok(Response::new(GetIncidentClassStatsResponse { classes, next_page_token }))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod balances;
 mod cards;
+mod class_stats;
 mod customers;
 mod holds;
 mod ledgers;
@@ -21,7 +22,9 @@ use crate::ledger::card::Cards;
 use crate::ledger::{LedgerId, LedgerNo};
 use crate::store::{News, ReadStore};
 
-pub use crate::store::{At, HoldFilter, Ledger, LotFilter, OwnedLot, Position, Recorded, StoreError};
+pub use crate::store::{
+    At, ClassStats, ClassStatsFilter, HoldFilter, Ledger, LotFilter, OwnedLot, Position, Recorded, StoreError,
+};
 pub use balances::BalanceAt;
 pub use customers::CustomerRecord;
 pub use holds::HoldTarget;

@@ -18,6 +18,7 @@ use crate::ledger::{
 
 pub mod cards;
 pub mod checks;
+pub mod class_stats;
 pub mod copy;
 pub mod figures;
 pub mod memory;
@@ -30,6 +31,7 @@ pub mod stamps;
 pub mod stored;
 
 pub use cards::CardsChanged;
+pub use class_stats::{ClassStats, ClassStatsFilter};
 pub use copy::{CopyStore, CopyTarget, check_urls, open_for_copy};
 pub use figures::{Figures, open_figures};
 pub use open::{
@@ -344,6 +346,15 @@ pub trait ReadStore: Send + Sync {
         before: Option<HoldId>,
         limit: usize,
     ) -> Result<Page<Arc<Hold>, HoldId>, StoreError>;
+
+    /// What the settled incidents of each class were estimated at and charged, by class, those after `after`. Incidents
+    /// without a class come first, and their class is the empty text. One statement over any amount of history.
+    async fn class_stats(
+        &self,
+        filter: &ClassStatsFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ClassStats>, StoreError>;
 
     /// One lot of a ledger.
     async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<Option<OwnedLot>, StoreError>;

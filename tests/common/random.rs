@@ -6,7 +6,7 @@ use creditledger::ledger::command::{
     VoidWork,
 };
 use creditledger::ledger::ids::WorkId;
-use creditledger::ledger::{Credits, Text, Timestamp};
+use creditledger::ledger::{ClassId, Credits, Text, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 
@@ -57,6 +57,11 @@ fn incident_name(incident: u8) -> String {
     format!("i{incident}")
 }
 
+/// Some incidents have a class, none that a card names: only statistics look at it.
+fn class_of(incident: u8) -> Option<ClassId> {
+    (incident > 0).then(|| id(&format!("c{}", incident % 2)))
+}
+
 /// The command of a step taken at `now`; `entry` finds the nth entry of work of an incident's newest hold.
 pub fn command(action: &Action, now: Timestamp, entry: impl Fn(&str, usize) -> Option<WorkId>) -> Command {
     let days_on = |days: &Option<u32>| days.map(|days| now.plus_days(days));
@@ -80,7 +85,8 @@ pub fn command(action: &Action, now: Timestamp, entry: impl Fn(&str, usize) -> O
         Action::Decline { incident } => decline(&incident_name(*incident)),
         Action::Place { incident, minutes, park, days } => {
             let estimate = estimate_command(&incident_name(*incident), Quote::Seconds(minutes * 60));
-            place_with(EstimateIncident { expires_at: days_on(days), ..estimate }, *park)
+            let class = class_of(*incident);
+            place_with(EstimateIncident { expires_at: days_on(days), class, ..estimate }, *park)
         }
         Action::Extend { incident, quarters: by } => extend(&incident_name(*incident), &quarters(*by)),
         Action::Work { incident, minutes } => work(&incident_name(*incident), *minutes),

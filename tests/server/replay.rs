@@ -89,11 +89,10 @@ fn half_hours(csv: &str) -> u64 {
     worked.map(|minutes| minutes.max(1).div_ceil(30) * 100).sum()
 }
 
-/// All incidents of the real file where it is there, else generated ones.
 #[test]
 fn another_rate_card_comes_to_its_own_total() {
     let place = Place::new();
-    let csv = std::fs::read_to_string(REAL).unwrap_or_else(|_| incidents(500, 40));
+    let csv = incidents_of_all_kinds();
     let count = csv.lines().count() - 1;
     place.write("i.csv", &csv);
     let url = place.url();

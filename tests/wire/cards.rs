@@ -268,7 +268,53 @@ async fn circumstances_reach_the_charge(on: On) {
     served.verify().await;
 }
 
+async fn estimates_are_compared_with_charges_by_class(on: On) {
+    let served = Served::with_credits(on, "100").await;
+    let mut holds = served.holds();
+    for (incident, class, minutes) in
+        [("a", "price-plans", 45), ("b", "price-plans", 150), ("c", "sales", 10)]
+    {
+        let estimated = Some(place_hold_request::Quote::EstimatedSeconds(3_600));
+        let hold =
+            PlaceHoldRequest { incident_class: class.into(), quote: estimated, ..served.hold(incident, "1") };
+        holds.place_hold(hold).await.unwrap();
+        holds.record_work(served.work(incident, minutes)).await.unwrap();
+        holds.settle_hold(served.settle(incident)).await.unwrap();
+    }
+    let mut cards = client(&served);
+    let mut request = GetIncidentClassStatsRequest { page_size: 1, ..Default::default() };
+    let first = cards.get_incident_class_stats(request.clone()).await.unwrap().into_inner();
+    let percentiles = |p50: &str, p80: &str, p95: &str| {
+        Some(Percentiles { p50: p50.into(), p80: p80.into(), p95: p95.into() })
+    };
+    let plans = IncidentClassStats {
+        incident_class: "price-plans".into(),
+        incidents: 2,
+        estimated_credits: "4".into(),
+        charged_credits: "6.5".into(),
+        charged: percentiles("1.5", "5", "5"),
+        incidents_with_estimate: 2,
+        charged_to_estimated: percentiles("0.75", "2.5", "2.5"),
+        share_over_estimate: "0.5".into(),
+        hold_covering_80_percent_credits: "5".into(),
+    };
+    assert_eq!(first.classes, [plans]);
+    request.page_token = first.next_page_token;
+    let second = cards.get_incident_class_stats(request).await.unwrap().into_inner();
+    let sales = IncidentClassStats {
+        incident_class: "sales".into(),
+        incidents: 1,
+        estimated_credits: "0".into(),
+        charged_credits: "0".into(),
+        charged: percentiles("0", "0", "0"),
+        hold_covering_80_percent_credits: "0".into(),
+        ..Default::default()
+    };
+    assert_eq!((second.classes, second.next_page_token.as_str()), (vec![sales], ""));
+}
+
 on_each_engine! {
+    estimates_are_compared_with_charges_by_class
     a_card_is_created_read_listed_and_made_the_default
     a_card_that_contradicts_itself_is_refused_with_all_that_is_wrong
     history_is_priced_anew_and_nothing_moves

@@ -198,6 +198,10 @@ impl World {
             "RateCardService/GetRateCard" => GetRateCardRequest {
                 rate_card_id: "prepaid".into(), version: 1, ..Default::default()
             },
+            "RateCardService/GetIncidentClassStats" => GetIncidentClassStatsRequest {
+                incident_class: "design".into(), created_from: Some(EARLIER), created_until: Some(LATER),
+                ..Default::default()
+            },
             "RateCardService/ListRateCards" => ListRateCardsRequest::default(),
             "RateCardService/PreviewCharge" => PreviewChargeRequest {
                 customer_id: customer_id(), incident_class: "price-plans".into(), opened_at: Some(EARLIER),

@@ -96,7 +96,7 @@ index unfinished_copy_pkey: CREATE UNIQUE INDEX unfinished_copy_pkey ON unfinish
 table customer: customer bigint NOT NULL, ledger_no integer NOT NULL, customer_id text C NOT NULL, sequence bigint NOT NULL, available bigint NOT NULL, held bigint NOT NULL, owed bigint NOT NULL, next_due bigint, state bytea NOT NULL
 table feed: ledger_no integer NOT NULL, first_position bigint NOT NULL, batch uuid NOT NULL, counts_from bigint NOT NULL, customers bigint[] NOT NULL, sequences bigint[] NOT NULL
 table feed_end: ledger_no integer NOT NULL, position bigint NOT NULL
-table hold: customer bigint NOT NULL, incident_id text C NOT NULL, hold_id uuid NOT NULL, ledger_no integer NOT NULL, previous uuid, state smallint NOT NULL, direct boolean NOT NULL, class text C, settled boolean NOT NULL, created_at bigint NOT NULL, watched boolean NOT NULL, body bytea NOT NULL
+table hold: customer bigint NOT NULL, incident_id text C NOT NULL, hold_id uuid NOT NULL, ledger_no integer NOT NULL, previous uuid, state smallint NOT NULL, direct boolean NOT NULL, class text C, settled boolean NOT NULL, estimated bigint NOT NULL, charged bigint, created_at bigint NOT NULL, watched boolean NOT NULL, body bytea NOT NULL
 table hold_state: state smallint NOT NULL, name text NOT NULL
 table ledger: ledger_no integer NOT NULL, ledger_id text C NOT NULL, created_at bigint NOT NULL, request bytea
 table lot: customer bigint NOT NULL, lot_id uuid NOT NULL, ledger_no integer NOT NULL, source smallint NOT NULL, storefront text C, order_id text C, credits bigint NOT NULL, repaid bigint NOT NULL, price_minor bigint, currency text C, expires_at bigint, created_at bigint NOT NULL, body bytea NOT NULL

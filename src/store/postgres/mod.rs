@@ -20,6 +20,7 @@ mod cards;
 mod check;
 mod check_feed;
 mod check_schema;
+mod class_stats;
 mod connect;
 mod copy;
 mod errors;

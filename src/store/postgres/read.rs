@@ -19,6 +19,7 @@ use crate::ledger::{
     Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, LotId, OrderId, Profile,
     Storefront, Timestamp,
 };
+use crate::store::class_stats::{ClassStats, ClassStatsFilter};
 use crate::store::{
     At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError,
 };
@@ -95,6 +96,15 @@ impl ReadStore for PgReader {
     async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError> {
         let pool = self.pool();
         self.bounded(cards::changes(&pool, after)).await
+    }
+
+    async fn class_stats(
+        &self,
+        filter: &ClassStatsFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ClassStats>, StoreError> {
+        self.bounded(self.stats_of_classes(filter, after, limit)).await
     }
 
     async fn watermark(&self, wanted: Timestamp, _now: Timestamp) -> Result<Timestamp, StoreError> {

@@ -21,6 +21,7 @@ mod audit;
 mod cards;
 mod check;
 mod check_schema;
+mod class_stats;
 mod copy;
 mod figures;
 mod file;

@@ -12,6 +12,7 @@ use crate::ledger::{
     Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, LotId, OrderId, Profile,
     Storefront, Timestamp,
 };
+use crate::store::class_stats::{ClassStats, ClassStatsFilter};
 use crate::store::stamps::Stamps;
 use crate::store::{
     At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError,
@@ -41,6 +42,15 @@ impl ReadStore for SqliteReader {
 
     async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError> {
         self.card_changes_after(after).await
+    }
+
+    async fn class_stats(
+        &self,
+        filter: &ClassStatsFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ClassStats>, StoreError> {
+        self.stats_of_classes(filter, after, limit).await
     }
 
     async fn watermark(&self, wanted: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError> {
