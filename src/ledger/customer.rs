@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::codec::record;
 use super::credits::Credits;
-use super::ids::{CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, PackageId, Text};
+use super::ids::{CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LotId, PackageId, Text};
 use super::lot::Lots;
 use super::time::{Day, Timestamp};
 
@@ -73,10 +73,12 @@ pub struct CustomerState {
     /// [`CustomerState::SHORTFALLS_MAX`]: the event is written again only when the amount changes. Beyond that many
     /// incidents at once the oldest is forgotten, and its event may come a second time.
     pub shortfalls: Vec<(IncidentId, Credits)>,
+    /// Lots with a chargeback that is not decided, spent ones included: what goes back into one of them burns first.
+    pub disputes: Vec<LotId>,
 }
 record!(CustomerState {
     1 => created_at, 2 => last_recorded_at, 3 => closed, 4 => lots, 5 => open_holds, 6 => parked, 7 => next_due,
-    8 => terms, 9 => shortfalls, 10 => last_hold,
+    8 => terms, 9 => shortfalls, 10 => last_hold, 40 => disputes,
 });
 
 impl CustomerState {
@@ -97,6 +99,7 @@ impl CustomerState {
             last_hold: None,
             terms: Terms::default(),
             shortfalls: Vec::new(),
+            disputes: Vec::new(),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod hash;
 pub mod hold;
 pub mod ids;
 pub mod lot;
+pub mod money;
 pub mod posting;
 pub mod price;
 pub mod receipt;
@@ -37,6 +38,7 @@ pub use ids::{
     PostingId, RequestKey, Storefront, Text,
 };
 pub use lot::Lot;
+pub use money::{Currency, Money};
 pub use posting::{Kind, Posting};
 pub use reject::Rejection;
 pub use time::{Day, Timestamp};

@@ -22,6 +22,7 @@ pub use crate::store::{At, HoldFilter, Ledger, LotFilter, OwnedLot, Position, Re
 pub use balances::BalanceAt;
 pub use customers::CustomerRecord;
 pub use holds::HoldTarget;
+pub use ledgers::TrialBalance;
 pub use lots::{LotRecord, PurchaseTarget};
 pub use page::{Keyed, Listed, PageRequest};
 pub use postings::{PostingFilter, TransferRecord};

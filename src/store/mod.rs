@@ -346,7 +346,8 @@ pub trait ReadStore: Send + Sync {
         limit: usize,
     ) -> Result<Page<OwnedLot, LotId>, StoreError>;
 
-    /// Balances by account name, customers' accounts summed, in one consistent read; they sum to zero.
+    /// Balances by account name, customers' accounts summed, in one consistent read; they sum to zero. Those in money
+    /// ([`crate::ledger::money::MoneyPlace`]) count in their currency's smallest unit.
     async fn trial_balance(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, StoreError>;
 }
 
@@ -454,6 +455,6 @@ pub trait AuditStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<StoredOrder>, StoreError>;
 
-    /// Balances of all system accounts.
+    /// Balances of all system accounts, each in its own unit.
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError>;
 }

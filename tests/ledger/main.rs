@@ -18,3 +18,4 @@ mod idempotency;
 mod life;
 mod lots;
 mod properties;
+mod refunds;

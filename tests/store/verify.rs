@@ -5,7 +5,7 @@ use std::path::Path;
 
 use creditledger::audit;
 use creditledger::ledger::command::{Command, PurchaseCredits, SetCustomerTerms};
-use creditledger::ledger::lot::{Currency, Money};
+use creditledger::ledger::{Currency, Money};
 use creditledger::store::open_to_read;
 use rusqlite::{Connection, params};
 
