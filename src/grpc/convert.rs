@@ -5,6 +5,7 @@ use prost::Message;
 use crate::ledger::card::{CardRef, ClassRule, RateCard};
 use crate::ledger::hold::{Pending, Settlement, Voided, Work};
 use crate::ledger::lot::{Lot, Refund};
+use crate::ledger::money::MoneyTransfer;
 use crate::ledger::price::{PriceInputs, Step};
 use crate::ledger::{
     Balances, ClassId, Credits, CustomerId, Day, Hold, HoldState, Money, Posting, Terms, Timestamp, Transfer,
@@ -105,6 +106,17 @@ pub fn posting(posting: &Posting, customer: &CustomerId) -> wire::Posting {
         by: detail.by.to_string(),
         reason: detail.reason.to_string(),
         position: 0,
+        money_transfers: posting.money_transfers().map(|moved| money_transfer(&moved)).collect(),
+    }
+}
+
+/// One movement of money.
+fn money_transfer(transfer: &MoneyTransfer) -> wire::MoneyTransfer {
+    let MoneyTransfer { debit, credit, minor_units } = transfer;
+    wire::MoneyTransfer {
+        debit_account: debit.short_name(),
+        credit_account: credit.short_name(),
+        money: Some(money(&Money { currency: debit.currency, minor_units: *minor_units })),
     }
 }
 

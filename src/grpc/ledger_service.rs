@@ -223,6 +223,20 @@ impl LedgerService for Api {
         Ok(Response::new(GetTrialBalanceResponse { accounts, total_credits, money_accounts }))
     }
 
+    async fn get_statement(
+        &self,
+        request: Request<GetStatementRequest>,
+    ) -> Result<Response<GetStatementResponse>, Status> {
+        self.statement(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_revenue_report(
+        &self,
+        request: Request<GetRevenueReportRequest>,
+    ) -> Result<Response<GetRevenueReportResponse>, Status> {
+        self.revenue_report(request.into_inner()).await.map(Response::new)
+    }
+
     async fn stream_journal(
         &self,
         request: Request<StreamJournalRequest>,

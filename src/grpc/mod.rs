@@ -20,6 +20,7 @@ mod purchase_service;
 mod rate_card_service;
 mod refund_commands;
 mod serve;
+mod statements;
 mod status;
 mod trace;
 pub mod wire;
@@ -34,6 +35,7 @@ use crate::ledger::{LedgerId, LedgerNo};
 use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
+pub use convert::time as convert_time;
 pub use serve::{Limits, serve};
 pub use status::DOMAIN;
 

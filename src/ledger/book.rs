@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::account::{Account, transfers};
+use super::account::transfers;
 use super::card::Cards;
 use super::credits::Credits;
 use super::customer::{Balances, Customer, CustomerState, Profile};
@@ -400,36 +400,10 @@ fn move_balances(before: Balances, posting: &Posting) -> Result<Balances, &'stat
     }
     let mut after = before;
     for transfer in transfers(posting) {
-        let credits = transfer.credits;
-        if !credits.is_positive() {
+        if !transfer.credits.is_positive() {
             return Err("a transfer is not positive");
         }
-        match transfer.debit {
-            Account::Available => {
-                after.available = after.available.checked_sub(credits).ok_or(out_of_bounds)?;
-            }
-            Account::Held => after.held = after.held.checked_sub(credits).ok_or(out_of_bounds)?,
-            Account::Receivable => after.owed = after.owed.checked_add(credits).ok_or(out_of_bounds)?,
-            Account::Sales(_)
-            | Account::Promotions
-            | Account::Revenue
-            | Account::WriteOffs
-            | Account::Adjustments
-            | Account::Expired => {}
-        }
-        match transfer.credit {
-            Account::Available => {
-                after.available = after.available.checked_add(credits).ok_or(out_of_bounds)?;
-            }
-            Account::Held => after.held = after.held.checked_add(credits).ok_or(out_of_bounds)?,
-            Account::Receivable => after.owed = after.owed.checked_sub(credits).ok_or(out_of_bounds)?,
-            Account::Sales(_)
-            | Account::Promotions
-            | Account::Revenue
-            | Account::WriteOffs
-            | Account::Adjustments
-            | Account::Expired => {}
-        }
+        after = after.moved_by(&transfer).ok_or(out_of_bounds)?;
     }
     if after.are_within_bounds() { Ok(after) } else { Err(out_of_bounds) }
 }

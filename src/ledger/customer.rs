@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::account::{Account, Transfer};
 use super::codec::record;
 use super::credits::Credits;
 use super::ids::{CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LotId, PackageId, Text};
@@ -20,6 +21,28 @@ pub struct Balances {
 }
 
 impl Balances {
+    /// They after a transfer, in bounds or not; `None` where a number leaves 64 bits.
+    #[must_use]
+    pub fn moved_by(&self, transfer: &Transfer) -> Option<Self> {
+        let mut after = *self;
+        let credits = transfer.credits;
+        for (account, change) in [(&transfer.debit, credits.negated()), (&transfer.credit, credits)] {
+            match account {
+                Account::Available => after.available = after.available.checked_add(change)?,
+                Account::Held => after.held = after.held.checked_add(change)?,
+                // `owed` is the account's balance with the other sign.
+                Account::Receivable => after.owed = after.owed.checked_sub(change)?,
+                Account::Sales(_)
+                | Account::Promotions
+                | Account::Revenue
+                | Account::WriteOffs
+                | Account::Adjustments
+                | Account::Expired => {}
+            }
+        }
+        Some(after)
+    }
+
     /// True where none is below zero and none too large. The bound is on available and held together, so that moving
     /// credits between the two can never be refused for it.
     #[must_use]

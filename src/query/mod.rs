@@ -9,6 +9,8 @@ mod ledgers;
 mod lots;
 mod page;
 mod postings;
+mod revenue;
+mod statement;
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -26,6 +28,8 @@ pub use ledgers::TrialBalance;
 pub use lots::{LotRecord, PurchaseTarget};
 pub use page::{Keyed, Listed, PageRequest};
 pub use postings::{PostingFilter, TransferRecord};
+pub use revenue::{Revenue, RevenueReport};
+pub use statement::{Period, Statement, StatementEnd, Subtotal, worth};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +55,13 @@ pub enum ReadError {
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StoreError),
+}
+
+impl ReadError {
+    /// What is stored leaves the bounds that the writer keeps.
+    fn damaged(what: &str) -> Self {
+        Self::Storage(StoreError::Damaged(format!("{what} leave their bounds")))
+    }
 }
 
 /// Answers questions from a store; shared by all who ask.

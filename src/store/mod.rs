@@ -304,6 +304,19 @@ pub trait ReadStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Recorded>, StoreError>;
 
+    /// As [`ReadStore::feed`], with the time from which each posting counts in reads as of a time. Along the feed these
+    /// rise but for what was committed at the same time, within seconds.
+    async fn counted_feed(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
+        // Engines with one writer: a posting counts from when it was recorded.
+        let feed = self.feed(ledger, after, limit).await?;
+        Ok(feed.into_iter().map(|recorded| (recorded.clone(), recorded.posting.recorded_at)).collect())
+    }
+
     /// The last position of a ledger.
     async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError>;
 

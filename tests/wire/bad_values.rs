@@ -59,7 +59,7 @@ fn rule(message: &str, field: &str) -> Rule {
         ("PreviewChargeRequest", "customer_id") => Rule::OptionalId,
         (_, "customer_id" | "incident_id" | "storefront") if is_list => Rule::OptionalId,
         (_, "customer_id" | "incident_id" | "storefront" | "order_id") => Rule::Id,
-        (_, "hold_id" | "work_id" | "purchase_id") => Rule::MadeId,
+        (_, "hold_id" | "work_id" | "purchase_id" | "refund_id") => Rule::MadeId,
         (_, "incident_class" | "line" | "rate_card_id" | "package") => Rule::OptionalId,
         ("AdjustBalanceRequest", "credits") => Rule::Signed,
         ("EstimateIncidentRequest" | "PlaceHoldRequest", "credits") => Rule::AtLeastZero,
@@ -69,6 +69,7 @@ fn rule(message: &str, field: &str) -> Rule {
             "VoidWorkRequest"
             | "AdjustBalanceRequest"
             | "ReverseSettlementRequest"
+            | "ReverseRefundRequest"
             | "SetCustomerTermsRequest",
             "reason",
         ) => Rule::RequiredText,
@@ -85,7 +86,7 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "solutions") => Rule::UpTo(1_000),
         (_, "version" | "page_size") => Rule::UpTo(i32::MAX.into()),
         (_, "page_token") => Rule::PageToken,
-        (_, "overrun" | "source") => Rule::Enum,
+        (_, "overrun" | "source" | "on_shortfall" | "outcome") => Rule::Enum,
         (_, "states") => Rule::States,
         (_, "customer_ids") => Rule::Ids,
         (_, "update_mask") => Rule::Mask,

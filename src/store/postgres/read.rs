@@ -156,6 +156,16 @@ impl ReadStore for PgReader {
         self.bounded(async { read_postings::feed_after(&self.pool(), ledger, after, limit).await }).await
     }
 
+    async fn counted_feed(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
+        self.sequencer.catch_up().await?;
+        self.bounded(self.counted_feed_after(ledger, after, limit)).await
+    }
+
     async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError> {
         self.sequencer.catch_up().await?;
         self.bounded(self.last_position_of(ledger)).await
