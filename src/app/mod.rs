@@ -66,6 +66,7 @@ enum Command {
     Balance(client::Balance),
     Statement(statement::Statement),
     Revenue(client::Revenue),
+    Reconcile(client::Reconcile),
     Export(export::Export),
     Transfers(client::Transfers),
 }
@@ -111,6 +112,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Balance(command)) => command.run().await.map(done),
         Some(Command::Statement(command)) => command.run().await.map(done),
         Some(Command::Revenue(command)) => command.run().await.map(done),
+        Some(Command::Reconcile(command)) => command.run().await.map(done),
         Some(Command::Export(command)) => command.run().await.map(done),
         Some(Command::Transfers(command)) => command.run().await.map(done),
     }

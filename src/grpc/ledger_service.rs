@@ -1,7 +1,7 @@
 //! LedgerService: ledgers, balances, and the journal.
 
 use prost::Message;
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::clock;
 use crate::ledger::command::AdjustBalance;
@@ -235,6 +235,13 @@ impl LedgerService for Api {
         request: Request<GetRevenueReportRequest>,
     ) -> Result<Response<GetRevenueReportResponse>, Status> {
         self.revenue_report(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn reconcile_purchases(
+        &self,
+        request: Request<Streaming<ReconcilePurchasesRequest>>,
+    ) -> Result<Response<ReconcilePurchasesResponse>, Status> {
+        self.reconcile(request.into_inner()).await.map(Response::new)
     }
 
     async fn stream_journal(

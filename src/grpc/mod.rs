@@ -18,6 +18,7 @@ mod limits;
 mod parse;
 mod purchase_service;
 mod rate_card_service;
+mod reconcile;
 mod refund_commands;
 mod serve;
 mod statements;

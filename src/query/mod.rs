@@ -9,6 +9,7 @@ mod ledgers;
 mod lots;
 mod page;
 mod postings;
+mod reconcile;
 mod revenue;
 mod statement;
 
@@ -28,6 +29,7 @@ pub use ledgers::TrialBalance;
 pub use lots::{LotRecord, PurchaseTarget};
 pub use page::{Keyed, Listed, PageRequest};
 pub use postings::{PostingFilter, TransferRecord};
+pub use reconcile::{Findings, ListedOrder, Reconciliation};
 pub use revenue::{Revenue, RevenueReport};
 pub use statement::{Period, Statement, StatementEnd, Subtotal, worth};
 

@@ -350,6 +350,14 @@ pub trait ReadStore: Send + Sync {
         order: &OrderId,
     ) -> Result<Option<OwnedLot>, StoreError>;
 
+    /// The lots that these orders brought in, in no order; missing ones are left out. Callers bound their number.
+    async fn orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError>;
+
     /// Lots newest first, from before `before` on.
     async fn lots(
         &self,

@@ -142,6 +142,7 @@ pub fn customer_of(
 }
 
 /// The lot that a command names: by its id, or by an order that was loaded into the book before.
+#[must_use]
 pub fn named_lot(book: &Book, ledger: LedgerNo, purchase: &PurchaseRef) -> Option<LotId> {
     match purchase {
         PurchaseRef::Id(id) => Some(*id),

@@ -224,7 +224,7 @@ impl Auditor {
             let entry = book.entry(CustomerKey::of(LedgerNo::MAIN, &id(name))).unwrap();
             for lot in &entry.customer.as_ref().unwrap().state.lots {
                 if let Some(money) = lot.money {
-                    sums.get_mut(&money.currency).map(|(_, deferred)| *deferred -= money.minor_units);
+                    sums.entry(money.currency).or_default().1 -= money.minor_units;
                 }
             }
         }

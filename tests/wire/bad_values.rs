@@ -45,6 +45,8 @@ enum Rule {
     PageToken,
     /// A message with fields of its own.
     Nested,
+    /// Orders as a storefront has them.
+    Orders,
     /// Every value is good.
     Free,
 }
@@ -79,7 +81,11 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "amount") => Rule::Money,
         (_, "expires_at") => Rule::Future,
         (_, "opened_at" | "started_at" | "time") => Rule::Time,
-        (_, "created_from" | "created_until" | "recorded_from" | "recorded_until") => Rule::Time,
+        (
+            _,
+            "created_from" | "created_until" | "recorded_from" | "recorded_until" | "period_from"
+            | "period_until",
+        ) => Rule::Time,
         (_, "product_purchase_date") => Rule::Day,
         (_, "work_seconds" | "estimated_seconds") => Rule::UpTo(31_622_400),
         (_, "expected_work_seconds" | "after_position" | "position" | "sequence") => Rule::UpTo(i64::MAX),
@@ -92,6 +98,7 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "update_mask") => Rule::Mask,
         (_, "metadata") => Rule::Metadata,
         (_, "contact" | "terms" | "price" | "order") => Rule::Nested,
+        ("ReconcilePurchasesRequest", "orders") => Rule::Orders,
         (_, "park" | "newest_first" | "follow") => Rule::Free,
         _ => panic!("{message}.{field} has no rule: say what it refuses"),
     }
@@ -213,6 +220,23 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
             ]
         }
         Rule::PageToken => texts(&["nonsense", "00", "0000000000000000", "é", long_id.as_str()]),
+        Rule::Orders => {
+            let price = |amount: &str| text(4, [text(1, "EUR"), text(2, amount)].concat());
+            let order = |fields: Vec<u8>| text(n, [text(1, "o"), fields].concat());
+            vec![
+                ("a bad id".into(), text(n, text(1, "a b")), "[0].order_id"),
+                ("no id".into(), text(n, text(3, "1")), "[0].order_id"),
+                ("a bad customer".into(), order(text(2, "a b")), "[0].customer_id"),
+                ("less than nothing".into(), order(text(3, "-1")), "[0].credits"),
+                ("too many digits".into(), order(price("1.001")), "[0].price.amount"),
+                ("a negative price".into(), order(price("-1")), "[0].price.amount"),
+                (
+                    "an unknown currency".into(),
+                    order(text(4, [text(1, "ZZZ"), text(2, "1")].concat())),
+                    "[0].price.currency_code",
+                ),
+            ]
+        }
         Rule::Nested | Rule::Free => Vec::new(),
     }
 }
@@ -331,10 +355,12 @@ fn check(rule: &Rule, field: &FieldDescriptorProto) {
         Rule::UpTo(_) => &[Type::Int32, Type::Int64],
         Rule::Enum | Rule::States => &[Type::Enum],
         Rule::Free => &[Type::Bool],
-        Rule::Time | Rule::Future | Rule::Mask | Rule::Metadata | Rule::Nested => &[Type::Message],
+        Rule::Time | Rule::Future | Rule::Mask | Rule::Metadata | Rule::Nested | Rule::Orders => {
+            &[Type::Message]
+        }
         _ => &[Type::String],
     };
     assert!(types.contains(&field.r#type()), "{} is a {:?}", field.name(), field.r#type());
-    let repeated = matches!(rule, Rule::States | Rule::Ids | Rule::Metadata);
+    let repeated = matches!(rule, Rule::States | Rule::Ids | Rule::Metadata | Rule::Orders);
     assert_eq!(field.label() == Label::Repeated, repeated, "{}", field.name());
 }

@@ -205,7 +205,7 @@ async fn run_alone(served: &Served, types: &Types, command: &BatchCommand) -> Ou
 
 /// Commands that often collide: few customers and incidents, few credits, some sent twice, some in vain. Where the order
 /// of different customers' commands is open, they do not order the same.
-fn random_commands(served: &Served, count: u32, on: On) -> Vec<BatchCommand> {
+pub fn random_commands(served: &Served, count: u32, on: On) -> Vec<BatchCommand> {
     use batch_command::Command;
     let own_orders = on == On::Postgres;
     let mut dice = Dice(20_261_121);
@@ -263,12 +263,12 @@ fn random_commands(served: &Served, count: u32, on: On) -> Vec<BatchCommand> {
                 ..Default::default()
             }),
             14 => {
-                let order = format!("o-{}{}", if own_orders { who } else { "" }, dice.below(30));
+                let order = format!("o-{}{}", if own_orders { who } else { "" }, dice.below(12));
                 let purchase = served.purchase("3", &order);
                 Command::PurchaseCredits(PurchaseCreditsRequest { customer_id: customer_id(), ..purchase })
             }
             15 => {
-                let order_id = format!("o-{}{}", if own_orders { who } else { "" }, dice.below(30));
+                let order_id = format!("o-{}{}", if own_orders { who } else { "" }, dice.below(12));
                 let order = StorefrontOrder { storefront: "web".into(), order_id };
                 if dice.below(2) == 0 {
                     Command::RefundPurchase(RefundPurchaseRequest {

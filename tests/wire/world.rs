@@ -200,6 +200,20 @@ impl World {
                 created_until: Some(LATER), ..Default::default()
             },
             "LedgerService/GetTrialBalance" => GetTrialBalanceRequest::default(),
+            "LedgerService/GetStatement" => GetStatementRequest {
+                customer_id: customer_id(), period_from: Some(EARLIER), period_until: Some(LATER), ..Default::default()
+            },
+            "LedgerService/GetRevenueReport" => GetRevenueReportRequest {
+                period_from: Some(EARLIER), period_until: Some(LATER), ..Default::default()
+            },
+            "LedgerService/ReconcilePurchases" => ReconcilePurchasesRequest {
+                storefront: "web".into(), created_from: Some(EARLIER), created_until: Some(LATER),
+                orders: vec![StorefrontPurchase {
+                    order_id: "zeta-1".into(), customer_id: "zeta".into(), credits: Some("5".into()),
+                    price: Some(Money { currency_code: "EUR".into(), amount: "19.90".into() }),
+                }],
+                ..Default::default()
+            },
             "LedgerService/StreamJournal" => StreamJournalRequest::default(),
             "RateCardService/GetRateCard" => GetRateCardRequest {
                 rate_card_id: "prepaid".into(), version: 1, ..Default::default()

@@ -3,6 +3,7 @@
 mod credits;
 mod customer;
 mod hold;
+mod reconcile;
 mod refunds;
 mod revenue;
 mod settle;
@@ -21,6 +22,7 @@ use crate::ledger::credits::parse_units;
 pub use credits::{Balance, Purchase, Transfers};
 pub use customer::CustomerCommand;
 pub use hold::HoldCommand;
+pub use reconcile::Reconcile;
 pub use refunds::{ChargebackCommand, RefundCommand};
 pub use revenue::Revenue;
 pub use settle::{Charge, Release, Settle};

@@ -20,7 +20,7 @@ impl Writer for Hledger {
     fn posting(&mut self, out: &mut dyn Write, posting: &wire::Posting) -> io::Result<()> {
         let mut moved = Vec::new();
         for (debit, credit, amount, commodity) in legs(posting) {
-            self.commodity(out, amount, commodity)?;
+            self.commodity(out, &amount, commodity)?;
             for (account, sign) in [(debit, ""), (credit, "-")] {
                 let name = account.name();
                 if self.declared.is_new(&name) {

@@ -112,19 +112,28 @@ impl Declared {
 /// What a posting moves, in one form: debit, credit, amount, commodity.
 fn legs(
     posting: &wire::Posting,
-) -> impl Iterator<Item = (names::Account<'_>, names::Account<'_>, &str, &str)> {
+) -> impl Iterator<Item = (names::Account<'_>, names::Account<'_>, String, &str)> {
     let customer = posting.customer_id.as_str();
     let credits = posting.transfers.iter().map(move |moved| {
         let account = |name| names::Account::in_credits(name, customer);
-        (account(&moved.debit_account), account(&moved.credit_account), moved.credits.as_str(), "CREDIT")
+        let amount = four_digits(&moved.credits);
+        (account(&moved.debit_account), account(&moved.credit_account), amount, "CREDIT")
     });
     let money = posting.money_transfers.iter().map(|moved| {
         let account = |name| names::Account::in_money(name);
-        let (amount, currency) =
-            moved.money.as_ref().map_or(("0", ""), |money| (&money.amount, &money.currency_code));
+        let (amount, currency) = moved
+            .money
+            .as_ref()
+            .map_or((String::new(), ""), |money| (money.amount.clone(), &money.currency_code));
         (account(&moved.debit_account), account(&moved.credit_account), amount, currency)
     });
     credits.chain(money)
+}
+
+/// Credits with all their digits: programs show as many as most amounts have, and round the others.
+fn four_digits(credits: &str) -> String {
+    let (whole, fraction) = credits.split_once('.').unwrap_or((credits, ""));
+    format!("{whole}.{fraction:0<4}")
 }
 
 /// The UTC day of a posting.

@@ -1,5 +1,7 @@
 //! Names of accounts in other programs. They keep names apart that differ, and use letters, digits and hyphens alone.
 
+use std::fmt::Write as _;
+
 /// Where an account stands in a chart of accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Account<'a> {
@@ -62,7 +64,8 @@ fn component(id: &str) -> String {
         if byte.is_ascii_alphanumeric() {
             name.push(char::from(byte));
         } else {
-            name.push_str(&format!("-{byte:02X}"));
+            // Writing to a string does not fail.
+            let _ = write!(name, "-{byte:02X}");
         }
     }
     name

@@ -28,8 +28,8 @@ pub(super) fn page(document: &Document) -> String {
     );
     let head = ["", "Time", "What", "From", "To", "About", "Reason"];
     page.push_str("<table><thead><tr>");
-    head.iter().for_each(|name| tag(&mut page, "th", "", name));
-    ["Credits", "Available", "Held", "Owed"].iter().for_each(|name| tag(&mut page, "th", "n", name));
+    cells(&mut page, "th", "", &head);
+    cells(&mut page, "th", "n", &["Credits", "Available", "Held", "Owed"]);
     page.push_str("</tr></thead><tbody>\n");
     balance_row(&mut page, "Opening balance", &document.opening);
     for line in &document.lines {
@@ -71,9 +71,9 @@ pub(super) fn page(document: &Document) -> String {
 
 fn balance_row(page: &mut String, what: &str, balance: &wire::Balance) {
     page.push_str("<tr class=\"b\">");
-    ["", "", what, "", "", "", ""].iter().for_each(|text| tag(page, "td", "", text));
+    cells(page, "td", "", &["", "", what, "", "", "", ""]);
     let wire::Balance { available, held, owed, sequence: _ } = balance;
-    ["", available, held, owed].iter().for_each(|number| tag(page, "td", "n", number));
+    cells(page, "td", "n", &["", available, held, owed]);
     page.push_str("</tr>\n");
 }
 
@@ -84,14 +84,20 @@ fn small_table(page: &mut String, title: &str, head: [&str; 4], rows: impl Itera
     }
     // Writing to a string does not fail.
     let _ = write!(page, "<h2>{title}</h2>\n<table><thead><tr>");
-    head.iter().for_each(|name| tag(page, "th", "", name));
+    cells(page, "th", "", &head);
     page.push_str("</tr></thead><tbody>\n");
     for row in rows {
         page.push_str("<tr>");
-        row.iter().for_each(|text| tag(page, "td", "", text));
+        cells(page, "td", "", &row.each_ref().map(String::as_str));
         page.push_str("</tr>\n");
     }
     page.push_str("</tbody></table>\n");
+}
+
+fn cells(page: &mut String, name: &str, class: &str, texts: &[&str]) {
+    for text in texts {
+        tag(page, name, class, text);
+    }
 }
 
 fn tag(page: &mut String, name: &str, class: &str, text: &str) {

@@ -99,6 +99,29 @@ impl PgReader {
         row.map(|(customer, body)| lot_of(&customer, &body)).transpose()
     }
 
+    pub(super) async fn lots_of_orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError> {
+        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
+            "SELECT c.customer_id, l.body
+             FROM UNNEST($3::text[]) u(order_id)
+             JOIN purchase_order o ON o.ledger_no = $1 AND o.storefront = $2 AND o.order_id = u.order_id
+             JOIN posting p ON p.customer = o.customer AND p.sequence = o.sequence
+             JOIN lot l ON l.customer = p.customer AND l.lot_id = p.posting_id
+             JOIN customer c ON c.customer = l.customer",
+        )
+        .bind(sql_ledger(ledger))
+        .bind(storefront.as_str())
+        .bind(orders.iter().map(|order| order.as_str()).collect::<Vec<_>>())
+        .fetch_all(&self.pool())
+        .await
+        .map_err(failed)?;
+        rows.iter().map(|(customer, body)| lot_of(customer, body)).collect()
+    }
+
     pub(super) async fn lot_page(
         &self,
         ledger: LedgerNo,
