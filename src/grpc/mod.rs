@@ -20,7 +20,10 @@ mod limits;
 mod parse;
 mod purchase_service;
 mod rate_card_service;
+mod reconcile;
+mod refund_commands;
 mod serve;
+mod statements;
 mod status;
 mod trace;
 pub mod wire;
@@ -35,6 +38,7 @@ use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
 pub use card_messages::rate_card as rate_card_message;
+pub use convert::time as convert_time;
 pub use serve::{Limits, serve};
 pub use status::{DOMAIN, reason_of};
 

@@ -234,6 +234,24 @@ impl From<Rejection> for Problem {
             Rejection::ExceedsReversible { reversible } => {
                 (FailedPrecondition, "EXCEEDS_REVERSIBLE", vec![("reversible", reversible.to_string())])
             }
+            Rejection::PurchaseNotFound => (NotFound, "PURCHASE_NOT_FOUND", vec![]),
+            Rejection::RefundNotFound => (NotFound, "REFUND_NOT_FOUND", vec![]),
+            Rejection::RefundNotStanding { state } => {
+                (FailedPrecondition, "REFUND_NOT_STANDING", vec![("state", state.to_string())])
+            }
+            Rejection::ExceedsRefundable { refundable } => {
+                (FailedPrecondition, "EXCEEDS_REFUNDABLE", vec![("refundable", refundable.to_string())])
+            }
+            Rejection::LotSpent { refundable, shortfall } => (
+                FailedPrecondition,
+                "LOT_SPENT",
+                vec![("refundable", refundable.to_string()), ("shortfall", shortfall.to_string())],
+            ),
+            Rejection::PurchaseDisputed => (FailedPrecondition, "PURCHASE_DISPUTED", vec![]),
+            Rejection::PurchaseNotDisputed => (FailedPrecondition, "PURCHASE_NOT_DISPUTED", vec![]),
+            Rejection::TooManyRefunds { max } => {
+                (FailedPrecondition, "TOO_MANY_REFUNDS", vec![("max", max.to_string())])
+            }
             Rejection::AmountOutOfBounds => (FailedPrecondition, "AMOUNT_OUT_OF_BOUNDS", vec![]),
         };
         Self { metadata, ..Self::new(code, reason, message) }

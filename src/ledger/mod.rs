@@ -20,6 +20,7 @@ pub mod hold;
 pub mod ids;
 pub mod job;
 pub mod lot;
+pub mod money;
 pub mod posting;
 pub mod price;
 pub mod receipt;
@@ -39,6 +40,7 @@ pub use ids::{
     PostingId, RequestKey, Storefront, Text,
 };
 pub use lot::Lot;
+pub use money::{Currency, Money};
 pub use posting::{Kind, Posting};
 pub use reject::Rejection;
 pub use time::{Day, Timestamp};

@@ -11,6 +11,9 @@ mod ledgers;
 mod lots;
 mod page;
 mod postings;
+mod reconcile;
+mod revenue;
+mod statement;
 mod what_if;
 
 use std::collections::HashMap;
@@ -28,9 +31,13 @@ pub use crate::store::{
 pub use balances::BalanceAt;
 pub use customers::CustomerRecord;
 pub use holds::HoldTarget;
+pub use ledgers::TrialBalance;
 pub use lots::{LotRecord, PurchaseTarget};
 pub use page::{Keyed, Listed, PageRequest};
 pub use postings::{PostingFilter, TransferRecord};
+pub use reconcile::{Findings, ListedOrder, Reconciliation};
+pub use revenue::{Revenue, RevenueReport};
+pub use statement::{Period, Statement, StatementEnd, Subtotal, worth};
 pub use what_if::{Difference, WhatIf};
 
 /// Why a question has no answer.
@@ -57,6 +64,13 @@ pub enum ReadError {
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StoreError),
+}
+
+impl ReadError {
+    /// What is stored leaves the bounds that the writer keeps.
+    fn damaged(what: &str) -> Self {
+        Self::Storage(StoreError::Damaged(format!("{what} leave their bounds")))
+    }
 }
 
 /// Answers questions from a store; shared by all who ask.

@@ -325,6 +325,19 @@ pub trait ReadStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Recorded>, StoreError>;
 
+    /// As [`ReadStore::feed`], with the time from which each posting counts in reads as of a time. Along the feed these
+    /// rise but for what was committed at the same time, within seconds.
+    async fn counted_feed(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
+        // Engines with one writer: a posting counts from when it was recorded.
+        let feed = self.feed(ledger, after, limit).await?;
+        Ok(feed.into_iter().map(|recorded| (recorded.clone(), recorded.posting.recorded_at)).collect())
+    }
+
     /// The last position of a ledger.
     async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError>;
 
@@ -367,6 +380,14 @@ pub trait ReadStore: Send + Sync {
         order: &OrderId,
     ) -> Result<Option<OwnedLot>, StoreError>;
 
+    /// The lots that these orders brought in, in no order; missing ones are left out. Callers bound their number.
+    async fn orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError>;
+
     /// Lots newest first, from before `before` on.
     async fn lots(
         &self,
@@ -376,7 +397,8 @@ pub trait ReadStore: Send + Sync {
         limit: usize,
     ) -> Result<Page<OwnedLot, LotId>, StoreError>;
 
-    /// Balances by account name, customers' accounts summed, in one consistent read; they sum to zero.
+    /// Balances by account name, customers' accounts summed, in one consistent read; they sum to zero. Those in money
+    /// ([`crate::ledger::money::MoneyPlace`]) count in their currency's smallest unit.
     async fn trial_balance(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, StoreError>;
 }
 
@@ -487,6 +509,6 @@ pub trait AuditStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<StoredOrder>, StoreError>;
 
-    /// Balances of all system accounts.
+    /// Balances of all system accounts, each in its own unit.
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError>;
 }

@@ -20,3 +20,4 @@ mod lots;
 mod policies;
 mod pricing;
 mod properties;
+mod refunds;

@@ -54,6 +54,15 @@ fn a_round_trip_in_json() {
     let settled = transfers.as_array().unwrap().iter().filter(|row| row["kind"] == "SETTLE_HOLD");
     let from: Vec<_> = settled.map(|row| row["debit_account"].as_str().unwrap()).collect();
     assert_eq!(from, ["held", "available"]);
+    let refund = ["refund", "create", "acme", "--order", "1001", "--credits", "2", "--reason", "too many"];
+    let refund = ask(&refund);
+    assert_eq!((&refund["state"], &refund["available"]), (&"REFUNDED".into(), &"5.5".into()));
+    let id = refund["refund_id"].as_str().unwrap();
+    let reverse = ["refund", "reverse", "acme", "--order", "1001", "--refund-id", id, "--reason", "bounced"];
+    assert_eq!(ask(&reverse)["available"], "7.5");
+    let disputed = ask(&["chargeback", "record", "acme", "--order", "1001"]);
+    assert_eq!((&disputed["state"], &disputed["owed"]), (&"DISPUTED".into(), &"2.5".into()));
+    assert_eq!(ask(&["chargeback", "won", "acme", "--order", "1001"])["available"], "7.5");
     assert_eq!(ask(&["customer", "update", "acme", "--name", "Acme GmbH"])["email"], "it@acme.example");
     assert_eq!(ask(&["customer", "get", "acme"])["name"], "Acme GmbH");
     assert_eq!(ask(&["customer", "list"])[0]["available"], "7.5");

@@ -50,6 +50,8 @@ enum Rule {
     Nested,
     /// A list of such messages.
     NestedList,
+    /// Orders as a storefront has them.
+    Orders,
     /// Every value is good.
     Free,
     /// What the server says and does not listen to.
@@ -96,7 +98,7 @@ fn rule(message: &str, field: &str) -> Rule {
         ("PreviewChargeRequest", "customer_id") => Rule::OptionalId,
         (_, "customer_id" | "incident_id" | "storefront") if is_list => Rule::OptionalId,
         (_, "customer_id" | "incident_id" | "storefront" | "order_id") => Rule::Id,
-        (_, "hold_id" | "work_id" | "purchase_id") => Rule::MadeId,
+        (_, "hold_id" | "work_id" | "purchase_id" | "refund_id") => Rule::MadeId,
         (_, "incident_class" | "line" | "rate_card_id" | "package") => Rule::OptionalId,
         ("AdjustBalanceRequest", "credits") => Rule::Signed,
         ("EstimateIncidentRequest" | "PlaceHoldRequest", "credits") => Rule::AtLeastZero,
@@ -106,6 +108,7 @@ fn rule(message: &str, field: &str) -> Rule {
             "VoidWorkRequest"
             | "AdjustBalanceRequest"
             | "ReverseSettlementRequest"
+            | "ReverseRefundRequest"
             | "SetCustomerTermsRequest",
             "reason",
         ) => Rule::RequiredText,
@@ -115,14 +118,18 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "amount") => Rule::Money,
         (_, "expires_at") => Rule::Future,
         (_, "opened_at" | "started_at" | "time") => Rule::Time,
-        (_, "created_from" | "created_until" | "recorded_from" | "recorded_until") => Rule::Time,
+        (
+            _,
+            "created_from" | "created_until" | "recorded_from" | "recorded_until" | "period_from"
+            | "period_until",
+        ) => Rule::Time,
         (_, "product_purchase_date") => Rule::Day,
         (_, "work_seconds" | "estimated_seconds") => Rule::UpTo(31_622_400),
         (_, "expected_work_seconds" | "after_position" | "position" | "sequence") => Rule::UpTo(i64::MAX),
         (_, "solutions") => Rule::UpTo(1_000),
         (_, "version" | "page_size") => Rule::UpTo(i32::MAX.into()),
         (_, "page_token") => Rule::PageToken,
-        (_, "overrun" | "source") => Rule::Enum,
+        (_, "overrun" | "source" | "on_shortfall" | "outcome") => Rule::Enum,
         (_, "states") => Rule::States,
         (_, "customer_ids") => Rule::Ids,
         (_, "labels") => Rule::Labels,
@@ -130,6 +137,7 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "update_mask") => Rule::Mask,
         (_, "metadata") => Rule::Metadata,
         (_, "contact" | "terms" | "price" | "order") => Rule::Nested,
+        ("ReconcilePurchasesRequest", "orders") => Rule::Orders,
         (_, "park" | "newest_first" | "follow" | "emergency" | "kb_answered") => Rule::Free,
         _ => panic!("{message}.{field} has no rule: say what it refuses"),
     }
@@ -262,6 +270,23 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
             ]
         }
         Rule::PageToken => texts(&["nonsense", "00", "0000000000000000", "é", long_id.as_str()]),
+        Rule::Orders => {
+            let price = |amount: &str| text(4, [text(1, "EUR"), text(2, amount)].concat());
+            let order = |fields: Vec<u8>| text(n, [text(1, "o"), fields].concat());
+            vec![
+                ("a bad id".into(), text(n, text(1, "a b")), "[0].order_id"),
+                ("no id".into(), text(n, text(3, "1")), "[0].order_id"),
+                ("a bad customer".into(), order(text(2, "a b")), "[0].customer_id"),
+                ("less than nothing".into(), order(text(3, "-1")), "[0].credits"),
+                ("too many digits".into(), order(price("1.001")), "[0].price.amount"),
+                ("a negative price".into(), order(price("-1")), "[0].price.amount"),
+                (
+                    "an unknown currency".into(),
+                    order(text(4, [text(1, "ZZZ"), text(2, "1")].concat())),
+                    "[0].price.currency_code",
+                ),
+            ]
+        }
         Rule::Nested | Rule::NestedList | Rule::Free | Rule::Unread => Vec::new(),
     }
 }
@@ -381,13 +406,19 @@ fn check(rule: &Rule, field: &FieldDescriptorProto) {
         Rule::Enum | Rule::States => &[Type::Enum],
         Rule::Free => &[Type::Bool],
         Rule::Unread => &[Type::Bool, Type::Int32],
-        Rule::Time | Rule::Future | Rule::Mask | Rule::Metadata | Rule::Nested | Rule::NestedList => {
-            &[Type::Message]
-        }
+        Rule::Time
+        | Rule::Future
+        | Rule::Mask
+        | Rule::Metadata
+        | Rule::Nested
+        | Rule::NestedList
+        | Rule::Orders => &[Type::Message],
         _ => &[Type::String],
     };
     assert!(types.contains(&field.r#type()), "{} is a {:?}", field.name(), field.r#type());
-    let repeated =
-        matches!(rule, Rule::States | Rule::Ids | Rule::Labels | Rule::Metadata | Rule::NestedList);
+    let repeated = matches!(
+        rule,
+        Rule::States | Rule::Ids | Rule::Labels | Rule::Metadata | Rule::NestedList | Rule::Orders
+    );
     assert_eq!(field.label() == Label::Repeated, repeated, "{}", field.name());
 }

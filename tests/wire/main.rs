@@ -24,6 +24,8 @@ mod races;
 mod raw;
 mod reads;
 mod reasons;
+mod reconcile;
 mod served;
+mod statements;
 mod states;
 mod world;

@@ -216,6 +216,10 @@ pub(super) fn purchase(purchase: Option<&wire::Purchase>) -> Row {
         .with("repaid_credits", purchase.repaid_credits.as_str())
         .with("price", price)
         .with("expires_at", time(purchase.expires_at.as_ref()))
+        .with(
+            "refunded_credits",
+            (purchase.refunded_credits != "0").then_some(purchase.refunded_credits.as_str()),
+        )
 }
 
 /// A transfer in a list.

@@ -10,6 +10,7 @@ use crate::ledger::command::{
 };
 use crate::ledger::customer::{Balances, Customer, CustomerState, Profile, Terms};
 use crate::ledger::ids::{CardId, LedgerNo};
+use crate::ledger::money::MoneyAccount;
 use crate::ledger::posting::{Kind, Posting};
 use crate::ledger::reject::Rejection;
 
@@ -52,7 +53,7 @@ pub(super) fn set_terms(at: &Context<'_>, command: &SetCustomerTerms) -> Result<
     let mut draft = at.draft();
     draft.need_available(command.charge)?;
     draft.shift(Slot::Third, command.charge)?;
-    draft.burn(command.charge);
+    draft.burn(command.charge, MoneyAccount::EarnedRevenue)?;
     draft.detail.terms = Some(Terms {
         rate_card: command.rate_card.apply(before.rate_card.as_ref()),
         package: command.package.apply(before.package.as_ref()),

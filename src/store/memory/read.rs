@@ -188,8 +188,21 @@ impl ReadStore for Memory {
         let Some(recorded) = state.orders.get(&(ledger, storefront.clone(), order.clone())) else {
             return Ok(None);
         };
-        let lot = recorded.posting.detail.lot.as_ref();
-        Ok(lot.and_then(|lot| state.owned(recorded.posting.customer, lot)).map(|(_, lot)| lot))
+        let lot = recorded.posting.detail.lot.as_ref().and_then(|lot| state.lots.get(&lot.id));
+        Ok(lot.and_then(|(customer, lot)| state.owned(*customer, lot)).map(|(_, lot)| lot))
+    }
+
+    async fn orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError> {
+        let mut found = Vec::new();
+        for order in orders {
+            found.extend(self.order(ledger, storefront, order).await?);
+        }
+        Ok(found)
     }
 
     async fn lots(

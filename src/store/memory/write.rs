@@ -8,6 +8,7 @@ use super::{Memory, State};
 use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, Credits, Hold, LedgerNo, Posting, Request, Timestamp};
 use crate::store::cards::{CardsChanged, catch_up, decide};
+use crate::store::nets::changes;
 use crate::store::{Ledger, LedgerCreated, NewLedger, Position, Recorded, StoreError, WriteStore};
 
 #[async_trait]
@@ -46,6 +47,10 @@ impl WriteStore for Memory {
                     book.put_order(scope, Arc::clone(&earlier.posting));
                 }
             }
+            if request.command.keys().purchase.is_some() {
+                let own = state.lots.values().filter(|(customer, _)| *customer == key);
+                own.for_each(|(customer, lot)| book.put_lot(*customer, Arc::clone(lot)));
+            }
         }
         Ok(book)
     }
@@ -66,6 +71,9 @@ impl WriteStore for Memory {
         }
         for customer in book.touched_customers() {
             state.customers.insert(customer.key(), customer.clone());
+        }
+        for (customer, lot) in book.touched_lots() {
+            state.lots.insert(lot.id, (customer, Arc::clone(lot)));
         }
         for hold in book.touched_holds() {
             state.holds.insert(hold.id, Arc::clone(hold));
@@ -159,16 +167,11 @@ impl State {
             let profile = posting.detail.profile.as_deref().cloned().unwrap_or_default();
             self.profiles.insert(posting.customer, profile);
         }
-        for transfer in posting.transfers() {
-            let minus = Credits::ZERO.checked_sub(transfer.credits);
-            for (account, change) in [(transfer.debit, minus), (transfer.credit, Some(transfer.credits))] {
-                if !account.is_customer() {
-                    let balance = self.accounts.entry((posting.ledger, account.to_string())).or_default();
-                    *balance = change.and_then(|change| balance.checked_add(change)).ok_or_else(|| {
-                        StoreError::Damaged(format!("the account {account} leaves its bounds"))
-                    })?;
-                }
-            }
+        for (account, change) in changes(posting) {
+            let balance = self.accounts.entry((posting.ledger, account.to_string())).or_default();
+            *balance = balance
+                .checked_add(Credits::from_units(change))
+                .ok_or_else(|| StoreError::Damaged(format!("the account {account} leaves its bounds")))?;
         }
         self.histories.entry(posting.customer).or_default().push(recorded.clone());
         self.journal.entry(posting.ledger).or_default().push(recorded);

@@ -112,6 +112,7 @@ table system_account: ledger_no integer NOT NULL, account text C NOT NULL, balan
 table transfer_slot: kind smallint NOT NULL, slot smallint NOT NULL, debit text NOT NULL, credit text NOT NULL
 table unfinished_copy: only_row boolean NOT NULL, started_at bigint NOT NULL
 view customer_decimal: ledger_id text, customer_id text, sequence bigint, available numeric, held numeric, owed numeric
+view money_balance: ledger_no integer, currency text, account text, balance bigint
 view posting_decimal: ledger_id text, position bigint, customer_id text, sequence bigint, kind text, recorded_at timestamp with time zone, request_id text, posting_id uuid, available numeric, held numeric, owed numeric
 view transfer: ledger_no integer, position bigint, posting_id uuid, customer bigint, sequence bigint, slot smallint, recorded_at bigint, debit_account text, credit_account text, credits bigint
 view transfer_decimal: ledger_id text, position bigint, customer_id text, sequence bigint, debit_account text, credit_account text, credits numeric

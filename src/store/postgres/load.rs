@@ -19,7 +19,7 @@ use crate::ledger::{
     Book, Customer, CustomerKey, Hold, LedgerNo, OrderId, Posting, Profile, Request, Storefront, Timestamp,
 };
 use crate::store::cards::catch_up;
-use crate::store::stored::count_of;
+use crate::store::stored::{count_of, named_lot};
 use crate::store::{StoreError, Time};
 
 /// What a batch's stamp and ids are made of.
@@ -85,6 +85,7 @@ pub(super) async fn load(
     let loaded = customers.iter().map(|(key, customer)| (*key, customer.sequence)).collect();
     load_holds(connection, requests, &customers, &answers, &mut book).await?;
     load_orders(connection, requests, &mut book).await?;
+    load_lots(connection, requests, &mut book).await?;
     load_profiles(connection, requests, &mut book).await?;
     for posting in answers {
         book.put_request(posting);
@@ -294,6 +295,39 @@ async fn load_orders(
         if let Some((ledger, storefront, order)) = named {
             book.put_order((*ledger, (*storefront).clone(), (*order).clone()), posting);
         }
+    }
+    Ok(())
+}
+
+/// Purchases that are named by those who own them; the orders were loaded before.
+async fn load_lots(
+    connection: &mut PgConnection,
+    requests: &[&Request],
+    book: &mut Book,
+) -> Result<(), StoreError> {
+    let named: BTreeSet<(i64, Uuid)> = requests
+        .iter()
+        .filter_map(|request| {
+            let id = named_lot(book, request.ledger, request.command.keys().purchase?)?;
+            Some((request.customer_key().raw(), id.uuid()))
+        })
+        .collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let (owners, ids): (Vec<i64>, Vec<Uuid>) = named.into_iter().unzip();
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT l.customer, l.body
+         FROM UNNEST($1::bigint[], $2::uuid[]) u(customer, lot_id)
+         JOIN lot l ON l.customer = u.customer AND l.lot_id = u.lot_id",
+    )
+    .bind(owners)
+    .bind(ids)
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    for (customer, body) in rows {
+        book.put_lot(CustomerKey::from_raw(customer), Arc::new(decoded(&body, "a lot")?));
     }
     Ok(())
 }

@@ -172,6 +172,16 @@ impl ReadStore for PgReader {
         self.bounded(async { read_postings::feed_after(&self.pool(), ledger, after, limit).await }).await
     }
 
+    async fn counted_feed(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
+        self.sequencer.catch_up().await?;
+        self.bounded(self.counted_feed_after(ledger, after, limit)).await
+    }
+
     async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError> {
         self.sequencer.catch_up().await?;
         self.bounded(self.last_position_of(ledger)).await
@@ -210,6 +220,15 @@ impl ReadStore for PgReader {
         order: &OrderId,
     ) -> Result<Option<OwnedLot>, StoreError> {
         self.bounded(self.lot_of_order(ledger, storefront, order)).await
+    }
+
+    async fn orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError> {
+        self.bounded(self.lots_of_orders(ledger, storefront, orders)).await
     }
 
     async fn lots(

@@ -151,6 +151,15 @@ impl ReadStore for SqliteReader {
         self.lot_of_order(ledger, storefront, order).await
     }
 
+    async fn orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError> {
+        self.lots_of_orders(ledger, storefront, orders).await
+    }
+
     async fn lots(
         &self,
         ledger: LedgerNo,
