@@ -93,7 +93,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("outbox", &["store", "ledger", "clock"]),
     ("query", &["store", "ledger"]),
     ("copy", &["store", "ledger"]),
-    ("grpc", &["writer", "query", "ledger", "clock"]),
+    ("grpc", &["writer", "query", "outbox", "ledger", "clock"]),
     ("http", &["writer", "query", "ledger", "clock"]),
     ("config", &[]),
     ("telemetry", &["config"]),

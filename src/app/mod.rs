@@ -58,6 +58,8 @@ enum Command {
     Charge(client::Charge),
     Balance(client::Balance),
     Transfers(client::Transfers),
+    Alerts(client::Alerts),
+    Events(client::Events),
 }
 
 /// What the binary does.
@@ -98,5 +100,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Charge(command)) => command.run().await.map(done),
         Some(Command::Balance(command)) => command.run().await.map(done),
         Some(Command::Transfers(command)) => command.run().await.map(done),
+        Some(Command::Alerts(command)) => command.run().await.map(done),
+        Some(Command::Events(command)) => command.run().await.map(done),
     }
 }

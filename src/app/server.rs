@@ -15,6 +15,7 @@ use crate::clock;
 use crate::config::{Config, Isolation};
 use crate::grpc::{self, Api};
 use crate::ledger::card::Cards;
+use crate::outbox::Outbox;
 use crate::query::Reader;
 use crate::store::{self, Settings};
 use crate::writer::{Limits, Writer, WriterEnd};
@@ -51,8 +52,9 @@ impl Server {
             .map_err(|error| Failure::Other(format!("the writer cannot be started: {error}")))?;
         let sweeper =
             tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.expiry_interval()));
+        let outbox = Arc::new(Outbox::new(Arc::clone(&engine.reader), engine.news.clone()));
         let reader = Arc::new(Reader::new(engine.reader, engine.news));
-        let api = Api::new(writer.clone(), reader, cards);
+        let api = Api::new(writer.clone(), reader, outbox, cards);
         let (stop, mut stopping) = watch::channel(false);
         let stopping = async move {
             // A sender that is gone means stop as well.

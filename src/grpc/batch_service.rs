@@ -106,6 +106,7 @@ pub fn read_command(fields: &mut Fields, command: BatchCommand) -> Option<(Scope
         CloseIncident => "close_incident",
         ChargeIncident => "charge_incident",
         ReverseSettlement => "reverse_settlement",
+        SetBalanceAlerts => "set_balance_alerts",
     )
 }
 

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use creditledger::ledger::book::Book;
 use creditledger::ledger::card::Cards;
 use creditledger::ledger::{LedgerNo, Request, RequestKey, Timestamp};
-use creditledger::store::{LedgerCreated, NewLedger, StoreError, WriteStore};
+use creditledger::store::{
+    DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, StoreError, WriteStore,
+};
 use creditledger::writer::{Limits, SubmitError, Writer};
 
 use crate::desk::{grant, id};
@@ -40,6 +42,14 @@ impl WriteStore for Away {
     }
 
     async fn create_ledger(&mut self, _: &NewLedger, _: Timestamp) -> Result<LedgerCreated, StoreError> {
+        away()
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        _: &NewDefaultAlerts,
+        _: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
         away()
     }
 

@@ -11,7 +11,9 @@ use creditledger::ledger::card::Cards;
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::{LedgerId, LedgerNo, Rejection, Request, RequestKey, Timestamp};
 use creditledger::store::memory::Memory;
-use creditledger::store::{LedgerCreated, NewLedger, Position, ReadStore, StoreError, WriteStore};
+use creditledger::store::{
+    DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, Position, ReadStore, StoreError, WriteStore,
+};
 use creditledger::writer::{Limits, SubmitError, Writer, WriterEnd};
 use tokio::sync::Semaphore;
 
@@ -79,6 +81,14 @@ impl WriteStore for Gated {
         now: Timestamp,
     ) -> Result<LedgerCreated, StoreError> {
         self.inner.create_ledger(ledger, now).await
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        self.inner.set_default_alerts(alerts, now).await
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {
@@ -434,6 +444,18 @@ impl WriteStore for Unanswered {
             return Err(StoreError::Again("the database is away".into()));
         }
         self.inner.create_ledger(ledger, now).await?;
+        self.lose()
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        if self.lost {
+            return Err(StoreError::Again("the database is away".into()));
+        }
+        self.inner.set_default_alerts(alerts, now).await?;
         self.lose()
     }
 

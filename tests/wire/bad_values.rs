@@ -39,6 +39,8 @@ enum Rule {
     UpTo(i64),
     Enum,
     States,
+    Thresholds,
+    ResumeToken,
     Ids,
     Mask,
     Metadata,
@@ -56,7 +58,9 @@ fn rule(message: &str, field: &str) -> Rule {
         ("CreateLedgerRequest", "ledger_id") => Rule::Id,
         (_, "ledger_id") => Rule::OptionalId,
         (_, "request_id") => Rule::RequestId,
-        ("PreviewChargeRequest", "customer_id") => Rule::OptionalId,
+        ("PreviewChargeRequest" | "GetBalanceAlertsRequest" | "WatchEventsRequest", "customer_id") => {
+            Rule::OptionalId
+        }
         (_, "customer_id" | "incident_id" | "storefront") if is_list => Rule::OptionalId,
         (_, "customer_id" | "incident_id" | "storefront" | "order_id") => Rule::Id,
         (_, "hold_id" | "work_id" | "purchase_id") => Rule::MadeId,
@@ -86,12 +90,15 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "version" | "page_size") => Rule::UpTo(i32::MAX.into()),
         (_, "page_token") => Rule::PageToken,
         (_, "overrun" | "source") => Rule::Enum,
-        (_, "states") => Rule::States,
+        (_, "states" | "types") => Rule::States,
+        (_, "thresholds") => Rule::Thresholds,
+        (_, "resume_token") => Rule::ResumeToken,
+        (_, "heartbeat_seconds") => Rule::UpTo(3_600),
         (_, "customer_ids") => Rule::Ids,
         (_, "update_mask") => Rule::Mask,
         (_, "metadata") => Rule::Metadata,
         (_, "contact" | "terms" | "price" | "order") => Rule::Nested,
-        (_, "park" | "newest_first" | "follow") => Rule::Free,
+        (_, "park" | "newest_first" | "follow" | "use_default" | "until_now" | "with_forecast") => Rule::Free,
         _ => panic!("{message}.{field} has no rule: say what it refuses"),
     }
 }
@@ -186,6 +193,26 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
         Rule::UpTo(max) => numbers(&[-1, max + 1, i32::MIN.into(), i32::MAX.into()]),
         Rule::Enum => numbers(&[99, -1, i32::MAX.into()]),
         Rule::States => [99, 0, -1].map(|value| (value.to_string(), number(n, value), "[0]")).into(),
+        Rule::Thresholds => {
+            let amount = |value: &str| text(n, text(1, value));
+            let percent = |value: i64| text(n, number(2, value));
+            let mut bad: Vec<Value> = [&NO_DECIMALS[..], &["0", "-1"]]
+                .concat()
+                .into_iter()
+                .map(|value| (shown(value), amount(value), "[0].credits"))
+                .collect();
+            bad.extend(
+                [0, 101, -1, i32::MAX.into()]
+                    .map(|value| (format!("{value} %"), percent(value), "[0].percent_of_last_purchase")),
+            );
+            bad.push(("neither".into(), text(n, ""), "[0]"));
+            bad.push(("nine".into(), (1..10).flat_map(percent).collect(), ""));
+            bad.push(("one twice".into(), [amount("5"), percent(5), amount("5.0")].concat(), ""));
+            bad
+        }
+        Rule::ResumeToken => {
+            texts(&["", "nonsense", "12", "12.", "-1.0", "012.0", "9223372036854775808.0", "1.1 "])
+        }
         Rule::Ids => {
             let many = (0..1_001).flat_map(|id| text(n, id.to_string())).collect();
             let mut ids: Vec<_> =
@@ -272,7 +299,7 @@ impl Types {
         for (index, oneof) in (0..).zip(&message.oneof_decl) {
             let members: Vec<_> = message.field.iter().filter(|f| f.oneof_index == Some(index)).collect();
             if !members[0].proto3_optional()
-                && oneof.name() != "as_of"
+                && !["as_of", "start"].contains(&oneof.name())
                 && !good_without(message, oneof.name())
             {
                 let rest = without(good, &alternatives(message, members[0]));
@@ -330,10 +357,12 @@ fn check(rule: &Rule, field: &FieldDescriptorProto) {
         Rule::UpTo(_) => &[Type::Int32, Type::Int64],
         Rule::Enum | Rule::States => &[Type::Enum],
         Rule::Free => &[Type::Bool],
-        Rule::Time | Rule::Future | Rule::Mask | Rule::Metadata | Rule::Nested => &[Type::Message],
+        Rule::Time | Rule::Future | Rule::Mask | Rule::Metadata | Rule::Thresholds | Rule::Nested => {
+            &[Type::Message]
+        }
         _ => &[Type::String],
     };
     assert!(types.contains(&field.r#type()), "{} is a {:?}", field.name(), field.r#type());
-    let repeated = matches!(rule, Rule::States | Rule::Ids | Rule::Metadata);
+    let repeated = matches!(rule, Rule::States | Rule::Ids | Rule::Metadata | Rule::Thresholds);
     assert_eq!(field.label() == Label::Repeated, repeated, "{}", field.name());
 }

@@ -7,7 +7,10 @@ use creditledger::clock;
 use creditledger::ledger::book::Book;
 use creditledger::ledger::card::Cards;
 use creditledger::ledger::{Request, Timestamp};
-use creditledger::store::{self, Engine, LedgerCreated, NewLedger, Settings, StoreError, WriteStore};
+use creditledger::store::{
+    self, DefaultAlertsSet, Engine, LedgerCreated, NewDefaultAlerts, NewLedger, Settings, StoreError,
+    WriteStore,
+};
 use creditledger::writer::Limits;
 use tokio::sync::watch;
 
@@ -70,6 +73,14 @@ impl WriteStore for Gated {
         now: Timestamp,
     ) -> Result<LedgerCreated, StoreError> {
         self.inner.create_ledger(ledger, now).await
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        self.inner.set_default_alerts(alerts, now).await
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

@@ -12,6 +12,7 @@ mod bad_values;
 mod batches;
 mod bulk;
 mod errors;
+mod events;
 mod gate;
 mod holds;
 mod http2;

@@ -1,7 +1,9 @@
 //! Commands for people, who talk to a running server and read tables, or JSON with `--json`.
 
+mod alerts;
 mod credits;
 mod customer;
+mod events;
 mod hold;
 mod settle;
 mod show;
@@ -16,8 +18,10 @@ use crate::clock;
 use crate::ledger::PostingId;
 use crate::ledger::credits::parse_units;
 
+pub use alerts::Alerts;
 pub use credits::{Balance, Purchase, Transfers};
 pub use customer::CustomerCommand;
+pub use events::Events;
 pub use hold::HoldCommand;
 pub use settle::{Charge, Release, Settle};
 use show::{Row, Shown};

@@ -8,19 +8,20 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Address;
 use super::append::{Placement, add_to_accounts, append_rows, set_ends};
 use super::connect::SERVER;
 use super::errors::{damaged, failed};
 use super::load::{hold_bodies, lock_customers};
 use super::rows::{decoded, request_bytes, sql_count, sql_ledger};
 use super::write::PgWriter;
+use super::{Address, alerts};
 use crate::ledger::card::Cards;
 use crate::ledger::{Book, Hold, LedgerId, LedgerNo, Request, Timestamp};
 use crate::store::copy::not_empty;
 use crate::store::nets::nets;
 use crate::store::{
-    CopyStore, LedgerCreated, NewLedger, Position, Recorded, StoreError, StoredLedger, WriteStore,
+    CopyStore, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, Position, Recorded, StoreError,
+    StoredDefaultAlerts, StoredLedger, WriteStore,
 };
 
 /// The sessions of a server that has just ended are given this long to go away: 2 s.
@@ -88,6 +89,14 @@ impl WriteStore for PgCopier {
         now: Timestamp,
     ) -> Result<LedgerCreated, StoreError> {
         self.writer.create_ledger(ledger, now).await
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        self.writer.set_default_alerts(alerts, now).await
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {
@@ -260,7 +269,10 @@ async fn mark(connection: &mut PgConnection, now: Timestamp) -> Result<bool, Sto
 }
 
 async fn write_ledger(connection: &mut PgConnection, stored: &StoredLedger) -> Result<(), StoreError> {
-    let StoredLedger { ledger, request } = stored;
+    let StoredLedger { ledger, request, default_alerts } = stored;
+    for StoredDefaultAlerts { request, set_at, default } in default_alerts {
+        alerts::insert(connection, ledger.no, request, *set_at, default).await?;
+    }
     if ledger.no == LedgerNo::MAIN {
         if ledger.id != LedgerId::main() || request.is_some() {
             return Err(damaged("the first ledger is not main"));

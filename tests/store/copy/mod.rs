@@ -11,14 +11,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use creditledger::audit::verify;
 use creditledger::copy::{Copied, Copier, CopyError, check_source};
+use creditledger::ledger::alert::{Alerts, DefaultAlerts, Threshold};
 use creditledger::ledger::book::OrderScope;
 use creditledger::ledger::codec::{decode, encode};
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::customer::CustomerState;
-use creditledger::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId, Posting, Timestamp};
+use creditledger::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId, Posting, RequestKey, Timestamp};
 use creditledger::store::{
-    AuditStore, Position, Recorded, Settings, StoreError, StoredCustomer, StoredHold, StoredLedger,
-    StoredLot, StoredOrder, check_urls, migrate, open, open_for_copy, open_to_check, open_to_read,
+    AuditStore, NewDefaultAlerts, Position, Recorded, Settings, StoreError, StoredCustomer, StoredHold,
+    StoredLedger, StoredLot, StoredOrder, check_urls, migrate, open, open_for_copy, open_to_check,
+    open_to_read,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -106,6 +108,13 @@ async fn fill(place_of: &Place) {
         if ledger != "main" {
             rig.now = rig.now.plus_days(1);
             rig.new_ledger(ledger).await;
+        }
+        for request in ["d-1", "d-2"] {
+            let alerts = Alerts::new(vec![Threshold::Percent(50)]).unwrap();
+            let default = DefaultAlerts { alerts, by: id(request) };
+            let request = RequestKey::parse(request).unwrap();
+            let new = NewDefaultAlerts { ledger: rig.ledger, request, default };
+            rig.writer.set_default_alerts(&new, rig.now).await.unwrap();
         }
         for customer in ["acme", "zeta"] {
             rig.new_customer(customer).await;
