@@ -75,6 +75,8 @@ enum Command {
     #[command(subcommand)]
     RateCard(client::RateCardCommand),
     Receipt(client::Receipt),
+    Alerts(client::Alerts),
+    Events(client::Events),
 }
 
 /// What the binary does.
@@ -124,5 +126,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::RateCard(command)) => command.run().await.map(done),
         Some(Command::Receipt(command)) => command.run().await.map(done),
         Some(Command::Price(command)) => command.run().map(done),
+        Some(Command::Alerts(command)) => command.run().await.map(done),
+        Some(Command::Events(command)) => command.run().await.map(done),
     }
 }

@@ -2,6 +2,7 @@
 
 use prost::Message;
 
+use crate::ledger::customer::Contact;
 use crate::ledger::hold::{Pending, Settlement, Voided, Work};
 use crate::ledger::lot::{Lot, Refund};
 use crate::ledger::money::MoneyTransfer;
@@ -343,6 +344,12 @@ fn refund(refund: &Refund) -> wire::Refund {
     }
 }
 
+/// Whom to write to.
+pub fn contact(contact: &Contact) -> wire::Contact {
+    let Contact { name, email, locale } = contact;
+    wire::Contact { name: name.to_string(), email: email.to_string(), locale: locale.to_string() }
+}
+
 /// A customer with its profile.
 pub fn customer(record: &CustomerRecord) -> wire::Customer {
     let CustomerRecord { customer, profile } = record;
@@ -350,11 +357,7 @@ pub fn customer(record: &CustomerRecord) -> wire::Customer {
     wire::Customer {
         customer_id: customer.id.to_string(),
         name: profile.name.to_string(),
-        contact: Some(wire::Contact {
-            name: profile.contact.name.to_string(),
-            email: profile.contact.email.to_string(),
-            locale: profile.contact.locale.to_string(),
-        }),
+        contact: Some(contact(&profile.contact)),
         metadata: profile.metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
         terms: Some(wire::CustomerTerms {
             rate_card_id: or_empty(rate_card.as_ref()),

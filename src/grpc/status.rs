@@ -73,6 +73,13 @@ impl Problem {
         SubmitError::ShuttingDown.into()
     }
 
+    /// The reader of a stream does not keep up; it may go on after `resume_token`.
+    pub fn watcher_too_slow(resume_token: &impl ToString) -> Self {
+        let message = "the reader does not keep up; the stream may be resumed";
+        let problem = Self::new(Code::Aborted, "WATCHER_TOO_SLOW", message);
+        Self { metadata: vec![("resume_token", resume_token.to_string())], ..problem }
+    }
+
     /// True for an error that has no reason: tonic's own, never one of ours.
     pub fn is_unexplained(status: &Status) -> bool {
         status.code() != Code::Ok && status.details().is_empty()

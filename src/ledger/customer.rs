@@ -1,8 +1,10 @@
 //! A customer: balances, lots, terms, and what the next command has to know without reading further.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::account::{Account, Transfer};
+use super::alert::{Alerts, Level};
 use super::codec::record;
 use super::credits::Credits;
 use super::ids::{CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LotId, PackageId, Text};
@@ -98,10 +100,20 @@ pub struct CustomerState {
     pub shortfalls: Vec<(IncidentId, Credits)>,
     /// Lots with a chargeback that is not decided, spent ones included: what goes back into one of them burns first.
     pub disputes: Vec<LotId>,
+    /// Its own thresholds; those of its ledger apply where there are none.
+    pub alerts: Option<Arc<Alerts>>,
+    /// What the last purchase brought, the share that repaid a debt included; zero before the first.
+    pub last_purchase: Credits,
+    /// True from when it was told that credits run low, or are gone, until it was told that they are not.
+    pub is_low: bool,
+    /// Credits charged so far, less what was given back: postings carry it too, so that the use between any two moments
+    /// is two look-ups.
+    pub used: Credits,
 }
 record!(CustomerState {
     1 => created_at, 2 => last_recorded_at, 3 => closed, 4 => lots, 5 => open_holds, 6 => parked, 7 => next_due,
-    8 => terms, 9 => shortfalls, 10 => last_hold, 40 => disputes,
+    8 => terms, 9 => shortfalls, 10 => last_hold, 30 => alerts, 31 => last_purchase, 32 => is_low, 33 => used,
+    40 => disputes,
 });
 
 impl CustomerState {
@@ -123,6 +135,10 @@ impl CustomerState {
             terms: Terms::default(),
             shortfalls: Vec::new(),
             disputes: Vec::new(),
+            alerts: None,
+            last_purchase: Credits::ZERO,
+            is_low: false,
+            used: Credits::ZERO,
         }
     }
 
@@ -138,6 +154,12 @@ impl Customer {
     #[must_use]
     pub fn key(&self) -> CustomerKey {
         CustomerKey::of(self.ledger, &self.id)
+    }
+
+    /// What its thresholds are compared with.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        Level { available: self.balances.available, last_purchase: self.state.last_purchase }
     }
 }
 

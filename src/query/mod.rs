@@ -93,7 +93,7 @@ impl Reader {
     /// Changes whenever some ledger's journal may have grown: what followers wait for.
     #[must_use]
     pub fn growth(&self) -> watch::Receiver<u64> {
-        self.news.growth.clone()
+        self.news.growth.subscribe()
     }
 
     /// False while the database cannot be reached.

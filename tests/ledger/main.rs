@@ -8,6 +8,7 @@ mod desk;
 #[path = "../common/random.rs"]
 mod random;
 
+mod alerts;
 mod allocations;
 mod charges;
 mod commands;

@@ -23,7 +23,7 @@ use crate::desk::{Desk, START, id};
 use crate::random::{CUSTOMERS, Step, command, for_random_steps, refunded_order};
 
 /// A desk at which every customer of [`CUSTOMERS`] exists.
-fn desk() -> Desk {
+pub fn desk() -> Desk {
     let mut desk = Desk::without_customer();
     for customer in CUSTOMERS {
         desk.customer = id(customer);
@@ -32,7 +32,7 @@ fn desk() -> Desk {
     desk
 }
 
-fn take(desk: &mut Desk, step: &Step) -> (Request, Outcome) {
+pub fn take(desk: &mut Desk, step: &Step) -> (Request, Outcome) {
     desk.customer = id(CUSTOMERS[step.customer]);
     desk.book.now = desk.book.now.plus_seconds(i64::from(step.wait_hours) * 3_600);
     let entry = |incident: &str, nth: usize| {

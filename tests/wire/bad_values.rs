@@ -41,6 +41,8 @@ enum Rule {
     UpTo(i64),
     Enum,
     States,
+    Thresholds,
+    ResumeToken,
     Ids,
     Labels,
     Mask,
@@ -95,7 +97,9 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "free" | "confirmed_hold_only") => Rule::Free,
         (_, "ledger_id") => Rule::OptionalId,
         (_, "request_id") => Rule::RequestId,
-        ("PreviewChargeRequest", "customer_id") => Rule::OptionalId,
+        ("PreviewChargeRequest" | "GetBalanceAlertsRequest" | "WatchEventsRequest", "customer_id") => {
+            Rule::OptionalId
+        }
         (_, "customer_id" | "incident_id" | "storefront") if is_list => Rule::OptionalId,
         (_, "customer_id" | "incident_id" | "storefront" | "order_id") => Rule::Id,
         (_, "hold_id" | "work_id" | "purchase_id" | "refund_id") => Rule::MadeId,
@@ -130,7 +134,10 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "version" | "page_size") => Rule::UpTo(i32::MAX.into()),
         (_, "page_token") => Rule::PageToken,
         (_, "overrun" | "source" | "on_shortfall" | "outcome") => Rule::Enum,
-        (_, "states") => Rule::States,
+        (_, "states" | "types") => Rule::States,
+        (_, "thresholds") => Rule::Thresholds,
+        (_, "resume_token") => Rule::ResumeToken,
+        (_, "heartbeat_seconds") => Rule::UpTo(3_600),
         (_, "customer_ids") => Rule::Ids,
         (_, "labels") => Rule::Labels,
         (_, "work") => Rule::NestedList,
@@ -138,7 +145,11 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "metadata") => Rule::Metadata,
         (_, "contact" | "terms" | "price" | "order") => Rule::Nested,
         ("ReconcilePurchasesRequest", "orders") => Rule::Orders,
-        (_, "park" | "newest_first" | "follow" | "emergency" | "kb_answered") => Rule::Free,
+        (
+            _,
+            "park" | "newest_first" | "follow" | "emergency" | "kb_answered" | "use_default" | "until_now"
+            | "with_forecast",
+        ) => Rule::Free,
         _ => panic!("{message}.{field} has no rule: say what it refuses"),
     }
 }
@@ -244,6 +255,26 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
             labels.push(("17".into(), (0..17).flat_map(|id| text(n, id.to_string())).collect(), ""));
             labels
         }
+        Rule::Thresholds => {
+            let amount = |value: &str| text(n, text(1, value));
+            let percent = |value: i64| text(n, number(2, value));
+            let mut bad: Vec<Value> = [&NO_DECIMALS[..], &["0", "-1"]]
+                .concat()
+                .into_iter()
+                .map(|value| (shown(value), amount(value), "[0].credits"))
+                .collect();
+            bad.extend(
+                [0, 101, -1, i32::MAX.into()]
+                    .map(|value| (format!("{value} %"), percent(value), "[0].percent_of_last_purchase")),
+            );
+            bad.push(("neither".into(), text(n, ""), "[0]"));
+            bad.push(("nine".into(), (1..10).flat_map(percent).collect(), ""));
+            bad.push(("one twice".into(), [amount("5"), percent(5), amount("5.0")].concat(), ""));
+            bad
+        }
+        Rule::ResumeToken => {
+            texts(&["", "nonsense", "12", "12.", "-1.0", "012.0", "9223372036854775808.0", "1.1 "])
+        }
         Rule::Ids => {
             let many = (0..1_001).flat_map(|id| text(n, id.to_string())).collect();
             let mut ids: Vec<_> =
@@ -347,7 +378,7 @@ impl Types {
         for (index, oneof) in (0..).zip(&message.oneof_decl) {
             let members: Vec<_> = message.field.iter().filter(|f| f.oneof_index == Some(index)).collect();
             if !members[0].proto3_optional()
-                && oneof.name() != "as_of"
+                && !["as_of", "start"].contains(&oneof.name())
                 && !good_without(message, oneof.name())
             {
                 let rest = without(good, &alternatives(message, members[0]));
@@ -412,13 +443,20 @@ fn check(rule: &Rule, field: &FieldDescriptorProto) {
         | Rule::Metadata
         | Rule::Nested
         | Rule::NestedList
-        | Rule::Orders => &[Type::Message],
+        | Rule::Orders
+        | Rule::Thresholds => &[Type::Message],
         _ => &[Type::String],
     };
     assert!(types.contains(&field.r#type()), "{} is a {:?}", field.name(), field.r#type());
     let repeated = matches!(
         rule,
-        Rule::States | Rule::Ids | Rule::Labels | Rule::Metadata | Rule::NestedList | Rule::Orders
+        Rule::States
+            | Rule::Ids
+            | Rule::Labels
+            | Rule::Metadata
+            | Rule::NestedList
+            | Rule::Orders
+            | Rule::Thresholds
     );
     assert_eq!(field.label() == Label::Repeated, repeated, "{}", field.name());
 }

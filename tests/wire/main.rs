@@ -13,6 +13,7 @@ mod batches;
 mod bulk;
 mod cards;
 mod errors;
+mod events;
 mod gate;
 mod holds;
 mod http2;

@@ -147,6 +147,9 @@ impl World {
             package: "gold".into(),
             product_purchase_date: "2026-01-31".into(),
         };
+        let thresholds = || {
+            vec![BalanceThreshold { threshold: Some(balance_threshold::Threshold::Credits("2.5".into())) }]
+        };
         let metadata: std::collections::BTreeMap<_, _> = [("crm".to_owned(), "4711".to_owned())].into();
         macro_rules! good {
             ($($method:literal => $request:expr),* $(,)?) => {
@@ -219,7 +222,8 @@ impl World {
                 by: "op".into(), ..Default::default()
             },
             "LedgerService/GetBalance" => GetBalanceRequest {
-                customer_id: customer_id(), as_of: Some(get_balance_request::AsOf::Sequence(1)), ..Default::default()
+                customer_id: customer_id(), as_of: Some(get_balance_request::AsOf::Sequence(1)), with_forecast: true,
+                ..Default::default()
             },
             "LedgerService/BatchGetBalances" => BatchGetBalancesRequest {
                 customer_ids: vec![customer_id(), "nobody".into()], ..Default::default()
@@ -257,6 +261,21 @@ impl World {
             },
             "RateCardService/SetDefaultRateCard" => SetDefaultRateCardRequest {
                 request_id: request_id(), rate_card_id: "prepaid".into(), by: "op".into(), ..Default::default()
+            },
+            "NotificationService/SetBalanceAlerts" => SetBalanceAlertsRequest {
+                request_id: request_id(), customer_id: customer_id(), thresholds: thresholds(), by: "op".into(),
+                ..Default::default()
+            },
+            "NotificationService/SetDefaultBalanceAlerts" => SetDefaultBalanceAlertsRequest {
+                request_id: request_id(), thresholds: thresholds(), by: "op".into(), ..Default::default()
+            },
+            "NotificationService/GetBalanceAlerts" => GetBalanceAlertsRequest {
+                customer_id: customer_id(), ..Default::default()
+            },
+            "NotificationService/WatchEvents" => WatchEventsRequest {
+                customer_id: customer_id(), types: vec![EventType::BalanceLow.into()], until_now: true,
+                heartbeat_seconds: 5, start: Some(watch_events_request::Start::AfterPosition(1)),
+                ..Default::default()
             },
             "RateCardService/GetRateCard" => GetRateCardRequest {
                 rate_card_id: "prepaid".into(), version: 1, ..Default::default()

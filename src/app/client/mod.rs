@@ -1,7 +1,9 @@
 //! Commands for people, who talk to a running server and read tables, or JSON with `--json`.
 
+mod alerts;
 mod credits;
 mod customer;
+mod events;
 mod hold;
 mod rate_card;
 mod receipt;
@@ -21,8 +23,10 @@ use crate::clock;
 use crate::ledger::PostingId;
 use crate::ledger::credits::parse_units;
 
+pub use alerts::Alerts;
 pub use credits::{Balance, Purchase, Transfers};
 pub use customer::CustomerCommand;
+pub use events::Events;
 pub use hold::HoldCommand;
 pub use rate_card::RateCardCommand;
 pub use receipt::Receipt;

@@ -1,11 +1,12 @@
 //! The reading side of the reference engine: filters over everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::{Memory, State};
+use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
 use crate::ledger::card::CardChange;
 use crate::ledger::{
@@ -72,6 +73,24 @@ impl ReadStore for Memory {
 
     async fn profile(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError> {
         Ok(self.read().profiles.get(&key).cloned())
+    }
+
+    async fn profiles_by_key(
+        &self,
+        keys: &[CustomerKey],
+    ) -> Result<Vec<(CustomerKey, CustomerId, Profile)>, StoreError> {
+        let state = self.read();
+        let named = |key: &CustomerKey| {
+            let customer = state.customers.get(key)?;
+            Some((*key, customer.id.clone(), state.profiles.get(key)?.clone()))
+        };
+        let keys: BTreeSet<CustomerKey> = keys.iter().copied().collect();
+        Ok(keys.iter().filter_map(named).collect())
+    }
+
+    async fn default_alerts(&self, ledger: LedgerNo) -> Result<Option<DefaultAlerts>, StoreError> {
+        let state = self.read();
+        Ok(state.default_alerts.get(&ledger).and_then(|all| all.last()).map(|last| last.default.clone()))
     }
 
     async fn customers(
