@@ -7,6 +7,7 @@ pub mod config;
 pub mod copy;
 pub mod grpc;
 pub mod ledger;
+pub mod outbox;
 pub mod query;
 pub mod store;
 pub mod telemetry;

@@ -94,7 +94,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("outbox", &["store", "ledger", "clock"]),
     ("query", &["store", "ledger"]),
     ("copy", &["store", "ledger"]),
-    ("grpc", &["writer", "query", "ledger", "clock"]),
+    ("grpc", &["writer", "query", "outbox", "ledger", "clock"]),
     ("http", &["writer", "query", "ledger", "clock"]),
     ("config", &[]),
     ("telemetry", &["config"]),

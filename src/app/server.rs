@@ -13,6 +13,7 @@ use super::call::innermost;
 use super::sweep::sweep;
 use crate::config::{Config, Isolation};
 use crate::grpc::{self, Api};
+use crate::outbox::Outbox;
 use crate::query::Reader;
 use crate::store::{self, Settings};
 use crate::writer::{Limits, Writer, WriterEnd};
@@ -50,8 +51,9 @@ impl Server {
             .map_err(|error| Failure::Other(format!("the writer cannot be started: {error}")))?;
         let sweeper =
             tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.expiry_interval()));
+        let outbox = Arc::new(Outbox::new(Arc::clone(&engine.reader), engine.news.clone()));
         let reader = Arc::new(Reader::new(engine.reader, engine.news, cards));
-        let api = Api::new(writer.clone(), reader);
+        let api = Api::new(writer.clone(), reader, outbox);
         let (stop, mut stopping) = watch::channel(false);
         let stopping = async move {
             // A sender that is gone means stop as well.

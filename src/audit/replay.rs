@@ -9,6 +9,7 @@ use crate::ledger::book::{Book, OrderScope};
 use crate::ledger::card::{CardChange, CardRef, CardRequest, Cards, Changed, check};
 use crate::ledger::receipt::{ReceiptError, receipt};
 use crate::ledger::{Credits, CustomerKey, LedgerNo, Lot, LotId, Posting, PostingId, Timestamp};
+use crate::store::nets::changes;
 use crate::store::{AuditStore, Ledger, Position, Recorded, StoreError, StoredLedger};
 
 /// Postings in one read.
@@ -20,11 +21,11 @@ pub(super) struct Replayed {
     pub book: Book,
     /// Each customer's last posting.
     pub last: HashMap<CustomerKey, PostingId>,
-    /// Every lot that came in, and whose it is.
+    /// Every lot that came in, as its last posting left it, and whose it is.
     pub lots: HashMap<LotId, (CustomerKey, Arc<Lot>)>,
     /// Every order, and the posting that recorded it.
     pub orders: HashMap<OrderScope, PostingId>,
-    /// Balances of the accounts that are no customer's.
+    /// Balances of the accounts that are no customer's, each in its own unit.
     pub accounts: BTreeMap<(LedgerNo, String), Credits>,
 }
 
@@ -122,18 +123,13 @@ impl Replayed {
         if before.is_some_and(|id| id >= posting.id) {
             report.fault(format!("{}: the posting's id does not rise", place()));
         }
-        for transfer in posting.transfers() {
-            report.counts.transfers += 1;
-            for (account, credits) in
-                [(&transfer.debit, transfer.credits.negated()), (&transfer.credit, transfer.credits)]
-            {
-                if !account.is_customer() {
-                    let balance = self.accounts.entry((ledger.no, account.to_string())).or_default();
-                    match balance.checked_add(credits) {
-                        Some(sum) => *balance = sum,
-                        None => report.fault(format!("{}: {account} leaves its bounds", place())),
-                    }
-                }
+        let transfers = u64::try_from(posting.transfers().count()).unwrap_or(u64::MAX);
+        report.counts.transfers = report.counts.transfers.saturating_add(transfers);
+        for (account, change) in changes(posting) {
+            let balance = self.accounts.entry((ledger.no, account.to_string())).or_default();
+            match balance.checked_add(Credits::from_units(change)) {
+                Some(sum) => *balance = sum,
+                None => report.fault(format!("{}: {account} leaves its bounds", place())),
             }
         }
         for hold in posting.holds().filter(|hold| self.book.cards.get(ledger.no, &hold.card).is_none()) {
@@ -143,6 +139,9 @@ impl Replayed {
         }
         if let Some(fault) = receipt_fault(&self.book.cards, posting) {
             report.fault(format!("{}: {fault}", place()));
+        }
+        if let Some(lot) = &posting.detail.refunded {
+            self.lots.insert(lot.id, (posting.customer, Arc::clone(lot)));
         }
         if let Some(lot) = &posting.detail.lot {
             self.lots.insert(lot.id, (posting.customer, Arc::clone(lot)));

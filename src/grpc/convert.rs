@@ -2,10 +2,12 @@
 
 use prost::Message;
 
+use crate::ledger::customer::Contact;
 use crate::ledger::hold::{Pending, Settlement, Voided, Work};
-use crate::ledger::lot::{Lot, Money};
+use crate::ledger::lot::{Lot, Refund};
+use crate::ledger::money::MoneyTransfer;
 use crate::ledger::{
-    Balances, Credits, CustomerId, Day, Hold, HoldState, Posting, Terms, Timestamp, Transfer,
+    Balances, Credits, CustomerId, Day, Hold, HoldState, Money, Posting, Terms, Timestamp, Transfer,
 };
 use crate::query::{BalanceAt, CustomerRecord, Position, Recorded, TransferRecord};
 
@@ -28,6 +30,7 @@ pub fn or_empty(value: Option<&impl ToString>) -> String {
 }
 
 /// A point in time.
+#[must_use]
 pub fn time(time: Timestamp) -> prost_types::Timestamp {
     let seconds = time.micros().div_euclid(Timestamp::MICROS_PER_SECOND);
     let micros = time.micros().rem_euclid(Timestamp::MICROS_PER_SECOND);
@@ -58,17 +61,18 @@ pub fn balance_at(at: BalanceAt) -> wire::Balance {
     balance(at.balances, at.sequence)
 }
 
-/// A price paid, with all the digits of its currency.
+/// An amount of money, with all the digits of its currency.
 pub fn money(money: &Money) -> wire::Money {
     let code = money.currency.as_str();
     let digits = iso_currency::Currency::from_code(code).and_then(|known| known.exponent()).unwrap_or(0);
+    let sign = if money.minor_units < 0 { "-" } else { "" };
     let scale = 10_u64.saturating_pow(digits.into());
     let units = money.minor_units.unsigned_abs();
     let (whole, fraction) = (units.div_euclid(scale), units.rem_euclid(scale));
     let amount = if digits == 0 {
-        whole.to_string()
+        format!("{sign}{whole}")
     } else {
-        format!("{whole}.{fraction:0digits$}", digits = usize::from(digits))
+        format!("{sign}{whole}.{fraction:0digits$}", digits = usize::from(digits))
     };
     wire::Money { currency_code: code.to_owned(), amount }
 }
@@ -99,12 +103,23 @@ pub fn posting(posting: &Posting, customer: &CustomerId) -> wire::Posting {
         request_id: or_empty(posting.request.as_ref()),
         hold_id: or_empty(hold.map(|hold| &hold.id)),
         incident_id: or_empty(incident),
-        lot_id: or_empty(detail.lot.as_ref().map(|lot| &lot.id)),
+        lot_id: or_empty(posting.lot().map(|lot| &lot.id)),
         work_id: or_empty(detail.work.as_ref()),
         shortfall: or_empty(detail.shortfall.as_ref().map(|short| &short.missing)),
         by: detail.by.to_string(),
         reason: detail.reason.to_string(),
         position: 0,
+        money_transfers: posting.money_transfers().map(|moved| money_transfer(&moved)).collect(),
+    }
+}
+
+/// One movement of money.
+fn money_transfer(transfer: &MoneyTransfer) -> wire::MoneyTransfer {
+    let MoneyTransfer { debit, credit, minor_units } = transfer;
+    wire::MoneyTransfer {
+        debit_account: debit.short_name(),
+        credit_account: credit.short_name(),
+        money: Some(money(&Money { currency: debit.currency, minor_units: *minor_units })),
     }
 }
 
@@ -267,7 +282,8 @@ pub fn settlement(settlement: &Settlement) -> wire::Settlement {
 
 /// A lot with what is left of it.
 pub fn lot(lot: &Lot, customer: &CustomerId, left: Credits) -> wire::Lot {
-    let Lot { id, source, credits, repaid, price, storefront, order, expires_at, created_at } = lot;
+    let Lot { id, source, credits, repaid, price, storefront, order, expires_at, created_at, refunds: _ } =
+        lot;
     wire::Lot {
         lot_id: id.to_string(),
         customer_id: customer.to_string(),
@@ -293,7 +309,8 @@ pub fn new_lot(posting: &Posting, customer: &CustomerId) -> Option<wire::Lot> {
 
 /// A lot that was bought.
 pub fn purchase(lot: &Lot, customer: &CustomerId) -> wire::Purchase {
-    let Lot { id, source: _, credits, repaid, price, storefront, order, expires_at, created_at } = lot;
+    let Lot { id, source: _, credits, repaid, price, storefront, order, expires_at, created_at, refunds } =
+        lot;
     wire::Purchase {
         purchase_id: id.to_string(),
         customer_id: customer.to_string(),
@@ -305,7 +322,32 @@ pub fn purchase(lot: &Lot, customer: &CustomerId) -> wire::Purchase {
         price: price.as_ref().map(money),
         expires_at: expires_at.map(time),
         created_at: Some(time(*created_at)),
+        refunded_credits: lot.refunded().to_string(),
+        refunded_price: lot.refunded_price().as_ref().map(money),
+        refunds: refunds.iter().map(refund).collect(),
     }
+}
+
+fn refund(refund: &Refund) -> wire::Refund {
+    let Refund { id, at, state, credits, taken, owed, written_off, price, deferred_minor: _, ended_at } =
+        refund;
+    wire::Refund {
+        refund_id: id.to_string(),
+        state: state.code().into(),
+        credits: credits.to_string(),
+        taken_credits: taken.to_string(),
+        owed_credits: owed.to_string(),
+        written_off_credits: written_off.to_string(),
+        price: price.as_ref().map(money),
+        recorded_at: Some(time(*at)),
+        ended_at: ended_at.map(time),
+    }
+}
+
+/// Whom to write to.
+pub fn contact(contact: &Contact) -> wire::Contact {
+    let Contact { name, email, locale } = contact;
+    wire::Contact { name: name.to_string(), email: email.to_string(), locale: locale.to_string() }
 }
 
 /// A customer with its profile.
@@ -315,11 +357,7 @@ pub fn customer(record: &CustomerRecord) -> wire::Customer {
     wire::Customer {
         customer_id: customer.id.to_string(),
         name: profile.name.to_string(),
-        contact: Some(wire::Contact {
-            name: profile.contact.name.to_string(),
-            email: profile.contact.email.to_string(),
-            locale: profile.contact.locale.to_string(),
-        }),
+        contact: Some(contact(&profile.contact)),
         metadata: profile.metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
         terms: Some(wire::CustomerTerms {
             rate_card_id: or_empty(rate_card.as_ref()),
@@ -336,8 +374,9 @@ pub fn customer(record: &CustomerRecord) -> wire::Customer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Currency;
     use crate::ledger::Kind;
-    use crate::ledger::lot::{Currency, LotSource};
+    use crate::ledger::lot::{LotSource, RefundState};
 
     /// The wire's enumerations have the core's codes, so that a code is all the conversion there is.
     #[test]
@@ -354,6 +393,10 @@ mod tests {
             let wire = wire::LotSource::try_from(i32::from(source.code())).unwrap();
             assert_eq!(wire.as_str_name(), format!("LOT_SOURCE_{source}"));
         }
+        for state in RefundState::ALL {
+            let wire = wire::RefundState::try_from(i32::from(state.code())).unwrap();
+            assert_eq!(wire.as_str_name(), format!("REFUND_STATE_{state}"));
+        }
     }
 
     #[test]
@@ -365,6 +408,7 @@ mod tests {
         assert_eq!(shown("EUR", 5), "0.05");
         assert_eq!(shown("JPY", 1_500), "1500");
         assert_eq!(shown("KWD", 1_001), "1.001");
+        assert_eq!((shown("EUR", -5), shown("JPY", -7)), ("-0.05".to_owned(), "-7".to_owned()));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! LedgerService: ledgers, balances, and the journal.
 
 use prost::Message;
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::clock;
 use crate::ledger::command::AdjustBalance;
 use crate::ledger::lot::LotSource as Source;
-use crate::ledger::{Command, Credits, CustomerId, LedgerId, Rejection, RequestKey, Storefront};
-use crate::query::{At, LotFilter, LotRecord, PageRequest, Position, PostingFilter};
+use crate::ledger::{Command, Credits, CustomerId, LedgerId, Money, Rejection, RequestKey, Storefront};
+use crate::query::{At, LotFilter, LotRecord, PageRequest, Position, PostingFilter, TrialBalance};
 use crate::writer::{LedgerCreated, NewLedger};
 
 use super::command::{Accepted, CommandMessage};
@@ -16,7 +16,7 @@ use super::parse::{Amount, Fields, Scope, parse};
 use super::status::Problem;
 use super::wire::ledger_service_server::LedgerService;
 use super::wire::*;
-use super::{Api, Deadline, PAGE_BYTES_MAX, convert};
+use super::{Api, Deadline, PAGE_BYTES_MAX, convert, event};
 
 /// Customers in one BatchGetBalances.
 const BALANCES_MAX: usize = 1_000;
@@ -63,18 +63,30 @@ impl LedgerService for Api {
         &self,
         request: Request<GetBalanceRequest>,
     ) -> Result<Response<GetBalanceResponse>, Status> {
-        let (ledger, customer, at) = parse(request.into_inner(), |message, fields| {
-            let GetBalanceRequest { ledger_id, customer_id, as_of } = message;
+        let (ledger, customer, at, with_forecast) = parse(request.into_inner(), |message, fields| {
+            let GetBalanceRequest { ledger_id, customer_id, as_of, with_forecast } = message;
             let ledger = fields.ledger_or_main(&ledger_id);
             let customer = fields.customer(&customer_id);
             let at = read_as_of(fields, as_of);
-            Some((ledger?, customer?, at?))
+            Some((ledger?, customer?, at?, with_forecast))
         })?;
         let ledger = self.ledger(&ledger).await?;
-        let found = self.reader.balance(ledger, &customer, at, clock::now()).await?;
+        let now = clock::now();
+        let found = self.reader.balance(ledger, &customer, at, now).await?;
+        let moment = found.recorded_at.filter(|_| with_forecast).map(|recorded_at| match at {
+            None => now.max(recorded_at),
+            Some(At::Time(time)) => time,
+            Some(At::Sequence(_) | At::Position(_) | At::Posting(_)) => recorded_at,
+        });
+        let forecast = match moment {
+            Some(moment) => Some(self.reader.forecast(ledger, &customer, &found, moment).await?),
+            None => None,
+        };
         let balance = Some(convert::balance_at(found));
         let recorded_at = found.recorded_at.map(convert::time);
-        Ok(Response::new(GetBalanceResponse { balance, recorded_at, provisional: found.provisional }))
+        let forecast = forecast.as_ref().map(event::forecast);
+        let provisional = found.provisional;
+        Ok(Response::new(GetBalanceResponse { balance, recorded_at, provisional, forecast }))
     }
 
     async fn batch_get_balances(
@@ -208,14 +220,40 @@ impl LedgerService for Api {
             fields.ledger_or_main(&ledger_id)
         })?;
         let ledger = self.ledger(&ledger).await?;
-        let accounts = self.reader.trial_balance(ledger).await?;
+        let TrialBalance { credits: accounts, money } = self.reader.trial_balance(ledger).await?;
+        let money_accounts = money.iter().map(|(place, minor_units)| MoneyAccountBalance {
+            account: place.short_name(),
+            balance: Some(convert::money(&Money { currency: place.currency, minor_units: *minor_units })),
+        });
+        let money_accounts = money_accounts.collect();
         let total = accounts.iter().try_fold(Credits::ZERO, |sum, (_, credits)| sum.checked_add(*credits));
         let accounts = accounts
             .into_iter()
             .map(|(account, credits)| AccountBalance { account, credits: credits.to_string() })
             .collect();
         let total_credits = total.ok_or(Rejection::AmountOutOfBounds)?.to_string();
-        Ok(Response::new(GetTrialBalanceResponse { accounts, total_credits }))
+        Ok(Response::new(GetTrialBalanceResponse { accounts, total_credits, money_accounts }))
+    }
+
+    async fn get_statement(
+        &self,
+        request: Request<GetStatementRequest>,
+    ) -> Result<Response<GetStatementResponse>, Status> {
+        self.statement(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_revenue_report(
+        &self,
+        request: Request<GetRevenueReportRequest>,
+    ) -> Result<Response<GetRevenueReportResponse>, Status> {
+        self.revenue_report(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn reconcile_purchases(
+        &self,
+        request: Request<Streaming<ReconcilePurchasesRequest>>,
+    ) -> Result<Response<ReconcilePurchasesResponse>, Status> {
+        self.reconcile(request.into_inner()).await.map(Response::new)
     }
 
     async fn stream_journal(

@@ -12,15 +12,21 @@ mod command;
 mod connection;
 mod convert;
 mod customer_service;
+mod event;
+mod event_stream;
 mod hold_commands;
 mod hold_service;
 mod journal_stream;
 mod ledger_service;
 mod limits;
+mod notification_service;
 mod parse;
 mod purchase_service;
 mod rate_card_service;
+mod reconcile;
+mod refund_commands;
 mod serve;
+mod statements;
 mod status;
 mod trace;
 pub mod wire;
@@ -31,10 +37,12 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::ledger::{LedgerId, LedgerNo};
+use crate::outbox::Outbox;
 use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
 pub use card_messages::rate_card as rate_card_message;
+pub use convert::time as convert_time;
 pub use serve::{Limits, serve};
 pub use status::{DOMAIN, reason_of};
 
@@ -46,15 +54,16 @@ const PAGE_BYTES_MAX: usize = 3 << 20;
 pub struct Api {
     writer: Writer,
     reader: Arc<Reader>,
+    outbox: Arc<Outbox>,
     /// True once the server goes down: streams without an end stop then.
     closing: watch::Sender<bool>,
 }
 
 impl Api {
-    /// The services over a writer and a reader of the same store.
+    /// The services over a writer, a reader and an outbox of the same store.
     #[must_use]
-    pub fn new(writer: Writer, reader: Arc<Reader>) -> Self {
-        Self { writer, reader, closing: watch::Sender::new(false) }
+    pub fn new(writer: Writer, reader: Arc<Reader>, outbox: Arc<Outbox>) -> Self {
+        Self { writer, reader, outbox, closing: watch::Sender::new(false) }
     }
 
     /// The ledger that a call is about, which its span names from now on.

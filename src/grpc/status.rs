@@ -73,6 +73,13 @@ impl Problem {
         SubmitError::ShuttingDown.into()
     }
 
+    /// The reader of a stream does not keep up; it may go on after `resume_token`.
+    pub fn watcher_too_slow(resume_token: &impl ToString) -> Self {
+        let message = "the reader does not keep up; the stream may be resumed";
+        let problem = Self::new(Code::Aborted, "WATCHER_TOO_SLOW", message);
+        Self { metadata: vec![("resume_token", resume_token.to_string())], ..problem }
+    }
+
     /// True for an error that has no reason: tonic's own, never one of ours.
     pub fn is_unexplained(status: &Status) -> bool {
         status.code() != Code::Ok && status.details().is_empty()
@@ -233,6 +240,24 @@ impl From<Rejection> for Problem {
             }
             Rejection::ExceedsReversible { reversible } => {
                 (FailedPrecondition, "EXCEEDS_REVERSIBLE", vec![("reversible", reversible.to_string())])
+            }
+            Rejection::PurchaseNotFound => (NotFound, "PURCHASE_NOT_FOUND", vec![]),
+            Rejection::RefundNotFound => (NotFound, "REFUND_NOT_FOUND", vec![]),
+            Rejection::RefundNotStanding { state } => {
+                (FailedPrecondition, "REFUND_NOT_STANDING", vec![("state", state.to_string())])
+            }
+            Rejection::ExceedsRefundable { refundable } => {
+                (FailedPrecondition, "EXCEEDS_REFUNDABLE", vec![("refundable", refundable.to_string())])
+            }
+            Rejection::LotSpent { refundable, shortfall } => (
+                FailedPrecondition,
+                "LOT_SPENT",
+                vec![("refundable", refundable.to_string()), ("shortfall", shortfall.to_string())],
+            ),
+            Rejection::PurchaseDisputed => (FailedPrecondition, "PURCHASE_DISPUTED", vec![]),
+            Rejection::PurchaseNotDisputed => (FailedPrecondition, "PURCHASE_NOT_DISPUTED", vec![]),
+            Rejection::TooManyRefunds { max } => {
+                (FailedPrecondition, "TOO_MANY_REFUNDS", vec![("max", max.to_string())])
             }
             Rejection::AmountOutOfBounds => (FailedPrecondition, "AMOUNT_OUT_OF_BOUNDS", vec![]),
         };

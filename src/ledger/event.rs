@@ -7,7 +7,7 @@ use super::hold::{HoldState, SharedHold};
 use super::posting::{Kind, Posting};
 
 coded_enum!(
-    /// What happened. Those about thresholds of the balance come with the settings that define them.
+    /// What happened.
     EventType {
         /// An incident was estimated, or a new total offered.
         HoldQuoted = 1 / "hold.quoted",
@@ -41,6 +41,16 @@ coded_enum!(
         CreditsAdjusted = 15 / "credits.adjusted",
         /// Credits fell due unused.
         CreditsExpired = 16 / "credits.expired",
+        /// A purchase was given back.
+        PurchaseRefunded = 40 / "purchase.refunded",
+        /// The customer's bank took the money of a purchase back.
+        PurchaseDisputed = 41 / "purchase.disputed",
+        /// The available credits came down to a threshold.
+        BalanceLow = 30 / "balance.low",
+        /// The last available credits went.
+        BalanceDepleted = 31 / "balance.depleted",
+        /// The balance is above all thresholds again.
+        BalanceRecovered = 32 / "balance.recovered",
     }
 );
 
@@ -84,6 +94,14 @@ pub fn events(posting: &Posting) -> Vec<Event> {
         let event = if activated { EventType::HoldActivated } else { EventType::HoldExtended };
         events.push(hold_event(event, hold, Some(hold.held)));
     }
+    let balance = [
+        (EventType::BalanceLow, !detail.low.is_empty()),
+        (EventType::BalanceDepleted, detail.depleted),
+        (EventType::BalanceRecovered, detail.recovered),
+    ];
+    for (event, _) in balance.into_iter().filter(|(_, told)| *told) {
+        events.push(Event { event, hold: None, credits: Some(posting.after.available) });
+    }
     events
 }
 
@@ -98,6 +116,12 @@ fn own_event(posting: &Posting) -> Option<(EventType, Option<Credits>)> {
         Kind::AdjustBalance => {
             let down = posting.amounts.get(Slot::Second).negated();
             Some((EventType::CreditsAdjusted, Some(lot.map_or(down, |lot| lot.credits))))
+        }
+        Kind::RefundPurchase | Kind::RecordChargeback => {
+            let disputed = posting.kind == Kind::RecordChargeback;
+            let event = if disputed { EventType::PurchaseDisputed } else { EventType::PurchaseRefunded };
+            let refund = posting.detail.refunded.as_ref().and_then(|lot| lot.refunds.last());
+            Some((event, refund.map(|refund| refund.credits)))
         }
         Kind::EstimateIncident => {
             let pending = hold.and_then(|hold| hold.pending.as_ref()).map(|pending| pending.total);
@@ -120,10 +144,13 @@ fn own_event(posting: &Posting) -> Option<(EventType, Option<Credits>)> {
         | Kind::UpdateCustomer
         | Kind::SetCustomerTerms
         | Kind::CloseCustomer
+        | Kind::ReverseRefund
+        | Kind::ResolveChargeback
         | Kind::RecordWork
         | Kind::VoidWork
         | Kind::ExpireCredits
-        | Kind::NoteShortfall => None,
+        | Kind::NoteShortfall
+        | Kind::SetBalanceAlerts => None,
     }
 }
 

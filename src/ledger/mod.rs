@@ -7,6 +7,7 @@
 #![deny(clippy::as_conversions, clippy::float_arithmetic, clippy::arithmetic_side_effects)]
 
 pub mod account;
+pub mod alert;
 pub mod book;
 pub mod card;
 pub mod codec;
@@ -15,11 +16,13 @@ pub mod credits;
 pub mod customer;
 pub mod decide;
 pub mod event;
+pub mod forecast;
 pub mod hash;
 pub mod hold;
 pub mod ids;
 pub mod job;
 pub mod lot;
+pub mod money;
 pub mod posting;
 pub mod price;
 pub mod receipt;
@@ -28,6 +31,7 @@ pub mod time;
 mod told;
 
 pub use account::{Account, Transfer};
+pub use alert::{Alerts, Threshold};
 pub use book::Book;
 pub use card::{CardRef, RateCard};
 pub use command::{Command, Request};
@@ -39,6 +43,7 @@ pub use ids::{
     PostingId, RequestKey, Storefront, Text,
 };
 pub use lot::Lot;
+pub use money::{Currency, Money};
 pub use posting::{Kind, Posting};
 pub use reject::Rejection;
 pub use time::{Day, Timestamp};

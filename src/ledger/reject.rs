@@ -5,6 +5,7 @@ use std::fmt;
 use super::credits::Credits;
 use super::hold::HoldState;
 use super::ids::{CardId, ClassId, HoldId};
+use super::lot::RefundState;
 
 /// Why a command was not accepted. It moved nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -146,6 +147,44 @@ pub enum Rejection {
     ExceedsReversible {
         /// What can be reversed.
         reversible: Credits,
+    },
+    /// No such purchase of this customer.
+    #[error("the customer has no such purchase")]
+    PurchaseNotFound,
+    /// No such refund of this purchase.
+    #[error("the purchase has no such refund")]
+    RefundNotFound,
+    /// The refund cannot be undone: it was before, or it is a chargeback.
+    #[error("the refund is {state}, not REFUNDED")]
+    RefundNotStanding {
+        /// What it is.
+        state: RefundState,
+    },
+    /// More than what was bought and not given back.
+    #[error("at most {refundable} credits can be refunded")]
+    ExceedsRefundable {
+        /// What can be given back.
+        refundable: Credits,
+    },
+    /// What is to be refunded is spent, or set aside by holds.
+    #[error("{refundable} credits of the purchase can be taken back, {shortfall} are spent or held")]
+    LotSpent {
+        /// What could be taken.
+        refundable: Credits,
+        /// What is missing.
+        shortfall: Credits,
+    },
+    /// The purchase is in dispute already.
+    #[error("the purchase is in dispute")]
+    PurchaseDisputed,
+    /// The purchase is not in dispute.
+    #[error("the purchase is not in dispute")]
+    PurchaseNotDisputed,
+    /// A purchase takes no more refunds.
+    #[error("the purchase has {max} refunds, the most that one purchase takes")]
+    TooManyRefunds {
+        /// The bound.
+        max: usize,
     },
     /// Nothing of the customer is due; only the ledger itself asks.
     #[error("nothing is due")]

@@ -2,8 +2,9 @@
 
 use std::sync::PoisonError;
 
-use crate::ledger::{Credits, LedgerId, LedgerNo};
-use crate::store::Ledger;
+use crate::ledger::money::MoneyPlace;
+use crate::ledger::{Alerts, Credits, LedgerId, LedgerNo};
+use crate::store::{Ledger, Position};
 
 use super::{Keyed, Listed, PageRequest, ReadError, Reader};
 
@@ -13,6 +14,15 @@ impl Keyed for Ledger {
     fn key(&self) -> LedgerNo {
         self.no
     }
+}
+
+/// What all accounts of a ledger stand at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrialBalance {
+    /// Those in credits, by name.
+    pub credits: Vec<(String, Credits)>,
+    /// Those in money, in the smallest unit of their currency.
+    pub money: Vec<(MoneyPlace, i64)>,
 }
 
 impl Reader {
@@ -43,11 +53,34 @@ impl Reader {
         page.take_from(&"ledgers", self.store.ledgers().await?.into_iter())
     }
 
+    /// The thresholds of a ledger's customers without their own; maybe none.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`].
+    pub async fn default_alerts(&self, ledger: LedgerNo) -> Result<Alerts, ReadError> {
+        Ok(self.store.default_alerts(ledger).await?.map(|default| default.alerts).unwrap_or_default())
+    }
+
+    /// The last position of a ledger.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`].
+    pub async fn last_position(&self, ledger: LedgerNo) -> Result<Position, ReadError> {
+        Ok(self.store.last_position(ledger).await?)
+    }
+
     /// Balances by account name, customers' accounts summed, in one consistent read.
     ///
     /// # Errors
     /// [`ReadError::Storage`].
-    pub async fn trial_balance(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, ReadError> {
-        Ok(self.store.trial_balance(ledger).await?)
+    pub async fn trial_balance(&self, ledger: LedgerNo) -> Result<TrialBalance, ReadError> {
+        let mut balances = TrialBalance::default();
+        for (account, balance) in self.store.trial_balance(ledger).await? {
+            match MoneyPlace::parse(&account) {
+                Some(place) => balances.money.push((place, balance.units())),
+                None => balances.credits.push((account, balance)),
+            }
+        }
+        Ok(balances)
     }
 }

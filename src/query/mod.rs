@@ -11,6 +11,9 @@ mod ledgers;
 mod lots;
 mod page;
 mod postings;
+mod reconcile;
+mod revenue;
+mod statement;
 mod what_if;
 
 use std::collections::HashMap;
@@ -28,9 +31,13 @@ pub use crate::store::{
 pub use balances::BalanceAt;
 pub use customers::CustomerRecord;
 pub use holds::HoldTarget;
+pub use ledgers::TrialBalance;
 pub use lots::{LotRecord, PurchaseTarget};
 pub use page::{Keyed, Listed, PageRequest};
 pub use postings::{PostingFilter, TransferRecord};
+pub use reconcile::{Findings, ListedOrder, Reconciliation};
+pub use revenue::{Revenue, RevenueReport};
+pub use statement::{Period, Statement, StatementEnd, Subtotal, worth};
 pub use what_if::{Difference, WhatIf};
 
 /// Why a question has no answer.
@@ -59,6 +66,13 @@ pub enum ReadError {
     Storage(#[from] StoreError),
 }
 
+impl ReadError {
+    /// What is stored leaves the bounds that the writer keeps.
+    fn damaged(what: &str) -> Self {
+        Self::Storage(StoreError::Damaged(format!("{what} leave their bounds")))
+    }
+}
+
 /// Answers questions from a store; shared by all who ask.
 pub struct Reader {
     store: Arc<dyn ReadStore>,
@@ -79,7 +93,7 @@ impl Reader {
     /// Changes whenever some ledger's journal may have grown: what followers wait for.
     #[must_use]
     pub fn growth(&self) -> watch::Receiver<u64> {
-        self.news.growth.clone()
+        self.news.growth.subscribe()
     }
 
     /// False while the database cannot be reached.

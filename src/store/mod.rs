@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::{Book, OrderScope, RequestScope};
 use crate::ledger::card::{CardChange, CardRequest, Cards};
 use crate::ledger::lot::{Lot, LotSource};
@@ -16,6 +17,7 @@ use crate::ledger::{
     Timestamp,
 };
 
+pub mod alerts;
 pub mod cards;
 pub mod checks;
 pub mod class_stats;
@@ -29,7 +31,9 @@ pub mod skew;
 pub mod sqlite;
 pub mod stamps;
 pub mod stored;
+pub mod usage;
 
+pub use alerts::{DefaultAlertsSet, NewDefaultAlerts, StoredDefaultAlerts};
 pub use cards::CardsChanged;
 pub use class_stats::{ClassStats, ClassStatsFilter};
 pub use copy::{CopyStore, CopyTarget, check_urls, open_for_copy};
@@ -186,6 +190,17 @@ pub trait WriteStore: Send {
         cards: &mut Arc<Cards>,
     ) -> Result<CardsChanged, StoreError>;
 
+    /// Sets the thresholds of a ledger's customers without their own, in a transaction of its own; the next batch is
+    /// decided by them, on whichever server.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError>;
+
     /// Housekeeping between batches, such as a checkpoint of the log. Called after every commit; cheap when there is
     /// nothing to do.
     ///
@@ -285,8 +300,17 @@ pub trait ReadStore: Send + Sync {
     /// Several customers, in no order; missing ones are left out.
     async fn customers_by_key(&self, keys: &[CustomerKey]) -> Result<Vec<Customer>, StoreError>;
 
-    /// One customer with its profile.
+    /// A customer's profile.
     async fn profile(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError>;
+
+    /// The profiles of several customers, with their ids, in no order; missing ones are left out.
+    async fn profiles_by_key(
+        &self,
+        keys: &[CustomerKey],
+    ) -> Result<Vec<(CustomerKey, CustomerId, Profile)>, StoreError>;
+
+    /// The thresholds of a ledger's customers without their own; `None` where none were ever set.
+    async fn default_alerts(&self, ledger: LedgerNo) -> Result<Option<DefaultAlerts>, StoreError>;
 
     /// Customers of a ledger by id, those after `after`.
     async fn customers(
@@ -324,6 +348,19 @@ pub trait ReadStore: Send + Sync {
         after: Position,
         limit: usize,
     ) -> Result<Vec<Recorded>, StoreError>;
+
+    /// As [`ReadStore::feed`], with the time from which each posting counts in reads as of a time. Along the feed these
+    /// rise but for what was committed at the same time, within seconds.
+    async fn counted_feed(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
+        // Engines with one writer: a posting counts from when it was recorded.
+        let feed = self.feed(ledger, after, limit).await?;
+        Ok(feed.into_iter().map(|recorded| (recorded.clone(), recorded.posting.recorded_at)).collect())
+    }
 
     /// The last position of a ledger.
     async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError>;
@@ -367,6 +404,14 @@ pub trait ReadStore: Send + Sync {
         order: &OrderId,
     ) -> Result<Option<OwnedLot>, StoreError>;
 
+    /// The lots that these orders brought in, in no order; missing ones are left out. Callers bound their number.
+    async fn orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError>;
+
     /// Lots newest first, from before `before` on.
     async fn lots(
         &self,
@@ -376,7 +421,8 @@ pub trait ReadStore: Send + Sync {
         limit: usize,
     ) -> Result<Page<OwnedLot, LotId>, StoreError>;
 
-    /// Balances by account name, customers' accounts summed, in one consistent read; they sum to zero.
+    /// Balances by account name, customers' accounts summed, in one consistent read; they sum to zero. Those in money
+    /// ([`crate::ledger::money::MoneyPlace`]) count in their currency's smallest unit.
     async fn trial_balance(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, StoreError>;
 }
 
@@ -439,6 +485,8 @@ pub struct StoredLedger {
     pub ledger: Ledger,
     /// The request that made it; none made `main`.
     pub request: Option<RequestKey>,
+    /// The thresholds of its customers without their own, from the first to those that hold now.
+    pub default_alerts: Vec<StoredDefaultAlerts>,
 }
 
 /// What `verify` and `copy` read: the journal, and every row as it is stored. Pages are in the order of the keys; a page
@@ -487,6 +535,6 @@ pub trait AuditStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<StoredOrder>, StoreError>;
 
-    /// Balances of all system accounts.
+    /// Balances of all system accounts, each in its own unit.
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError>;
 }

@@ -7,10 +7,8 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::lanes::Shared;
-use super::{Ask, Bulk, Single, SubmitError, Submitted};
+use super::{Ask, Bulk, Change, Single, SubmitError, Submitted};
 use crate::ledger::Request;
-use crate::ledger::card::CardRequest;
-use crate::store::{CardsChanged, LedgerCreated, NewLedger};
 
 /// Part of a batch that bulk commands keep while single ones wait too: one in four, so that neither starves.
 const BULK_SHARE: usize = 4;
@@ -32,22 +30,10 @@ pub(super) struct Batch {
     pub requests: Vec<Request>,
     /// Until when each of them may be decided.
     pub deadlines: Vec<Option<Instant>>,
-    /// Ledgers to be made before them.
-    pub ledgers: Vec<(NewLedger, oneshot::Sender<Result<LedgerCreated, SubmitError>>)>,
-    /// Changes of rate cards to be made before them.
-    pub cards: Vec<(CardRequest, oneshot::Sender<Result<CardsChanged, SubmitError>>)>,
+    /// Changes of ledgers, to be made before them.
+    pub changes: Vec<Change>,
     /// Replies for the first requests, one each; the rest belong to the bulks at the head of the queue.
     singles: Vec<oneshot::Sender<Submitted>>,
-}
-
-impl Batch {
-    fn is_empty(&self) -> bool {
-        self.requests.is_empty() && self.ledgers.is_empty() && self.cards.is_empty()
-    }
-
-    fn len(&self) -> usize {
-        self.requests.len() + self.ledgers.len() + self.cards.len()
-    }
 }
 
 impl Queue {
@@ -66,7 +52,7 @@ impl Queue {
         loop {
             self.take_waiting();
             let batch = self.cut(commands_max);
-            if !batch.is_empty() {
+            if !batch.requests.is_empty() || !batch.changes.is_empty() {
                 return Some(batch);
             }
             if *self.closing.borrow() {
@@ -110,7 +96,7 @@ impl Queue {
         let mut batch = Batch::default();
         let kept_for_bulk = if self.bulks.is_empty() { 0 } else { (commands_max / BULK_SHARE).max(1) };
         let singles_max = (commands_max - kept_for_bulk).max(1);
-        while batch.len() < singles_max
+        while batch.requests.len() + batch.changes.len() < singles_max
             && let Some(single) = self.singles.pop_front()
         {
             self.shared.taken(1);
@@ -124,14 +110,8 @@ impl Queue {
                     batch.deadlines.push(single.deadline);
                     batch.singles.push(reply);
                 }
-                Ask::Ledger(_, reply) if late(single.deadline) => {
-                    let _ = reply.send(Err(SubmitError::DeadlineExceeded));
-                }
-                Ask::Ledger(ledger, reply) => batch.ledgers.push((ledger, reply)),
-                Ask::Cards(_, reply) if late(single.deadline) => {
-                    let _ = reply.send(Err(SubmitError::DeadlineExceeded));
-                }
-                Ask::Cards(request, reply) => batch.cards.push((*request, reply)),
+                Ask::Ledger(change) if late(single.deadline) => change.refuse(SubmitError::DeadlineExceeded),
+                Ask::Ledger(change) => batch.changes.push(change),
             }
         }
         for bulk in &mut self.bulks {
@@ -187,8 +167,7 @@ impl Queue {
         for single in self.singles.drain(..) {
             match single.ask {
                 Ask::Command(_, reply) => drop(reply.send(Err(error))),
-                Ask::Ledger(_, reply) => drop(reply.send(Err(error))),
-                Ask::Cards(_, reply) => drop(reply.send(Err(error))),
+                Ask::Ledger(change) => change.refuse(error),
             }
         }
         for mut bulk in self.bulks.drain(..) {

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use lanes::{Ends, Lane, Shared};
 
 pub use crate::ledger::decide::Outcome;
-pub use crate::store::{CardsChanged, Ledger, LedgerCreated, NewLedger};
+pub use crate::store::{CardsChanged, DefaultAlertsSet, Ledger, LedgerCreated, NewDefaultAlerts, NewLedger};
 
 use crate::ledger::Request;
 use crate::ledger::card::{CardRequest, Cards};
@@ -84,7 +84,7 @@ pub struct WriterEnd {
     pub stopped: oneshot::Receiver<Result<(), String>>,
 }
 
-/// A command alone, or what is not about a customer: a ledger to be made, rate cards to be changed.
+/// A command alone, or a change of a ledger.
 #[derive(Debug)]
 struct Single {
     ask: Ask,
@@ -94,8 +94,27 @@ struct Single {
 #[derive(Debug)]
 enum Ask {
     Command(Box<Request>, oneshot::Sender<Submitted>),
-    Ledger(NewLedger, oneshot::Sender<Result<LedgerCreated, SubmitError>>),
+    Ledger(Change),
+}
+
+/// A change of a ledger itself, with its reply.
+#[derive(Debug)]
+enum Change {
+    Create(NewLedger, oneshot::Sender<Result<LedgerCreated, SubmitError>>),
+    DefaultAlerts(NewDefaultAlerts, oneshot::Sender<Result<DefaultAlertsSet, SubmitError>>),
     Cards(Box<CardRequest>, oneshot::Sender<Result<CardsChanged, SubmitError>>),
+}
+
+impl Change {
+    /// Tells that nothing was done.
+    fn refuse(self, error: SubmitError) {
+        // Where the caller has gone away there is nobody to tell.
+        match self {
+            Self::Create(_, reply) => drop(reply.send(Err(error))),
+            Self::DefaultAlerts(_, reply) => drop(reply.send(Err(error))),
+            Self::Cards(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
 }
 
 /// Many commands with one reply.
@@ -193,7 +212,7 @@ impl Writer {
         deadline: Option<Instant>,
     ) -> Result<LedgerCreated, SubmitError> {
         let (reply, outcome) = oneshot::channel();
-        self.lanes[0].send(&self.shared, Single { ask: Ask::Ledger(ledger, reply), deadline })?;
+        self.change(Change::Create(ledger, reply), deadline)?;
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
     }
 
@@ -207,9 +226,26 @@ impl Writer {
         deadline: Option<Instant>,
     ) -> Result<CardsChanged, SubmitError> {
         let (reply, outcome) = oneshot::channel();
-        let ask = Ask::Cards(Box::new(request), reply);
-        self.lanes[0].send(&self.shared, Single { ask, deadline })?;
+        self.change(Change::Cards(Box::new(request), reply), deadline)?;
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
+    }
+
+    /// Sets the thresholds of a ledger's customers without their own.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn set_default_alerts(
+        &self,
+        alerts: NewDefaultAlerts,
+        deadline: Option<Instant>,
+    ) -> Result<DefaultAlertsSet, SubmitError> {
+        let (reply, outcome) = oneshot::channel();
+        self.change(Change::DefaultAlerts(alerts, reply), deadline)?;
+        outcome.await.unwrap_or(Err(SubmitError::Unknown))
+    }
+
+    fn change(&self, change: Change, deadline: Option<Instant>) -> Result<(), SubmitError> {
+        self.lanes[0].send(&self.shared, Single { ask: Ask::Ledger(change), deadline })
     }
 
     /// Waits until some lane has stopped: from then on the writer can only refuse.

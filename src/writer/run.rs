@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Queue};
 use super::retry::Retry;
-use super::{Limits, SubmitError, Submitted};
+use super::{Change, Limits, SubmitError, Submitted};
 use crate::clock;
 use crate::ledger::Request;
 use crate::ledger::book::{Book, Broken};
@@ -93,17 +93,8 @@ impl Task {
     }
 
     async fn run_batch(&mut self, batch: &mut Batch) -> Result<Vec<Submitted>, Fault> {
-        for (ledger, reply) in batch.ledgers.drain(..) {
-            let created = self.repeat("a ledger could not be made", async |task| {
-                task.store.create_ledger(&ledger, clock::now()).await
-            });
-            let _ = reply.send(created.await?);
-        }
-        for (request, reply) in batch.cards.drain(..) {
-            let changed = self.repeat("rate cards could not be changed", async |task| {
-                task.store.change_cards(&request, clock::now(), &mut task.cards).await
-            });
-            let _ = reply.send(changed.await?);
+        for change in batch.changes.drain(..) {
+            self.change(change).await?;
         }
         let commands: Vec<Command> = batch.requests.iter().zip(&batch.deadlines).map(Command::new).collect();
         match self.commit(&commands).await {
@@ -124,11 +115,34 @@ impl Task {
         })
     }
 
-    /// Does what is repeatable by its request id, so that an attempt of unknown fate is simply made again. Where that comes
-    /// to nothing, it may be done all the same.
-    async fn repeat<T>(
+    async fn change(&mut self, change: Change) -> Result<(), Fault> {
+        // Where the caller has gone away there is nobody to tell.
+        match change {
+            Change::Create(ledger, reply) => {
+                let made =
+                    self.alone(async |task| task.store.create_ledger(&ledger, clock::now()).await).await?;
+                let _ = reply.send(made);
+            }
+            Change::DefaultAlerts(alerts, reply) => {
+                let set = self
+                    .alone(async |task| task.store.set_default_alerts(&alerts, clock::now()).await)
+                    .await?;
+                let _ = reply.send(set);
+            }
+            Change::Cards(request, reply) => {
+                let change = async |task: &mut Self| {
+                    task.store.change_cards(&request, clock::now(), &mut task.cards).await
+                };
+                let _ = reply.send(self.alone(change).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// A change of a ledger is repeatable by its request id, so an attempt of unknown fate is simply made again. Where
+    /// that comes to nothing, the change may be there all the same.
+    async fn alone<T>(
         &mut self,
-        failure: &'static str,
         mut attempt: impl AsyncFnMut(&mut Self) -> Result<T, StoreError>,
     ) -> Result<Result<T, SubmitError>, Fault> {
         let mut retry = self.retry();
@@ -150,7 +164,7 @@ impl Task {
                 Err(error) => return Err(error.into()),
             }
         };
-        tracing::error!(%error, "{failure}");
+        tracing::error!(%error, "a ledger could not be changed");
         Ok(Err(if unanswered { SubmitError::Unknown } else { Fault::Store(error).answer() }))
     }
 

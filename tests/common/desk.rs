@@ -9,14 +9,15 @@ use creditledger::ledger::book::{Answer, Book};
 use creditledger::ledger::card::{CardChange, Cards, Changed, RateCard};
 use creditledger::ledger::command::{
     AdjustBalance, ChargeIncident, CloseIncident, Command, ConfirmEstimate, CreateCustomer, DeclineEstimate,
-    EstimateIncident, ExtendHold, GrantCredits, HoldRef, NewWork, Overrun, PlaceHold, PurchaseCredits, Quote,
-    RecordWork, ReleaseHold, ReverseSettlement, SettleHold, VoidWork,
+    EstimateIncident, ExtendHold, GrantCredits, HoldRef, NewWork, OnShortfall, Overrun, PlaceHold,
+    PurchaseCredits, PurchaseRef, Quote, RecordChargeback, RecordWork, RefundPurchase, ReleaseHold,
+    ResolveChargeback, ReverseRefund, ReverseSettlement, SettleHold, VoidWork,
 };
 use creditledger::ledger::decide::{Outcome, decide};
 use creditledger::ledger::job::Circumstances;
 use creditledger::ledger::{
-    Credits, Customer, CustomerId, CustomerKey, Hold, LedgerNo, OrderId, PostingId, Rejection, Request,
-    RequestKey, Storefront, Text, Timestamp,
+    Credits, Currency, Customer, CustomerId, CustomerKey, Hold, LedgerNo, Money, OrderId, PostingId,
+    Rejection, Request, RequestKey, Storefront, Text, Timestamp,
 };
 
 /// Where the clock starts: 2026-01-01T00:00:00Z.
@@ -212,6 +213,54 @@ pub fn purchase_until(order: &str, amount: &str, expires_at: Timestamp) -> Comma
         expires_at: Some(expires_at),
         ..purchase_command(order, amount)
     })
+}
+
+/// An amount in cents.
+pub fn euro(cents: i64) -> Money {
+    Money { currency: Currency::parse("EUR").unwrap(), minor_units: cents }
+}
+
+pub fn priced(order: &str, amount: &str, cents: i64) -> Command {
+    Command::PurchaseCredits(PurchaseCredits { price: Some(euro(cents)), ..purchase_command(order, amount) })
+}
+
+pub fn order_ref(order: &str) -> PurchaseRef {
+    PurchaseRef::Order(id("web"), id(order))
+}
+
+pub fn refund_command(order: &str, amount: &str, on_shortfall: OnShortfall) -> RefundPurchase {
+    RefundPurchase {
+        purchase: order_ref(order),
+        credits: credits(amount),
+        price: None,
+        on_shortfall,
+        reason: id("not needed"),
+        by: Text::EMPTY,
+    }
+}
+
+pub fn refund(order: &str, amount: &str, on_shortfall: OnShortfall) -> Command {
+    Command::RefundPurchase(refund_command(order, amount, on_shortfall))
+}
+
+pub fn reverse_refund(order: &str, refund: PostingId) -> Command {
+    let purchase = order_ref(order);
+    Command::ReverseRefund(ReverseRefund { purchase, refund, reason: id("bounced"), by: Text::EMPTY })
+}
+
+pub fn charge_back(order: &str, amount: Option<&str>) -> Command {
+    Command::RecordChargeback(RecordChargeback {
+        purchase: order_ref(order),
+        credits: amount.map(credits),
+        price: None,
+        reason: Text::EMPTY,
+        by: Text::EMPTY,
+    })
+}
+
+pub fn resolve(order: &str, won: bool) -> Command {
+    let purchase = order_ref(order);
+    Command::ResolveChargeback(ResolveChargeback { purchase, won, reason: Text::EMPTY, by: Text::EMPTY })
 }
 
 pub fn grant(amount: &str) -> Command {

@@ -1,11 +1,11 @@
 //! The events that follow from postings.
 
-use creditledger::ledger::command::Command;
+use creditledger::ledger::command::{Command, OnShortfall};
 use creditledger::ledger::event::events;
 
 use crate::desk::{
-    Desk, START, adjust, charge, close_incident, confirm, decline, estimate, extend, grant, place,
-    place_parked, purchase, purchase_until, release, reverse, settle, work,
+    Desk, START, adjust, charge, charge_back, close_incident, confirm, decline, estimate, extend, grant,
+    place, place_parked, purchase, purchase_until, refund, release, resolve, reverse, settle, work,
 };
 
 /// The events since the first `skip` postings: `type amount`.
@@ -47,6 +47,9 @@ fn each_command_tells_what_happened() {
     row(&[place("i", "2")], settle("i"), &["settlement.completed 1"]);
     row(&[], charge("i", 60), &["settlement.completed 2"]);
     row(&[charge("i", 60)], reverse("i", None), &["settlement.reversed 2"]);
+    row(&[], refund("first", "4", OnShortfall::Reject), &["purchase.refunded 4"]);
+    row(&[charge("i", 60)], charge_back("first", None), &["purchase.disputed 10"]);
+    row(&[charge_back("first", None)], resolve("first", true), &[]);
 }
 
 #[test]
@@ -69,7 +72,7 @@ fn what_follows_from_new_credits_is_told_after_them() {
     row(
         &[place_parked("i", "12"), place("j", "3")],
         purchase("2", "5"),
-        &["purchase.completed 5", "hold.activated 12"],
+        &["purchase.completed 5", "hold.activated 12", "balance.depleted 0"],
     );
     row(
         &[place("i", "2"), estimate("i", "12"), confirm("i", true)],
@@ -86,5 +89,5 @@ fn what_falls_due_is_told() {
     desk.pass_days(20);
     let skip = desk.book.journal().len();
     let _ = desk.run(Command::ApplyDue);
-    assert_eq!(told(&desk, skip), ["credits.expired 5", "hold.expired 1"]);
+    assert_eq!(told(&desk, skip), ["credits.expired 5", "balance.depleted 0", "hold.expired 1"]);
 }

@@ -8,6 +8,7 @@ mod desk;
 #[path = "../common/random.rs"]
 mod random;
 
+mod alerts;
 mod allocations;
 mod charges;
 mod commands;
@@ -20,3 +21,4 @@ mod lots;
 mod policies;
 mod pricing;
 mod properties;
+mod refunds;

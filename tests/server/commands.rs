@@ -54,6 +54,15 @@ fn a_round_trip_in_json() {
     let settled = transfers.as_array().unwrap().iter().filter(|row| row["kind"] == "SETTLE_HOLD");
     let from: Vec<_> = settled.map(|row| row["debit_account"].as_str().unwrap()).collect();
     assert_eq!(from, ["held", "available"]);
+    let refund = ["refund", "create", "acme", "--order", "1001", "--credits", "2", "--reason", "too many"];
+    let refund = ask(&refund);
+    assert_eq!((&refund["state"], &refund["available"]), (&"REFUNDED".into(), &"5.5".into()));
+    let id = refund["refund_id"].as_str().unwrap();
+    let reverse = ["refund", "reverse", "acme", "--order", "1001", "--refund-id", id, "--reason", "bounced"];
+    assert_eq!(ask(&reverse)["available"], "7.5");
+    let disputed = ask(&["chargeback", "record", "acme", "--order", "1001"]);
+    assert_eq!((&disputed["state"], &disputed["owed"]), (&"DISPUTED".into(), &"2.5".into()));
+    assert_eq!(ask(&["chargeback", "won", "acme", "--order", "1001"])["available"], "7.5");
     assert_eq!(ask(&["customer", "update", "acme", "--name", "Acme GmbH"])["email"], "it@acme.example");
     assert_eq!(ask(&["customer", "get", "acme"])["name"], "Acme GmbH");
     assert_eq!(ask(&["customer", "list"])[0]["available"], "7.5");
@@ -121,6 +130,38 @@ fn a_list_that_is_cut_says_so() {
     let none = place.run(&["customer", "list", "--limit", "0", "--server", server.url()]);
     assert_eq!(none.status.code(), Some(2), "{}", none.stderr);
     server.stop();
+}
+
+#[test]
+fn thresholds_are_set_and_events_are_followed() {
+    let place = Place::new();
+    let server = place.serve();
+    let ask = |arguments: &[&str]| place.json(&[arguments, &["--server", server.url(), "--json"]].concat());
+    ask(&["customer", "create", "acme", "--name", "Acme Ltd"]);
+    ask(&["purchase", "acme", "10", "--order", "1"]);
+    assert_eq!(ask(&["alerts", "3"])["alerts"][0]["threshold"], "3");
+    let default = ask(&["alerts", "--customer", "acme"]);
+    assert_eq!((&default["is_default"], &default["alerts"][0]["armed"]), (&true.into(), &true.into()));
+    let own = ask(&["alerts", "--customer", "acme", "50%", "2"]);
+    assert_eq!((&own["is_default"], &own["alerts"][1]["level_credits"]), (&false.into(), &"5".into()));
+    let follow = ["events", "--follow", "--after", "0", "--type", "balance.low", "--server", server.url()];
+    let follower = Running::start(place.command(&[&follow[..], &["--json"]].concat()));
+    ask(&["hold", "place", "acme", "I-1", "--credits", "6"]);
+    let low: serde_json::Value = serde_json::from_str(&follower.line().unwrap()).unwrap();
+    assert_eq!((&low["type"], &low["crossed_credits"][0]), (&"balance.low".into(), &"5".into()));
+    assert_eq!(low["customer_name"], "Acme Ltd");
+    let lines = place.run(&["events", "--customer", "acme", "--server", server.url()]).stdout;
+    let types: Vec<_> = lines.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    assert_eq!(types, ["purchase.completed", "hold.placed", "balance.low"], "{lines}");
+    assert_eq!(ask(&["alerts", "--customer", "acme", "--use-default"])["is_default"], true);
+    let unused = ask(&["balance", "acme", "--forecast"]);
+    assert_eq!((&unused["open_holds"], &unused["run_out_date"]), (&1.into(), &"".into()));
+    let wrong = place.run(&["events", "--type", "balance.lowest"]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", wrong.stderr);
+    // A follower goes on until its server says that it stops.
+    server.stop();
+    assert!(follower.end().stderr.contains("SHUTTING_DOWN"));
+    place.verify();
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod commands;
 mod copy;
 mod crash;
 mod database;
+mod export;
 mod life;
 mod postgres_faults;
 mod postgres_kills;

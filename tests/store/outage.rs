@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use creditledger::ledger::book::Book;
 use creditledger::ledger::card::{CardRequest, Cards};
 use creditledger::ledger::{LedgerNo, Request, RequestKey, Timestamp};
-use creditledger::store::{CardsChanged, LedgerCreated, NewLedger, StoreError, WriteStore};
+use creditledger::store::{
+    CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, StoreError, WriteStore,
+};
 use creditledger::writer::{Limits, SubmitError, Writer};
 
 use crate::desk::{grant, id};
@@ -49,6 +51,14 @@ impl WriteStore for Away {
         _: Timestamp,
         _: &mut Arc<Cards>,
     ) -> Result<CardsChanged, StoreError> {
+        away()
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        _: &NewDefaultAlerts,
+        _: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
         away()
     }
 

@@ -13,7 +13,7 @@ use creditledger::store::{Engine, LedgerCreated, NewLedger, open};
 use uuid::Uuid;
 
 use crate::desk::{START, id, transfers};
-use crate::random::{CUSTOMERS, Step, command, for_random_steps};
+use crate::random::{CUSTOMERS, Step, command, for_random_steps, refunded_order};
 use crate::rig::SETTINGS;
 
 /// An engine that lives for all cases; each case has a ledger of its own.
@@ -86,7 +86,14 @@ impl<'a> Case<'a> {
                 let (_, work) = work.iter().find(|(of, _)| of == incident)?;
                 work.get(nth).map(|work| work.id)
             };
-            let command = command(&step.action, clock, entry);
+            let refund = match refunded_order(&step.action) {
+                Some(order) => {
+                    let found = self.engine.reader.order(self.ledger, &id("web"), &id(&order)).await.unwrap();
+                    found.and_then(|found| found.lot.refunds.last().map(|refund| refund.id))
+                }
+                None => None,
+            };
+            let command = command(&step.action, clock, entry, refund);
             requests.push(self.request(customer, command));
         }
         if in_one {

@@ -7,7 +7,7 @@ use creditledger::store::{At, ClassStatsFilter, HoldFilter, Isolation, LotFilter
 use tokio::runtime::Runtime;
 
 use crate::desk::id;
-use crate::random::{CUSTOMERS, Step, command, for_random_steps};
+use crate::random::{CUSTOMERS, Step, command, for_random_steps, refunded_order};
 use crate::rig::Rig;
 
 /// All that an engine says about a ledger, by every way to read it.
@@ -118,7 +118,14 @@ pub async fn request(rig: &mut Rig, step: &Step, number: usize) -> Request {
     rig.customer = id(CUSTOMERS[step.customer]);
     let holds = rig.reader.holds_of_incident(rig.key(), &id("i1")).await.unwrap();
     let entry = |_: &str, nth: usize| holds.last()?.work.get(nth).map(|work| work.id);
-    let mut request = rig.request(command(&step.action, rig.now, entry));
+    let refund = match refunded_order(&step.action) {
+        Some(order) => {
+            let found = rig.reader.order(rig.ledger, &id("web"), &id(&order)).await.unwrap();
+            found.and_then(|found| found.lot.refunds.last().map(|refund| refund.id))
+        }
+        None => None,
+    };
+    let mut request = rig.request(command(&step.action, rig.now, entry, refund));
     if request.request.is_some() && number.is_multiple_of(2) {
         let id = uuid::Uuid::from_u128(u128::try_from(number).unwrap() << 64 | 7);
         request.request = Some(RequestKey::Uuid(id));

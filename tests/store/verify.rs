@@ -7,7 +7,7 @@ use std::sync::Arc;
 use creditledger::audit;
 use creditledger::ledger::card::{Changed, RateCard};
 use creditledger::ledger::command::{Command, PurchaseCredits, SetCustomerTerms};
-use creditledger::ledger::lot::{Currency, Money};
+use creditledger::ledger::{Currency, Money};
 use creditledger::store::open_to_read;
 use rusqlite::{Connection, params};
 

@@ -12,7 +12,8 @@ use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::{LedgerId, LedgerNo, Rejection, Request, RequestKey, Timestamp};
 use creditledger::store::memory::Memory;
 use creditledger::store::{
-    CardsChanged, LedgerCreated, NewLedger, Position, ReadStore, StoreError, WriteStore,
+    CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, Position, ReadStore,
+    StoreError, WriteStore,
 };
 use creditledger::writer::{Limits, SubmitError, Writer, WriterEnd};
 use tokio::sync::Semaphore;
@@ -90,6 +91,14 @@ impl WriteStore for Gated {
         cards: &mut Arc<Cards>,
     ) -> Result<CardsChanged, StoreError> {
         self.inner.change_cards(request, now, cards).await
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        self.inner.set_default_alerts(alerts, now).await
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {
@@ -459,6 +468,18 @@ impl WriteStore for Unanswered {
         cards: &mut Arc<Cards>,
     ) -> Result<CardsChanged, StoreError> {
         self.inner.change_cards(request, now, cards).await
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        if self.lost {
+            return Err(StoreError::Again("the database is away".into()));
+        }
+        self.inner.set_default_alerts(alerts, now).await?;
+        self.lose()
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

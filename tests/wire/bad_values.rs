@@ -41,6 +41,8 @@ enum Rule {
     UpTo(i64),
     Enum,
     States,
+    Thresholds,
+    ResumeToken,
     Ids,
     Labels,
     Mask,
@@ -50,6 +52,8 @@ enum Rule {
     Nested,
     /// A list of such messages.
     NestedList,
+    /// Orders as a storefront has them.
+    Orders,
     /// Every value is good.
     Free,
     /// What the server says and does not listen to.
@@ -93,10 +97,12 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "free" | "confirmed_hold_only") => Rule::Free,
         (_, "ledger_id") => Rule::OptionalId,
         (_, "request_id") => Rule::RequestId,
-        ("PreviewChargeRequest", "customer_id") => Rule::OptionalId,
+        ("PreviewChargeRequest" | "GetBalanceAlertsRequest" | "WatchEventsRequest", "customer_id") => {
+            Rule::OptionalId
+        }
         (_, "customer_id" | "incident_id" | "storefront") if is_list => Rule::OptionalId,
         (_, "customer_id" | "incident_id" | "storefront" | "order_id") => Rule::Id,
-        (_, "hold_id" | "work_id" | "purchase_id") => Rule::MadeId,
+        (_, "hold_id" | "work_id" | "purchase_id" | "refund_id") => Rule::MadeId,
         (_, "incident_class" | "line" | "rate_card_id" | "package") => Rule::OptionalId,
         ("AdjustBalanceRequest", "credits") => Rule::Signed,
         ("EstimateIncidentRequest" | "PlaceHoldRequest", "credits") => Rule::AtLeastZero,
@@ -106,6 +112,7 @@ fn rule(message: &str, field: &str) -> Rule {
             "VoidWorkRequest"
             | "AdjustBalanceRequest"
             | "ReverseSettlementRequest"
+            | "ReverseRefundRequest"
             | "SetCustomerTermsRequest",
             "reason",
         ) => Rule::RequiredText,
@@ -115,22 +122,34 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "amount") => Rule::Money,
         (_, "expires_at") => Rule::Future,
         (_, "opened_at" | "started_at" | "time") => Rule::Time,
-        (_, "created_from" | "created_until" | "recorded_from" | "recorded_until") => Rule::Time,
+        (
+            _,
+            "created_from" | "created_until" | "recorded_from" | "recorded_until" | "period_from"
+            | "period_until",
+        ) => Rule::Time,
         (_, "product_purchase_date") => Rule::Day,
         (_, "work_seconds" | "estimated_seconds") => Rule::UpTo(31_622_400),
         (_, "expected_work_seconds" | "after_position" | "position" | "sequence") => Rule::UpTo(i64::MAX),
         (_, "solutions") => Rule::UpTo(1_000),
         (_, "version" | "page_size") => Rule::UpTo(i32::MAX.into()),
         (_, "page_token") => Rule::PageToken,
-        (_, "overrun" | "source") => Rule::Enum,
-        (_, "states") => Rule::States,
+        (_, "overrun" | "source" | "on_shortfall" | "outcome") => Rule::Enum,
+        (_, "states" | "types") => Rule::States,
+        (_, "thresholds") => Rule::Thresholds,
+        (_, "resume_token") => Rule::ResumeToken,
+        (_, "heartbeat_seconds") => Rule::UpTo(3_600),
         (_, "customer_ids") => Rule::Ids,
         (_, "labels") => Rule::Labels,
         (_, "work") => Rule::NestedList,
         (_, "update_mask") => Rule::Mask,
         (_, "metadata") => Rule::Metadata,
         (_, "contact" | "terms" | "price" | "order") => Rule::Nested,
-        (_, "park" | "newest_first" | "follow" | "emergency" | "kb_answered") => Rule::Free,
+        ("ReconcilePurchasesRequest", "orders") => Rule::Orders,
+        (
+            _,
+            "park" | "newest_first" | "follow" | "emergency" | "kb_answered" | "use_default" | "until_now"
+            | "with_forecast",
+        ) => Rule::Free,
         _ => panic!("{message}.{field} has no rule: say what it refuses"),
     }
 }
@@ -236,6 +255,26 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
             labels.push(("17".into(), (0..17).flat_map(|id| text(n, id.to_string())).collect(), ""));
             labels
         }
+        Rule::Thresholds => {
+            let amount = |value: &str| text(n, text(1, value));
+            let percent = |value: i64| text(n, number(2, value));
+            let mut bad: Vec<Value> = [&NO_DECIMALS[..], &["0", "-1"]]
+                .concat()
+                .into_iter()
+                .map(|value| (shown(value), amount(value), "[0].credits"))
+                .collect();
+            bad.extend(
+                [0, 101, -1, i32::MAX.into()]
+                    .map(|value| (format!("{value} %"), percent(value), "[0].percent_of_last_purchase")),
+            );
+            bad.push(("neither".into(), text(n, ""), "[0]"));
+            bad.push(("nine".into(), (1..10).flat_map(percent).collect(), ""));
+            bad.push(("one twice".into(), [amount("5"), percent(5), amount("5.0")].concat(), ""));
+            bad
+        }
+        Rule::ResumeToken => {
+            texts(&["", "nonsense", "12", "12.", "-1.0", "012.0", "9223372036854775808.0", "1.1 "])
+        }
         Rule::Ids => {
             let many = (0..1_001).flat_map(|id| text(n, id.to_string())).collect();
             let mut ids: Vec<_> =
@@ -262,6 +301,23 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
             ]
         }
         Rule::PageToken => texts(&["nonsense", "00", "0000000000000000", "é", long_id.as_str()]),
+        Rule::Orders => {
+            let price = |amount: &str| text(4, [text(1, "EUR"), text(2, amount)].concat());
+            let order = |fields: Vec<u8>| text(n, [text(1, "o"), fields].concat());
+            vec![
+                ("a bad id".into(), text(n, text(1, "a b")), "[0].order_id"),
+                ("no id".into(), text(n, text(3, "1")), "[0].order_id"),
+                ("a bad customer".into(), order(text(2, "a b")), "[0].customer_id"),
+                ("less than nothing".into(), order(text(3, "-1")), "[0].credits"),
+                ("too many digits".into(), order(price("1.001")), "[0].price.amount"),
+                ("a negative price".into(), order(price("-1")), "[0].price.amount"),
+                (
+                    "an unknown currency".into(),
+                    order(text(4, [text(1, "ZZZ"), text(2, "1")].concat())),
+                    "[0].price.currency_code",
+                ),
+            ]
+        }
         Rule::Nested | Rule::NestedList | Rule::Free | Rule::Unread => Vec::new(),
     }
 }
@@ -322,7 +378,7 @@ impl Types {
         for (index, oneof) in (0..).zip(&message.oneof_decl) {
             let members: Vec<_> = message.field.iter().filter(|f| f.oneof_index == Some(index)).collect();
             if !members[0].proto3_optional()
-                && oneof.name() != "as_of"
+                && !["as_of", "start"].contains(&oneof.name())
                 && !good_without(message, oneof.name())
             {
                 let rest = without(good, &alternatives(message, members[0]));
@@ -381,13 +437,26 @@ fn check(rule: &Rule, field: &FieldDescriptorProto) {
         Rule::Enum | Rule::States => &[Type::Enum],
         Rule::Free => &[Type::Bool],
         Rule::Unread => &[Type::Bool, Type::Int32],
-        Rule::Time | Rule::Future | Rule::Mask | Rule::Metadata | Rule::Nested | Rule::NestedList => {
-            &[Type::Message]
-        }
+        Rule::Time
+        | Rule::Future
+        | Rule::Mask
+        | Rule::Metadata
+        | Rule::Nested
+        | Rule::NestedList
+        | Rule::Orders
+        | Rule::Thresholds => &[Type::Message],
         _ => &[Type::String],
     };
     assert!(types.contains(&field.r#type()), "{} is a {:?}", field.name(), field.r#type());
-    let repeated =
-        matches!(rule, Rule::States | Rule::Ids | Rule::Labels | Rule::Metadata | Rule::NestedList);
+    let repeated = matches!(
+        rule,
+        Rule::States
+            | Rule::Ids
+            | Rule::Labels
+            | Rule::Metadata
+            | Rule::NestedList
+            | Rule::Orders
+            | Rule::Thresholds
+    );
     assert_eq!(field.label() == Label::Repeated, repeated, "{}", field.name());
 }

@@ -8,7 +8,8 @@ use creditledger::ledger::book::Book;
 use creditledger::ledger::card::{CardRequest, Cards};
 use creditledger::ledger::{Request, Timestamp};
 use creditledger::store::{
-    self, CardsChanged, Engine, LedgerCreated, NewLedger, Settings, StoreError, WriteStore,
+    self, CardsChanged, DefaultAlertsSet, Engine, LedgerCreated, NewDefaultAlerts, NewLedger, Settings,
+    StoreError, WriteStore,
 };
 use creditledger::writer::Limits;
 use tokio::sync::watch;
@@ -81,6 +82,14 @@ impl WriteStore for Gated {
         now: Timestamp,
     ) -> Result<LedgerCreated, StoreError> {
         self.inner.create_ledger(ledger, now).await
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        self.inner.set_default_alerts(alerts, now).await
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

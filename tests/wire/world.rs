@@ -47,6 +47,11 @@ pub fn full_card(name: &str) -> RateCard {
     }
 }
 
+/// An order of the storefront `web`.
+fn order(order_id: &str) -> StorefrontOrder {
+    StorefrontOrder { storefront: "web".into(), order_id: order_id.into() }
+}
+
 /// What stands in the world, where requests need to name it.
 pub struct World {
     pub served: Served,
@@ -57,6 +62,8 @@ pub struct World {
     pub other_purchase: String,
     /// A hold of another customer, `zeta`.
     pub foreign_hold: String,
+    /// A refund of the order `reverse-refund`.
+    pub refund_id: String,
 }
 
 impl World {
@@ -79,6 +86,25 @@ impl World {
         holds.settle_hold(served.settle("reverse")).await.unwrap();
         let worked = holds.record_work(served.work("void", 5)).await.unwrap().into_inner();
         let work_id = worked.posting.unwrap().work_id;
+        for order in ["refund", "reverse-refund", "charge-back", "resolve"] {
+            served.purchases().purchase_credits(served.purchase("5", order)).await.unwrap();
+        }
+        let back = RefundPurchaseRequest {
+            request_id: served.next(),
+            customer_id: "acme".into(),
+            target: Some(refund_purchase_request::Target::Order(order("reverse-refund"))),
+            credits: "2".into(),
+            ..Default::default()
+        };
+        let back = served.purchases().refund_purchase(back).await.unwrap().into_inner();
+        let refund_id = back.purchase.unwrap().refunds.remove(0).refund_id;
+        let taken = RecordChargebackRequest {
+            request_id: served.next(),
+            customer_id: "acme".into(),
+            target: Some(record_chargeback_request::Target::Order(order("resolve"))),
+            ..Default::default()
+        };
+        served.purchases().record_chargeback(taken).await.unwrap();
         let order = PurchaseCreditsRequest { customer_id: "zeta".into(), ..served.purchase("5", "zeta-1") };
         served.purchases().purchase_credits(order).await.unwrap();
         let hold = PlaceHoldRequest { customer_id: "zeta".into(), ..served.hold("extend", "1") };
@@ -96,7 +122,7 @@ impl World {
             served.purchases().purchase_credits(order).await.unwrap().into_inner().purchase.unwrap();
         let hold = PlaceHoldRequest { ledger_id: ledger_id(), ..served.hold("only-there", "1") };
         let other_hold = holds.place_hold(hold).await.unwrap().into_inner().hold.unwrap().hold_id;
-        Self { served, work_id, other_hold, other_purchase: purchase.purchase_id, foreign_hold }
+        Self { served, work_id, other_hold, other_purchase: purchase.purchase_id, foreign_hold, refund_id }
     }
 
     /// A request that is good when it is sent, with all fields that go together, for each method but those of
@@ -121,8 +147,10 @@ impl World {
             package: "gold".into(),
             product_purchase_date: "2026-01-31".into(),
         };
+        let thresholds = || {
+            vec![BalanceThreshold { threshold: Some(balance_threshold::Threshold::Credits("2.5".into())) }]
+        };
         let metadata: std::collections::BTreeMap<_, _> = [("crm".to_owned(), "4711".to_owned())].into();
-        let order = StorefrontOrder { storefront: "web".into(), order_id: "zeta-1".into() };
         macro_rules! good {
             ($($method:literal => $request:expr),* $(,)?) => {
                 vec![$(($method, $request.encode_to_vec())),*]
@@ -154,8 +182,32 @@ impl World {
             "PurchaseService/PurchaseCredits" => PurchaseCreditsRequest {
                 expires_at: Some(LATER), ..served.purchase("7", "good-1")
             },
+            "PurchaseService/RefundPurchase" => RefundPurchaseRequest {
+                request_id: request_id(), customer_id: customer_id(),
+                target: Some(refund_purchase_request::Target::Order(order("refund"))), credits: "1".into(),
+                price: Some(Money { currency_code: "EUR".into(), amount: "0.99".into() }),
+                on_shortfall: ShortfallPolicy::Receivable.into(), reason: "too many".into(), by: "shop".into(),
+                ..Default::default()
+            },
+            "PurchaseService/ReverseRefund" => ReverseRefundRequest {
+                request_id: request_id(), customer_id: customer_id(),
+                target: Some(reverse_refund_request::Target::Order(order("reverse-refund"))),
+                refund_id: self.refund_id.clone(), reason: "bounced".into(), by: "shop".into(), ..Default::default()
+            },
+            "PurchaseService/RecordChargeback" => RecordChargebackRequest {
+                request_id: request_id(), customer_id: customer_id(),
+                target: Some(record_chargeback_request::Target::Order(order("charge-back"))),
+                credits: Some("2".into()), price: Some(Money { currency_code: "EUR".into(), amount: "7.96".into() }),
+                reason: "stolen card".into(), by: "bank".into(), ..Default::default()
+            },
+            "PurchaseService/ResolveChargeback" => ResolveChargebackRequest {
+                request_id: request_id(), customer_id: customer_id(),
+                target: Some(resolve_chargeback_request::Target::Order(order("resolve"))),
+                outcome: ChargebackOutcome::Won.into(), reason: "delivered".into(), by: "bank".into(),
+                ..Default::default()
+            },
             "PurchaseService/GetPurchase" => GetPurchaseRequest {
-                target: Some(get_purchase_request::Target::Order(order)), ..Default::default()
+                target: Some(get_purchase_request::Target::Order(order("zeta-1"))), ..Default::default()
             },
             "PurchaseService/ListPurchases" => ListPurchasesRequest {
                 customer_id: customer_id(), storefront: "web".into(), created_from: Some(EARLIER),
@@ -170,7 +222,8 @@ impl World {
                 by: "op".into(), ..Default::default()
             },
             "LedgerService/GetBalance" => GetBalanceRequest {
-                customer_id: customer_id(), as_of: Some(get_balance_request::AsOf::Sequence(1)), ..Default::default()
+                customer_id: customer_id(), as_of: Some(get_balance_request::AsOf::Sequence(1)), with_forecast: true,
+                ..Default::default()
             },
             "LedgerService/BatchGetBalances" => BatchGetBalancesRequest {
                 customer_ids: vec![customer_id(), "nobody".into()], ..Default::default()
@@ -188,12 +241,41 @@ impl World {
                 created_until: Some(LATER), ..Default::default()
             },
             "LedgerService/GetTrialBalance" => GetTrialBalanceRequest::default(),
+            "LedgerService/GetStatement" => GetStatementRequest {
+                customer_id: customer_id(), period_from: Some(EARLIER), period_until: Some(LATER), ..Default::default()
+            },
+            "LedgerService/GetRevenueReport" => GetRevenueReportRequest {
+                period_from: Some(EARLIER), period_until: Some(LATER), ..Default::default()
+            },
+            "LedgerService/ReconcilePurchases" => ReconcilePurchasesRequest {
+                storefront: "web".into(), created_from: Some(EARLIER), created_until: Some(LATER),
+                orders: vec![StorefrontPurchase {
+                    order_id: "zeta-1".into(), customer_id: "zeta".into(), credits: Some("5".into()),
+                    price: Some(Money { currency_code: "EUR".into(), amount: "19.90".into() }),
+                }],
+                ..Default::default()
+            },
             "LedgerService/StreamJournal" => StreamJournalRequest::default(),
             "RateCardService/CreateRateCard" => CreateRateCardRequest {
                 request_id: request_id(), rate_card: Some(full_card("own")), by: "op".into(), ..Default::default()
             },
             "RateCardService/SetDefaultRateCard" => SetDefaultRateCardRequest {
                 request_id: request_id(), rate_card_id: "prepaid".into(), by: "op".into(), ..Default::default()
+            },
+            "NotificationService/SetBalanceAlerts" => SetBalanceAlertsRequest {
+                request_id: request_id(), customer_id: customer_id(), thresholds: thresholds(), by: "op".into(),
+                ..Default::default()
+            },
+            "NotificationService/SetDefaultBalanceAlerts" => SetDefaultBalanceAlertsRequest {
+                request_id: request_id(), thresholds: thresholds(), by: "op".into(), ..Default::default()
+            },
+            "NotificationService/GetBalanceAlerts" => GetBalanceAlertsRequest {
+                customer_id: customer_id(), ..Default::default()
+            },
+            "NotificationService/WatchEvents" => WatchEventsRequest {
+                customer_id: customer_id(), types: vec![EventType::BalanceLow.into()], until_now: true,
+                heartbeat_seconds: 5, start: Some(watch_events_request::Start::AfterPosition(1)),
+                ..Default::default()
             },
             "RateCardService/GetRateCard" => GetRateCardRequest {
                 rate_card_id: "prepaid".into(), version: 1, ..Default::default()

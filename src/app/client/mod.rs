@@ -1,10 +1,15 @@
 //! Commands for people, who talk to a running server and read tables, or JSON with `--json`.
 
+mod alerts;
 mod credits;
 mod customer;
+mod events;
 mod hold;
 mod rate_card;
 mod receipt;
+mod reconcile;
+mod refunds;
+mod revenue;
 mod settle;
 mod show;
 
@@ -18,11 +23,16 @@ use crate::clock;
 use crate::ledger::PostingId;
 use crate::ledger::credits::parse_units;
 
+pub use alerts::Alerts;
 pub use credits::{Balance, Purchase, Transfers};
 pub use customer::CustomerCommand;
+pub use events::Events;
 pub use hold::HoldCommand;
 pub use rate_card::RateCardCommand;
 pub use receipt::Receipt;
+pub use reconcile::Reconcile;
+pub use refunds::{ChargebackCommand, RefundCommand};
+pub use revenue::Revenue;
 pub use settle::{Charge, Release, Settle};
 use show::{Row, Shown};
 
@@ -41,7 +51,18 @@ pub struct Target {
 }
 
 impl Target {
-    async fn connect(&self) -> Result<Channel, Failure> {
+    /// The ledger that is meant.
+    pub(super) fn ledger(&self) -> &str {
+        &self.ledger
+    }
+
+    /// Whether JSON is asked for.
+    pub(super) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// A channel to the server.
+    pub(super) async fn connect(&self) -> Result<Channel, Failure> {
         Ok(connect(&self.server).await?)
     }
 
@@ -88,6 +109,13 @@ pub struct Limit {
     /// How many at most
     #[arg(long, default_value_t = 50, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
+}
+
+/// Reads a day, which stands for its beginning in UTC, or a time.
+pub(super) fn moment(text: &str) -> Result<prost_types::Timestamp, String> {
+    let time = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    time.parse()
+        .map_err(|_| "a day such as 2026-01-01 or a time such as 2026-01-01T12:00:00Z is needed".to_owned())
 }
 
 /// Reads minutes, whole or decimal, as seconds.

@@ -1,7 +1,11 @@
 //! What callers can ask of one customer's book. Every value in here was validated by its type or by the boundary.
 
 mod holds;
+mod refunds;
 
+use std::sync::Arc;
+
+use super::alert::Alerts;
 use super::codec::{Codec, encode, record};
 use super::credits::Credits;
 use super::customer::{Profile, Terms};
@@ -10,13 +14,16 @@ use super::ids::{
     CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, OrderId, PackageId, RequestKey,
     Storefront, Text,
 };
-use super::lot::Money;
+use super::money::Money;
 use super::posting::Kind;
 use super::time::{Day, Timestamp};
 
 pub use holds::{
     ChargeIncident, CloseIncident, ConfirmEstimate, DeclineEstimate, EstimateIncident, ExtendHold, HoldRef,
     NewWork, Overrun, PlaceHold, Quote, RecordWork, ReleaseHold, ReverseSettlement, SettleHold, VoidWork,
+};
+pub use refunds::{
+    OnShortfall, PurchaseRef, RecordChargeback, RefundPurchase, ResolveChargeback, ReverseRefund,
 };
 
 /// A command about one customer, with the id that makes it repeatable.
@@ -49,6 +56,14 @@ pub enum Command {
     GrantCredits(GrantCredits),
     /// Corrects a balance.
     AdjustBalance(AdjustBalance),
+    /// Gives a purchase back.
+    RefundPurchase(RefundPurchase),
+    /// Undoes a refund.
+    ReverseRefund(ReverseRefund),
+    /// Notes that the customer's bank took the money back.
+    RecordChargeback(RecordChargeback),
+    /// Notes what the bank decided.
+    ResolveChargeback(ResolveChargeback),
     /// Quotes an incident.
     EstimateIncident(EstimateIncident),
     /// Accepts the quote.
@@ -73,6 +88,8 @@ pub enum Command {
     ChargeIncident(ChargeIncident),
     /// Gives a settlement back.
     ReverseSettlement(ReverseSettlement),
+    /// Changes from which balance on the customer is told.
+    SetBalanceAlerts(SetBalanceAlerts),
     /// Applies what is due, for a customer that sends no commands. Asked by the ledger itself.
     ApplyDue,
 }
@@ -223,6 +240,16 @@ pub struct AdjustBalance {
 }
 record!(AdjustBalance { 1 => credits, 2 => reason, 3 => by });
 
+/// See [`Command::SetBalanceAlerts`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetBalanceAlerts {
+    /// Its own thresholds from now on, maybe none at all; `None` for those of its ledger.
+    pub alerts: Option<Arc<Alerts>>,
+    /// Who.
+    pub by: Text,
+}
+record!(SetBalanceAlerts { 1 => alerts, 2 => by });
+
 impl Command {
     /// The kind of posting that an accepted command leaves, which is also the scope of its request id.
     /// [`Command::ApplyDue`] leaves postings of other kinds and has no request id.
@@ -236,6 +263,10 @@ impl Command {
             Self::PurchaseCredits(_) => Kind::PurchaseCredits,
             Self::GrantCredits(_) => Kind::GrantCredits,
             Self::AdjustBalance(_) => Kind::AdjustBalance,
+            Self::RefundPurchase(_) => Kind::RefundPurchase,
+            Self::ReverseRefund(_) => Kind::ReverseRefund,
+            Self::RecordChargeback(_) => Kind::RecordChargeback,
+            Self::ResolveChargeback(_) => Kind::ResolveChargeback,
             Self::EstimateIncident(_) => Kind::EstimateIncident,
             Self::ConfirmEstimate(_) => Kind::ConfirmEstimate,
             Self::DeclineEstimate(_) => Kind::DeclineEstimate,
@@ -248,6 +279,7 @@ impl Command {
             Self::CloseIncident(_) => Kind::CloseIncident,
             Self::ChargeIncident(_) => Kind::ChargeIncident,
             Self::ReverseSettlement(_) => Kind::ReverseSettlement,
+            Self::SetBalanceAlerts(_) => Kind::SetBalanceAlerts,
             Self::ApplyDue => return None,
         })
     }
@@ -264,6 +296,10 @@ impl Command {
             Self::PurchaseCredits(c) => encode(c),
             Self::GrantCredits(c) => encode(c),
             Self::AdjustBalance(c) => encode(c),
+            Self::RefundPurchase(c) => encode(c),
+            Self::ReverseRefund(c) => encode(c),
+            Self::RecordChargeback(c) => encode(c),
+            Self::ResolveChargeback(c) => encode(c),
             Self::EstimateIncident(c) => encode(c),
             Self::ConfirmEstimate(c) => encode(c),
             Self::DeclineEstimate(c) => encode(c),
@@ -276,6 +312,7 @@ impl Command {
             Self::CloseIncident(c) => encode(c),
             Self::ChargeIncident(c) => encode(c),
             Self::ReverseSettlement(c) => encode(c),
+            Self::SetBalanceAlerts(c) => encode(c),
             Self::ApplyDue => Vec::new(),
         };
         stable_hash(&[&bytes]).max(1)
@@ -288,6 +325,15 @@ impl Command {
         match self {
             Self::UpdateCustomer(_) => keys.profile = true,
             Self::PurchaseCredits(c) => keys.order = Some((&c.storefront, &c.order)),
+            Self::RefundPurchase(RefundPurchase { purchase, .. })
+            | Self::ReverseRefund(ReverseRefund { purchase, .. })
+            | Self::RecordChargeback(RecordChargeback { purchase, .. })
+            | Self::ResolveChargeback(ResolveChargeback { purchase, .. }) => {
+                keys.purchase = Some(purchase);
+                if let PurchaseRef::Order(storefront, order) = purchase {
+                    keys.order = Some((storefront, order));
+                }
+            }
             Self::EstimateIncident(c) => keys.incident = Some(&c.incident),
             Self::PlaceHold(c) => keys.incident = Some(&c.estimate.incident),
             Self::ChargeIncident(c) => keys.incident = Some(&c.incident),
@@ -308,6 +354,7 @@ impl Command {
             | Self::CloseCustomer(_)
             | Self::GrantCredits(_)
             | Self::AdjustBalance(_)
+            | Self::SetBalanceAlerts(_)
             | Self::ApplyDue => {}
         }
         // A settlement costs the price of the incident's whole time, so all its holds are read; recording work looks
@@ -330,6 +377,8 @@ pub struct Keys<'a> {
     pub whole_incident: bool,
     /// The order of a purchase.
     pub order: Option<(&'a Storefront, &'a OrderId)>,
+    /// The lot of a purchase; named by its order, that of `order`.
+    pub purchase: Option<&'a PurchaseRef>,
     /// The customer's profile.
     pub profile: bool,
 }

@@ -6,10 +6,11 @@ use super::{Context, Draft};
 use crate::ledger::account::Slot;
 use crate::ledger::book::{Book, Entry};
 use crate::ledger::command::{
-    Change, CloseCustomer, CreateCustomer, Request, SetCustomerTerms, UpdateCustomer,
+    Change, CloseCustomer, CreateCustomer, Request, SetBalanceAlerts, SetCustomerTerms, UpdateCustomer,
 };
 use crate::ledger::customer::{Balances, Customer, CustomerState, Profile, Terms};
 use crate::ledger::ids::{CardId, LedgerNo};
+use crate::ledger::money::MoneyAccount;
 use crate::ledger::posting::{Kind, Posting};
 use crate::ledger::reject::Rejection;
 
@@ -52,7 +53,7 @@ pub(super) fn set_terms(at: &Context<'_>, command: &SetCustomerTerms) -> Result<
     let mut draft = at.draft();
     draft.need_available(command.charge)?;
     draft.shift(Slot::Third, command.charge)?;
-    draft.burn(command.charge);
+    draft.burn(command.charge, MoneyAccount::EarnedRevenue)?;
     draft.detail.terms = Some(Terms {
         rate_card: command.rate_card.apply(before.rate_card.as_ref()),
         package: command.package.apply(before.package.as_ref()),
@@ -72,6 +73,15 @@ pub(super) fn close(at: &Context<'_>, command: &CloseCustomer) -> Result<Posting
     let mut draft = at.draft();
     draft.detail.by = command.by.clone();
     draft.detail.reason = command.reason.clone();
+    draft.finish(at.entry)
+}
+
+/// Moves nothing; where the balance is above all thresholds now, a customer who was told to be low hears it.
+pub(super) fn set_alerts(at: &Context<'_>, command: &SetBalanceAlerts) -> Result<Posting, Rejection> {
+    let mut draft = at.draft();
+    draft.alerts = command.alerts.as_ref().or_else(|| at.book.default_alerts(at.customer.ledger)).cloned();
+    draft.detail.alerts = command.alerts.clone().map_or(Change::Clear, Change::Set);
+    draft.detail.by = command.by.clone();
     draft.finish(at.entry)
 }
 

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use crate::ledger::account::{Amounts, Side, Slot, slots};
+use crate::ledger::alert::{Alerts, Level};
 use crate::ledger::book::{Book, Entry};
 use crate::ledger::command::Request;
 use crate::ledger::credits::Credits;
 use crate::ledger::customer::{Balances, Customer};
 use crate::ledger::hold::{Hold, HoldState, SharedHold};
-use crate::ledger::ids::{CustomerKey, LedgerNo, PostingId, RequestKey, Storefront};
+use crate::ledger::ids::{CustomerKey, LedgerNo, LotId, PostingId, RequestKey, Storefront};
 use crate::ledger::lot::{Lots, OpenLot};
+use crate::ledger::money::{Money, MoneyAccount, add_move};
 use crate::ledger::posting::{Detail, Kind, Posting};
 use crate::ledger::reject::Rejection;
 use crate::ledger::time::Timestamp;
@@ -23,6 +25,8 @@ pub(super) struct Draft {
     pub detail: Detail,
     /// Completes `sales:<storefront>`.
     pub storefront: Option<Storefront>,
+    /// The thresholds that apply once it is posted.
+    pub alerts: Option<Arc<Alerts>>,
     ledger: LedgerNo,
     customer: CustomerKey,
     sequence: u64,
@@ -33,9 +37,11 @@ pub(super) struct Draft {
     request: Option<RequestKey>,
     fingerprint: u64,
     amounts: Amounts,
-    available_before: Credits,
+    before: Level,
+    was_low: bool,
     balances: Balances,
     lots: Lots,
+    disputes: Vec<LotId>,
 }
 
 impl Draft {
@@ -52,7 +58,7 @@ impl Draft {
     pub fn by_ledger(book: &Book, customer: &Customer, kind: Kind) -> Self {
         Self {
             id: book.next_id(),
-            detail: Detail::default(),
+            detail: Detail { used: customer.state.used, ..Detail::default() },
             storefront: None,
             ledger: customer.ledger,
             customer: customer.key(),
@@ -63,9 +69,12 @@ impl Draft {
             request: None,
             fingerprint: 0,
             amounts: Amounts::default(),
-            available_before: customer.balances.available,
+            before: customer.level(),
+            alerts: customer.state.alerts.as_ref().or_else(|| book.default_alerts(customer.ledger)).cloned(),
+            was_low: customer.state.is_low,
             balances: customer.balances,
             lots: customer.state.lots.clone(),
+            disputes: customer.state.disputes.clone(),
         }
     }
 
@@ -89,8 +98,20 @@ impl Draft {
         let (debit, credit) = slots(self.kind, slot).ok_or(Rejection::AmountOutOfBounds)?;
         let sum = self.amounts.get(slot).checked_add(credits).ok_or(Rejection::AmountOutOfBounds)?;
         self.amounts.set(slot, sum);
+        self.use_credits(debit, credit, credits)?;
         self.change(debit, credits.negated())?;
         self.change(credit, credits)
+    }
+
+    /// Counts what is charged to the customer, and what is given back.
+    fn use_credits(&mut self, debit: Side, credit: Side, credits: Credits) -> Result<(), Rejection> {
+        let change = match (debit, credit) {
+            (Side::Available | Side::Held, Side::Revenue) => credits,
+            (Side::Revenue, Side::Available) => credits.negated(),
+            _ => return Ok(()),
+        };
+        self.detail.used = self.detail.used.checked_add(change).ok_or(Rejection::AmountOutOfBounds)?;
+        Ok(())
     }
 
     fn change(&mut self, side: Side, credits: Credits) -> Result<(), Rejection> {
@@ -121,20 +142,62 @@ impl Draft {
         Err(Rejection::InsufficientCredits { available, required, shortfall })
     }
 
-    /// Takes `credits` out of the lots, in burn order, and says which.
-    pub fn burn(&mut self, credits: Credits) -> Vec<OpenLot> {
-        let burned = self.lots.burn(credits);
-        for part in &burned {
-            self.move_lot(OpenLot { left: part.left.negated(), ..*part });
-        }
-        burned
+    /// Moves money; a negative amount moves the other way. `None`, a lot without a price, moves nothing.
+    pub fn pay(
+        &mut self,
+        debit: MoneyAccount,
+        credit: MoneyAccount,
+        money: Option<Money>,
+    ) -> Result<(), Rejection> {
+        let Some(money) = money else { return Ok(()) };
+        add_move(&mut self.detail.money, debit, credit, money).ok_or(Rejection::AmountOutOfBounds)
     }
 
-    /// Puts `lot.left` credits into a lot, which may be new or spent.
+    /// Takes `credits` out of the lots, in burn order, their money to `account`, and says which.
+    pub fn burn(&mut self, credits: Credits, account: MoneyAccount) -> Result<Vec<OpenLot>, Rejection> {
+        let burned = self.lots.burn(credits);
+        for part in &burned {
+            self.move_lot(part.negated());
+            self.pay(MoneyAccount::DeferredRevenue, account, part.money)?;
+        }
+        Ok(burned)
+    }
+
+    /// Takes `credits` out of one lot; says what of the deferred revenue goes with them, and leaves to the caller where.
+    pub fn take(&mut self, lot: LotId, credits: Credits) -> Option<Money> {
+        let part = self.lots.get(lot)?.part(credits);
+        if part.left.is_positive() {
+            self.move_lot(part.negated());
+        }
+        part.money
+    }
+
+    /// Puts `lot.left` credits and their money into a lot, which may be new or spent.
     pub fn bring_in(&mut self, lot: OpenLot) {
         if lot.left.is_positive() {
-            self.move_lot(lot);
+            self.move_lot(OpenLot { disputed: self.disputes.contains(&lot.id), ..lot });
         }
+    }
+
+    /// Puts credits back that left a lot before, their money from `account`. Where the lot has expired in between they
+    /// expire at once.
+    pub fn give_back(&mut self, lot: OpenLot, account: MoneyAccount) -> Result<(), Rejection> {
+        self.pay(account, MoneyAccount::DeferredRevenue, lot.money)?;
+        if lot.is_expired(self.as_of) {
+            self.shift(Slot::Expired, lot.left)?;
+            return self.pay(MoneyAccount::DeferredRevenue, MoneyAccount::Breakage, lot.money);
+        }
+        self.bring_in(lot);
+        Ok(())
+    }
+
+    /// Opens or ends the dispute about a lot: what is left of it, and what comes back into it, burns first meanwhile.
+    pub fn mark_disputed(&mut self, lot: LotId, disputed: bool) {
+        self.disputes.retain(|id| *id != lot);
+        if disputed {
+            self.disputes.push(lot);
+        }
+        self.lots.mark(lot, disputed);
     }
 
     fn move_lot(&mut self, moved: OpenLot) {
@@ -146,18 +209,20 @@ impl Draft {
 
     /// Completes the posting. What of the lots is due and no longer covered by a hold expires; then, where
     /// `available` has risen, debts are paid and parked holds are activated, oldest first, stopping at the first that
-    /// does not fit.
+    /// does not fit; at the end stands which thresholds the balance crossed by all of that.
     pub fn finish(mut self, entry: &Entry) -> Result<Posting, Rejection> {
         for part in self.lots.uncovered(self.balances.held, self.as_of) {
             self.shift(Slot::Expired, part.left)?;
-            self.move_lot(OpenLot { left: part.left.negated(), ..part });
+            self.move_lot(part.negated());
+            self.pay(MoneyAccount::DeferredRevenue, MoneyAccount::Breakage, part.money)?;
         }
-        if self.balances.available > self.available_before {
+        if self.balances.available > self.before.available {
             let repaid = self.balances.owed.min(self.balances.available);
             self.shift(Slot::Repaid, repaid)?;
-            self.burn(repaid);
+            self.burn(repaid, MoneyAccount::EarnedRevenue)?;
             self.activate_parked(entry)?;
         }
+        self.watch_level();
         Ok(Posting {
             id: self.id,
             ledger: self.ledger,
@@ -172,6 +237,22 @@ impl Draft {
             storefront: self.storefront,
             detail: self.detail,
         })
+    }
+
+    /// Notes what is to be told about the balance.
+    fn watch_level(&mut self) {
+        let last_purchase = match (self.kind, &self.detail.lot) {
+            (Kind::PurchaseCredits, Some(lot)) => lot.credits,
+            (_, Some(_) | None) => self.before.last_purchase,
+        };
+        let after = Level { available: self.balances.available, last_purchase };
+        let is_above = |alerts: &Arc<Alerts>| alerts.all_are_above(after);
+        self.detail.depleted = self.before.available.is_positive() && after.available.is_zero();
+        self.detail.recovered =
+            self.was_low && after.available.is_positive() && self.alerts.as_ref().is_none_or(is_above);
+        if let Some(alerts) = &self.alerts {
+            self.detail.low = alerts.crossed(self.before, after);
+        }
     }
 
     fn activate_parked(&mut self, entry: &Entry) -> Result<(), Rejection> {

@@ -14,6 +14,7 @@ use crate::ledger::hold::{Hold, HoldState, Settlement, SharedHold};
 use crate::ledger::ids::Text;
 use crate::ledger::job::{Circumstances, PriceInputs};
 use crate::ledger::lot::OpenLot;
+use crate::ledger::money::MoneyAccount;
 use crate::ledger::posting::Posting;
 use crate::ledger::price::{charge as charge_for, free_of_charge};
 use crate::ledger::reject::Rejection;
@@ -104,7 +105,7 @@ fn take_charge(
         from_held,
         from_available,
         written_off,
-        burned: draft.burn(paid),
+        burned: draft.burn(paid, MoneyAccount::EarnedRevenue)?,
         reversed: Credits::ZERO,
         write_off_reversed: Credits::ZERO,
     })
@@ -267,12 +268,7 @@ pub(super) fn reverse(at: &Context<'_>, command: &ReverseSettlement) -> Result<P
         after.write_off_reversed = settlement.written_off;
     }
     for part in given_back(settlement, credits) {
-        if part.is_expired(at.book.now) {
-            // Credits that go back into an expired lot expire at once.
-            draft.shift(Slot::Expired, part.left)?;
-        } else {
-            draft.bring_in(part);
-        }
+        draft.give_back(part, MoneyAccount::EarnedRevenue)?;
     }
     let mut hold = Hold::clone(hold);
     hold.settlement = Some(after);
@@ -282,7 +278,8 @@ pub(super) fn reverse(at: &Context<'_>, command: &ReverseSettlement) -> Result<P
     draft.finish(at.entry)
 }
 
-/// The parts of lots that `credits` go back to: the last-burned first, past what went back before.
+/// The parts of lots that `credits` go back to: the last-burned first, past what went back before. Each takes its share
+/// of what it earned, for all that is back now less what was returned before.
 fn given_back(settlement: &Settlement, credits: Credits) -> Vec<OpenLot> {
     let mut skip = settlement.reversed;
     let mut rest = credits;
@@ -293,7 +290,12 @@ fn given_back(settlement: &Settlement, credits: Credits) -> Vec<OpenLot> {
         let part = lot.left.less_at_least_zero(skipped).min(rest);
         rest = rest.less_at_least_zero(part);
         if part.is_positive() {
-            parts.push(OpenLot { left: part, ..*lot });
+            let money = lot.money.map(|earned| {
+                let returned = |credits| earned.share(credits, lot.left).minor_units;
+                let back = skipped.checked_add(part).map_or(earned.minor_units, returned);
+                earned.with(back.saturating_sub(returned(skipped)))
+            });
+            parts.push(OpenLot { left: part, money, ..*lot });
         }
     }
     parts

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::stamps::Stamps;
-use super::{AuditStore, Engine, Ledger, News, Position, ReadStore, Recorded};
+use super::{AuditStore, Engine, Ledger, News, Position, ReadStore, Recorded, StoredDefaultAlerts};
 use crate::ledger::book::{OrderScope, RequestScope};
 use crate::ledger::card::CardChange;
 use crate::ledger::{
@@ -35,6 +35,7 @@ struct State {
     orders: BTreeMap<OrderScope, Recorded>,
     accounts: BTreeMap<(LedgerNo, String), Credits>,
     card_changes: Vec<CardChange>,
+    default_alerts: BTreeMap<LedgerNo, Vec<StoredDefaultAlerts>>,
 }
 
 /// An engine that forgets when the process ends. Clones share what is stored.
@@ -58,7 +59,7 @@ impl Memory {
     #[must_use]
     pub fn engine(self) -> Engine {
         let reader = Arc::new(self.clone());
-        let news = News::always_reachable(self.growth.subscribe());
+        let news = News::always_reachable(Arc::clone(&self.growth));
         Engine {
             writers: vec![Box::new(self)],
             reader: Arc::clone(&reader) as Arc<dyn ReadStore>,

@@ -1,11 +1,12 @@
 //! The reading side of the reference engine: filters over everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::{Memory, State};
+use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
 use crate::ledger::card::CardChange;
 use crate::ledger::{
@@ -72,6 +73,24 @@ impl ReadStore for Memory {
 
     async fn profile(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError> {
         Ok(self.read().profiles.get(&key).cloned())
+    }
+
+    async fn profiles_by_key(
+        &self,
+        keys: &[CustomerKey],
+    ) -> Result<Vec<(CustomerKey, CustomerId, Profile)>, StoreError> {
+        let state = self.read();
+        let named = |key: &CustomerKey| {
+            let customer = state.customers.get(key)?;
+            Some((*key, customer.id.clone(), state.profiles.get(key)?.clone()))
+        };
+        let keys: BTreeSet<CustomerKey> = keys.iter().copied().collect();
+        Ok(keys.iter().filter_map(named).collect())
+    }
+
+    async fn default_alerts(&self, ledger: LedgerNo) -> Result<Option<DefaultAlerts>, StoreError> {
+        let state = self.read();
+        Ok(state.default_alerts.get(&ledger).and_then(|all| all.last()).map(|last| last.default.clone()))
     }
 
     async fn customers(
@@ -188,8 +207,21 @@ impl ReadStore for Memory {
         let Some(recorded) = state.orders.get(&(ledger, storefront.clone(), order.clone())) else {
             return Ok(None);
         };
-        let lot = recorded.posting.detail.lot.as_ref();
-        Ok(lot.and_then(|lot| state.owned(recorded.posting.customer, lot)).map(|(_, lot)| lot))
+        let lot = recorded.posting.detail.lot.as_ref().and_then(|lot| state.lots.get(&lot.id));
+        Ok(lot.and_then(|(customer, lot)| state.owned(*customer, lot)).map(|(_, lot)| lot))
+    }
+
+    async fn orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError> {
+        let mut found = Vec::new();
+        for order in orders {
+            found.extend(self.order(ledger, storefront, order).await?);
+        }
+        Ok(found)
     }
 
     async fn lots(

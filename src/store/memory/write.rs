@@ -8,7 +8,11 @@ use super::{Memory, State};
 use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, Credits, Hold, LedgerNo, Posting, Request, Timestamp};
 use crate::store::cards::{CardsChanged, catch_up, decide};
-use crate::store::{Ledger, LedgerCreated, NewLedger, Position, Recorded, StoreError, WriteStore};
+use crate::store::nets::changes;
+use crate::store::{
+    DefaultAlertsSet, Ledger, LedgerCreated, NewDefaultAlerts, NewLedger, Position, Recorded, StoreError,
+    StoredDefaultAlerts, WriteStore,
+};
 
 #[async_trait]
 impl WriteStore for Memory {
@@ -22,6 +26,9 @@ impl WriteStore for Memory {
         let state = self.read();
         catch_up(cards, state.card_changes_after(cards.revision()))?;
         let mut book = Book::new(self.stamps.begin(clock), random, Arc::clone(cards));
+        let default = |all: &Vec<StoredDefaultAlerts>| Some(Arc::new(all.last()?.default.alerts.clone()));
+        let defaults = state.default_alerts.iter().filter_map(|(ledger, all)| Some((*ledger, default(all)?)));
+        book.put_default_alerts(Arc::new(defaults.collect()));
         for request in requests {
             let key = request.customer_key();
             if book.entry(key).is_none() {
@@ -46,6 +53,10 @@ impl WriteStore for Memory {
                     book.put_order(scope, Arc::clone(&earlier.posting));
                 }
             }
+            if request.command.keys().purchase.is_some() {
+                let own = state.lots.values().filter(|(customer, _)| *customer == key);
+                own.for_each(|(customer, lot)| book.put_lot(*customer, Arc::clone(lot)));
+            }
         }
         Ok(book)
     }
@@ -66,6 +77,9 @@ impl WriteStore for Memory {
         }
         for customer in book.touched_customers() {
             state.customers.insert(customer.key(), customer.clone());
+        }
+        for (customer, lot) in book.touched_lots() {
+            state.lots.insert(lot.id, (customer, Arc::clone(lot)));
         }
         for hold in book.touched_holds() {
             state.holds.insert(hold.id, Arc::clone(hold));
@@ -121,6 +135,24 @@ impl WriteStore for Memory {
         Ok(decided)
     }
 
+    async fn set_default_alerts(
+        &mut self,
+        new: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        let NewDefaultAlerts { ledger, request, default } = new.clone();
+        let mut state = self.write();
+        let all = state.default_alerts.entry(ledger).or_default();
+        Ok(match all.iter().find(|stored| stored.request == request) {
+            Some(stored) if stored.default == default => DefaultAlertsSet::Set { replayed: true },
+            Some(_) => DefaultAlertsSet::RequestIdReused,
+            None => {
+                all.push(StoredDefaultAlerts { request, set_at: now, default });
+                DefaultAlertsSet::Set { replayed: false }
+            }
+        })
+    }
+
     async fn tidy(&mut self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -159,16 +191,11 @@ impl State {
             let profile = posting.detail.profile.as_deref().cloned().unwrap_or_default();
             self.profiles.insert(posting.customer, profile);
         }
-        for transfer in posting.transfers() {
-            let minus = Credits::ZERO.checked_sub(transfer.credits);
-            for (account, change) in [(transfer.debit, minus), (transfer.credit, Some(transfer.credits))] {
-                if !account.is_customer() {
-                    let balance = self.accounts.entry((posting.ledger, account.to_string())).or_default();
-                    *balance = change.and_then(|change| balance.checked_add(change)).ok_or_else(|| {
-                        StoreError::Damaged(format!("the account {account} leaves its bounds"))
-                    })?;
-                }
-            }
+        for (account, change) in changes(posting) {
+            let balance = self.accounts.entry((posting.ledger, account.to_string())).or_default();
+            *balance = balance
+                .checked_add(Credits::from_units(change))
+                .ok_or_else(|| StoreError::Damaged(format!("the account {account} leaves its bounds")))?;
         }
         self.histories.entry(posting.customer).or_default().push(recorded.clone());
         self.journal.entry(posting.ledger).or_default().push(recorded);

@@ -58,6 +58,7 @@ pub(super) async fn append_rows(
     }
     insert_postings(connection, book, placements).await?;
     insert_lots(connection, book).await?;
+    update_lots(connection, book).await?;
     write_profiles(connection, book).await?;
     write_holds(connection, book).await
 }
@@ -239,6 +240,33 @@ async fn insert_lots(connection: &mut PgConnection, book: &Book) -> Result<(), S
     .await
     .map_err(failed)?;
     insert_orders(connection, &lots).await
+}
+
+/// What was given back of a purchase stands with it; its columns never change.
+async fn update_lots(connection: &mut PgConnection, book: &Book) -> Result<(), StoreError> {
+    let mut lots: Vec<(CustomerKey, &Arc<Lot>)> = book.touched_lots().collect();
+    if lots.is_empty() {
+        return Ok(());
+    }
+    lots.sort_unstable_by_key(|(customer, lot)| (*customer, lot.id));
+    let updated = sqlx::query(
+        "UPDATE lot l
+         SET body = u.body
+         FROM UNNEST($1::bigint[], $2::uuid[], $3::bytea[]) u(customer, lot_id, body)
+         WHERE l.customer = u.customer
+           AND l.lot_id = u.lot_id",
+    )
+    .bind(lots.iter().map(|(customer, _)| customer.raw()).collect::<Vec<_>>())
+    .bind(lots.iter().map(|(_, lot)| lot.id.uuid()).collect::<Vec<_>>())
+    .bind(lots.iter().map(|(_, lot)| encode(lot.as_ref())).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(failed)?;
+    if updated.rows_affected() == lots.len().try_into().unwrap_or(u64::MAX) {
+        Ok(())
+    } else {
+        Err(damaged("the row of a lot is not there"))
+    }
 }
 
 /// Where two servers race for one order, the second waits here, clashes, and reads the first one's when it tries again.

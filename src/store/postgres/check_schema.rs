@@ -64,6 +64,8 @@ const NAMES: &str = "
 const MADE: &str = "
 index customer_due: CREATE INDEX customer_due ON customer USING btree (next_due, customer) WHERE next_due IS NOT NULL
 index customer_pkey: CREATE UNIQUE INDEX customer_pkey ON customer USING btree (customer)
+index default_alerts_pkey: CREATE UNIQUE INDEX default_alerts_pkey ON default_alerts USING btree (ledger_no, version)
+index default_alerts_request: CREATE UNIQUE INDEX default_alerts_request ON default_alerts USING btree (ledger_no, request)
 index feed_batch: CREATE UNIQUE INDEX feed_batch ON feed USING btree (batch, ledger_no)
 index feed_end_pkey: CREATE UNIQUE INDEX feed_end_pkey ON feed_end USING btree (ledger_no)
 index feed_pkey: CREATE UNIQUE INDEX feed_pkey ON feed USING btree (ledger_no, first_position)
@@ -94,6 +96,7 @@ index system_account_pkey: CREATE UNIQUE INDEX system_account_pkey ON system_acc
 index transfer_slot_pkey: CREATE UNIQUE INDEX transfer_slot_pkey ON transfer_slot USING btree (kind, slot)
 index unfinished_copy_pkey: CREATE UNIQUE INDEX unfinished_copy_pkey ON unfinished_copy USING btree (only_row)
 table customer: customer bigint NOT NULL, ledger_no integer NOT NULL, customer_id text C NOT NULL, sequence bigint NOT NULL, available bigint NOT NULL, held bigint NOT NULL, owed bigint NOT NULL, next_due bigint, state bytea NOT NULL
+table default_alerts: ledger_no integer NOT NULL, version integer NOT NULL, request bytea NOT NULL, set_at bigint NOT NULL, body bytea NOT NULL
 table feed: ledger_no integer NOT NULL, first_position bigint NOT NULL, batch uuid NOT NULL, counts_from bigint NOT NULL, customers bigint[] NOT NULL, sequences bigint[] NOT NULL
 table feed_end: ledger_no integer NOT NULL, position bigint NOT NULL
 table hold: customer bigint NOT NULL, incident_id text C NOT NULL, hold_id uuid NOT NULL, ledger_no integer NOT NULL, previous uuid, state smallint NOT NULL, direct boolean NOT NULL, class text C, settled boolean NOT NULL, estimated bigint NOT NULL, charged bigint, created_at bigint NOT NULL, watched boolean NOT NULL, body bytea NOT NULL
@@ -112,6 +115,7 @@ table system_account: ledger_no integer NOT NULL, account text C NOT NULL, balan
 table transfer_slot: kind smallint NOT NULL, slot smallint NOT NULL, debit text NOT NULL, credit text NOT NULL
 table unfinished_copy: only_row boolean NOT NULL, started_at bigint NOT NULL
 view customer_decimal: ledger_id text, customer_id text, sequence bigint, available numeric, held numeric, owed numeric
+view money_balance: ledger_no integer, currency text, account text, balance bigint
 view posting_decimal: ledger_id text, position bigint, customer_id text, sequence bigint, kind text, recorded_at timestamp with time zone, request_id text, posting_id uuid, available numeric, held numeric, owed numeric
 view transfer: ledger_no integer, position bigint, posting_id uuid, customer bigint, sequence bigint, slot smallint, recorded_at bigint, debit_account text, credit_account text, credits bigint
 view transfer_decimal: ledger_id text, position bigint, customer_id text, sequence bigint, debit_account text, credit_account text, credits numeric

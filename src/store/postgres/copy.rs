@@ -14,14 +14,14 @@ use super::errors::{damaged, failed};
 use super::load::{hold_bodies, lock_customers};
 use super::rows::{decoded, request_bytes, sql_count, sql_ledger};
 use super::write::PgWriter;
-use super::{Address, cards};
+use super::{Address, alerts, cards};
 use crate::ledger::card::{CardChange, CardRequest, Cards};
 use crate::ledger::{Book, Hold, LedgerId, LedgerNo, Request, Timestamp};
 use crate::store::copy::not_empty;
 use crate::store::nets::nets;
 use crate::store::{
-    CardsChanged, CopyStore, LedgerCreated, NewLedger, Position, Recorded, StoreError, StoredLedger,
-    WriteStore,
+    CardsChanged, CopyStore, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, Position,
+    Recorded, StoreError, StoredDefaultAlerts, StoredLedger, WriteStore,
 };
 
 /// The sessions of a server that has just ended are given this long to go away: 2 s.
@@ -98,6 +98,14 @@ impl WriteStore for PgCopier {
         cards: &mut Arc<Cards>,
     ) -> Result<CardsChanged, StoreError> {
         self.writer.change_cards(request, now, cards).await
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        self.writer.set_default_alerts(alerts, now).await
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {
@@ -281,7 +289,10 @@ async fn mark(connection: &mut PgConnection, now: Timestamp) -> Result<bool, Sto
 }
 
 async fn write_ledger(connection: &mut PgConnection, stored: &StoredLedger) -> Result<(), StoreError> {
-    let StoredLedger { ledger, request } = stored;
+    let StoredLedger { ledger, request, default_alerts } = stored;
+    for StoredDefaultAlerts { request, set_at, default } in default_alerts {
+        alerts::insert(connection, ledger.no, request, *set_at, default).await?;
+    }
     if ledger.no == LedgerNo::MAIN {
         if ledger.id != LedgerId::main() || request.is_some() {
             return Err(damaged("the first ledger is not main"));

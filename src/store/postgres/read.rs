@@ -13,6 +13,7 @@ use super::errors::timed_out;
 use super::sequencer::Sequencer;
 use super::tend::Tending;
 use super::{READERS_MAX, cards, read_customers, read_postings};
+use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
 use crate::ledger::card::CardChange;
 use crate::ledger::{
@@ -90,7 +91,7 @@ fn new_pool(address: &Address) -> PgPool {
 impl ReadStore for PgReader {
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
         let rows = self.bounded(async { read_customers::ledger_rows(&self.pool()).await }).await?;
-        Ok(rows.into_iter().map(|stored| stored.ledger).collect())
+        Ok(rows.into_iter().map(|(ledger, _)| ledger).collect())
     }
 
     async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError> {
@@ -121,6 +122,17 @@ impl ReadStore for PgReader {
 
     async fn profile(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError> {
         self.bounded(self.profile_of(key)).await
+    }
+
+    async fn profiles_by_key(
+        &self,
+        keys: &[CustomerKey],
+    ) -> Result<Vec<(CustomerKey, CustomerId, Profile)>, StoreError> {
+        self.bounded(self.profiles_of_keys(keys)).await
+    }
+
+    async fn default_alerts(&self, ledger: LedgerNo) -> Result<Option<DefaultAlerts>, StoreError> {
+        self.bounded(self.default_alerts_of(ledger)).await
     }
 
     async fn customers(
@@ -172,6 +184,16 @@ impl ReadStore for PgReader {
         self.bounded(async { read_postings::feed_after(&self.pool(), ledger, after, limit).await }).await
     }
 
+    async fn counted_feed(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
+        self.sequencer.catch_up().await?;
+        self.bounded(self.counted_feed_after(ledger, after, limit)).await
+    }
+
     async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError> {
         self.sequencer.catch_up().await?;
         self.bounded(self.last_position_of(ledger)).await
@@ -210,6 +232,15 @@ impl ReadStore for PgReader {
         order: &OrderId,
     ) -> Result<Option<OwnedLot>, StoreError> {
         self.bounded(self.lot_of_order(ledger, storefront, order)).await
+    }
+
+    async fn orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError> {
+        self.bounded(self.lots_of_orders(ledger, storefront, orders)).await
     }
 
     async fn lots(

@@ -13,11 +13,13 @@ use super::errors::{failed, leaves_connection_sound, not_answered, timed_out};
 use super::load::Stamping;
 use super::rows::sql_count;
 use super::tend::Signals;
-use super::{Address, append, cards, ledgers, load};
+use super::{Address, alerts, append, cards, ledgers, load};
 use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, CustomerKey, Request, Timestamp};
 use crate::store::cards::{CardsChanged, catch_up, decide};
-use crate::store::{Isolation, LedgerCreated, NewLedger, Settings, StoreError, WriteStore};
+use crate::store::{
+    DefaultAlertsSet, Isolation, LedgerCreated, NewDefaultAlerts, NewLedger, Settings, StoreError, WriteStore,
+};
 
 /// How long one step of a batch may take before its connection is given up.
 const STEP_TIMEOUT: Duration = Duration::from_secs(15);
@@ -255,6 +257,25 @@ impl WriteStore for PgWriter {
             self.roll_back(connection).await;
         }
         Ok(decided)
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        let connection = self.begin().await?;
+        let (connection, set) = self
+            .step("setting thresholds", connection, async |connection| {
+                alerts::set(connection, alerts, now).await
+            })
+            .await?;
+        if set == (DefaultAlertsSet::Set { replayed: false }) {
+            self.commit(connection).await?;
+        } else {
+            self.roll_back(connection).await;
+        }
+        Ok(set)
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

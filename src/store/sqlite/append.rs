@@ -60,6 +60,9 @@ pub(super) fn append(
     for hold in book.touched_holds() {
         appender.write_hold(hold)?;
     }
+    for (_, lot) in book.touched_lots() {
+        update_lot(statements, lot)?;
+    }
     write_nets(statements, book, tail)
 }
 
@@ -270,6 +273,17 @@ fn insert_lot(statements: Statements<'_>, posting: &Posting, lot: &Lot, key: i64
         )?;
     }
     Ok(())
+}
+
+/// What was given back of a purchase stands with it; its columns never change.
+fn update_lot(statements: Statements<'_>, lot: &Lot) -> Result<(), StoreError> {
+    let changed = statements.run(
+        "UPDATE lot
+         SET body = ?
+         WHERE lot_id = ?",
+        params![encode(lot), lot.id.uuid().as_bytes()],
+    )?;
+    if changed == 1 { Ok(()) } else { Err(damaged(format!("the row of lot {} is not there", lot.id))) }
 }
 
 /// Every customer has a profile from its creation on: the list of customers walks this table.

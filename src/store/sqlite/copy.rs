@@ -7,11 +7,11 @@ use rusqlite::params;
 
 use super::rows::{damaged, request_value};
 use super::write::{SqliteWriter, Statements};
-use super::{cards, load};
+use super::{alerts, cards, load};
 use crate::ledger::card::{CardChange, Cards};
 use crate::ledger::{Book, LedgerId, LedgerNo, Timestamp};
 use crate::store::copy::not_empty;
-use crate::store::{CopyStore, Recorded, StoreError, StoredLedger};
+use crate::store::{CopyStore, Recorded, StoreError, StoredDefaultAlerts, StoredLedger};
 
 #[async_trait]
 impl CopyStore for SqliteWriter {
@@ -85,7 +85,10 @@ fn mark(statements: Statements<'_>, now: Timestamp) -> Result<bool, StoreError> 
 }
 
 fn write_ledger(statements: Statements<'_>, stored: &StoredLedger) -> Result<(), StoreError> {
-    let StoredLedger { ledger, request } = stored;
+    let StoredLedger { ledger, request, default_alerts } = stored;
+    for StoredDefaultAlerts { request, set_at, default } in default_alerts {
+        alerts::insert(statements, ledger.no, request, *set_at, default)?;
+    }
     if ledger.no == LedgerNo::MAIN {
         if ledger.id != LedgerId::main() || request.is_some() {
             return Err(damaged("the first ledger is not main"));

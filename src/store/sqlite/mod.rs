@@ -16,6 +16,7 @@ use crate::ledger::Timestamp;
 use crate::store::StoreError;
 use crate::store::stamps::Stamps;
 
+mod alerts;
 mod append;
 mod audit;
 mod cards;

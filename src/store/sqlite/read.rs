@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::sqlite::SqlitePool;
 
+use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
 use crate::ledger::card::CardChange;
 use crate::ledger::{
@@ -67,6 +68,17 @@ impl ReadStore for SqliteReader {
 
     async fn profile(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError> {
         self.profile_of(key).await
+    }
+
+    async fn profiles_by_key(
+        &self,
+        keys: &[CustomerKey],
+    ) -> Result<Vec<(CustomerKey, CustomerId, Profile)>, StoreError> {
+        self.profiles_of_keys(keys).await
+    }
+
+    async fn default_alerts(&self, ledger: LedgerNo) -> Result<Option<DefaultAlerts>, StoreError> {
+        self.default_alerts_of(ledger).await
     }
 
     async fn customers(
@@ -149,6 +161,15 @@ impl ReadStore for SqliteReader {
         order: &OrderId,
     ) -> Result<Option<OwnedLot>, StoreError> {
         self.lot_of_order(ledger, storefront, order).await
+    }
+
+    async fn orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError> {
+        self.lots_of_orders(ledger, storefront, orders).await
     }
 
     async fn lots(
