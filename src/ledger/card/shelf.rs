@@ -202,7 +202,8 @@ impl Cards {
             Changed::Card(card) => {
                 let own = self.ledgers.entry(change.ledger).or_default();
                 // A preset may have come with a later release than the ledger's card of the same name: it stands back.
-                let is_first = card.card.version == 1 && !own.versions.keys().any(|own| own.id == card.card.id);
+                let is_first =
+                    card.card.version == 1 && !own.versions.keys().any(|own| own.id == card.card.id);
                 if !is_first && Some(card.card.version) != newest.checked_add(1) {
                     return Err(CardsError::Version { card: card.card.clone(), newest });
                 }
