@@ -24,6 +24,7 @@ mod rate_card_service;
 mod serve;
 mod status;
 mod trace;
+mod webhooks;
 pub mod wire;
 
 use std::sync::Arc;
@@ -34,11 +35,13 @@ use tokio::sync::watch;
 use crate::ledger::card::Cards;
 use crate::ledger::{LedgerId, LedgerNo};
 use crate::outbox::Outbox;
+use crate::outbox::webhooks::{Policy, Webhooks};
 use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
 pub use serve::{Limits, serve};
 pub use status::DOMAIN;
+pub use webhooks::message;
 
 /// Pages stop here, so that they fit the 4 MiB that clients take by default.
 const PAGE_BYTES_MAX: usize = 3 << 20;
@@ -49,16 +52,26 @@ pub struct Api {
     writer: Writer,
     reader: Arc<Reader>,
     outbox: Arc<Outbox>,
+    webhooks: Arc<Webhooks>,
+    /// Where webhooks may be sent.
+    policy: Policy,
     cards: Arc<Cards>,
     /// True once the server goes down: streams without an end stop then.
     closing: watch::Sender<bool>,
 }
 
 impl Api {
-    /// The services over a writer, a reader and an outbox of the same store.
+    /// The services over a writer, a reader and the events of the same store; `policy` says which URLs are taken.
     #[must_use]
-    pub fn new(writer: Writer, reader: Arc<Reader>, outbox: Arc<Outbox>, cards: Arc<Cards>) -> Self {
-        Self { writer, reader, outbox, cards, closing: watch::Sender::new(false) }
+    pub fn new(
+        writer: Writer,
+        reader: Arc<Reader>,
+        outbox: Arc<Outbox>,
+        webhooks: Arc<Webhooks>,
+        policy: Policy,
+        cards: Arc<Cards>,
+    ) -> Self {
+        Self { writer, reader, outbox, webhooks, policy, cards, closing: watch::Sender::new(false) }
     }
 
     /// The ledger that a call is about, which its span names from now on.

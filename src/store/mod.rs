@@ -30,6 +30,7 @@ pub mod sqlite;
 pub mod stamps;
 pub mod stored;
 pub mod usage;
+pub mod webhooks;
 
 pub use alerts::{DefaultAlertsSet, NewDefaultAlerts, StoredDefaultAlerts};
 pub use copy::{CopyStore, CopyTarget, check_urls, open_for_copy};

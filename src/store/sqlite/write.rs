@@ -211,6 +211,8 @@ impl SqliteWriter {
         {
             statements.run("UPDATE ledger SET created_at = ? WHERE ledger_no = 0", [now.micros()])?;
         }
+        // Whoever sent webhooks from this file is gone: one server at a time has it.
+        statements.run("DELETE FROM webhook_relay", [])?;
         let tail = Tail::read(statements)?;
         let new_requests = NewRequests::read(statements, now)?;
         let default_alerts = alerts::read(statements)?;
