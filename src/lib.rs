@@ -1,6 +1,7 @@
 //! `creditledger`: prepaid support credits in an append-only double-entry ledger, as a gRPC service.
 pub mod app;
 pub mod audit;
+pub mod cards;
 pub mod clock;
 pub mod config;
 pub mod copy;

@@ -86,8 +86,9 @@ fn names_after<'a>(line: &'a str, before: &'a str) -> impl Iterator<Item = &'a s
 }
 
 /// (layer, what of this crate it may use besides itself)
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("ledger", &[]),
+    ("cards", &["ledger"]),
     ("store", &["ledger"]),
     ("writer", &["store", "ledger", "clock"]),
     ("outbox", &["store", "ledger", "clock"]),

@@ -1,16 +1,21 @@
 //! The command line: what each subcommand does, made of the layers below.
 
+mod apply;
 pub mod bench;
 pub mod call;
 mod chart;
 mod check;
 pub mod client;
 mod copy;
+mod csv;
+mod export;
 mod failure;
 mod output;
+mod price;
 pub mod replay;
 mod serve;
 mod server;
+mod statement;
 mod sweep;
 
 use std::process::ExitCode;
@@ -52,12 +57,24 @@ enum Command {
     Customer(client::CustomerCommand),
     Purchase(client::Purchase),
     #[command(subcommand)]
+    Refund(client::RefundCommand),
+    #[command(subcommand)]
+    Chargeback(client::ChargebackCommand),
+    #[command(subcommand)]
     Hold(client::HoldCommand),
     Settle(client::Settle),
     Release(client::Release),
     Charge(client::Charge),
     Balance(client::Balance),
+    Statement(statement::Statement),
+    Revenue(client::Revenue),
+    Reconcile(client::Reconcile),
+    Export(export::Export),
     Transfers(client::Transfers),
+    Price(price::Price),
+    #[command(subcommand)]
+    RateCard(client::RateCardCommand),
+    Receipt(client::Receipt),
     Alerts(client::Alerts),
     Events(client::Events),
 }
@@ -94,12 +111,21 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Bench(command)) => command.run().await,
         Some(Command::Customer(command)) => command.run().await.map(done),
         Some(Command::Purchase(command)) => command.run().await.map(done),
+        Some(Command::Refund(command)) => command.run().await.map(done),
+        Some(Command::Chargeback(command)) => command.run().await.map(done),
         Some(Command::Hold(command)) => command.run().await.map(done),
         Some(Command::Settle(command)) => command.run().await.map(done),
         Some(Command::Release(command)) => command.run().await.map(done),
         Some(Command::Charge(command)) => command.run().await.map(done),
         Some(Command::Balance(command)) => command.run().await.map(done),
+        Some(Command::Statement(command)) => command.run().await.map(done),
+        Some(Command::Revenue(command)) => command.run().await.map(done),
+        Some(Command::Reconcile(command)) => command.run().await.map(done),
+        Some(Command::Export(command)) => command.run().await.map(done),
         Some(Command::Transfers(command)) => command.run().await.map(done),
+        Some(Command::RateCard(command)) => command.run().await.map(done),
+        Some(Command::Receipt(command)) => command.run().await.map(done),
+        Some(Command::Price(command)) => command.run().map(done),
         Some(Command::Alerts(command)) => command.run().await.map(done),
         Some(Command::Events(command)) => command.run().await.map(done),
     }

@@ -11,11 +11,11 @@ use tokio::task::{JoinError, JoinHandle};
 use super::Failure;
 use super::call::innermost;
 use super::sweep::sweep;
+use crate::cards;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Isolation};
 use crate::grpc::{self, Api};
 use crate::ledger::PostingId;
-use crate::ledger::card::Cards;
 use crate::outbox::Outbox;
 use crate::outbox::webhooks::{Policy, Relay, Render, Sender, SystemNetwork, Webhooks, public_roots};
 use crate::query::Reader;
@@ -45,7 +45,7 @@ impl Server {
             TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
         let address = listener.local_addr().map_err(|error| cannot_listen(config, &error))?;
         let engine = store::open(&config.database_url, clock::now(), &settings(config)).await?;
-        let cards = Arc::new(Cards::built_in());
+        let cards = Arc::new(cards::built_in());
         let limits = Limits {
             queue_commands_max: config.queue_commands_max,
             batch_commands_max: config.batch_commands_max,
@@ -65,8 +65,8 @@ impl Server {
         let me = PostingId::new(clock.now(), 0, clock::random().map_err(Failure::Randomness)?).uuid();
         let render: Render = Arc::new(grpc::message);
         let relay = Relay::new(Arc::clone(&outbox), engine.webhooks, sender, clock, render, me);
-        let reader = Arc::new(Reader::new(engine.reader, engine.news));
-        let api = Api::new(writer.clone(), reader, outbox, Arc::new(webhooks), policy, cards);
+        let reader = Arc::new(Reader::new(engine.reader, engine.news, cards));
+        let api = Api::new(writer.clone(), reader, outbox, Arc::new(webhooks), policy);
         let (stop, mut stopping) = watch::channel(false);
         let relay = tokio::spawn(relay.run(stop.subscribe()));
         let stopping = async move {

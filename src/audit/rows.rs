@@ -7,7 +7,8 @@ use super::replay::Replayed;
 use crate::ledger::book::Entry;
 use crate::ledger::codec::{decode, encode};
 use crate::ledger::customer::CustomerState;
-use crate::ledger::{Credits, Customer, HoldState, LedgerNo, Timestamp};
+use crate::ledger::money::{MoneyAccount, MoneyPlace};
+use crate::ledger::{Credits, Currency, Customer, HoldState, LedgerNo, Timestamp};
 use crate::store::{AuditStore, StoreError, StoredCustomer};
 
 /// Rows in one read.
@@ -25,13 +26,18 @@ pub(super) async fn compare(
     accounts(auditor, replayed, sums, report).await
 }
 
-/// Compares customers; returns what their accounts sum to, by ledger.
+/// What sums to zero: a ledger's accounts in credits (without a currency), and those in each currency.
+type Sums = BTreeMap<(LedgerNo, Option<Currency>), i128>;
+
+/// Compares customers; returns what their accounts sum to, by ledger, and what the price of what is left in their lots
+/// leaves of the deferred revenue, which must be nothing.
 async fn customers(
     auditor: &dyn AuditStore,
     replayed: &Replayed,
     report: &mut Report,
-) -> Result<BTreeMap<LedgerNo, i128>, StoreError> {
-    let mut sums: BTreeMap<LedgerNo, i128> = BTreeMap::new();
+) -> Result<(Sums, Sums), StoreError> {
+    let mut sums = Sums::new();
+    let mut deferred = Sums::new();
     let mut after = None;
     loop {
         let page = auditor.stored_customers(after, PAGE).await?;
@@ -45,10 +51,14 @@ async fn customers(
                     if let Some(fault) = customer_fault(stored, entry, customer) {
                         report.fault(format!("customer {}: {fault}", stored.id));
                     }
+                    for money in customer.state.lots.iter().filter_map(|lot| lot.money) {
+                        let place = (stored.ledger, Some(money.currency));
+                        *deferred.entry(place).or_default() -= i128::from(money.minor_units);
+                    }
                 }
             }
             let balances = stored.balances;
-            let sum = sums.entry(stored.ledger).or_default();
+            let sum = sums.entry((stored.ledger, None)).or_default();
             *sum += i128::from(balances.available.units()) + i128::from(balances.held.units());
             *sum -= i128::from(balances.owed.units());
         }
@@ -58,7 +68,7 @@ async fn customers(
     }
     let made = replayed.last.len();
     missing(report, "customers", report.counts.customers, made);
-    Ok(sums)
+    Ok((sums, deferred))
 }
 
 fn customer_fault(stored: &StoredCustomer, entry: &Entry, customer: &Customer) -> Option<&'static str> {
@@ -95,7 +105,7 @@ fn due_is_late(bound: Option<Timestamp>, entry: &Entry, customer: &Customer) -> 
     let holds = entry.holds().filter_map(|hold| hold.due_at());
     // A lot that a hold covers may have been looked at when it fell due, which leaves no posting.
     let uncovered = customer.state.lots.uncovered(customer.balances.held, Timestamp::MAX);
-    let lots = uncovered.first().and_then(|lot| lot.expires_at);
+    let lots = uncovered.iter().filter_map(|lot| lot.expires_at).min();
     let due = holds.chain(lots).min();
     due.is_some_and(|due| bound.is_none_or(|bound| bound > due))
 }
@@ -136,7 +146,7 @@ async fn lots(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Report
                 Some((customer, lot))
                     if *customer != stored.customer || encode(lot.as_ref()) != stored.body =>
                 {
-                    report.fault(format!("lot {}: it is not as its posting brought it in", stored.id));
+                    report.fault(format!("lot {}: it is not as its last posting left it", stored.id));
                 }
                 Some(_) => {}
             }
@@ -173,17 +183,23 @@ async fn orders(
     Ok(())
 }
 
-/// Compares the system accounts, and sums each ledger to zero.
+/// Compares the system accounts, sums each ledger to zero, in credits and in each currency, and the deferred revenue to the
+/// price of what is left in lots.
 async fn accounts(
     auditor: &dyn AuditStore,
     replayed: &Replayed,
-    mut sums: BTreeMap<LedgerNo, i128>,
+    (mut sums, mut deferred): (Sums, Sums),
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let mut expected = replayed.accounts.clone();
     for (ledger, account, balance) in auditor.stored_accounts().await? {
         report.counts.system_accounts += 1;
-        *sums.entry(ledger).or_default() += i128::from(balance.units());
+        let money = MoneyPlace::parse(&account);
+        let place = (ledger, money.as_ref().map(|money| money.currency));
+        *sums.entry(place).or_default() += i128::from(balance.units());
+        if money.is_some_and(|money| money.account == MoneyAccount::DeferredRevenue) {
+            *deferred.entry(place).or_default() += i128::from(balance.units());
+        }
         let journal = expected.remove(&(ledger, account.clone()));
         let ledger = ledger.get();
         let Some(journal) = journal else {
@@ -203,9 +219,15 @@ async fn accounts(
             "account {account} of ledger {ledger}: nothing is stored, the journal gives {balance}"
         ));
     }
-    for (ledger, sum) in sums.into_iter().filter(|(_, sum)| *sum != 0) {
+    for ((ledger, currency), sum) in sums.into_iter().filter(|(_, sum)| *sum != 0) {
+        let unit =
+            currency.map_or("ten-thousandths".to_owned(), |currency| format!("smallest units of {currency}"));
+        report.fault(format!("ledger {}: its accounts sum to {sum} {unit}, not to zero", ledger.get()));
+    }
+    for ((ledger, currency), more) in deferred.into_iter().filter(|(_, more)| *more != 0) {
+        let currency = currency.map(|currency| currency.to_string()).unwrap_or_default();
         report.fault(format!(
-            "ledger {}: its accounts sum to {sum} ten-thousandths, not to zero",
+            "ledger {}: its deferred revenue is {more} smallest units of {currency} off the price of what is left in lots",
             ledger.get()
         ));
     }

@@ -106,6 +106,10 @@ pub fn read_command(fields: &mut Fields, command: BatchCommand) -> Option<(Scope
         CloseIncident => "close_incident",
         ChargeIncident => "charge_incident",
         ReverseSettlement => "reverse_settlement",
+        RefundPurchase => "refund_purchase",
+        ReverseRefund => "reverse_refund",
+        RecordChargeback => "record_chargeback",
+        ResolveChargeback => "resolve_chargeback",
         SetBalanceAlerts => "set_balance_alerts",
     )
 }

@@ -2,16 +2,16 @@
 
 use prost::Message;
 
-use crate::ledger::card::{CardRef, ClassRule, RateCard};
 use crate::ledger::customer::Contact;
 use crate::ledger::hold::{Pending, Settlement, Voided, Work};
-use crate::ledger::lot::{Lot, Money};
-use crate::ledger::price::{PriceInputs, Step};
+use crate::ledger::lot::{Lot, Refund};
+use crate::ledger::money::MoneyTransfer;
 use crate::ledger::{
-    Balances, ClassId, Credits, CustomerId, Day, Hold, HoldState, Posting, Terms, Timestamp, Transfer,
+    Balances, Credits, CustomerId, Day, Hold, HoldState, Money, Posting, Terms, Timestamp, Transfer,
 };
 use crate::query::{BalanceAt, CustomerRecord, Position, Recorded, TransferRecord};
 
+use super::card_messages::card_ref;
 use super::wire;
 
 /// The wire's numbers are signed; none of ours comes near the bound.
@@ -19,15 +19,18 @@ pub fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn small(number: u32) -> i32 {
+/// As [`signed`].
+pub fn small(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn or_empty(value: Option<&impl ToString>) -> String {
+/// Nothing is an empty text.
+pub fn or_empty(value: Option<&impl ToString>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
 }
 
 /// A point in time.
+#[must_use]
 pub fn time(time: Timestamp) -> prost_types::Timestamp {
     let seconds = time.micros().div_euclid(Timestamp::MICROS_PER_SECOND);
     let micros = time.micros().rem_euclid(Timestamp::MICROS_PER_SECOND);
@@ -58,17 +61,18 @@ pub fn balance_at(at: BalanceAt) -> wire::Balance {
     balance(at.balances, at.sequence)
 }
 
-/// A price paid, with all the digits of its currency.
+/// An amount of money, with all the digits of its currency.
 pub fn money(money: &Money) -> wire::Money {
     let code = money.currency.as_str();
     let digits = iso_currency::Currency::from_code(code).and_then(|known| known.exponent()).unwrap_or(0);
+    let sign = if money.minor_units < 0 { "-" } else { "" };
     let scale = 10_u64.saturating_pow(digits.into());
     let units = money.minor_units.unsigned_abs();
     let (whole, fraction) = (units.div_euclid(scale), units.rem_euclid(scale));
     let amount = if digits == 0 {
-        whole.to_string()
+        format!("{sign}{whole}")
     } else {
-        format!("{whole}.{fraction:0digits$}", digits = usize::from(digits))
+        format!("{sign}{whole}.{fraction:0digits$}", digits = usize::from(digits))
     };
     wire::Money { currency_code: code.to_owned(), amount }
 }
@@ -99,12 +103,23 @@ pub fn posting(posting: &Posting, customer: &CustomerId) -> wire::Posting {
         request_id: or_empty(posting.request.as_ref()),
         hold_id: or_empty(hold.map(|hold| &hold.id)),
         incident_id: or_empty(incident),
-        lot_id: or_empty(detail.lot.as_ref().map(|lot| &lot.id)),
+        lot_id: or_empty(posting.lot().map(|lot| &lot.id)),
         work_id: or_empty(detail.work.as_ref()),
         shortfall: or_empty(detail.shortfall.as_ref().map(|short| &short.missing)),
         by: detail.by.to_string(),
         reason: detail.reason.to_string(),
         position: 0,
+        money_transfers: posting.money_transfers().map(|moved| money_transfer(&moved)).collect(),
+    }
+}
+
+/// One movement of money.
+fn money_transfer(transfer: &MoneyTransfer) -> wire::MoneyTransfer {
+    let MoneyTransfer { debit, credit, minor_units } = transfer;
+    wire::MoneyTransfer {
+        debit_account: debit.short_name(),
+        credit_account: credit.short_name(),
+        money: Some(money(&Money { currency: debit.currency, minor_units: *minor_units })),
     }
 }
 
@@ -178,7 +193,16 @@ pub fn brief_hold(hold: &Hold) -> wire::Hold {
         ended_at: hold.ended_at.map(time),
         ended_by: hold.ended_by.to_string(),
         end_reason: hold.end_reason.to_string(),
+        labels: names(&hold.circumstances.labels),
+        emergency: hold.circumstances.emergency,
+        kb_answered: hold.circumstances.kb_answered,
+        quoted: hold.quoted,
     }
+}
+
+/// Texts of ids.
+pub fn names(ids: &[impl ToString]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
 }
 
 fn pending(pending: &Pending) -> wire::PendingEstimate {
@@ -191,6 +215,7 @@ fn pending(pending: &Pending) -> wire::PendingEstimate {
         estimated_by,
         confirmed_by,
         note,
+        quoted,
     } = pending;
     wire::PendingEstimate {
         total_credits: total.to_string(),
@@ -200,11 +225,12 @@ fn pending(pending: &Pending) -> wire::PendingEstimate {
         estimated_by: estimated_by.to_string(),
         confirmed_by: confirmed_by.to_string(),
         note: note.to_string(),
+        quoted: *quoted,
     }
 }
 
 fn work(work: &Work) -> wire::WorkEntry {
-    let Work { id, recorded_at, seconds, started_at, line, solutions, by, note, voided } = work;
+    let Work { id, recorded_at, seconds, started_at, line, solutions, by, note, voided, labels } = work;
     wire::WorkEntry {
         work_id: id.to_string(),
         recorded_at: Some(time(*recorded_at)),
@@ -219,6 +245,7 @@ fn work(work: &Work) -> wire::WorkEntry {
             by: by.to_string(),
             reason: reason.to_string(),
         }),
+        labels: names(labels),
     }
 }
 
@@ -255,7 +282,8 @@ pub fn settlement(settlement: &Settlement) -> wire::Settlement {
 
 /// A lot with what is left of it.
 pub fn lot(lot: &Lot, customer: &CustomerId, left: Credits) -> wire::Lot {
-    let Lot { id, source, credits, repaid, price, storefront, order, expires_at, created_at } = lot;
+    let Lot { id, source, credits, repaid, price, storefront, order, expires_at, created_at, refunds: _ } =
+        lot;
     wire::Lot {
         lot_id: id.to_string(),
         customer_id: customer.to_string(),
@@ -281,7 +309,8 @@ pub fn new_lot(posting: &Posting, customer: &CustomerId) -> Option<wire::Lot> {
 
 /// A lot that was bought.
 pub fn purchase(lot: &Lot, customer: &CustomerId) -> wire::Purchase {
-    let Lot { id, source: _, credits, repaid, price, storefront, order, expires_at, created_at } = lot;
+    let Lot { id, source: _, credits, repaid, price, storefront, order, expires_at, created_at, refunds } =
+        lot;
     wire::Purchase {
         purchase_id: id.to_string(),
         customer_id: customer.to_string(),
@@ -293,6 +322,25 @@ pub fn purchase(lot: &Lot, customer: &CustomerId) -> wire::Purchase {
         price: price.as_ref().map(money),
         expires_at: expires_at.map(time),
         created_at: Some(time(*created_at)),
+        refunded_credits: lot.refunded().to_string(),
+        refunded_price: lot.refunded_price().as_ref().map(money),
+        refunds: refunds.iter().map(refund).collect(),
+    }
+}
+
+fn refund(refund: &Refund) -> wire::Refund {
+    let Refund { id, at, state, credits, taken, owed, written_off, price, deferred_minor: _, ended_at } =
+        refund;
+    wire::Refund {
+        refund_id: id.to_string(),
+        state: state.code().into(),
+        credits: credits.to_string(),
+        taken_credits: taken.to_string(),
+        owed_credits: owed.to_string(),
+        written_off_credits: written_off.to_string(),
+        price: price.as_ref().map(money),
+        recorded_at: Some(time(*at)),
+        ended_at: ended_at.map(time),
     }
 }
 
@@ -323,90 +371,12 @@ pub fn customer(record: &CustomerRecord) -> wire::Customer {
     }
 }
 
-/// A card's name and version.
-pub fn card_ref(card: &CardRef) -> wire::RateCardRef {
-    wire::RateCardRef { rate_card_id: card.id.to_string(), version: small(card.version) }
-}
-
-/// A price list.
-pub fn rate_card(card: &RateCard, default: &CardRef) -> wire::RateCard {
-    let RateCard {
-        card,
-        description,
-        credits_per_hour,
-        increment_seconds,
-        minimum_seconds,
-        minimum_credits,
-        charge_scale,
-        quote_valid_days,
-        free_support_days,
-        classes,
-    } = card;
-    wire::RateCard {
-        rate_card_id: card.id.to_string(),
-        version: small(card.version),
-        description: description.to_string(),
-        credits_per_hour: credits_per_hour.to_string(),
-        increment_seconds: signed(*increment_seconds),
-        minimum_seconds: signed(*minimum_seconds),
-        minimum_credits: minimum_credits.to_string(),
-        charge_scale: small(*charge_scale),
-        quote_valid_days: small(*quote_valid_days),
-        free_support_days: free_support_days.map(small),
-        classes: classes.iter().map(|(class, rule)| class_rule(class, rule)).collect(),
-        is_default: card == default,
-    }
-}
-
-fn class_rule(class: &ClassId, rule: &ClassRule) -> wire::IncidentClassRule {
-    let (mode, range) = match rule {
-        ClassRule::Timed { range } => (wire::IncidentClassMode::Timed, *range),
-        ClassRule::Free => (wire::IncidentClassMode::Free, None),
-        ClassRule::QuoteRequired => (wire::IncidentClassMode::QuoteRequired, None),
-        ClassRule::Refused => (wire::IncidentClassMode::Refused, None),
-    };
-    wire::IncidentClassRule {
-        incident_class: class.to_string(),
-        mode: mode.into(),
-        estimate_min_credits: or_empty(range.map(|(min, _)| min).as_ref()),
-        estimate_max_credits: or_empty(range.map(|(_, max)| max).as_ref()),
-    }
-}
-
-/// A step of a calculation.
-pub fn step(step: &Step) -> wire::ChargeStep {
-    let Step { rule, text, credits } = step;
-    wire::ChargeStep { rule: rule.code().into(), text: text.clone(), credits: or_empty(credits.as_ref()) }
-}
-
-/// What a calculation started from.
-pub fn inputs(inputs: &PriceInputs) -> wire::ChargeInputs {
-    let PriceInputs {
-        class,
-        opened_on,
-        product_purchased_on,
-        seconds,
-        confirmed_quote,
-        charged_before,
-        waive_reason,
-    } = inputs;
-    wire::ChargeInputs {
-        incident_class: or_empty(class.as_ref()),
-        opened_on: day(*opened_on),
-        product_purchase_date: product_purchased_on.map(day).unwrap_or_default(),
-        work_seconds: signed(*seconds),
-        confirmed_quote_credits: or_empty(confirmed_quote.as_ref()),
-        charged_before_credits: charged_before.to_string(),
-        waive_reason: waive_reason.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Currency;
     use crate::ledger::Kind;
-    use crate::ledger::lot::{Currency, LotSource};
-    use crate::ledger::price::StepRule;
+    use crate::ledger::lot::{LotSource, RefundState};
 
     /// The wire's enumerations have the core's codes, so that a code is all the conversion there is.
     #[test]
@@ -423,9 +393,9 @@ mod tests {
             let wire = wire::LotSource::try_from(i32::from(source.code())).unwrap();
             assert_eq!(wire.as_str_name(), format!("LOT_SOURCE_{source}"));
         }
-        for rule in StepRule::ALL {
-            let wire = wire::StepRule::try_from(i32::from(rule.code())).unwrap();
-            assert_eq!(wire.as_str_name(), format!("STEP_RULE_{rule}"));
+        for state in RefundState::ALL {
+            let wire = wire::RefundState::try_from(i32::from(state.code())).unwrap();
+            assert_eq!(wire.as_str_name(), format!("REFUND_STATE_{state}"));
         }
     }
 
@@ -438,6 +408,7 @@ mod tests {
         assert_eq!(shown("EUR", 5), "0.05");
         assert_eq!(shown("JPY", 1_500), "1500");
         assert_eq!(shown("KWD", 1_001), "1.001");
+        assert_eq!((shown("EUR", -5), shown("JPY", -7)), ("-0.05".to_owned(), "-7".to_owned()));
     }
 
     #[test]

@@ -62,10 +62,10 @@ fn payload(told: &Told) -> wire::event::Payload {
         EventType::SettlementCompleted | EventType::SettlementReversed => {
             Payload::SettlementEvent(wire::SettlementEvent { hold, credits })
         }
-        EventType::PurchaseCompleted => {
-            let lot = posting.detail.lot.as_ref();
+        EventType::PurchaseCompleted | EventType::PurchaseRefunded | EventType::PurchaseDisputed => {
+            let lot = posting.detail.lot.as_ref().or(posting.detail.refunded.as_ref());
             let purchase = lot.map(|lot| convert::purchase(lot, &told.customer));
-            Payload::PurchaseEvent(wire::PurchaseEvent { purchase })
+            Payload::PurchaseEvent(wire::PurchaseEvent { purchase, credits })
         }
         EventType::CreditsGranted | EventType::CreditsAdjusted => {
             let lot = convert::new_lot(posting, &told.customer);

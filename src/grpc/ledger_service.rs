@@ -1,13 +1,13 @@
 //! LedgerService: ledgers, balances, and the journal.
 
 use prost::Message;
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::clock;
 use crate::ledger::command::AdjustBalance;
 use crate::ledger::lot::LotSource as Source;
-use crate::ledger::{Command, Credits, CustomerId, LedgerId, Rejection, RequestKey, Storefront};
-use crate::query::{At, LotFilter, LotRecord, PageRequest, Position, PostingFilter};
+use crate::ledger::{Command, Credits, CustomerId, LedgerId, Money, Rejection, RequestKey, Storefront};
+use crate::query::{At, LotFilter, LotRecord, PageRequest, Position, PostingFilter, TrialBalance};
 use crate::writer::{LedgerCreated, NewLedger};
 
 use super::command::{Accepted, CommandMessage};
@@ -220,14 +220,40 @@ impl LedgerService for Api {
             fields.ledger_or_main(&ledger_id)
         })?;
         let ledger = self.ledger(&ledger).await?;
-        let accounts = self.reader.trial_balance(ledger).await?;
+        let TrialBalance { credits: accounts, money } = self.reader.trial_balance(ledger).await?;
+        let money_accounts = money.iter().map(|(place, minor_units)| MoneyAccountBalance {
+            account: place.short_name(),
+            balance: Some(convert::money(&Money { currency: place.currency, minor_units: *minor_units })),
+        });
+        let money_accounts = money_accounts.collect();
         let total = accounts.iter().try_fold(Credits::ZERO, |sum, (_, credits)| sum.checked_add(*credits));
         let accounts = accounts
             .into_iter()
             .map(|(account, credits)| AccountBalance { account, credits: credits.to_string() })
             .collect();
         let total_credits = total.ok_or(Rejection::AmountOutOfBounds)?.to_string();
-        Ok(Response::new(GetTrialBalanceResponse { accounts, total_credits }))
+        Ok(Response::new(GetTrialBalanceResponse { accounts, total_credits, money_accounts }))
+    }
+
+    async fn get_statement(
+        &self,
+        request: Request<GetStatementRequest>,
+    ) -> Result<Response<GetStatementResponse>, Status> {
+        self.statement(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_revenue_report(
+        &self,
+        request: Request<GetRevenueReportRequest>,
+    ) -> Result<Response<GetRevenueReportResponse>, Status> {
+        self.revenue_report(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn reconcile_purchases(
+        &self,
+        request: Request<Streaming<ReconcilePurchasesRequest>>,
+    ) -> Result<Response<ReconcilePurchasesResponse>, Status> {
+        self.reconcile(request.into_inner()).await.map(Response::new)
     }
 
     async fn stream_journal(

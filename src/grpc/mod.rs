@@ -5,6 +5,8 @@
 
 mod batch_service;
 mod batch_stream;
+mod card_messages;
+mod card_requests;
 pub mod codec;
 mod command;
 mod connection;
@@ -21,7 +23,10 @@ mod notification_service;
 mod parse;
 mod purchase_service;
 mod rate_card_service;
+mod reconcile;
+mod refund_commands;
 mod serve;
+mod statements;
 mod status;
 mod trace;
 mod webhooks;
@@ -32,15 +37,16 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::ledger::card::Cards;
 use crate::ledger::{LedgerId, LedgerNo};
 use crate::outbox::Outbox;
 use crate::outbox::webhooks::{Policy, Webhooks};
 use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
+pub use card_messages::rate_card as rate_card_message;
+pub use convert::time as convert_time;
 pub use serve::{Limits, serve};
-pub use status::DOMAIN;
+pub use status::{DOMAIN, reason_of};
 pub use webhooks::message;
 
 /// Pages stop here, so that they fit the 4 MiB that clients take by default.
@@ -55,7 +61,6 @@ pub struct Api {
     webhooks: Arc<Webhooks>,
     /// Where webhooks may be sent.
     policy: Policy,
-    cards: Arc<Cards>,
     /// True once the server goes down: streams without an end stop then.
     closing: watch::Sender<bool>,
 }
@@ -69,9 +74,8 @@ impl Api {
         outbox: Arc<Outbox>,
         webhooks: Arc<Webhooks>,
         policy: Policy,
-        cards: Arc<Cards>,
     ) -> Self {
-        Self { writer, reader, outbox, webhooks, policy, cards, closing: watch::Sender::new(false) }
+        Self { writer, reader, outbox, webhooks, policy, closing: watch::Sender::new(false) }
     }
 
     /// The ledger that a call is about, which its span names from now on.

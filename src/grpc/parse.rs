@@ -6,8 +6,7 @@ use std::fmt::{Display, Write as _};
 use uuid::Uuid;
 
 use crate::ledger::credits::{ParseCreditsError, parse_units};
-use crate::ledger::lot::{Currency, Money};
-use crate::ledger::{Credits, CustomerId, Day, LedgerId, RequestKey, Text, Timestamp};
+use crate::ledger::{Credits, Currency, CustomerId, Day, LedgerId, Money, RequestKey, Text, Timestamp};
 use crate::query::PageRequest;
 
 use super::wire;

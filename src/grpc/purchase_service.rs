@@ -1,4 +1,4 @@
-//! PurchaseService: purchases and grants.
+//! PurchaseService: purchases and grants. What is given back of purchases is in `refund_commands`.
 
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
@@ -20,6 +20,34 @@ impl PurchaseService for Api {
         &self,
         request: Request<PurchaseCreditsRequest>,
     ) -> Result<Response<PurchaseCreditsResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn refund_purchase(
+        &self,
+        request: Request<RefundPurchaseRequest>,
+    ) -> Result<Response<RefundPurchaseResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn reverse_refund(
+        &self,
+        request: Request<ReverseRefundRequest>,
+    ) -> Result<Response<ReverseRefundResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn record_chargeback(
+        &self,
+        request: Request<RecordChargebackRequest>,
+    ) -> Result<Response<RecordChargebackResponse>, Status> {
+        self.execute(request).await
+    }
+
+    async fn resolve_chargeback(
+        &self,
+        request: Request<ResolveChargebackRequest>,
+    ) -> Result<Response<ResolveChargebackResponse>, Status> {
         self.execute(request).await
     }
 

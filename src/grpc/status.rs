@@ -52,6 +52,11 @@ impl Problem {
         Self::new(Code::FailedPrecondition, "TOO_MANY_LEDGERS", "the server keeps no more ledgers")
     }
 
+    /// The database keeps no more changes of rate cards.
+    pub fn too_many_rate_cards() -> Self {
+        Self::new(Code::FailedPrecondition, "TOO_MANY_RATE_CARDS", "the server keeps no more rate cards")
+    }
+
     /// The caller's deadline has passed while the call was under way.
     pub fn deadline_exceeded() -> Self {
         let message = "the deadline passed; the same request_id finds out what became of a command";
@@ -239,8 +244,10 @@ impl From<Rejection> for Problem {
                 vec![("estimate", estimate.to_string()), ("min", min.to_string()), ("max", max.to_string())],
             ),
             Rejection::QuoteRequired { class } => {
-                (FailedPrecondition, "QUOTE_REQUIRED", vec![("incident_class", class.to_string())])
+                let class = class.map(|class| class.to_string()).unwrap_or_default();
+                (FailedPrecondition, "QUOTE_REQUIRED", vec![("incident_class", class)])
             }
+            Rejection::HoldRequired => (FailedPrecondition, "HOLD_REQUIRED", vec![]),
             Rejection::OutOfScope { class } => {
                 (FailedPrecondition, "OUT_OF_SCOPE", vec![("incident_class", class.to_string())])
             }
@@ -251,10 +258,34 @@ impl From<Rejection> for Problem {
             Rejection::ExceedsReversible { reversible } => {
                 (FailedPrecondition, "EXCEEDS_REVERSIBLE", vec![("reversible", reversible.to_string())])
             }
+            Rejection::PurchaseNotFound => (NotFound, "PURCHASE_NOT_FOUND", vec![]),
+            Rejection::RefundNotFound => (NotFound, "REFUND_NOT_FOUND", vec![]),
+            Rejection::RefundNotStanding { state } => {
+                (FailedPrecondition, "REFUND_NOT_STANDING", vec![("state", state.to_string())])
+            }
+            Rejection::ExceedsRefundable { refundable } => {
+                (FailedPrecondition, "EXCEEDS_REFUNDABLE", vec![("refundable", refundable.to_string())])
+            }
+            Rejection::LotSpent { refundable, shortfall } => (
+                FailedPrecondition,
+                "LOT_SPENT",
+                vec![("refundable", refundable.to_string()), ("shortfall", shortfall.to_string())],
+            ),
+            Rejection::PurchaseDisputed => (FailedPrecondition, "PURCHASE_DISPUTED", vec![]),
+            Rejection::PurchaseNotDisputed => (FailedPrecondition, "PURCHASE_NOT_DISPUTED", vec![]),
+            Rejection::TooManyRefunds { max } => {
+                (FailedPrecondition, "TOO_MANY_REFUNDS", vec![("max", max.to_string())])
+            }
             Rejection::AmountOutOfBounds => (FailedPrecondition, "AMOUNT_OUT_OF_BOUNDS", vec![]),
         };
         Self { metadata, ..Self::new(code, reason, message) }
     }
+}
+
+/// The reason that callers are given for a rejection.
+#[must_use]
+pub fn reason_of(rejection: &Rejection) -> &'static str {
+    Problem::from(rejection.clone()).reason
 }
 
 impl From<SubmitError> for Problem {
@@ -355,7 +386,7 @@ mod tests {
     #[test]
     fn batch_errors_are_compact() {
         let class = crate::ledger::ClassId::parse(&"c".repeat(128)).unwrap();
-        let error = Problem::from(Rejection::QuoteRequired { class }).into_batch_error();
+        let error = Problem::from(Rejection::QuoteRequired { class: Some(class) }).into_batch_error();
         assert_eq!((error.code, error.reason.as_str()), (9, "QUOTE_REQUIRED"));
         // 10,000 of them fit the 4 MiB that clients take by default.
         assert!(prost::Message::encoded_len(&error) < 400);

@@ -202,6 +202,12 @@ pub const fn slots(kind: Kind, slot: Slot) -> Option<(Side, Side)> {
         (Kind::GrantCredits, Slot::First) => Some((Promotions, Available)),
         (Kind::AdjustBalance, Slot::First) => Some((Adjustments, Available)),
         (Kind::AdjustBalance, Slot::Second) => Some((Available, Adjustments)),
+        (Kind::RefundPurchase | Kind::RecordChargeback, Slot::First) => Some((Available, Sales)),
+        (Kind::RefundPurchase | Kind::RecordChargeback, Slot::Second) => Some((Receivable, Sales)),
+        (Kind::RefundPurchase, Slot::Third) => Some((WriteOffs, Sales)),
+        (Kind::ReverseRefund | Kind::ResolveChargeback, Slot::First) => Some((Sales, Available)),
+        (Kind::ReverseRefund | Kind::ResolveChargeback, Slot::Second) => Some((Sales, Receivable)),
+        (Kind::ReverseRefund, Slot::Third) => Some((Sales, WriteOffs)),
         (Kind::PlaceHold | Kind::ConfirmEstimate | Kind::ExtendHold, Slot::First) => Some((Available, Held)),
         (
             Kind::ConfirmEstimate

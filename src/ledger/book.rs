@@ -12,9 +12,11 @@ use super::credits::Credits;
 use super::customer::{Balances, Customer, CustomerState, Profile};
 use super::hold::{Hold, HoldState, SharedHold};
 use super::ids::{
-    CustomerId, CustomerKey, CustomerMap, HoldId, IncidentId, LedgerNo, OrderId, PostingId, RequestKey,
-    Storefront,
+    CustomerId, CustomerKey, CustomerMap, HoldId, IncidentId, LedgerNo, LotId, OrderId, PostingId,
+    RequestKey, Storefront,
 };
+use super::lot::Lot;
+use super::money::{Currency, MoneyAccount};
 use super::posting::{Kind, Posting};
 use super::time::Timestamp;
 
@@ -31,6 +33,8 @@ pub struct Answer {
     pub sequence: u64,
     /// The posting's hold as it is now.
     pub hold: Option<SharedHold>,
+    /// The purchase that the posting gave back, or gave something back to, as it is now.
+    pub purchase: Option<Arc<Lot>>,
 }
 
 /// An invariant that did not hold: a bug, or a damaged database. The writer stops; nothing of the batch is stored.
@@ -61,6 +65,7 @@ pub struct Entry {
     pub loaded_due: Option<Timestamp>,
     holds: HashMap<HoldId, SharedHold>,
     incidents: HashMap<IncidentId, Vec<HoldId>>,
+    lots: HashMap<LotId, Arc<Lot>>,
 }
 
 impl Entry {
@@ -73,6 +78,12 @@ impl Entry {
     /// The loaded holds, in no order.
     pub fn holds(&self) -> impl Iterator<Item = &SharedHold> {
         self.holds.values()
+    }
+
+    /// A loaded lot.
+    #[must_use]
+    pub fn lot(&self, id: LotId) -> Option<&Arc<Lot>> {
+        self.lots.get(&id)
     }
 
     /// The holds of an incident, oldest first.
@@ -106,6 +117,7 @@ pub struct Book {
     journal: Vec<Arc<Posting>>,
     touched_customers: BTreeSet<CustomerKey>,
     touched_holds: BTreeMap<HoldId, SharedHold>,
+    touched_lots: BTreeMap<LotId, (CustomerKey, Arc<Lot>)>,
 }
 
 impl Book {
@@ -124,6 +136,7 @@ impl Book {
             journal: Vec::new(),
             touched_customers: BTreeSet::new(),
             touched_holds: BTreeMap::new(),
+            touched_lots: BTreeMap::new(),
         }
     }
 
@@ -153,6 +166,11 @@ impl Book {
     /// Takes in a loaded hold, under its own customer.
     pub fn put_hold(&mut self, hold: SharedHold) {
         self.entries.entry(hold.customer_key()).or_default().put_hold(hold);
+    }
+
+    /// Takes in a loaded lot, under its own customer.
+    pub fn put_lot(&mut self, customer: CustomerKey, lot: Arc<Lot>) {
+        self.entries.entry(customer).or_default().lots.insert(lot.id, lot);
     }
 
     /// Takes in the posting that answered a request before.
@@ -214,6 +232,11 @@ impl Book {
         self.touched_holds.values()
     }
 
+    /// The lots whose rows changed after they were made, and whose they are, as they are now, in the order of their ids.
+    pub fn touched_lots(&self) -> impl Iterator<Item = (CustomerKey, &Arc<Lot>)> {
+        self.touched_lots.values().map(|(customer, lot)| (*customer, lot))
+    }
+
     /// The id of the next posting.
     #[must_use]
     pub fn next_id(&self) -> PostingId {
@@ -245,6 +268,9 @@ impl Book {
             self.touched_holds.insert(hold.id, Arc::clone(hold));
         }
         self.put_request(Arc::clone(&posting));
+        if let Some(lot) = &posting.detail.refunded {
+            self.touched_lots.insert(lot.id, (posting.customer, Arc::clone(lot)));
+        }
         if let Some(lot) = &posting.detail.lot
             && let (Some(storefront), Some(order)) = (&lot.storefront, &lot.order)
         {
@@ -277,6 +303,9 @@ impl Book {
         for hold in posting.holds() {
             entry.put_hold(Arc::clone(hold));
         }
+        if let Some(lot) = posting.lot() {
+            entry.lots.insert(lot.id, Arc::clone(lot));
+        }
         if let Some(profile) = &posting.detail.profile {
             entry.profile = Some(Arc::clone(profile));
         }
@@ -308,6 +337,17 @@ fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result
         if moved.left.is_positive() {
             state.next_due = earlier(state.next_due, moved.expires_at);
         }
+    }
+    if !money_fits(posting) {
+        return Err("the deferred revenue does not move with the lots");
+    }
+    if let Some(lot) = &posting.detail.refunded {
+        let disputed = lot.dispute().is_some();
+        state.disputes.retain(|id| *id != lot.id);
+        if disputed {
+            state.disputes.push(lot.id);
+        }
+        state.lots.mark(lot.id, disputed);
     }
     let total = customer.balances.available.checked_add(customer.balances.held);
     if state.lots.total() != total {
@@ -346,6 +386,32 @@ fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result
     Ok(())
 }
 
+/// True where every move of money is positive and between two accounts, and deferred revenue moves, in each currency, by
+/// just what the money of the lots does.
+fn money_fits(posting: &Posting) -> bool {
+    let detail = &posting.detail;
+    let lots = detail.lots.iter().filter_map(|lot| lot.money);
+    let deferred = |currency: Currency| {
+        let moved = detail.money.iter().filter(|moved| moved.money.currency == currency);
+        let journal = moved.map(|moved| {
+            let change = |account| i128::from(account == MoneyAccount::DeferredRevenue);
+            let sign = change(moved.credit).saturating_sub(change(moved.debit));
+            sign.saturating_mul(i128::from(moved.money.minor_units))
+        });
+        journal.fold(0, i128::saturating_add)
+    };
+    let in_lots = |currency: Currency| {
+        let units = lots.clone().filter(|money| money.currency == currency);
+        units.fold(0, |sum: i128, money| sum.saturating_add(i128::from(money.minor_units)))
+    };
+    let fits = |currency| deferred(currency) == in_lots(currency);
+    detail
+        .money
+        .iter()
+        .all(|moved| moved.money.minor_units > 0 && moved.debit != moved.credit && fits(moved.money.currency))
+        && lots.clone().all(|money| fits(money.currency))
+}
+
 /// Keeps what thresholds are compared with, and what was told about them.
 fn note_level(state: &mut CustomerState, before: Balances, posting: &Posting) -> Result<(), &'static str> {
     let Posting { detail, after, .. } = posting;
@@ -374,45 +440,19 @@ fn move_balances(before: Balances, posting: &Posting) -> Result<(Balances, Credi
     let mut after = before;
     let mut used = Credits::ZERO;
     for transfer in transfers(posting) {
-        let credits = transfer.credits;
-        if !credits.is_positive() {
+        if !transfer.credits.is_positive() {
             return Err("a transfer is not positive");
         }
         match (&transfer.debit, &transfer.credit) {
             (Account::Available | Account::Held, Account::Revenue) => {
-                used = used.checked_add(credits).ok_or(out_of_bounds)?;
+                used = used.checked_add(transfer.credits).ok_or(out_of_bounds)?;
             }
             (Account::Revenue, Account::Available) => {
-                used = used.checked_sub(credits).ok_or(out_of_bounds)?;
+                used = used.checked_sub(transfer.credits).ok_or(out_of_bounds)?;
             }
             _ => {}
         }
-        match transfer.debit {
-            Account::Available => {
-                after.available = after.available.checked_sub(credits).ok_or(out_of_bounds)?;
-            }
-            Account::Held => after.held = after.held.checked_sub(credits).ok_or(out_of_bounds)?,
-            Account::Receivable => after.owed = after.owed.checked_add(credits).ok_or(out_of_bounds)?,
-            Account::Sales(_)
-            | Account::Promotions
-            | Account::Revenue
-            | Account::WriteOffs
-            | Account::Adjustments
-            | Account::Expired => {}
-        }
-        match transfer.credit {
-            Account::Available => {
-                after.available = after.available.checked_add(credits).ok_or(out_of_bounds)?;
-            }
-            Account::Held => after.held = after.held.checked_add(credits).ok_or(out_of_bounds)?,
-            Account::Receivable => after.owed = after.owed.checked_sub(credits).ok_or(out_of_bounds)?,
-            Account::Sales(_)
-            | Account::Promotions
-            | Account::Revenue
-            | Account::WriteOffs
-            | Account::Adjustments
-            | Account::Expired => {}
-        }
+        after = after.moved_by(&transfer).ok_or(out_of_bounds)?;
     }
     if after.are_within_bounds() { Ok((after, used)) } else { Err(out_of_bounds) }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::account::{Account, Transfer};
 use super::alert::{Alerts, Level};
 use super::codec::record;
 use super::credits::Credits;
-use super::ids::{CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, PackageId, Text};
+use super::ids::{CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LotId, PackageId, Text};
 use super::lot::Lots;
 use super::time::{Day, Timestamp};
 
@@ -22,6 +23,28 @@ pub struct Balances {
 }
 
 impl Balances {
+    /// They after a transfer, in bounds or not; `None` where a number leaves 64 bits.
+    #[must_use]
+    pub fn moved_by(&self, transfer: &Transfer) -> Option<Self> {
+        let mut after = *self;
+        let credits = transfer.credits;
+        for (account, change) in [(&transfer.debit, credits.negated()), (&transfer.credit, credits)] {
+            match account {
+                Account::Available => after.available = after.available.checked_add(change)?,
+                Account::Held => after.held = after.held.checked_add(change)?,
+                // `owed` is the account's balance with the other sign.
+                Account::Receivable => after.owed = after.owed.checked_sub(change)?,
+                Account::Sales(_)
+                | Account::Promotions
+                | Account::Revenue
+                | Account::WriteOffs
+                | Account::Adjustments
+                | Account::Expired => {}
+            }
+        }
+        Some(after)
+    }
+
     /// True where none is below zero and none too large. The bound is on available and held together, so that moving
     /// credits between the two can never be refused for it.
     #[must_use]
@@ -75,6 +98,8 @@ pub struct CustomerState {
     /// [`CustomerState::SHORTFALLS_MAX`]: the event is written again only when the amount changes. Beyond that many
     /// incidents at once the oldest is forgotten, and its event may come a second time.
     pub shortfalls: Vec<(IncidentId, Credits)>,
+    /// Lots with a chargeback that is not decided, spent ones included: what goes back into one of them burns first.
+    pub disputes: Vec<LotId>,
     /// Its own thresholds; those of its ledger apply where there are none.
     pub alerts: Option<Arc<Alerts>>,
     /// What the last purchase brought, the share that repaid a debt included; zero before the first.
@@ -88,6 +113,7 @@ pub struct CustomerState {
 record!(CustomerState {
     1 => created_at, 2 => last_recorded_at, 3 => closed, 4 => lots, 5 => open_holds, 6 => parked, 7 => next_due,
     8 => terms, 9 => shortfalls, 10 => last_hold, 30 => alerts, 31 => last_purchase, 32 => is_low, 33 => used,
+    40 => disputes,
 });
 
 impl CustomerState {
@@ -108,6 +134,7 @@ impl CustomerState {
             last_hold: None,
             terms: Terms::default(),
             shortfalls: Vec::new(),
+            disputes: Vec::new(),
             alerts: None,
             last_purchase: Credits::ZERO,
             is_low: false,

@@ -41,6 +41,10 @@ coded_enum!(
         CreditsAdjusted = 15 / "credits.adjusted",
         /// Credits fell due unused.
         CreditsExpired = 16 / "credits.expired",
+        /// A purchase was given back.
+        PurchaseRefunded = 40 / "purchase.refunded",
+        /// The customer's bank took the money of a purchase back.
+        PurchaseDisputed = 41 / "purchase.disputed",
         /// The available credits came down to a threshold.
         BalanceLow = 30 / "balance.low",
         /// The last available credits went.
@@ -113,6 +117,12 @@ fn own_event(posting: &Posting) -> Option<(EventType, Option<Credits>)> {
             let down = posting.amounts.get(Slot::Second).negated();
             Some((EventType::CreditsAdjusted, Some(lot.map_or(down, |lot| lot.credits))))
         }
+        Kind::RefundPurchase | Kind::RecordChargeback => {
+            let disputed = posting.kind == Kind::RecordChargeback;
+            let event = if disputed { EventType::PurchaseDisputed } else { EventType::PurchaseRefunded };
+            let refund = posting.detail.refunded.as_ref().and_then(|lot| lot.refunds.last());
+            Some((event, refund.map(|refund| refund.credits)))
+        }
         Kind::EstimateIncident => {
             let pending = hold.and_then(|hold| hold.pending.as_ref()).map(|pending| pending.total);
             Some((EventType::HoldQuoted, pending.or(hold.map(|hold| hold.estimate))))
@@ -134,6 +144,8 @@ fn own_event(posting: &Posting) -> Option<(EventType, Option<Credits>)> {
         | Kind::UpdateCustomer
         | Kind::SetCustomerTerms
         | Kind::CloseCustomer
+        | Kind::ReverseRefund
+        | Kind::ResolveChargeback
         | Kind::RecordWork
         | Kind::VoidWork
         | Kind::ExpireCredits

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use super::codec::{coded_enum, record};
 use super::credits::Credits;
-use super::ids::{LotId, OrderId, Storefront};
+use super::ids::{LotId, OrderId, PostingId, Storefront};
+use super::money::Money;
 use super::time::Timestamp;
 
 coded_enum!(
@@ -19,49 +20,8 @@ coded_enum!(
     }
 );
 
-/// A price paid: a currency of ISO 4217 and an amount in its smallest unit (cents for USD, yen for JPY).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Money {
-    /// The alphabetic code, three upper-case letters.
-    pub currency: Currency,
-    /// In the currency's smallest unit; at least 0.
-    pub minor_units: i64,
-}
-record!(Money { 1 => currency, 2 => minor_units });
-
-/// The alphabetic code of a currency; the boundary checks that ISO 4217 has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Currency([u8; 3]);
-
-impl Currency {
-    /// Three upper-case letters.
-    #[must_use]
-    pub fn parse(code: &str) -> Option<Self> {
-        let letters: [u8; 3] = code.as_bytes().try_into().ok()?;
-        letters.iter().all(u8::is_ascii_uppercase).then_some(Self(letters))
-    }
-
-    /// The code.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl super::codec::Codec for Currency {
-    fn put(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0);
-    }
-
-    fn take(input: &mut &[u8]) -> Result<Self, super::codec::DecodeError> {
-        let (letters, rest) = input.split_first_chunk::<3>().ok_or(super::codec::DecodeError::Truncated)?;
-        *input = rest;
-        std::str::from_utf8(letters).ok().and_then(Self::parse).ok_or(super::codec::DecodeError::Text)
-    }
-}
-
-/// The unchanging facts of a lot. What is left of it stands with its customer ([`OpenLot`]); a lot that is not there
-/// is spent.
+/// A lot: what never changes, and what of a purchase was given back. What is left of it stands with its customer
+/// ([`OpenLot`]); a lot that is not there is spent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lot {
     /// Named by the posting that brought it in; a purchase's `purchase_id` is its lot's id.
@@ -82,13 +42,103 @@ pub struct Lot {
     pub expires_at: Option<Timestamp>,
     /// When it came in.
     pub created_at: Timestamp,
+    /// What was given back of it, oldest first; at most [`Lot::REFUNDS_MAX`].
+    pub refunds: Vec<Refund>,
 }
 record!(Lot {
     1 => id, 2 => source, 3 => credits, 4 => repaid, 5 => price, 6 => storefront, 7 => order, 8 => expires_at,
-    9 => created_at,
+    9 => created_at, 10 => refunds,
 });
 
-/// What is left of a lot, with the facts that its place in the burn order depends on.
+coded_enum!(
+    /// Where a refund or a chargeback stands.
+    RefundState {
+        /// The money went back.
+        Refunded = 1 / "REFUNDED",
+        /// The refund was undone.
+        Reversed = 2 / "REVERSED",
+        /// A chargeback that the bank has not decided.
+        Disputed = 3 / "DISPUTED",
+        /// A chargeback that was decided for the vendor: the money came back.
+        Won = 4 / "WON",
+        /// A chargeback that was decided for the customer.
+        Lost = 5 / "LOST",
+    }
+);
+
+/// One refund or chargeback of a purchase, with what it takes to undo it exactly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refund {
+    /// The posting that recorded it.
+    pub id: PostingId,
+    /// When.
+    pub at: Timestamp,
+    /// Where it stands.
+    pub state: RefundState,
+    /// How many credits: `taken + owed + written_off`.
+    pub credits: Credits,
+    /// What of them was left in the lot and free to take.
+    pub taken: Credits,
+    /// What of them the customer has owed since.
+    pub owed: Credits,
+    /// What of them the vendor bore.
+    pub written_off: Credits,
+    /// The money that went back, where the purchase has a price.
+    pub price: Option<Money>,
+    /// What of the deferred revenue went with the credits that were taken, in the currency's smallest unit.
+    pub deferred_minor: i64,
+    /// When it was undone or decided.
+    pub ended_at: Option<Timestamp>,
+}
+record!(Refund {
+    1 => id, 2 => at, 3 => state, 4 => credits, 5 => taken, 6 => owed, 7 => written_off, 8 => price,
+    9 => deferred_minor, 10 => ended_at,
+});
+
+impl Refund {
+    /// True where the credits and the money are still given back.
+    #[must_use]
+    pub const fn stands(&self) -> bool {
+        match self.state {
+            RefundState::Refunded | RefundState::Disputed | RefundState::Lost => true,
+            RefundState::Reversed | RefundState::Won => false,
+        }
+    }
+}
+
+impl Lot {
+    /// Refunds and chargebacks of one purchase: its row is rewritten with each.
+    pub const REFUNDS_MAX: usize = 100;
+
+    /// The credits that stand as given back.
+    #[must_use]
+    pub fn refunded(&self) -> Credits {
+        let standing = self.refunds.iter().filter(|refund| refund.stands());
+        standing.fold(Credits::ZERO, |sum, refund| sum.checked_add(refund.credits).unwrap_or(sum))
+    }
+
+    /// The credits that can still be given back.
+    #[must_use]
+    pub fn refundable(&self) -> Credits {
+        self.credits.less_at_least_zero(self.refunded())
+    }
+
+    /// The money that stands as given back, where there was a price.
+    #[must_use]
+    pub fn refunded_price(&self) -> Option<Money> {
+        let standing = self.refunds.iter().filter(|refund| refund.stands());
+        let units = standing.filter_map(|refund| Some(refund.price?.minor_units));
+        Some(self.price?.with(units.fold(0, i64::saturating_add)))
+    }
+
+    /// The chargeback that is not decided yet: there is at most one.
+    #[must_use]
+    pub fn dispute(&self) -> Option<&Refund> {
+        self.refunds.iter().find(|refund| refund.state == RefundState::Disputed)
+    }
+}
+
+/// What is left of a lot, with the facts that its place in the burn order depends on; also a part of it that moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenLot {
     /// Which lot.
@@ -99,8 +149,12 @@ pub struct OpenLot {
     pub expires_at: Option<Timestamp>,
     /// What is left, more than zero.
     pub left: Credits,
+    /// The price of what is left: deferred revenue. `None` for a lot without a price.
+    pub money: Option<Money>,
+    /// True while a chargeback of it is not decided.
+    pub disputed: bool,
 }
-record!(OpenLot { 1 => id, 2 => source, 3 => expires_at, 4 => left });
+record!(OpenLot { 1 => id, 2 => source, 3 => expires_at, 4 => left, 5 => money, 6 => disputed });
 
 impl OpenLot {
     /// True from the moment it falls due.
@@ -109,14 +163,27 @@ impl OpenLot {
         self.expires_at.is_some_and(|due| due <= now)
     }
 
-    /// The order in which lots burn: expired (still covered by a hold), soonest expiry, promotional before paid,
-    /// oldest. (A lot in dispute burns before all others; disputes come with chargebacks.)
+    /// The part of it that `credits` of it are, with their share of its money.
+    #[must_use]
+    pub fn part(&self, credits: Credits) -> Self {
+        Self { left: credits, money: self.money.map(|money| money.share(credits, self.left)), ..*self }
+    }
+
+    /// The same part, going the other way.
+    #[must_use]
+    pub fn negated(&self) -> Self {
+        Self { left: self.left.negated(), money: self.money.map(Money::negated), ..*self }
+    }
+
+    /// The order in which lots burn: in dispute, expired (still covered by a hold), soonest expiry, promotional before
+    /// paid, oldest.
     ///
     /// Expired lots sort before all others by their expiry alone, so the order does not depend on the time.
     #[must_use]
     pub fn burn_order(&self, other: &Self) -> Ordering {
         let key = |lot: &Self| {
             (
+                !lot.disputed,
                 lot.expires_at.unwrap_or(Timestamp::from_micros(i64::MAX)),
                 lot.source != LotSource::Grant,
                 lot.id,
@@ -148,7 +215,13 @@ impl Lots {
     /// What is left of `id`; zero for a spent lot.
     #[must_use]
     pub fn left(&self, id: LotId) -> Credits {
-        self.0.iter().find(|lot| lot.id == id).map_or(Credits::ZERO, |lot| lot.left)
+        self.get(id).map_or(Credits::ZERO, |lot| lot.left)
+    }
+
+    /// The lot `id`, where something is left of it.
+    #[must_use]
+    pub fn get(&self, id: LotId) -> Option<&OpenLot> {
+        self.0.iter().find(|lot| lot.id == id)
     }
 
     /// What `credits` would burn, in burn order, each with the part taken. Where the lots hold less, which the
@@ -163,7 +236,7 @@ impl Lots {
             }
             let part = lot.left.min(rest);
             rest = rest.less_at_least_zero(part);
-            burned.push(OpenLot { left: part, ..*lot });
+            burned.push(lot.part(part));
         }
         burned
     }
@@ -173,12 +246,13 @@ impl Lots {
     pub fn uncovered(&self, held: Credits, now: Timestamp) -> Vec<OpenLot> {
         let mut cover = held;
         let mut uncovered = Vec::new();
-        for lot in self.0.iter().take_while(|lot| lot.is_expired(now)) {
+        // Lots in dispute come before all others, expired or not; behind them the expired ones stand together.
+        for lot in self.0.iter().take_while(|lot| lot.disputed || lot.is_expired(now)) {
             let covered = lot.left.min(cover);
             cover = cover.less_at_least_zero(covered);
             let left = lot.left.less_at_least_zero(covered);
-            if left.is_positive() {
-                uncovered.push(OpenLot { left, ..*lot });
+            if left.is_positive() && lot.is_expired(now) {
+                uncovered.push(lot.part(left));
             }
         }
         uncovered
@@ -187,17 +261,29 @@ impl Lots {
     /// The soonest expiry after `now`.
     #[must_use]
     pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
-        self.0.iter().filter_map(|lot| lot.expires_at).find(|due| *due > now)
+        self.0.iter().filter_map(|lot| lot.expires_at).filter(|due| *due > now).min()
     }
 
-    /// Adds `moved.left` (which may be negative) to its lot; a lot that reaches zero is dropped, an unknown one with
-    /// credits to add is taken in. `None` where a lot would fall below zero.
+    /// Adds `moved` (which may be negative) to its lot; a lot that reaches zero is dropped, an unknown one with
+    /// credits to add is taken in. `None` where a lot would fall below zero, or where credits go without just their
+    /// share of the lot's money.
     #[must_use]
     pub fn shift(&mut self, moved: &OpenLot) -> Option<()> {
         match self.0.iter().position(|lot| lot.id == moved.id) {
             Some(place) => {
                 let lot = self.0.get_mut(place)?;
+                if moved.left < Credits::ZERO && moved.money != lot.part(moved.left.negated()).negated().money
+                {
+                    return None;
+                }
                 lot.left = lot.left.checked_add(moved.left)?;
+                lot.money = match (lot.money, moved.money) {
+                    (Some(money), Some(more)) if money.currency == more.currency => {
+                        Some(money.with(money.minor_units.checked_add(more.minor_units)?))
+                    }
+                    (None, None) => None,
+                    (Some(_), _) | (None, Some(_)) => return None,
+                };
                 if lot.left < Credits::ZERO {
                     return None;
                 }
@@ -205,13 +291,23 @@ impl Lots {
                     self.0.remove(place);
                 }
             }
-            None if moved.left.is_positive() => {
-                let place = self.0.partition_point(|lot| lot.burn_order(moved) == Ordering::Less);
-                self.0.insert(place, *moved);
-            }
+            None if moved.left.is_positive() => self.insert(*moved),
             None => return None,
         }
         Some(())
+    }
+
+    /// Notes whether a chargeback of a lot is open, which decides its place. A spent lot has none.
+    pub fn mark(&mut self, id: LotId, disputed: bool) {
+        if let Some(place) = self.0.iter().position(|lot| lot.id == id) {
+            let lot = self.0.remove(place);
+            self.insert(OpenLot { disputed, ..lot });
+        }
+    }
+
+    fn insert(&mut self, lot: OpenLot) {
+        let place = self.0.partition_point(|other| other.burn_order(&lot) == Ordering::Less);
+        self.0.insert(place, lot);
     }
 
     /// What is left in all of them.

@@ -20,12 +20,15 @@ pub mod forecast;
 pub mod hash;
 pub mod hold;
 pub mod ids;
+pub mod job;
 pub mod lot;
+pub mod money;
 pub mod posting;
 pub mod price;
 pub mod receipt;
 pub mod reject;
 pub mod time;
+mod told;
 
 pub use account::{Account, Transfer};
 pub use alert::{Alerts, Threshold};
@@ -40,6 +43,7 @@ pub use ids::{
     PostingId, RequestKey, Storefront, Text,
 };
 pub use lot::Lot;
+pub use money::{Currency, Money};
 pub use posting::{Kind, Posting};
 pub use reject::Rejection;
 pub use time::{Day, Timestamp};

@@ -13,6 +13,7 @@ use super::ids::{
     CustomerId, CustomerKey, IncidentId, LedgerNo, PostingId, RequestKey, Storefront, Text, WorkId,
 };
 use super::lot::{Lot, OpenLot};
+use super::money::MoneyMove;
 use super::time::Timestamp;
 
 coded_enum!(
@@ -32,6 +33,14 @@ coded_enum!(
         GrantCredits = 11 / "GRANT_CREDITS",
         /// An operator corrected the balance.
         AdjustBalance = 12 / "ADJUST_BALANCE",
+        /// A purchase was given back, in whole or in part.
+        RefundPurchase = 13 / "REFUND_PURCHASE",
+        /// A refund was undone.
+        ReverseRefund = 14 / "REVERSE_REFUND",
+        /// The customer's bank took the money back.
+        RecordChargeback = 15 / "RECORD_CHARGEBACK",
+        /// The bank has decided.
+        ResolveChargeback = 16 / "RESOLVE_CHARGEBACK",
         /// An incident was estimated.
         EstimateIncident = 20 / "ESTIMATE_INCIDENT",
         /// The estimate was confirmed.
@@ -109,7 +118,7 @@ pub struct Detail {
     pub others: Vec<SharedHold>,
     /// The lot that it brought in.
     pub lot: Option<Arc<Lot>>,
-    /// What lots gained or (negative) lost, the new lot's own credits included.
+    /// What lots gained or (negative) lost, the new lot's own credits included, each with its money.
     pub lots: Vec<OpenLot>,
     /// The customer's new profile.
     pub profile: Option<Arc<Profile>>,
@@ -125,6 +134,10 @@ pub struct Detail {
     pub by: Text,
     /// Why, where a reason was given.
     pub reason: Text,
+    /// What moved in money.
+    pub money: Vec<MoneyMove>,
+    /// The purchase that was given back, or got something back, as it is after the posting.
+    pub refunded: Option<Arc<Lot>>,
     /// What became of the customer's own thresholds.
     pub alerts: Change<Arc<Alerts>>,
     /// The thresholds that the balance crossed downward with this posting.
@@ -139,6 +152,7 @@ pub struct Detail {
 record!(Detail {
     1 => created, 2 => hold, 3 => others, 4 => lot, 5 => lots, 6 => profile, 7 => terms, 8 => shortfall, 9 => work,
     10 => by, 11 => reason, 12 => nearly_used, 30 => alerts, 31 => low, 32 => depleted, 33 => recovered, 34 => used,
+    40 => money, 41 => refunded,
 });
 
 /// Credits that an incident needs and the customer does not have.
@@ -155,6 +169,17 @@ impl Posting {
     /// The holds it changed, the command's own first.
     pub fn holds(&self) -> impl Iterator<Item = &SharedHold> {
         self.detail.hold.iter().chain(&self.detail.others)
+    }
+
+    /// What it moves in money: see [`super::money::money_transfers`].
+    pub fn money_transfers(&self) -> impl Iterator<Item = super::money::MoneyTransfer> + '_ {
+        super::money::money_transfers(self)
+    }
+
+    /// The lot that it brought in, or changed, as it is after the posting.
+    #[must_use]
+    pub fn lot(&self) -> Option<&Arc<Lot>> {
+        self.detail.lot.as_ref().or(self.detail.refunded.as_ref())
     }
 
     /// Its transfers: see [`super::account::transfers`].

@@ -1,8 +1,11 @@
 //! Every way in which the core says no. `grpc/status.rs` maps each to its code and reason, nothing else does.
 
+use std::fmt;
+
 use super::credits::Credits;
 use super::hold::HoldState;
 use super::ids::{CardId, ClassId, HoldId};
+use super::lot::RefundState;
 
 /// Why a command was not accepted. It moved nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,12 +117,16 @@ pub enum Rejection {
         /// The most.
         max: Credits,
     },
-    /// The class is priced by a confirmed quote, and there is none.
-    #[error("the class {class} needs a confirmed quote")]
+    /// The class is priced by a confirmed quote, or the work is longer than what has a flat price, and there is no
+    /// quote.
+    #[error("{} needs a confirmed quote", QuotedFor(.class.as_ref()))]
     QuoteRequired {
-        /// Which class.
-        class: ClassId,
+        /// Which class, where one was named.
+        class: Option<ClassId>,
     },
+    /// The card settles only confirmed holds.
+    #[error("the rate card charges nothing without a confirmed hold")]
+    HoldRequired,
     /// The class is refused by the card.
     #[error("the class {class} is out of scope")]
     OutOfScope {
@@ -141,10 +148,60 @@ pub enum Rejection {
         /// What can be reversed.
         reversible: Credits,
     },
+    /// No such purchase of this customer.
+    #[error("the customer has no such purchase")]
+    PurchaseNotFound,
+    /// No such refund of this purchase.
+    #[error("the purchase has no such refund")]
+    RefundNotFound,
+    /// The refund cannot be undone: it was before, or it is a chargeback.
+    #[error("the refund is {state}, not REFUNDED")]
+    RefundNotStanding {
+        /// What it is.
+        state: RefundState,
+    },
+    /// More than what was bought and not given back.
+    #[error("at most {refundable} credits can be refunded")]
+    ExceedsRefundable {
+        /// What can be given back.
+        refundable: Credits,
+    },
+    /// What is to be refunded is spent, or set aside by holds.
+    #[error("{refundable} credits of the purchase can be taken back, {shortfall} are spent or held")]
+    LotSpent {
+        /// What could be taken.
+        refundable: Credits,
+        /// What is missing.
+        shortfall: Credits,
+    },
+    /// The purchase is in dispute already.
+    #[error("the purchase is in dispute")]
+    PurchaseDisputed,
+    /// The purchase is not in dispute.
+    #[error("the purchase is not in dispute")]
+    PurchaseNotDisputed,
+    /// A purchase takes no more refunds.
+    #[error("the purchase has {max} refunds, the most that one purchase takes")]
+    TooManyRefunds {
+        /// The bound.
+        max: usize,
+    },
     /// Nothing of the customer is due; only the ledger itself asks.
     #[error("nothing is due")]
     NothingDue,
     /// A balance or a charge would leave its bounds.
     #[error("the amount would leave the bounds of an account")]
     AmountOutOfBounds,
+}
+
+/// What needs a quote.
+struct QuotedFor<'a>(Option<&'a ClassId>);
+
+impl fmt::Display for QuotedFor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(class) => write!(f, "work of class {class}"),
+            None => f.write_str("the work"),
+        }
+    }
 }

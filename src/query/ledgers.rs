@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use crate::ledger::money::MoneyPlace;
 use crate::ledger::{Alerts, Credits, LedgerId, LedgerNo};
 use crate::store::{Ledger, Position};
 
@@ -13,6 +14,15 @@ impl Keyed for Ledger {
     fn key(&self) -> LedgerNo {
         self.no
     }
+}
+
+/// What all accounts of a ledger stand at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrialBalance {
+    /// Those in credits, by name.
+    pub credits: Vec<(String, Credits)>,
+    /// Those in money, in the smallest unit of their currency.
+    pub money: Vec<(MoneyPlace, i64)>,
 }
 
 impl Reader {
@@ -63,7 +73,14 @@ impl Reader {
     ///
     /// # Errors
     /// [`ReadError::Storage`].
-    pub async fn trial_balance(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, ReadError> {
-        Ok(self.store.trial_balance(ledger).await?)
+    pub async fn trial_balance(&self, ledger: LedgerNo) -> Result<TrialBalance, ReadError> {
+        let mut balances = TrialBalance::default();
+        for (account, balance) in self.store.trial_balance(ledger).await? {
+            match MoneyPlace::parse(&account) {
+                Some(place) => balances.money.push((place, balance.units())),
+                None => balances.credits.push((account, balance)),
+            }
+        }
+        Ok(balances)
     }
 }

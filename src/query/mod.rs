@@ -3,28 +3,42 @@
 //! Every method is one or a few short read transactions over a [`ReadStore`]; none of them waits for the writer.
 
 mod balances;
+mod cards;
+mod class_stats;
 mod customers;
 mod holds;
 mod ledgers;
 mod lots;
 mod page;
 mod postings;
+mod reconcile;
+mod revenue;
+mod statement;
+mod what_if;
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::watch;
 
+use crate::ledger::card::Cards;
 use crate::ledger::{LedgerId, LedgerNo};
 use crate::store::{News, ReadStore};
 
-pub use crate::store::{At, HoldFilter, Ledger, LotFilter, OwnedLot, Position, Recorded, StoreError};
+pub use crate::store::{
+    At, ClassStats, ClassStatsFilter, HoldFilter, Ledger, LotFilter, OwnedLot, Position, Recorded, StoreError,
+};
 pub use balances::BalanceAt;
 pub use customers::CustomerRecord;
 pub use holds::HoldTarget;
+pub use ledgers::TrialBalance;
 pub use lots::{LotRecord, PurchaseTarget};
 pub use page::{Keyed, Listed, PageRequest};
 pub use postings::{PostingFilter, TransferRecord};
+pub use reconcile::{Findings, ListedOrder, Reconciliation};
+pub use revenue::{Revenue, RevenueReport};
+pub use statement::{Period, Statement, StatementEnd, Subtotal, worth};
+pub use what_if::{Difference, WhatIf};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -52,19 +66,28 @@ pub enum ReadError {
     Storage(#[from] StoreError),
 }
 
+impl ReadError {
+    /// What is stored leaves the bounds that the writer keeps.
+    fn damaged(what: &str) -> Self {
+        Self::Storage(StoreError::Damaged(format!("{what} leave their bounds")))
+    }
+}
+
 /// Answers questions from a store; shared by all who ask.
 pub struct Reader {
     store: Arc<dyn ReadStore>,
     news: News,
     /// Ledgers by id. They are never renamed or removed, so what was found once stays right.
     ledgers: RwLock<HashMap<LedgerId, LedgerNo>>,
+    /// Only ever caught up.
+    cards: RwLock<Arc<Cards>>,
 }
 
 impl Reader {
-    /// Reads from `store`.
+    /// Reads from `store`; `cards` is what every ledger has from the start.
     #[must_use]
-    pub fn new(store: Arc<dyn ReadStore>, news: News) -> Self {
-        Self { store, news, ledgers: RwLock::new(HashMap::new()) }
+    pub fn new(store: Arc<dyn ReadStore>, news: News, cards: Arc<Cards>) -> Self {
+        Self { store, news, ledgers: RwLock::new(HashMap::new()), cards: RwLock::new(cards) }
     }
 
     /// Changes whenever some ledger's journal may have grown: what followers wait for.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::ledger::{CustomerId, CustomerKey, LedgerNo, Timestamp, Transfer};
+use crate::ledger::{Balances, CustomerId, CustomerKey, LedgerNo, Timestamp, Transfer};
 use crate::store::{At, Position, Recorded, StoreError};
 
 use super::{Keyed, Listed, PageRequest, ReadError, Reader};
@@ -27,6 +27,31 @@ pub struct TransferRecord {
     pub index: u64,
     /// What moved.
     pub transfer: Transfer,
+    /// The customer's balances after it.
+    pub after: Balances,
+}
+
+impl TransferRecord {
+    /// The transfers of a posting, each with what it left.
+    pub(super) fn all(recorded: &Recorded) -> Vec<Self> {
+        let transfers: Vec<Transfer> = recorded.posting.transfers().collect();
+        // Backwards from the balances that the posting has: what is before one transfer is after the one before it.
+        let mut after = recorded.posting.after;
+        let mut records = Vec::with_capacity(transfers.len());
+        for (index, transfer) in transfers.into_iter().enumerate().rev() {
+            let undone = Transfer {
+                debit: transfer.credit.clone(),
+                credit: transfer.debit.clone(),
+                credits: transfer.credits,
+            };
+            let before = after.moved_by(&undone).unwrap_or(after);
+            let index = u64::try_from(index).unwrap_or(u64::MAX);
+            records.push(Self { recorded: recorded.clone(), index, transfer, after });
+            after = before;
+        }
+        records.reverse();
+        records
+    }
 }
 
 impl Keyed for Recorded {
@@ -126,12 +151,7 @@ impl Reader {
         };
         let mut items = Vec::new();
         for recorded in self.read(key, range).await? {
-            for (index, transfer) in (0..).zip(recorded.posting.transfers()) {
-                let record = TransferRecord { recorded: recorded.clone(), index, transfer };
-                if !listed_before(&record) {
-                    items.push(record);
-                }
-            }
+            items.extend(TransferRecord::all(&recorded).into_iter().filter(|record| !listed_before(record)));
         }
         // The rest begins within a posting where the page is full, else after all transfers of the last one read.
         let next = if items.len() > page.limit {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::{Book, OrderScope, RequestScope};
-use crate::ledger::card::Cards;
+use crate::ledger::card::{CardChange, CardRequest, Cards};
 use crate::ledger::lot::{Lot, LotSource};
 use crate::ledger::{
     Balances, ClassId, Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, HoldState, IncidentId,
@@ -18,7 +18,9 @@ use crate::ledger::{
 };
 
 pub mod alerts;
+pub mod cards;
 pub mod checks;
+pub mod class_stats;
 pub mod copy;
 pub mod figures;
 pub mod memory;
@@ -33,6 +35,8 @@ pub mod usage;
 pub mod webhooks;
 
 pub use alerts::{DefaultAlertsSet, NewDefaultAlerts, StoredDefaultAlerts};
+pub use cards::CardsChanged;
+pub use class_stats::{ClassStats, ClassStatsFilter};
 pub use copy::{CopyStore, CopyTarget, check_urls, open_for_copy};
 pub use figures::{Figures, open_figures};
 pub use open::{
@@ -129,6 +133,9 @@ pub trait WriteStore: Send {
     /// holds, orders, and the watched holds of customers with something due or parked. The book's stamp is `clock`
     /// or just after the engine's last stamp, whichever is later. A fixed number of statements a command.
     ///
+    /// `cards` is brought up to date first, where others have changed them: what is decided in the transaction knows
+    /// every card that a hold which it sees can have pinned.
+    ///
     /// # Errors
     /// [`StoreError`]; the transaction is closed.
     async fn load(
@@ -136,7 +143,7 @@ pub trait WriteStore: Send {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError>;
 
     /// Appends the book's journal, writes the touched rows, and commits durably.
@@ -172,6 +179,17 @@ pub trait WriteStore: Send {
         ledger: &NewLedger,
         now: Timestamp,
     ) -> Result<LedgerCreated, StoreError>;
+
+    /// Adds a rate card or sets a default, in a transaction of its own, and brings `cards` up to date with it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError>;
 
     /// Sets the thresholds of a ledger's customers without their own, in a transaction of its own; the next batch is
     /// decided by them, on whichever server.
@@ -270,6 +288,9 @@ pub trait ReadStore: Send + Sync {
     /// All ledgers, by number.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
 
+    /// The changes of rate cards after a revision, ascending.
+    async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError>;
+
     /// A time at or before which nothing more will count, so that reads as of it never change: `wanted`, where that is
     /// possible by now. `now` is the caller's clock, which engines with one of their own do without.
     async fn watermark(&self, wanted: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError>;
@@ -329,6 +350,19 @@ pub trait ReadStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Recorded>, StoreError>;
 
+    /// As [`ReadStore::feed`], with the time from which each posting counts in reads as of a time. Along the feed these
+    /// rise but for what was committed at the same time, within seconds.
+    async fn counted_feed(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
+        // Engines with one writer: a posting counts from when it was recorded.
+        let feed = self.feed(ledger, after, limit).await?;
+        Ok(feed.into_iter().map(|recorded| (recorded.clone(), recorded.posting.recorded_at)).collect())
+    }
+
     /// The last position of a ledger.
     async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError>;
 
@@ -351,6 +385,15 @@ pub trait ReadStore: Send + Sync {
         limit: usize,
     ) -> Result<Page<Arc<Hold>, HoldId>, StoreError>;
 
+    /// What the settled incidents of each class were estimated at and charged, by class, those after `after`. Incidents
+    /// without a class come first, and their class is the empty text. One statement over any amount of history.
+    async fn class_stats(
+        &self,
+        filter: &ClassStatsFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ClassStats>, StoreError>;
+
     /// One lot of a ledger.
     async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<Option<OwnedLot>, StoreError>;
 
@@ -362,6 +405,14 @@ pub trait ReadStore: Send + Sync {
         order: &OrderId,
     ) -> Result<Option<OwnedLot>, StoreError>;
 
+    /// The lots that these orders brought in, in no order; missing ones are left out. Callers bound their number.
+    async fn orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError>;
+
     /// Lots newest first, from before `before` on.
     async fn lots(
         &self,
@@ -371,7 +422,8 @@ pub trait ReadStore: Send + Sync {
         limit: usize,
     ) -> Result<Page<OwnedLot, LotId>, StoreError>;
 
-    /// Balances by account name, customers' accounts summed, in one consistent read; they sum to zero.
+    /// Balances by account name, customers' accounts summed, in one consistent read; they sum to zero. Those in money
+    /// ([`crate::ledger::money::MoneyPlace`]) count in their currency's smallest unit.
     async fn trial_balance(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, StoreError>;
 }
 
@@ -450,6 +502,9 @@ pub trait AuditStore: Send + Sync {
     /// All ledgers, by number.
     async fn stored_ledgers(&self) -> Result<Vec<StoredLedger>, StoreError>;
 
+    /// All changes of rate cards, ascending.
+    async fn stored_card_changes(&self) -> Result<Vec<CardChange>, StoreError>;
+
     /// A ledger's postings after a position, ascending. Every committed posting has its place here.
     async fn journal(
         &self,
@@ -481,6 +536,6 @@ pub trait AuditStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<StoredOrder>, StoreError>;
 
-    /// Balances of all system accounts.
+    /// Balances of all system accounts, each in its own unit.
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError>;
 }

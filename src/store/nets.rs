@@ -1,34 +1,61 @@
-//! What a batch moves on the accounts that are no customer's, each account once.
+//! What a batch moves on the accounts that are no customer's, each account once: those in credits, and those in money.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::StoreError;
 use crate::ledger::account::Account;
-use crate::ledger::{Book, LedgerNo};
+use crate::ledger::money::MoneyPlace;
+use crate::ledger::{Book, LedgerNo, Posting};
 
-/// The net amounts of a book's journal, in ten-thousandths, by ledger and account.
+/// An account that is no customer's. Its name, as `Display` writes it, is the one it is stored under.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SystemAccount {
+    /// In ten-thousandths of a credit.
+    Credits(Account),
+    /// In the smallest unit of its currency.
+    Money(MoneyPlace),
+}
+
+impl fmt::Display for SystemAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Credits(account) => account.fmt(f),
+            Self::Money(account) => account.fmt(f),
+        }
+    }
+}
+
+/// What a posting changes on the accounts that are no customer's, in each account's own unit.
+pub fn changes(posting: &Posting) -> impl Iterator<Item = (SystemAccount, i64)> + '_ {
+    let credits = posting.transfers().flat_map(|transfer| {
+        let units = transfer.credits.units();
+        [(transfer.debit, units.saturating_neg()), (transfer.credit, units)]
+    });
+    let credits = credits.filter(|(account, _)| !account.is_customer());
+    let money = posting.money_transfers().flat_map(|transfer| {
+        [(transfer.debit, transfer.minor_units.saturating_neg()), (transfer.credit, transfer.minor_units)]
+    });
+    let credits = credits.map(|(account, change)| (SystemAccount::Credits(account), change));
+    credits.chain(money.map(|(account, change)| (SystemAccount::Money(account), change)))
+}
+
+/// The net amounts of a book's journal by ledger and account.
 ///
 /// # Errors
 /// [`StoreError::Refused`] where a sum leaves its bounds: nothing is damaged, and commands that move less can go on.
-pub fn nets(book: &Book) -> Result<BTreeMap<(LedgerNo, Account), i64>, StoreError> {
-    let mut nets: BTreeMap<(LedgerNo, Account), i64> = BTreeMap::new();
+pub fn nets(book: &Book) -> Result<BTreeMap<(LedgerNo, SystemAccount), i64>, StoreError> {
+    let mut nets: BTreeMap<(LedgerNo, SystemAccount), i64> = BTreeMap::new();
     for posting in book.journal() {
-        for transfer in posting.transfers() {
-            let units = transfer.credits.units();
-            for (account, change) in [(transfer.debit, units.checked_neg()), (transfer.credit, Some(units))] {
-                if account.is_customer() {
-                    continue;
-                }
-                let net = nets.entry((posting.ledger, account)).or_default();
-                let sum = change.and_then(|change| net.checked_add(change));
-                *net = sum.ok_or_else(|| full(&"of the system"))?;
-            }
+        for (account, change) in changes(posting) {
+            let net = nets.entry((posting.ledger, account)).or_default();
+            *net = net.checked_add(change).ok_or_else(|| full(&"of the system"))?;
         }
     }
     Ok(nets)
 }
 
 /// What a batch is refused with that an account has no room for.
-pub fn full(account: &dyn std::fmt::Display) -> StoreError {
+pub fn full(account: &dyn fmt::Display) -> StoreError {
     StoreError::Refused(format!("the account {account} leaves its bounds").into())
 }

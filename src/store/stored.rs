@@ -7,9 +7,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::StoreError;
 use crate::ledger::account::Amounts;
 use crate::ledger::codec::{Codec, decode};
+use crate::ledger::command::PurchaseRef;
 use crate::ledger::{
-    Balances, Credits, Customer, CustomerId, CustomerKey, Kind, LedgerNo, Posting, PostingId, RequestKey,
-    Storefront, Timestamp,
+    Balances, Book, Credits, Customer, CustomerId, CustomerKey, Kind, LedgerNo, LotId, Posting, PostingId,
+    RequestKey, Storefront, Timestamp,
 };
 
 /// A complaint about a stored value.
@@ -138,6 +139,18 @@ pub fn customer_of(
         balances: balances_of(balances),
         state: decoded(state, &what)?,
     })
+}
+
+/// The lot that a command names: by its id, or by an order that was loaded into the book before.
+#[must_use]
+pub fn named_lot(book: &Book, ledger: LedgerNo, purchase: &PurchaseRef) -> Option<LotId> {
+    match purchase {
+        PurchaseRef::Id(id) => Some(*id),
+        PurchaseRef::Order(storefront, order) => {
+            let posting = book.order(&(ledger, storefront.clone(), order.clone()))?;
+            posting.detail.lot.as_ref().map(|lot| lot.id)
+        }
+    }
 }
 
 /// Available, held and owed.

@@ -18,10 +18,10 @@ use tokio::sync::oneshot;
 use lanes::{Ends, Lane, Shared};
 
 pub use crate::ledger::decide::Outcome;
-pub use crate::store::{DefaultAlertsSet, Ledger, LedgerCreated, NewDefaultAlerts, NewLedger};
+pub use crate::store::{CardsChanged, DefaultAlertsSet, Ledger, LedgerCreated, NewDefaultAlerts, NewLedger};
 
 use crate::ledger::Request;
-use crate::ledger::card::Cards;
+use crate::ledger::card::{CardRequest, Cards};
 use crate::store::WriteStore;
 
 /// Why a command has no outcome of its own.
@@ -102,6 +102,7 @@ enum Ask {
 enum Change {
     Create(NewLedger, oneshot::Sender<Result<LedgerCreated, SubmitError>>),
     DefaultAlerts(NewDefaultAlerts, oneshot::Sender<Result<DefaultAlertsSet, SubmitError>>),
+    Cards(Box<CardRequest>, oneshot::Sender<Result<CardsChanged, SubmitError>>),
 }
 
 impl Change {
@@ -111,6 +112,7 @@ impl Change {
         match self {
             Self::Create(_, reply) => drop(reply.send(Err(error))),
             Self::DefaultAlerts(_, reply) => drop(reply.send(Err(error))),
+            Self::Cards(_, reply) => drop(reply.send(Err(error))),
         }
     }
 }
@@ -211,6 +213,20 @@ impl Writer {
     ) -> Result<LedgerCreated, SubmitError> {
         let (reply, outcome) = oneshot::channel();
         self.change(Change::Create(ledger, reply), deadline)?;
+        outcome.await.unwrap_or(Err(SubmitError::Unknown))
+    }
+
+    /// Adds a rate card, or makes one the default. What is decided after the answer knows it, by whichever server.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn change_cards(
+        &self,
+        request: CardRequest,
+        deadline: Option<Instant>,
+    ) -> Result<CardsChanged, SubmitError> {
+        let (reply, outcome) = oneshot::channel();
+        self.change(Change::Cards(Box::new(request), reply), deadline)?;
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
     }
 

@@ -119,13 +119,21 @@ impl Task {
         // Where the caller has gone away there is nobody to tell.
         match change {
             Change::Create(ledger, reply) => {
-                let made = self.alone(async |store| store.create_ledger(&ledger, clock::now()).await).await?;
+                let made =
+                    self.alone(async |task| task.store.create_ledger(&ledger, clock::now()).await).await?;
                 let _ = reply.send(made);
             }
             Change::DefaultAlerts(alerts, reply) => {
-                let set =
-                    self.alone(async |store| store.set_default_alerts(&alerts, clock::now()).await).await?;
+                let set = self
+                    .alone(async |task| task.store.set_default_alerts(&alerts, clock::now()).await)
+                    .await?;
                 let _ = reply.send(set);
+            }
+            Change::Cards(request, reply) => {
+                let change = async |task: &mut Self| {
+                    task.store.change_cards(&request, clock::now(), &mut task.cards).await
+                };
+                let _ = reply.send(self.alone(change).await?);
             }
         }
         Ok(())
@@ -135,12 +143,12 @@ impl Task {
     /// that comes to nothing, the change may be there all the same.
     async fn alone<T>(
         &mut self,
-        mut attempt: impl AsyncFnMut(&mut dyn WriteStore) -> Result<T, StoreError>,
+        mut attempt: impl AsyncFnMut(&mut Self) -> Result<T, StoreError>,
     ) -> Result<Result<T, SubmitError>, Fault> {
         let mut retry = self.retry();
         let mut unanswered = false;
         let error = loop {
-            match attempt(&mut *self.store).await {
+            match attempt(self).await {
                 Ok(done) => {
                     self.gave_up = false;
                     return Ok(Ok(done));
@@ -218,7 +226,7 @@ impl Task {
         unanswered: &mut Vec<Unanswered>,
     ) -> Result<Vec<Submitted>, Fault> {
         let requests: Vec<&Request> = commands.iter().map(|command| command.request).collect();
-        let loaded = self.store.load(&requests, clock::now(), clock::random()?, &self.cards).await;
+        let loaded = self.store.load(&requests, clock::now(), clock::random()?, &mut self.cards).await;
         let mut book = match loaded {
             Ok(book) => book,
             // Nothing was begun, so there is nothing to be unsure of: the callers try again, the writer goes on.

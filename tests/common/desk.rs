@@ -3,18 +3,21 @@
 
 use std::sync::Arc;
 
+use creditledger::cards;
 use creditledger::ledger::account::Transfer;
 use creditledger::ledger::book::{Answer, Book};
-use creditledger::ledger::card::Cards;
+use creditledger::ledger::card::{CardChange, Cards, Changed, RateCard};
 use creditledger::ledger::command::{
     AdjustBalance, ChargeIncident, CloseIncident, Command, ConfirmEstimate, CreateCustomer, DeclineEstimate,
-    EstimateIncident, ExtendHold, GrantCredits, HoldRef, NewWork, Overrun, PlaceHold, PurchaseCredits, Quote,
-    RecordWork, ReleaseHold, ReverseSettlement, SettleHold, VoidWork,
+    EstimateIncident, ExtendHold, GrantCredits, HoldRef, NewWork, OnShortfall, Overrun, PlaceHold,
+    PurchaseCredits, PurchaseRef, Quote, RecordChargeback, RecordWork, RefundPurchase, ReleaseHold,
+    ResolveChargeback, ReverseRefund, ReverseSettlement, SettleHold, VoidWork,
 };
 use creditledger::ledger::decide::{Outcome, decide};
+use creditledger::ledger::job::Circumstances;
 use creditledger::ledger::{
-    Credits, Customer, CustomerId, CustomerKey, Hold, LedgerNo, OrderId, PostingId, Rejection, Request,
-    RequestKey, Storefront, Text, Timestamp,
+    Credits, Currency, Customer, CustomerId, CustomerKey, Hold, LedgerNo, Money, OrderId, PostingId,
+    Rejection, Request, RequestKey, Storefront, Text, Timestamp,
 };
 
 /// Where the clock starts: 2026-01-01T00:00:00Z.
@@ -36,7 +39,35 @@ impl Desk {
 
     pub fn without_customer() -> Self {
         let customer = CustomerId::parse("acme").unwrap();
-        Self { book: Book::new(START, 7, Arc::new(Cards::built_in())), customer, requests: 0 }
+        Self { book: Book::new(START, 7, Arc::new(cards::built_in())), customer, requests: 0 }
+    }
+
+    /// Makes a change of the cards of ledger main, as an operator would.
+    pub fn change_cards(&mut self, changed: Changed) {
+        let mut cards = Cards::clone(&self.book.cards);
+        let change = CardChange {
+            revision: cards.revision() + 1,
+            ledger: LedgerNo::MAIN,
+            changed,
+            recorded_at: self.book.now,
+            request: RequestKey::parse("cards").unwrap(),
+            fingerprint: 1,
+            by: Text::EMPTY,
+        };
+        cards.apply(&change).unwrap();
+        self.book.cards = Arc::new(cards);
+    }
+
+    /// From now on this preset prices what has no card yet.
+    pub fn use_preset(&mut self, name: &str) {
+        self.change_cards(Changed::Default(id(name)));
+    }
+
+    /// A desk whose customer bought `credits`, and whose default card is a preset.
+    pub fn under(preset: &str, credits: &str) -> Self {
+        let mut desk = Self::with(credits);
+        desk.use_preset(preset);
+        desk
     }
 
     /// A desk whose customer bought `credits`.
@@ -136,6 +167,8 @@ macro_rules! from_text {
     })* };
 }
 from_text!(
+    creditledger::ledger::ids::LabelId
+    creditledger::ledger::ids::PackageId
     creditledger::ledger::IncidentId
     creditledger::ledger::ClassId
     creditledger::ledger::ids::LineId
@@ -146,6 +179,11 @@ from_text!(
 
 pub fn id<T: FromText>(text: &str) -> T {
     T::from_text(text)
+}
+
+/// A preset.
+pub fn preset(name: &str) -> RateCard {
+    cards::preset(&id(name)).unwrap().clone()
 }
 
 pub fn credits(text: &str) -> Credits {
@@ -177,6 +215,54 @@ pub fn purchase_until(order: &str, amount: &str, expires_at: Timestamp) -> Comma
     })
 }
 
+/// An amount in cents.
+pub fn euro(cents: i64) -> Money {
+    Money { currency: Currency::parse("EUR").unwrap(), minor_units: cents }
+}
+
+pub fn priced(order: &str, amount: &str, cents: i64) -> Command {
+    Command::PurchaseCredits(PurchaseCredits { price: Some(euro(cents)), ..purchase_command(order, amount) })
+}
+
+pub fn order_ref(order: &str) -> PurchaseRef {
+    PurchaseRef::Order(id("web"), id(order))
+}
+
+pub fn refund_command(order: &str, amount: &str, on_shortfall: OnShortfall) -> RefundPurchase {
+    RefundPurchase {
+        purchase: order_ref(order),
+        credits: credits(amount),
+        price: None,
+        on_shortfall,
+        reason: id("not needed"),
+        by: Text::EMPTY,
+    }
+}
+
+pub fn refund(order: &str, amount: &str, on_shortfall: OnShortfall) -> Command {
+    Command::RefundPurchase(refund_command(order, amount, on_shortfall))
+}
+
+pub fn reverse_refund(order: &str, refund: PostingId) -> Command {
+    let purchase = order_ref(order);
+    Command::ReverseRefund(ReverseRefund { purchase, refund, reason: id("bounced"), by: Text::EMPTY })
+}
+
+pub fn charge_back(order: &str, amount: Option<&str>) -> Command {
+    Command::RecordChargeback(RecordChargeback {
+        purchase: order_ref(order),
+        credits: amount.map(credits),
+        price: None,
+        reason: Text::EMPTY,
+        by: Text::EMPTY,
+    })
+}
+
+pub fn resolve(order: &str, won: bool) -> Command {
+    let purchase = order_ref(order);
+    Command::ResolveChargeback(ResolveChargeback { purchase, won, reason: Text::EMPTY, by: Text::EMPTY })
+}
+
 pub fn grant(amount: &str) -> Command {
     Command::GrantCredits(GrantCredits {
         credits: credits(amount),
@@ -200,6 +286,7 @@ pub fn estimate_command(incident: &str, quote: Quote) -> EstimateIncident {
         range_override: Text::EMPTY,
         note: Text::EMPTY,
         by: id("ann"),
+        circumstances: Circumstances::default(),
     }
 }
 
@@ -241,9 +328,10 @@ pub fn new_work(minutes: u64) -> NewWork {
         seconds: minutes * 60,
         started_at: None,
         line: None,
-        solutions: 1,
+        solutions: 0,
         by: id("bob"),
         note: Text::EMPTY,
+        labels: Vec::new(),
     }
 }
 
@@ -268,6 +356,9 @@ pub fn settle_command(hold: &str) -> SettleHold {
         expected_work_seconds: None,
         waive_reason: Text::EMPTY,
         by: Text::EMPTY,
+        labels: Vec::new(),
+        emergency: None,
+        kb_answered: None,
     }
 }
 
@@ -310,6 +401,7 @@ pub fn charge_command(incident: &str, minutes: u64) -> ChargeIncident {
         opened_at: None,
         max_charge: None,
         waive_reason: Text::EMPTY,
+        circumstances: Circumstances::default(),
     }
 }
 

@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use creditledger::ledger::alert::{Alerts, Threshold};
 use creditledger::ledger::command::{
-    Change, CloseCustomer, Command, EstimateIncident, GrantCredits, Quote, SetBalanceAlerts,
-    SetCustomerTerms, SettleHold, VoidWork,
+    Change, CloseCustomer, Command, EstimateIncident, GrantCredits, OnShortfall, Quote, RefundPurchase,
+    SetBalanceAlerts, SetCustomerTerms, SettleHold, VoidWork,
 };
 use creditledger::ledger::ids::WorkId;
-use creditledger::ledger::{Credits, Text, Timestamp};
+use creditledger::ledger::{ClassId, Credits, Currency, Money, PostingId, Text, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 
 use crate::desk::{
-    adjust, charge, close_incident, confirm, decline, estimate_command, extend, grant, id, incident,
-    place_with, purchase_command, release_waived, reverse, settle_command, work,
+    adjust, charge, charge_back, close_incident, confirm, decline, estimate_command, extend, grant, id,
+    incident, place_with, purchase_command, refund_command, release_waived, resolve, reverse, reverse_refund,
+    settle_command, work,
 };
 
 /// One command, some time after the one before.
@@ -36,6 +37,24 @@ pub enum Action {
         order: u8,
         quarters: i64,
         days: Option<u32>,
+        price: Option<i64>,
+    },
+    Refund {
+        order: u8,
+        quarters: i64,
+        on_shortfall: OnShortfall,
+        price: Option<i64>,
+    },
+    ReverseRefund {
+        order: u8,
+    },
+    ChargeBack {
+        order: u8,
+        quarters: Option<i64>,
+    },
+    Resolve {
+        order: u8,
+        won: bool,
     },
     Grant {
         quarters: i64,
@@ -114,15 +133,55 @@ fn incident_name(incident: u8) -> String {
     format!("i{incident}")
 }
 
-/// The command of a step taken at `now`; `entry` finds the nth entry of work of an incident's newest hold.
-pub fn command(action: &Action, now: Timestamp, entry: impl Fn(&str, usize) -> Option<WorkId>) -> Command {
+/// Some incidents have a class, none that a card names: only statistics look at it.
+fn class_of(incident: u8) -> Option<ClassId> {
+    (incident > 0).then(|| id(&format!("c{}", incident % 2)))
+}
+
+fn order_name(order: u8) -> String {
+    format!("o{order}")
+}
+
+/// Orders are sold in two currencies, in turn.
+fn money(order: u8, minor_units: i64) -> Money {
+    let code = if order.is_multiple_of(2) { "EUR" } else { "JPY" };
+    Money { currency: Currency::parse(code).unwrap(), minor_units }
+}
+
+/// The order whose last refund an action undoes.
+pub fn refunded_order(action: &Action) -> Option<String> {
+    match action {
+        Action::ReverseRefund { order } => Some(order_name(*order)),
+        _ => None,
+    }
+}
+
+/// The command of a step taken at `now`; `entry` finds the nth entry of work of an incident's newest hold, and `refund`
+/// is the last refund of [`refunded_order`].
+pub fn command(
+    action: &Action,
+    now: Timestamp,
+    entry: impl Fn(&str, usize) -> Option<WorkId>,
+    refund: Option<PostingId>,
+) -> Command {
     let days_on = |days: &Option<u32>| days.map(|days| now.plus_days(days));
     match action {
-        Action::Purchase { order, quarters: bought, days } => {
-            let mut purchase = purchase_command(&format!("o{order}"), &quarters(*bought));
+        Action::Purchase { order, quarters: bought, days, price } => {
+            let mut purchase = purchase_command(&order_name(*order), &quarters(*bought));
             purchase.expires_at = days_on(days);
+            purchase.price = price.map(|price| money(*order, price));
             Command::PurchaseCredits(purchase)
         }
+        Action::Refund { order, quarters: back, on_shortfall, price } => {
+            let refund = refund_command(&order_name(*order), &quarters(*back), *on_shortfall);
+            let price = price.map(|price| money(*order, price));
+            Command::RefundPurchase(RefundPurchase { price, ..refund })
+        }
+        Action::ReverseRefund { order } => reverse_refund(&order_name(*order), refund.unwrap_or_default()),
+        Action::ChargeBack { order, quarters: back } => {
+            charge_back(&order_name(*order), back.map(quarters).as_deref())
+        }
+        Action::Resolve { order, won } => resolve(&order_name(*order), *won),
         Action::Grant { quarters: given, days } => {
             let Command::GrantCredits(grant) = grant(&quarters(*given)) else { unreachable!() };
             Command::GrantCredits(GrantCredits { expires_at: days_on(days), ..grant })
@@ -137,7 +196,8 @@ pub fn command(action: &Action, now: Timestamp, entry: impl Fn(&str, usize) -> O
         Action::Decline { incident } => decline(&incident_name(*incident)),
         Action::Place { incident, minutes, park, days } => {
             let estimate = estimate_command(&incident_name(*incident), Quote::Seconds(minutes * 60));
-            place_with(EstimateIncident { expires_at: days_on(days), ..estimate }, *park)
+            let class = class_of(*incident);
+            place_with(EstimateIncident { expires_at: days_on(days), class, ..estimate }, *park)
         }
         Action::Extend { incident, quarters: by } => extend(&incident_name(*incident), &quarters(*by)),
         Action::Work { incident, minutes } => work(&incident_name(*incident), *minutes),
@@ -191,9 +251,20 @@ fn action() -> impl Strategy<Value = Action> {
     let few = 1..40_i64;
     let days = || proptest::option::of(1..40_u32);
     let minutes = || 0..200_u64;
+    let price = || proptest::option::weighted(0.8, 0..2_000_i64);
+    let on_shortfall =
+        prop_oneof![Just(OnShortfall::Reject), Just(OnShortfall::Receivable), Just(OnShortfall::WriteOff)];
     prop_oneof![
-        3 => (0..12_u8, few.clone(), days())
-            .prop_map(|(order, quarters, days)| Action::Purchase { order, quarters, days }),
+        4 => (0..12_u8, few.clone(), days(), price())
+            .prop_map(|(order, quarters, days, price)| Action::Purchase { order, quarters, days, price }),
+        3 => (0..12_u8, 1..20_i64, on_shortfall, proptest::option::weighted(0.3, 0..500_i64))
+            .prop_map(|(order, quarters, on_shortfall, price)| {
+                Action::Refund { order, quarters, on_shortfall, price }
+            }),
+        1 => (0..12_u8).prop_map(|order| Action::ReverseRefund { order }),
+        2 => (0..12_u8, proptest::option::of(1..20_i64))
+            .prop_map(|(order, quarters)| Action::ChargeBack { order, quarters }),
+        2 => (0..12_u8, any::<bool>()).prop_map(|(order, won)| Action::Resolve { order, won }),
         1 => (few.clone(), days()).prop_map(|(quarters, days)| Action::Grant { quarters, days }),
         1 => (-20..20_i64).prop_filter("never zero", |by| *by != 0).prop_map(|quarters| Action::Adjust { quarters }),
         3 => (which.clone(), few.clone(), days())

@@ -2,11 +2,12 @@
 //! what deciding a command costs.
 
 use allocation_counter::measure;
-use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::command::{Command, CreateCustomer, OnShortfall, PurchaseCredits};
 use creditledger::ledger::decide::decide;
 
 use crate::desk::{
-    Desk, adjust, charge, estimate, extend, grant, id, place, purchase, release, reverse, settle, work,
+    Desk, START, adjust, charge, charge_back, estimate, euro, extend, grant, id, place, priced, purchase,
+    purchase_command, refund, release, reverse, settle, work,
 };
 
 /// Commands of one kind, after those of `before`. A table that happens to grow just then would be counted too, so it is
@@ -38,11 +39,22 @@ fn no_command_allocates_more_than_it_did() {
     let held = all(|incident| place(incident, "2"));
     let worked = [held.clone(), all(|incident| work(incident, 45))].concat();
     let settled = [worked.clone(), all(settle)].concat();
+    let sold = all(|order| priced(order, "10", 999));
+    // Dated, so that what burns has a price.
+    let dated = Command::PurchaseCredits(PurchaseCredits {
+        price: Some(euro(99_900)),
+        expires_at: Some(START.plus_days(90)),
+        ..purchase_command("dated", "1000")
+    });
+    let priced_work = [vec![dated], worked.clone()].concat();
     let create = |_| Command::CreateCustomer(CreateCustomer::default());
     // (kind, what it allocates, what it may: what it did when this was written, and one more)
     let counted = [
         ("CreateCustomer", allocations(&[], create), 7),
         ("PurchaseCredits", allocations(&[], named(|order| purchase(order, "10"))), 11),
+        ("RefundPurchase", allocations(&sold, named(|order| refund(order, "1", OnShortfall::Reject))), 12),
+        ("RecordChargeback", allocations(&sold, named(|order| charge_back(order, None))), 14),
+        ("SettleHold of a priced lot", allocations(&priced_work, named(settle)), 23),
         ("GrantCredits", allocations(&[], |_| grant("10")), 11),
         ("AdjustBalance", allocations(&[], |_| adjust("-10")), 10),
         ("EstimateIncident", allocations(&[], named(|incident| estimate(incident, "2"))), 10),

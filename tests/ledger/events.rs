@@ -1,11 +1,11 @@
 //! The events that follow from postings.
 
-use creditledger::ledger::command::Command;
+use creditledger::ledger::command::{Command, OnShortfall};
 use creditledger::ledger::event::events;
 
 use crate::desk::{
-    Desk, START, adjust, charge, close_incident, confirm, decline, estimate, extend, grant, place,
-    place_parked, purchase, purchase_until, release, reverse, settle, work,
+    Desk, START, adjust, charge, charge_back, close_incident, confirm, decline, estimate, extend, grant,
+    place, place_parked, purchase, purchase_until, refund, release, resolve, reverse, settle, work,
 };
 
 /// The events since the first `skip` postings: `type amount`.
@@ -47,6 +47,9 @@ fn each_command_tells_what_happened() {
     row(&[place("i", "2")], settle("i"), &["settlement.completed 1"]);
     row(&[], charge("i", 60), &["settlement.completed 2"]);
     row(&[charge("i", 60)], reverse("i", None), &["settlement.reversed 2"]);
+    row(&[], refund("first", "4", OnShortfall::Reject), &["purchase.refunded 4"]);
+    row(&[charge("i", 60)], charge_back("first", None), &["purchase.disputed 10"]);
+    row(&[charge_back("first", None)], resolve("first", true), &[]);
 }
 
 #[test]

@@ -18,4 +18,7 @@ mod expiry;
 mod idempotency;
 mod life;
 mod lots;
+mod policies;
+mod pricing;
 mod properties;
+mod refunds;

@@ -4,18 +4,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use creditledger::cards;
 use creditledger::ledger::account::Slot;
 use creditledger::ledger::book::Book;
-use creditledger::ledger::card::Cards;
 use creditledger::ledger::codec::{decode, encode};
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::decide::Outcome;
+use creditledger::ledger::lot::OpenLot;
+use creditledger::ledger::money::{MoneyAccount, MoneyPlace};
 use creditledger::ledger::posting::Detail;
 use creditledger::ledger::price::price;
-use creditledger::ledger::{Account, Credits, CustomerKey, Hold, HoldState, LedgerNo, Posting, Request};
+use creditledger::ledger::{
+    Account, Credits, Currency, CustomerKey, Hold, HoldState, LedgerNo, LotId, Posting, Request,
+};
+use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::desk::{Desk, START, id};
-use crate::random::{CUSTOMERS, Step, command, for_random_steps};
+use crate::random::{CUSTOMERS, Step, command, for_random_steps, refunded_order};
 
 /// A desk at which every customer of [`CUSTOMERS`] exists.
 pub fn desk() -> Desk {
@@ -35,7 +40,12 @@ pub fn take(desk: &mut Desk, step: &Step) -> (Request, Outcome) {
         let hold = desk.book.entry(key)?.incident(&id(incident)).next_back()?.clone();
         hold.work.get(nth).map(|work| work.id)
     };
-    let command = command(&step.action, desk.book.now, entry);
+    let refund = refunded_order(&step.action).and_then(|order| {
+        let posting = desk.book.order(&(LedgerNo::MAIN, id("web"), id(&order)))?;
+        let lot = desk.book.entry(posting.customer)?.lot(posting.detail.lot.as_ref()?.id)?;
+        lot.refunds.last().map(|refund| refund.id)
+    });
+    let command = command(&step.action, desk.book.now, entry, refund);
     let request = desk.request(command);
     let outcome = desk.send(&request);
     (request, outcome)
@@ -67,7 +77,7 @@ fn replaying_the_journal_gives_every_state_again() {
         for step in &steps {
             let _ = take(&mut desk, step);
         }
-        let mut replayed = Book::new(START, 0, Arc::new(Cards::built_in()));
+        let mut replayed = Book::new(START, 0, Arc::new(cards::built_in()));
         for posting in desk.book.journal() {
             let detail: Detail = decode(&encode(&posting.detail)).unwrap();
             replayed.apply(&Posting { detail, ..Posting::clone(posting) }).unwrap();
@@ -135,8 +145,9 @@ fn no_result_depends_on_when_somebody_looked() {
             often.book.now = late.book.now;
             let other = creditledger::ledger::decide::decide(&mut often.book, &request).unwrap();
             // A posting's id depends on how many there were before, and with it the ids of holds and of work: the
-            // other desk does not know the entry that a voiding command names.
-            if matches!(request.command, Command::VoidWork(_)) && outcome.is_ok() {
+            // other desk does not know the entry that a voiding command names, nor the refund that is undone.
+            let named = matches!(request.command, Command::VoidWork(_) | Command::ReverseRefund(_));
+            if named && outcome.is_ok() {
                 return;
             }
             if request.command != Command::ApplyDue {
@@ -167,16 +178,19 @@ fn what_people_see(desk: &Desk, customer: &str) -> Vec<String> {
 fn receipts_give_the_charge_again_and_transfers_carry_it_whole() {
     for_random_steps(1_000, 40, |steps| {
         let mut desk = desk();
+        // Sequences of every length under every preset.
+        let card = &cards::presets()[steps.len() % cards::presets().len()];
+        desk.use_preset(card.card.id.as_str());
         for step in &steps {
             let _ = take(&mut desk, step);
         }
-        let cards = Cards::built_in();
         for posting in desk.book.journal() {
             let Some(hold) = &posting.detail.hold else { continue };
             let Some(settlement) = hold.settlement.as_ref().filter(|s| s.posting == posting.id) else {
                 continue;
             };
-            let receipt = price(cards.get(&hold.card).unwrap(), &settlement.inputs).unwrap();
+            let receipt =
+                price(desk.book.cards.get(LedgerNo::MAIN, &hold.card).unwrap(), &settlement.inputs).unwrap();
             assert_eq!(receipt.credits, settlement.charge);
             let earned =
                 [Slot::First, Slot::Third, Slot::Fourth].map(|slot| posting.amounts.get(slot).units());
@@ -193,9 +207,33 @@ struct Auditor {
     read: usize,
     balances: BTreeMap<(Option<CustomerKey>, String), i64>,
     sequences: BTreeMap<CustomerKey, u64>,
+    money: BTreeMap<MoneyPlace, i64>,
+    /// What is left of each lot, and its money.
+    lots: BTreeMap<LotId, (Decimal, Decimal)>,
 }
 
 impl Auditor {
+    /// Each currency sums to zero, and what is deferred is the price of what is left in lots.
+    fn judge_money(&self, book: &Book) {
+        let mut sums: BTreeMap<Currency, (i64, i64)> = BTreeMap::new();
+        for (place, balance) in &self.money {
+            let (sum, deferred) = sums.entry(place.currency).or_default();
+            *sum += balance;
+            if place.account == MoneyAccount::DeferredRevenue {
+                *deferred += balance;
+            }
+        }
+        for name in CUSTOMERS {
+            let entry = book.entry(CustomerKey::of(LedgerNo::MAIN, &id(name))).unwrap();
+            for lot in &entry.customer.as_ref().unwrap().state.lots {
+                if let Some(money) = lot.money {
+                    sums.entry(money.currency).or_default().1 -= money.minor_units;
+                }
+            }
+        }
+        assert!(sums.values().all(|(sum, deferred)| *sum == 0 && *deferred == 0), "{sums:?}");
+    }
+
     fn read(&mut self, book: &Book) {
         for posting in &book.journal()[self.read..] {
             let sequence = self.sequences.entry(posting.customer).or_default();
@@ -206,6 +244,14 @@ impl Auditor {
                 *self.balance(posting.customer, &transfer.debit) -= transfer.credits.units();
                 *self.balance(posting.customer, &transfer.credit) += transfer.credits.units();
             }
+            for transfer in posting.money_transfers() {
+                assert!(transfer.minor_units > 0 && transfer.debit.currency == transfer.credit.currency);
+                *self.money.entry(transfer.debit).or_default() -= transfer.minor_units;
+                *self.money.entry(transfer.credit).or_default() += transfer.minor_units;
+            }
+            for moved in &posting.detail.lots {
+                self.move_lot(moved);
+            }
         }
         self.read = book.journal().len();
     }
@@ -215,7 +261,25 @@ impl Auditor {
         self.balances.entry((owner, account.to_string())).or_default()
     }
 
+    /// Follows each lot with decimals: what leaves it takes its share of the money, half up.
+    fn move_lot(&mut self, moved: &OpenLot) {
+        let (left, money) = self.lots.entry(moved.id).or_default();
+        let change = Decimal::from(moved.money.map_or(0, |money| money.minor_units));
+        let credits = Decimal::from(moved.left.units());
+        if credits.is_sign_negative() {
+            let share = (*money * -credits / *left)
+                .round_dp_with_strategy(12, RoundingStrategy::MidpointAwayFromZero)
+                .round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero);
+            assert_eq!(-change, share, "{credits} of {left} with {money}");
+        }
+        *left += credits;
+        *money += change;
+        assert!(!money.is_sign_negative() || money.is_zero());
+        assert!(!left.is_zero() || money.is_zero(), "the last credit takes all that is left");
+    }
+
     fn judge(&mut self, book: &Book) {
+        self.judge_money(book);
         assert_eq!(self.balances.values().sum::<i64>(), 0, "the accounts sum to zero");
         for name in CUSTOMERS {
             let key = CustomerKey::of(LedgerNo::MAIN, &id(name));

@@ -18,6 +18,7 @@ mod commands;
 mod copy;
 mod crash;
 mod database;
+mod export;
 mod life;
 mod postgres_faults;
 mod postgres_kills;

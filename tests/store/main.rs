@@ -16,6 +16,7 @@ mod random;
 mod receiver;
 
 mod budget;
+mod cards;
 mod cluster;
 mod commit_faults;
 mod conformance;

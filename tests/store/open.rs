@@ -177,3 +177,15 @@ async fn a_log_that_was_left_behind_is_taken_in_up_to_its_last_whole_commit() {
         engine.writers[0].close().await.unwrap();
     }
 }
+
+#[test]
+fn sqlite_is_compiled_as_the_project_says() {
+    let connection = Connection::open_in_memory().unwrap();
+    let mut list = connection.prepare("SELECT compile_options FROM pragma_compile_options").unwrap();
+    let options: Vec<String> = list.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let has = |option: &str| options.iter().any(|set| set == option);
+    assert!(
+        has("DEFAULT_MEMSTATUS=0") && !has("ENABLE_MEMORY_MANAGEMENT") && !has("ENABLE_API_ARMOR"),
+        "{options:?}"
+    );
+}

@@ -13,7 +13,7 @@ use creditledger::store::{Engine, LedgerCreated, NewLedger, open};
 use uuid::Uuid;
 
 use crate::desk::{START, id, transfers};
-use crate::random::{CUSTOMERS, Step, command, for_random_steps};
+use crate::random::{CUSTOMERS, Step, command, for_random_steps, refunded_order};
 use crate::rig::SETTINGS;
 
 /// An engine that lives for all cases; each case has a ledger of its own.
@@ -30,8 +30,13 @@ impl<'a> Case<'a> {
         let new = NewLedger { id: id(name), request: RequestKey::parse(name).unwrap() };
         let created = engine.writers[0].create_ledger(&new, now).await.unwrap();
         let LedgerCreated::Created { ledger, replayed: false } = created else { panic!("{created:?}") };
-        let mut case =
-            Self { engine, cards: Arc::new(Cards::built_in()), ledger: ledger.no, requests: 0, commits: 0 };
+        let mut case = Self {
+            engine,
+            cards: Arc::new(creditledger::cards::built_in()),
+            ledger: ledger.no,
+            requests: 0,
+            commits: 0,
+        };
         let create: Vec<Request> = CUSTOMERS
             .iter()
             .map(|name| case.request(name, Command::CreateCustomer(CreateCustomer::default())))
@@ -58,7 +63,7 @@ impl<'a> Case<'a> {
         let all: Vec<&Request> = requests.iter().collect();
         // Customers of one time need not share a stamp, but no two batches may share all bits of their ids.
         self.commits += 1;
-        let mut book = self.engine.writers[0].load(&all, clock, self.commits, &self.cards).await.unwrap();
+        let mut book = self.engine.writers[0].load(&all, clock, self.commits, &mut self.cards).await.unwrap();
         let outcomes = requests.iter().map(|request| decide(&mut book, request).unwrap()).collect();
         self.engine.writers[0].append(&book).await.unwrap();
         self.engine.writers[0].tidy().await.unwrap();
@@ -81,7 +86,14 @@ impl<'a> Case<'a> {
                 let (_, work) = work.iter().find(|(of, _)| of == incident)?;
                 work.get(nth).map(|work| work.id)
             };
-            let command = command(&step.action, clock, entry);
+            let refund = match refunded_order(&step.action) {
+                Some(order) => {
+                    let found = self.engine.reader.order(self.ledger, &id("web"), &id(&order)).await.unwrap();
+                    found.and_then(|found| found.lot.refunds.last().map(|refund| refund.id))
+                }
+                None => None,
+            };
+            let command = command(&step.action, clock, entry, refund);
             requests.push(self.request(customer, command));
         }
         if in_one {

@@ -3,11 +3,11 @@
 
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::{CustomerKey, HoldState, Request, RequestKey};
-use creditledger::store::{At, HoldFilter, Isolation, LotFilter, Position};
+use creditledger::store::{At, ClassStatsFilter, HoldFilter, Isolation, LotFilter, Position};
 use tokio::runtime::Runtime;
 
 use crate::desk::id;
-use crate::random::{CUSTOMERS, Step, command, for_random_steps};
+use crate::random::{CUSTOMERS, Step, command, for_random_steps, refunded_order};
 use crate::rig::Rig;
 
 /// All that an engine says about a ledger, by every way to read it.
@@ -18,6 +18,15 @@ async fn everything(rig: &Rig) -> Vec<String> {
     told.push(format!("{:?}", reader.trial_balance(ledger).await.unwrap()));
     told.push(format!("{:?}", reader.customers(ledger, None, 100).await.unwrap()));
     told.push(format!("{:?}", reader.customers_due(rig.now, 1_000).await.unwrap()));
+    let middle = feed.get(feed.len() / 2).map(|middle| middle.posting.recorded_at);
+    for (from, until, class) in
+        [(None, None, None), (middle, None, None), (None, middle, None), (None, None, Some(id("c1")))]
+    {
+        let filter = ClassStatsFilter { ledger, class, from, until };
+        for after in [None, Some(""), Some("c0")] {
+            told.push(format!("{:?}", reader.class_stats(&filter, after, 2).await.unwrap()));
+        }
+    }
     for customer in CUSTOMERS {
         let key = CustomerKey::of(ledger, &id(customer));
         told.push(format!("{:?}", reader.postings_of(key, 2, 9).await.unwrap()));
@@ -109,7 +118,14 @@ pub async fn request(rig: &mut Rig, step: &Step, number: usize) -> Request {
     rig.customer = id(CUSTOMERS[step.customer]);
     let holds = rig.reader.holds_of_incident(rig.key(), &id("i1")).await.unwrap();
     let entry = |_: &str, nth: usize| holds.last()?.work.get(nth).map(|work| work.id);
-    let mut request = rig.request(command(&step.action, rig.now, entry));
+    let refund = match refunded_order(&step.action) {
+        Some(order) => {
+            let found = rig.reader.order(rig.ledger, &id("web"), &id(&order)).await.unwrap();
+            found.and_then(|found| found.lot.refunds.last().map(|refund| refund.id))
+        }
+        None => None,
+    };
+    let mut request = rig.request(command(&step.action, rig.now, entry, refund));
     if request.request.is_some() && number.is_multiple_of(2) {
         let id = uuid::Uuid::from_u128(u128::try_from(number).unwrap() << 64 | 7);
         request.request = Some(RequestKey::Uuid(id));

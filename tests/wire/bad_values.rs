@@ -28,6 +28,8 @@ enum Rule {
     RequiredText,
     Positive,
     AtLeastZero,
+    /// Empty, or 0 or more.
+    MaybeAmount,
     Signed,
     /// An amount of money in EUR.
     Money,
@@ -44,13 +46,31 @@ enum Rule {
     Url,
     Secret,
     Ids,
+    Labels,
     Mask,
     Metadata,
     PageToken,
     /// A message with fields of its own.
     Nested,
+    /// A list of such messages.
+    NestedList,
+    /// Orders as a storefront has them.
+    Orders,
     /// Every value is good.
     Free,
+    /// What the server says and does not listen to.
+    Unread,
+}
+
+impl Rule {
+    /// What follows the field's name in the path of a message within it.
+    fn index_of_nested(&self) -> Option<&'static str> {
+        match self {
+            Self::Nested => Some(""),
+            Self::NestedList => Some("[0]"),
+            _ => None,
+        }
+    }
 }
 
 fn rule(message: &str, field: &str) -> Rule {
@@ -58,6 +78,25 @@ fn rule(message: &str, field: &str) -> Rule {
     let is_list = lists.contains(&message);
     match (message, field) {
         ("CreateLedgerRequest", "ledger_id") => Rule::Id,
+        ("RateCard" | "SetDefaultRateCardRequest", "rate_card_id") => Rule::Id,
+        ("RateCard", "version" | "is_default") => Rule::Unread,
+        ("RateCard", "emergency") => Rule::Enum,
+        ("RateCard", "credits_per_hour") => Rule::MaybeAmount,
+        ("IncidentClassRule", "credits_per_hour") => Rule::MaybeAmount,
+        ("IncidentClassRule", "incident_class") => Rule::Id,
+        ("LineRate", "line") | ("PackageRate", "package") => Rule::Id,
+        (_, "minimum_credits" | "estimate_min_credits" | "estimate_max_credits") => Rule::MaybeAmount,
+        (_, "increment_seconds" | "minimum_seconds" | "under_seconds") => Rule::UpTo(31_622_400),
+        (_, "charge_scale") => Rule::UpTo(4),
+        (_, "quote_valid_days") => Rule::UpTo(3_660),
+        (_, "free_support_days") => Rule::UpTo(36_600),
+        (_, "classes" | "multipliers" | "lines" | "packages") => Rule::NestedList,
+        (_, "flat_tier" | "rate_card") => Rule::Nested,
+        (_, "label") => Rule::Id,
+        (_, "factor" | "credits_per_hour") => Rule::Positive,
+        (_, "mode" | "time_basis") => Rule::Enum,
+        (_, "description") => Rule::Text,
+        (_, "free" | "confirmed_hold_only") => Rule::Free,
         (_, "ledger_id") => Rule::OptionalId,
         (_, "request_id") => Rule::RequestId,
         ("PreviewChargeRequest" | "GetBalanceAlertsRequest" | "WatchEventsRequest", "customer_id") => {
@@ -65,21 +104,21 @@ fn rule(message: &str, field: &str) -> Rule {
         }
         (_, "customer_id" | "incident_id" | "storefront") if is_list => Rule::OptionalId,
         (_, "customer_id" | "incident_id" | "storefront" | "order_id") => Rule::Id,
-        (_, "hold_id" | "work_id" | "purchase_id" | "endpoint_id") => Rule::MadeId,
+        (_, "hold_id" | "work_id" | "purchase_id" | "refund_id" | "endpoint_id") => Rule::MadeId,
         (_, "url") => Rule::Url,
         (_, "secret") => Rule::Secret,
         (_, "index") => Rule::UpTo(i32::MAX.into()),
         (_, "state") => Rule::Enum,
-        (_, "description") => Rule::Text,
         (_, "incident_class" | "line" | "rate_card_id" | "package") => Rule::OptionalId,
         ("AdjustBalanceRequest", "credits") => Rule::Signed,
         ("EstimateIncidentRequest" | "PlaceHoldRequest", "credits") => Rule::AtLeastZero,
-        (_, "max_charge_credits" | "confirmed_quote_credits") => Rule::AtLeastZero,
+        (_, "max_charge_credits" | "confirmed_quote_credits" | "charged_before_credits") => Rule::AtLeastZero,
         (_, "credits" | "charge_credits") => Rule::Positive,
         (
             "VoidWorkRequest"
             | "AdjustBalanceRequest"
             | "ReverseSettlementRequest"
+            | "ReverseRefundRequest"
             | "SetCustomerTermsRequest",
             "reason",
         ) => Rule::RequiredText,
@@ -89,25 +128,33 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "amount") => Rule::Money,
         (_, "expires_at") => Rule::Future,
         (_, "opened_at" | "started_at" | "time") => Rule::Time,
-        (_, "created_from" | "created_until" | "recorded_from" | "recorded_until") => Rule::Time,
+        (
+            _,
+            "created_from" | "created_until" | "recorded_from" | "recorded_until" | "period_from"
+            | "period_until",
+        ) => Rule::Time,
         (_, "product_purchase_date") => Rule::Day,
         (_, "work_seconds" | "estimated_seconds") => Rule::UpTo(31_622_400),
         (_, "expected_work_seconds" | "after_position" | "position" | "sequence") => Rule::UpTo(i64::MAX),
         (_, "solutions") => Rule::UpTo(1_000),
         (_, "version" | "page_size") => Rule::UpTo(i32::MAX.into()),
         (_, "page_token") => Rule::PageToken,
-        (_, "overrun" | "source") => Rule::Enum,
+        (_, "overrun" | "source" | "on_shortfall" | "outcome") => Rule::Enum,
         (_, "states" | "types") => Rule::States,
         (_, "thresholds") => Rule::Thresholds,
         (_, "resume_token") => Rule::ResumeToken,
         (_, "heartbeat_seconds") => Rule::UpTo(3_600),
         (_, "customer_ids") => Rule::Ids,
+        (_, "labels") => Rule::Labels,
+        (_, "work") => Rule::NestedList,
         (_, "update_mask") => Rule::Mask,
         (_, "metadata") => Rule::Metadata,
         (_, "contact" | "terms" | "price" | "order") => Rule::Nested,
+        ("ReconcilePurchasesRequest", "orders") => Rule::Orders,
         (
             _,
-            "park" | "newest_first" | "follow" | "use_default" | "until_now" | "with_forecast" | "enabled",
+            "park" | "newest_first" | "follow" | "emergency" | "kb_answered" | "use_default" | "until_now"
+            | "with_forecast" | "enabled",
         ) => Rule::Free,
         _ => panic!("{message}.{field} has no rule: say what it refuses"),
     }
@@ -180,6 +227,10 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
         Rule::RequiredText => [texts(&no_texts), texts(&[""])].concat(),
         Rule::Positive => amounts(&["-1", "0", "0.0000", "-0"]),
         Rule::AtLeastZero => amounts(&["-1", "-0.0001"]),
+        Rule::MaybeAmount => {
+            let given: Vec<_> = NO_DECIMALS.into_iter().filter(|text| !text.is_empty()).collect();
+            texts(&[&given[..], &["-1", "-0.0001"]].concat())
+        }
         Rule::Signed => amounts(&["0", "-0", "-", "-1000000000.0001", "- 1"]),
         Rule::Money => amounts(&["-1", "1.001", "1000000000000.01"]),
         Rule::Currency => texts(&["eur", "", "EU", "EURO", "ZZZ", "€", "XAU"]),
@@ -203,6 +254,13 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
         Rule::UpTo(max) => numbers(&[-1, max + 1, i32::MIN.into(), i32::MAX.into()]),
         Rule::Enum => numbers(&[99, -1, i32::MAX.into()]),
         Rule::States => [99, 0, -1].map(|value| (value.to_string(), number(n, value), "[0]")).into(),
+        Rule::Labels => {
+            let mut labels: Vec<_> =
+                texts(&no_ids).into_iter().map(|(what, bytes, _)| (what, bytes, "[0]")).collect();
+            labels.push(("an empty one".into(), text(n, ""), "[0]"));
+            labels.push(("17".into(), (0..17).flat_map(|id| text(n, id.to_string())).collect(), ""));
+            labels
+        }
         Rule::Thresholds => {
             let amount = |value: &str| text(n, text(1, value));
             let percent = |value: i64| text(n, number(2, value));
@@ -262,7 +320,24 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
             ]
         }
         Rule::PageToken => texts(&["nonsense", "00", "0000000000000000", "é", long_id.as_str()]),
-        Rule::Nested | Rule::Free => Vec::new(),
+        Rule::Orders => {
+            let price = |amount: &str| text(4, [text(1, "EUR"), text(2, amount)].concat());
+            let order = |fields: Vec<u8>| text(n, [text(1, "o"), fields].concat());
+            vec![
+                ("a bad id".into(), text(n, text(1, "a b")), "[0].order_id"),
+                ("no id".into(), text(n, text(3, "1")), "[0].order_id"),
+                ("a bad customer".into(), order(text(2, "a b")), "[0].customer_id"),
+                ("less than nothing".into(), order(text(3, "-1")), "[0].credits"),
+                ("too many digits".into(), order(price("1.001")), "[0].price.amount"),
+                ("a negative price".into(), order(price("-1")), "[0].price.amount"),
+                (
+                    "an unknown currency".into(),
+                    order(text(4, [text(1, "ZZZ"), text(2, "1")].concat())),
+                    "[0].price.currency_code",
+                ),
+            ]
+        }
+        Rule::Nested | Rule::NestedList | Rule::Free | Rule::Unread => Vec::new(),
     }
 }
 
@@ -306,9 +381,9 @@ impl Types {
                 spoil(format!("{name}{suffix}"), what, bytes);
             }
             let n = field.number().try_into().unwrap();
-            if matches!(rule, Rule::Nested) {
+            if let Some(index) = rule.index_of_nested() {
                 for bad in self.spoiled(field.type_name(), &nested(good, n)) {
-                    spoil(format!("{name}.{}", bad.field), bad.what, text(n, bad.request));
+                    spoil(format!("{name}{index}.{}", bad.field), bad.what, text(n, bad.request));
                 }
             }
             let required = matches!(
@@ -353,10 +428,10 @@ impl Types {
             seen.extend(field.oneof_index);
             let rule = rule(message.name(), field.name());
             let n = field.number().try_into().unwrap();
-            if matches!(rule, Rule::Nested) {
+            if let Some(index) = rule.index_of_nested() {
                 let (inner, inner_paths) = self.ruined(field.type_name(), &nested(good, n));
                 request = [without(&request, &[n]), text(n, inner)].concat();
-                paths.extend(inner_paths.into_iter().map(|path| format!("{}.{path}", field.name())));
+                paths.extend(inner_paths.into_iter().map(|path| format!("{}{index}.{path}", field.name())));
             } else if let Some((_, bytes, suffix)) = values(&rule, field).into_iter().next() {
                 request = [without(&request, &alternatives(message, field)), bytes].concat();
                 paths.push(format!("{}{suffix}", field.name()));
@@ -386,12 +461,27 @@ fn check(rule: &Rule, field: &FieldDescriptorProto) {
         Rule::UpTo(_) => &[Type::Int32, Type::Int64],
         Rule::Enum | Rule::States => &[Type::Enum],
         Rule::Free => &[Type::Bool],
-        Rule::Time | Rule::Future | Rule::Mask | Rule::Metadata | Rule::Thresholds | Rule::Nested => {
-            &[Type::Message]
-        }
+        Rule::Unread => &[Type::Bool, Type::Int32],
+        Rule::Time
+        | Rule::Future
+        | Rule::Mask
+        | Rule::Metadata
+        | Rule::Nested
+        | Rule::NestedList
+        | Rule::Orders
+        | Rule::Thresholds => &[Type::Message],
         _ => &[Type::String],
     };
     assert!(types.contains(&field.r#type()), "{} is a {:?}", field.name(), field.r#type());
-    let repeated = matches!(rule, Rule::States | Rule::Ids | Rule::Metadata | Rule::Thresholds);
+    let repeated = matches!(
+        rule,
+        Rule::States
+            | Rule::Ids
+            | Rule::Labels
+            | Rule::Metadata
+            | Rule::NestedList
+            | Rule::Orders
+            | Rule::Thresholds
+    );
     assert_eq!(field.label() == Label::Repeated, repeated, "{}", field.name());
 }

@@ -205,7 +205,7 @@ async fn run_alone(served: &Served, types: &Types, command: &BatchCommand) -> Ou
 
 /// Commands that often collide: few customers and incidents, few credits, some sent twice, some in vain. Where the order
 /// of different customers' commands is open, they do not order the same.
-fn random_commands(served: &Served, count: u32, on: On) -> Vec<BatchCommand> {
+pub fn random_commands(served: &Served, count: u32, on: On) -> Vec<BatchCommand> {
     use batch_command::Command;
     let own_orders = on == On::Postgres;
     let mut dice = Dice(20_261_121);
@@ -229,7 +229,7 @@ fn random_commands(served: &Served, count: u32, on: On) -> Vec<BatchCommand> {
         }
         let hold = PlaceHoldRequest { customer_id: customer_id(), ..served.hold(&incident, &credits) };
         let park = dice.below(2) == 0;
-        commands.push(command(match dice.below(16) {
+        commands.push(command(match dice.below(17) {
             0 | 1 => Command::PlaceHold(hold),
             2 => Command::PlaceHold(PlaceHoldRequest { park, ..hold }),
             3 => Command::EstimateIncident(EstimateIncidentRequest {
@@ -263,9 +263,30 @@ fn random_commands(served: &Served, count: u32, on: On) -> Vec<BatchCommand> {
                 ..Default::default()
             }),
             14 => {
-                let order = format!("o-{}{}", if own_orders { who } else { "" }, dice.below(30));
+                let order = format!("o-{}{}", if own_orders { who } else { "" }, dice.below(12));
                 let purchase = served.purchase("3", &order);
                 Command::PurchaseCredits(PurchaseCreditsRequest { customer_id: customer_id(), ..purchase })
+            }
+            15 => {
+                let order_id = format!("o-{}{}", if own_orders { who } else { "" }, dice.below(12));
+                let order = StorefrontOrder { storefront: "web".into(), order_id };
+                if dice.below(2) == 0 {
+                    Command::RefundPurchase(RefundPurchaseRequest {
+                        request_id: served.next(),
+                        customer_id: customer_id(),
+                        target: Some(refund_purchase_request::Target::Order(order)),
+                        credits: "0.7".into(),
+                        on_shortfall: ShortfallPolicy::Receivable.into(),
+                        ..Default::default()
+                    })
+                } else {
+                    Command::RecordChargeback(RecordChargebackRequest {
+                        request_id: served.next(),
+                        customer_id: customer_id(),
+                        target: Some(record_chargeback_request::Target::Order(order)),
+                        ..Default::default()
+                    })
+                }
             }
             _ => match commands.get(usize::try_from(dice.below(u64::from(count))).unwrap()) {
                 Some(earlier) => {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use creditledger::clock;
 use creditledger::ledger::book::Book;
-use creditledger::ledger::card::Cards;
+use creditledger::ledger::card::{CardRequest, Cards};
 use creditledger::ledger::{Request, Timestamp};
 use creditledger::store::{
-    self, DefaultAlertsSet, Engine, LedgerCreated, NewDefaultAlerts, NewLedger, Settings, StoreError,
-    WriteStore,
+    self, CardsChanged, DefaultAlertsSet, Engine, LedgerCreated, NewDefaultAlerts, NewLedger, Settings,
+    StoreError, WriteStore,
 };
 use creditledger::writer::Limits;
 use tokio::sync::watch;
@@ -52,7 +52,7 @@ impl WriteStore for Gated {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         self.inner.load(requests, clock, random, cards).await
     }
@@ -65,6 +65,15 @@ impl WriteStore for Gated {
 
     async fn abandon(&mut self) -> Result<(), StoreError> {
         self.inner.abandon().await
+    }
+
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        self.inner.change_cards(request, now, cards).await
     }
 
     async fn create_ledger(

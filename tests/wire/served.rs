@@ -12,7 +12,6 @@ use creditledger::grpc::wire::purchase_service_client::PurchaseServiceClient;
 use creditledger::grpc::wire::*;
 use creditledger::grpc::{Api, Limits, serve};
 use creditledger::ledger::LedgerNo;
-use creditledger::ledger::card::Cards;
 use creditledger::outbox::Outbox;
 use creditledger::outbox::webhooks::{Policy, Webhooks};
 use creditledger::query::Reader;
@@ -67,21 +66,15 @@ impl Served {
     }
 
     pub async fn on(engine: Engine, directory: Option<TempDir>, limits: writer::Limits) -> Self {
-        let cards = Arc::new(Cards::built_in());
+        let cards = Arc::new(creditledger::cards::built_in());
         let (writer, end) = Writer::start(engine.writers, &cards, limits).unwrap();
         let outbox = Arc::new(Outbox::new(Arc::clone(&engine.reader), engine.news.clone()));
-        let reader = Arc::new(Reader::new(Arc::clone(&engine.reader), engine.news));
+        let reader = Arc::new(Reader::new(Arc::clone(&engine.reader), engine.news, cards));
         let clock: Arc<dyn Clock> = Arc::new(clock::System);
         let webhooks =
             Webhooks::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));
-        let api = Api::new(
-            writer.clone(),
-            reader,
-            Arc::clone(&outbox),
-            Arc::new(webhooks),
-            Policy::default(),
-            cards,
-        );
+        let api =
+            Api::new(writer.clone(), reader, Arc::clone(&outbox), Arc::new(webhooks), Policy::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();

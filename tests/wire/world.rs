@@ -10,6 +10,48 @@ use crate::served::{On, Served};
 pub const LATER: Timestamp = Timestamp { seconds: 4_102_444_800, nanos: 0 };
 const EARLIER: Timestamp = Timestamp { seconds: 1_600_000_000, nanos: 0 };
 
+/// A card in which every field is set.
+pub fn full_card(name: &str) -> RateCard {
+    let class = |class: &str, mode: IncidentClassMode| IncidentClassRule {
+        incident_class: class.into(),
+        mode: mode.into(),
+        ..Default::default()
+    };
+    RateCard {
+        rate_card_id: name.into(),
+        description: "of everything".into(),
+        credits_per_hour: "2".into(),
+        increment_seconds: 60,
+        minimum_seconds: 60,
+        minimum_credits: "0.5".into(),
+        charge_scale: 2,
+        quote_valid_days: 14,
+        free_support_days: Some(30),
+        classes: vec![
+            IncidentClassRule {
+                estimate_min_credits: "1".into(),
+                estimate_max_credits: "3".into(),
+                credits_per_hour: "3".into(),
+                ..class("design", IncidentClassMode::Timed)
+            },
+            class("sales", IncidentClassMode::Free),
+        ],
+        time_basis: TimeBasis::Sum.into(),
+        flat_tier: Some(FlatTier { under_seconds: 600, credits: "1".into() }),
+        multipliers: vec![Multiplier { label: "on-site".into(), factor: "2".into() }],
+        lines: vec![LineRate { line: "second".into(), free: false, credits_per_hour: "4".into() }],
+        packages: vec![PackageRate { package: "gold".into(), credits_per_hour: "1.5".into() }],
+        emergency: EmergencyPolicy::FreeUnlessKbAnswered.into(),
+        confirmed_hold_only: true,
+        ..Default::default()
+    }
+}
+
+/// An order of the storefront `web`.
+fn order(order_id: &str) -> StorefrontOrder {
+    StorefrontOrder { storefront: "web".into(), order_id: order_id.into() }
+}
+
 /// What stands in the world, where requests need to name it.
 pub struct World {
     pub served: Served,
@@ -25,6 +67,8 @@ pub struct World {
     pub leaving_endpoint_id: String,
     /// The position of the first purchase.
     pub bought_at: i64,
+    /// A refund of the order `reverse-refund`.
+    pub refund_id: String,
 }
 
 impl World {
@@ -47,6 +91,25 @@ impl World {
         holds.settle_hold(served.settle("reverse")).await.unwrap();
         let worked = holds.record_work(served.work("void", 5)).await.unwrap().into_inner();
         let work_id = worked.posting.unwrap().work_id;
+        for order in ["refund", "reverse-refund", "charge-back", "resolve"] {
+            served.purchases().purchase_credits(served.purchase("5", order)).await.unwrap();
+        }
+        let back = RefundPurchaseRequest {
+            request_id: served.next(),
+            customer_id: "acme".into(),
+            target: Some(refund_purchase_request::Target::Order(order("reverse-refund"))),
+            credits: "2".into(),
+            ..Default::default()
+        };
+        let back = served.purchases().refund_purchase(back).await.unwrap().into_inner();
+        let refund_id = back.purchase.unwrap().refunds.remove(0).refund_id;
+        let taken = RecordChargebackRequest {
+            request_id: served.next(),
+            customer_id: "acme".into(),
+            target: Some(record_chargeback_request::Target::Order(order("resolve"))),
+            ..Default::default()
+        };
+        served.purchases().record_chargeback(taken).await.unwrap();
         let order = PurchaseCreditsRequest { customer_id: "zeta".into(), ..served.purchase("5", "zeta-1") };
         served.purchases().purchase_credits(order).await.unwrap();
         let hold = PlaceHoldRequest { customer_id: "zeta".into(), ..served.hold("extend", "1") };
@@ -81,6 +144,7 @@ impl World {
             other_hold,
             other_purchase: purchase.purchase_id,
             foreign_hold,
+            refund_id,
             endpoint_id,
             leaving_endpoint_id,
             bought_at: 2,
@@ -113,7 +177,6 @@ impl World {
             vec![BalanceThreshold { threshold: Some(balance_threshold::Threshold::Credits("2.5".into())) }]
         };
         let metadata: std::collections::BTreeMap<_, _> = [("crm".to_owned(), "4711".to_owned())].into();
-        let order = StorefrontOrder { storefront: "web".into(), order_id: "zeta-1".into() };
         macro_rules! good {
             ($($method:literal => $request:expr),* $(,)?) => {
                 vec![$(($method, $request.encode_to_vec())),*]
@@ -145,8 +208,32 @@ impl World {
             "PurchaseService/PurchaseCredits" => PurchaseCreditsRequest {
                 expires_at: Some(LATER), ..served.purchase("7", "good-1")
             },
+            "PurchaseService/RefundPurchase" => RefundPurchaseRequest {
+                request_id: request_id(), customer_id: customer_id(),
+                target: Some(refund_purchase_request::Target::Order(order("refund"))), credits: "1".into(),
+                price: Some(Money { currency_code: "EUR".into(), amount: "0.99".into() }),
+                on_shortfall: ShortfallPolicy::Receivable.into(), reason: "too many".into(), by: "shop".into(),
+                ..Default::default()
+            },
+            "PurchaseService/ReverseRefund" => ReverseRefundRequest {
+                request_id: request_id(), customer_id: customer_id(),
+                target: Some(reverse_refund_request::Target::Order(order("reverse-refund"))),
+                refund_id: self.refund_id.clone(), reason: "bounced".into(), by: "shop".into(), ..Default::default()
+            },
+            "PurchaseService/RecordChargeback" => RecordChargebackRequest {
+                request_id: request_id(), customer_id: customer_id(),
+                target: Some(record_chargeback_request::Target::Order(order("charge-back"))),
+                credits: Some("2".into()), price: Some(Money { currency_code: "EUR".into(), amount: "7.96".into() }),
+                reason: "stolen card".into(), by: "bank".into(), ..Default::default()
+            },
+            "PurchaseService/ResolveChargeback" => ResolveChargebackRequest {
+                request_id: request_id(), customer_id: customer_id(),
+                target: Some(resolve_chargeback_request::Target::Order(order("resolve"))),
+                outcome: ChargebackOutcome::Won.into(), reason: "delivered".into(), by: "bank".into(),
+                ..Default::default()
+            },
             "PurchaseService/GetPurchase" => GetPurchaseRequest {
-                target: Some(get_purchase_request::Target::Order(order)), ..Default::default()
+                target: Some(get_purchase_request::Target::Order(order("zeta-1"))), ..Default::default()
             },
             "PurchaseService/ListPurchases" => ListPurchasesRequest {
                 customer_id: customer_id(), storefront: "web".into(), created_from: Some(EARLIER),
@@ -180,7 +267,27 @@ impl World {
                 created_until: Some(LATER), ..Default::default()
             },
             "LedgerService/GetTrialBalance" => GetTrialBalanceRequest::default(),
+            "LedgerService/GetStatement" => GetStatementRequest {
+                customer_id: customer_id(), period_from: Some(EARLIER), period_until: Some(LATER), ..Default::default()
+            },
+            "LedgerService/GetRevenueReport" => GetRevenueReportRequest {
+                period_from: Some(EARLIER), period_until: Some(LATER), ..Default::default()
+            },
+            "LedgerService/ReconcilePurchases" => ReconcilePurchasesRequest {
+                storefront: "web".into(), created_from: Some(EARLIER), created_until: Some(LATER),
+                orders: vec![StorefrontPurchase {
+                    order_id: "zeta-1".into(), customer_id: "zeta".into(), credits: Some("5".into()),
+                    price: Some(Money { currency_code: "EUR".into(), amount: "19.90".into() }),
+                }],
+                ..Default::default()
+            },
             "LedgerService/StreamJournal" => StreamJournalRequest::default(),
+            "RateCardService/CreateRateCard" => CreateRateCardRequest {
+                request_id: request_id(), rate_card: Some(full_card("own")), by: "op".into(), ..Default::default()
+            },
+            "RateCardService/SetDefaultRateCard" => SetDefaultRateCardRequest {
+                request_id: request_id(), rate_card_id: "prepaid".into(), by: "op".into(), ..Default::default()
+            },
             "NotificationService/SetBalanceAlerts" => SetBalanceAlertsRequest {
                 request_id: request_id(), customer_id: customer_id(), thresholds: thresholds(), by: "op".into(),
                 ..Default::default()
@@ -221,10 +328,19 @@ impl World {
             "RateCardService/GetRateCard" => GetRateCardRequest {
                 rate_card_id: "prepaid".into(), version: 1, ..Default::default()
             },
+            "RateCardService/GetIncidentClassStats" => GetIncidentClassStatsRequest {
+                incident_class: "design".into(), created_from: Some(EARLIER), created_until: Some(LATER),
+                ..Default::default()
+            },
             "RateCardService/ListRateCards" => ListRateCardsRequest::default(),
             "RateCardService/PreviewCharge" => PreviewChargeRequest {
-                customer_id: customer_id(), incident_class: "price-plans".into(), work_seconds: 60,
-                opened_at: Some(EARLIER), confirmed_quote_credits: Some("1".into()), ..Default::default()
+                customer_id: customer_id(), incident_class: "price-plans".into(), opened_at: Some(EARLIER),
+                confirmed_quote_credits: Some("1".into()), charged_before_credits: Some("0.5".into()),
+                rate_card_id: "prepaid".into(), version: 1, package: "gold".into(), labels: vec!["on-site".into()],
+                work: vec![PreviewWork {
+                    work_seconds: 60, started_at: Some(EARLIER), line: "first".into(), solutions: 1,
+                }],
+                solutions: 1, product_purchase_date: "2019-01-31".into(), ..Default::default()
             },
             "HoldService/EstimateIncident" => EstimateIncidentRequest {
                 opened_at: Some(EARLIER), expires_at: Some(LATER), incident_class: "front-end-design".into(),

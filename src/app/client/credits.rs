@@ -70,7 +70,7 @@ pub struct Transfers {
     target: Target,
 }
 
-fn money(text: &str) -> Result<wire::Money, String> {
+pub(super) fn money(text: &str) -> Result<wire::Money, String> {
     let (amount, currency) =
         text.split_once(' ').ok_or("an amount and a currency code such as \"49.90 EUR\" are needed")?;
     Ok(wire::Money { currency_code: currency.to_owned(), amount: amount.to_owned() })

@@ -5,6 +5,11 @@ mod credits;
 mod customer;
 mod events;
 mod hold;
+mod rate_card;
+mod receipt;
+mod reconcile;
+mod refunds;
+mod revenue;
 mod settle;
 mod show;
 
@@ -23,6 +28,11 @@ pub use credits::{Balance, Purchase, Transfers};
 pub use customer::CustomerCommand;
 pub use events::Events;
 pub use hold::HoldCommand;
+pub use rate_card::RateCardCommand;
+pub use receipt::Receipt;
+pub use reconcile::Reconcile;
+pub use refunds::{ChargebackCommand, RefundCommand};
+pub use revenue::Revenue;
 pub use settle::{Charge, Release, Settle};
 use show::{Row, Shown};
 
@@ -41,7 +51,18 @@ pub struct Target {
 }
 
 impl Target {
-    async fn connect(&self) -> Result<Channel, Failure> {
+    /// The ledger that is meant.
+    pub(super) fn ledger(&self) -> &str {
+        &self.ledger
+    }
+
+    /// Whether JSON is asked for.
+    pub(super) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// A channel to the server.
+    pub(super) async fn connect(&self) -> Result<Channel, Failure> {
         Ok(connect(&self.server).await?)
     }
 
@@ -67,6 +88,11 @@ pub struct RequestId {
 }
 
 impl RequestId {
+    /// True where none was given.
+    const fn is_new(&self) -> bool {
+        self.request_id.is_none()
+    }
+
     /// What was given, or a new time-ordered id.
     fn get(&self) -> Result<String, Failure> {
         if let Some(id) = &self.request_id {
@@ -85,8 +111,15 @@ pub struct Limit {
     limit: u32,
 }
 
+/// Reads a day, which stands for its beginning in UTC, or a time.
+pub(super) fn moment(text: &str) -> Result<prost_types::Timestamp, String> {
+    let time = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    time.parse()
+        .map_err(|_| "a day such as 2026-01-01 or a time such as 2026-01-01T12:00:00Z is needed".to_owned())
+}
+
 /// Reads minutes, whole or decimal, as seconds.
-fn seconds(minutes: &str) -> Result<i64, String> {
+pub(super) fn seconds(minutes: &str) -> Result<i64, String> {
     const DIGITS: u32 = 4;
     const PER_MINUTE: i64 = 10_i64.pow(DIGITS);
     // 366 days, the most that the server takes.

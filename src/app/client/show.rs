@@ -107,7 +107,7 @@ fn time(time: Option<&prost_types::Timestamp>) -> Value {
 }
 
 /// The name of an enum's value without the prefix that the wire needs.
-fn bare(name: &str, prefix: &str) -> Value {
+pub(super) fn bare(name: &str, prefix: &str) -> Value {
     name.strip_prefix(prefix).unwrap_or(name).into()
 }
 
@@ -221,6 +221,10 @@ pub(super) fn purchase(purchase: Option<&wire::Purchase>) -> Row {
         .with("repaid_credits", purchase.repaid_credits.as_str())
         .with("price", price)
         .with("expires_at", time(purchase.expires_at.as_ref()))
+        .with(
+            "refunded_credits",
+            (purchase.refunded_credits != "0").then_some(purchase.refunded_credits.as_str()),
+        )
 }
 
 /// How long credits will last.
@@ -359,6 +363,45 @@ pub(super) fn receipt(receipt: &wire::Receipt) -> Row {
             settlement.map(|settlement| settlement.from_available_credits.as_str()),
         )
         .with("written_off_credits", settlement.map(|settlement| settlement.written_off_credits.as_str()))
+}
+
+/// A receipt in words, as it could be sent to the customer.
+pub(super) fn receipt_text(receipt: &wire::Receipt) -> String {
+    let wire::Receipt { hold_id, customer_id, incident_id, rate_card, inputs, steps, settlement } = receipt;
+    let card = rate_card.clone().unwrap_or_default();
+    let inputs = inputs.clone().unwrap_or_default();
+    let mut lines = vec![
+        format!("incident {incident_id} of customer {customer_id} (hold {hold_id})"),
+        format!("rate card {} version {}", card.rate_card_id, card.version),
+    ];
+    for (name, value) in [
+        ("class", &inputs.incident_class),
+        ("package", &inputs.package),
+        ("opened on", &inputs.opened_on),
+        ("product bought on", &inputs.product_purchase_date),
+        ("confirmed quote", &inputs.confirmed_quote_credits),
+    ] {
+        if !value.is_empty() {
+            lines.push(format!("{name} {value}"));
+        }
+    }
+    if !inputs.labels.is_empty() {
+        lines.push(format!("labels {}", inputs.labels.join(", ")));
+    }
+    lines.extend(steps.iter().map(|step| format!("  {}", step.text)));
+    if let Some(paid) = settlement {
+        lines.push(format!("charge: {} credits", paid.charged_credits));
+        let (held, available) = (&paid.from_held_credits, &paid.from_available_credits);
+        lines.push(format!("paid: {held} from the hold, {available} from available credits"));
+        for (name, value) in
+            [("borne by the vendor", &paid.written_off_credits), ("given back since", &paid.reversed_credits)]
+        {
+            if value != "0" {
+                lines.push(format!("{name}: {value}"));
+            }
+        }
+    }
+    lines.join("\n")
 }
 
 /// Holds that were activated by a change, and credits that expired with it.

@@ -1,6 +1,7 @@
 //! What callers can ask of one customer's book. Every value in here was validated by its type or by the boundary.
 
 mod holds;
+mod refunds;
 
 use std::sync::Arc;
 
@@ -13,13 +14,16 @@ use super::ids::{
     CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, OrderId, PackageId, RequestKey,
     Storefront, Text,
 };
-use super::lot::Money;
+use super::money::Money;
 use super::posting::Kind;
 use super::time::{Day, Timestamp};
 
 pub use holds::{
     ChargeIncident, CloseIncident, ConfirmEstimate, DeclineEstimate, EstimateIncident, ExtendHold, HoldRef,
     NewWork, Overrun, PlaceHold, Quote, RecordWork, ReleaseHold, ReverseSettlement, SettleHold, VoidWork,
+};
+pub use refunds::{
+    OnShortfall, PurchaseRef, RecordChargeback, RefundPurchase, ResolveChargeback, ReverseRefund,
 };
 
 /// A command about one customer, with the id that makes it repeatable.
@@ -52,6 +56,14 @@ pub enum Command {
     GrantCredits(GrantCredits),
     /// Corrects a balance.
     AdjustBalance(AdjustBalance),
+    /// Gives a purchase back.
+    RefundPurchase(RefundPurchase),
+    /// Undoes a refund.
+    ReverseRefund(ReverseRefund),
+    /// Notes that the customer's bank took the money back.
+    RecordChargeback(RecordChargeback),
+    /// Notes what the bank decided.
+    ResolveChargeback(ResolveChargeback),
     /// Quotes an incident.
     EstimateIncident(EstimateIncident),
     /// Accepts the quote.
@@ -251,6 +263,10 @@ impl Command {
             Self::PurchaseCredits(_) => Kind::PurchaseCredits,
             Self::GrantCredits(_) => Kind::GrantCredits,
             Self::AdjustBalance(_) => Kind::AdjustBalance,
+            Self::RefundPurchase(_) => Kind::RefundPurchase,
+            Self::ReverseRefund(_) => Kind::ReverseRefund,
+            Self::RecordChargeback(_) => Kind::RecordChargeback,
+            Self::ResolveChargeback(_) => Kind::ResolveChargeback,
             Self::EstimateIncident(_) => Kind::EstimateIncident,
             Self::ConfirmEstimate(_) => Kind::ConfirmEstimate,
             Self::DeclineEstimate(_) => Kind::DeclineEstimate,
@@ -280,6 +296,10 @@ impl Command {
             Self::PurchaseCredits(c) => encode(c),
             Self::GrantCredits(c) => encode(c),
             Self::AdjustBalance(c) => encode(c),
+            Self::RefundPurchase(c) => encode(c),
+            Self::ReverseRefund(c) => encode(c),
+            Self::RecordChargeback(c) => encode(c),
+            Self::ResolveChargeback(c) => encode(c),
             Self::EstimateIncident(c) => encode(c),
             Self::ConfirmEstimate(c) => encode(c),
             Self::DeclineEstimate(c) => encode(c),
@@ -305,6 +325,15 @@ impl Command {
         match self {
             Self::UpdateCustomer(_) => keys.profile = true,
             Self::PurchaseCredits(c) => keys.order = Some((&c.storefront, &c.order)),
+            Self::RefundPurchase(RefundPurchase { purchase, .. })
+            | Self::ReverseRefund(ReverseRefund { purchase, .. })
+            | Self::RecordChargeback(RecordChargeback { purchase, .. })
+            | Self::ResolveChargeback(ResolveChargeback { purchase, .. }) => {
+                keys.purchase = Some(purchase);
+                if let PurchaseRef::Order(storefront, order) = purchase {
+                    keys.order = Some((storefront, order));
+                }
+            }
             Self::EstimateIncident(c) => keys.incident = Some(&c.incident),
             Self::PlaceHold(c) => keys.incident = Some(&c.estimate.incident),
             Self::ChargeIncident(c) => keys.incident = Some(&c.incident),
@@ -348,6 +377,8 @@ pub struct Keys<'a> {
     pub whole_incident: bool,
     /// The order of a purchase.
     pub order: Option<(&'a Storefront, &'a OrderId)>,
+    /// The lot of a purchase; named by its order, that of `order`.
+    pub purchase: Option<&'a PurchaseRef>,
     /// The customer's profile.
     pub profile: bool,
 }

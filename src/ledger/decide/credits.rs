@@ -7,6 +7,7 @@ use crate::ledger::account::Slot;
 use crate::ledger::command::{AdjustBalance, GrantCredits, PurchaseCredits};
 use crate::ledger::credits::Credits;
 use crate::ledger::lot::{Lot, LotSource, OpenLot};
+use crate::ledger::money::MoneyAccount;
 use crate::ledger::posting::Posting;
 use crate::ledger::reject::Rejection;
 use crate::ledger::time::Timestamp;
@@ -44,7 +45,7 @@ pub(super) fn purchase(at: &Context<'_>, command: &PurchaseCredits) -> Result<Ac
             order: Some(command.order.clone()),
             ..lot
         },
-    );
+    )?;
     draft.finish(at.entry).map(|posting| Accepted::Posting(Box::new(posting)))
 }
 
@@ -54,7 +55,7 @@ pub(super) fn grant(at: &Context<'_>, command: &GrantCredits) -> Result<Posting,
     let mut draft = at.draft();
     draft.shift(Slot::First, command.credits)?;
     let lot = new_lot(at, &draft, LotSource::Grant, command.credits, command.expires_at);
-    open(&mut draft, lot);
+    open(&mut draft, lot)?;
     draft.detail.by = command.by.clone();
     draft.detail.reason = command.reason.clone();
     draft.finish(at.entry)
@@ -65,12 +66,12 @@ pub(super) fn adjust(at: &Context<'_>, command: &AdjustBalance) -> Result<Postin
     if command.credits.is_positive() {
         draft.shift(Slot::First, command.credits)?;
         let lot = new_lot(at, &draft, LotSource::Adjustment, command.credits, None);
-        open(&mut draft, lot);
+        open(&mut draft, lot)?;
     } else {
         let down = command.credits.negated();
         draft.need_available(down)?;
         draft.shift(Slot::Second, down)?;
-        draft.burn(down);
+        draft.burn(down, MoneyAccount::Breakage)?;
     }
     draft.detail.by = command.by.clone();
     draft.detail.reason = command.reason.clone();
@@ -94,16 +95,28 @@ fn new_lot(
         order: None,
         expires_at,
         created_at: at.book.now,
+        refunds: Vec::new(),
     }
 }
 
-/// Brings a new lot in, with what of it did not repay a debt.
-fn open(draft: &mut Draft, lot: Lot) {
+/// Brings a new lot in, with what of it did not repay a debt. The repaid share of the price is earned already, the rest
+/// is deferred.
+fn open(draft: &mut Draft, lot: Lot) -> Result<(), Rejection> {
+    let earned = lot.price.map(|price| price.share(lot.repaid, lot.credits));
+    let deferred = lot.price.zip(earned).map(|(price, earned)| {
+        // The share is at most the price.
+        price.with(price.minor_units.saturating_sub(earned.minor_units))
+    });
+    draft.pay(MoneyAccount::StorefrontReceivable, MoneyAccount::EarnedRevenue, earned)?;
+    draft.pay(MoneyAccount::StorefrontReceivable, MoneyAccount::DeferredRevenue, deferred)?;
     draft.bring_in(OpenLot {
         id: lot.id,
         source: lot.source,
         expires_at: lot.expires_at,
         left: lot.credits.less_at_least_zero(lot.repaid),
+        money: deferred,
+        disputed: false,
     });
     draft.detail.lot = Some(Arc::new(lot));
+    Ok(())
 }

@@ -9,7 +9,8 @@ use crate::ledger::command::{
     Change, CloseCustomer, CreateCustomer, Request, SetBalanceAlerts, SetCustomerTerms, UpdateCustomer,
 };
 use crate::ledger::customer::{Balances, Customer, CustomerState, Profile, Terms};
-use crate::ledger::ids::CardId;
+use crate::ledger::ids::{CardId, LedgerNo};
+use crate::ledger::money::MoneyAccount;
 use crate::ledger::posting::{Kind, Posting};
 use crate::ledger::reject::Rejection;
 
@@ -18,7 +19,7 @@ pub(super) fn create(book: &Book, request: &Request, command: &CreateCustomer) -
         let same = existing.ledger == request.ledger && existing.id == request.customer;
         return Err(if same { Rejection::CustomerExists } else { Rejection::CustomerIdUnusable });
     }
-    card_exists(book, command.terms.rate_card.as_ref())?;
+    card_exists(book, request.ledger, command.terms.rate_card.as_ref())?;
     let unborn = Customer {
         ledger: request.ledger,
         id: request.customer.clone(),
@@ -46,13 +47,13 @@ pub(super) fn update(at: &Context<'_>, command: &UpdateCustomer) -> Result<Posti
 
 pub(super) fn set_terms(at: &Context<'_>, command: &SetCustomerTerms) -> Result<Posting, Rejection> {
     if let Change::Set(card) = &command.rate_card {
-        card_exists(at.book, Some(card))?;
+        card_exists(at.book, at.customer.ledger, Some(card))?;
     }
     let before = &at.customer.state.terms;
     let mut draft = at.draft();
     draft.need_available(command.charge)?;
     draft.shift(Slot::Third, command.charge)?;
-    draft.burn(command.charge);
+    draft.burn(command.charge, MoneyAccount::EarnedRevenue)?;
     draft.detail.terms = Some(Terms {
         rate_card: command.rate_card.apply(before.rate_card.as_ref()),
         package: command.package.apply(before.package.as_ref()),
@@ -84,9 +85,11 @@ pub(super) fn set_alerts(at: &Context<'_>, command: &SetBalanceAlerts) -> Result
     draft.finish(at.entry)
 }
 
-fn card_exists(book: &Book, card: Option<&CardId>) -> Result<(), Rejection> {
+fn card_exists(book: &Book, ledger: LedgerNo, card: Option<&CardId>) -> Result<(), Rejection> {
     match card {
-        Some(card) if book.cards.newest(card).is_none() => Err(Rejection::RateCardNotFound(card.clone())),
+        Some(card) if book.cards.newest(ledger, card).is_none() => {
+            Err(Rejection::RateCardNotFound(card.clone()))
+        }
         Some(_) | None => Ok(()),
     }
 }

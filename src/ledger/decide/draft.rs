@@ -10,8 +10,9 @@ use crate::ledger::command::Request;
 use crate::ledger::credits::Credits;
 use crate::ledger::customer::{Balances, Customer};
 use crate::ledger::hold::{Hold, HoldState, SharedHold};
-use crate::ledger::ids::{CustomerKey, LedgerNo, PostingId, RequestKey, Storefront};
+use crate::ledger::ids::{CustomerKey, LedgerNo, LotId, PostingId, RequestKey, Storefront};
 use crate::ledger::lot::{Lots, OpenLot};
+use crate::ledger::money::{Money, MoneyAccount, add_move};
 use crate::ledger::posting::{Detail, Kind, Posting};
 use crate::ledger::reject::Rejection;
 use crate::ledger::time::Timestamp;
@@ -40,6 +41,7 @@ pub(super) struct Draft {
     was_low: bool,
     balances: Balances,
     lots: Lots,
+    disputes: Vec<LotId>,
 }
 
 impl Draft {
@@ -72,6 +74,7 @@ impl Draft {
             was_low: customer.state.is_low,
             balances: customer.balances,
             lots: customer.state.lots.clone(),
+            disputes: customer.state.disputes.clone(),
         }
     }
 
@@ -139,20 +142,62 @@ impl Draft {
         Err(Rejection::InsufficientCredits { available, required, shortfall })
     }
 
-    /// Takes `credits` out of the lots, in burn order, and says which.
-    pub fn burn(&mut self, credits: Credits) -> Vec<OpenLot> {
-        let burned = self.lots.burn(credits);
-        for part in &burned {
-            self.move_lot(OpenLot { left: part.left.negated(), ..*part });
-        }
-        burned
+    /// Moves money; a negative amount moves the other way. `None`, a lot without a price, moves nothing.
+    pub fn pay(
+        &mut self,
+        debit: MoneyAccount,
+        credit: MoneyAccount,
+        money: Option<Money>,
+    ) -> Result<(), Rejection> {
+        let Some(money) = money else { return Ok(()) };
+        add_move(&mut self.detail.money, debit, credit, money).ok_or(Rejection::AmountOutOfBounds)
     }
 
-    /// Puts `lot.left` credits into a lot, which may be new or spent.
+    /// Takes `credits` out of the lots, in burn order, their money to `account`, and says which.
+    pub fn burn(&mut self, credits: Credits, account: MoneyAccount) -> Result<Vec<OpenLot>, Rejection> {
+        let burned = self.lots.burn(credits);
+        for part in &burned {
+            self.move_lot(part.negated());
+            self.pay(MoneyAccount::DeferredRevenue, account, part.money)?;
+        }
+        Ok(burned)
+    }
+
+    /// Takes `credits` out of one lot; says what of the deferred revenue goes with them, and leaves to the caller where.
+    pub fn take(&mut self, lot: LotId, credits: Credits) -> Option<Money> {
+        let part = self.lots.get(lot)?.part(credits);
+        if part.left.is_positive() {
+            self.move_lot(part.negated());
+        }
+        part.money
+    }
+
+    /// Puts `lot.left` credits and their money into a lot, which may be new or spent.
     pub fn bring_in(&mut self, lot: OpenLot) {
         if lot.left.is_positive() {
-            self.move_lot(lot);
+            self.move_lot(OpenLot { disputed: self.disputes.contains(&lot.id), ..lot });
         }
+    }
+
+    /// Puts credits back that left a lot before, their money from `account`. Where the lot has expired in between they
+    /// expire at once.
+    pub fn give_back(&mut self, lot: OpenLot, account: MoneyAccount) -> Result<(), Rejection> {
+        self.pay(account, MoneyAccount::DeferredRevenue, lot.money)?;
+        if lot.is_expired(self.as_of) {
+            self.shift(Slot::Expired, lot.left)?;
+            return self.pay(MoneyAccount::DeferredRevenue, MoneyAccount::Breakage, lot.money);
+        }
+        self.bring_in(lot);
+        Ok(())
+    }
+
+    /// Opens or ends the dispute about a lot: what is left of it, and what comes back into it, burns first meanwhile.
+    pub fn mark_disputed(&mut self, lot: LotId, disputed: bool) {
+        self.disputes.retain(|id| *id != lot);
+        if disputed {
+            self.disputes.push(lot);
+        }
+        self.lots.mark(lot, disputed);
     }
 
     fn move_lot(&mut self, moved: OpenLot) {
@@ -168,12 +213,13 @@ impl Draft {
     pub fn finish(mut self, entry: &Entry) -> Result<Posting, Rejection> {
         for part in self.lots.uncovered(self.balances.held, self.as_of) {
             self.shift(Slot::Expired, part.left)?;
-            self.move_lot(OpenLot { left: part.left.negated(), ..part });
+            self.move_lot(part.negated());
+            self.pay(MoneyAccount::DeferredRevenue, MoneyAccount::Breakage, part.money)?;
         }
         if self.balances.available > self.before.available {
             let repaid = self.balances.owed.min(self.balances.available);
             self.shift(Slot::Repaid, repaid)?;
-            self.burn(repaid);
+            self.burn(repaid, MoneyAccount::EarnedRevenue)?;
             self.activate_parked(entry)?;
         }
         self.watch_level();
@@ -231,6 +277,7 @@ fn activated(hold: &Hold, by: PostingId) -> (Hold, Credits) {
     let mut after = hold.clone();
     if let Some(pending) = after.pending.take() {
         after.estimate = pending.total;
+        after.quoted = pending.quoted;
         after.confirmed_by = pending.confirmed_by;
         after.confirmed_at = pending.parked_at;
         // The hold may have been extended past the pending total; credits set aside stay so.

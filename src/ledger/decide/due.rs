@@ -59,7 +59,7 @@ fn first_due<'a>(entry: &'a Entry, customer: &Customer, now: Timestamp) -> Optio
         .filter_map(|hold| Some((hold.due_at().filter(|due| *due <= now)?, hold)))
         .min_by_key(|(due, hold)| (*due, hold.id));
     let uncovered = customer.state.lots.uncovered(customer.balances.held, now);
-    let lots = uncovered.first().and_then(|lot| lot.expires_at);
+    let lots = uncovered.iter().filter_map(|lot| lot.expires_at).min();
     match (hold, lots) {
         (Some((due, _)), Some(lots)) if lots < due => Some(Due::Lots(lots)),
         (Some((due, hold)), _) => Some(Due::Hold(hold, due)),

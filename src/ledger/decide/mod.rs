@@ -13,6 +13,7 @@ mod draft;
 mod due;
 mod estimates;
 mod pricing;
+mod refunds;
 mod settle;
 mod work;
 
@@ -101,6 +102,10 @@ fn command(at: &Context<'_>) -> Result<Accepted, Rejection> {
         Command::PurchaseCredits(c) => return credits::purchase(at, c),
         Command::GrantCredits(c) => credits::grant(at, c),
         Command::AdjustBalance(c) => credits::adjust(at, c),
+        Command::RefundPurchase(c) => refunds::refund(at, c),
+        Command::ReverseRefund(c) => refunds::reverse(at, c),
+        Command::RecordChargeback(c) => refunds::charge_back(at, c),
+        Command::ResolveChargeback(c) => refunds::resolve(at, c),
         Command::EstimateIncident(c) => estimates::estimate(at, c),
         Command::ConfirmEstimate(c) => estimates::confirm(at, c),
         Command::DeclineEstimate(c) => estimates::decline(at, c),
@@ -150,8 +155,13 @@ fn answer(book: &Book, posting: Arc<Posting>, replayed: bool) -> Answer {
         let now = entry.and_then(|entry| entry.hold(hold.id)).unwrap_or(hold);
         Arc::clone(now)
     });
+    let purchase = posting.detail.refunded.as_ref().map(|lot| {
+        let now = entry.and_then(|entry| entry.lot(lot.id)).unwrap_or(lot);
+        Arc::clone(now)
+    });
     Answer {
         replayed,
+        purchase,
         balances: customer.map_or(posting.after, |customer| customer.balances),
         sequence: customer.map_or(posting.sequence, |customer| customer.sequence),
         hold,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::pricing::Job;
+use super::pricing::{Job, JobWork};
 use super::work::{entry_of_work, settlement_job};
 use super::{Context, Draft};
 use crate::ledger::account::Slot;
@@ -12,9 +12,11 @@ use crate::ledger::command::{
 use crate::ledger::credits::Credits;
 use crate::ledger::hold::{Hold, HoldState, Settlement, SharedHold};
 use crate::ledger::ids::Text;
+use crate::ledger::job::{Circumstances, PriceInputs};
 use crate::ledger::lot::OpenLot;
+use crate::ledger::money::MoneyAccount;
 use crate::ledger::posting::Posting;
-use crate::ledger::price::{PriceInputs, price};
+use crate::ledger::price::{charge as charge_for, free_of_charge};
 use crate::ledger::reject::Rejection;
 
 pub(super) fn settle(at: &Context<'_>, command: &SettleHold) -> Result<Posting, Rejection> {
@@ -26,6 +28,7 @@ pub(super) fn settle(at: &Context<'_>, command: &SettleHold) -> Result<Posting, 
         waive_reason: &command.waive_reason,
         by: &command.by,
         reason: &command.waive_reason,
+        command: Some(command),
     };
     settle_hold(at, hold, &terms)
 }
@@ -38,6 +41,18 @@ struct SettleTerms<'a> {
     waive_reason: &'a Text,
     by: &'a Text,
     reason: &'a Text,
+    /// Says what the hold does not know about the incident.
+    command: Option<&'a SettleHold>,
+}
+
+impl SettleTerms<'_> {
+    /// What is special about the incident, as it turned out.
+    fn correct(&self, circumstances: &mut Circumstances) {
+        let Some(SettleHold { labels, emergency, kb_answered, .. }) = self.command else { return };
+        circumstances.add_labels(labels);
+        circumstances.emergency = emergency.unwrap_or(circumstances.emergency);
+        circumstances.kb_answered = kb_answered.unwrap_or(circumstances.kb_answered);
+    }
 }
 
 fn settle_hold(at: &Context<'_>, hold: &SharedHold, terms: &SettleTerms<'_>) -> Result<Posting, Rejection> {
@@ -47,8 +62,9 @@ fn settle_hold(at: &Context<'_>, hold: &SharedHold, terms: &SettleTerms<'_>) -> 
     {
         return Err(Rejection::WorkChanged { expected, recorded });
     }
-    let inputs = at.price_inputs(&settlement_job(hold, terms.waive_reason), Some(hold.estimate));
-    let charge = price(at.pinned_card(hold)?, &inputs)?.credits;
+    let mut inputs = at.price_inputs(&settlement_job(hold, terms.waive_reason), hold.confirmed_quote());
+    terms.correct(&mut inputs.circumstances);
+    let charge = charge_for(at.pinned_card(hold)?, &inputs)?;
     within(charge, terms.max_charge)?;
     let mut draft = at.draft();
     let from_held = charge.min(hold.held);
@@ -89,7 +105,7 @@ fn take_charge(
         from_held,
         from_available,
         written_off,
-        burned: draft.burn(paid),
+        burned: draft.burn(paid, MoneyAccount::EarnedRevenue)?,
         reversed: Credits::ZERO,
         write_off_reversed: Credits::ZERO,
     })
@@ -130,6 +146,7 @@ pub(super) fn close(at: &Context<'_>, command: &CloseIncident) -> Result<Posting
                 waive_reason: &Text::EMPTY,
                 by: &command.by,
                 reason: &command.reason,
+                command: None,
             };
             return settle_hold(at, hold, &terms);
         }
@@ -179,11 +196,15 @@ pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Posti
         class: command.class.as_ref(),
         opened_at,
         hold: None,
-        seconds: command.work.seconds,
+        work: JobWork::New(&command.work),
+        circumstances: command.circumstances.clone(),
         waive_reason: &command.waive_reason,
     };
     let inputs = at.price_inputs(&job, None);
-    let charge = price(card, &inputs)?.credits;
+    if card.confirmed_hold_only && free_of_charge(card, &inputs)?.is_none() {
+        return Err(Rejection::HoldRequired);
+    }
+    let charge = charge_for(card, &inputs)?;
     within(charge, command.max_charge)?;
     let mut draft = at.draft();
     draft.need_available(charge)?;
@@ -222,6 +243,8 @@ pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Posti
         settlement: Some(settlement),
         ended_at: Some(at.book.now),
         end_reason: command.waive_reason.clone(),
+        circumstances: command.circumstances.clone(),
+        quoted: false,
     }));
     draft.finish(at.entry)
 }
@@ -245,12 +268,7 @@ pub(super) fn reverse(at: &Context<'_>, command: &ReverseSettlement) -> Result<P
         after.write_off_reversed = settlement.written_off;
     }
     for part in given_back(settlement, credits) {
-        if part.is_expired(at.book.now) {
-            // Credits that go back into an expired lot expire at once.
-            draft.shift(Slot::Expired, part.left)?;
-        } else {
-            draft.bring_in(part);
-        }
+        draft.give_back(part, MoneyAccount::EarnedRevenue)?;
     }
     let mut hold = Hold::clone(hold);
     hold.settlement = Some(after);
@@ -260,7 +278,8 @@ pub(super) fn reverse(at: &Context<'_>, command: &ReverseSettlement) -> Result<P
     draft.finish(at.entry)
 }
 
-/// The parts of lots that `credits` go back to: the last-burned first, past what went back before.
+/// The parts of lots that `credits` go back to: the last-burned first, past what went back before. Each takes its share
+/// of what it earned, for all that is back now less what was returned before.
 fn given_back(settlement: &Settlement, credits: Credits) -> Vec<OpenLot> {
     let mut skip = settlement.reversed;
     let mut rest = credits;
@@ -271,7 +290,12 @@ fn given_back(settlement: &Settlement, credits: Credits) -> Vec<OpenLot> {
         let part = lot.left.less_at_least_zero(skipped).min(rest);
         rest = rest.less_at_least_zero(part);
         if part.is_positive() {
-            parts.push(OpenLot { left: part, ..*lot });
+            let money = lot.money.map(|earned| {
+                let returned = |credits| earned.share(credits, lot.left).minor_units;
+                let back = skipped.checked_add(part).map_or(earned.minor_units, returned);
+                earned.with(back.saturating_sub(returned(skipped)))
+            });
+            parts.push(OpenLot { left: part, money, ..*lot });
         }
     }
     parts

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::Memory;
 use crate::ledger::book::OrderScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::codec::encode;
 use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId, RequestKey};
 use crate::store::{
@@ -25,6 +26,10 @@ impl AuditStore for Memory {
             default_alerts: state.default_alerts.get(&ledger.no).cloned().unwrap_or_default(),
         };
         Ok(state.ledgers.values().map(stored).collect())
+    }
+
+    async fn stored_card_changes(&self) -> Result<Vec<CardChange>, StoreError> {
+        Ok(self.read().card_changes.clone())
     }
 
     async fn journal(

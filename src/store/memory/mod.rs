@@ -10,6 +10,7 @@ use super::stamps::Stamps;
 use super::webhooks::WebhookStore;
 use super::{AuditStore, Engine, Ledger, News, Position, ReadStore, Recorded, StoredDefaultAlerts};
 use crate::ledger::book::{OrderScope, RequestScope};
+use crate::ledger::card::CardChange;
 use crate::ledger::{
     Credits, Customer, CustomerKey, Hold, HoldId, LedgerId, LedgerNo, Lot, LotId, Profile, RequestKey,
     Timestamp,
@@ -35,6 +36,7 @@ struct State {
     requests: BTreeMap<RequestScope, Recorded>,
     orders: BTreeMap<OrderScope, Recorded>,
     accounts: BTreeMap<(LedgerNo, String), Credits>,
+    card_changes: Vec<CardChange>,
     default_alerts: BTreeMap<LedgerNo, Vec<StoredDefaultAlerts>>,
 }
 
@@ -85,6 +87,11 @@ impl Memory {
 }
 
 impl State {
+    /// The changes of rate cards after a revision.
+    fn card_changes_after(&self, after: u64) -> &[CardChange] {
+        usize::try_from(after).ok().and_then(|after| self.card_changes.get(after..)).unwrap_or_default()
+    }
+
     /// A customer's postings, oldest first.
     fn history(&self, customer: CustomerKey) -> impl DoubleEndedIterator<Item = &Recorded> {
         self.histories.get(&customer).into_iter().flatten()

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Memory, State};
-use crate::ledger::card::Cards;
+use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, Credits, Hold, LedgerNo, Posting, Request, Timestamp};
+use crate::store::cards::{CardsChanged, catch_up, decide};
+use crate::store::nets::changes;
 use crate::store::{
     DefaultAlertsSet, Ledger, LedgerCreated, NewDefaultAlerts, NewLedger, Position, Recorded, StoreError,
     StoredDefaultAlerts, WriteStore,
@@ -19,9 +21,10 @@ impl WriteStore for Memory {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         let state = self.read();
+        catch_up(cards, state.card_changes_after(cards.revision()))?;
         let mut book = Book::new(self.stamps.begin(clock), random, Arc::clone(cards));
         let default = |all: &Vec<StoredDefaultAlerts>| Some(Arc::new(all.last()?.default.alerts.clone()));
         let defaults = state.default_alerts.iter().filter_map(|(ledger, all)| Some((*ledger, default(all)?)));
@@ -50,6 +53,10 @@ impl WriteStore for Memory {
                     book.put_order(scope, Arc::clone(&earlier.posting));
                 }
             }
+            if request.command.keys().purchase.is_some() {
+                let own = state.lots.values().filter(|(customer, _)| *customer == key);
+                own.for_each(|(customer, lot)| book.put_lot(*customer, Arc::clone(lot)));
+            }
         }
         Ok(book)
     }
@@ -70,6 +77,9 @@ impl WriteStore for Memory {
         }
         for customer in book.touched_customers() {
             state.customers.insert(customer.key(), customer.clone());
+        }
+        for (customer, lot) in book.touched_lots() {
+            state.lots.insert(lot.id, (customer, Arc::clone(lot)));
         }
         for hold in book.touched_holds() {
             state.holds.insert(hold.id, Arc::clone(hold));
@@ -103,6 +113,26 @@ impl WriteStore for Memory {
         let ledger = Ledger { no, id: new.id.clone(), created_at: now };
         state.ledgers.insert(no, (ledger.clone(), Some(new.request.clone())));
         Ok(LedgerCreated::Created { ledger, replayed: false })
+    }
+
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        let mut state = self.write();
+        catch_up(cards, state.card_changes_after(cards.revision()))?;
+        let earlier = state.card_changes.iter().find(|change| {
+            (change.ledger, change.changed.kind()) == (request.ledger, request.change.kind())
+                && change.request == request.request
+        });
+        let decided = decide(cards, request, earlier.cloned(), now)?;
+        if let CardsChanged::Made { change, replayed: false } = &decided {
+            catch_up(cards, std::slice::from_ref(change))?;
+            state.card_changes.push(change.clone());
+        }
+        Ok(decided)
     }
 
     async fn set_default_alerts(
@@ -161,16 +191,11 @@ impl State {
             let profile = posting.detail.profile.as_deref().cloned().unwrap_or_default();
             self.profiles.insert(posting.customer, profile);
         }
-        for transfer in posting.transfers() {
-            let minus = Credits::ZERO.checked_sub(transfer.credits);
-            for (account, change) in [(transfer.debit, minus), (transfer.credit, Some(transfer.credits))] {
-                if !account.is_customer() {
-                    let balance = self.accounts.entry((posting.ledger, account.to_string())).or_default();
-                    *balance = change.and_then(|change| balance.checked_add(change)).ok_or_else(|| {
-                        StoreError::Damaged(format!("the account {account} leaves its bounds"))
-                    })?;
-                }
-            }
+        for (account, change) in changes(posting) {
+            let balance = self.accounts.entry((posting.ledger, account.to_string())).or_default();
+            *balance = balance
+                .checked_add(Credits::from_units(change))
+                .ok_or_else(|| StoreError::Damaged(format!("the account {account} leaves its bounds")))?;
         }
         self.histories.entry(posting.customer).or_default().push(recorded.clone());
         self.journal.entry(posting.ledger).or_default().push(recorded);

@@ -58,6 +58,7 @@ pub(super) async fn append_rows(
     }
     insert_postings(connection, book, placements).await?;
     insert_lots(connection, book).await?;
+    update_lots(connection, book).await?;
     write_profiles(connection, book).await?;
     write_holds(connection, book).await
 }
@@ -241,6 +242,33 @@ async fn insert_lots(connection: &mut PgConnection, book: &Book) -> Result<(), S
     insert_orders(connection, &lots).await
 }
 
+/// What was given back of a purchase stands with it; its columns never change.
+async fn update_lots(connection: &mut PgConnection, book: &Book) -> Result<(), StoreError> {
+    let mut lots: Vec<(CustomerKey, &Arc<Lot>)> = book.touched_lots().collect();
+    if lots.is_empty() {
+        return Ok(());
+    }
+    lots.sort_unstable_by_key(|(customer, lot)| (*customer, lot.id));
+    let updated = sqlx::query(
+        "UPDATE lot l
+         SET body = u.body
+         FROM UNNEST($1::bigint[], $2::uuid[], $3::bytea[]) u(customer, lot_id, body)
+         WHERE l.customer = u.customer
+           AND l.lot_id = u.lot_id",
+    )
+    .bind(lots.iter().map(|(customer, _)| customer.raw()).collect::<Vec<_>>())
+    .bind(lots.iter().map(|(_, lot)| lot.id.uuid()).collect::<Vec<_>>())
+    .bind(lots.iter().map(|(_, lot)| encode(lot.as_ref())).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(failed)?;
+    if updated.rows_affected() == lots.len().try_into().unwrap_or(u64::MAX) {
+        Ok(())
+    } else {
+        Err(damaged("the row of a lot is not there"))
+    }
+}
+
 /// Where two servers race for one order, the second waits here, clashes, and reads the first one's when it tries again.
 async fn insert_orders(connection: &mut PgConnection, lots: &[(&Posting, &Lot)]) -> Result<(), StoreError> {
     let mut orders: Vec<(i32, &str, &str, i64, i64)> = lots
@@ -317,15 +345,17 @@ async fn write_holds(connection: &mut PgConnection, book: &Book) -> Result<(), S
     // What never changes is not named after DO UPDATE.
     sqlx::query(
         "INSERT INTO hold (
-             customer, incident_id, hold_id, ledger_no, previous, state, direct, class, settled, created_at,
-             watched, body
+             customer, incident_id, hold_id, ledger_no, previous, state, direct, class, settled, estimated,
+             charged, created_at, watched, body
          )
          SELECT *
          FROM UNNEST($1::bigint[], $2::text[], $3::uuid[], $4::int[], $5::uuid[], $6::smallint[], $7::boolean[],
-                     $8::text[], $9::boolean[], $10::bigint[], $11::boolean[], $12::bytea[])
+                     $8::text[], $9::boolean[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[],
+                     $14::bytea[])
          ON CONFLICT (customer, incident_id, hold_id) DO UPDATE
          SET state = excluded.state, class = excluded.class, settled = excluded.settled,
-             watched = excluded.watched, body = excluded.body",
+             estimated = excluded.estimated, charged = excluded.charged, watched = excluded.watched,
+             body = excluded.body",
     )
     .bind(holds.iter().map(|hold| hold.customer_key().raw()).collect::<Vec<_>>())
     .bind(holds.iter().map(|hold| hold.incident.as_str()).collect::<Vec<_>>())
@@ -336,6 +366,8 @@ async fn write_holds(connection: &mut PgConnection, book: &Book) -> Result<(), S
     .bind(holds.iter().map(|hold| hold.direct).collect::<Vec<_>>())
     .bind(holds.iter().map(|hold| hold.class.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
     .bind(holds.iter().map(|hold| hold.settlement.is_some()).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| hold.estimate.units()).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| Some(hold.settlement.as_ref()?.charge.units())).collect::<Vec<_>>())
     .bind(holds.iter().map(|hold| hold.created_at.micros()).collect::<Vec<_>>())
     .bind(holds.iter().map(|hold| hold.is_watched()).collect::<Vec<_>>())
     .bind(holds.iter().map(|hold| encode(hold.as_ref())).collect::<Vec<_>>())

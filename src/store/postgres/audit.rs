@@ -10,8 +10,9 @@ use uuid::Uuid;
 use super::connect::Address;
 use super::errors::{damaged, failed};
 use super::rows::{count_of, customer_id_of, ledger_no_of, posting_columns, recorded, sql_count, sql_ledger};
-use super::{alerts, check, read_customers, read_postings};
+use super::{alerts, cards, check, read_customers, read_postings};
 use crate::ledger::book::OrderScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::{
     Balances, Credits, CustomerKey, HoldId, LedgerNo, LotId, OrderId, PostingId, RequestKey, Storefront,
     Timestamp,
@@ -182,6 +183,13 @@ impl AuditStore for PgAudit {
             StoredLedger { ledger, request, default_alerts }
         };
         Ok(ledgers.into_iter().map(stored).collect())
+    }
+
+    async fn stored_card_changes(&self) -> Result<Vec<CardChange>, StoreError> {
+        let mut snapshot = self.snapshot().await?;
+        let changes = cards::changes(snapshot.connection(), 0).await?;
+        snapshot.goes_on();
+        Ok(changes)
     }
 
     async fn journal(

@@ -14,14 +14,14 @@ use super::errors::{damaged, failed};
 use super::load::{hold_bodies, lock_customers};
 use super::rows::{decoded, request_bytes, sql_count, sql_ledger};
 use super::write::PgWriter;
-use super::{Address, alerts};
-use crate::ledger::card::Cards;
+use super::{Address, alerts, cards};
+use crate::ledger::card::{CardChange, CardRequest, Cards};
 use crate::ledger::{Book, Hold, LedgerId, LedgerNo, Request, Timestamp};
 use crate::store::copy::not_empty;
 use crate::store::nets::nets;
 use crate::store::{
-    CopyStore, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, Position, Recorded, StoreError,
-    StoredDefaultAlerts, StoredLedger, WriteStore,
+    CardsChanged, CopyStore, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, Position,
+    Recorded, StoreError, StoredDefaultAlerts, StoredLedger, WriteStore,
 };
 
 /// The sessions of a server that has just ended are given this long to go away: 2 s.
@@ -60,7 +60,7 @@ impl WriteStore for PgCopier {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         self.writer.load(requests, clock, random, cards).await
     }
@@ -89,6 +89,15 @@ impl WriteStore for PgCopier {
         now: Timestamp,
     ) -> Result<LedgerCreated, StoreError> {
         self.writer.create_ledger(ledger, now).await
+    }
+
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        self.writer.change_cards(request, now, cards).await
     }
 
     async fn set_default_alerts(
@@ -125,6 +134,16 @@ impl CopyStore for PgCopier {
         self.alone(async |connection| write_ledger(connection, ledger).await).await
     }
 
+    async fn copy_cards(&mut self, changes: &[CardChange]) -> Result<(), StoreError> {
+        self.alone(async |connection| {
+            for change in changes {
+                cards::insert(connection, change).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     async fn load_journal(&mut self, postings: &[Recorded]) -> Result<Book, StoreError> {
         let connection = self.writer.begin().await?;
         let (connection, (book, loaded)) = self
@@ -134,7 +153,7 @@ impl CopyStore for PgCopier {
                 let customers = lock_customers(connection, &keys).await?;
                 let latest = postings.iter().map(|recorded| recorded.posting.recorded_at).max();
                 // Nothing is decided, so neither randomness nor cards matter.
-                let mut book = Book::new(latest.unwrap_or_default(), 0, Arc::new(Cards::built_in()));
+                let mut book = Book::new(latest.unwrap_or_default(), 0, Arc::new(Cards::none()));
                 let holds = postings.iter().flat_map(|recorded| recorded.posting.holds());
                 let ids = holds.map(|hold| hold.id.uuid()).collect::<BTreeSet<Uuid>>();
                 for body in hold_bodies(connection, ids.into_iter().collect()).await? {
@@ -249,7 +268,8 @@ async fn place(
 async fn mark(connection: &mut PgConnection, now: Timestamp) -> Result<bool, StoreError> {
     let (marked, used): (bool, bool) = sqlx::query_as(
         "SELECT EXISTS (SELECT 1 FROM unfinished_copy),
-                EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)",
+                EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)
+                    OR EXISTS (SELECT 1 FROM rate_card_change)",
     )
     .fetch_one(&mut *connection)
     .await

@@ -8,17 +8,19 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::alerts;
 use super::errors::failed;
 use super::rows::{
     CustomerRow, PostingRow, customer_columns, decoded, ledger_no_of, posting_columns, request_bytes,
     sql_ledger,
 };
+use super::{alerts, cards};
 use crate::ledger::alert::LedgerAlerts;
 use crate::ledger::card::Cards;
 use crate::ledger::{
     Book, Customer, CustomerKey, Hold, LedgerNo, OrderId, Posting, Profile, Request, Storefront, Timestamp,
 };
+use crate::store::cards::catch_up;
+use crate::store::stored::{count_of, named_lot};
 use crate::store::{StoreError, Time};
 
 /// What a batch's stamp and ids are made of.
@@ -27,7 +29,8 @@ pub(super) struct Stamping<'a> {
     /// The caller's clock.
     pub clock: Timestamp,
     pub random: u64,
-    pub cards: &'a Arc<Cards>,
+    /// What the caller knows of them; brought up to date.
+    pub cards: &'a mut Arc<Cards>,
     /// The server's process behind the connection, once it is known: it must stay the same, or nothing that is set for
     /// a session holds.
     pub backend: &'a mut Option<i32>,
@@ -39,6 +42,8 @@ struct Server {
     clock: Timestamp,
     /// The process that answers.
     backend: i32,
+    /// The last change of rate cards.
+    cards_revision: u64,
     /// The thresholds of customers without their own, in the batch's ledgers, as they hold now.
     default_alerts: Arc<LedgerAlerts>,
 }
@@ -64,6 +69,16 @@ pub(super) async fn load(
                 .to_owned(),
         ));
     }
+    if server.cards_revision > stamping.cards.revision() {
+        let changes = cards::changes(&mut *connection, stamping.cards.revision()).await?;
+        catch_up(stamping.cards, &changes)?;
+    }
+    if server.cards_revision < stamping.cards.revision() {
+        return Err(StoreError::Unusable(
+            "the database has fewer rate cards than it had: a standby took over without them; start the server anew"
+                .to_owned(),
+        ));
+    }
     let clock = match stamping.time {
         Time::Database => server.clock,
         Time::Caller => stamping.clock,
@@ -75,6 +90,7 @@ pub(super) async fn load(
     let loaded = customers.iter().map(|(key, customer)| (*key, customer.sequence)).collect();
     load_holds(connection, requests, &customers, &answers, &mut book).await?;
     load_orders(connection, requests, &mut book).await?;
+    load_lots(connection, requests, &mut book).await?;
     load_profiles(connection, requests, &mut book).await?;
     for posting in answers {
         book.put_request(posting);
@@ -130,10 +146,11 @@ async fn earlier_answers(
     }
     // The server's facts come with every row, and alone where nothing was answered before.
     let rows = sqlx::query(concat!(
-        "SELECT server.clock, server.backend, server.alerts, ",
+        "SELECT server.clock, server.backend, server.cards, server.alerts, ",
         posting_columns!("NULL::bigint"),
         " FROM (
               SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT), pg_backend_pid(),
+                     (SELECT COALESCE(MAX(revision), 0) FROM rate_card_change),
                      ARRAY(SELECT (SELECT d.body
                                    FROM default_alerts d
                                    WHERE d.ledger_no = l.ledger_no
@@ -141,7 +158,7 @@ async fn earlier_answers(
                                    LIMIT 1)
                            FROM UNNEST($4::int[]) WITH ORDINALITY l(ledger_no, n)
                            ORDER BY l.n)
-          ) server(clock, backend, alerts)
+          ) server(clock, backend, cards, alerts)
           LEFT JOIN (
               SELECT p.*
               FROM UNNEST($1::bigint[], $2::smallint[], $3::bytea[]) u(customer, kind, request)
@@ -157,15 +174,19 @@ async fn earlier_answers(
     .map_err(failed)?;
     let first = rows.first().ok_or_else(|| failed(sqlx::Error::RowNotFound))?;
     let clock = Timestamp::from_micros(first.try_get(0).map_err(failed)?);
-    let bodies: Vec<Option<Vec<u8>>> = first.try_get(2).map_err(failed)?;
+    let bodies: Vec<Option<Vec<u8>>> = first.try_get(3).map_err(failed)?;
     let mut default_alerts = LedgerAlerts::new();
     for (ledger, body) in ledgers.iter().zip(bodies) {
         if let Some(body) = body {
             default_alerts.insert(*ledger, Arc::new(alerts::read(&body)?.alerts));
         }
     }
-    let default_alerts = Arc::new(default_alerts);
-    let server = Server { clock, backend: first.try_get(1).map_err(failed)?, default_alerts };
+    let server = Server {
+        clock,
+        backend: first.try_get(1).map_err(failed)?,
+        cards_revision: count_of(first.try_get(2).map_err(failed)?, "the revision of rate cards")?,
+        default_alerts: Arc::new(default_alerts),
+    };
     let is_there = |row: &PgRow| row.try_get::<Option<Uuid>, _>("posting_id").map(|id| id.is_some());
     let mut answers = Vec::new();
     for row in &rows {
@@ -296,6 +317,39 @@ async fn load_orders(
         if let Some((ledger, storefront, order)) = named {
             book.put_order((*ledger, (*storefront).clone(), (*order).clone()), posting);
         }
+    }
+    Ok(())
+}
+
+/// Purchases that are named by those who own them; the orders were loaded before.
+async fn load_lots(
+    connection: &mut PgConnection,
+    requests: &[&Request],
+    book: &mut Book,
+) -> Result<(), StoreError> {
+    let named: BTreeSet<(i64, Uuid)> = requests
+        .iter()
+        .filter_map(|request| {
+            let id = named_lot(book, request.ledger, request.command.keys().purchase?)?;
+            Some((request.customer_key().raw(), id.uuid()))
+        })
+        .collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let (owners, ids): (Vec<i64>, Vec<Uuid>) = named.into_iter().unzip();
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT l.customer, l.body
+         FROM UNNEST($1::bigint[], $2::uuid[]) u(customer, lot_id)
+         JOIN lot l ON l.customer = u.customer AND l.lot_id = u.lot_id",
+    )
+    .bind(owners)
+    .bind(ids)
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    for (customer, body) in rows {
+        book.put_lot(CustomerKey::from_raw(customer), Arc::new(decoded(&body, "a lot")?));
     }
     Ok(())
 }

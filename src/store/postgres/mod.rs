@@ -17,9 +17,11 @@ use crate::store::{StoreError, WriteStore};
 mod alerts;
 mod append;
 mod audit;
+mod cards;
 mod check;
 mod check_feed;
 mod check_schema;
+mod class_stats;
 mod connect;
 mod copy;
 mod errors;
@@ -241,7 +243,8 @@ async fn check_privileges(address: &Address, connection: &mut PgConnection) -> R
                               ('webhook_endpoint', 'SELECT INSERT UPDATE DELETE'),
                               ('webhook_delivery', 'SELECT INSERT DELETE'),
                               ('webhook_request', 'SELECT INSERT'),
-                              ('webhook_relay', 'SELECT INSERT UPDATE DELETE'), ('unfinished_copy', 'SELECT'))
+                              ('webhook_relay', 'SELECT INSERT UPDATE DELETE'), ('unfinished_copy', 'SELECT'),
+                              ('rate_card_change', 'SELECT INSERT'))
                       wanted(name, rights),
                       UNNEST(string_to_array(rights, ' ')) right_to
                  WHERE NOT has_table_privilege(wanted.name, right_to))",

@@ -12,13 +12,15 @@ use super::connect::{Address, prepare, refuse_read_only};
 use super::errors::timed_out;
 use super::sequencer::Sequencer;
 use super::tend::Tending;
-use super::{READERS_MAX, read_customers, read_postings};
+use super::{READERS_MAX, cards, read_customers, read_postings};
 use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::{
     Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, LotId, OrderId, Profile,
     Storefront, Timestamp,
 };
+use crate::store::class_stats::{ClassStats, ClassStatsFilter};
 use crate::store::{
     At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError,
 };
@@ -90,6 +92,20 @@ impl ReadStore for PgReader {
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
         let rows = self.bounded(async { read_customers::ledger_rows(&self.pool()).await }).await?;
         Ok(rows.into_iter().map(|(ledger, _)| ledger).collect())
+    }
+
+    async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError> {
+        let pool = self.pool();
+        self.bounded(cards::changes(&pool, after)).await
+    }
+
+    async fn class_stats(
+        &self,
+        filter: &ClassStatsFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ClassStats>, StoreError> {
+        self.bounded(self.stats_of_classes(filter, after, limit)).await
     }
 
     async fn watermark(&self, wanted: Timestamp, _now: Timestamp) -> Result<Timestamp, StoreError> {
@@ -168,6 +184,16 @@ impl ReadStore for PgReader {
         self.bounded(async { read_postings::feed_after(&self.pool(), ledger, after, limit).await }).await
     }
 
+    async fn counted_feed(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
+        self.sequencer.catch_up().await?;
+        self.bounded(self.counted_feed_after(ledger, after, limit)).await
+    }
+
     async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError> {
         self.sequencer.catch_up().await?;
         self.bounded(self.last_position_of(ledger)).await
@@ -206,6 +232,15 @@ impl ReadStore for PgReader {
         order: &OrderId,
     ) -> Result<Option<OwnedLot>, StoreError> {
         self.bounded(self.lot_of_order(ledger, storefront, order)).await
+    }
+
+    async fn orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError> {
+        self.bounded(self.lots_of_orders(ledger, storefront, orders)).await
     }
 
     async fn lots(

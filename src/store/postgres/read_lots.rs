@@ -99,6 +99,55 @@ impl PgReader {
         row.map(|(customer, body)| lot_of(&customer, &body)).transpose()
     }
 
+    pub(super) async fn lots_of_orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError> {
+        // Each order is looked up by itself (OFFSET keeps it so): a plan that was made while there was one storefront, or one
+        // customer, would go through all orders, or all lots, for each of them.
+        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
+            "SELECT c.customer_id, l.body
+             FROM UNNEST($3::text[]) u(order_id)
+             CROSS JOIN LATERAL (
+                 SELECT o.customer, o.sequence
+                 FROM purchase_order o
+                 WHERE o.ledger_no = $1
+                   AND o.storefront = $2
+                   AND o.order_id = u.order_id
+                 OFFSET 0
+             ) o
+             CROSS JOIN LATERAL (
+                 SELECT p.posting_id
+                 FROM posting p
+                 WHERE p.customer = o.customer
+                   AND p.sequence = o.sequence
+                 OFFSET 0
+             ) p
+             CROSS JOIN LATERAL (
+                 SELECT l.body
+                 FROM lot l
+                 WHERE l.customer = o.customer
+                   AND l.lot_id = p.posting_id
+                 OFFSET 0
+             ) l
+             CROSS JOIN LATERAL (
+                 SELECT c.customer_id
+                 FROM customer c
+                 WHERE c.customer = o.customer
+                 OFFSET 0
+             ) c",
+        )
+        .bind(sql_ledger(ledger))
+        .bind(storefront.as_str())
+        .bind(orders.iter().map(|order| order.as_str()).collect::<Vec<_>>())
+        .fetch_all(&self.pool())
+        .await
+        .map_err(failed)?;
+        rows.iter().map(|(customer, body)| lot_of(customer, body)).collect()
+    }
+
     pub(super) async fn lot_page(
         &self,
         ledger: LedgerNo,

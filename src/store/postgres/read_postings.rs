@@ -2,11 +2,11 @@
 
 use sqlx::PgExecutor;
 
-use super::errors::failed;
+use super::errors::{damaged, failed};
 use super::read::PgReader;
 use super::rows::{count_of, posting_columns, recorded, request_bytes, sql_count, sql_ledger};
 use crate::ledger::book::RequestScope;
-use crate::ledger::{CustomerKey, LedgerNo};
+use crate::ledger::{CustomerKey, LedgerNo, Timestamp};
 use crate::store::{At, Position, Recorded, StoreError};
 
 /// A customer's postings `p` with their places, where they have one.
@@ -144,6 +144,42 @@ impl PgReader {
         .await
         .map_err(failed)?;
         recorded(&rows)
+    }
+
+    pub(super) async fn counted_feed_after(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
+        let feed = feed_after(&self.pool(), ledger, after, limit).await?;
+        // The commits that they came with; what has a place never moves, so a second statement sees the same.
+        let commits: Vec<(i64, i64)> = sqlx::query_as(
+            "SELECT f.first_position, f.counts_from
+             FROM feed f
+             WHERE f.ledger_no = $1
+               AND f.first_position >= (
+                   SELECT COALESCE(MAX(b.first_position), 0)
+                   FROM feed b
+                   WHERE b.ledger_no = $1
+                     AND b.first_position <= $2
+               )
+               AND f.first_position <= $3
+             ORDER BY f.first_position",
+        )
+        .bind(sql_ledger(ledger))
+        .bind(feed.first().map_or(0, |first| sql_count(first.position.0)))
+        .bind(feed.last().map_or(0, |last| sql_count(last.position.0)))
+        .fetch_all(&self.pool())
+        .await
+        .map_err(failed)?;
+        let counted = |recorded: Recorded| {
+            let behind = commits.partition_point(|(first, _)| *first <= sql_count(recorded.position.0));
+            let commit = behind.checked_sub(1).and_then(|last| commits.get(last));
+            let (_, counts_from) = commit.ok_or_else(|| damaged("a posting has no commit in the feed"))?;
+            Ok((recorded, Timestamp::from_micros(*counts_from)))
+        };
+        feed.into_iter().map(counted).collect()
     }
 
     pub(super) async fn posting_of_request(

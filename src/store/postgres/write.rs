@@ -13,9 +13,10 @@ use super::errors::{failed, leaves_connection_sound, not_answered, timed_out};
 use super::load::Stamping;
 use super::rows::sql_count;
 use super::tend::Signals;
-use super::{Address, alerts, append, ledgers, load};
-use crate::ledger::card::Cards;
+use super::{Address, alerts, append, cards, ledgers, load};
+use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, CustomerKey, Request, Timestamp};
+use crate::store::cards::{CardsChanged, catch_up, decide};
 use crate::store::{
     DefaultAlertsSet, Isolation, LedgerCreated, NewDefaultAlerts, NewLedger, Settings, StoreError, WriteStore,
 };
@@ -164,7 +165,7 @@ impl WriteStore for PgWriter {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         let connection = self.begin().await?;
         let mut backend = self.backend;
@@ -229,6 +230,33 @@ impl WriteStore for PgWriter {
             self.roll_back(connection).await;
         }
         Ok(created)
+    }
+
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        let connection = self.begin().await?;
+        let (connection, decided) = self
+            .step("changing rate cards", connection, async |connection| {
+                catch_up(cards, &cards::changes(&mut *connection, cards.revision()).await?)?;
+                let earlier = cards::earlier(connection, request).await?;
+                let decided = decide(cards, request, earlier, now)?;
+                if let CardsChanged::Made { change, replayed: false } = &decided {
+                    cards::insert(connection, change).await?;
+                }
+                Ok(decided)
+            })
+            .await?;
+        if let CardsChanged::Made { change, replayed: false } = &decided {
+            self.commit(connection).await?;
+            catch_up(cards, std::slice::from_ref(change))?;
+        } else {
+            self.roll_back(connection).await;
+        }
+        Ok(decided)
     }
 
     async fn set_default_alerts(

@@ -60,6 +60,9 @@ pub(super) fn append(
     for hold in book.touched_holds() {
         appender.write_hold(hold)?;
     }
+    for (_, lot) in book.touched_lots() {
+        update_lot(statements, lot)?;
+    }
     write_nets(statements, book, tail)
 }
 
@@ -97,13 +100,14 @@ impl<'a> Appender<'a> {
         // What never changes is not named after DO UPDATE, so that the index by incident is left alone.
         let holds = statements.prepare(
             "INSERT INTO hold (
-                 hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, created_at,
-                 watched, body
+                 hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, estimated,
+                 charged, created_at, watched, body
              )
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (hold_id) DO UPDATE
              SET state = excluded.state, class = excluded.class, settled = excluded.settled,
-                 watched = excluded.watched, body = excluded.body",
+                 estimated = excluded.estimated, charged = excluded.charged, watched = excluded.watched,
+                 body = excluded.body",
         )?;
         Ok(Self { postings, customers, holds, encoded: Vec::new(), encoded_path: Vec::new() })
     }
@@ -228,6 +232,8 @@ impl<'a> Appender<'a> {
             hold.direct,
             hold.class.as_ref().map(crate::ledger::ids::ClassId::as_str),
             hold.settlement.is_some(),
+            hold.estimate.units(),
+            hold.settlement.as_ref().map(|settlement| settlement.charge.units()),
             hold.created_at.micros(),
             hold.is_watched(),
             self.encoded,
@@ -267,6 +273,17 @@ fn insert_lot(statements: Statements<'_>, posting: &Posting, lot: &Lot, key: i64
         )?;
     }
     Ok(())
+}
+
+/// What was given back of a purchase stands with it; its columns never change.
+fn update_lot(statements: Statements<'_>, lot: &Lot) -> Result<(), StoreError> {
+    let changed = statements.run(
+        "UPDATE lot
+         SET body = ?
+         WHERE lot_id = ?",
+        params![encode(lot), lot.id.uuid().as_bytes()],
+    )?;
+    if changed == 1 { Ok(()) } else { Err(damaged(format!("the row of lot {} is not there", lot.id))) }
 }
 
 /// Every customer has a profile from its creation on: the list of customers walks this table.

@@ -11,11 +11,13 @@ use super::requests::NewRequests;
 use super::rows::{CustomerRow, PostingRow, customer_columns, decoded, posting_columns, request_value};
 use super::write::{Loaded, Prepared, Statements};
 use crate::ledger::book::RequestScope;
+use crate::ledger::command::PurchaseRef;
 use crate::ledger::{
     Book, Customer, CustomerKey, CustomerMap, Hold, HoldId, IncidentId, OrderId, Profile, Request,
     Storefront, Timestamp,
 };
 use crate::store::skew::Path;
+use crate::store::stored::named_lot;
 use crate::store::{Recorded, StoreError};
 
 /// Fills the book with what the requests name. Runs in the batch's transaction.
@@ -47,6 +49,9 @@ pub(super) fn load(
         }
         if let Some((storefront, order)) = keys.order {
             loader.order(request, storefront, order)?;
+        }
+        if let Some(purchase) = keys.purchase {
+            loader.lot(request, purchase)?;
         }
         if keys.profile {
             loader.profile(request)?;
@@ -254,6 +259,24 @@ impl<'a> Loader<'a> {
         if let Some(row) = row {
             let scope = (request.ledger, storefront.clone(), order.clone());
             self.book.put_order(scope, row.recorded()?.posting);
+        }
+        Ok(())
+    }
+
+    /// A purchase, where it is the request's own customer's.
+    fn lot(&mut self, request: &Request, purchase: &PurchaseRef) -> Result<(), StoreError> {
+        let Some(id) = named_lot(&self.book, request.ledger, purchase) else { return Ok(()) };
+        let key = request.customer_key();
+        let body = self.statements.first(
+            "SELECT body
+             FROM lot
+             WHERE lot_id = ?
+               AND customer = ?",
+            params![id.uuid().as_bytes(), key.raw()],
+            read_body,
+        )?;
+        if let Some(body) = body {
+            self.book.put_lot(key, Arc::new(decoded(&body, "a lot")?));
         }
         Ok(())
     }

@@ -8,10 +8,12 @@ use sqlx::sqlite::SqlitePool;
 
 use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::{
     Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, LotId, OrderId, Profile,
     Storefront, Timestamp,
 };
+use crate::store::class_stats::{ClassStats, ClassStatsFilter};
 use crate::store::stamps::Stamps;
 use crate::store::{
     At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError,
@@ -37,6 +39,19 @@ impl SqliteReader {
 impl ReadStore for SqliteReader {
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
         Ok(self.ledger_rows().await?.into_iter().map(|stored| stored.ledger).collect())
+    }
+
+    async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError> {
+        self.card_changes_after(after).await
+    }
+
+    async fn class_stats(
+        &self,
+        filter: &ClassStatsFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ClassStats>, StoreError> {
+        self.stats_of_classes(filter, after, limit).await
     }
 
     async fn watermark(&self, wanted: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError> {
@@ -146,6 +161,15 @@ impl ReadStore for SqliteReader {
         order: &OrderId,
     ) -> Result<Option<OwnedLot>, StoreError> {
         self.lot_of_order(ledger, storefront, order).await
+    }
+
+    async fn orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError> {
+        self.lots_of_orders(ledger, storefront, orders).await
     }
 
     async fn lots(

@@ -108,6 +108,31 @@ impl SqliteReader {
         row.as_ref().map(lot_of).transpose()
     }
 
+    pub(super) async fn lots_of_orders(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, StoreError> {
+        // As one parameter, so that the statement is the same for any number of them. Ids need no escaping in JSON.
+        let ids: Vec<String> = orders.iter().map(|order| format!("\"{order}\"")).collect();
+        let rows = sqlx::query(
+            "SELECT c.customer_id, l.body
+             FROM json_each(?) u
+             CROSS JOIN purchase_order o ON o.ledger_no = ? AND o.storefront = ? AND o.order_id = u.value
+             CROSS JOIN posting p ON p.key = o.posting
+             CROSS JOIN lot l ON l.lot_id = p.posting_id
+             CROSS JOIN customer c ON c.customer = l.customer",
+        )
+        .bind(format!("[{}]", ids.join(",")))
+        .bind(ledger.get())
+        .bind(storefront.as_str())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        rows.iter().map(lot_of).collect()
+    }
+
     pub(super) async fn lot_page(
         &self,
         ledger: LedgerNo,

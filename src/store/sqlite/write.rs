@@ -14,10 +14,11 @@ use super::file::DatabaseLock;
 use super::ledgers::{self, Tail};
 use super::recent::{Recent, Remembered};
 use super::requests::NewRequests;
-use super::{BUSY_TIMEOUT, alerts, append, failed, load};
+use super::{BUSY_TIMEOUT, alerts, append, cards, failed, load};
 use crate::ledger::alert::LedgerAlerts;
-use crate::ledger::card::Cards;
+use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, CustomerMap, Request, Timestamp};
+use crate::store::cards::{CardsChanged, catch_up, decide};
 use crate::store::skew;
 use crate::store::stamps::Stamps;
 use crate::store::{DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, StoreError, WriteStore};
@@ -163,6 +164,8 @@ pub struct SqliteWriter {
     pub(super) stamps: Stamps,
     growth: Arc<watch::Sender<u64>>,
     pub(super) loaded: CustomerMap<Loaded>,
+    /// The last change of rate cards.
+    pub(super) cards_revision: u64,
     recent: Recent,
     new_requests: NewRequests,
     /// Only this writer changes them, so they are read once and then remembered.
@@ -196,6 +199,7 @@ impl SqliteWriter {
             stamps: Stamps::default(),
             growth: Arc::default(),
             loaded: CustomerMap::default(),
+            cards_revision: 0,
             recent: Recent::default(),
             new_requests: NewRequests::default(),
             default_alerts: Arc::default(),
@@ -214,11 +218,14 @@ impl SqliteWriter {
         // Whoever sent webhooks from this file is gone: one server at a time has it.
         statements.run("DELETE FROM webhook_relay", [])?;
         let tail = Tail::read(statements)?;
+        // Read as a whole, so that a card that is not as it was written is found before anything is served.
+        let cards_revision = cards::changes(statements, 0)?.last().map_or(0, |last| last.revision);
         let new_requests = NewRequests::read(statements, now)?;
         let default_alerts = alerts::read(statements)?;
         writer.new_requests = new_requests;
         writer.default_alerts = Arc::new(default_alerts);
         writer.tail = tail;
+        writer.cards_revision = cards_revision;
         writer.stamps = Stamps::after(writer.tail.stamp);
         Ok(writer)
     }
@@ -248,6 +255,14 @@ impl SqliteWriter {
     pub(super) fn statements(&self) -> Result<Statements<'_>, StoreError> {
         let connection = self.connection.as_ref().ok_or_else(closed)?;
         Ok(Statements { connection, stats: &self.stats })
+    }
+
+    /// Only this writer changes cards, so that its caller is behind only once: at the start.
+    fn catch_up(&mut self, cards: &mut Arc<Cards>) -> Result<(), StoreError> {
+        if cards.revision() == self.cards_revision {
+            return Ok(());
+        }
+        catch_up(cards, &cards::changes(self.statements()?, cards.revision())?)
     }
 
     pub(super) fn roll_back(&mut self) -> Result<(), StoreError> {
@@ -361,8 +376,9 @@ impl WriteStore for SqliteWriter {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
+        self.catch_up(cards)?;
         let mut book = Book::new(self.stamps.begin(clock), random, Arc::clone(cards));
         book.put_default_alerts(Arc::clone(&self.default_alerts));
         if self.new_requests.is_outrun(clock) {
@@ -400,6 +416,31 @@ impl WriteStore for SqliteWriter {
             self.roll_back()?;
         }
         Ok(created)
+    }
+
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        self.catch_up(cards)?;
+        let decided = self.in_transaction(|writer| {
+            let statements = writer.statements()?;
+            let decided = decide(cards, request, cards::earlier(statements, request)?, now)?;
+            if let CardsChanged::Made { change, replayed: false } = &decided {
+                cards::insert(statements, change)?;
+            }
+            Ok(decided)
+        })?;
+        if let CardsChanged::Made { change, replayed: false } = &decided {
+            self.commit()?;
+            self.cards_revision = change.revision;
+            self.catch_up(cards)?;
+        } else {
+            self.roll_back()?;
+        }
+        Ok(decided)
     }
 
     async fn set_default_alerts(

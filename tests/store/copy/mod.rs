@@ -13,6 +13,7 @@ use creditledger::audit::verify;
 use creditledger::copy::{Copied, Copier, CopyError, check_source};
 use creditledger::ledger::alert::{Alerts, DefaultAlerts, Threshold};
 use creditledger::ledger::book::OrderScope;
+use creditledger::ledger::card::{CardChange, Changed, RateCard};
 use creditledger::ledger::codec::{decode, encode};
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::customer::CustomerState;
@@ -73,6 +74,7 @@ struct Everything {
     lots: Vec<StoredLot>,
     orders: Vec<StoredOrder>,
     accounts: Vec<(LedgerNo, String, Credits)>,
+    cards: Vec<CardChange>,
 }
 
 async fn everything(url: &str) -> Everything {
@@ -98,6 +100,7 @@ async fn everything(url: &str) -> Everything {
         lots: audit.stored_lots(None, usize::MAX).await.unwrap(),
         orders: audit.stored_orders(None, usize::MAX).await.unwrap(),
         accounts: audit.stored_accounts().await.unwrap(),
+        cards: audit.stored_card_changes().await.unwrap(),
     }
 }
 
@@ -109,6 +112,9 @@ async fn fill(place_of: &Place) {
             rig.now = rig.now.plus_days(1);
             rig.new_ledger(ledger).await;
         }
+        let own = RateCard::plain(id("own"), crate::desk::credits("4"));
+        rig.change_cards("card", Changed::Card(Arc::new(own))).await;
+        rig.change_cards("default", Changed::Default(id("own"))).await;
         for request in ["d-1", "d-2"] {
             let alerts = Alerts::new(vec![Threshold::Percent(50)]).unwrap();
             let default = DefaultAlerts { alerts, by: id(request) };

@@ -1,0 +1,104 @@
+//! `creditledger reconcile`.
+
+use std::path::{Path, PathBuf};
+
+use prost_types::Timestamp;
+use serde_json::Value;
+
+use super::show::{Row, Shown};
+use super::{Target, moment};
+use crate::app::Failure;
+use crate::app::call::CallError;
+use crate::grpc::wire;
+use wire::ledger_service_client::LedgerServiceClient;
+
+/// Compare a storefront's own list of orders with the ledger's purchases
+///
+/// The file has a line for each order: order_id,customer_id,credits,amount,currency_code, with these names on its first
+/// line; what is empty is not compared.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Reconcile {
+    /// The storefront
+    storefront: String,
+    /// Its orders, as CSV
+    file: PathBuf,
+    /// Purchases recorded before this time are not missed in the file: a day such as 2026-01-01, or a time (RFC 3339)
+    #[arg(long, value_parser = moment, value_name = "TIME")]
+    from: Option<Timestamp>,
+    /// Purchases recorded from this time on are not missed in the file
+    #[arg(long, value_parser = moment, value_name = "TIME")]
+    to: Option<Timestamp>,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Orders in one message.
+const PART: usize = 1_000;
+const COLUMNS: &str = "order_id,customer_id,credits,amount,currency_code";
+
+impl Reconcile {
+    /// Sends the file and prints what came of it.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn run(self) -> Result<(), Failure> {
+        let orders = read(&self.file)?;
+        let mut parts: Vec<_> = orders
+            .chunks(PART)
+            .map(|orders| wire::ReconcilePurchasesRequest { orders: orders.to_vec(), ..Default::default() })
+            .collect();
+        if parts.is_empty() {
+            parts.push(wire::ReconcilePurchasesRequest::default());
+        }
+        if let Some(first) = parts.first_mut() {
+            first.ledger_id = self.target.ledger.clone();
+            first.storefront = self.storefront;
+            first.created_from = self.from;
+            first.created_until = self.to;
+        }
+        let mut client = LedgerServiceClient::new(self.target.connect().await?);
+        let answer = client.reconcile_purchases(tokio_stream::iter(parts)).await.map_err(CallError::from)?;
+        let answer = answer.into_inner();
+        let listed = |orders: &[wire::StorefrontPurchase]| -> Vec<Value> {
+            orders.iter().map(|order| order.order_id.as_str().into()).collect()
+        };
+        let different: Vec<_> =
+            answer.different.iter().filter_map(|different| different.in_storefront.clone()).collect();
+        let unlisted = answer.missing_in_storefront.iter().map(|purchase| purchase.order_id.as_str().into());
+        let row = Row::default()
+            .with("matched", answer.matched)
+            .with("repeated_orders", answer.repeated_orders)
+            .with("missing_in_ledger_count", answer.missing_in_ledger_count)
+            .with("missing_in_ledger", listed(&answer.missing_in_ledger))
+            .with("missing_in_storefront_count", answer.missing_in_storefront_count)
+            .with("missing_in_storefront", unlisted.collect::<Vec<Value>>())
+            .with("different_count", answer.different_count)
+            .with("different", listed(&different));
+        self.target.print(&Shown::One(row))
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<wire::StorefrontPurchase>, Failure> {
+    let complaint = |what: String| Failure::Other(format!("{}: {what}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| complaint(error.to_string()))?;
+    let mut lines = text.lines();
+    if lines.next() != Some(COLUMNS) {
+        return Err(complaint(format!("the first line must be {COLUMNS}")));
+    }
+    let order = |(number, line): (usize, &str)| {
+        // Neither ids nor amounts have commas in them, so nothing is quoted.
+        let [order_id, customer_id, credits, amount, currency_code] = line.split(',').collect::<Vec<_>>()[..]
+        else {
+            return Err(complaint(format!("line {}: must have 5 fields", number.saturating_add(2))));
+        };
+        let has_price = !amount.is_empty() || !currency_code.is_empty();
+        Ok(wire::StorefrontPurchase {
+            order_id: order_id.to_owned(),
+            customer_id: customer_id.to_owned(),
+            credits: (!credits.is_empty()).then(|| credits.to_owned()),
+            price: has_price
+                .then(|| wire::Money { currency_code: currency_code.to_owned(), amount: amount.to_owned() }),
+        })
+    };
+    lines.enumerate().map(order).collect()
+}

@@ -1,0 +1,148 @@
+//! ReconcilePurchases: a list of orders that streams in, bounded in each message and as a whole.
+
+use std::sync::Arc;
+
+use tonic::{Status, Streaming};
+
+use crate::ledger::{CustomerId, LedgerId, OrderId, Storefront, Timestamp};
+use crate::query::{Findings, ListedOrder, OwnedLot, Reconciliation};
+
+use super::parse::{Amount, Fields, parse};
+use super::status::Problem;
+use super::wire::{
+    Purchase, PurchaseDifference, ReconcilePurchasesRequest, ReconcilePurchasesResponse, StorefrontPurchase,
+};
+use super::{Api, convert};
+
+/// Orders in one message.
+const ORDERS_MAX: usize = 10_000;
+
+/// What a list is compared with: said in its first message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Scope {
+    ledger: LedgerId,
+    storefront: Storefront,
+    from: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+impl Api {
+    /// Reads the list to its end, and compares as it comes: a slow reader holds the caller back.
+    pub(super) async fn reconcile(
+        &self,
+        mut list: Streaming<ReconcilePurchasesRequest>,
+    ) -> Result<ReconcilePurchasesResponse, Status> {
+        let mut open: Option<(Scope, Reconciliation)> = None;
+        while let Some(message) = list.message().await? {
+            let scope = open.as_ref().map(|(scope, _)| scope);
+            let (scope, orders) = parse(message, |message, fields| read(fields, message, scope))?;
+            let (scope, mut reconciliation) = match open.take() {
+                Some(open) => open,
+                None => {
+                    let ledger = self.ledger(&scope.ledger).await?;
+                    let storefront = scope.storefront.clone();
+                    (scope, Reconciliation::new(Arc::clone(&self.reader), ledger, storefront))
+                }
+            };
+            if let Some(place) = reconciliation.take(orders).await? {
+                let problem = "was listed before with other content";
+                return Err(Problem::field(format!("orders[{place}].order_id"), problem).into());
+            }
+            if reconciliation.listed() > Reconciliation::ORDERS_MAX {
+                let problem = format!("must be at most {} in one call", Reconciliation::ORDERS_MAX);
+                return Err(Problem::field("orders", problem).into());
+            }
+            open = Some((scope, reconciliation));
+        }
+        let Some((scope, reconciliation)) = open else {
+            return Err(Problem::field("storefront", "must not be empty").into());
+        };
+        Ok(show(reconciliation.finish(scope.from, scope.until).await?))
+    }
+}
+
+fn read(
+    fields: &mut Fields,
+    message: ReconcilePurchasesRequest,
+    scope: Option<&Scope>,
+) -> Option<(Scope, Vec<ListedOrder>)> {
+    let ReconcilePurchasesRequest { ledger_id, storefront, created_from, created_until, orders } = message;
+    let ledger = fields.ledger(&ledger_id);
+    let storefront = match scope {
+        None => fields.take("storefront", Storefront::parse(&storefront)).map(Some),
+        Some(_) => fields.optional("storefront", &storefront, Storefront::parse),
+    };
+    let from = fields.time("created_from", created_from);
+    let until = fields.time("created_until", created_until);
+    let orders = if orders.len() > ORDERS_MAX {
+        fields.refuse("orders", format!("must be at most {ORDERS_MAX} in one message"))
+    } else {
+        fields.each("orders", orders, read_order)
+    };
+    let (ledger, storefront, from, until) = (ledger?, storefront?, from?, until?);
+    let scope = match (scope, storefront) {
+        (None, None) => return None,
+        (None, Some(storefront)) => {
+            Scope { ledger: ledger.unwrap_or_else(LedgerId::main), storefront, from, until }
+        }
+        (Some(scope), storefront) => {
+            let differs = ledger.is_some_and(|ledger| ledger != scope.ledger)
+                || storefront.is_some_and(|storefront| storefront != scope.storefront)
+                || from.is_some_and(|from| Some(from) != scope.from)
+                || until.is_some_and(|until| Some(until) != scope.until);
+            if differs {
+                return fields.refuse(
+                    "storefront",
+                    "must, like the ledger and the period, be that of the first message",
+                );
+            }
+            scope.clone()
+        }
+    };
+    Some((scope, orders?))
+}
+
+fn read_order(fields: &mut Fields, order: StorefrontPurchase) -> Option<ListedOrder> {
+    let StorefrontPurchase { order_id, customer_id, credits, price } = order;
+    let order = fields.take("order_id", OrderId::parse(&order_id));
+    let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
+    let credits = fields.optional_credits("credits", credits.as_deref(), Amount::Positive);
+    let price = fields.money("price", price);
+    Some(ListedOrder { order: order?, customer: customer?, credits: credits?, price: price? })
+}
+
+fn show_order(order: &ListedOrder) -> StorefrontPurchase {
+    let ListedOrder { order, customer, credits, price } = order;
+    StorefrontPurchase {
+        order_id: order.to_string(),
+        customer_id: customer.as_ref().map(ToString::to_string).unwrap_or_default(),
+        credits: credits.map(|credits| credits.to_string()),
+        price: price.as_ref().map(convert::money),
+    }
+}
+
+/// Without its refunds: two thousand purchases must fit a message.
+fn show_purchase(purchase: &OwnedLot) -> Purchase {
+    Purchase { refunds: Vec::new(), ..convert::purchase(&purchase.lot, &purchase.customer) }
+}
+
+fn show(findings: Findings) -> ReconcilePurchasesResponse {
+    let Findings { matched, repeated, missing_in_ledger, missing_in_storefront, different } = findings;
+    ReconcilePurchasesResponse {
+        matched: convert::signed(matched),
+        repeated_orders: convert::signed(repeated),
+        missing_in_ledger_count: convert::signed(missing_in_ledger.0),
+        missing_in_ledger: missing_in_ledger.1.iter().map(show_order).collect(),
+        missing_in_storefront_count: convert::signed(missing_in_storefront.0),
+        missing_in_storefront: missing_in_storefront.1.iter().map(show_purchase).collect(),
+        different_count: convert::signed(different.0),
+        different: different
+            .1
+            .iter()
+            .map(|(listed, purchase)| PurchaseDifference {
+                in_storefront: Some(show_order(listed)),
+                in_ledger: Some(show_purchase(purchase)),
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,240 @@
+//! Purchases that are given back: refunds, chargebacks, and what undoes them.
+//!
+//! A refund and a chargeback are one thing: credits of a purchase, and their money, return to the storefront. What of
+//! them is left and free is taken from the purchase's own lot; for the rest the customer owes, or the vendor bears it.
+//! Undoing one restores just what it took.
+
+use std::sync::Arc;
+
+use super::{Context, Draft};
+use crate::ledger::account::Slot;
+use crate::ledger::command::{
+    OnShortfall, PurchaseRef, RecordChargeback, RefundPurchase, ResolveChargeback, ReverseRefund,
+};
+use crate::ledger::credits::Credits;
+use crate::ledger::ids::Text;
+use crate::ledger::lot::{Lot, LotSource, OpenLot, Refund, RefundState};
+use crate::ledger::money::{Money, MoneyAccount};
+use crate::ledger::posting::Posting;
+use crate::ledger::reject::Rejection;
+
+use MoneyAccount::{DeferredRevenue, EarnedRevenue, StorefrontReceivable};
+
+pub(super) fn refund(at: &Context<'_>, command: &RefundPurchase) -> Result<Posting, Rejection> {
+    let lot = at.purchase(&command.purchase)?;
+    let price = refunded_price(lot, command.credits, command.price)?;
+    let mut draft = at.draft();
+    let refund =
+        take_back(at, &mut draft, lot, command.credits, price, command.on_shortfall, RefundState::Refunded)?;
+    let mut after = Lot::clone(lot);
+    after.refunds.push(refund);
+    finish(at, draft, after, &command.by, &command.reason)
+}
+
+pub(super) fn charge_back(at: &Context<'_>, command: &RecordChargeback) -> Result<Posting, Rejection> {
+    let lot = at.purchase(&command.purchase)?;
+    if lot.dispute().is_some() {
+        return Err(Rejection::PurchaseDisputed);
+    }
+    let credits = command.credits.unwrap_or_else(|| lot.refundable());
+    let price = refunded_price(lot, credits, command.price)?;
+    let mut draft = at.draft();
+    let shortfall = OnShortfall::Receivable;
+    let refund = take_back(at, &mut draft, lot, credits, price, shortfall, RefundState::Disputed)?;
+    draft.mark_disputed(lot.id, true);
+    let mut after = Lot::clone(lot);
+    after.refunds.push(refund);
+    finish(at, draft, after, &command.by, &command.reason)
+}
+
+pub(super) fn reverse(at: &Context<'_>, command: &ReverseRefund) -> Result<Posting, Rejection> {
+    let lot = at.purchase(&command.purchase)?;
+    let place = lot.refunds.iter().position(|refund| refund.id == command.refund);
+    let place = place.ok_or(Rejection::RefundNotFound)?;
+    undo(at, lot, place, RefundState::Reversed, &command.by, &command.reason)
+}
+
+pub(super) fn resolve(at: &Context<'_>, command: &ResolveChargeback) -> Result<Posting, Rejection> {
+    let lot = at.purchase(&command.purchase)?;
+    let place = lot.refunds.iter().position(|refund| refund.state == RefundState::Disputed);
+    let place = place.ok_or(Rejection::PurchaseNotDisputed)?;
+    let state = if command.won { RefundState::Won } else { RefundState::Lost };
+    undo(at, lot, place, state, &command.by, &command.reason)
+}
+
+/// The money that goes back with `credits`: what was named, or their share of the price, for all that is given back then
+/// less what was before.
+fn refunded_price(lot: &Lot, credits: Credits, named: Option<Money>) -> Result<Option<Money>, Rejection> {
+    let wrong = |problem: String| Err(Rejection::InvalidField { field: "price", problem });
+    let refundable = lot.refundable();
+    if credits > refundable || !refundable.is_positive() {
+        return Err(Rejection::ExceedsRefundable { refundable });
+    }
+    if lot.refunds.len() >= Lot::REFUNDS_MAX {
+        return Err(Rejection::TooManyRefunds { max: Lot::REFUNDS_MAX });
+    }
+    let (Some(price), Some(before)) = (lot.price, lot.refunded_price()) else {
+        return match named {
+            Some(_) => wrong("must not be set: the purchase has no price".to_owned()),
+            None => Ok(None),
+        };
+    };
+    let most = price.minor_units.saturating_sub(before.minor_units);
+    let Some(named) = named else {
+        let all = lot.refunded().checked_add(credits).unwrap_or(lot.credits);
+        let due = price.share(all, lot.credits).minor_units.saturating_sub(before.minor_units);
+        return Ok(Some(price.with(due.clamp(0, most))));
+    };
+    if named.currency != price.currency {
+        return wrong(format!("must be in {}, the currency of the purchase", price.currency));
+    }
+    if named.minor_units > most {
+        return wrong("must be at most what was paid and not given back".to_owned());
+    }
+    Ok(Some(named))
+}
+
+/// Takes credits and money of a purchase back.
+fn take_back(
+    at: &Context<'_>,
+    draft: &mut Draft,
+    lot: &Lot,
+    credits: Credits,
+    price: Option<Money>,
+    on_shortfall: OnShortfall,
+    state: RefundState,
+) -> Result<Refund, Rejection> {
+    let taken = at.customer.state.lots.left(lot.id).min(at.customer.balances.available).min(credits);
+    let rest = credits.less_at_least_zero(taken);
+    let (owed, written_off) = match on_shortfall {
+        OnShortfall::Reject if rest.is_positive() => {
+            return Err(Rejection::LotSpent { refundable: taken, shortfall: rest });
+        }
+        OnShortfall::Reject | OnShortfall::Receivable => (rest, Credits::ZERO),
+        OnShortfall::WriteOff => (Credits::ZERO, rest),
+    };
+    draft.storefront.clone_from(&lot.storefront);
+    draft.shift(Slot::First, taken)?;
+    draft.shift(Slot::Second, owed)?;
+    draft.shift(Slot::Third, written_off)?;
+    let deferred = draft.take(lot.id, taken).or(price.map(|price| price.with(0)));
+    // What was unspent leaves the deferred revenue, whatever was paid for it; the rest is taken from what was earned, or
+    // is earned where less went back.
+    draft.pay(DeferredRevenue, StorefrontReceivable, at_most(deferred, price))?;
+    draft.pay(EarnedRevenue, StorefrontReceivable, beyond(price, deferred))?;
+    draft.pay(DeferredRevenue, EarnedRevenue, beyond(deferred, price))?;
+    Ok(Refund {
+        id: draft.id,
+        at: at.book.now,
+        state,
+        credits,
+        taken,
+        owed,
+        written_off,
+        price,
+        deferred_minor: deferred.map_or(0, |money| money.minor_units),
+        ended_at: None,
+    })
+}
+
+fn at_most(one: Option<Money>, other: Option<Money>) -> Option<Money> {
+    one.zip(other).map(|(one, other)| one.with(one.minor_units.min(other.minor_units)))
+}
+
+/// By how much one exceeds the other.
+fn beyond(one: Option<Money>, other: Option<Money>) -> Option<Money> {
+    one.zip(other).map(|(one, other)| one.with(one.minor_units.saturating_sub(other.minor_units).max(0)))
+}
+
+/// Ends a refund or a chargeback. Where it is undone, what is still owed for it is no longer owed, what the vendor bore
+/// is no longer borne, and the rest goes back to the customer and into the lot.
+fn undo(
+    at: &Context<'_>,
+    lot: &Lot,
+    place: usize,
+    state: RefundState,
+    by: &Text,
+    reason: &Text,
+) -> Result<Posting, Rejection> {
+    let mut after = Lot::clone(lot);
+    let refund = after.refunds.get_mut(place).ok_or(Rejection::RefundNotFound)?;
+    let expected = if state == RefundState::Reversed { RefundState::Refunded } else { RefundState::Disputed };
+    if refund.state != expected {
+        return Err(Rejection::RefundNotStanding { state: refund.state });
+    }
+    refund.state = state;
+    refund.ended_at = Some(at.book.now);
+    let refund = refund.clone();
+    let mut draft = at.draft();
+    draft.storefront.clone_from(&lot.storefront);
+    draft.mark_disputed(lot.id, after.dispute().is_some());
+    if !refund.stands() {
+        restore(&mut draft, lot, &refund)?;
+    }
+    finish(at, draft, after, by, reason)
+}
+
+/// Gives back what a refund took. What the customer owes is one sum, so as much as possible of it is taken to be owed for
+/// this refund: were it less, what went back would pay the debt at once, which comes to the same.
+fn restore(draft: &mut Draft, lot: &Lot, refund: &Refund) -> Result<(), Rejection> {
+    let still_owed = refund.owed.min(draft.balances().owed);
+    let repaid = refund.owed.less_at_least_zero(still_owed);
+    let back = refund.taken.checked_add(repaid).ok_or(Rejection::AmountOutOfBounds)?;
+    draft.shift(Slot::First, back)?;
+    draft.shift(Slot::Second, still_owed)?;
+    draft.shift(Slot::Third, refund.written_off)?;
+    // The credits that were taken come back with the deferred revenue that went with them; those that were owed and
+    // repaid since with their share of the rest.
+    let money = refund.price.map(|price| {
+        let spent = price.with(price.minor_units.saturating_sub(refund.deferred_minor));
+        let share = spent.share(repaid, refund.owed).minor_units;
+        price.with(refund.deferred_minor.saturating_add(share).max(0))
+    });
+    let rest = refund
+        .price
+        .zip(money)
+        .map(|(price, money)| price.with(price.minor_units.saturating_sub(money.minor_units)));
+    draft.pay(StorefrontReceivable, EarnedRevenue, rest)?;
+    let restored = OpenLot {
+        id: lot.id,
+        source: LotSource::Purchase,
+        expires_at: lot.expires_at,
+        left: back,
+        money,
+        disputed: false,
+    };
+    if back.is_positive() {
+        draft.give_back(restored, StorefrontReceivable)?;
+    } else {
+        draft.pay(StorefrontReceivable, EarnedRevenue, money)?;
+    }
+    Ok(())
+}
+
+fn finish(
+    at: &Context<'_>,
+    mut draft: Draft,
+    after: Lot,
+    by: &Text,
+    reason: &Text,
+) -> Result<Posting, Rejection> {
+    draft.detail.refunded = Some(Arc::new(after));
+    draft.detail.by = by.clone();
+    draft.detail.reason = reason.clone();
+    draft.finish(at.entry)
+}
+
+impl<'a> Context<'a> {
+    /// The purchase that a command names.
+    fn purchase(&self, purchase: &PurchaseRef) -> Result<&'a Arc<Lot>, Rejection> {
+        let id = match purchase {
+            PurchaseRef::Id(id) => Some(*id),
+            PurchaseRef::Order(storefront, order) => {
+                let scope = (self.request.ledger, storefront.clone(), order.clone());
+                self.book.order(&scope).and_then(|posting| Some(posting.detail.lot.as_ref()?.id))
+            }
+        };
+        let lot = id.and_then(|id| self.entry.lot(id));
+        lot.filter(|lot| lot.source == LotSource::Purchase).ok_or(Rejection::PurchaseNotFound)
+    }
+}
