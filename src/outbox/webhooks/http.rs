@@ -161,13 +161,12 @@ impl Sender {
             },
             None => None,
         };
-        let (mut connection, made_at, answer) = match kept {
-            Some(kept) => kept,
-            None => {
-                let mut new = self.connect(&target).await?;
-                let answer = new.send_request(request()?).await?;
-                (new, now, answer)
-            }
+        let (mut connection, made_at, answer) = if let Some(kept) = kept {
+            kept
+        } else {
+            let mut new = self.connect(&target).await?;
+            let answer = new.send_request(request()?).await?;
+            (new, now, answer)
         };
         let status = answer.status();
         let wait = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());

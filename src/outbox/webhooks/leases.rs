@@ -53,7 +53,7 @@ impl Leases {
         let mut has = endpoints.iter().filter(|endpoint| is_mine(endpoint)).count();
         let mut mine = Vec::new();
         for seen in endpoints {
-            let is_free = !seen.holder.is_some_and(|holder| is_there(holder)) || seen.held_until <= now;
+            let is_free = !seen.holder.is_some_and(is_there) || seen.held_until <= now;
             let (keeps, takes) = (is_mine(&seen) && has <= share, !is_mine(&seen) && is_free && has < share);
             if keeps && seen.held_until > renew {
                 mine.push(seen);

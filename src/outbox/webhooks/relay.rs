@@ -89,22 +89,19 @@ impl Relay {
             !worker.task.is_finished() && endpoints.iter().any(|endpoint| endpoint.id == *id)
         });
         for endpoint in endpoints {
-            match self.workers.get(&endpoint.id) {
-                Some(worker) => {
-                    worker.news.send_if_modified(|known| {
-                        let is_new = known.version != endpoint.version;
-                        if is_new {
-                            *known = endpoint;
-                        }
-                        is_new
-                    });
-                }
-                None => {
-                    let id = endpoint.id;
-                    let (news, heard) = watch::channel(endpoint);
-                    let task = tokio::spawn(work(Arc::clone(&self.shared), heard, id));
-                    self.workers.insert(id, Sending { news, task });
-                }
+            if let Some(worker) = self.workers.get(&endpoint.id) {
+                worker.news.send_if_modified(|known| {
+                    let is_new = known.version != endpoint.version;
+                    if is_new {
+                        *known = endpoint;
+                    }
+                    is_new
+                });
+            } else {
+                let id = endpoint.id;
+                let (news, heard) = watch::channel(endpoint);
+                let task = tokio::spawn(work(Arc::clone(&self.shared), heard, id));
+                self.workers.insert(id, Sending { news, task });
             }
         }
     }

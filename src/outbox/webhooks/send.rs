@@ -98,7 +98,7 @@ fn next<T>(queue: &Mutex<VecDeque<Chain<T>>>) -> Option<Chain<T>> {
 async fn send_chain<T>(lane: &Lane, chain: Chain<T>, stop: &Mutex<bool>) -> Sent<T> {
     let mut sent = Sent { taken: Vec::new(), failed: None, rest: Vec::new() };
     let mut chain = chain.into_iter();
-    while let Some((told, own)) = chain.next() {
+    for (told, own) in chain.by_ref() {
         if *stop.lock().unwrap_or_else(PoisonError::into_inner) {
             sent.rest.push((told, own));
             break;

@@ -121,6 +121,7 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 /// All but what the IANA registry of special-purpose addresses reserves.
+#[allow(clippy::unnested_or_patterns)] // a network a line, to be compared with the registry
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let is_special = matches!(
@@ -144,6 +145,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 /// What is given to networks (2000::/3), less what in there is special or carries an IPv4 address inside.
+#[allow(clippy::unnested_or_patterns)] // a network a line, to be compared with the registry
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();
     let is_special = matches!(
