@@ -18,3 +18,29 @@ pub fn now() -> Timestamp {
 pub fn random() -> Result<u64, getrandom::Error> {
     getrandom::u64()
 }
+
+/// A clock that can be waited for. What has to be driven through hours in a test is given one of these.
+#[async_trait::async_trait]
+pub trait Clock: Send + Sync {
+    /// The time.
+    fn now(&self) -> Timestamp;
+
+    /// Waits until it is `at` or later.
+    async fn sleep_until(&self, at: Timestamp);
+}
+
+/// The wall clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct System;
+
+#[async_trait::async_trait]
+impl Clock for System {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        let micros = at.micros().saturating_sub(now().micros());
+        tokio::time::sleep(std::time::Duration::from_micros(micros.try_into().unwrap_or(0))).await;
+    }
+}

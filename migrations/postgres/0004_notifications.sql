@@ -15,3 +15,30 @@ CREATE TABLE default_alerts (
 );
 
 CREATE UNIQUE INDEX default_alerts_request ON default_alerts (ledger_no, request);
+
+CREATE TABLE webhook_endpoint (
+    endpoint_id UUID  PRIMARY KEY,
+    body        BYTEA NOT NULL
+);
+
+CREATE TABLE webhook_delivery (
+    endpoint_id UUID    NOT NULL,
+    is_dead     BOOLEAN NOT NULL,
+    position    BIGINT  NOT NULL,
+    place       INT4    NOT NULL,
+    body        BYTEA   NOT NULL,
+    PRIMARY KEY (endpoint_id, is_dead, position, place)
+);
+
+CREATE TABLE webhook_request (
+    ledger_no INT4     NOT NULL,
+    method    SMALLINT NOT NULL,
+    request   BYTEA    NOT NULL,
+    body      BYTEA    NOT NULL,
+    PRIMARY KEY (ledger_no, method, request)
+);
+
+CREATE TABLE webhook_relay (
+    relay_id    UUID   PRIMARY KEY,
+    there_until BIGINT NOT NULL
+);

@@ -19,3 +19,36 @@ CREATE TABLE default_alerts (
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX default_alerts_request ON default_alerts (ledger_no, request);
+
+-- Where events are sent: ledger::codec of store::webhooks::Endpoint, with how far it has come and which server sends to
+-- it at the moment.
+CREATE TABLE webhook_endpoint (
+    endpoint_id BLOB    PRIMARY KEY,
+    body        BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Events that an endpoint did not take and that its cursor has passed: the place of each in the feed, and codec of
+-- store::webhooks::Delivery. Those that are tried again are sorted before those that were given up.
+CREATE TABLE webhook_delivery (
+    endpoint_id BLOB    NOT NULL,
+    is_dead     INTEGER NOT NULL,
+    position    INTEGER NOT NULL,
+    place       INTEGER NOT NULL,
+    body        BLOB    NOT NULL,
+    PRIMARY KEY (endpoint_id, is_dead, position, place)
+) STRICT, WITHOUT ROWID;
+
+-- What was asked for about endpoints, so that no request has its effect twice: codec of store::webhooks::Asked.
+CREATE TABLE webhook_request (
+    ledger_no INTEGER NOT NULL,
+    method    INTEGER NOT NULL,
+    request   ANY     NOT NULL,
+    body      BLOB    NOT NULL,
+    PRIMARY KEY (ledger_no, method, request)
+) STRICT, WITHOUT ROWID;
+
+-- Servers that send, and until when they count as there.
+CREATE TABLE webhook_relay (
+    relay_id    BLOB    PRIMARY KEY,
+    there_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -1,4 +1,4 @@
-//! A server in this process: engine, writer, gRPC and sweeper, and their end in order.
+//! A server in this process: engine, writer, gRPC, sweeper and relay, and their end in order.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,13 +11,16 @@ use tokio::task::{JoinError, JoinHandle};
 use super::Failure;
 use super::call::innermost;
 use super::sweep::sweep;
+use crate::cards;
+use crate::clock::{self, Clock};
 use crate::config::{Config, Isolation};
 use crate::grpc::{self, Api};
+use crate::ledger::PostingId;
 use crate::outbox::Outbox;
+use crate::outbox::webhooks::{Policy, Relay, Render, Sender, SystemNetwork, Webhooks, public_roots};
 use crate::query::Reader;
 use crate::store::{self, Settings};
 use crate::writer::{Limits, Writer, WriterEnd};
-use crate::{cards, clock};
 
 /// A server that is up.
 pub(super) struct Server {
@@ -27,6 +30,7 @@ pub(super) struct Server {
     stop: watch::Sender<bool>,
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
     sweeper: JoinHandle<()>,
+    relay: JoinHandle<()>,
     shutdown_timeout: Duration,
 }
 
@@ -52,9 +56,19 @@ impl Server {
         let sweeper =
             tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.expiry_interval()));
         let outbox = Arc::new(Outbox::new(Arc::clone(&engine.reader), engine.news.clone()));
+        let clock: Arc<dyn Clock> = Arc::new(clock::System);
+        let webhooks =
+            Webhooks::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));
+        let policy = Policy { development: config.webhook_development };
+        let sender = Sender::new(policy, Arc::new(SystemNetwork), public_roots())
+            .map_err(|error| Failure::Other(format!("TLS cannot be used: {error}")))?;
+        let me = PostingId::new(clock.now(), 0, clock::random().map_err(Failure::Randomness)?).uuid();
+        let render: Render = Arc::new(grpc::message);
+        let relay = Relay::new(Arc::clone(&outbox), engine.webhooks, sender, clock, render, me);
         let reader = Arc::new(Reader::new(engine.reader, engine.news, cards));
-        let api = Api::new(writer.clone(), reader, outbox);
+        let api = Api::new(writer.clone(), reader, outbox, Arc::new(webhooks), policy);
         let (stop, mut stopping) = watch::channel(false);
+        let relay = tokio::spawn(relay.run(stop.subscribe()));
         let stopping = async move {
             // A sender that is gone means stop as well.
             let _ = stopping.wait_for(|stop| *stop).await;
@@ -66,7 +80,7 @@ impl Server {
         };
         let grpc = tokio::spawn(grpc::serve(api, listener, limits, stopping));
         let shutdown_timeout = config.shutdown_timeout();
-        Ok(Self { address, writer, end: Some(end), stop, grpc, sweeper, shutdown_timeout })
+        Ok(Self { address, writer, end: Some(end), stop, grpc, sweeper, relay, shutdown_timeout })
     }
 
     /// Where it listens.
@@ -96,7 +110,7 @@ impl Server {
     /// # Errors
     /// [`Failure`] where something of it ended badly before.
     pub async fn stop(self) -> Result<(), Failure> {
-        let Self { address: _, writer, end, stop, mut grpc, sweeper, shutdown_timeout } = self;
+        let Self { address: _, writer, end, stop, mut grpc, sweeper, relay, shutdown_timeout } = self;
         sweeper.abort();
         stop.send_replace(true);
         let served = if grpc.is_finished() {
@@ -108,6 +122,10 @@ impl Server {
             grpc.abort();
             Ok(())
         };
+        // It stores how far it has come; what it does not get done is sent again by the next server.
+        if tokio::time::timeout(shutdown_timeout, relay).await.is_err() {
+            tracing::warn!(?shutdown_timeout, "some webhooks were under way and are sent again later");
+        }
         writer.close();
         let written = match end {
             Some(end) => end.stopped.await.unwrap_or_else(|_| Err("the writer has ended".to_owned())),

@@ -44,6 +44,8 @@ pub struct Config {
     pub postgres_lanes: usize,
     /// PostgreSQL: how writing transactions are kept apart.
     pub postgres_isolation: Isolation,
+    /// Webhooks may go to this machine and without TLS, to any port. For development only.
+    pub webhook_development: bool,
 }
 
 /// How writing transactions are kept apart in PostgreSQL. Both are safe.
@@ -81,6 +83,7 @@ impl Default for Config {
             expiry_interval_ms: 5_000,
             postgres_lanes: 2,
             postgres_isolation: Isolation::ReadCommitted,
+            webhook_development: false,
         }
     }
 }
@@ -94,7 +97,7 @@ enum Shape {
 }
 
 /// Every setting. [`Config::set`] reads the value of each; a test holds the two together.
-const SETTINGS: [(&str, Shape); 13] = [
+const SETTINGS: [(&str, Shape); 14] = [
     ("listen", Shape::Text),
     ("database_url", Shape::Text),
     ("insecure", Shape::Flag),
@@ -108,6 +111,7 @@ const SETTINGS: [(&str, Shape); 13] = [
     ("expiry_interval_ms", Shape::Integer),
     ("postgres_lanes", Shape::Integer),
     ("postgres_isolation", Shape::Text),
+    ("webhook_development", Shape::Flag),
 ];
 
 impl Config {
@@ -203,6 +207,7 @@ impl Config {
                     _ => return Err(format!("must be read-committed or serializable, not {text:?}")),
                 };
             }
+            "webhook_development" => self.webhook_development = flag(text)?,
             _ => return Err("is not a setting".to_owned()),
         }
         Ok(())

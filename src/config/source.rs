@@ -106,6 +106,9 @@ pub struct Flags {
     /// PostgreSQL: read-committed or serializable [default: read-committed]
     #[arg(long, value_name = "LEVEL")]
     pub postgres_isolation: Option<String>,
+    /// Let webhooks go to this machine and without TLS: for development only
+    #[arg(long)]
+    pub webhook_development: bool,
 }
 
 impl Flags {
@@ -117,6 +120,7 @@ impl Flags {
             listen,
             database_url,
             insecure,
+            webhook_development,
             log_format,
             log_filter,
             queue_commands_max,
@@ -132,6 +136,7 @@ impl Flags {
             ("listen", listen.as_deref()),
             ("database_url", database_url.as_deref()),
             ("insecure", insecure.then_some("true")),
+            ("webhook_development", webhook_development.then_some("true")),
             ("log_format", log_format.as_deref()),
             ("log_filter", log_filter.as_deref()),
             ("queue_commands_max", queue_commands_max.as_deref()),

@@ -9,7 +9,7 @@ use crate::ledger::ids::{CardId, PackageId};
 use crate::ledger::{Command, Credits};
 
 use super::command::{Accepted, CommandMessage};
-use super::parse::{Amount, Fields, Scope, parse};
+use super::parse::{Amount, Fields, Scope, parse, read_mask};
 use super::wire::customer_service_server::CustomerService;
 use super::wire::{self, *};
 use super::{Api, PAGE_BYTES_MAX, convert};
@@ -221,19 +221,6 @@ fn read_contact(fields: &mut Fields, contact: Option<wire::Contact>) -> Option<C
         let locale = fields.text("locale", &locale);
         Some(Contact { name: name?, email: email?, locale: locale? })
     })
-}
-
-/// Which of `legal` a mask names; at least one, and nothing else.
-fn read_mask<const N: usize>(
-    fields: &mut Fields,
-    mask: Option<prost_types::FieldMask>,
-    legal: [&str; N],
-) -> Option<[bool; N]> {
-    let prost_types::FieldMask { paths } = mask.unwrap_or_default();
-    if paths.is_empty() || paths.iter().any(|path| !legal.contains(&path.as_str())) {
-        return fields.refuse("update_mask", format!("must name one or more of {}", legal.join(", ")));
-    }
-    Some(legal.map(|field| paths.iter().any(|path| path == field)))
 }
 
 fn change<T>(named: bool, value: Option<T>) -> Change<T> {

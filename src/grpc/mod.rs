@@ -29,6 +29,7 @@ mod serve;
 mod statements;
 mod status;
 mod trace;
+mod webhooks;
 pub mod wire;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use tokio::sync::watch;
 
 use crate::ledger::{LedgerId, LedgerNo};
 use crate::outbox::Outbox;
+use crate::outbox::webhooks::{Policy, Webhooks};
 use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
@@ -45,6 +47,7 @@ pub use card_messages::rate_card as rate_card_message;
 pub use convert::time as convert_time;
 pub use serve::{Limits, serve};
 pub use status::{DOMAIN, reason_of};
+pub use webhooks::message;
 
 /// Pages stop here, so that they fit the 4 MiB that clients take by default.
 const PAGE_BYTES_MAX: usize = 3 << 20;
@@ -55,15 +58,24 @@ pub struct Api {
     writer: Writer,
     reader: Arc<Reader>,
     outbox: Arc<Outbox>,
+    webhooks: Arc<Webhooks>,
+    /// Where webhooks may be sent.
+    policy: Policy,
     /// True once the server goes down: streams without an end stop then.
     closing: watch::Sender<bool>,
 }
 
 impl Api {
-    /// The services over a writer, a reader and an outbox of the same store.
+    /// The services over a writer, a reader and the events of the same store; `policy` says which URLs are taken.
     #[must_use]
-    pub fn new(writer: Writer, reader: Arc<Reader>, outbox: Arc<Outbox>) -> Self {
-        Self { writer, reader, outbox, closing: watch::Sender::new(false) }
+    pub fn new(
+        writer: Writer,
+        reader: Arc<Reader>,
+        outbox: Arc<Outbox>,
+        webhooks: Arc<Webhooks>,
+        policy: Policy,
+    ) -> Self {
+        Self { writer, reader, outbox, webhooks, policy, closing: watch::Sender::new(false) }
     }
 
     /// The ledger that a call is about, which its span names from now on.

@@ -102,6 +102,48 @@ impl NotificationService for Api {
         let watch = if asked.until_now { watch.until(end) } else { watch };
         Ok(Response::new(self.event_stream(watch, asked.ledger, asked.heartbeat)))
     }
+
+    async fn create_webhook_endpoint(
+        &self,
+        request: Request<CreateWebhookEndpointRequest>,
+    ) -> Result<Response<CreateWebhookEndpointResponse>, Status> {
+        self.create_endpoint(request).await
+    }
+
+    async fn update_webhook_endpoint(
+        &self,
+        request: Request<UpdateWebhookEndpointRequest>,
+    ) -> Result<Response<UpdateWebhookEndpointResponse>, Status> {
+        self.update_endpoint(request).await
+    }
+
+    async fn list_webhook_endpoints(
+        &self,
+        request: Request<ListWebhookEndpointsRequest>,
+    ) -> Result<Response<ListWebhookEndpointsResponse>, Status> {
+        self.list_endpoints(request).await
+    }
+
+    async fn delete_webhook_endpoint(
+        &self,
+        request: Request<DeleteWebhookEndpointRequest>,
+    ) -> Result<Response<DeleteWebhookEndpointResponse>, Status> {
+        self.delete_endpoint(request).await
+    }
+
+    async fn list_deliveries(
+        &self,
+        request: Request<ListDeliveriesRequest>,
+    ) -> Result<Response<ListDeliveriesResponse>, Status> {
+        self.list_endpoint_deliveries(request).await
+    }
+
+    async fn redeliver_event(
+        &self,
+        request: Request<RedeliverEventRequest>,
+    ) -> Result<Response<RedeliverEventResponse>, Status> {
+        self.redeliver(request).await
+    }
 }
 
 impl Api {

@@ -317,6 +317,19 @@ fn parse_day(text: &str) -> Option<Day> {
     i32::try_from(midnight.as_second().div_euclid(86_400)).ok().map(Day::from_days)
 }
 
+/// Which of `legal` a mask names; at least one, and nothing else.
+pub fn read_mask<const N: usize>(
+    fields: &mut Fields,
+    mask: Option<prost_types::FieldMask>,
+    legal: [&str; N],
+) -> Option<[bool; N]> {
+    let prost_types::FieldMask { paths } = mask.unwrap_or_default();
+    if paths.is_empty() || paths.iter().any(|path| !legal.contains(&path.as_str())) {
+        return fields.refuse("update_mask", format!("must name one or more of {}", legal.join(", ")));
+    }
+    Some(legal.map(|field| paths.iter().any(|path| path == field)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -80,6 +80,23 @@ impl Problem {
         Self { metadata: vec![("resume_token", resume_token.to_string())], ..problem }
     }
 
+    /// There is no such endpoint.
+    pub fn endpoint_not_found() -> Self {
+        Self::new(Code::NotFound, "WEBHOOK_ENDPOINT_NOT_FOUND", "there is no such endpoint in this ledger")
+    }
+
+    /// There is no such event.
+    pub fn event_not_found() -> Self {
+        Self::new(Code::NotFound, "EVENT_NOT_FOUND", "there is no event at that place of the journal")
+    }
+
+    /// A ledger has as many endpoints as it may have.
+    pub fn too_many_endpoints(max: usize) -> Self {
+        let message = format!("a ledger has at most {max} endpoints");
+        let problem = Self::new(Code::FailedPrecondition, "TOO_MANY_WEBHOOK_ENDPOINTS", message);
+        Self { metadata: vec![("max", max.to_string())], ..problem }
+    }
+
     /// True for an error that has no reason: tonic's own, never one of ours.
     pub fn is_unexplained(status: &Status) -> bool {
         status.code() != Code::Ok && status.details().is_empty()

@@ -7,6 +7,7 @@
 mod hub;
 mod told;
 mod watch;
+pub mod webhooks;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -89,7 +89,7 @@ impl Told {
     /// Its id, the same whenever and by whomever it is told.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("{}.{}", self.posting.id, self.index)
+        format!("{}-{}", self.posting.id, self.index)
     }
 }
 

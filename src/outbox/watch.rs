@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::hub::{Hub, PAGE_POSTINGS};
 use super::told::{Cursor, Page, Told, read_page, tell};
@@ -106,6 +106,20 @@ impl Watch {
             };
             if !told.is_empty() {
                 return Ok(Some(told));
+            }
+        }
+    }
+
+    /// Events that are there without waiting, maybe none that pass the filter; `None` where no more are, or a wait is
+    /// needed to find out.
+    pub fn ready(&mut self) -> Option<Vec<Arc<Told>>> {
+        match self.live.as_mut()?.pages.try_recv() {
+            Ok(page) => Some(self.take(&page)),
+            Err(TryRecvError::Empty) => None,
+            // What is gone from the shared feed is read again from the store.
+            Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
+                self.live = None;
+                None
             }
         }
     }

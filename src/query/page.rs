@@ -41,7 +41,10 @@ impl PageRequest {
     ///
     /// The filter is hashed as its `Debug` text, so that a field added to it cannot be forgotten here; should a new
     /// version print it otherwise, tokens of the old one are refused, which callers must expect of tokens anyway.
-    pub(super) fn open<K: Codec>(&self, filter: &impl Debug) -> Result<(Option<K>, u64), ReadError> {
+    ///
+    /// # Errors
+    /// [`ReadError::PageToken`].
+    pub fn open<K: Codec>(&self, filter: &impl Debug) -> Result<(Option<K>, u64), ReadError> {
         let filter = stable_hash(&[format!("{filter:?}").as_bytes()]);
         if self.token.is_empty() {
             return Ok((None, filter));
@@ -85,7 +88,8 @@ impl Keyed for RateCard {
 }
 
 impl<T: Keyed> Listed<T> {
-    pub(super) fn new(items: Vec<T>, next: Option<T::Key>, filter: u64) -> Self {
+    /// A page of the list whose filter [`PageRequest::open`] gave.
+    pub fn new(items: Vec<T>, next: Option<T::Key>, filter: u64) -> Self {
         Self { items, next, filter }
     }
 

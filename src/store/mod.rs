@@ -32,6 +32,7 @@ pub mod sqlite;
 pub mod stamps;
 pub mod stored;
 pub mod usage;
+pub mod webhooks;
 
 pub use alerts::{DefaultAlertsSet, NewDefaultAlerts, StoredDefaultAlerts};
 pub use audit::{AuditStore, StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder};

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use super::memory::Memory;
 use super::postgres::{self, Address};
 use super::sqlite;
+use super::webhooks::WebhookStore;
 use super::{AuditStore, ReadStore, StoreError, WriteStore};
 use crate::ledger::Timestamp;
 
@@ -18,6 +19,8 @@ pub struct Engine {
     pub reader: Arc<dyn ReadStore>,
     /// What `verify` reads.
     pub audit: Arc<dyn AuditStore>,
+    /// Where events are sent.
+    pub webhooks: Arc<dyn WebhookStore>,
     /// What it tells by itself.
     pub news: News,
 }
@@ -103,6 +106,7 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
         writers: vec![Box::new(writer)],
         reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
         audit: reader,
+        webhooks: Arc::new(sqlite::SqliteWebhooks::of(&sqlite_path(url)?)),
         news,
     })
 }

@@ -9,6 +9,9 @@ mod desk;
 mod pg_proxy;
 #[path = "../common/postgres.rs"]
 mod postgres;
+#[path = "../common/receiver.rs"]
+#[allow(dead_code)] // shared with the tests of the stores
+mod receiver;
 
 mod bench;
 mod commands;
@@ -27,3 +30,4 @@ mod process;
 mod replay;
 mod settings;
 mod traces;
+mod webhook_kills;

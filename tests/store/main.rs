@@ -12,6 +12,8 @@ mod pg_proxy;
 mod postgres;
 #[path = "../common/random.rs"]
 mod random;
+#[path = "../common/receiver.rs"]
+mod receiver;
 
 mod budget;
 mod cards;
@@ -30,4 +32,5 @@ mod round_trips;
 mod schema;
 mod sequencing;
 mod verify;
+mod webhooks;
 mod writer;

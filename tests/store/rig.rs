@@ -11,9 +11,10 @@ use creditledger::ledger::{
     CustomerId, CustomerKey, LedgerId, LedgerNo, Rejection, Request, RequestKey, Timestamp,
 };
 use creditledger::store::memory::Memory;
+use creditledger::store::webhooks::WebhookStore;
 use creditledger::store::{
-    AuditStore, CardsChanged, Engine, Isolation, LedgerCreated, NewLedger, ReadStore, Settings, StoreError,
-    Time, WriteStore, open,
+    AuditStore, CardsChanged, Engine, Isolation, LedgerCreated, NewLedger, News, ReadStore, Settings,
+    StoreError, Time, WriteStore, open,
 };
 use tempfile::TempDir;
 
@@ -23,6 +24,8 @@ pub struct Rig {
     pub writer: Box<dyn WriteStore>,
     pub reader: Arc<dyn ReadStore>,
     pub audit: Arc<dyn AuditStore>,
+    pub webhooks: Arc<dyn WebhookStore>,
+    pub news: News,
     pub now: Timestamp,
     pub ledger: LedgerNo,
     pub customer: CustomerId,
@@ -41,7 +44,7 @@ pub const SETTINGS: Settings = Settings { lanes: 1, isolation: Isolation::ReadCo
 
 impl Rig {
     fn of(engine: Engine, url: Option<String>, directory: Option<TempDir>) -> Self {
-        let Engine { mut writers, reader, audit, news: _ } = engine;
+        let Engine { mut writers, reader, audit, webhooks, news } = engine;
         let writer = writers.remove(0);
         let customer = id("acme");
         let ledger = LedgerNo::MAIN;
@@ -51,6 +54,8 @@ impl Rig {
             writer,
             reader,
             audit,
+            webhooks,
+            news,
             now: START,
             ledger,
             customer,
@@ -95,7 +100,7 @@ impl Rig {
     pub async fn reopen(mut self) -> Self {
         let Some(url) = self.url else { return self };
         self.writer.close().await.unwrap();
-        drop((self.writer, self.reader, self.audit));
+        drop((self.writer, self.reader, self.audit, self.webhooks));
         let again = Self::of(open(&url, START, &SETTINGS).await.unwrap(), Some(url), self.directory);
         Self { now: self.now, ledger: self.ledger, customer: self.customer, requests: self.requests, ..again }
     }

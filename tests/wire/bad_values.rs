@@ -43,6 +43,8 @@ enum Rule {
     States,
     Thresholds,
     ResumeToken,
+    Url,
+    Secret,
     Ids,
     Labels,
     Mask,
@@ -102,7 +104,11 @@ fn rule(message: &str, field: &str) -> Rule {
         }
         (_, "customer_id" | "incident_id" | "storefront") if is_list => Rule::OptionalId,
         (_, "customer_id" | "incident_id" | "storefront" | "order_id") => Rule::Id,
-        (_, "hold_id" | "work_id" | "purchase_id" | "refund_id") => Rule::MadeId,
+        (_, "hold_id" | "work_id" | "purchase_id" | "refund_id" | "endpoint_id") => Rule::MadeId,
+        (_, "url") => Rule::Url,
+        (_, "secret") => Rule::Secret,
+        (_, "index") => Rule::UpTo(i32::MAX.into()),
+        (_, "state") => Rule::Enum,
         (_, "incident_class" | "line" | "rate_card_id" | "package") => Rule::OptionalId,
         ("AdjustBalanceRequest", "credits") => Rule::Signed,
         ("EstimateIncidentRequest" | "PlaceHoldRequest", "credits") => Rule::AtLeastZero,
@@ -148,7 +154,7 @@ fn rule(message: &str, field: &str) -> Rule {
         (
             _,
             "park" | "newest_first" | "follow" | "emergency" | "kb_answered" | "use_default" | "until_now"
-            | "with_forecast",
+            | "with_forecast" | "enabled",
         ) => Rule::Free,
         _ => panic!("{message}.{field} has no rule: say what it refuses"),
     }
@@ -272,6 +278,19 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
             bad.push(("one twice".into(), [amount("5"), percent(5), amount("5.0")].concat(), ""));
             bad
         }
+        Rule::Url => texts(&[
+            "http://example.com/",
+            "",
+            "https://",
+            "https://127.0.0.1/",
+            "https://a:b@example.com/",
+            "ftp://example.com",
+            "https://example.com:22/",
+            "https://localhost/",
+            "https://example.com/#x",
+            long_text.as_str(),
+        ]),
+        Rule::Secret => texts(&["x", "whsec_", "whsec_AAAA", "whsec_****", long_text.as_str()]),
         Rule::ResumeToken => {
             texts(&["", "nonsense", "12", "12.", "-1.0", "012.0", "9223372036854775808.0", "1.1 "])
         }
@@ -369,7 +388,13 @@ impl Types {
             }
             let required = matches!(
                 rule,
-                Rule::Id | Rule::RequestId | Rule::MadeId | Rule::RequiredText | Rule::Ids | Rule::Mask
+                Rule::Id
+                    | Rule::RequestId
+                    | Rule::Url
+                    | Rule::MadeId
+                    | Rule::RequiredText
+                    | Rule::Ids
+                    | Rule::Mask
             ) || (matches!(rule, Rule::Positive | Rule::Signed) && !field.proto3_optional());
             if field.oneof_index.is_none() && required {
                 spoil(name.to_owned(), "left out".into(), Vec::new());

@@ -127,7 +127,7 @@ async fn each_event_carries_what_its_reader_needs(on: On) {
         assert_eq!((event.customer_id.as_str(), event.customer_name.as_str()), ("acme", "Acme"));
         assert_eq!(event.contact.as_ref(), Some(&contact));
         assert_eq!(event.ledger_id, "main");
-        assert_eq!(event.event_id, format!("{}.{}", event.posting_id, event.index));
+        assert_eq!(event.event_id, format!("{}-{}", event.posting_id, event.index));
         assert_eq!(event.balance.as_ref().unwrap().sequence, event.sequence);
         assert!(event.recorded_at.is_some());
     }

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use creditledger::clock;
+use creditledger::clock::{self, Clock};
 use creditledger::grpc::wire::customer_service_client::CustomerServiceClient;
 use creditledger::grpc::wire::hold_service_client::HoldServiceClient;
 use creditledger::grpc::wire::ledger_service_client::LedgerServiceClient;
+use creditledger::grpc::wire::notification_service_client::NotificationServiceClient;
 use creditledger::grpc::wire::purchase_service_client::PurchaseServiceClient;
 use creditledger::grpc::wire::*;
 use creditledger::grpc::{Api, Limits, serve};
 use creditledger::ledger::LedgerNo;
 use creditledger::outbox::Outbox;
+use creditledger::outbox::webhooks::{Policy, Webhooks};
 use creditledger::query::Reader;
 use creditledger::store::{self, AuditStore, Engine, ReadStore, Settings};
 use creditledger::writer::{self, Writer, WriterEnd};
@@ -67,8 +69,12 @@ impl Served {
         let cards = Arc::new(creditledger::cards::built_in());
         let (writer, end) = Writer::start(engine.writers, &cards, limits).unwrap();
         let outbox = Arc::new(Outbox::new(Arc::clone(&engine.reader), engine.news.clone()));
-        let reader = Reader::new(Arc::clone(&engine.reader), engine.news, cards);
-        let api = Api::new(writer.clone(), Arc::new(reader), outbox);
+        let reader = Arc::new(Reader::new(Arc::clone(&engine.reader), engine.news, cards));
+        let clock: Arc<dyn Clock> = Arc::new(clock::System);
+        let webhooks =
+            Webhooks::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));
+        let api =
+            Api::new(writer.clone(), reader, Arc::clone(&outbox), Arc::new(webhooks), Policy::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -148,6 +154,10 @@ impl Served {
 
     pub fn holds(&self) -> HoldServiceClient<Channel> {
         HoldServiceClient::new(self.channel.clone())
+    }
+
+    pub fn notifications(&self) -> NotificationServiceClient<Channel> {
+        NotificationServiceClient::new(self.channel.clone())
     }
 
     pub fn ledgers(&self) -> LedgerServiceClient<Channel> {

@@ -41,6 +41,7 @@ async fn ids_of_nothing_and_of_elsewhere_are_not_found(on: On) {
                 "incident_id" if is_target => {
                     ["only-there", "nothing"].map(|id| (id, incident_reason)).into()
                 }
+                "endpoint_id" => vec![(NOWHERE, "WEBHOOK_ENDPOINT_NOT_FOUND")],
                 "work_id" => vec![(NOWHERE, "WORK_NOT_FOUND")],
                 "purchase_id" => [NOWHERE, &world.other_purchase].map(|id| (id, "PURCHASE_NOT_FOUND")).into(),
                 "rate_card_id" => vec![("no-card", "RATE_CARD_NOT_FOUND")],
@@ -339,6 +340,12 @@ async fn used_request_ids_are_refused_for_other_content(on: On) {
             "LedgerService/CreateLedger" => ("ledger_id", "fourth"),
             "CustomerService/CreateCustomer" | "CustomerService/UpdateCustomer" => ("name", "Another"),
             "PurchaseService/PurchaseCredits" => ("credits", "7.5"),
+            "NotificationService/CreateWebhookEndpoint" | "NotificationService/UpdateWebhookEndpoint" => {
+                ("description", "another")
+            }
+            "NotificationService/DeleteWebhookEndpoint" | "NotificationService/RedeliverEvent" => {
+                ("endpoint_id", NOWHERE)
+            }
             _ => ("by", "another"),
         };
         let field = message.field.iter().find(|field| field.name() == name).unwrap();

@@ -62,6 +62,11 @@ pub struct World {
     pub other_purchase: String,
     /// A hold of another customer, `zeta`.
     pub foreign_hold: String,
+    /// An endpoint that stays, and one that is removed.
+    pub endpoint_id: String,
+    pub leaving_endpoint_id: String,
+    /// The position of the first purchase.
+    pub bought_at: i64,
     /// A refund of the order `reverse-refund`.
     pub refund_id: String,
 }
@@ -122,7 +127,28 @@ impl World {
             served.purchases().purchase_credits(order).await.unwrap().into_inner().purchase.unwrap();
         let hold = PlaceHoldRequest { ledger_id: ledger_id(), ..served.hold("only-there", "1") };
         let other_hold = holds.place_hold(hold).await.unwrap().into_inner().hold.unwrap().hold_id;
-        Self { served, work_id, other_hold, other_purchase: purchase.purchase_id, foreign_hold, refund_id }
+        let mut endpoints = Vec::new();
+        for path in ["stays", "leaves"] {
+            let endpoint = CreateWebhookEndpointRequest {
+                request_id: served.next(),
+                url: format!("https://hooks.example.com/{path}"),
+                ..Default::default()
+            };
+            let made = served.notifications().create_webhook_endpoint(endpoint).await.unwrap().into_inner();
+            endpoints.push(made.endpoint.unwrap().endpoint_id);
+        }
+        let [endpoint_id, leaving_endpoint_id] = endpoints.try_into().unwrap();
+        Self {
+            served,
+            work_id,
+            other_hold,
+            other_purchase: purchase.purchase_id,
+            foreign_hold,
+            refund_id,
+            endpoint_id,
+            leaving_endpoint_id,
+            bought_at: 2,
+        }
     }
 
     /// A request that is good when it is sent, with all fields that go together, for each method but those of
@@ -276,6 +302,28 @@ impl World {
                 customer_id: customer_id(), types: vec![EventType::BalanceLow.into()], until_now: true,
                 heartbeat_seconds: 5, start: Some(watch_events_request::Start::AfterPosition(1)),
                 ..Default::default()
+            },
+            "NotificationService/CreateWebhookEndpoint" => CreateWebhookEndpointRequest {
+                request_id: request_id(), url: "https://hooks.example.com/new".into(),
+                types: vec![EventType::BalanceLow.into()], description: "crm".into(),
+                secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(), after_position: Some(1), ..Default::default()
+            },
+            "NotificationService/UpdateWebhookEndpoint" => UpdateWebhookEndpointRequest {
+                request_id: request_id(), endpoint_id: self.endpoint_id.clone(),
+                url: "https://hooks.example.com/changed".into(), types: vec![EventType::BalanceLow.into()],
+                description: "crm".into(), secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(), enabled: false,
+                update_mask: mask(&["url", "types", "description", "secret", "enabled"]), ..Default::default()
+            },
+            "NotificationService/ListWebhookEndpoints" => ListWebhookEndpointsRequest::default(),
+            "NotificationService/ListDeliveries" => ListDeliveriesRequest {
+                endpoint_id: self.endpoint_id.clone(), state: DeliveryState::Dead.into(), ..Default::default()
+            },
+            "NotificationService/RedeliverEvent" => RedeliverEventRequest {
+                request_id: request_id(), endpoint_id: self.endpoint_id.clone(), position: self.bought_at, index: 0,
+                ..Default::default()
+            },
+            "NotificationService/DeleteWebhookEndpoint" => DeleteWebhookEndpointRequest {
+                request_id: request_id(), endpoint_id: self.leaving_endpoint_id.clone(), ..Default::default()
             },
             "RateCardService/GetRateCard" => GetRateCardRequest {
                 rate_card_id: "prepaid".into(), version: 1, ..Default::default()

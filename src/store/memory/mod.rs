@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::stamps::Stamps;
+use super::webhooks::WebhookStore;
 use super::{AuditStore, Engine, Ledger, News, Position, ReadStore, Recorded, StoredDefaultAlerts};
 use crate::ledger::book::{OrderScope, RequestScope};
 use crate::ledger::card::CardChange;
@@ -17,6 +18,7 @@ use crate::ledger::{
 
 mod audit;
 mod read;
+mod webhooks;
 mod write;
 
 /// Everything there is.
@@ -44,6 +46,7 @@ pub struct Memory {
     state: Arc<RwLock<State>>,
     stamps: Stamps,
     growth: Arc<watch::Sender<u64>>,
+    webhooks: Arc<tokio::sync::Mutex<webhooks::Rows>>,
 }
 
 impl Memory {
@@ -52,7 +55,12 @@ impl Memory {
     pub fn new(now: Timestamp) -> Self {
         let main = Ledger { no: LedgerNo::MAIN, id: LedgerId::main(), created_at: now };
         let state = State { ledgers: BTreeMap::from([(main.no, (main, None))]), ..State::default() };
-        Self { state: Arc::new(RwLock::new(state)), stamps: Stamps::default(), growth: Arc::default() }
+        Self {
+            state: Arc::new(RwLock::new(state)),
+            stamps: Stamps::default(),
+            growth: Arc::default(),
+            webhooks: Arc::default(),
+        }
     }
 
     /// Its sides.
@@ -61,6 +69,7 @@ impl Memory {
         let reader = Arc::new(self.clone());
         let news = News::always_reachable(Arc::clone(&self.growth));
         Engine {
+            webhooks: Arc::clone(&reader) as Arc<dyn WebhookStore>,
             writers: vec![Box::new(self)],
             reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
             audit: reader as Arc<dyn AuditStore>,

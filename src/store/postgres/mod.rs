@@ -36,6 +36,7 @@ mod read_postings;
 mod rows;
 mod sequencer;
 mod tend;
+mod webhooks;
 mod write;
 
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use connect::Address;
 pub use copy::PgCopier;
 pub use figures::{PgFigures, open_figures};
 pub use read::PgReader;
+pub use webhooks::PgWebhooks;
 pub use write::PgWriter;
 
 use connect::why;
@@ -83,7 +85,8 @@ pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Resu
     let tending = Tending::start(Arc::clone(&sequencer), signals.clone());
     let reader = Arc::new(PgReader::new(Arc::clone(&address), sequencer, tending));
     let audit = Arc::new(PgAudit::open(&address));
-    Ok(Engine { writers, reader, audit, news: signals.news() })
+    let webhooks = Arc::new(PgWebhooks::new(Arc::clone(&address), settings.time));
+    Ok(Engine { writers, reader, audit, webhooks, news: signals.news() })
 }
 
 /// Opens what `verify` reads, beside servers or without them. It must have this version's schema.
@@ -236,7 +239,11 @@ async fn check_privileges(address: &Address, connection: &mut PgConnection) -> R
                               ('purchase_order', 'SELECT INSERT'), ('pending', 'SELECT INSERT DELETE'),
                               ('feed', 'SELECT INSERT'), ('feed_end', 'SELECT INSERT UPDATE'),
                               ('sequencer', 'SELECT UPDATE'), ('system_account', 'SELECT INSERT UPDATE'),
-                              ('default_alerts', 'SELECT INSERT'), ('unfinished_copy', 'SELECT'),
+                              ('default_alerts', 'SELECT INSERT'),
+                              ('webhook_endpoint', 'SELECT INSERT UPDATE DELETE'),
+                              ('webhook_delivery', 'SELECT INSERT DELETE'),
+                              ('webhook_request', 'SELECT INSERT'),
+                              ('webhook_relay', 'SELECT INSERT UPDATE DELETE'), ('unfinished_copy', 'SELECT'),
                               ('rate_card_change', 'SELECT INSERT'))
                       wanted(name, rights),
                       UNNEST(string_to_array(rights, ' ')) right_to

@@ -36,11 +36,13 @@ mod read_postings;
 mod recent;
 mod requests;
 mod rows;
+mod webhooks;
 mod write;
 
 pub use figures::{SqliteFigures, open_figures};
 pub use file::{DatabaseLock, path_of};
 pub use read::SqliteReader;
+pub use webhooks::SqliteWebhooks;
 pub use write::{SqliteWriter, WriteStats};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");

@@ -215,6 +215,8 @@ impl SqliteWriter {
         {
             statements.run("UPDATE ledger SET created_at = ? WHERE ledger_no = 0", [now.micros()])?;
         }
+        // Whoever sent webhooks from this file is gone: one server at a time has it.
+        statements.run("DELETE FROM webhook_relay", [])?;
         let tail = Tail::read(statements)?;
         // Read as a whole, so that a card that is not as it was written is found before anything is served.
         let cards_revision = cards::changes(statements, 0)?.last().map_or(0, |last| last.revision);

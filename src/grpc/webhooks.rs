@@ -1,0 +1,286 @@
+//! Endpoints of webhooks on the wire: what may be asked about them, and the body of a message.
+
+use std::sync::LazyLock;
+
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::ledger::event::EventType as Type;
+use crate::ledger::{LedgerId, LedgerNo, RequestKey, Text};
+use crate::outbox::Told;
+use crate::outbox::webhooks::{self, Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, parse_secret};
+use crate::query::{Keyed, Position, ReadError};
+
+use super::notification_service::read_types;
+use super::parse::{Fields, parse, read_mask};
+use super::status::Problem;
+use super::wire::*;
+use super::{Api, PAGE_BYTES_MAX, convert, event};
+
+/// The type of an event, for its JSON.
+static EVENT: LazyLock<Option<MessageDescriptor>> =
+    LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).ok()?.get_message_by_name("creditledger.v1.Event"));
+
+/// The body of a message: type, timestamp, and as data the event in the JSON of Protocol Buffers with the names of the
+/// proto.
+#[must_use]
+pub fn message(told: &Told, ledger: &LedgerId) -> Vec<u8> {
+    let event = event::event(told, ledger);
+    let timestamp = event.recorded_at.as_ref().map(ToString::to_string);
+    // The descriptors are those that the messages were generated from; a test reads what comes of them.
+    let data = EVENT.as_ref().and_then(|descriptor| {
+        let mut message = DynamicMessage::new(descriptor.clone());
+        message.transcode_from(&event).ok()?;
+        let options = SerializeOptions::new().use_proto_field_name(true);
+        message.serialize_with_options(serde_json::value::Serializer, &options).ok()
+    });
+    let body = serde_json::json!({ "type": told.event.event.name(), "timestamp": timestamp, "data": data });
+    body.to_string().into_bytes()
+}
+
+impl Keyed for webhooks::Endpoint {
+    type Key = Uuid;
+
+    fn key(&self) -> Uuid {
+        self.id
+    }
+}
+
+impl Api {
+    pub(super) async fn create_endpoint(
+        &self,
+        request: Request<CreateWebhookEndpointRequest>,
+    ) -> Result<Response<CreateWebhookEndpointResponse>, Status> {
+        let policy = self.policy;
+        let (ledger, request, new) = parse(request.into_inner(), |message, fields| {
+            let CreateWebhookEndpointRequest {
+                ledger_id,
+                request_id,
+                url,
+                types,
+                description,
+                secret,
+                after_position,
+            } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let request = fields.take("request_id", RequestKey::parse(&request_id));
+            let url = read_url(fields, policy, &url);
+            let types = read_types(fields, types);
+            let description = fields.text("description", &description);
+            let secret = fields.optional("secret", &secret, parse_secret);
+            let after = match after_position {
+                Some(after) => {
+                    let after = fields.number("after_position", after, i64::MAX.unsigned_abs());
+                    after.map(|after| Some(Position(after)))
+                }
+                None => Some(None),
+            };
+            let new = NewEndpoint {
+                url: url?,
+                types: types?,
+                description: description?,
+                secret: secret?,
+                after: after?,
+            };
+            Some((ledger?, request?, new))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let changed = self.webhooks.create(ledger, request, new).await.map_err(ReadError::Storage)?;
+        let (endpoint, replayed) = done(changed)?;
+        let secret = endpoint.as_ref().map(|endpoint| endpoint.secret.to_string()).unwrap_or_default();
+        let endpoint = endpoint.as_ref().map(show);
+        Ok(Response::new(CreateWebhookEndpointResponse { endpoint, replayed, secret }))
+    }
+
+    pub(super) async fn update_endpoint(
+        &self,
+        request: Request<UpdateWebhookEndpointRequest>,
+    ) -> Result<Response<UpdateWebhookEndpointResponse>, Status> {
+        let policy = self.policy;
+        let (ledger, request, id, patch) = parse(request.into_inner(), |message, fields| {
+            let UpdateWebhookEndpointRequest {
+                ledger_id,
+                request_id,
+                endpoint_id,
+                url,
+                types,
+                description,
+                secret,
+                enabled,
+                update_mask,
+            } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let request = fields.take("request_id", RequestKey::parse(&request_id));
+            let id = fields.made_id("endpoint_id", &endpoint_id, |id| id);
+            let named = read_mask(fields, update_mask, ["url", "types", "description", "secret", "enabled"]);
+            let names_url = named.is_none_or(|[names_url, ..]| names_url);
+            let url = if names_url || !url.is_empty() {
+                read_url(fields, policy, &url)
+            } else {
+                Some(Text::default())
+            };
+            let types = read_types(fields, types);
+            let description = fields.text("description", &description);
+            let secret = fields.optional("secret", &secret, parse_secret);
+            let [names_url, names_types, names_description, rotate, names_enabled] = named?;
+            let patch = Patch {
+                url: Some(url?).filter(|_| names_url),
+                types: Some(types?).filter(|_| names_types),
+                description: Some(description?).filter(|_| names_description),
+                rotate,
+                secret: secret?.filter(|_| rotate),
+                enabled: names_enabled.then_some(enabled),
+            };
+            Some((ledger?, request?, id?, patch))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let changed = self.webhooks.update(ledger, request, id, patch).await.map_err(ReadError::Storage)?;
+        let (endpoint, replayed) = done(changed)?;
+        let secret = endpoint.as_ref().map(|endpoint| endpoint.secret.to_string()).unwrap_or_default();
+        let endpoint = endpoint.as_ref().map(show);
+        Ok(Response::new(UpdateWebhookEndpointResponse { endpoint, replayed, secret }))
+    }
+
+    pub(super) async fn delete_endpoint(
+        &self,
+        request: Request<DeleteWebhookEndpointRequest>,
+    ) -> Result<Response<DeleteWebhookEndpointResponse>, Status> {
+        let (ledger, request, id) = parse(request.into_inner(), |message, fields| {
+            let DeleteWebhookEndpointRequest { ledger_id, request_id, endpoint_id } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let request = fields.take("request_id", RequestKey::parse(&request_id));
+            let id = fields.made_id("endpoint_id", &endpoint_id, |id| id);
+            Some((ledger?, request?, id?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let changed = self.webhooks.delete(ledger, request, id).await.map_err(ReadError::Storage)?;
+        let (_, replayed) = done(changed)?;
+        Ok(Response::new(DeleteWebhookEndpointResponse { endpoint_id: id.to_string(), replayed }))
+    }
+
+    pub(super) async fn list_endpoints(
+        &self,
+        request: Request<ListWebhookEndpointsRequest>,
+    ) -> Result<Response<ListWebhookEndpointsResponse>, Status> {
+        let (ledger, page) = parse(request.into_inner(), |message, fields| {
+            let ListWebhookEndpointsRequest { ledger_id, page_size, page_token } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let page = fields.page(page_size, page_token);
+            Some((ledger?, page?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let all = self.webhooks.endpoints(ledger).await.map_err(ReadError::Storage)?;
+        let listed = page.take_from(&("endpoints", ledger), all.into_iter())?;
+        let (endpoints, next_page_token) = listed.show(PAGE_BYTES_MAX, show, prost::Message::encoded_len);
+        Ok(Response::new(ListWebhookEndpointsResponse { endpoints, next_page_token }))
+    }
+
+    pub(super) async fn list_endpoint_deliveries(
+        &self,
+        request: Request<ListDeliveriesRequest>,
+    ) -> Result<Response<ListDeliveriesResponse>, Status> {
+        let (ledger, id, state, page) = parse(request.into_inner(), |message, fields| {
+            let ListDeliveriesRequest { ledger_id, endpoint_id, state, page_size, page_token } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let id = fields.made_id("endpoint_id", &endpoint_id, |id| id);
+            let state = fields.known::<DeliveryState>("state", state);
+            let page = fields.page(page_size, page_token);
+            Some((ledger?, id?, state?, page?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let dead = match state {
+            DeliveryState::Unspecified | DeliveryState::Pending => false,
+            DeliveryState::Dead => true,
+        };
+        let (after, bound) = page.open::<(u64, u32)>(&("deliveries", ledger, id, dead))?;
+        let after = after.map(|(position, place)| (Position(position), place));
+        let found = self.webhooks.deliveries(ledger, id, dead, after, page.limit).await;
+        let found = found.map_err(ReadError::Storage)?.ok_or_else(Problem::endpoint_not_found)?;
+        let next = found.last().filter(|_| found.len() >= page.limit).map(Keyed::key);
+        let listed = crate::query::Listed::new(found, next, bound);
+        let (deliveries, next_page_token) =
+            listed.show(PAGE_BYTES_MAX, show_delivery, prost::Message::encoded_len);
+        Ok(Response::new(ListDeliveriesResponse { deliveries, next_page_token }))
+    }
+
+    pub(super) async fn redeliver(
+        &self,
+        request: Request<RedeliverEventRequest>,
+    ) -> Result<Response<RedeliverEventResponse>, Status> {
+        let (ledger, request, id, place) = parse(request.into_inner(), |message, fields| {
+            let RedeliverEventRequest { ledger_id, request_id, endpoint_id, position, index } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let request = fields.take("request_id", RequestKey::parse(&request_id));
+            let id = fields.made_id("endpoint_id", &endpoint_id, |id| id);
+            let position = fields.number("position", position, i64::MAX.unsigned_abs());
+            let index = fields.number("index", index.into(), i32::MAX.unsigned_abs().into());
+            let index = u32::try_from(index?).unwrap_or(u32::MAX);
+            Some((ledger?, request?, id?, EventPlace { position: Position(position?), index }))
+        })?;
+        let ledger: LedgerNo = self.ledger(&ledger).await?;
+        let changed =
+            self.webhooks.redeliver(ledger, request, id, place).await.map_err(ReadError::Storage)?;
+        let (_, replayed) = done(changed)?;
+        Ok(Response::new(RedeliverEventResponse { endpoint_id: id.to_string(), replayed }))
+    }
+}
+
+impl Keyed for webhooks::Delivery {
+    type Key = (u64, u32);
+
+    fn key(&self) -> (u64, u32) {
+        (self.position.0, self.place)
+    }
+}
+
+fn read_url(fields: &mut Fields, policy: webhooks::Policy, url: &str) -> Option<Text> {
+    fields.take("url", policy.target(url))?;
+    fields.take("url", Text::parse(url))
+}
+
+fn done(changed: Changed) -> Result<(Option<webhooks::Endpoint>, bool), Status> {
+    match changed {
+        Changed::Done { endpoint, replayed } => Ok((endpoint.map(|endpoint| *endpoint), replayed)),
+        Changed::RequestIdReused => Err(crate::ledger::Rejection::RequestIdReused.into()),
+        Changed::EndpointNotFound => Err(Problem::endpoint_not_found().into()),
+        Changed::EventNotFound => Err(Problem::event_not_found().into()),
+        Changed::TooMany => Err(Problem::too_many_endpoints(ENDPOINTS_MAX).into()),
+    }
+}
+
+fn show(endpoint: &webhooks::Endpoint) -> WebhookEndpoint {
+    let disabled = endpoint.disabled.as_ref();
+    WebhookEndpoint {
+        endpoint_id: endpoint.id.to_string(),
+        url: endpoint.url.to_string(),
+        types: endpoint.types.iter().map(|of: &Type| of.code().into()).collect(),
+        description: endpoint.description.to_string(),
+        created_at: Some(convert::time(endpoint.created_at)),
+        enabled: disabled.is_none(),
+        disabled_reason: disabled.map(|disabled| disabled.reason.to_string()).unwrap_or_default(),
+        disabled_at: disabled.map(|disabled| convert::time(disabled.at)),
+        position: convert::signed(endpoint.done.0),
+        old_secret_until: endpoint.old_secret.as_ref().map(|old| convert::time(old.until)),
+    }
+}
+
+fn show_delivery(delivery: &webhooks::Delivery) -> Delivery {
+    let small = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+    let state = if delivery.dead_at.is_some() { DeliveryState::Dead } else { DeliveryState::Pending };
+    Delivery {
+        endpoint_id: delivery.endpoint.to_string(),
+        state: state.into(),
+        event_id: delivery.event_id.to_string(),
+        r#type: delivery.event.code().into(),
+        customer_id: delivery.customer.to_string(),
+        position: convert::signed(delivery.position.0),
+        index: small(delivery.place),
+        attempts: small(delivery.attempts),
+        tried_at: delivery.tried_at.map(convert::time),
+        next_at: delivery.next_at.map(convert::time),
+        dead_at: delivery.dead_at.map(convert::time),
+        status: small(delivery.status),
+        error: delivery.error.to_string(),
+    }
+}

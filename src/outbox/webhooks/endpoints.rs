@@ -1,0 +1,367 @@
+//! What may be asked about endpoints: each change once a request, in a transaction of its own.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::signature::new_secret;
+use crate::clock::{self, Clock};
+use crate::ledger::codec::{encode, record};
+use crate::ledger::event::EventType;
+use crate::ledger::hash::stable_hash;
+use crate::ledger::{LedgerNo, PostingId, RequestKey, Text};
+use crate::outbox::told::{Told, read_page};
+use crate::store::webhooks::{
+    Asked, Delivery, Disabled, Endpoint, Method, OldSecret, WebhookStore, WebhookTx,
+};
+use crate::store::{Position, ReadStore, StoreError};
+
+/// Endpoints of one ledger.
+pub const ENDPOINTS_MAX: usize = 64;
+/// How long messages are signed with a secret that was replaced, too.
+const OLD_SECRET_SECONDS: i64 = 86_400;
+/// Attempts where other servers are in the way.
+const TRIES_MAX: u32 = 5;
+
+/// An endpoint to be made.
+#[derive(Clone, Debug)]
+pub struct NewEndpoint {
+    /// Where to.
+    pub url: Text,
+    /// Which events; all where empty.
+    pub types: Vec<EventType>,
+    /// What people call it.
+    pub description: Text,
+    /// What to sign with; a new one without.
+    pub secret: Option<Text>,
+    /// After which position of the journal it begins; with what comes without.
+    pub after: Option<Position>,
+}
+record!(NewEndpoint { 1 => url, 2 => types, 3 => description, 4 => secret, 5 => after });
+
+/// What to change of an endpoint; what is `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Patch {
+    /// Where to.
+    pub url: Option<Text>,
+    /// Which events.
+    pub types: Option<Vec<EventType>>,
+    /// What people call it.
+    pub description: Option<Text>,
+    /// Whether the secret is replaced: by a given one, or by a new one where that is `None`.
+    pub rotate: bool,
+    /// The secret that is given.
+    pub secret: Option<Text>,
+    /// Whether anything is sent to it.
+    pub enabled: Option<bool>,
+}
+record!(Patch { 1 => url, 2 => types, 3 => description, 4 => rotate, 5 => secret, 6 => enabled });
+
+/// Which event of a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventPlace {
+    /// The position of its posting.
+    pub position: Position,
+    /// Its place among the events of its posting.
+    pub index: u32,
+}
+record!(EventPlace { 1 => position, 2 => index });
+
+/// What came of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// It was made, now or by this very request before; the endpoint as it is now, unless it is gone.
+    Done {
+        /// The endpoint.
+        endpoint: Option<Box<Endpoint>>,
+        /// True for a repeat.
+        replayed: bool,
+    },
+    /// The request id asked for something else.
+    RequestIdReused,
+    /// There is no such endpoint in the ledger.
+    EndpointNotFound,
+    /// There is no such event in the ledger.
+    EventNotFound,
+    /// The ledger has [`ENDPOINTS_MAX`] endpoints.
+    TooMany,
+}
+
+/// Endpoints and their deliveries, as callers ask about them.
+pub struct Webhooks {
+    pub(super) rows: Arc<dyn WebhookStore>,
+    pub(super) store: Arc<dyn ReadStore>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Webhooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhooks").finish_non_exhaustive()
+    }
+}
+
+enum Change {
+    Create(NewEndpoint, Position),
+    Update(Uuid, Patch),
+    Delete(Uuid),
+    Redeliver(Uuid, Option<Arc<Told>>),
+}
+
+impl Webhooks {
+    /// Over the rows and the feed of one database.
+    #[must_use]
+    pub fn new(rows: Arc<dyn WebhookStore>, store: Arc<dyn ReadStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { rows, store, clock }
+    }
+
+    /// Makes an endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn create(
+        &self,
+        ledger: LedgerNo,
+        request: RequestKey,
+        new: NewEndpoint,
+    ) -> Result<Changed, StoreError> {
+        let begin = match new.after {
+            Some(after) => after,
+            None => self.store.last_position(ledger).await?,
+        };
+        let content = encode(&new);
+        self.change((ledger, Method::Create, request), &content, &Change::Create(new, begin)).await
+    }
+
+    /// Changes an endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn update(
+        &self,
+        ledger: LedgerNo,
+        request: RequestKey,
+        id: Uuid,
+        patch: Patch,
+    ) -> Result<Changed, StoreError> {
+        let content = [id.as_bytes().to_vec(), encode(&patch)].concat();
+        self.change((ledger, Method::Update, request), &content, &Change::Update(id, patch)).await
+    }
+
+    /// Removes an endpoint with what is kept aside for it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delete(
+        &self,
+        ledger: LedgerNo,
+        request: RequestKey,
+        id: Uuid,
+    ) -> Result<Changed, StoreError> {
+        self.change((ledger, Method::Delete, request), id.as_bytes(), &Change::Delete(id)).await
+    }
+
+    /// Sends an event again, whether it was taken or given up.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn redeliver(
+        &self,
+        ledger: LedgerNo,
+        request: RequestKey,
+        id: Uuid,
+        place: EventPlace,
+    ) -> Result<Changed, StoreError> {
+        let before = Position(place.position.0.saturating_sub(1));
+        let page = read_page(&*self.store, ledger, before, 1).await?;
+        let told =
+            page.told.into_iter().find(|told| (told.position, told.index) == (place.position, place.index));
+        let content = [id.as_bytes().to_vec(), encode(&place)].concat();
+        self.change((ledger, Method::Redeliver, request), &content, &Change::Redeliver(id, told)).await
+    }
+
+    /// The last position of a ledger, up to which an endpoint can have come.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError> {
+        self.store.last_position(ledger).await
+    }
+
+    /// The endpoints of a ledger, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn endpoints(&self, ledger: LedgerNo) -> Result<Vec<Endpoint>, StoreError> {
+        let mut tx = self.rows.begin(self.clock.now()).await?;
+        let mut endpoints = tx.endpoints().await?;
+        tx.commit().await?;
+        endpoints.retain(|endpoint| endpoint.ledger == ledger);
+        Ok(endpoints)
+    }
+
+    /// What an endpoint did not take, in the order of the feed, after `after`; `None` without such an endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn deliveries(
+        &self,
+        ledger: LedgerNo,
+        id: Uuid,
+        dead: bool,
+        after: Option<(Position, u32)>,
+        limit: usize,
+    ) -> Result<Option<Vec<Delivery>>, StoreError> {
+        let mut tx = self.rows.begin(self.clock.now()).await?;
+        let endpoint = tx.endpoint(id).await?;
+        let deliveries = tx.deliveries(id, dead, after, limit).await?;
+        tx.commit().await?;
+        Ok(endpoint.filter(|endpoint| endpoint.ledger == ledger).map(|_| deliveries))
+    }
+
+    async fn change(
+        &self,
+        scope: (LedgerNo, Method, RequestKey),
+        content: &[u8],
+        change: &Change,
+    ) -> Result<Changed, StoreError> {
+        let fingerprint = stable_hash(&[content]);
+        let mut tries = 0_u32;
+        loop {
+            tries = tries.saturating_add(1);
+            match self.try_change(&scope, fingerprint, change).await {
+                // What another server stored in between, or an answer that was lost, is found by the next attempt.
+                Err(StoreError::Again(_) | StoreError::Clash(_) | StoreError::Unsure(_))
+                    if tries < TRIES_MAX => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_change(
+        &self,
+        scope: &(LedgerNo, Method, RequestKey),
+        fingerprint: u64,
+        change: &Change,
+    ) -> Result<Changed, StoreError> {
+        let mut tx = self.rows.begin(self.clock.now()).await?;
+        if let Some(asked) = tx.asked(scope).await? {
+            let endpoint = tx.endpoint(asked.endpoint).await?.map(Box::new);
+            tx.commit().await?;
+            return Ok(if asked.fingerprint == fingerprint {
+                Changed::Done { endpoint, replayed: true }
+            } else {
+                Changed::RequestIdReused
+            });
+        }
+        let changed = make(&mut *tx, scope.0, change).await?;
+        let (id, endpoint) = match changed {
+            Ok(made) => made,
+            Err(refused) => {
+                tx.commit().await?;
+                return Ok(refused);
+            }
+        };
+        tx.put_asked(scope, Asked { fingerprint, endpoint: id }).await?;
+        tx.commit().await?;
+        Ok(Changed::Done { endpoint: endpoint.map(Box::new), replayed: false })
+    }
+}
+
+type Made = Result<(Uuid, Option<Endpoint>), Changed>;
+
+async fn make(tx: &mut dyn WebhookTx, ledger: LedgerNo, change: &Change) -> Result<Made, StoreError> {
+    let now = tx.now();
+    if let Change::Create(new, begin) = change {
+        let all = tx.endpoints().await?;
+        if all.iter().filter(|endpoint| endpoint.ledger == ledger).count() >= ENDPOINTS_MAX {
+            return Ok(Err(Changed::TooMany));
+        }
+        let endpoint = Endpoint {
+            id: PostingId::new(now, 0, random()?).uuid(),
+            ledger,
+            url: new.url.clone(),
+            types: new.types.clone(),
+            description: new.description.clone(),
+            secret: secret(new.secret.as_ref())?,
+            old_secret: None,
+            created_at: now,
+            disabled: None,
+            done: *begin,
+            taken: 0,
+            holder: None,
+            held_until: now,
+            version: 1,
+        };
+        tx.put_endpoint(&endpoint).await?;
+        return Ok(Ok((endpoint.id, Some(endpoint))));
+    }
+    let (Change::Update(id, _) | Change::Delete(id) | Change::Redeliver(id, _)) = change else {
+        return Ok(Err(Changed::EndpointNotFound));
+    };
+    let Some(mut endpoint) = tx.endpoint(*id).await?.filter(|endpoint| endpoint.ledger == ledger) else {
+        return Ok(Err(Changed::EndpointNotFound));
+    };
+    endpoint.version = endpoint.version.saturating_add(1);
+    match change {
+        Change::Create(..) => {}
+        Change::Update(_, patch) => {
+            let Patch { url, types, description, rotate, secret: given, enabled } = patch.clone();
+            endpoint.url = url.unwrap_or(endpoint.url);
+            endpoint.types = types.unwrap_or(endpoint.types);
+            endpoint.description = description.unwrap_or(endpoint.description);
+            if rotate {
+                let until = now.plus_seconds(OLD_SECRET_SECONDS);
+                let old = std::mem::replace(&mut endpoint.secret, secret(given.as_ref())?);
+                endpoint.old_secret = Some(OldSecret { secret: old, until });
+            }
+            match enabled {
+                Some(true) => endpoint.disabled = None,
+                Some(false) => {
+                    let reason = Text::parse("an operator switched it off").unwrap_or_default();
+                    endpoint.disabled = Some(Disabled { at: now, reason });
+                }
+                None => {}
+            }
+        }
+        Change::Delete(_) => {
+            tx.delete_endpoint(*id).await?;
+            return Ok(Ok((*id, None)));
+        }
+        Change::Redeliver(_, None) => return Ok(Err(Changed::EventNotFound)),
+        Change::Redeliver(_, Some(told)) => {
+            let delivery = Delivery { next_at: Some(now), ..new_delivery(*id, told) };
+            tx.put_delivery(&delivery).await?;
+        }
+    }
+    tx.put_endpoint(&endpoint).await?;
+    Ok(Ok((*id, Some(endpoint))))
+}
+
+/// An event that is kept aside for an endpoint and was not tried yet.
+pub(super) fn new_delivery(endpoint: Uuid, told: &Told) -> Delivery {
+    Delivery {
+        endpoint,
+        position: told.position,
+        place: told.index,
+        event: told.event.event,
+        event_id: Text::parse(&told.id()).unwrap_or_default(),
+        customer: told.customer.clone(),
+        attempts: 0,
+        next_at: None,
+        dead_at: None,
+        tried_at: None,
+        status: 0,
+        error: Text::default(),
+    }
+}
+
+fn secret(given: Option<&Text>) -> Result<Text, StoreError> {
+    match given {
+        Some(given) => Ok(given.clone()),
+        None => Ok(new_secret([random()?, random()?, random()?, random()?])),
+    }
+}
+
+fn random() -> Result<u64, StoreError> {
+    clock::random().map_err(|error| StoreError::Failed(Box::new(error)))
+}

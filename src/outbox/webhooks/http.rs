@@ -1,0 +1,250 @@
+//! Sends one message over HTTP/1.1: to the address that was checked and to no other, without following redirects. What the
+//! name leads to is asked once a connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::target::{Policy, Refused, Target};
+use crate::ledger::Timestamp;
+
+/// Connections to one endpoint that are kept for the next message.
+const IDLE_MAX: usize = 64;
+/// What of an answer's body is read, so that the connection can be used again.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// A connection is not used for longer than this, so that a name that leads elsewhere is noticed.
+const CONNECTION_AGE_SECONDS: i64 = 60;
+
+/// How names are looked up and connections made.
+#[async_trait]
+pub trait Network: Send + Sync {
+    /// The addresses that a name leads to.
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
+
+    /// A connection to an address.
+    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream>;
+}
+
+/// That of the system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemNetwork;
+
+#[async_trait]
+impl Network for SystemNetwork {
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+/// Why a message was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// An address that nothing is sent to: the name leads to it now.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The URL cannot be sent to.
+    #[error("the URL {0}")]
+    Url(&'static str),
+    /// The name could not be looked up, nothing answers there, or the connection broke.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It does not speak HTTP, or broke off.
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+    /// The message cannot be written as a request.
+    #[error("{0}")]
+    Request(#[from] http::Error),
+}
+
+/// What an endpoint said.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// How many seconds it asks to wait.
+    pub retry_after: Option<i64>,
+}
+
+/// Sends messages.
+#[derive(Clone)]
+pub struct Sender {
+    policy: Policy,
+    network: Arc<dyn Network>,
+    tls: TlsConnector,
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sender").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// Trusts the authorities that browsers trust.
+#[must_use]
+pub fn public_roots() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
+type Connection = SendRequest<Full<Bytes>>;
+
+/// Connections to one endpoint that wait for the next message, with when each was made.
+#[derive(Debug, Default)]
+pub struct Idle(Mutex<Vec<(Connection, Timestamp)>>);
+
+impl Sender {
+    /// Sends where `policy` allows it, over `network`, to servers that `roots` vouch for.
+    ///
+    /// # Errors
+    /// Where the cryptography does not offer what TLS needs.
+    pub fn new(
+        policy: Policy,
+        network: Arc<dyn Network>,
+        roots: RootCertStore,
+    ) -> Result<Self, tokio_rustls::rustls::Error> {
+        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { policy, network, tls: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// What it is allowed.
+    #[must_use]
+    pub const fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Posts a body with headers, and reads the status of the answer. Callers bound the time.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn post(
+        &self,
+        url: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+        idle: &Idle,
+        now: Timestamp,
+    ) -> Result<Answer, SendError> {
+        let target = self.policy.target(url).map_err(SendError::Url)?;
+        let request = || {
+            let mut request = Request::post(target.path.as_str())
+                .header(header::HOST, target.authority.as_str())
+                .header(header::CONTENT_LENGTH, body.len())
+                .body(Full::new(body.clone()))?;
+            request.headers_mut().extend(headers.clone());
+            Ok::<_, SendError>(request)
+        };
+        let kept = match idle.take(now) {
+            // One that was kept may have been closed at the other end by now: that is no failure of the endpoint.
+            Some((mut kept, made_at)) => match kept.send_request(request()?).await {
+                Ok(answer) => Some((kept, made_at, answer)),
+                Err(_) => None,
+            },
+            None => None,
+        };
+        let (mut connection, made_at, answer) = if let Some(kept) = kept {
+            kept
+        } else {
+            let mut new = self.connect(&target).await?;
+            let answer = new.send_request(request()?).await?;
+            (new, now, answer)
+        };
+        let status = answer.status();
+        let wait = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = wait.and_then(|wait| seconds_of(wait, now));
+        // Only a connection whose answer was read to its end can be used again.
+        let is_read = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.is_ok();
+        if is_read && connection.ready().await.is_ok() {
+            idle.put(connection, made_at);
+        }
+        Ok(Answer { status, retry_after })
+    }
+
+    /// A connection to an address that the name leads to, where all of them may be sent to: a name that leads inside
+    /// as well is not trusted to lead outside the next time.
+    async fn connect(&self, target: &Target) -> Result<Connection, SendError> {
+        let addresses = match target.host.parse() {
+            Ok(address) => vec![SocketAddr::new(address, target.port)],
+            Err(_) => self.network.resolve(&target.host, target.port).await?,
+        };
+        for address in &addresses {
+            self.policy.check(address.ip())?;
+        }
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name leads nowhere");
+        for address in addresses {
+            match self.network.connect(SocketAddr::new(address.ip(), target.port)).await {
+                Ok(stream) => return self.speak(target, stream).await,
+                Err(error) => last = error,
+            }
+        }
+        Err(last.into())
+    }
+
+    async fn speak(&self, target: &Target, stream: TcpStream) -> Result<Connection, SendError> {
+        if !target.tls {
+            return Ok(open(TokioIo::new(stream)).await?);
+        }
+        let name = ServerName::try_from(target.host.clone()).map_err(io::Error::other)?;
+        Ok(open(TokioIo::new(self.tls.connect(name, stream).await?)).await?)
+    }
+}
+
+async fn open<S>(stream: S) -> Result<Connection, hyper::Error>
+where
+    S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let (connection, driver) = handshake(stream).await?;
+    // It ends with the connection; what breaks it is told to who waits for an answer.
+    tokio::spawn(driver);
+    Ok(connection)
+}
+
+/// `retry-after` as seconds from now; a date or a number.
+fn seconds_of(text: &str, now: Timestamp) -> Option<i64> {
+    if let Ok(seconds) = text.trim().parse::<u32>() {
+        return Some(seconds.into());
+    }
+    let date = httpdate::parse_http_date(text.trim()).ok()?;
+    let date = date.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
+    let now = now.micros().div_euclid(Timestamp::MICROS_PER_SECOND);
+    Some(i64::try_from(date).ok()?.saturating_sub(now).max(0))
+}
+
+impl Idle {
+    fn take(&self, now: Timestamp) -> Option<(Connection, Timestamp)> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((connection, made_at)) = kept.pop() {
+            let is_young = made_at.plus_seconds(CONNECTION_AGE_SECONDS) > now;
+            if is_young && connection.is_ready() {
+                return Some((connection, made_at));
+            }
+        }
+        None
+    }
+
+    fn put(&self, connection: Connection, made_at: Timestamp) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < IDLE_MAX {
+            kept.push((connection, made_at));
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Which server sends to which endpoint: servers share the endpoints evenly, each keeps what it has for as long as it says
+//! that it is there, and what a dead one had is taken over.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::store::StoreError;
+use crate::store::webhooks::{Endpoint, WebhookStore};
+
+/// How long others leave an endpoint to a server that does not say any more that it is there.
+const LEASE_SECONDS: i64 = 15;
+/// A lease is renewed once so little of it is left.
+const RENEW_SECONDS: i64 = 10;
+
+/// The leases of one server.
+pub(super) struct Leases {
+    pub rows: Arc<dyn WebhookStore>,
+    pub clock: Arc<dyn Clock>,
+    /// This server, to the others.
+    pub me: Uuid,
+}
+
+impl Leases {
+    /// Renews what this server has, takes its share of what nobody has, and leaves what is more than its share. Returns
+    /// the endpoints that it sends to from now on, as they are now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn look(&self) -> Result<Vec<Endpoint>, StoreError> {
+        let mut tx = self.rows.begin(self.clock.now()).await?;
+        let now = tx.now();
+        let mut endpoints = tx.endpoints().await?;
+        endpoints.retain(|endpoint| endpoint.disabled.is_none());
+        if endpoints.is_empty() {
+            tx.commit().await?;
+            return Ok(endpoints);
+        }
+        let (until, renew) = (now.plus_seconds(LEASE_SECONDS), now.plus_seconds(RENEW_SECONDS));
+        let relays = tx.relays().await?;
+        let others = relays.iter().filter(|(relay, until)| *relay != self.me && *until > now).count();
+        if relays.iter().all(|(relay, until)| *relay != self.me || *until <= renew) {
+            tx.put_relay(self.me, Some(until)).await?;
+        }
+        for (gone, _) in relays.iter().filter(|(relay, until)| *relay != self.me && *until <= now) {
+            tx.put_relay(*gone, None).await?;
+        }
+        // A lease counts for as long as its server does.
+        let is_there = |holder| relays.iter().any(|(relay, until)| *relay == holder && *until > now);
+        let share = endpoints.len().div_ceil(others.saturating_add(1));
+        let is_mine = |endpoint: &Endpoint| endpoint.holder == Some(self.me);
+        let mut has = endpoints.iter().filter(|endpoint| is_mine(endpoint)).count();
+        let mut mine = Vec::new();
+        for seen in endpoints {
+            let is_free = !seen.holder.is_some_and(is_there) || seen.held_until <= now;
+            let (keeps, takes) = (is_mine(&seen) && has <= share, !is_mine(&seen) && is_free && has < share);
+            if keeps && seen.held_until > renew {
+                mine.push(seen);
+                continue;
+            }
+            if !is_mine(&seen) && !takes {
+                continue;
+            }
+            // Locked: another server may have been quicker.
+            let Some(mut endpoint) = tx.endpoint(seen.id).await? else { continue };
+            if (endpoint.holder, endpoint.held_until) != (seen.holder, seen.held_until) {
+                continue;
+            }
+            if keeps || takes {
+                has = if takes { has.saturating_add(1) } else { has };
+                (endpoint.holder, endpoint.held_until) = (Some(self.me), until);
+                tx.put_endpoint(&endpoint).await?;
+                mine.push(endpoint);
+            } else {
+                has = has.saturating_sub(1);
+                endpoint.holder = None;
+                tx.put_endpoint(&endpoint).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(mine)
+    }
+
+    /// Leaves everything to others at once.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        let mut tx = self.rows.begin(self.clock.now()).await?;
+        for seen in tx.endpoints().await?.into_iter().filter(|endpoint| endpoint.holder == Some(self.me)) {
+            if let Some(mut endpoint) = tx.endpoint(seen.id).await?
+                && endpoint.holder == Some(self.me)
+            {
+                endpoint.holder = None;
+                tx.put_endpoint(&endpoint).await?;
+            }
+        }
+        tx.put_relay(self.me, None).await?;
+        tx.commit().await
+    }
+}

@@ -1,0 +1,24 @@
+//! Events sent to programs over HTTP: endpoints, who sends to which, and what becomes of each message.
+//!
+//! A delivery is a cursor over the feed per endpoint; what an endpoint did not take is kept aside and tried again ([`worker`]).
+//! Servers share the endpoints by leases ([`leases`]). Nothing is sent to an address that is not public ([`target`],
+//! [`http`]), and each message is signed ([`signature`]).
+
+mod aside;
+mod endpoints;
+mod http;
+mod leases;
+mod relay;
+mod schedule;
+mod send;
+mod signature;
+mod target;
+mod worker;
+
+pub use self::http::{Answer, Idle, Network, SendError, Sender, SystemNetwork, public_roots};
+pub use crate::store::webhooks::{Delivery, Endpoint};
+pub use endpoints::{Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, Webhooks};
+pub use relay::Relay;
+pub use send::Render;
+pub use signature::parse_secret;
+pub use target::{Policy, Refused, Target};

@@ -1,0 +1,116 @@
+//! The relay of a server: a worker for each endpoint that this server sends to, so that a slow one delays no other.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::http::Sender;
+use super::leases::Leases;
+use super::send::Render;
+use super::worker::{self, End, Shared};
+use crate::clock::Clock;
+use crate::outbox::Outbox;
+use crate::store::webhooks::{Endpoint, WebhookStore};
+
+/// How often a server looks for endpoints that are new, changed, or nobody's.
+const LOOK_SECONDS: i64 = 1;
+/// How long messages under way may take at the end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Sends events to endpoints.
+pub struct Relay {
+    shared: Arc<Shared>,
+    leases: Leases,
+    workers: HashMap<Uuid, Sending>,
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay").field("workers", &self.workers.len()).finish_non_exhaustive()
+    }
+}
+
+/// A worker.
+struct Sending {
+    news: watch::Sender<Endpoint>,
+    task: JoinHandle<()>,
+}
+
+impl Relay {
+    /// A relay that other servers know as `me`. `render` makes the body of a message.
+    #[must_use]
+    pub fn new(
+        outbox: Arc<Outbox>,
+        rows: Arc<dyn WebhookStore>,
+        sender: Sender,
+        clock: Arc<dyn Clock>,
+        render: Render,
+        me: Uuid,
+    ) -> Self {
+        let leases = Leases { rows: Arc::clone(&rows), clock: Arc::clone(&clock), me };
+        let shared = Arc::new(Shared { outbox, rows, sender, clock, render, me });
+        Self { shared, leases, workers: HashMap::new() }
+    }
+
+    /// Sends until `stop` says true; then it stores how far it has come, and leaves its endpoints to others.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let clock = Arc::clone(&self.shared.clock);
+        loop {
+            match self.leases.look().await {
+                Ok(endpoints) => self.assign(endpoints),
+                Err(error) => tracing::debug!(%error, "the endpoints could not be looked at"),
+            }
+            let again = clock.now().plus_seconds(LOOK_SECONDS);
+            tokio::select! {
+                () = clock.sleep_until(again) => {}
+                // A sender that is gone means stop as well.
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        let tasks: Vec<JoinHandle<()>> = self.workers.drain().map(|(_, worker)| worker.task).collect();
+        for mut task in tasks {
+            if tokio::time::timeout(STOP_TIMEOUT, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+        if let Err(error) = self.leases.leave().await {
+            tracing::debug!(%error, "the endpoints are left to others once the lease is over");
+        }
+    }
+
+    /// Has a worker for each of these endpoints and for no other.
+    fn assign(&mut self, endpoints: Vec<Endpoint>) {
+        // A worker whose news end stores its cursor and ends by itself.
+        self.workers.retain(|id, worker| {
+            !worker.task.is_finished() && endpoints.iter().any(|endpoint| endpoint.id == *id)
+        });
+        for endpoint in endpoints {
+            if let Some(worker) = self.workers.get(&endpoint.id) {
+                worker.news.send_if_modified(|known| {
+                    let is_new = known.version != endpoint.version;
+                    if is_new {
+                        *known = endpoint;
+                    }
+                    is_new
+                });
+            } else {
+                let id = endpoint.id;
+                let (news, heard) = watch::channel(endpoint);
+                let task = tokio::spawn(work(Arc::clone(&self.shared), heard, id));
+                self.workers.insert(id, Sending { news, task });
+            }
+        }
+    }
+}
+
+async fn work(shared: Arc<Shared>, news: watch::Receiver<Endpoint>, id: Uuid) {
+    match worker::run(shared, news).await {
+        End::Over => {}
+        // The next look starts another worker, from what is stored.
+        End::Store(error) => tracing::debug!(%error, endpoint = %id, "sending to an endpoint begins again"),
+    }
+}

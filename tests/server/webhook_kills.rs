@@ -1,0 +1,86 @@
+//! kill -9 between posting and delivery: what was posted arrives, whenever the server died.
+
+use std::collections::BTreeSet;
+
+use creditledger::grpc::wire::notification_service_client::NotificationServiceClient;
+use creditledger::grpc::wire::watch_events_request::Start;
+use creditledger::grpc::wire::watch_events_response::Item;
+use creditledger::grpc::wire::*;
+
+use super::process::{Place, Server};
+use super::receiver::{Message, Receiver, Reply};
+
+const KILLS: u32 = 100;
+
+fn start(place: &Place) -> Server {
+    Server::start(place.command(&["--listen", "127.0.0.1:0", "--webhook-development"]))
+}
+
+async fn post(server: &Server, round: u32) -> bool {
+    let mut holds = hold_service_client::HoldServiceClient::new(server.connect().await);
+    for nth in 0..3 {
+        let hold = PlaceHoldRequest {
+            request_id: format!("{round}-{nth}"),
+            customer_id: "acme".into(),
+            incident_id: format!("{round}-{nth}"),
+            quote: Some(place_hold_request::Quote::Credits("0".into())),
+            ..Default::default()
+        };
+        if holds.place_hold(hold).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+async fn events(server: &Server) -> BTreeSet<String> {
+    let mut client = NotificationServiceClient::new(server.connect().await);
+    let all =
+        WatchEventsRequest { start: Some(Start::AfterPosition(0)), until_now: true, ..Default::default() };
+    let mut stream = client.watch_events(all).await.unwrap().into_inner();
+    let mut ids = BTreeSet::new();
+    while let Some(message) = stream.message().await.unwrap() {
+        if let Some(Item::Event(event)) = message.item {
+            ids.insert(event.event_id);
+        }
+    }
+    ids
+}
+
+fn taken(messages: &[Message]) -> BTreeSet<String> {
+    messages.iter().filter(|message| message.taken).map(|message| message.id().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_arrives_though_the_server_is_killed_a_hundred_times() {
+    let place = Place::new();
+    let receiver = Receiver::start(|_| Reply::Status(200, None)).await;
+    let server = start(&place);
+    place.json(&["customer", "create", "acme", "--server", server.url(), "--json"]);
+    let endpoint = CreateWebhookEndpointRequest {
+        request_id: "1".into(),
+        url: receiver.url.clone(),
+        after_position: Some(0),
+        ..Default::default()
+    };
+    let mut client = NotificationServiceClient::new(server.connect().await);
+    client.create_webhook_endpoint(endpoint).await.unwrap();
+    let mut server = Some(server);
+    for round in 0..KILLS {
+        let running = server.take().unwrap_or_else(|| start(&place));
+        assert!(post(&running, round).await);
+        // At once, or once something of what was posted so far has arrived: before, while and after it is noted.
+        if round % 3 > 0 {
+            let before = receiver.messages().len();
+            receiver.until(|messages| messages.len() > before).await;
+        }
+        running.process.signal("KILL");
+        assert!(!running.process.end().status.success());
+    }
+    let last = start(&place);
+    let expected = events(&last).await;
+    assert_eq!(expected.len(), usize::try_from(3 * KILLS).unwrap());
+    receiver.until(|messages| taken(messages) == expected).await;
+    last.stop();
+    place.verify();
+}

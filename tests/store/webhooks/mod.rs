@@ -1,0 +1,182 @@
+//! Webhooks from a posting to a real receiver, with a clock that the test drives: what is kept, tried again, given up and
+//! taken over, and where nothing is sent at all.
+
+mod delivery;
+mod hostile;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use creditledger::clock::Clock;
+use creditledger::grpc;
+use creditledger::ledger::{LedgerNo, RequestKey, Text, Timestamp};
+use creditledger::outbox::webhooks::{
+    Changed, Endpoint, NewEndpoint, Policy, Relay, Sender, SystemNetwork, Webhooks, public_roots,
+};
+use creditledger::outbox::{Cursor, Filter, Outbox, Told, Watch};
+use creditledger::store::Position;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::desk::START;
+use crate::rig::Rig;
+
+/// A clock that stands still until it is moved.
+pub struct TestClock(watch::Sender<Timestamp>);
+
+impl TestClock {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(watch::Sender::new(START)))
+    }
+
+    pub fn set(&self, now: Timestamp) {
+        self.0.send_modify(|time| *time = now.max(*time));
+    }
+
+    pub fn pass(&self, seconds: i64) {
+        self.set(self.now().plus_seconds(seconds));
+    }
+}
+
+#[async_trait]
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        *self.0.borrow()
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        self.0.subscribe().wait_for(|now| *now >= at).await.unwrap();
+    }
+}
+
+/// What a server has for webhooks, over a rig's database.
+pub struct Desk {
+    pub outbox: Arc<Outbox>,
+    pub webhooks: Webhooks,
+    pub clock: Arc<TestClock>,
+    requests: std::cell::Cell<u32>,
+}
+
+impl Desk {
+    pub fn new(rig: &Rig) -> Self {
+        let clock = TestClock::new();
+        let outbox = Arc::new(Outbox::new(Arc::clone(&rig.reader), rig.news.clone()));
+        let webhooks = Webhooks::new(
+            Arc::clone(&rig.webhooks),
+            Arc::clone(&rig.reader),
+            Arc::clone(&clock) as Arc<dyn Clock>,
+        );
+        Self { outbox, webhooks, clock, requests: std::cell::Cell::new(0) }
+    }
+
+    pub fn request(&self) -> RequestKey {
+        self.requests.set(self.requests.get() + 1);
+        RequestKey::parse(&format!("webhook {}", self.requests.get())).unwrap()
+    }
+
+    pub async fn endpoint(&self, url: &str) -> Endpoint {
+        let new = NewEndpoint {
+            url: Text::parse(url).unwrap(),
+            types: vec![],
+            description: Text::EMPTY,
+            secret: None,
+            after: Some(Position(0)),
+        };
+        endpoint_of(self.webhooks.create(LedgerNo::MAIN, self.request(), new).await.unwrap())
+    }
+
+    /// The endpoint as it is stored.
+    pub async fn stored(&self, id: Uuid) -> Endpoint {
+        let all = self.webhooks.endpoints(LedgerNo::MAIN).await.unwrap();
+        all.into_iter().find(|endpoint| endpoint.id == id).unwrap()
+    }
+
+    /// A relay of its own, as of one server.
+    pub fn relay(&self, rig: &Rig, me: u128) -> Relaying {
+        let network = Arc::new(SystemNetwork);
+        let sender = Sender::new(Policy { development: true }, network, public_roots()).unwrap();
+        let relay = Relay::new(
+            Arc::clone(&self.outbox),
+            Arc::clone(&rig.webhooks),
+            sender,
+            Arc::clone(&self.clock) as Arc<dyn Clock>,
+            Arc::new(grpc::message),
+            Uuid::from_u128(me),
+        );
+        let (stop, stopped) = watch::channel(false);
+        Relaying { task: tokio::spawn(relay.run(stopped)), stop }
+    }
+
+    /// All events of the main ledger.
+    pub async fn events(&self) -> Vec<Arc<Told>> {
+        let end = self.outbox_end().await;
+        let start = Cursor::default();
+        let mut watch = Watch::new(&self.outbox, LedgerNo::MAIN, Filter::default(), start).until(end);
+        let mut all = Vec::new();
+        while let Some(told) = watch.next().await.unwrap() {
+            all.extend(told);
+        }
+        all
+    }
+
+    async fn outbox_end(&self) -> Position {
+        self.webhooks.last_position(LedgerNo::MAIN).await.unwrap()
+    }
+}
+
+/// A relay that runs.
+pub struct Relaying {
+    pub task: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+}
+
+impl Relaying {
+    /// As a server that is told to stop.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        self.task.await.unwrap();
+    }
+
+    /// As a server that dies: its workers end where they are, and nothing is left to others.
+    pub async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+}
+
+/// Runs each test on each engine, with threads besides the test's own: it blocks on SQLite's lock, as a writer's thread
+/// does, which a transaction of the relay may hold.
+macro_rules! on_each_engine {
+    ($($name:ident)*) => {
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::rig::Rig::memory()).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::rig::Rig::sqlite().await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                if crate::postgres::available() {
+                    let isolation = creditledger::store::Isolation::ReadCommitted;
+                    super::$name(crate::rig::Rig::postgres(isolation).await).await;
+                }
+            })*
+        }
+    };
+}
+use on_each_engine;
+
+pub fn endpoint_of(changed: Changed) -> Endpoint {
+    match changed {
+        Changed::Done { endpoint: Some(endpoint), replayed: false } => *endpoint,
+        other => panic!("{other:?}"),
+    }
+}
