@@ -48,8 +48,8 @@ fn each_command_tells_what_happened() {
     row(&[], charge("i", 60), &["settlement.completed 2"]);
     row(&[charge("i", 60)], reverse("i", None), &["settlement.reversed 2"]);
     row(&[], refund("first", "4", OnShortfall::Reject), &["purchase.refunded 4"]);
-    row(&[charge("i", 60)], charge_back("first", None), &["purchase.disputed 10"]);
-    row(&[charge_back("first", None)], resolve("first", true), &[]);
+    row(&[charge("i", 60)], charge_back("first", None), &["purchase.disputed 10", "balance.depleted 0"]);
+    row(&[charge_back("first", None)], resolve("first", true), &["balance.recovered 10"]);
 }
 
 #[test]

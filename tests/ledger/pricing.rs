@@ -193,6 +193,38 @@ fn no_combination_of_large_numbers_overflows() {
     assert_eq!(price(&card, &many), Err(Rejection::AmountOutOfBounds));
 }
 
+/// A release that brings a preset must not break a ledger that has a card of that name.
+#[test]
+fn a_preset_that_comes_later_stands_back_behind_a_ledgers_own_card() {
+    use creditledger::ledger::LedgerNo;
+    use creditledger::ledger::card::{CardRequest, Cards, Changed};
+    let request = |rate: &str| CardRequest {
+        ledger: LedgerNo::MAIN,
+        request: creditledger::ledger::RequestKey::parse(rate).unwrap(),
+        change: Changed::Card(RateCard::plain(id("test"), credits(rate)).into()),
+        by: id("op"),
+    };
+    let mut before = Cards::new([]);
+    let mut changes = Vec::new();
+    for rate in ["3", "4"] {
+        changes.push(before.next_change(&request(rate), START).unwrap());
+        before.apply(changes.last().unwrap()).unwrap();
+    }
+    let mut after = Cards::new([plain()]);
+    for change in &changes {
+        after.apply(change).unwrap();
+    }
+    let rates = |cards: &Cards| -> Vec<String> {
+        cards.all(LedgerNo::MAIN).iter().map(|card| card.credits_per_hour.to_string()).collect()
+    };
+    assert_eq!((rates(&before), rates(&after)), (rates(&before), vec!["3".to_owned(), "4".to_owned()]));
+    assert_eq!(after.newest(LedgerNo::new(1).unwrap(), &id("test")).unwrap().credits_per_hour, credits("2"));
+    // Other gaps are refused.
+    assert!(Cards::new([plain()]).apply(&changes[1]).is_err());
+    let third = creditledger::ledger::card::CardChange { revision: 3, ..changes[0].clone() };
+    assert!(after.apply(&third).is_err());
+}
+
 /// Cards of every kind, as far as they pass their check.
 fn cards() -> impl Strategy<Value = RateCard> {
     let rate = (1_i64..=80_000).prop_map(Credits::from_units);

@@ -21,6 +21,7 @@ mod cluster;
 mod commit_faults;
 mod conformance;
 mod copy;
+mod lost_answers;
 mod open;
 mod outage;
 mod properties;

@@ -200,10 +200,13 @@ impl Cards {
         let newest = self.newest_version(change.ledger, change.changed.card());
         match &change.changed {
             Changed::Card(card) => {
-                if Some(card.card.version) != newest.checked_add(1) {
+                let own = self.ledgers.entry(change.ledger).or_default();
+                // A preset may have come with a later release than the ledger's card of the same name: it stands back.
+                let is_first =
+                    card.card.version == 1 && !own.versions.keys().any(|own| own.id == card.card.id);
+                if !is_first && Some(card.card.version) != newest.checked_add(1) {
                     return Err(CardsError::Version { card: card.card.clone(), newest });
                 }
-                let own = self.ledgers.entry(change.ledger).or_default();
                 own.versions.insert(card.card.clone(), Arc::clone(card));
             }
             Changed::Default(id) => {
@@ -258,9 +261,8 @@ impl Cards {
     #[must_use]
     pub fn all(&self, ledger: LedgerNo) -> Vec<&Arc<RateCard>> {
         let own = self.ledgers.get(&ledger).map(|own| &own.versions);
-        let mut all: Vec<&Arc<RateCard>> =
-            self.presets.values().chain(own.into_iter().flat_map(BTreeMap::values)).collect();
-        all.sort_by(|one, other| one.card.cmp(&other.card));
-        all
+        let all = self.presets.iter().chain(own.into_iter().flatten());
+        // Of two with one name and version the ledger's own, which comes later, is kept.
+        all.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 }

@@ -191,7 +191,7 @@ async fn earlier_answers(
     let mut answers = Vec::new();
     for row in &rows {
         if is_there(row).map_err(failed)? {
-            answers.push(PostingRow::read(row, 3)?.recorded()?.posting);
+            answers.push(PostingRow::read(row, 4)?.recorded()?.posting);
         }
     }
     Ok((server, answers))
