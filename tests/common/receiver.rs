@@ -161,7 +161,7 @@ async fn read(stream: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> Opt
                 return Some((Message { line, headers, body, taken: false }, whole));
             }
         }
-        let mut more = [0; 16 << 10];
+        let mut more = vec![0; 16 << 10];
         match stream.read(&mut more).await {
             Ok(count @ 1..) => bytes.extend_from_slice(&more[..count]),
             Ok(0) | Err(_) => return None,
