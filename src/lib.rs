@@ -1,10 +1,12 @@
 //! `creditledger`: prepaid support credits in an append-only double-entry ledger, as a gRPC service.
 pub mod app;
 pub mod audit;
+pub mod billing;
 pub mod clock;
 pub mod config;
 pub mod copy;
 pub mod grpc;
+pub mod http;
 pub mod ledger;
 pub mod query;
 pub mod store;

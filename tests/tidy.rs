@@ -86,15 +86,16 @@ fn names_after<'a>(line: &'a str, before: &'a str) -> impl Iterator<Item = &'a s
 }
 
 /// (layer, what of this crate it may use besides itself)
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("ledger", &[]),
     ("store", &["ledger"]),
     ("writer", &["store", "ledger", "clock"]),
     ("outbox", &["store", "ledger", "clock"]),
     ("query", &["store", "ledger"]),
     ("copy", &["store", "ledger"]),
-    ("grpc", &["writer", "query", "ledger", "clock"]),
-    ("http", &["writer", "query", "ledger", "clock"]),
+    ("billing", &["writer", "query", "ledger"]),
+    ("grpc", &["billing", "writer", "query", "ledger", "clock"]),
+    ("http", &["billing", "writer", "query", "ledger", "clock"]),
     ("config", &[]),
     ("telemetry", &["config"]),
 ];

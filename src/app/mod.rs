@@ -13,6 +13,7 @@ mod output;
 pub mod replay;
 mod serve;
 mod server;
+mod shops;
 mod statement;
 mod sweep;
 

@@ -10,10 +10,13 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::Failure;
 use super::call::innermost;
+use super::shops::shops;
 use super::sweep::sweep;
+use crate::billing::Till;
 use crate::clock;
 use crate::config::{Config, Isolation};
-use crate::grpc::{self, Api};
+use crate::grpc::{self, Api, Besides, Handler};
+use crate::http::{self, Webhooks};
 use crate::ledger::card::Cards;
 use crate::query::Reader;
 use crate::store::{self, Settings};
@@ -36,6 +39,7 @@ impl Server {
     /// # Errors
     /// [`Failure`] where the database cannot be used or the address cannot be listened on.
     pub async fn start(config: &Config) -> Result<Self, Failure> {
+        let shops = shops(&config.storefronts)?;
         // The address first: a second server on it says so and does not touch the database.
         let listener =
             TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
@@ -52,7 +56,17 @@ impl Server {
         let sweeper =
             tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.expiry_interval()));
         let reader = Arc::new(Reader::new(engine.reader, engine.news));
-        let api = Api::new(writer.clone(), reader, cards);
+        let webhooks = Arc::new(Webhooks::new(
+            shops,
+            Till::new(writer.clone(), Arc::clone(&reader)),
+            Arc::clone(&reader),
+        ));
+        let handler: Handler = Arc::new(move |request| {
+            let webhooks = Arc::clone(&webhooks);
+            Box::pin(async move { webhooks.answer(request).await })
+        });
+        let besides = Besides { prefix: http::PREFIX, handler };
+        let api = Api::new(writer.clone(), reader, cards).with(besides);
         let (stop, mut stopping) = watch::channel(false);
         let stopping = async move {
             // A sender that is gone means stop as well.

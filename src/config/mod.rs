@@ -3,6 +3,7 @@
 
 mod file;
 mod source;
+mod storefronts;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 pub use source::{ConfigError, Flags};
+pub use storefronts::{Secret, StorefrontSettings};
 
 /// What a server is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub struct Config {
     pub postgres_lanes: usize,
     /// PostgreSQL: how writing transactions are kept apart.
     pub postgres_isolation: Isolation,
+    /// Storefronts whose webhooks are served. Only in the file.
+    pub storefronts: Vec<StorefrontSettings>,
 }
 
 /// How writing transactions are kept apart in PostgreSQL. Both are safe.
@@ -81,6 +85,7 @@ impl Default for Config {
             expiry_interval_ms: 5_000,
             postgres_lanes: 2,
             postgres_isolation: Isolation::ReadCommitted,
+            storefronts: Vec::new(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod batch_service;
 mod batch_stream;
+mod besides;
 pub mod codec;
 mod command;
 mod connection;
@@ -16,6 +17,7 @@ mod journal_stream;
 mod ledger_service;
 mod limits;
 mod parse;
+mod payment_commands;
 mod purchase_service;
 mod rate_card_service;
 mod reconcile;
@@ -36,6 +38,7 @@ use crate::ledger::{LedgerId, LedgerNo};
 use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
+pub use besides::{Besides, Handler};
 pub use convert::time as convert_time;
 pub use serve::{Limits, serve};
 pub use status::DOMAIN;
@@ -51,13 +54,21 @@ pub struct Api {
     cards: Arc<Cards>,
     /// True once the server goes down: streams without an end stop then.
     closing: watch::Sender<bool>,
+    /// What is served on the same listener besides gRPC.
+    besides: Option<Besides>,
 }
 
 impl Api {
     /// The services over a writer and a reader of the same store.
     #[must_use]
     pub fn new(writer: Writer, reader: Arc<Reader>, cards: Arc<Cards>) -> Self {
-        Self { writer, reader, cards, closing: watch::Sender::new(false) }
+        Self { writer, reader, cards, closing: watch::Sender::new(false), besides: None }
+    }
+
+    /// Serves something else as well.
+    #[must_use]
+    pub fn with(self, besides: Besides) -> Self {
+        Self { besides: Some(besides), ..self }
     }
 
     /// The ledger that a call is about, which its span names from now on.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::account::{Account, Transfer};
 use super::codec::record;
 use super::credits::Credits;
-use super::ids::{CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LotId, PackageId, Text};
+use super::ids::{
+    CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LotId, PackageId, PostingId, Text,
+};
 use super::lot::Lots;
 use super::time::{Day, Timestamp};
 
@@ -98,10 +100,14 @@ pub struct CustomerState {
     pub shortfalls: Vec<(IncidentId, Credits)>,
     /// Lots with a chargeback that is not decided, spent ones included: what goes back into one of them burns first.
     pub disputes: Vec<LotId>,
+    /// Payments that wait, oldest first: the posting of each, and [`super::payment::Payment::order_key`]. Only the
+    /// suspense account has any.
+    pub payments: Vec<(PostingId, u64)>,
 }
 record!(CustomerState {
     1 => created_at, 2 => last_recorded_at, 3 => closed, 4 => lots, 5 => open_holds, 6 => parked, 7 => next_due,
     8 => terms, 9 => shortfalls, 10 => last_hold, 40 => disputes,
+    41 => payments,
 });
 
 impl CustomerState {
@@ -123,6 +129,7 @@ impl CustomerState {
             terms: Terms::default(),
             shortfalls: Vec::new(),
             disputes: Vec::new(),
+            payments: Vec::new(),
         }
     }
 

@@ -132,6 +132,8 @@ fn own_event(posting: &Posting) -> Option<(EventType, Option<Credits>)> {
         | Kind::CloseCustomer
         | Kind::ReverseRefund
         | Kind::ResolveChargeback
+        | Kind::KeepPayment
+        | Kind::ClosePayment
         | Kind::RecordWork
         | Kind::VoidWork
         | Kind::ExpireCredits

@@ -20,6 +20,7 @@ pub mod hold;
 pub mod ids;
 pub mod lot;
 pub mod money;
+pub mod payment;
 pub mod posting;
 pub mod price;
 pub mod receipt;

@@ -27,3 +27,4 @@ mod process;
 mod replay;
 mod settings;
 mod traces;
+mod webhooks;

@@ -1,6 +1,9 @@
 //! A ledger with something in every state, and a good request to every method, from which bad ones are made.
 
 use creditledger::grpc::wire::*;
+use creditledger::ledger::command::KeepPayment;
+use creditledger::ledger::payment::{Payment, suspense};
+use creditledger::ledger::{Command, LedgerNo, OrderId, Request, RequestKey, Storefront, Text};
 use prost::Message;
 use prost_types::{FieldMask, Timestamp};
 
@@ -9,6 +12,32 @@ use crate::served::{On, Served};
 /// 2100-01-01, which is in the future of every run.
 pub const LATER: Timestamp = Timestamp { seconds: 4_102_444_800, nanos: 0 };
 const EARLIER: Timestamp = Timestamp { seconds: 1_600_000_000, nanos: 0 };
+
+/// Keeps a payment that is nobody's, as a webhook does.
+async fn keep_payment(served: &Served) -> String {
+    let text = |text: &str| Text::parse(text).unwrap();
+    let payment = Payment {
+        event: creditledger::ledger::payment::PaymentEvent::Paid,
+        storefront: Storefront::parse("web").unwrap(),
+        order: OrderId::parse("nobodys").unwrap(),
+        key: text("paid"),
+        customer: text("who?"),
+        products: vec![text("1 x unknown")],
+        credits: None,
+        price: None,
+        cumulative: false,
+        reason: Text::EMPTY,
+    };
+    let creates = Command::CreateCustomer(creditledger::ledger::command::CreateCustomer::default());
+    for command in [creates, Command::KeepPayment(KeepPayment { payment })] {
+        let request = Some(RequestKey::parse(&served.next()).unwrap());
+        let request = Request { ledger: LedgerNo::MAIN, customer: suspense(), request, command };
+        served.writer.submit(request, None).await.unwrap().unwrap();
+    }
+    let list = ListUnmatchedPaymentsRequest::default();
+    let listed = served.purchases().list_unmatched_payments(list).await.unwrap().into_inner().payments;
+    listed[0].payment_id.clone()
+}
 
 /// An order of the storefront `web`.
 fn order(order_id: &str) -> StorefrontOrder {
@@ -25,6 +54,8 @@ pub struct World {
     pub other_purchase: String,
     /// A hold of another customer, `zeta`.
     pub foreign_hold: String,
+    /// A payment that waits.
+    pub payment_id: String,
     /// A refund of the order `reverse-refund`.
     pub refund_id: String,
 }
@@ -75,6 +106,7 @@ impl World {
 
         let other = CreateLedgerRequest { ledger_id: "other".into(), request_id: served.next() };
         served.ledgers().create_ledger(other).await.unwrap();
+        let payment_id = keep_payment(&served).await;
         let ledger_id = || "other".to_owned();
         for customer in ["acme", "only-there"] {
             let customer = CreateCustomerRequest { ledger_id: ledger_id(), ..served.customer(customer) };
@@ -85,7 +117,15 @@ impl World {
             served.purchases().purchase_credits(order).await.unwrap().into_inner().purchase.unwrap();
         let hold = PlaceHoldRequest { ledger_id: ledger_id(), ..served.hold("only-there", "1") };
         let other_hold = holds.place_hold(hold).await.unwrap().into_inner().hold.unwrap().hold_id;
-        Self { served, work_id, other_hold, other_purchase: purchase.purchase_id, foreign_hold, refund_id }
+        Self {
+            served,
+            work_id,
+            other_hold,
+            other_purchase: purchase.purchase_id,
+            foreign_hold,
+            payment_id,
+            refund_id,
+        }
     }
 
     /// A request that is good when it is sent, with all fields that go together, for each method but those of
@@ -147,6 +187,7 @@ impl World {
                 target: Some(refund_purchase_request::Target::Order(order("refund"))), credits: "1".into(),
                 price: Some(Money { currency_code: "EUR".into(), amount: "0.99".into() }),
                 on_shortfall: ShortfallPolicy::Receivable.into(), reason: "too many".into(), by: "shop".into(),
+                expected_refunded_price: Some(Money { currency_code: "EUR".into(), amount: "0".into() }),
                 ..Default::default()
             },
             "PurchaseService/ReverseRefund" => ReverseRefundRequest {
@@ -165,6 +206,11 @@ impl World {
                 target: Some(resolve_chargeback_request::Target::Order(order("resolve"))),
                 outcome: ChargebackOutcome::Won.into(), reason: "delivered".into(), by: "bank".into(),
                 ..Default::default()
+            },
+            "PurchaseService/ListUnmatchedPayments" => ListUnmatchedPaymentsRequest::default(),
+            "PurchaseService/AssignPayment" => AssignPaymentRequest {
+                request_id: request_id(), customer_id: customer_id(), payment_id: self.payment_id.clone(),
+                credits: Some("3".into()), ..Default::default()
             },
             "PurchaseService/GetPurchase" => GetPurchaseRequest {
                 target: Some(get_purchase_request::Target::Order(order("zeta-1"))), ..Default::default()
