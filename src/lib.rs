@@ -2,12 +2,14 @@
 pub mod app;
 pub mod audit;
 pub mod billing;
+pub mod cards;
 pub mod clock;
 pub mod config;
 pub mod copy;
 pub mod grpc;
 pub mod http;
 pub mod ledger;
+pub mod outbox;
 pub mod query;
 pub mod store;
 pub mod telemetry;

@@ -92,6 +92,8 @@ CREATE TABLE hold (
     direct      BOOLEAN  NOT NULL,
     class       TEXT COLLATE "C",
     settled     BOOLEAN  NOT NULL,
+    estimated   BIGINT   NOT NULL,
+    charged     BIGINT,
     created_at  BIGINT   NOT NULL,
     watched     BOOLEAN  NOT NULL,
     -- ledger::codec of hold::Hold.

@@ -106,6 +106,9 @@ CREATE TABLE hold (
     direct      INTEGER NOT NULL,
     class       TEXT,
     settled     INTEGER NOT NULL,
+    -- What was estimated and, where it is settled, what was charged: for statistics over any amount of history.
+    estimated   INTEGER NOT NULL,
+    charged     INTEGER,
     created_at  INTEGER NOT NULL,
     watched     INTEGER NOT NULL,
     -- ledger::codec of hold::Hold.

@@ -1,5 +1,6 @@
 //! The command line: what each subcommand does, made of the layers below.
 
+mod apply;
 pub mod bench;
 pub mod call;
 mod chart;
@@ -10,6 +11,7 @@ mod csv;
 mod export;
 mod failure;
 mod output;
+mod price;
 pub mod replay;
 mod serve;
 mod server;
@@ -70,6 +72,12 @@ enum Command {
     Reconcile(client::Reconcile),
     Export(export::Export),
     Transfers(client::Transfers),
+    Price(price::Price),
+    #[command(subcommand)]
+    RateCard(client::RateCardCommand),
+    Receipt(client::Receipt),
+    Alerts(client::Alerts),
+    Events(client::Events),
 }
 
 /// What the binary does.
@@ -116,5 +124,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Reconcile(command)) => command.run().await.map(done),
         Some(Command::Export(command)) => command.run().await.map(done),
         Some(Command::Transfers(command)) => command.run().await.map(done),
+        Some(Command::RateCard(command)) => command.run().await.map(done),
+        Some(Command::Receipt(command)) => command.run().await.map(done),
+        Some(Command::Price(command)) => command.run().map(done),
+        Some(Command::Alerts(command)) => command.run().await.map(done),
+        Some(Command::Events(command)) => command.run().await.map(done),
     }
 }

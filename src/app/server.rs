@@ -13,14 +13,14 @@ use super::call::innermost;
 use super::shops::shops;
 use super::sweep::sweep;
 use crate::billing::Till;
-use crate::clock;
 use crate::config::{Config, Isolation};
 use crate::grpc::{self, Api, Besides, Handler};
 use crate::http::{self, Webhooks};
-use crate::ledger::card::Cards;
+use crate::outbox::Outbox;
 use crate::query::Reader;
 use crate::store::{self, Settings};
 use crate::writer::{Limits, Writer, WriterEnd};
+use crate::{cards, clock};
 
 /// A server that is up.
 pub(super) struct Server {
@@ -45,7 +45,7 @@ impl Server {
             TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
         let address = listener.local_addr().map_err(|error| cannot_listen(config, &error))?;
         let engine = store::open(&config.database_url, clock::now(), &settings(config)).await?;
-        let cards = Arc::new(Cards::built_in());
+        let cards = Arc::new(cards::built_in());
         let limits = Limits {
             queue_commands_max: config.queue_commands_max,
             batch_commands_max: config.batch_commands_max,
@@ -55,7 +55,8 @@ impl Server {
             .map_err(|error| Failure::Other(format!("the writer cannot be started: {error}")))?;
         let sweeper =
             tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.expiry_interval()));
-        let reader = Arc::new(Reader::new(engine.reader, engine.news));
+        let outbox = Arc::new(Outbox::new(Arc::clone(&engine.reader), engine.news.clone()));
+        let reader = Arc::new(Reader::new(engine.reader, engine.news, cards));
         let webhooks = Arc::new(Webhooks::new(
             shops,
             Till::new(writer.clone(), Arc::clone(&reader)),
@@ -66,7 +67,7 @@ impl Server {
             Box::pin(async move { webhooks.answer(request).await })
         });
         let besides = Besides { prefix: http::PREFIX, handler };
-        let api = Api::new(writer.clone(), reader, cards).with(besides);
+        let api = Api::new(writer.clone(), reader, outbox).with(besides);
         let (stop, mut stopping) = watch::channel(false);
         let stopping = async move {
             // A sender that is gone means stop as well.

@@ -30,6 +30,7 @@ pub struct Counts {
     pub lots: u64,
     pub orders: u64,
     pub system_accounts: u64,
+    pub card_changes: u64,
 }
 
 impl Report {
@@ -64,7 +65,11 @@ impl fmt::Display for Counts {
             self.lots,
             self.orders,
             self.system_accounts
-        )
+        )?;
+        match self.card_changes {
+            0 => Ok(()),
+            changes => write!(f, ", {changes} changes of rate cards"),
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! The first half of `verify`: the journal, from its first posting to its last.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Report;
+use crate::cards;
 use crate::ledger::book::{Book, OrderScope};
-use crate::ledger::card::Cards;
+use crate::ledger::card::{CardChange, CardRef, CardRequest, Cards, Changed, check};
 use crate::ledger::receipt::{ReceiptError, receipt};
 use crate::ledger::{Credits, CustomerKey, LedgerNo, Lot, LotId, Posting, PostingId, Timestamp};
 use crate::store::nets::changes;
@@ -33,15 +34,17 @@ pub(super) async fn replay(
     report: &mut Report,
     progress: &mut (impl FnMut(u64) + Send),
 ) -> Result<Replayed, StoreError> {
-    // Nothing is decided, so neither time nor randomness nor cards matter.
+    let ledgers = auditor.stored_ledgers().await?;
+    let cards = replay_cards(auditor, &ledgers, report).await?;
+    // Nothing is decided, so neither time nor randomness matter.
     let mut replayed = Replayed {
-        book: Book::new(Timestamp::MAX, 0, Arc::new(Cards::built_in())),
+        book: Book::new(Timestamp::MAX, 0, Arc::new(cards)),
         last: HashMap::new(),
         lots: HashMap::new(),
         orders: HashMap::new(),
         accounts: BTreeMap::new(),
     };
-    for StoredLedger { ledger, .. } in auditor.stored_ledgers().await? {
+    for StoredLedger { ledger, .. } in ledgers {
         report.counts.ledgers += 1;
         let mut last = Position::default();
         loop {
@@ -61,6 +64,45 @@ pub(super) async fn replay(
         }
     }
     Ok(replayed)
+}
+
+/// Every change of rate cards must follow on those before it, and be what its request asked for.
+async fn replay_cards(
+    auditor: &dyn AuditStore,
+    ledgers: &[StoredLedger],
+    report: &mut Report,
+) -> Result<Cards, StoreError> {
+    let mut cards = cards::built_in();
+    let mut requests = HashSet::new();
+    for change in auditor.stored_card_changes().await? {
+        report.counts.card_changes += 1;
+        let CardChange { revision, ledger, changed, request, by, .. } = &change;
+        let mut fault = |what: String| report.fault(format!("rate cards, revision {revision}: {what}"));
+        if !ledgers.iter().any(|stored| stored.ledger.no == *ledger) {
+            fault(format!("there is no ledger number {}", ledger.get()));
+        }
+        let asked = CardRequest {
+            ledger: *ledger,
+            request: request.clone(),
+            change: changed.clone(),
+            by: by.clone(),
+        };
+        if asked.fingerprint() != change.fingerprint {
+            fault("its fingerprint is not that of what changed".to_owned());
+        }
+        if !requests.insert((*ledger, changed.kind(), request.clone())) {
+            fault("it repeats a request id".to_owned());
+        }
+        if let Changed::Card(card) = changed {
+            for wrong in check(card).faults {
+                fault(format!("{} {}", wrong.field, wrong.problem));
+            }
+        }
+        if let Err(error) = cards.apply(&change) {
+            fault(error.to_string());
+        }
+    }
+    Ok(cards)
 }
 
 impl Replayed {
@@ -90,6 +132,11 @@ impl Replayed {
                 None => report.fault(format!("{}: {account} leaves its bounds", place())),
             }
         }
+        for hold in posting.holds().filter(|hold| self.book.cards.get(ledger.no, &hold.card).is_none()) {
+            let CardRef { id, version } = &hold.card;
+            report
+                .fault(format!("{}: it pins rate card {id} version {version}, which is not there", place()));
+        }
         if let Some(fault) = receipt_fault(&self.book.cards, posting) {
             report.fault(format!("{}: {fault}", place()));
         }
@@ -112,5 +159,5 @@ impl Replayed {
 fn receipt_fault(cards: &Cards, posting: &Posting) -> Option<ReceiptError> {
     let hold = posting.detail.hold.as_ref()?;
     let settlement = hold.settlement.as_ref().filter(|settlement| settlement.posting == posting.id)?;
-    receipt(cards, &hold.card, settlement).err()
+    receipt(cards, posting.ledger, &hold.card, settlement).err()
 }

@@ -27,7 +27,12 @@ pub(super) async fn compare(
     if ledgers != source.stored_ledgers().await? {
         return Err(differs("the ledgers are not the same"));
     }
-    let mut copied = Copied { ledgers: count_of(ledgers.len()), ..Copied::default() };
+    let cards = target.stored_card_changes().await?;
+    if cards != source.stored_card_changes().await? {
+        return Err(differs("the rate cards are not the same"));
+    }
+    let mut copied =
+        Copied { ledgers: count_of(ledgers.len()), card_changes: count_of(cards.len()), ..Copied::default() };
     let (mut ours, mut theirs) = (JournalDigest::default(), JournalDigest::default());
     for StoredLedger { ledger, .. } in &ledgers {
         let mut after = Position(0);

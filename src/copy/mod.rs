@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::ledger::book::Broken;
+use crate::ledger::card::CardChange;
 use crate::ledger::{LedgerId, LedgerNo, Timestamp};
 use crate::store::{AuditStore, CopyTarget, Ledger, Position, Recorded, StoreError, StoredLedger};
 
@@ -66,17 +67,21 @@ pub struct Copied {
     pub holds: u64,
     pub lots: u64,
     pub orders: u64,
+    pub card_changes: u64,
     /// SHA-256 of the journal, the same in every engine.
     pub journal_sha256: String,
 }
 
 impl fmt::Display for Copied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ledgers, postings, customers, holds, lots, orders, journal_sha256 } = self;
+        let Self { ledgers, postings, customers, holds, lots, orders, card_changes, journal_sha256 } = self;
         write!(f, "{} of {}, ", count(*postings, "posting"), count(*ledgers, "ledger"))?;
         write!(f, "{}, {}, ", count(*customers, "customer"), count(*holds, "hold"))?;
-        write!(f, "{}, {}; ", count(*lots, "lot"), count(*orders, "order"))?;
-        write!(f, "journal sha256 {journal_sha256}")
+        write!(f, "{}, {}", count(*lots, "lot"), count(*orders, "order"))?;
+        if *card_changes > 0 {
+            write!(f, ", {} of rate cards", count(*card_changes, "change"))?;
+        }
+        write!(f, "; journal sha256 {journal_sha256}")
     }
 }
 
@@ -101,6 +106,8 @@ pub struct Copier<'a> {
     source: &'a dyn AuditStore,
     target: &'a mut CopyTarget,
     parts: Vec<Part>,
+    /// The changes of rate cards of the source, as they were when the copy began.
+    cards: Vec<CardChange>,
     /// The part that is being copied; those before it are done.
     at: usize,
     total: u64,
@@ -141,13 +148,27 @@ impl<'a> Copier<'a> {
             let end = source.journal_end(stored.ledger.no).await?;
             parts.push(Part { stored, end, done: Position(0) });
         }
+        let cards = source.stored_card_changes().await?;
         target.writer.begin_copy(now).await?;
         let total = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.end.0));
-        let mut copier = Self { source, target, parts, at: 0, total, done: 0, chunk: chunk.max(1) };
+        let mut copier = Self { source, target, parts, cards, at: 0, total, done: 0, chunk: chunk.max(1) };
         for ledger in copier.find_done().await? {
             copier.target.writer.copy_ledger(&ledger).await?;
         }
+        copier.copy_cards().await?;
         Ok(copier)
+    }
+
+    /// Copies the changes of rate cards that are missing, all at once: there are few.
+    async fn copy_cards(&mut self) -> Result<(), CopyError> {
+        let there = self.target.audit.stored_card_changes().await?;
+        let Some(missing) = self.cards.strip_prefix(there.as_slice()) else {
+            return Err(CopyError::OtherSource("it has other rate cards".to_owned()));
+        };
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Ok(self.target.writer.copy_cards(missing).await?)
     }
 
     /// Finds out how far an earlier copy came, and whether it was of this source; returns the ledgers to be made.
@@ -245,6 +266,9 @@ impl<'a> Copier<'a> {
     pub async fn has_grown(&self, source: &dyn AuditStore) -> Result<bool, StoreError> {
         let ledgers = source.stored_ledgers().await?;
         if !ledgers.iter().eq(self.parts.iter().map(|part| &part.stored)) {
+            return Ok(true);
+        }
+        if source.stored_card_changes().await? != self.cards {
             return Ok(true);
         }
         for part in &self.parts {

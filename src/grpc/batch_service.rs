@@ -110,6 +110,7 @@ pub fn read_command(fields: &mut Fields, command: BatchCommand) -> Option<(Scope
         ReverseRefund => "reverse_refund",
         RecordChargeback => "record_chargeback",
         ResolveChargeback => "resolve_chargeback",
+        SetBalanceAlerts => "set_balance_alerts",
     )
 }
 

@@ -2,16 +2,16 @@
 
 use prost::Message;
 
-use crate::ledger::card::{CardRef, ClassRule, RateCard};
+use crate::ledger::customer::Contact;
 use crate::ledger::hold::{Pending, Settlement, Voided, Work};
 use crate::ledger::lot::{Lot, Refund};
 use crate::ledger::money::MoneyTransfer;
-use crate::ledger::price::{PriceInputs, Step};
 use crate::ledger::{
-    Balances, ClassId, Credits, CustomerId, Day, Hold, HoldState, Money, Posting, Terms, Timestamp, Transfer,
+    Balances, Credits, CustomerId, Day, Hold, HoldState, Money, Posting, Terms, Timestamp, Transfer,
 };
 use crate::query::{BalanceAt, CustomerRecord, Position, Recorded, TransferRecord};
 
+use super::card_messages::card_ref;
 use super::wire;
 
 /// The wire's numbers are signed; none of ours comes near the bound.
@@ -19,11 +19,13 @@ pub fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn small(number: u32) -> i32 {
+/// As [`signed`].
+pub fn small(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn or_empty(value: Option<&impl ToString>) -> String {
+/// Nothing is an empty text.
+pub fn or_empty(value: Option<&impl ToString>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
 }
 
@@ -191,7 +193,16 @@ pub fn brief_hold(hold: &Hold) -> wire::Hold {
         ended_at: hold.ended_at.map(time),
         ended_by: hold.ended_by.to_string(),
         end_reason: hold.end_reason.to_string(),
+        labels: names(&hold.circumstances.labels),
+        emergency: hold.circumstances.emergency,
+        kb_answered: hold.circumstances.kb_answered,
+        quoted: hold.quoted,
     }
+}
+
+/// Texts of ids.
+pub fn names(ids: &[impl ToString]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
 }
 
 fn pending(pending: &Pending) -> wire::PendingEstimate {
@@ -204,6 +215,7 @@ fn pending(pending: &Pending) -> wire::PendingEstimate {
         estimated_by,
         confirmed_by,
         note,
+        quoted,
     } = pending;
     wire::PendingEstimate {
         total_credits: total.to_string(),
@@ -213,11 +225,12 @@ fn pending(pending: &Pending) -> wire::PendingEstimate {
         estimated_by: estimated_by.to_string(),
         confirmed_by: confirmed_by.to_string(),
         note: note.to_string(),
+        quoted: *quoted,
     }
 }
 
 fn work(work: &Work) -> wire::WorkEntry {
-    let Work { id, recorded_at, seconds, started_at, line, solutions, by, note, voided } = work;
+    let Work { id, recorded_at, seconds, started_at, line, solutions, by, note, voided, labels } = work;
     wire::WorkEntry {
         work_id: id.to_string(),
         recorded_at: Some(time(*recorded_at)),
@@ -232,6 +245,7 @@ fn work(work: &Work) -> wire::WorkEntry {
             by: by.to_string(),
             reason: reason.to_string(),
         }),
+        labels: names(labels),
     }
 }
 
@@ -330,6 +344,12 @@ fn refund(refund: &Refund) -> wire::Refund {
     }
 }
 
+/// Whom to write to.
+pub fn contact(contact: &Contact) -> wire::Contact {
+    let Contact { name, email, locale } = contact;
+    wire::Contact { name: name.to_string(), email: email.to_string(), locale: locale.to_string() }
+}
+
 /// A customer with its profile.
 pub fn customer(record: &CustomerRecord) -> wire::Customer {
     let CustomerRecord { customer, profile } = record;
@@ -337,11 +357,7 @@ pub fn customer(record: &CustomerRecord) -> wire::Customer {
     wire::Customer {
         customer_id: customer.id.to_string(),
         name: profile.name.to_string(),
-        contact: Some(wire::Contact {
-            name: profile.contact.name.to_string(),
-            email: profile.contact.email.to_string(),
-            locale: profile.contact.locale.to_string(),
-        }),
+        contact: Some(contact(&profile.contact)),
         metadata: profile.metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
         terms: Some(wire::CustomerTerms {
             rate_card_id: or_empty(rate_card.as_ref()),
@@ -355,91 +371,12 @@ pub fn customer(record: &CustomerRecord) -> wire::Customer {
     }
 }
 
-/// A card's name and version.
-pub fn card_ref(card: &CardRef) -> wire::RateCardRef {
-    wire::RateCardRef { rate_card_id: card.id.to_string(), version: small(card.version) }
-}
-
-/// A price list.
-pub fn rate_card(card: &RateCard, default: &CardRef) -> wire::RateCard {
-    let RateCard {
-        card,
-        description,
-        credits_per_hour,
-        increment_seconds,
-        minimum_seconds,
-        minimum_credits,
-        charge_scale,
-        quote_valid_days,
-        free_support_days,
-        classes,
-    } = card;
-    wire::RateCard {
-        rate_card_id: card.id.to_string(),
-        version: small(card.version),
-        description: description.to_string(),
-        credits_per_hour: credits_per_hour.to_string(),
-        increment_seconds: signed(*increment_seconds),
-        minimum_seconds: signed(*minimum_seconds),
-        minimum_credits: minimum_credits.to_string(),
-        charge_scale: small(*charge_scale),
-        quote_valid_days: small(*quote_valid_days),
-        free_support_days: free_support_days.map(small),
-        classes: classes.iter().map(|(class, rule)| class_rule(class, rule)).collect(),
-        is_default: card == default,
-    }
-}
-
-fn class_rule(class: &ClassId, rule: &ClassRule) -> wire::IncidentClassRule {
-    let (mode, range) = match rule {
-        ClassRule::Timed { range } => (wire::IncidentClassMode::Timed, *range),
-        ClassRule::Free => (wire::IncidentClassMode::Free, None),
-        ClassRule::QuoteRequired => (wire::IncidentClassMode::QuoteRequired, None),
-        ClassRule::Refused => (wire::IncidentClassMode::Refused, None),
-    };
-    wire::IncidentClassRule {
-        incident_class: class.to_string(),
-        mode: mode.into(),
-        estimate_min_credits: or_empty(range.map(|(min, _)| min).as_ref()),
-        estimate_max_credits: or_empty(range.map(|(_, max)| max).as_ref()),
-    }
-}
-
-/// A step of a calculation.
-pub fn step(step: &Step) -> wire::ChargeStep {
-    let Step { rule, text, credits } = step;
-    wire::ChargeStep { rule: rule.code().into(), text: text.clone(), credits: or_empty(credits.as_ref()) }
-}
-
-/// What a calculation started from.
-pub fn inputs(inputs: &PriceInputs) -> wire::ChargeInputs {
-    let PriceInputs {
-        class,
-        opened_on,
-        product_purchased_on,
-        seconds,
-        confirmed_quote,
-        charged_before,
-        waive_reason,
-    } = inputs;
-    wire::ChargeInputs {
-        incident_class: or_empty(class.as_ref()),
-        opened_on: day(*opened_on),
-        product_purchase_date: product_purchased_on.map(day).unwrap_or_default(),
-        work_seconds: signed(*seconds),
-        confirmed_quote_credits: or_empty(confirmed_quote.as_ref()),
-        charged_before_credits: charged_before.to_string(),
-        waive_reason: waive_reason.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ledger::Currency;
     use crate::ledger::Kind;
     use crate::ledger::lot::{LotSource, RefundState};
-    use crate::ledger::price::StepRule;
 
     /// The wire's enumerations have the core's codes, so that a code is all the conversion there is.
     #[test]
@@ -459,10 +396,6 @@ mod tests {
         for state in RefundState::ALL {
             let wire = wire::RefundState::try_from(i32::from(state.code())).unwrap();
             assert_eq!(wire.as_str_name(), format!("REFUND_STATE_{state}"));
-        }
-        for rule in StepRule::ALL {
-            let wire = wire::StepRule::try_from(i32::from(rule.code())).unwrap();
-            assert_eq!(wire.as_str_name(), format!("STEP_RULE_{rule}"));
         }
     }
 

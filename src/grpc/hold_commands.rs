@@ -4,7 +4,8 @@ use crate::ledger::command::{
     ChargeIncident, CloseIncident, ConfirmEstimate, DeclineEstimate, EstimateIncident, ExtendHold, HoldRef,
     NewWork, Overrun, PlaceHold, Quote, RecordWork, ReleaseHold, ReverseSettlement, SettleHold, VoidWork,
 };
-use crate::ledger::ids::{LineId, WorkId};
+use crate::ledger::ids::{LabelId, LineId, WorkId};
+use crate::ledger::job::Circumstances;
 use crate::ledger::{ClassId, Command, HoldId, IncidentId};
 
 use super::command::CommandMessage;
@@ -78,6 +79,9 @@ impl CommandMessage for PlaceHoldRequest {
             note,
             by,
             park,
+            labels,
+            emergency,
+            kb_answered,
         } = self;
         let quote = quote.map(|quote| match quote {
             place_hold_request::Quote::Credits(credits) => estimate_incident_request::Quote::Credits(credits),
@@ -97,6 +101,9 @@ impl CommandMessage for PlaceHoldRequest {
             range_override_reason,
             note,
             by,
+            labels,
+            emergency,
+            kb_answered,
         };
         let (scope, estimate) = read_estimate(fields, estimate)?;
         Some((scope, Command::PlaceHold(PlaceHold { estimate, park })))
@@ -116,6 +123,9 @@ fn read_estimate(fields: &mut Fields, message: EstimateIncidentRequest) -> Optio
         range_override_reason,
         note,
         by,
+        labels,
+        emergency,
+        kb_answered,
     } = message;
     let scope = fields.scope(&ledger_id, &request_id, &customer_id);
     let incident = fields.take("incident_id", IncidentId::parse(&incident_id));
@@ -134,6 +144,7 @@ fn read_estimate(fields: &mut Fields, message: EstimateIncidentRequest) -> Optio
     let range_override = fields.text("range_override_reason", &range_override_reason);
     let note = fields.text("note", &note);
     let by = fields.text("by", &by);
+    let labels = read_labels(fields, labels);
     let estimate = EstimateIncident {
         incident: incident?,
         class: class?,
@@ -143,8 +154,21 @@ fn read_estimate(fields: &mut Fields, message: EstimateIncidentRequest) -> Optio
         range_override: range_override?,
         note: note?,
         by: by?,
+        circumstances: Circumstances { labels: labels?, emergency, kb_answered },
     };
     Some((scope?, estimate))
+}
+
+/// What an incident may cost more for, in order and each once.
+pub(super) fn read_labels(fields: &mut Fields, labels: Vec<String>) -> Option<Vec<LabelId>> {
+    if labels.len() > Circumstances::LABELS_MAX {
+        return fields.refuse("labels", format!("must be at most {}", Circumstances::LABELS_MAX));
+    }
+    let mut labels =
+        fields.each("labels", labels, |fields, label| fields.take("", LabelId::parse(&label)))?;
+    labels.sort_unstable();
+    labels.dedup();
+    Some(labels)
 }
 
 impl CommandMessage for ConfirmEstimateRequest {
@@ -189,23 +213,26 @@ struct WorkFields {
     solutions: i32,
     by: String,
     note: String,
+    labels: Vec<String>,
 }
 
 fn read_work(fields: &mut Fields, work: WorkFields) -> Option<NewWork> {
-    let WorkFields { work_seconds, started_at, line, solutions, by, note } = work;
+    let WorkFields { work_seconds, started_at, line, solutions, by, note, labels } = work;
     let seconds = fields.number("work_seconds", work_seconds, NewWork::SECONDS_MAX);
     let started_at = fields.time("started_at", started_at);
     let line = fields.optional("line", &line, LineId::parse);
     let solutions = fields.number("solutions", solutions.into(), NewWork::SOLUTIONS_MAX.into());
     let by = fields.text("by", &by);
     let note = fields.text("note", &note);
+    let labels = read_labels(fields, labels);
     Some(NewWork {
         seconds: seconds?,
         started_at: started_at?,
         line: line?,
-        solutions: u32::try_from(solutions?).ok()?.max(1),
+        solutions: u32::try_from(solutions?).ok()?,
         by: by?,
         note: note?,
+        labels: labels?,
     })
 }
 
@@ -222,10 +249,12 @@ impl CommandMessage for RecordWorkRequest {
             solutions,
             by,
             note,
+            labels,
         } = self;
         let scope = fields.scope(&ledger_id, &request_id, &customer_id);
         let hold = read_hold(fields, target);
-        let work = read_work(fields, WorkFields { work_seconds, started_at, line, solutions, by, note });
+        let work =
+            read_work(fields, WorkFields { work_seconds, started_at, line, solutions, by, note, labels });
         Some((scope?, Command::RecordWork(RecordWork { hold: hold?, work: work? })))
     }
 }
@@ -254,6 +283,9 @@ impl CommandMessage for SettleHoldRequest {
             expected_work_seconds,
             waive_reason,
             by,
+            labels,
+            emergency,
+            kb_answered,
         } = self;
         let scope = fields.scope(&ledger_id, &request_id, &customer_id);
         let hold = read_hold(fields, target);
@@ -266,6 +298,7 @@ impl CommandMessage for SettleHoldRequest {
         let expected_work_seconds = read_expected(fields, expected_work_seconds);
         let waive_reason = fields.text("waive_reason", &waive_reason);
         let by = fields.text("by", &by);
+        let labels = read_labels(fields, labels);
         let command = SettleHold {
             hold: hold?,
             overrun: overrun?,
@@ -273,6 +306,9 @@ impl CommandMessage for SettleHoldRequest {
             expected_work_seconds: expected_work_seconds?,
             waive_reason: waive_reason?,
             by: by?,
+            labels: labels?,
+            emergency,
+            kb_answered,
         };
         Some((scope?, Command::SettleHold(command)))
     }
@@ -345,11 +381,16 @@ impl CommandMessage for ChargeIncidentRequest {
             opened_at,
             max_charge_credits,
             waive_reason,
+            labels,
+            emergency,
+            kb_answered,
         } = self;
         let scope = fields.scope(&ledger_id, &request_id, &customer_id);
         let incident = fields.take("incident_id", IncidentId::parse(&incident_id));
         let class = fields.optional("incident_class", &incident_class, ClassId::parse);
-        let work = read_work(fields, WorkFields { work_seconds, started_at, line, solutions, by, note });
+        let work = WorkFields { work_seconds, started_at, line, solutions, by, note, labels: Vec::new() };
+        let work = read_work(fields, work);
+        let labels = read_labels(fields, labels);
         let opened_at = fields.time("opened_at", opened_at);
         let max_charge = max_charge_credits.as_deref();
         let max_charge = fields.optional_credits("max_charge_credits", max_charge, Amount::AtLeastZero);
@@ -361,6 +402,7 @@ impl CommandMessage for ChargeIncidentRequest {
             opened_at: opened_at?,
             max_charge: max_charge?,
             waive_reason: waive_reason?,
+            circumstances: Circumstances { labels: labels?, emergency, kb_answered },
         };
         Some((scope?, Command::ChargeIncident(command)))
     }

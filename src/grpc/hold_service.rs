@@ -13,7 +13,7 @@ use super::hold_commands::{Named, read_hold};
 use super::parse::{Fields, parse};
 use super::wire::hold_service_server::HoldService;
 use super::wire::*;
-use super::{Api, PAGE_BYTES_MAX, convert};
+use super::{Api, PAGE_BYTES_MAX, card_messages, convert};
 
 #[async_trait]
 impl HoldService for Api {
@@ -163,15 +163,16 @@ impl HoldService for Api {
         let ledger = self.ledger(&ledger).await?;
         let hold = self.reader.settled_hold(ledger, &target).await?;
         let settlement = hold.settlement.as_ref().ok_or(ReadError::SettlementNotFound)?;
-        let calculation = receipt(&self.cards, &hold.card, settlement)
+        let cards = self.reader.cards_with(ledger, &hold.card).await?;
+        let calculation = receipt(&cards, ledger, &hold.card, settlement)
             .map_err(|fault| ReadError::Storage(StoreError::Damaged(format!("hold {}: {fault}", hold.id))))?;
         let receipt = Receipt {
             hold_id: hold.id.to_string(),
             customer_id: hold.customer.to_string(),
             incident_id: hold.incident.to_string(),
-            rate_card: Some(convert::card_ref(&hold.card)),
-            inputs: Some(convert::inputs(&settlement.inputs)),
-            steps: calculation.steps.iter().map(convert::step).collect(),
+            rate_card: Some(card_messages::card_ref(&hold.card)),
+            inputs: Some(card_messages::inputs(&settlement.inputs)),
+            steps: calculation.steps.iter().map(card_messages::step).collect(),
             settlement: Some(convert::settlement(settlement)),
         };
         Ok(Response::new(GetReceiptResponse { receipt: Some(receipt) }))

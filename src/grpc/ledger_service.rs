@@ -16,7 +16,7 @@ use super::parse::{Amount, Fields, Scope, parse};
 use super::status::Problem;
 use super::wire::ledger_service_server::LedgerService;
 use super::wire::*;
-use super::{Api, Deadline, PAGE_BYTES_MAX, convert};
+use super::{Api, Deadline, PAGE_BYTES_MAX, convert, event};
 
 /// Customers in one BatchGetBalances.
 const BALANCES_MAX: usize = 1_000;
@@ -63,18 +63,30 @@ impl LedgerService for Api {
         &self,
         request: Request<GetBalanceRequest>,
     ) -> Result<Response<GetBalanceResponse>, Status> {
-        let (ledger, customer, at) = parse(request.into_inner(), |message, fields| {
-            let GetBalanceRequest { ledger_id, customer_id, as_of } = message;
+        let (ledger, customer, at, with_forecast) = parse(request.into_inner(), |message, fields| {
+            let GetBalanceRequest { ledger_id, customer_id, as_of, with_forecast } = message;
             let ledger = fields.ledger_or_main(&ledger_id);
             let customer = fields.customer(&customer_id);
             let at = read_as_of(fields, as_of);
-            Some((ledger?, customer?, at?))
+            Some((ledger?, customer?, at?, with_forecast))
         })?;
         let ledger = self.ledger(&ledger).await?;
-        let found = self.reader.balance(ledger, &customer, at, clock::now()).await?;
+        let now = clock::now();
+        let found = self.reader.balance(ledger, &customer, at, now).await?;
+        let moment = found.recorded_at.filter(|_| with_forecast).map(|recorded_at| match at {
+            None => now.max(recorded_at),
+            Some(At::Time(time)) => time,
+            Some(At::Sequence(_) | At::Position(_) | At::Posting(_)) => recorded_at,
+        });
+        let forecast = match moment {
+            Some(moment) => Some(self.reader.forecast(ledger, &customer, &found, moment).await?),
+            None => None,
+        };
         let balance = Some(convert::balance_at(found));
         let recorded_at = found.recorded_at.map(convert::time);
-        Ok(Response::new(GetBalanceResponse { balance, recorded_at, provisional: found.provisional }))
+        let forecast = forecast.as_ref().map(event::forecast);
+        let provisional = found.provisional;
+        Ok(Response::new(GetBalanceResponse { balance, recorded_at, provisional, forecast }))
     }
 
     async fn batch_get_balances(

@@ -6,16 +6,21 @@
 mod batch_service;
 mod batch_stream;
 mod besides;
+mod card_messages;
+mod card_requests;
 pub mod codec;
 mod command;
 mod connection;
 mod convert;
 mod customer_service;
+mod event;
+mod event_stream;
 mod hold_commands;
 mod hold_service;
 mod journal_stream;
 mod ledger_service;
 mod limits;
+mod notification_service;
 mod parse;
 mod payment_commands;
 mod purchase_service;
@@ -33,15 +38,16 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::ledger::card::Cards;
 use crate::ledger::{LedgerId, LedgerNo};
+use crate::outbox::Outbox;
 use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
 pub use besides::{Besides, Handler};
+pub use card_messages::rate_card as rate_card_message;
 pub use convert::time as convert_time;
 pub use serve::{Limits, serve};
-pub use status::DOMAIN;
+pub use status::{DOMAIN, reason_of};
 
 /// Pages stop here, so that they fit the 4 MiB that clients take by default.
 const PAGE_BYTES_MAX: usize = 3 << 20;
@@ -51,7 +57,7 @@ const PAGE_BYTES_MAX: usize = 3 << 20;
 pub struct Api {
     writer: Writer,
     reader: Arc<Reader>,
-    cards: Arc<Cards>,
+    outbox: Arc<Outbox>,
     /// True once the server goes down: streams without an end stop then.
     closing: watch::Sender<bool>,
     /// What is served on the same listener besides gRPC.
@@ -59,10 +65,10 @@ pub struct Api {
 }
 
 impl Api {
-    /// The services over a writer and a reader of the same store.
+    /// The services over a writer, a reader and an outbox of the same store.
     #[must_use]
-    pub fn new(writer: Writer, reader: Arc<Reader>, cards: Arc<Cards>) -> Self {
-        Self { writer, reader, cards, closing: watch::Sender::new(false), besides: None }
+    pub fn new(writer: Writer, reader: Arc<Reader>, outbox: Arc<Outbox>) -> Self {
+        Self { writer, reader, outbox, closing: watch::Sender::new(false), besides: None }
     }
 
     /// Serves something else as well.

@@ -36,13 +36,12 @@ impl Api {
         while let Some(message) = list.message().await? {
             let scope = open.as_ref().map(|(scope, _)| scope);
             let (scope, orders) = parse(message, |message, fields| read(fields, message, scope))?;
-            let (scope, mut reconciliation) = match open.take() {
-                Some(open) => open,
-                None => {
-                    let ledger = self.ledger(&scope.ledger).await?;
-                    let storefront = scope.storefront.clone();
-                    (scope, Reconciliation::new(Arc::clone(&self.reader), ledger, storefront))
-                }
+            let (scope, mut reconciliation) = if let Some(open) = open.take() {
+                open
+            } else {
+                let ledger = self.ledger(&scope.ledger).await?;
+                let storefront = scope.storefront.clone();
+                (scope, Reconciliation::new(Arc::clone(&self.reader), ledger, storefront))
             };
             if let Some(place) = reconciliation.take(orders).await? {
                 let problem = "was listed before with other content";

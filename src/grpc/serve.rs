@@ -19,7 +19,7 @@ use super::connection::Connection;
 use super::limits::Guard;
 use super::wire::{
     DESCRIPTORS, batch_service_server, customer_service_server, hold_service_server, ledger_service_server,
-    purchase_service_server, rate_card_service_server,
+    notification_service_server, purchase_service_server, rate_card_service_server,
 };
 
 /// Bounds of the server. What tonic leaves open is closed here.
@@ -103,6 +103,7 @@ pub async fn serve(
         .add_service(bounded!(hold_service_server::HoldServiceServer<Api>, bytes_max))
         .add_service(bounded!(ledger_service_server::LedgerServiceServer<Api>, bytes_max))
         .add_service(bounded!(rate_card_service_server::RateCardServiceServer<Api>, bytes_max))
+        .add_service(bounded!(notification_service_server::NotificationServiceServer<Api>, bytes_max))
         .add_service(bounded!(batch_service_server::BatchServiceServer<Api>, limits.batch_request_bytes_max))
         .add_service(health_service)
         .add_optional_service(reflection())
@@ -160,13 +161,14 @@ fn without_fault<S>(service: Result<S, tonic_reflection::server::Error>) -> Opti
 }
 
 /// What the health service knows about: the server as a whole, and each service.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "",
     customer_service_server::CustomerServiceServer::<Api>::NAME,
     purchase_service_server::PurchaseServiceServer::<Api>::NAME,
     hold_service_server::HoldServiceServer::<Api>::NAME,
     ledger_service_server::LedgerServiceServer::<Api>::NAME,
     rate_card_service_server::RateCardServiceServer::<Api>::NAME,
+    notification_service_server::NotificationServiceServer::<Api>::NAME,
     batch_service_server::BatchServiceServer::<Api>::NAME,
 ];
 

@@ -52,6 +52,11 @@ impl Problem {
         Self::new(Code::FailedPrecondition, "TOO_MANY_LEDGERS", "the server keeps no more ledgers")
     }
 
+    /// The database keeps no more changes of rate cards.
+    pub fn too_many_rate_cards() -> Self {
+        Self::new(Code::FailedPrecondition, "TOO_MANY_RATE_CARDS", "the server keeps no more rate cards")
+    }
+
     /// The caller's deadline has passed while the call was under way.
     pub fn deadline_exceeded() -> Self {
         let message = "the deadline passed; the same request_id finds out what became of a command";
@@ -66,6 +71,13 @@ impl Problem {
     /// The server is going down.
     pub fn shutting_down() -> Self {
         SubmitError::ShuttingDown.into()
+    }
+
+    /// The reader of a stream does not keep up; it may go on after `resume_token`.
+    pub fn watcher_too_slow(resume_token: &impl ToString) -> Self {
+        let message = "the reader does not keep up; the stream may be resumed";
+        let problem = Self::new(Code::Aborted, "WATCHER_TOO_SLOW", message);
+        Self { metadata: vec![("resume_token", resume_token.to_string())], ..problem }
     }
 
     /// True for an error that has no reason: tonic's own, never one of ours.
@@ -215,8 +227,10 @@ impl From<Rejection> for Problem {
                 vec![("estimate", estimate.to_string()), ("min", min.to_string()), ("max", max.to_string())],
             ),
             Rejection::QuoteRequired { class } => {
-                (FailedPrecondition, "QUOTE_REQUIRED", vec![("incident_class", class.to_string())])
+                let class = class.map(|class| class.to_string()).unwrap_or_default();
+                (FailedPrecondition, "QUOTE_REQUIRED", vec![("incident_class", class)])
             }
+            Rejection::HoldRequired => (FailedPrecondition, "HOLD_REQUIRED", vec![]),
             Rejection::OutOfScope { class } => {
                 (FailedPrecondition, "OUT_OF_SCOPE", vec![("incident_class", class.to_string())])
             }
@@ -254,6 +268,12 @@ impl From<Rejection> for Problem {
         };
         Self { metadata, ..Self::new(code, reason, message) }
     }
+}
+
+/// The reason that callers are given for a rejection.
+#[must_use]
+pub fn reason_of(rejection: &Rejection) -> &'static str {
+    Problem::from(rejection.clone()).reason
 }
 
 impl From<SubmitError> for Problem {
@@ -354,7 +374,7 @@ mod tests {
     #[test]
     fn batch_errors_are_compact() {
         let class = crate::ledger::ClassId::parse(&"c".repeat(128)).unwrap();
-        let error = Problem::from(Rejection::QuoteRequired { class }).into_batch_error();
+        let error = Problem::from(Rejection::QuoteRequired { class: Some(class) }).into_batch_error();
         assert_eq!((error.code, error.reason.as_str()), (9, "QUOTE_REQUIRED"));
         // 10,000 of them fit the 4 MiB that clients take by default.
         assert!(prost::Message::encoded_len(&error) < 400);

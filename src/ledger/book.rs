@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::account::transfers;
+use super::account::{Account, transfers};
+use super::alert::{Alerts, LedgerAlerts};
 use super::card::Cards;
+use super::command::Change;
 use super::credits::Credits;
 use super::customer::{Balances, Customer, CustomerState, Profile};
 use super::hold::{Hold, HoldState, SharedHold};
@@ -109,6 +111,7 @@ pub struct Book {
     /// The price lists.
     pub cards: Arc<Cards>,
     random: u64,
+    default_alerts: Arc<LedgerAlerts>,
     entries: CustomerMap<Entry>,
     requests: HashMap<RequestScope, Arc<Posting>>,
     orders: HashMap<OrderScope, Arc<Posting>>,
@@ -127,6 +130,7 @@ impl Book {
             now,
             cards,
             random,
+            default_alerts: Arc::default(),
             entries: CustomerMap::default(),
             requests: HashMap::new(),
             orders: HashMap::new(),
@@ -135,6 +139,17 @@ impl Book {
             touched_holds: BTreeMap::new(),
             touched_lots: BTreeMap::new(),
         }
+    }
+
+    /// Takes in the thresholds of customers without their own, by ledger.
+    pub fn put_default_alerts(&mut self, alerts: Arc<LedgerAlerts>) {
+        self.default_alerts = alerts;
+    }
+
+    /// The thresholds of a ledger's customers without their own.
+    #[must_use]
+    pub fn default_alerts(&self, ledger: LedgerNo) -> Option<&Arc<Alerts>> {
+        self.default_alerts.get(&ledger)
     }
 
     /// Takes in a loaded customer.
@@ -309,8 +324,9 @@ fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result
         return Err("it is recorded before the customer's last");
     }
     customer.sequence = posting.sequence;
-    let held_before = customer.balances.held;
-    customer.balances = move_balances(customer.balances, posting)?;
+    let before = customer.balances;
+    let (balances, used) = move_balances(before, posting)?;
+    customer.balances = balances;
     if customer.balances != posting.after {
         return Err("its balances are not those that its transfers give");
     }
@@ -354,9 +370,14 @@ fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result
             .and_then(|sum| sum.checked_add(set_aside(hold)))
             .and_then(|sum| sum.checked_sub(before.map_or(Credits::ZERO, set_aside)));
     }
-    if customer.balances.held.checked_sub(held_before) != held_by_holds {
+    if customer.balances.held.checked_sub(before.held) != held_by_holds {
         return Err("held does not move with the active holds");
     }
+    note_level(state, before, posting)?;
+    if posting.detail.used != state.used.checked_add(used).ok_or("the credits used leave their bounds")? {
+        return Err("the credits used are miscounted");
+    }
+    state.used = posting.detail.used;
     if let Some(terms) = &posting.detail.terms {
         state.terms = terms.clone();
     }
@@ -399,21 +420,49 @@ fn money_fits(posting: &Posting) -> bool {
         && lots.clone().all(|money| fits(money.currency))
 }
 
-/// The balances after the posting's transfers, each within its bounds.
-fn move_balances(before: Balances, posting: &Posting) -> Result<Balances, &'static str> {
+/// Keeps what thresholds are compared with, and what was told about them.
+fn note_level(state: &mut CustomerState, before: Balances, posting: &Posting) -> Result<(), &'static str> {
+    let Posting { detail, after, .. } = posting;
+    if detail.depleted != (before.available.is_positive() && after.available.is_zero()) {
+        return Err("it tells wrongly whether the last credits went");
+    }
+    if let (Kind::PurchaseCredits, Some(lot)) = (posting.kind, &detail.lot) {
+        state.last_purchase = lot.credits;
+    }
+    match &detail.alerts {
+        Change::Keep => {}
+        Change::Clear => state.alerts = None,
+        Change::Set(alerts) => state.alerts = Some(Arc::clone(alerts)),
+    }
+    state.is_low = (state.is_low && !detail.recovered) || !detail.low.is_empty() || detail.depleted;
+    Ok(())
+}
+
+/// The balances after the posting's transfers, each within its bounds, and the credits used by it.
+fn move_balances(before: Balances, posting: &Posting) -> Result<(Balances, Credits), &'static str> {
     let out_of_bounds = "a balance leaves its bounds";
     let amounts = posting.amounts.0.iter().filter(|amount| !amount.is_zero()).count();
     if transfers(posting).count() != amounts {
         return Err("an amount moves between no accounts");
     }
     let mut after = before;
+    let mut used = Credits::ZERO;
     for transfer in transfers(posting) {
         if !transfer.credits.is_positive() {
             return Err("a transfer is not positive");
         }
+        match (&transfer.debit, &transfer.credit) {
+            (Account::Available | Account::Held, Account::Revenue) => {
+                used = used.checked_add(transfer.credits).ok_or(out_of_bounds)?;
+            }
+            (Account::Revenue, Account::Available) => {
+                used = used.checked_sub(transfer.credits).ok_or(out_of_bounds)?;
+            }
+            _ => {}
+        }
         after = after.moved_by(&transfer).ok_or(out_of_bounds)?;
     }
-    if after.are_within_bounds() { Ok(after) } else { Err(out_of_bounds) }
+    if after.are_within_bounds() { Ok((after, used)) } else { Err(out_of_bounds) }
 }
 
 /// Counts a hold's change into what the customer remembers about its holds.

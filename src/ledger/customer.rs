@@ -1,8 +1,10 @@
 //! A customer: balances, lots, terms, and what the next command has to know without reading further.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::account::{Account, Transfer};
+use super::alert::{Alerts, Level};
 use super::codec::record;
 use super::credits::Credits;
 use super::ids::{
@@ -103,11 +105,20 @@ pub struct CustomerState {
     /// Payments that wait, oldest first: the posting of each, and [`super::payment::Payment::order_key`]. Only the
     /// suspense account has any.
     pub payments: Vec<(PostingId, u64)>,
+    /// Its own thresholds; those of its ledger apply where there are none.
+    pub alerts: Option<Arc<Alerts>>,
+    /// What the last purchase brought, the share that repaid a debt included; zero before the first.
+    pub last_purchase: Credits,
+    /// True from when it was told that credits run low, or are gone, until it was told that they are not.
+    pub is_low: bool,
+    /// Credits charged so far, less what was given back: postings carry it too, so that the use between any two moments
+    /// is two look-ups.
+    pub used: Credits,
 }
 record!(CustomerState {
     1 => created_at, 2 => last_recorded_at, 3 => closed, 4 => lots, 5 => open_holds, 6 => parked, 7 => next_due,
-    8 => terms, 9 => shortfalls, 10 => last_hold, 40 => disputes,
-    41 => payments,
+    8 => terms, 9 => shortfalls, 10 => last_hold, 30 => alerts, 31 => last_purchase, 32 => is_low, 33 => used,
+    40 => disputes, 41 => payments,
 });
 
 impl CustomerState {
@@ -130,6 +141,10 @@ impl CustomerState {
             shortfalls: Vec::new(),
             disputes: Vec::new(),
             payments: Vec::new(),
+            alerts: None,
+            last_purchase: Credits::ZERO,
+            is_low: false,
+            used: Credits::ZERO,
         }
     }
 
@@ -145,6 +160,12 @@ impl Customer {
     #[must_use]
     pub fn key(&self) -> CustomerKey {
         CustomerKey::of(self.ledger, &self.id)
+    }
+
+    /// What its thresholds are compared with.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        Level { available: self.balances.available, last_purchase: self.state.last_purchase }
     }
 }
 

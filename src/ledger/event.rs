@@ -7,7 +7,7 @@ use super::hold::{HoldState, SharedHold};
 use super::posting::{Kind, Posting};
 
 coded_enum!(
-    /// What happened. Those about thresholds of the balance come with the settings that define them.
+    /// What happened.
     EventType {
         /// An incident was estimated, or a new total offered.
         HoldQuoted = 1 / "hold.quoted",
@@ -45,6 +45,12 @@ coded_enum!(
         PurchaseRefunded = 40 / "purchase.refunded",
         /// The customer's bank took the money of a purchase back.
         PurchaseDisputed = 41 / "purchase.disputed",
+        /// The available credits came down to a threshold.
+        BalanceLow = 30 / "balance.low",
+        /// The last available credits went.
+        BalanceDepleted = 31 / "balance.depleted",
+        /// The balance is above all thresholds again.
+        BalanceRecovered = 32 / "balance.recovered",
     }
 );
 
@@ -87,6 +93,14 @@ pub fn events(posting: &Posting) -> Vec<Event> {
         let activated = hold.activated_by == Some(posting.id);
         let event = if activated { EventType::HoldActivated } else { EventType::HoldExtended };
         events.push(hold_event(event, hold, Some(hold.held)));
+    }
+    let balance = [
+        (EventType::BalanceLow, !detail.low.is_empty()),
+        (EventType::BalanceDepleted, detail.depleted),
+        (EventType::BalanceRecovered, detail.recovered),
+    ];
+    for (event, _) in balance.into_iter().filter(|(_, told)| *told) {
+        events.push(Event { event, hold: None, credits: Some(posting.after.available) });
     }
     events
 }
@@ -137,7 +151,8 @@ fn own_event(posting: &Posting) -> Option<(EventType, Option<Credits>)> {
         | Kind::RecordWork
         | Kind::VoidWork
         | Kind::ExpireCredits
-        | Kind::NoteShortfall => None,
+        | Kind::NoteShortfall
+        | Kind::SetBalanceAlerts => None,
     }
 }
 

@@ -6,10 +6,10 @@ use super::card::CardRef;
 use super::codec::{coded_enum, record};
 use super::credits::Credits;
 use super::ids::{
-    ClassId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LineId, PostingId, Text, WorkId,
+    ClassId, CustomerId, CustomerKey, HoldId, IncidentId, LabelId, LedgerNo, LineId, PostingId, Text, WorkId,
 };
+use super::job::{Circumstances, PriceInputs, WorkPart};
 use super::lot::OpenLot;
-use super::price::PriceInputs;
 use super::time::Timestamp;
 
 coded_enum!(
@@ -108,6 +108,10 @@ pub struct Hold {
     pub ended_by: Text,
     /// Why it ended, where a reason was given.
     pub end_reason: Text,
+    /// What is special about the incident.
+    pub circumstances: Circumstances,
+    /// True where the estimate is a quote: given in credits, not taken from the card.
+    pub quoted: bool,
 }
 record!(Hold {
     1 => id, 2 => ledger, 3 => customer, 4 => incident, 5 => class, 6 => state, 7 => direct, 8 => card,
@@ -115,7 +119,7 @@ record!(Hold {
     15 => parked_at, 16 => pending, 17 => range_override, 18 => estimated_by, 19 => confirmed_by,
     20 => confirmed_at, 21 => note, 22 => work, 23 => settlement, 24 => ended_at, 25 => ended_by,
     26 => end_reason, 27 => previous, 28 => activated_by,
-    29 => parked_by,
+    29 => parked_by, 50 => circumstances, 51 => quoted,
 });
 
 impl super::codec::Codec for LedgerNo {
@@ -155,10 +159,12 @@ pub struct Pending {
     pub confirmed_by: Text,
     /// What was said with it.
     pub note: Text,
+    /// True where it is a quote: given in credits, not taken from the card.
+    pub quoted: bool,
 }
 record!(Pending {
     1 => total, 2 => valid_until, 3 => parked_at, 4 => range_override, 5 => estimated_by, 6 => confirmed_by,
-    7 => note, 8 => parked_by,
+    7 => note, 8 => parked_by, 20 => quoted,
 });
 
 /// One entry of recorded work. A wrong one is voided, never edited.
@@ -174,7 +180,7 @@ pub struct Work {
     pub started_at: Option<Timestamp>,
     /// Which line of support did it.
     pub line: Option<LineId>,
-    /// How many solutions it brought.
+    /// How many solutions it brought; 0 where it went on with one that is counted elsewhere.
     pub solutions: u32,
     /// Who did it.
     pub by: Text,
@@ -182,11 +188,27 @@ pub struct Work {
     pub note: Text,
     /// Set once it was found wrong.
     pub voided: Option<Voided>,
+    /// What it may cost more for.
+    pub labels: Vec<LabelId>,
 }
 record!(Work {
     1 => id, 2 => recorded_at, 3 => seconds, 4 => started_at, 5 => line, 6 => solutions, 7 => by, 8 => note,
-    9 => voided,
+    9 => voided, 20 => labels,
 });
+
+impl Work {
+    /// What its price depends on.
+    #[must_use]
+    pub fn part(&self) -> WorkPart<'_> {
+        WorkPart {
+            seconds: self.seconds,
+            started_at: self.started_at,
+            line: self.line.as_ref(),
+            solutions: self.solutions,
+            labels: &self.labels,
+        }
+    }
+}
 
 /// Why an entry of work no longer counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -262,6 +284,12 @@ impl Hold {
     /// The entries that count.
     pub fn live_work(&self) -> impl Iterator<Item = &Work> {
         self.work.iter().filter(|work| work.voided.is_none())
+    }
+
+    /// The quote that the customer confirmed, where the estimate is one.
+    #[must_use]
+    pub fn confirmed_quote(&self) -> Option<Credits> {
+        self.quoted.then_some(self.estimate)
     }
 
     /// Seconds of work that count.

@@ -122,6 +122,18 @@ chosen_id!(
     /// A line of support (first line, second line, administrators).
     LineId
 );
+chosen_id!(
+    /// Something about an incident that a rate card may charge more for (after-hours, on-site).
+    LabelId
+);
+
+impl CardId {
+    /// The card that every ledger begins with as its default.
+    #[must_use]
+    pub fn prepaid() -> Self {
+        Self("prepaid".into())
+    }
+}
 
 impl CustomerId {
     /// An id of the ledger's own, which keeps the rules.

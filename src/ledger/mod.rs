@@ -7,6 +7,7 @@
 #![deny(clippy::as_conversions, clippy::float_arithmetic, clippy::arithmetic_side_effects)]
 
 pub mod account;
+pub mod alert;
 pub mod book;
 pub mod card;
 pub mod codec;
@@ -15,9 +16,11 @@ pub mod credits;
 pub mod customer;
 pub mod decide;
 pub mod event;
+pub mod forecast;
 pub mod hash;
 pub mod hold;
 pub mod ids;
+pub mod job;
 pub mod lot;
 pub mod money;
 pub mod payment;
@@ -26,8 +29,10 @@ pub mod price;
 pub mod receipt;
 pub mod reject;
 pub mod time;
+mod told;
 
 pub use account::{Account, Transfer};
+pub use alert::{Alerts, Threshold};
 pub use book::Book;
 pub use card::{CardRef, RateCard};
 pub use command::{Command, Request};

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::account::Amounts;
+use super::alert::{Alerts, Crossed};
 use super::codec::{coded_enum, record};
+use super::command::Change;
 use super::credits::Credits;
 use super::customer::{Balances, Profile, Terms};
 use super::hold::SharedHold;
@@ -76,6 +78,8 @@ coded_enum!(
         ExpireCredits = 42 / "EXPIRE_CREDITS",
         /// A rejected command needed more credits than there are; moves nothing.
         NoteShortfall = 43 / "NOTE_SHORTFALL",
+        /// The customer's thresholds changed.
+        SetBalanceAlerts = 50 / "SET_BALANCE_ALERTS",
     }
 );
 
@@ -143,11 +147,21 @@ pub struct Detail {
     pub payment: Option<Arc<Payment>>,
     /// The posting of the payment that left the suspense account.
     pub closed_payment: Option<PostingId>,
+    /// What became of the customer's own thresholds.
+    pub alerts: Change<Arc<Alerts>>,
+    /// The thresholds that the balance crossed downward with this posting.
+    pub low: Vec<Crossed>,
+    /// True where the last available credits went.
+    pub depleted: bool,
+    /// True where the balance is above all thresholds again, after it was told to be low.
+    pub recovered: bool,
+    /// Credits charged to the customer so far, less what was given back: [`super::customer::CustomerState::used`].
+    pub used: Credits,
 }
 record!(Detail {
     1 => created, 2 => hold, 3 => others, 4 => lot, 5 => lots, 6 => profile, 7 => terms, 8 => shortfall, 9 => work,
-    10 => by, 11 => reason, 12 => nearly_used, 40 => money, 41 => refunded,
-    42 => payment, 43 => closed_payment,
+    10 => by, 11 => reason, 12 => nearly_used, 30 => alerts, 31 => low, 32 => depleted, 33 => recovered, 34 => used,
+    40 => money, 41 => refunded, 42 => payment, 43 => closed_payment,
 });
 
 /// Credits that an incident needs and the customer does not have.

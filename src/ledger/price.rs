@@ -1,170 +1,352 @@
 //! How time becomes credits: one calculation, each step on the receipt.
 
-use super::card::{ClassRule, RateCard};
-use super::codec::record;
+use std::fmt;
+
+use super::card::{ClassRule, EmergencyRule, Factor, FlatTier, LineRule, RateCard, TimeBasis};
 use super::credits::Credits;
-use super::ids::{ClassId, Text};
+use super::ids::{ClassId, LineId, PackageId};
+use super::job::{LineTime, PriceInputs};
 use super::reject::Rejection;
-use super::time::Day;
+use super::told::{Told, amount_of, duration, utc};
 
-/// What a price depends on besides the card. Stored with each settlement: with the pinned card it gives the receipt
-/// again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PriceInputs {
-    /// The incident's class.
-    pub class: Option<ClassId>,
-    /// The UTC day on which the incident was opened.
-    pub opened_on: Day,
-    /// When the customer bought the product.
-    pub product_purchased_on: Option<Day>,
-    /// Seconds of work on the incident, all of its settlements together.
-    pub seconds: u64,
-    /// The total of a quote that the customer confirmed.
-    pub confirmed_quote: Option<Credits>,
-    /// What earlier settlements of the incident charged and did not give back.
-    pub charged_before: Credits,
-    /// Why nothing is charged; empty charges.
-    pub waive_reason: Text,
+pub use super::told::{Receipt, Step, StepRule};
+
+/// What the card charges, and how that comes about.
+///
+/// # Errors
+/// As [`charge`].
+pub fn price(card: &RateCard, inputs: &PriceInputs) -> Result<Receipt, Rejection> {
+    let mut told = Told::in_words();
+    let credits = calculate(card, inputs, &mut told)?;
+    Ok(Receipt { credits, steps: told.steps() })
 }
-record!(PriceInputs {
-    1 => class, 2 => opened_on, 3 => product_purchased_on, 4 => seconds, 5 => confirmed_quote, 6 => charged_before,
-    7 => waive_reason,
-});
-
-/// A calculation, in the order in which it was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// What it comes to.
-    pub credits: Credits,
-    /// How.
-    pub steps: Vec<Step>,
-}
-
-/// One step of a calculation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Which rule.
-    pub rule: StepRule,
-    /// What it did, so that a person can redo it by hand.
-    pub text: String,
-    /// The amount so far, where the step has one. `None` for steps about time.
-    pub credits: Option<Credits>,
-}
-
-super::codec::coded_enum!(
-    /// The rules of a calculation, in their order.
-    StepRule {
-        /// The class is free of charge.
-        FreeClass = 1 / "FREE_CLASS",
-        /// The incident was opened within the free-support window.
-        FreeSupport = 2 / "FREE_SUPPORT",
-        /// The charge was waived with a reason.
-        Waived = 3 / "WAIVED",
-        /// The confirmed quote is the charge.
-        Quote = 4 / "QUOTE",
-        /// The recorded time.
-        Time = 5 / "TIME",
-        /// Raised to the least time.
-        MinimumTime = 6 / "MINIMUM_TIME",
-        /// Rounded up to started increments.
-        Increment = 7 / "INCREMENT",
-        /// Time times rate, rounded half up.
-        Rate = 8 / "RATE",
-        /// Raised to the least charge.
-        MinimumCredits = 9 / "MINIMUM_CREDITS",
-        /// Less what the incident was charged before.
-        ChargedBefore = 10 / "CHARGED_BEFORE",
-    }
-);
 
 /// What the card charges.
 ///
 /// # Errors
 /// [`Rejection::OutOfScope`], [`Rejection::QuoteRequired`], [`Rejection::AmountOutOfBounds`].
-pub fn price(card: &RateCard, inputs: &PriceInputs) -> Result<Receipt, Rejection> {
-    if let Some(step) = free_of_charge(card, inputs)? {
-        return Ok(Receipt { credits: Credits::ZERO, steps: vec![step] });
-    }
-    if let (Some(ClassRule::QuoteRequired), Some(class)) = (card.rule(inputs.class.as_ref()), &inputs.class) {
-        let quote =
-            inputs.confirmed_quote.ok_or_else(|| Rejection::QuoteRequired { class: class.clone() })?;
-        let text = format!("class {class} is charged at the confirmed quote of {quote} credits");
-        return Ok(Receipt {
-            credits: quote,
-            steps: vec![Step { rule: StepRule::Quote, text, credits: Some(quote) }],
-        });
-    }
-    let mut steps = Vec::new();
-    let seconds = billable_seconds(card, inputs.seconds, &mut steps);
-    let credits = by_rate(card, seconds, &mut steps)?;
-    let credits = at_least_minimum(card, credits, &mut steps);
-    let credits = less_charged_before(credits, inputs.charged_before, &mut steps);
-    if credits > Credits::MAX_PER_COMMAND {
-        return Err(Rejection::AmountOutOfBounds);
-    }
-    Ok(Receipt { credits, steps })
+pub fn charge(card: &RateCard, inputs: &PriceInputs) -> Result<Credits, Rejection> {
+    calculate(card, inputs, &mut Told::silently())
 }
 
-/// The step that makes the work free, if one does.
+/// In the order of the product's rules: what is free, a quote, the flat tier, time, rate, multiplier, rounding and
+/// minimum, and what was charged before.
+fn calculate(card: &RateCard, inputs: &PriceInputs, told: &mut Told) -> Result<Credits, Rejection> {
+    if let Some(rule) = free_of_charge(card, inputs)? {
+        told.amount(rule, Credits::ZERO, || why_free(card, inputs, rule));
+        return Ok(Credits::ZERO);
+    }
+    if let (Some(ClassRule::QuoteRequired), Some(class)) = (card.rule(inputs.class.as_ref()), &inputs.class) {
+        let quote = inputs.confirmed_quote.ok_or_else(|| quote_required(inputs))?;
+        told.amount(StepRule::Quote, quote, || {
+            format!("class {class} is charged at the confirmed quote of {}", amount_of(quote))
+        });
+        return Ok(quote);
+    }
+    if inputs.circumstances.emergency && card.emergency == EmergencyRule::FreeUnlessKbAnswered {
+        told.time(StepRule::KbAnswered, || {
+            "an emergency that the knowledge base answers is charged".to_owned()
+        });
+    }
+    let work = billable_work(card, inputs, told);
+    if !work.is_billable {
+        told.amount(StepRule::FreeLine, Credits::ZERO, || "no time on any line that is charged".to_owned());
+        return Ok(Credits::ZERO);
+    }
+    let amount = match card.flat {
+        Some(flat) if work.seconds < flat.under_seconds => by_solutions(flat, inputs, told)?,
+        Some(flat) => {
+            let quote = inputs.confirmed_quote.ok_or_else(|| quote_required(inputs))?;
+            told.amount(StepRule::Quote, quote, || {
+                let (under, quote) = (duration(flat.under_seconds), amount_of(quote));
+                format!("not less than {under}: charged at the confirmed quote of {quote}")
+            });
+            return Ok(quote);
+        }
+        None => by_time(card, inputs, work.seconds, told)?,
+    };
+    let amount = times_largest(card, inputs, amount, told)?;
+    let credits = amount.rounded(card.charge_scale)?;
+    if !amount.is(credits) {
+        told.amount(StepRule::Rounding, credits, || {
+            format!("rounded half up to {} decimals: {}", card.charge_scale, amount_of(credits))
+        });
+    }
+    let credits = at_least_minimum(card, credits, told);
+    let credits = less_charged_before(credits, inputs.charged_before, told);
+    if credits > Credits::MAX_PER_COMMAND { Err(Rejection::AmountOutOfBounds) } else { Ok(credits) }
+}
+
+fn quote_required(inputs: &PriceInputs) -> Rejection {
+    Rejection::QuoteRequired { class: inputs.class.clone() }
+}
+
+/// The rule that makes the work free, if one does.
 ///
 /// # Errors
 /// [`Rejection::OutOfScope`] for a class that the card refuses.
-pub fn free_of_charge(card: &RateCard, inputs: &PriceInputs) -> Result<Option<Step>, Rejection> {
-    let step = |rule, text| Ok(Some(Step { rule, text, credits: Some(Credits::ZERO) }));
+pub fn free_of_charge(card: &RateCard, inputs: &PriceInputs) -> Result<Option<StepRule>, Rejection> {
     if let Some(class) = &inputs.class {
         match card.classes.get(class) {
             Some(ClassRule::Refused) => return Err(Rejection::OutOfScope { class: class.clone() }),
-            Some(ClassRule::Free) => {
-                return step(StepRule::FreeClass, format!("class {class} is free of charge"));
-            }
+            Some(ClassRule::Free) => return Ok(Some(StepRule::FreeClass)),
             Some(ClassRule::Timed { .. } | ClassRule::QuoteRequired) | None => {}
         }
     }
     if let (Some(days), Some(bought)) = (card.free_support_days, inputs.product_purchased_on)
         && inputs.opened_on <= bought.plus_days(days)
     {
-        let text = format!("opened within {days} days of the product purchase");
-        return step(StepRule::FreeSupport, text);
+        return Ok(Some(StepRule::FreeSupport));
     }
-    if !inputs.waive_reason.is_empty() {
-        return step(StepRule::Waived, format!("waived: {}", inputs.waive_reason));
+    let emergencies_are_free = match card.emergency {
+        EmergencyRule::Charged => false,
+        EmergencyRule::Free => true,
+        EmergencyRule::FreeUnlessKbAnswered => !inputs.circumstances.kb_answered,
+    };
+    if inputs.circumstances.emergency && emergencies_are_free {
+        return Ok(Some(StepRule::Emergency));
     }
-    Ok(None)
+    Ok((!inputs.waive_reason.is_empty()).then_some(StepRule::Waived))
 }
 
-fn billable_seconds(card: &RateCard, recorded: u64, steps: &mut Vec<Step>) -> u64 {
-    let mut time = |rule, text| steps.push(Step { rule, text, credits: None });
-    time(StepRule::Time, format!("{} recorded", duration(recorded)));
+/// What [`free_of_charge`] found, in words.
+fn why_free(card: &RateCard, inputs: &PriceInputs, rule: StepRule) -> String {
+    match (rule, &inputs.class, card.free_support_days) {
+        (StepRule::FreeClass, Some(class), _) => format!("class {class} is free of charge"),
+        (StepRule::FreeSupport, _, Some(days)) => {
+            format!("opened within {days} days of the product purchase")
+        }
+        (StepRule::Waived, _, _) => format!("waived: {}", inputs.waive_reason),
+        _ => "emergencies are free of charge".to_owned(),
+    }
+}
+
+/// The work that is charged.
+struct Billable {
+    seconds: u64,
+    /// False where all work was done on lines that are free; work of no length is billable too.
+    is_billable: bool,
+}
+
+/// The recorded time less that on free lines, or the time from the first start to the last end.
+fn billable_work(card: &RateCard, inputs: &PriceInputs, told: &mut Told) -> Billable {
+    match (card.time_basis, &inputs.span) {
+        (TimeBasis::Elapsed, Some(span)) => {
+            let elapsed = span.seconds_elapsed();
+            told.time(StepRule::Elapsed, || {
+                format!("{} elapsed, from {} to {}", duration(elapsed), utc(span.from), utc(span.until))
+            });
+            let unplaced = inputs.seconds.saturating_sub(span.seconds);
+            if unplaced > 0 {
+                told.time(StepRule::Time, || format!("{} recorded without a start", duration(unplaced)));
+            }
+            return Billable { seconds: elapsed.saturating_add(unplaced), is_billable: true };
+        }
+        (TimeBasis::Elapsed, None) | (TimeBasis::Sum, _) => {}
+    }
+    // Elapsed time is not told apart by line, so no line of a card that charges it has a rule.
+    if inputs.lines.is_empty() || card.time_basis == TimeBasis::Elapsed {
+        told.time(StepRule::Time, || format!("{} recorded", duration(inputs.seconds)));
+        return Billable { seconds: inputs.seconds, is_billable: true };
+    }
+    let mut work = Billable { seconds: 0, is_billable: false };
+    for time in &inputs.lines {
+        let recorded = || {
+            let on = time.line.as_ref().map_or(String::new(), |line| format!(" on line {line}"));
+            format!("{} recorded{on}", duration(time.seconds))
+        };
+        if is_free(card, time) {
+            told.time(StepRule::FreeLine, || format!("{}, which is free", recorded()));
+        } else {
+            told.time(StepRule::Time, recorded);
+            work.seconds = work.seconds.saturating_add(time.seconds);
+            work.is_billable = true;
+        }
+    }
+    work
+}
+
+fn is_free(card: &RateCard, time: &LineTime) -> bool {
+    let rule = time.line.as_ref().and_then(|line| card.lines.get(line));
+    matches!(rule, Some(LineRule::Free))
+}
+
+fn by_solutions(flat: FlatTier, inputs: &PriceInputs, told: &mut Told) -> Result<Exact, Rejection> {
+    let solutions = inputs.solutions.max(1);
+    let amount = Exact::of_flat(flat.credits, solutions);
+    told.amount(StepRule::Flat, amount.nearest()?, || {
+        let unit = if solutions == 1 { "solution" } else { "solutions" };
+        let (under, each) = (duration(flat.under_seconds), amount_of(flat.credits));
+        format!("less than {under}: {each} for each of {solutions} {unit}")
+    });
+    Ok(amount)
+}
+
+/// Raises the time to the card's least time and to started increments; what that adds goes to the last line. Then each
+/// line's time costs its rate.
+fn by_time(
+    card: &RateCard,
+    inputs: &PriceInputs,
+    recorded: u64,
+    told: &mut Told,
+) -> Result<Exact, Rejection> {
     let mut seconds = recorded;
     if seconds < card.minimum_seconds {
         seconds = card.minimum_seconds;
-        time(StepRule::MinimumTime, format!("at least {}", duration(seconds)));
+        told.time(StepRule::MinimumTime, || format!("at least {}", duration(seconds)));
     }
     if let Some(started) = seconds.checked_next_multiple_of(card.increment_seconds)
         && started != seconds
     {
         seconds = started;
-        let increment = duration(card.increment_seconds);
-        time(StepRule::Increment, format!("rounded up to {} in started {increment}", duration(seconds)));
+        told.time(StepRule::Increment, || {
+            format!("rounded up to {} in started {}", duration(seconds), duration(card.increment_seconds))
+        });
     }
-    seconds
+    let rest = rate_without_line(card, inputs);
+    let mut sum = Exact::ZERO;
+    let mut cost = |seconds, (rate, whose): (Credits, Whose<'_>)| -> Result<(), Rejection> {
+        let cost = Exact::of_time(seconds, rate);
+        sum = sum.plus(cost)?;
+        told.amount(StepRule::Rate, sum.nearest()?, || {
+            format!("{} at {rate} credits per hour{whose} = {}", duration(seconds), cost.shown())
+        });
+        Ok(())
+    };
+    if inputs.lines.is_empty() || card.time_basis == TimeBasis::Elapsed {
+        cost(seconds, rest)?;
+        return Ok(sum);
+    }
+    let added = seconds.saturating_sub(recorded);
+    let mut charged = inputs.lines.iter().filter(|time| !is_free(card, time)).peekable();
+    while let Some(time) = charged.next() {
+        let is_last = charged.peek().is_none();
+        let seconds = time.seconds.saturating_add(if is_last { added } else { 0 });
+        let of_line = time.line.as_ref().and_then(|line| match card.lines.get(line) {
+            Some(LineRule::CreditsPerHour(rate)) => Some((*rate, Whose::Line(line))),
+            Some(LineRule::Free) | None => None,
+        });
+        cost(seconds, of_line.unwrap_or(rest))?;
+    }
+    Ok(sum)
 }
 
-fn by_rate(card: &RateCard, seconds: u64, steps: &mut Vec<Step>) -> Result<Credits, Rejection> {
-    let rate = card.credits_per_hour;
-    let units = i128::from(seconds).saturating_mul(i128::from(rate.units()));
-    let rounding = 10_i64.pow(4_u32.saturating_sub(card.charge_scale));
-    let credits = half_up(units, i128::from(rounding).saturating_mul(3_600))
-        .and_then(|multiple| multiple.checked_mul(rounding))
-        .map(Credits::from_units)
-        .ok_or(Rejection::AmountOutOfBounds)?;
-    let text = format!(
-        "{} at {rate} credits per hour, rounded half up to {} decimals: {credits} credits",
-        duration(seconds),
-        card.charge_scale
-    );
-    steps.push(Step { rule: StepRule::Rate, text, credits: Some(credits) });
-    Ok(credits)
+/// Whose rate it is.
+#[derive(Clone, Copy)]
+enum Whose<'a> {
+    Card,
+    Package(&'a PackageId),
+    Class(&'a ClassId),
+    Line(&'a LineId),
+}
+
+impl fmt::Display for Whose<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Card => Ok(()),
+            Self::Package(package) => write!(f, ", the rate of package {package}"),
+            Self::Class(class) => write!(f, ", the rate of class {class}"),
+            Self::Line(line) => write!(f, ", the rate of line {line}"),
+        }
+    }
+}
+
+/// The rate of the class, else of the customer's package, else of the card.
+fn rate_without_line<'a>(card: &RateCard, inputs: &'a PriceInputs) -> (Credits, Whose<'a>) {
+    if let (Some(ClassRule::Timed { credits_per_hour: Some(rate), .. }), Some(class)) =
+        (card.rule(inputs.class.as_ref()), &inputs.class)
+    {
+        return (*rate, Whose::Class(class));
+    }
+    let package = inputs.package.as_ref();
+    match package.and_then(|package| Some((card.packages.get(package)?, package))) {
+        Some((rate, package)) => (*rate, Whose::Package(package)),
+        None => (card.credits_per_hour, Whose::Card),
+    }
+}
+
+fn times_largest(
+    card: &RateCard,
+    inputs: &PriceInputs,
+    amount: Exact,
+    told: &mut Told,
+) -> Result<Exact, Rejection> {
+    let labels = inputs.circumstances.labels.iter();
+    let applying = || labels.clone().filter_map(|label| Some((*card.multipliers.get(label)?, label)));
+    // Of equal ones the first by name.
+    let Some((factor, label)) = applying().rev().max_by_key(|(factor, _)| *factor) else { return Ok(amount) };
+    let multiplied = amount.times(factor)?;
+    told.amount(StepRule::Multiplier, multiplied.nearest()?, || {
+        let largest = if applying().count() > 1 { ", the largest that applies" } else { "" };
+        format!("times {factor} for {label}{largest} = {}", multiplied.shown())
+    });
+    Ok(multiplied)
+}
+
+/// An amount before it is rounded: a fraction of ten-thousandths of a credit.
+#[derive(Clone, Copy)]
+struct Exact {
+    numerator: i128,
+}
+
+impl Exact {
+    const ZERO: Self = Self { numerator: 0 };
+    /// Seconds in an hour, times the ten-thousandths of a factor.
+    const DENOMINATOR: i128 = 36_000_000;
+
+    fn of_time(seconds: u64, rate: Credits) -> Self {
+        let units = i128::from(seconds).saturating_mul(i128::from(rate.units()));
+        Self { numerator: units.saturating_mul(i128::from(Factor::ONE.units())) }
+    }
+
+    fn of_flat(credits: Credits, solutions: u32) -> Self {
+        let units = i128::from(solutions).saturating_mul(i128::from(credits.units()));
+        Self { numerator: units.saturating_mul(Self::DENOMINATOR) }
+    }
+
+    fn plus(self, other: Self) -> Result<Self, Rejection> {
+        let numerator = self.numerator.checked_add(other.numerator);
+        numerator.map(|numerator| Self { numerator }).ok_or(Rejection::AmountOutOfBounds)
+    }
+
+    fn times(self, factor: Factor) -> Result<Self, Rejection> {
+        // The denominator has room for one factor, which is 1 until here.
+        let per_unit = self.numerator.checked_div(i128::from(Factor::ONE.units()));
+        let numerator = per_unit.and_then(|units| units.checked_mul(i128::from(factor.units())));
+        numerator.map(|numerator| Self { numerator }).ok_or(Rejection::AmountOutOfBounds)
+    }
+
+    /// Rounded half up to so many decimals.
+    fn rounded(self, decimals: u32) -> Result<Credits, Rejection> {
+        let rounding = 10_i64.saturating_pow(4_u32.saturating_sub(decimals));
+        half_up(self.numerator, Self::DENOMINATOR.saturating_mul(i128::from(rounding)))
+            .and_then(|multiple| multiple.checked_mul(rounding))
+            .map(Credits::from_units)
+            .ok_or(Rejection::AmountOutOfBounds)
+    }
+
+    fn nearest(self) -> Result<Credits, Rejection> {
+        self.rounded(4)
+    }
+
+    fn is(self, credits: Credits) -> bool {
+        i128::from(credits.units()).checked_mul(Self::DENOMINATOR) == Some(self.numerator)
+    }
+
+    /// For a receipt: all decimals where there are at most four, else four and an ellipsis.
+    fn shown(self) -> String {
+        let units = i64::try_from(self.numerator.div_euclid(Self::DENOMINATOR)).map(Credits::from_units);
+        match units {
+            Ok(units) if self.is(units) => amount_of(units),
+            // Cut off, not rounded: rounding is a step of its own.
+            Ok(units) => {
+                let whole = units.units().div_euclid(Credits::UNITS_PER_CREDIT);
+                let rest = units.units().rem_euclid(Credits::UNITS_PER_CREDIT);
+                format!("{whole}.{rest:04}... credits")
+            }
+            Err(_) => "more than any amount".to_owned(),
+        }
+    }
 }
 
 /// `numerator / denominator` to the nearest whole number, halves up. Both are at least zero; `None` where the denominator
@@ -175,34 +357,22 @@ pub fn half_up(numerator: i128, denominator: i128) -> Option<i64> {
     i64::try_from(doubled.checked_div(denominator.checked_mul(2)?)?).ok()
 }
 
-fn at_least_minimum(card: &RateCard, credits: Credits, steps: &mut Vec<Step>) -> Credits {
+fn at_least_minimum(card: &RateCard, credits: Credits, told: &mut Told) -> Credits {
     let minimum = card.minimum_credits;
     if credits >= minimum {
         return credits;
     }
-    let text = format!("at least {minimum} credits");
-    steps.push(Step { rule: StepRule::MinimumCredits, text, credits: Some(minimum) });
+    told.amount(StepRule::MinimumCredits, minimum, || format!("at least {}", amount_of(minimum)));
     minimum
 }
 
-fn less_charged_before(credits: Credits, before: Credits, steps: &mut Vec<Step>) -> Credits {
+fn less_charged_before(credits: Credits, before: Credits, told: &mut Told) -> Credits {
     if before.is_zero() {
         return credits;
     }
     let rest = credits.less_at_least_zero(before);
-    let text = format!("less {before} credits charged for this incident before: {rest} credits");
-    steps.push(Step { rule: StepRule::ChargedBefore, text, credits: Some(rest) });
+    told.amount(StepRule::ChargedBefore, rest, || {
+        format!("less {} charged for this incident before: {}", amount_of(before), amount_of(rest))
+    });
     rest
-}
-
-/// `1 h 15 min 30 s`, without the parts that are zero.
-fn duration(seconds: u64) -> String {
-    let parts = [
-        (seconds.div_euclid(3_600), "h"),
-        (seconds.rem_euclid(3_600).div_euclid(60), "min"),
-        (seconds.rem_euclid(60), "s"),
-    ];
-    let shown: Vec<String> =
-        parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count} {unit}")).collect();
-    if shown.is_empty() { "0 min".to_owned() } else { shown.join(" ") }
 }

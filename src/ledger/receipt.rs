@@ -6,6 +6,7 @@
 use super::card::{CardRef, Cards};
 use super::credits::Credits;
 use super::hold::Settlement;
+use super::ids::LedgerNo;
 use super::price::{Receipt, price};
 use super::reject::Rejection;
 
@@ -32,8 +33,13 @@ pub enum ReceiptError {
 ///
 /// # Errors
 /// [`ReceiptError`] where it does not come to what was charged.
-pub fn receipt(cards: &Cards, card: &CardRef, settlement: &Settlement) -> Result<Receipt, ReceiptError> {
-    let pinned = cards.get(card).ok_or_else(|| ReceiptError::UnknownCard(card.clone()))?;
+pub fn receipt(
+    cards: &Cards,
+    ledger: LedgerNo,
+    card: &CardRef,
+    settlement: &Settlement,
+) -> Result<Receipt, ReceiptError> {
+    let pinned = cards.get(ledger, card).ok_or_else(|| ReceiptError::UnknownCard(card.clone()))?;
     let receipt = price(pinned, &settlement.inputs)?;
     if receipt.credits == settlement.charge {
         Ok(receipt)

@@ -1,5 +1,7 @@
 //! Every way in which the core says no. `grpc/status.rs` maps each to its code and reason, nothing else does.
 
+use std::fmt;
+
 use super::credits::Credits;
 use super::hold::HoldState;
 use super::ids::{CardId, ClassId, HoldId};
@@ -115,12 +117,16 @@ pub enum Rejection {
         /// The most.
         max: Credits,
     },
-    /// The class is priced by a confirmed quote, and there is none.
-    #[error("the class {class} needs a confirmed quote")]
+    /// The class is priced by a confirmed quote, or the work is longer than what has a flat price, and there is no
+    /// quote.
+    #[error("{} needs a confirmed quote", QuotedFor(.class.as_ref()))]
     QuoteRequired {
-        /// Which class.
-        class: ClassId,
+        /// Which class, where one was named.
+        class: Option<ClassId>,
     },
+    /// The card settles only confirmed holds.
+    #[error("the rate card charges nothing without a confirmed hold")]
+    HoldRequired,
     /// The class is refused by the card.
     #[error("the class {class} is out of scope")]
     OutOfScope {
@@ -198,4 +204,16 @@ pub enum Rejection {
     /// A balance or a charge would leave its bounds.
     #[error("the amount would leave the bounds of an account")]
     AmountOutOfBounds,
+}
+
+/// What needs a quote.
+struct QuotedFor<'a>(Option<&'a ClassId>);
+
+impl fmt::Display for QuotedFor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(class) => write!(f, "work of class {class}"),
+            None => f.write_str("the work"),
+        }
+    }
 }

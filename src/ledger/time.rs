@@ -66,4 +66,30 @@ impl Day {
     pub fn plus_days(self, days: u32) -> Self {
         Self(self.0.saturating_add_unsigned(days))
     }
+
+    /// Year, month and day of the Gregorian calendar.
+    #[must_use]
+    pub fn civil(self) -> (i64, i64, i64) {
+        // Counted from 0000-03-01, so that a leap day ends its year: 146,097 days are 400 years.
+        let days = i64::from(self.0).saturating_add(719_468);
+        let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let leaps = day_of_era.div_euclid(1_460).saturating_sub(day_of_era.div_euclid(36_524));
+        let leaps = leaps.saturating_add(day_of_era.div_euclid(146_096));
+        let year_of_era = day_of_era.saturating_sub(leaps).div_euclid(365);
+        let before = year_of_era
+            .saturating_mul(365)
+            .saturating_add(year_of_era.div_euclid(4))
+            .saturating_sub(year_of_era.div_euclid(100));
+        let day_of_year = day_of_era.saturating_sub(before);
+        // March is 0.
+        let month = day_of_year.saturating_mul(5).saturating_add(2).div_euclid(153);
+        let first = month.saturating_mul(153).saturating_add(2).div_euclid(5);
+        let day = day_of_year.saturating_sub(first).saturating_add(1);
+        let year = era.saturating_mul(400).saturating_add(year_of_era);
+        if month < 10 {
+            (year, month.saturating_add(3), day)
+        } else {
+            (year.saturating_add(1), month.saturating_sub(9), day)
+        }
+    }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::ledger::{Balances, CustomerId, CustomerKey, LedgerNo, Timestamp};
+use crate::ledger::forecast::Forecast;
+use crate::ledger::{Balances, Credits, Customer, CustomerId, CustomerKey, LedgerNo, Timestamp};
 use crate::store::At;
+use crate::store::usage::{Moment, forecast};
 
 use super::{ReadError, Reader};
 
@@ -18,9 +20,46 @@ pub struct BalanceAt {
     pub recorded_at: Option<Timestamp>,
     /// True where they are as of a time at or before which more may still be recorded.
     pub provisional: bool,
+    /// Credits used by then.
+    pub used: Credits,
+}
+
+impl BalanceAt {
+    fn now(customer: &Customer) -> Self {
+        Self {
+            balances: customer.balances,
+            sequence: customer.sequence,
+            recorded_at: Some(customer.state.last_recorded_at),
+            provisional: false,
+            used: customer.state.used,
+        }
+    }
 }
 
 impl Reader {
+    /// How long a customer's credits will last, from a moment of its history on: `balance` as it was `at` that time.
+    ///
+    /// # Errors
+    /// [`ReadError::CustomerNotFound`], [`ReadError::Storage`].
+    pub async fn forecast(
+        &self,
+        ledger: LedgerNo,
+        id: &CustomerId,
+        balance: &BalanceAt,
+        at: Timestamp,
+    ) -> Result<Forecast, ReadError> {
+        let customer = self.customer(ledger, id).await?;
+        let moment = Moment {
+            customer: customer.key(),
+            created_at: customer.state.created_at,
+            open_holds: customer.state.open_holds,
+            at,
+            balances: balance.balances,
+            used: balance.used,
+        };
+        Ok(forecast(&*self.store, moment).await?)
+    }
+
     /// A customer's balances, now or `at` an earlier point. Before the first posting there was nothing: all zero. `now`
     /// is the clock of the server.
     ///
@@ -35,12 +74,7 @@ impl Reader {
     ) -> Result<BalanceAt, ReadError> {
         let customer = self.customer(ledger, id).await?;
         let Some(at) = at else {
-            return Ok(BalanceAt {
-                balances: customer.balances,
-                sequence: customer.sequence,
-                recorded_at: Some(customer.state.last_recorded_at),
-                provisional: false,
-            });
+            return Ok(BalanceAt::now(&customer));
         };
         // Before the read: what is final by then is what is read.
         let provisional = match at {
@@ -54,6 +88,7 @@ impl Reader {
             sequence: found.posting.sequence,
             recorded_at: Some(found.posting.recorded_at),
             provisional,
+            used: found.posting.detail.used,
         }))
     }
 
@@ -72,14 +107,6 @@ impl Reader {
         let found = self.store.customers_by_key(&keys).await?;
         let by_id: HashMap<_, _> =
             found.iter().filter(|found| found.ledger == ledger).map(|found| (&found.id, found)).collect();
-        let balance = |id| {
-            by_id.get(id).map(|customer| BalanceAt {
-                balances: customer.balances,
-                sequence: customer.sequence,
-                recorded_at: Some(customer.state.last_recorded_at),
-                provisional: false,
-            })
-        };
-        Ok(ids.iter().map(balance).collect())
+        Ok(ids.iter().map(|id| by_id.get(id).map(|customer| BalanceAt::now(customer))).collect())
     }
 }

@@ -74,7 +74,7 @@ impl Reader {
         Ok(hold.filter(|hold| customer.is_none_or(|customer| hold.customer == *customer)))
     }
 
-    async fn incident(
+    pub(super) async fn incident(
         &self,
         ledger: LedgerNo,
         customer: &CustomerId,

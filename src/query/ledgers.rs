@@ -3,8 +3,8 @@
 use std::sync::PoisonError;
 
 use crate::ledger::money::MoneyPlace;
-use crate::ledger::{Credits, LedgerId, LedgerNo};
-use crate::store::Ledger;
+use crate::ledger::{Alerts, Credits, LedgerId, LedgerNo};
+use crate::store::{Ledger, Position};
 
 use super::{Keyed, Listed, PageRequest, ReadError, Reader};
 
@@ -51,6 +51,22 @@ impl Reader {
     /// [`ReadError::PageToken`], [`ReadError::Storage`].
     pub async fn ledgers(&self, page: &PageRequest) -> Result<Listed<Ledger>, ReadError> {
         page.take_from(&"ledgers", self.store.ledgers().await?.into_iter())
+    }
+
+    /// The thresholds of a ledger's customers without their own; maybe none.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`].
+    pub async fn default_alerts(&self, ledger: LedgerNo) -> Result<Alerts, ReadError> {
+        Ok(self.store.default_alerts(ledger).await?.map(|default| default.alerts).unwrap_or_default())
+    }
+
+    /// The last position of a ledger.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`].
+    pub async fn last_position(&self, ledger: LedgerNo) -> Result<Position, ReadError> {
+        Ok(self.store.last_position(ledger).await?)
     }
 
     /// Balances by account name, customers' accounts summed, in one consistent read.

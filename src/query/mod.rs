@@ -3,6 +3,8 @@
 //! Every method is one or a few short read transactions over a [`ReadStore`]; none of them waits for the writer.
 
 mod balances;
+mod cards;
+mod class_stats;
 mod customers;
 mod holds;
 mod ledgers;
@@ -13,16 +15,20 @@ mod postings;
 mod reconcile;
 mod revenue;
 mod statement;
+mod what_if;
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::watch;
 
+use crate::ledger::card::Cards;
 use crate::ledger::{LedgerId, LedgerNo};
 use crate::store::{News, ReadStore};
 
-pub use crate::store::{At, HoldFilter, Ledger, LotFilter, OwnedLot, Position, Recorded, StoreError};
+pub use crate::store::{
+    At, ClassStats, ClassStatsFilter, HoldFilter, Ledger, LotFilter, OwnedLot, Position, Recorded, StoreError,
+};
 pub use balances::BalanceAt;
 pub use customers::CustomerRecord;
 pub use holds::HoldTarget;
@@ -34,6 +40,7 @@ pub use postings::{PostingFilter, TransferRecord};
 pub use reconcile::{Findings, ListedOrder, Reconciliation};
 pub use revenue::{Revenue, RevenueReport};
 pub use statement::{Period, Statement, StatementEnd, Subtotal, worth};
+pub use what_if::{Difference, WhatIf};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -74,19 +81,21 @@ pub struct Reader {
     news: News,
     /// Ledgers by id. They are never renamed or removed, so what was found once stays right.
     ledgers: RwLock<HashMap<LedgerId, LedgerNo>>,
+    /// Only ever caught up.
+    cards: RwLock<Arc<Cards>>,
 }
 
 impl Reader {
-    /// Reads from `store`.
+    /// Reads from `store`; `cards` is what every ledger has from the start.
     #[must_use]
-    pub fn new(store: Arc<dyn ReadStore>, news: News) -> Self {
-        Self { store, news, ledgers: RwLock::new(HashMap::new()) }
+    pub fn new(store: Arc<dyn ReadStore>, news: News, cards: Arc<Cards>) -> Self {
+        Self { store, news, ledgers: RwLock::new(HashMap::new()), cards: RwLock::new(cards) }
     }
 
     /// Changes whenever some ledger's journal may have grown: what followers wait for.
     #[must_use]
     pub fn growth(&self) -> watch::Receiver<u64> {
-        self.news.growth.clone()
+        self.news.growth.subscribe()
     }
 
     /// False while the database cannot be reached.

@@ -114,6 +114,7 @@ impl Reader {
             sequence: found.posting.sequence,
             recorded_at: Some(found.posting.recorded_at),
             provisional: false,
+            used: found.posting.detail.used,
         }))
     }
 

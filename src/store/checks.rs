@@ -62,6 +62,10 @@ pub struct HoldColumns {
     pub class: Option<String>,
     /// Whether it has a settlement.
     pub settled: bool,
+    /// What was estimated.
+    pub estimated: i64,
+    /// What was charged, where it has a settlement.
+    pub charged: Option<i64>,
     /// When it was made.
     pub created_at: i64,
     /// Whether it falls due or waits for credits.
@@ -82,6 +86,8 @@ impl HoldColumns {
             direct: hold.direct,
             class: hold.class.as_ref().map(ToString::to_string),
             settled: hold.settlement.is_some(),
+            estimated: hold.estimate.units(),
+            charged: hold.settlement.as_ref().map(|settlement| settlement.charge.units()),
             created_at: hold.created_at.micros(),
             watched: hold.is_watched(),
         }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::open::{is_memory, sqlite_path};
 use super::postgres::{self, Address};
 use super::{AuditStore, Recorded, StoreError, StoredLedger, WriteStore, sqlite};
+use crate::ledger::card::CardChange;
 use crate::ledger::{Book, Timestamp};
 
 /// A writing side that takes in the journal of another database. [`CopyStore::begin_copy`] comes first; then the
@@ -28,6 +29,13 @@ pub trait CopyStore: WriteStore {
     /// # Errors
     /// [`StoreError`].
     async fn copy_ledger(&mut self, ledger: &StoredLedger) -> Result<(), StoreError>;
+
+    /// Adds changes of rate cards of another database, as they are, in a transaction of its own. They follow on the last
+    /// one here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn copy_cards(&mut self, changes: &[CardChange]) -> Result<(), StoreError>;
 
     /// Opens a transaction and loads the customers and holds that postings of another database move, as far as they
     /// exist. The postings are of one ledger, and follow on its last position without gaps: the append that follows

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::{Book, OrderScope, RequestScope};
-use crate::ledger::card::Cards;
+use crate::ledger::card::{CardChange, CardRequest, Cards};
 use crate::ledger::lot::{Lot, LotSource};
 use crate::ledger::{
     Balances, ClassId, Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, HoldState, IncidentId,
@@ -16,7 +17,10 @@ use crate::ledger::{
     Timestamp,
 };
 
+pub mod alerts;
+pub mod cards;
 pub mod checks;
+pub mod class_stats;
 pub mod copy;
 pub mod figures;
 pub mod memory;
@@ -27,7 +31,11 @@ pub mod skew;
 pub mod sqlite;
 pub mod stamps;
 pub mod stored;
+pub mod usage;
 
+pub use alerts::{DefaultAlertsSet, NewDefaultAlerts, StoredDefaultAlerts};
+pub use cards::CardsChanged;
+pub use class_stats::{ClassStats, ClassStatsFilter};
 pub use copy::{CopyStore, CopyTarget, check_urls, open_for_copy};
 pub use figures::{Figures, open_figures};
 pub use open::{
@@ -124,6 +132,9 @@ pub trait WriteStore: Send {
     /// holds, orders, and the watched holds of customers with something due or parked. The book's stamp is `clock`
     /// or just after the engine's last stamp, whichever is later. A fixed number of statements a command.
     ///
+    /// `cards` is brought up to date first, where others have changed them: what is decided in the transaction knows
+    /// every card that a hold which it sees can have pinned.
+    ///
     /// # Errors
     /// [`StoreError`]; the transaction is closed.
     async fn load(
@@ -131,7 +142,7 @@ pub trait WriteStore: Send {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError>;
 
     /// Appends the book's journal, writes the touched rows, and commits durably.
@@ -167,6 +178,28 @@ pub trait WriteStore: Send {
         ledger: &NewLedger,
         now: Timestamp,
     ) -> Result<LedgerCreated, StoreError>;
+
+    /// Adds a rate card or sets a default, in a transaction of its own, and brings `cards` up to date with it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError>;
+
+    /// Sets the thresholds of a ledger's customers without their own, in a transaction of its own; the next batch is
+    /// decided by them, on whichever server.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError>;
 
     /// Housekeeping between batches, such as a checkpoint of the log. Called after every commit; cheap when there is
     /// nothing to do.
@@ -254,6 +287,9 @@ pub trait ReadStore: Send + Sync {
     /// All ledgers, by number.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
 
+    /// The changes of rate cards after a revision, ascending.
+    async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError>;
+
     /// A time at or before which nothing more will count, so that reads as of it never change: `wanted`, where that is
     /// possible by now. `now` is the caller's clock, which engines with one of their own do without.
     async fn watermark(&self, wanted: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError>;
@@ -264,8 +300,17 @@ pub trait ReadStore: Send + Sync {
     /// Several customers, in no order; missing ones are left out.
     async fn customers_by_key(&self, keys: &[CustomerKey]) -> Result<Vec<Customer>, StoreError>;
 
-    /// One customer with its profile.
+    /// A customer's profile.
     async fn profile(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError>;
+
+    /// The profiles of several customers, with their ids, in no order; missing ones are left out.
+    async fn profiles_by_key(
+        &self,
+        keys: &[CustomerKey],
+    ) -> Result<Vec<(CustomerKey, CustomerId, Profile)>, StoreError>;
+
+    /// The thresholds of a ledger's customers without their own; `None` where none were ever set.
+    async fn default_alerts(&self, ledger: LedgerNo) -> Result<Option<DefaultAlerts>, StoreError>;
 
     /// Customers of a ledger by id, those after `after`.
     async fn customers(
@@ -338,6 +383,15 @@ pub trait ReadStore: Send + Sync {
         before: Option<HoldId>,
         limit: usize,
     ) -> Result<Page<Arc<Hold>, HoldId>, StoreError>;
+
+    /// What the settled incidents of each class were estimated at and charged, by class, those after `after`. Incidents
+    /// without a class come first, and their class is the empty text. One statement over any amount of history.
+    async fn class_stats(
+        &self,
+        filter: &ClassStatsFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ClassStats>, StoreError>;
 
     /// One lot of a ledger.
     async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<Option<OwnedLot>, StoreError>;
@@ -431,6 +485,8 @@ pub struct StoredLedger {
     pub ledger: Ledger,
     /// The request that made it; none made `main`.
     pub request: Option<RequestKey>,
+    /// The thresholds of its customers without their own, from the first to those that hold now.
+    pub default_alerts: Vec<StoredDefaultAlerts>,
 }
 
 /// What `verify` and `copy` read: the journal, and every row as it is stored. Pages are in the order of the keys; a page
@@ -444,6 +500,9 @@ pub trait AuditStore: Send + Sync {
 
     /// All ledgers, by number.
     async fn stored_ledgers(&self) -> Result<Vec<StoredLedger>, StoreError>;
+
+    /// All changes of rate cards, ascending.
+    async fn stored_card_changes(&self) -> Result<Vec<CardChange>, StoreError>;
 
     /// A ledger's postings after a position, ascending. Every committed posting has its place here.
     async fn journal(

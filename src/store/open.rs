@@ -25,8 +25,9 @@ pub struct Engine {
 /// What an engine tells those who wait.
 #[derive(Clone, Debug)]
 pub struct News {
-    /// Changes whenever some ledger's feed may have grown, by whichever server.
-    pub growth: watch::Receiver<u64>,
+    /// Changes whenever some ledger's feed may have grown, by whichever server. Who follows subscribes; where several
+    /// servers write, the engine looks for commits of others more often while somebody does.
+    pub growth: Arc<watch::Sender<u64>>,
     /// False while the database cannot be reached.
     pub reachable: watch::Receiver<bool>,
 }
@@ -34,7 +35,7 @@ pub struct News {
 impl News {
     /// For an engine inside this process.
     #[must_use]
-    pub fn always_reachable(growth: watch::Receiver<u64>) -> Self {
+    pub fn always_reachable(growth: Arc<watch::Sender<u64>>) -> Self {
         // A receiver keeps the last value when its sender is gone.
         Self { growth, reachable: watch::channel(true).1 }
     }

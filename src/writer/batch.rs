@@ -7,9 +7,8 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::lanes::Shared;
-use super::{Ask, Bulk, Single, SubmitError, Submitted};
+use super::{Ask, Bulk, Change, Single, SubmitError, Submitted};
 use crate::ledger::Request;
-use crate::store::{LedgerCreated, NewLedger};
 
 /// Part of a batch that bulk commands keep while single ones wait too: one in four, so that neither starves.
 const BULK_SHARE: usize = 4;
@@ -31,8 +30,8 @@ pub(super) struct Batch {
     pub requests: Vec<Request>,
     /// Until when each of them may be decided.
     pub deadlines: Vec<Option<Instant>>,
-    /// Ledgers to be made before them.
-    pub ledgers: Vec<(NewLedger, oneshot::Sender<Result<LedgerCreated, SubmitError>>)>,
+    /// Changes of ledgers, to be made before them.
+    pub changes: Vec<Change>,
     /// Replies for the first requests, one each; the rest belong to the bulks at the head of the queue.
     singles: Vec<oneshot::Sender<Submitted>>,
 }
@@ -53,7 +52,7 @@ impl Queue {
         loop {
             self.take_waiting();
             let batch = self.cut(commands_max);
-            if !batch.requests.is_empty() || !batch.ledgers.is_empty() {
+            if !batch.requests.is_empty() || !batch.changes.is_empty() {
                 return Some(batch);
             }
             if *self.closing.borrow() {
@@ -97,7 +96,7 @@ impl Queue {
         let mut batch = Batch::default();
         let kept_for_bulk = if self.bulks.is_empty() { 0 } else { (commands_max / BULK_SHARE).max(1) };
         let singles_max = (commands_max - kept_for_bulk).max(1);
-        while batch.requests.len() + batch.ledgers.len() < singles_max
+        while batch.requests.len() + batch.changes.len() < singles_max
             && let Some(single) = self.singles.pop_front()
         {
             self.shared.taken(1);
@@ -111,10 +110,8 @@ impl Queue {
                     batch.deadlines.push(single.deadline);
                     batch.singles.push(reply);
                 }
-                Ask::Ledger(_, reply) if late(single.deadline) => {
-                    let _ = reply.send(Err(SubmitError::DeadlineExceeded));
-                }
-                Ask::Ledger(ledger, reply) => batch.ledgers.push((ledger, reply)),
+                Ask::Ledger(change) if late(single.deadline) => change.refuse(SubmitError::DeadlineExceeded),
+                Ask::Ledger(change) => batch.changes.push(change),
             }
         }
         for bulk in &mut self.bulks {
@@ -170,7 +167,7 @@ impl Queue {
         for single in self.singles.drain(..) {
             match single.ask {
                 Ask::Command(_, reply) => drop(reply.send(Err(error))),
-                Ask::Ledger(_, reply) => drop(reply.send(Err(error))),
+                Ask::Ledger(change) => change.refuse(error),
             }
         }
         for mut bulk in self.bulks.drain(..) {

@@ -18,10 +18,10 @@ use tokio::sync::oneshot;
 use lanes::{Ends, Lane, Shared};
 
 pub use crate::ledger::decide::Outcome;
-pub use crate::store::{Ledger, LedgerCreated, NewLedger};
+pub use crate::store::{CardsChanged, DefaultAlertsSet, Ledger, LedgerCreated, NewDefaultAlerts, NewLedger};
 
 use crate::ledger::Request;
-use crate::ledger::card::Cards;
+use crate::ledger::card::{CardRequest, Cards};
 use crate::store::WriteStore;
 
 /// Why a command has no outcome of its own.
@@ -84,7 +84,7 @@ pub struct WriterEnd {
     pub stopped: oneshot::Receiver<Result<(), String>>,
 }
 
-/// A command alone, or a ledger to be made.
+/// A command alone, or a change of a ledger.
 #[derive(Debug)]
 struct Single {
     ask: Ask,
@@ -94,7 +94,27 @@ struct Single {
 #[derive(Debug)]
 enum Ask {
     Command(Box<Request>, oneshot::Sender<Submitted>),
-    Ledger(NewLedger, oneshot::Sender<Result<LedgerCreated, SubmitError>>),
+    Ledger(Change),
+}
+
+/// A change of a ledger itself, with its reply.
+#[derive(Debug)]
+enum Change {
+    Create(NewLedger, oneshot::Sender<Result<LedgerCreated, SubmitError>>),
+    DefaultAlerts(NewDefaultAlerts, oneshot::Sender<Result<DefaultAlertsSet, SubmitError>>),
+    Cards(Box<CardRequest>, oneshot::Sender<Result<CardsChanged, SubmitError>>),
+}
+
+impl Change {
+    /// Tells that nothing was done.
+    fn refuse(self, error: SubmitError) {
+        // Where the caller has gone away there is nobody to tell.
+        match self {
+            Self::Create(_, reply) => drop(reply.send(Err(error))),
+            Self::DefaultAlerts(_, reply) => drop(reply.send(Err(error))),
+            Self::Cards(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
 }
 
 /// Many commands with one reply.
@@ -192,8 +212,40 @@ impl Writer {
         deadline: Option<Instant>,
     ) -> Result<LedgerCreated, SubmitError> {
         let (reply, outcome) = oneshot::channel();
-        self.lanes[0].send(&self.shared, Single { ask: Ask::Ledger(ledger, reply), deadline })?;
+        self.change(Change::Create(ledger, reply), deadline)?;
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
+    }
+
+    /// Adds a rate card, or makes one the default. What is decided after the answer knows it, by whichever server.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn change_cards(
+        &self,
+        request: CardRequest,
+        deadline: Option<Instant>,
+    ) -> Result<CardsChanged, SubmitError> {
+        let (reply, outcome) = oneshot::channel();
+        self.change(Change::Cards(Box::new(request), reply), deadline)?;
+        outcome.await.unwrap_or(Err(SubmitError::Unknown))
+    }
+
+    /// Sets the thresholds of a ledger's customers without their own.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn set_default_alerts(
+        &self,
+        alerts: NewDefaultAlerts,
+        deadline: Option<Instant>,
+    ) -> Result<DefaultAlertsSet, SubmitError> {
+        let (reply, outcome) = oneshot::channel();
+        self.change(Change::DefaultAlerts(alerts, reply), deadline)?;
+        outcome.await.unwrap_or(Err(SubmitError::Unknown))
+    }
+
+    fn change(&self, change: Change, deadline: Option<Instant>) -> Result<(), SubmitError> {
+        self.lanes[0].send(&self.shared, Single { ask: Ask::Ledger(change), deadline })
     }
 
     /// Waits until some lane has stopped: from then on the writer can only refuse.

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Queue};
 use super::retry::Retry;
-use super::{Limits, SubmitError, Submitted};
+use super::{Change, Limits, SubmitError, Submitted};
 use crate::clock;
 use crate::ledger::Request;
 use crate::ledger::book::{Book, Broken};
 use crate::ledger::card::Cards;
 use crate::ledger::decide::decide;
-use crate::store::{LedgerCreated, NewLedger, StoreError, WriteStore};
+use crate::store::{StoreError, WriteStore};
 
 /// How long a batch is tried while the database seems to be away.
 const AFTER_GIVING_UP: Duration = Duration::from_millis(50);
@@ -93,8 +93,8 @@ impl Task {
     }
 
     async fn run_batch(&mut self, batch: &mut Batch) -> Result<Vec<Submitted>, Fault> {
-        for (ledger, reply) in batch.ledgers.drain(..) {
-            let _ = reply.send(self.create_ledger(&ledger).await?);
+        for change in batch.changes.drain(..) {
+            self.change(change).await?;
         }
         let commands: Vec<Command> = batch.requests.iter().zip(&batch.deadlines).map(Command::new).collect();
         match self.commit(&commands).await {
@@ -115,19 +115,43 @@ impl Task {
         })
     }
 
-    /// Making a ledger is repeatable by its request id, so an attempt of unknown fate is simply made again. Where that
-    /// comes to nothing, the ledger may be there all the same.
-    async fn create_ledger(
+    async fn change(&mut self, change: Change) -> Result<(), Fault> {
+        // Where the caller has gone away there is nobody to tell.
+        match change {
+            Change::Create(ledger, reply) => {
+                let made =
+                    self.alone(async |task| task.store.create_ledger(&ledger, clock::now()).await).await?;
+                let _ = reply.send(made);
+            }
+            Change::DefaultAlerts(alerts, reply) => {
+                let set = self
+                    .alone(async |task| task.store.set_default_alerts(&alerts, clock::now()).await)
+                    .await?;
+                let _ = reply.send(set);
+            }
+            Change::Cards(request, reply) => {
+                let change = async |task: &mut Self| {
+                    task.store.change_cards(&request, clock::now(), &mut task.cards).await
+                };
+                let _ = reply.send(self.alone(change).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// A change of a ledger is repeatable by its request id, so an attempt of unknown fate is simply made again. Where
+    /// that comes to nothing, the change may be there all the same.
+    async fn alone<T>(
         &mut self,
-        ledger: &NewLedger,
-    ) -> Result<Result<LedgerCreated, SubmitError>, Fault> {
+        mut attempt: impl AsyncFnMut(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<Result<T, SubmitError>, Fault> {
         let mut retry = self.retry();
         let mut unanswered = false;
         let error = loop {
-            match self.store.create_ledger(ledger, clock::now()).await {
-                Ok(created) => {
+            match attempt(self).await {
+                Ok(done) => {
                     self.gave_up = false;
-                    return Ok(Ok(created));
+                    return Ok(Ok(done));
                 }
                 Err(error @ (StoreError::Again(_) | StoreError::Clash(_) | StoreError::Unsure(_))) => {
                     unanswered |= matches!(error, StoreError::Unsure(_));
@@ -140,7 +164,7 @@ impl Task {
                 Err(error) => return Err(error.into()),
             }
         };
-        tracing::error!(%error, "a ledger could not be made");
+        tracing::error!(%error, "a ledger could not be changed");
         Ok(Err(if unanswered { SubmitError::Unknown } else { Fault::Store(error).answer() }))
     }
 
@@ -202,7 +226,7 @@ impl Task {
         unanswered: &mut Vec<Unanswered>,
     ) -> Result<Vec<Submitted>, Fault> {
         let requests: Vec<&Request> = commands.iter().map(|command| command.request).collect();
-        let loaded = self.store.load(&requests, clock::now(), clock::random()?, &self.cards).await;
+        let loaded = self.store.load(&requests, clock::now(), clock::random()?, &mut self.cards).await;
         let mut book = match loaded {
             Ok(book) => book,
             // Nothing was begun, so there is nothing to be unsure of: the callers try again, the writer goes on.

@@ -6,6 +6,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
+use creditledger::cards;
 use creditledger::ledger::card::Cards;
 use creditledger::ledger::codec::{Codec, decode, encode};
 use creditledger::ledger::command::{
@@ -13,6 +14,7 @@ use creditledger::ledger::command::{
     SettleHold,
 };
 use creditledger::ledger::decide::decide;
+use creditledger::ledger::job::Circumstances;
 use creditledger::ledger::{
     Book, Credits, CustomerId, CustomerKey, IncidentId, LedgerNo, OrderId, Posting, PostingId, Request,
     RequestKey, Storefront, Text, Timestamp,
@@ -61,6 +63,7 @@ fn place(nth: u32) -> Command {
         range_override: Text::EMPTY,
         note: Text::EMPTY,
         by: Text::parse("ann").unwrap(),
+        circumstances: Circumstances::default(),
     };
     Command::PlaceHold(PlaceHold { estimate, park: false })
 }
@@ -73,12 +76,15 @@ fn settle(nth: u32) -> Command {
         expected_work_seconds: None,
         waive_reason: Text::EMPTY,
         by: Text::EMPTY,
+        labels: Vec::new(),
+        emergency: None,
+        kb_answered: None,
     })
 }
 
 /// A book with one customer, who has credits and so many holds.
 fn book(holds: u32) -> Book {
-    let mut book = Book::new(START, 7, Arc::new(Cards::built_in()));
+    let mut book = Book::new(START, 7, Arc::new(cards::built_in()));
     let create = Command::CreateCustomer(CreateCustomer::default());
     let holds = (0..holds).map(place);
     for (number, command) in (0..).zip([create, purchase(0)].into_iter().chain(holds)) {
@@ -133,7 +139,7 @@ struct Filled<S> {
 
 impl<S: WriteStore> Filled<S> {
     fn new(runtime: &Runtime, store: S) -> Self {
-        let mut filled = Self { store, cards: Arc::new(Cards::built_in()), batches: 0 };
+        let mut filled = Self { store, cards: Arc::new(cards::built_in()), batches: 0 };
         let create = filled.requests(|_| Command::CreateCustomer(CreateCustomer::default()));
         runtime.block_on(filled.run(&create));
         let purchases = filled.requests(purchase);
@@ -152,7 +158,7 @@ impl<S: WriteStore> Filled<S> {
     async fn run(&mut self, requests: &[Request]) {
         let now = START.plus_seconds(i64::from(self.batches));
         let requests: Vec<&Request> = requests.iter().collect();
-        let mut book = self.store.load(&requests, now, 7, &self.cards).await.unwrap();
+        let mut book = self.store.load(&requests, now, 7, &mut self.cards).await.unwrap();
         for request in requests {
             decided(&mut book, request);
         }

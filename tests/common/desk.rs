@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use creditledger::cards;
 use creditledger::ledger::account::Transfer;
 use creditledger::ledger::book::{Answer, Book};
-use creditledger::ledger::card::Cards;
+use creditledger::ledger::card::{CardChange, Cards, Changed, RateCard};
 use creditledger::ledger::command::{
     AdjustBalance, ChargeIncident, CloseIncident, ClosePayment, Command, ConfirmEstimate, CreateCustomer,
     DeclineEstimate, EstimateIncident, ExtendHold, GrantCredits, HoldRef, KeepPayment, NewWork, OnShortfall,
@@ -13,6 +14,7 @@ use creditledger::ledger::command::{
     ReleaseHold, ResolveChargeback, ReverseRefund, ReverseSettlement, SettleHold, VoidWork,
 };
 use creditledger::ledger::decide::{Outcome, decide};
+use creditledger::ledger::job::Circumstances;
 use creditledger::ledger::payment::{Payment, PaymentEvent};
 use creditledger::ledger::{
     Credits, Currency, Customer, CustomerId, CustomerKey, Hold, LedgerNo, Money, OrderId, PostingId,
@@ -38,7 +40,35 @@ impl Desk {
 
     pub fn without_customer() -> Self {
         let customer = CustomerId::parse("acme").unwrap();
-        Self { book: Book::new(START, 7, Arc::new(Cards::built_in())), customer, requests: 0 }
+        Self { book: Book::new(START, 7, Arc::new(cards::built_in())), customer, requests: 0 }
+    }
+
+    /// Makes a change of the cards of ledger main, as an operator would.
+    pub fn change_cards(&mut self, changed: Changed) {
+        let mut cards = Cards::clone(&self.book.cards);
+        let change = CardChange {
+            revision: cards.revision() + 1,
+            ledger: LedgerNo::MAIN,
+            changed,
+            recorded_at: self.book.now,
+            request: RequestKey::parse("cards").unwrap(),
+            fingerprint: 1,
+            by: Text::EMPTY,
+        };
+        cards.apply(&change).unwrap();
+        self.book.cards = Arc::new(cards);
+    }
+
+    /// From now on this preset prices what has no card yet.
+    pub fn use_preset(&mut self, name: &str) {
+        self.change_cards(Changed::Default(id(name)));
+    }
+
+    /// A desk whose customer bought `credits`, and whose default card is a preset.
+    pub fn under(preset: &str, credits: &str) -> Self {
+        let mut desk = Self::with(credits);
+        desk.use_preset(preset);
+        desk
     }
 
     /// A desk whose customer bought `credits`.
@@ -138,6 +168,8 @@ macro_rules! from_text {
     })* };
 }
 from_text!(
+    creditledger::ledger::ids::LabelId
+    creditledger::ledger::ids::PackageId
     creditledger::ledger::IncidentId
     creditledger::ledger::ClassId
     creditledger::ledger::ids::LineId
@@ -148,6 +180,11 @@ from_text!(
 
 pub fn id<T: FromText>(text: &str) -> T {
     T::from_text(text)
+}
+
+/// A preset.
+pub fn preset(name: &str) -> RateCard {
+    cards::preset(&id(name)).unwrap().clone()
 }
 
 pub fn credits(text: &str) -> Credits {
@@ -272,6 +309,7 @@ pub fn estimate_command(incident: &str, quote: Quote) -> EstimateIncident {
         range_override: Text::EMPTY,
         note: Text::EMPTY,
         by: id("ann"),
+        circumstances: Circumstances::default(),
     }
 }
 
@@ -313,9 +351,10 @@ pub fn new_work(minutes: u64) -> NewWork {
         seconds: minutes * 60,
         started_at: None,
         line: None,
-        solutions: 1,
+        solutions: 0,
         by: id("bob"),
         note: Text::EMPTY,
+        labels: Vec::new(),
     }
 }
 
@@ -340,6 +379,9 @@ pub fn settle_command(hold: &str) -> SettleHold {
         expected_work_seconds: None,
         waive_reason: Text::EMPTY,
         by: Text::EMPTY,
+        labels: Vec::new(),
+        emergency: None,
+        kb_answered: None,
     }
 }
 
@@ -382,6 +424,7 @@ pub fn charge_command(incident: &str, minutes: u64) -> ChargeIncident {
         opened_at: None,
         max_charge: None,
         waive_reason: Text::EMPTY,
+        circumstances: Circumstances::default(),
     }
 }
 

@@ -1,12 +1,15 @@
 //! Random months at a support desk: steps small enough to collide often (few customers, incidents and orders; credits
 //! in quarters) and far enough apart in time that quotes, holds and lots fall due.
 
+use std::sync::Arc;
+
+use creditledger::ledger::alert::{Alerts, Threshold};
 use creditledger::ledger::command::{
     Change, CloseCustomer, Command, EstimateIncident, GrantCredits, OnShortfall, Quote, RefundPurchase,
-    SetCustomerTerms, SettleHold, VoidWork,
+    SetBalanceAlerts, SetCustomerTerms, SettleHold, VoidWork,
 };
 use creditledger::ledger::ids::WorkId;
-use creditledger::ledger::{Credits, Currency, Money, PostingId, Text, Timestamp};
+use creditledger::ledger::{ClassId, Credits, Currency, Money, PostingId, Text, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 
@@ -30,27 +33,97 @@ pub const CUSTOMERS: [&str; 3] = ["acme", "zeta", "nova"];
 
 #[derive(Clone, Debug)]
 pub enum Action {
-    Purchase { order: u8, quarters: i64, days: Option<u32>, price: Option<i64> },
-    Refund { order: u8, quarters: i64, on_shortfall: OnShortfall, price: Option<i64> },
-    ReverseRefund { order: u8 },
-    KeepPayment { order: u8 },
-    ChargeBack { order: u8, quarters: Option<i64> },
-    Resolve { order: u8, won: bool },
-    Grant { quarters: i64, days: Option<u32> },
-    Adjust { quarters: i64 },
-    Estimate { incident: u8, quarters: i64, days: Option<u32> },
-    Confirm { incident: u8, park: bool },
-    Decline { incident: u8 },
-    Place { incident: u8, minutes: u64, park: bool, days: Option<u32> },
-    Extend { incident: u8, quarters: i64 },
-    Work { incident: u8, minutes: u64 },
-    Void { incident: u8, entry: usize },
-    Settle { incident: u8, capped: bool, max_quarters: Option<i64>, waive: bool },
-    Release { incident: u8, waive: bool },
-    CloseIncident { incident: u8 },
-    Charge { incident: u8, minutes: u64 },
-    Reverse { incident: u8, quarters: Option<i64> },
-    Terms { quarters: i64 },
+    Purchase {
+        order: u8,
+        quarters: i64,
+        days: Option<u32>,
+        price: Option<i64>,
+    },
+    Refund {
+        order: u8,
+        quarters: i64,
+        on_shortfall: OnShortfall,
+        price: Option<i64>,
+    },
+    ReverseRefund {
+        order: u8,
+    },
+    KeepPayment {
+        order: u8,
+    },
+    ChargeBack {
+        order: u8,
+        quarters: Option<i64>,
+    },
+    Resolve {
+        order: u8,
+        won: bool,
+    },
+    Grant {
+        quarters: i64,
+        days: Option<u32>,
+    },
+    Adjust {
+        quarters: i64,
+    },
+    Estimate {
+        incident: u8,
+        quarters: i64,
+        days: Option<u32>,
+    },
+    Confirm {
+        incident: u8,
+        park: bool,
+    },
+    Decline {
+        incident: u8,
+    },
+    Place {
+        incident: u8,
+        minutes: u64,
+        park: bool,
+        days: Option<u32>,
+    },
+    Extend {
+        incident: u8,
+        quarters: i64,
+    },
+    Work {
+        incident: u8,
+        minutes: u64,
+    },
+    Void {
+        incident: u8,
+        entry: usize,
+    },
+    Settle {
+        incident: u8,
+        capped: bool,
+        max_quarters: Option<i64>,
+        waive: bool,
+    },
+    Release {
+        incident: u8,
+        waive: bool,
+    },
+    CloseIncident {
+        incident: u8,
+    },
+    Charge {
+        incident: u8,
+        minutes: u64,
+    },
+    Reverse {
+        incident: u8,
+        quarters: Option<i64>,
+    },
+    Terms {
+        quarters: i64,
+    },
+    /// Thresholds of its own, or with `None` its ledger's.
+    Alerts {
+        own: Option<(i64, u32)>,
+    },
     CloseCustomer,
     ApplyDue,
 }
@@ -61,6 +134,11 @@ fn quarters(quarters: i64) -> String {
 
 fn incident_name(incident: u8) -> String {
     format!("i{incident}")
+}
+
+/// Some incidents have a class, none that a card names: only statistics look at it.
+fn class_of(incident: u8) -> Option<ClassId> {
+    (incident > 0).then(|| id(&format!("c{}", incident % 2)))
 }
 
 fn order_name(order: u8) -> String {
@@ -122,7 +200,8 @@ pub fn command(
         Action::Decline { incident } => decline(&incident_name(*incident)),
         Action::Place { incident, minutes, park, days } => {
             let estimate = estimate_command(&incident_name(*incident), Quote::Seconds(minutes * 60));
-            place_with(EstimateIncident { expires_at: days_on(days), ..estimate }, *park)
+            let class = class_of(*incident);
+            place_with(EstimateIncident { expires_at: days_on(days), class, ..estimate }, *park)
         }
         Action::Extend { incident, quarters: by } => extend(&incident_name(*incident), &quarters(*by)),
         Action::Work { incident, minutes } => work(&incident_name(*incident), *minutes),
@@ -159,6 +238,13 @@ pub fn command(
             reason: id("renewal"),
             ..SetCustomerTerms::default()
         }),
+        Action::Alerts { own } => {
+            let alerts = own.map(|(quarters, percent)| {
+                let amount = Threshold::Credits(Credits::from_units(quarters * 2_500));
+                Arc::new(Alerts::new(vec![amount, Threshold::Percent(percent)]).unwrap())
+            });
+            Command::SetBalanceAlerts(SetBalanceAlerts { alerts, by: Text::EMPTY })
+        }
         Action::CloseCustomer => Command::CloseCustomer(CloseCustomer::default()),
         Action::ApplyDue => Command::ApplyDue,
     }
@@ -205,6 +291,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => (which, proptest::option::of(few.clone()))
             .prop_map(|(incident, quarters)| Action::Reverse { incident, quarters }),
         1 => (0..10_i64).prop_map(|quarters| Action::Terms { quarters }),
+        1 => proptest::option::weighted(0.8, (1..20_i64, 1..=100_u32)).prop_map(|own| Action::Alerts { own }),
         1 => Just(Action::CloseCustomer),
         1 => Just(Action::ApplyDue),
     ]

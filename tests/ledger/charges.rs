@@ -1,31 +1,25 @@
 //! What time costs under the card `prepaid`, and every rule that makes it cost something else.
 
-use creditledger::ledger::card::{CardRef, Cards, RateCard};
+use creditledger::cards;
+use creditledger::ledger::card::{CardRef, ClassRule, RateCard};
 use creditledger::ledger::hold::Settlement;
-use creditledger::ledger::price::{PriceInputs, price};
+use creditledger::ledger::job::PriceInputs;
+use creditledger::ledger::price::price;
 use creditledger::ledger::receipt::{ReceiptError, receipt};
-use creditledger::ledger::{Credits, Day, Rejection, Text};
+use creditledger::ledger::{Day, LedgerNo, Rejection};
 
-use crate::desk::{Desk, credits, id, place, settle, work};
+use crate::desk::{Desk, credits, id, place, preset, settle, work};
 
 fn inputs(seconds: u64) -> PriceInputs {
-    PriceInputs {
-        class: None,
-        opened_on: Day::from_days(20_000),
-        product_purchased_on: None,
-        seconds,
-        confirmed_quote: None,
-        charged_before: Credits::ZERO,
-        waive_reason: Text::EMPTY,
-    }
+    PriceInputs { opened_on: Day::from_days(20_000), seconds, ..PriceInputs::default() }
 }
 
 fn charge(inputs: &PriceInputs) -> String {
-    price(&RateCard::prepaid(), inputs).unwrap().credits.to_string()
+    price(&preset("prepaid"), inputs).unwrap().credits.to_string()
 }
 
 fn rules(inputs: &PriceInputs) -> Vec<&'static str> {
-    price(&RateCard::prepaid(), inputs).unwrap().steps.iter().map(|step| step.rule.name()).collect()
+    price(&preset("prepaid"), inputs).unwrap().steps.iter().map(|step| step.rule.name()).collect()
 }
 
 #[test]
@@ -88,13 +82,16 @@ fn a_class_priced_by_quote_costs_the_quote_or_nothing_is_priced() {
     };
     assert_eq!((charge(&quoted).as_str(), rules(&quoted)), ("7.25", vec!["QUOTE"]));
     let unquoted = PriceInputs { confirmed_quote: None, ..quoted };
-    assert_eq!(price(&RateCard::prepaid(), &unquoted), Err(Rejection::QuoteRequired { class: id("other") }));
+    assert_eq!(
+        price(&preset("prepaid"), &unquoted),
+        Err(Rejection::QuoteRequired { class: Some(id("other")) })
+    );
 }
 
 #[test]
 fn refused_classes_are_out_of_scope() {
-    let mut card = RateCard::prepaid();
-    card.classes.insert(id("teaching"), creditledger::ledger::card::ClassRule::Refused);
+    let mut card = preset("prepaid");
+    card.classes.insert(id("teaching"), ClassRule::Refused);
     let inputs = PriceInputs { class: Some(id("teaching")), ..inputs(60) };
     assert_eq!(price(&card, &inputs), Err(Rejection::OutOfScope { class: id("teaching") }));
 }
@@ -103,21 +100,25 @@ fn refused_classes_are_out_of_scope() {
 fn a_reopened_incident_costs_its_whole_time_less_what_was_charged() {
     // 20 min cost 1; 20 more make 40, which cost 1.33.
     let again = PriceInputs { charged_before: credits("1"), ..inputs(2_400) };
-    assert_eq!((charge(&again).as_str(), rules(&again)), ("0.33", vec!["TIME", "RATE", "CHARGED_BEFORE"]));
+    assert_eq!(
+        (charge(&again).as_str(), rules(&again)),
+        ("0.33", vec!["TIME", "RATE", "ROUNDING", "CHARGED_BEFORE"])
+    );
     let paid_more = PriceInputs { charged_before: credits("5"), ..inputs(2_400) };
     assert_eq!(charge(&paid_more), "0");
 }
 
 #[test]
 fn a_receipt_tells_each_step() {
-    let receipt = price(&RateCard::prepaid(), &inputs(1_200)).unwrap();
+    let receipt = price(&preset("prepaid"), &inputs(1_200)).unwrap();
     let told: Vec<&str> = receipt.steps.iter().map(|step| step.text.as_str()).collect();
     assert_eq!(
         told,
         [
             "20 min recorded",
-            "20 min at 2 credits per hour, rounded half up to 2 decimals: 0.67 credits",
-            "at least 1 credits",
+            "20 min at 2 credits per hour = 0.6666... credits",
+            "rounded half up to 2 decimals: 0.67 credits",
+            "at least 1 credit",
         ]
     );
 }
@@ -130,7 +131,7 @@ fn waived_work_costs_nothing_and_says_why() {
 
 #[test]
 fn started_increments_and_least_time_are_data_of_the_card() {
-    let card = RateCard { increment_seconds: 1_800, minimum_seconds: 1_800, ..RateCard::prepaid() };
+    let card = RateCard { increment_seconds: 1_800, minimum_seconds: 1_800, ..preset("prepaid") };
     for (minutes, expected) in [(0, "1"), (10, "1"), (30, "1"), (31, "2"), (90, "3"), (91, "4")] {
         assert_eq!(price(&card, &inputs(minutes * 60)).unwrap().credits, credits(expected), "{minutes}");
     }
@@ -138,30 +139,7 @@ fn started_increments_and_least_time_are_data_of_the_card() {
 
 #[test]
 fn no_time_is_too_long_to_be_refused_cleanly() {
-    assert_eq!(price(&RateCard::prepaid(), &inputs(u64::MAX)), Err(Rejection::AmountOutOfBounds));
-}
-
-/// Holds and receipts pin version 1 of `prepaid`: another price list is another version, never a change of this one.
-#[test]
-fn version_1_of_prepaid_stays_what_it_is() {
-    let card = RateCard::prepaid();
-    assert_eq!((card.card.id.as_str(), card.card.version), ("prepaid", 1));
-    assert_eq!((card.credits_per_hour, card.minimum_credits), (credits("2"), credits("1")));
-    assert_eq!((card.increment_seconds, card.minimum_seconds, card.charge_scale), (0, 0, 2));
-    assert_eq!((card.quote_valid_days, card.free_support_days), (14, Some(30)));
-    let classes: Vec<String> =
-        card.classes.iter().map(|(class, rule)| format!("{class}: {rule:?}")).collect();
-    assert_eq!(
-        classes,
-        [
-            "front-end-design: Timed { range: Some((Credits(10000), Credits(30000))) }",
-            "installation-and-configuration: Timed { range: Some((Credits(10000), Credits(20000))) }",
-            "licence-transfer: Free",
-            "other: QuoteRequired",
-            "price-plans: Timed { range: Some((Credits(10000), Credits(40000))) }",
-            "sales: Free",
-        ]
-    );
+    assert_eq!(price(&preset("prepaid"), &inputs(u64::MAX)), Err(Rejection::AmountOutOfBounds));
 }
 
 #[test]
@@ -171,13 +149,16 @@ fn a_receipt_that_no_longer_comes_to_the_charge_is_a_fault() {
     desk.ok(work("i", 75));
     let hold = desk.ok(settle("i")).hold.unwrap();
     let settlement = hold.settlement.clone().unwrap();
-    let cards = Cards::built_in();
-    assert_eq!(receipt(&cards, &hold.card, &settlement).unwrap().credits, credits("2.5"));
+    let cards = cards::built_in();
+    assert_eq!(receipt(&cards, LedgerNo::MAIN, &hold.card, &settlement).unwrap().credits, credits("2.5"));
     let charged = Settlement { charge: credits("2.6"), ..settlement.clone() };
     assert_eq!(
-        receipt(&cards, &hold.card, &charged),
+        receipt(&cards, LedgerNo::MAIN, &hold.card, &charged),
         Err(ReceiptError::Differs { charged: credits("2.6"), calculated: credits("2.5") })
     );
     let unknown = CardRef { version: 2, ..hold.card.clone() };
-    assert_eq!(receipt(&cards, &unknown, &settlement), Err(ReceiptError::UnknownCard(unknown.clone())));
+    assert_eq!(
+        receipt(&cards, LedgerNo::MAIN, &unknown, &settlement),
+        Err(ReceiptError::UnknownCard(unknown.clone()))
+    );
 }

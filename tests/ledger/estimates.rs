@@ -30,7 +30,7 @@ fn an_estimate_says_what_the_work_will_cost_and_moves_nothing() {
         let hold = answer.hold.clone().unwrap();
         assert_eq!((hold.estimate, hold.state), (credits(total), HoldState::Quoted), "{estimate:?}");
         assert_eq!((transfers(&answer).as_str(), desk.balances().as_str()), ("", "10 0 0"));
-        assert_eq!(hold.card, creditledger::ledger::RateCard::prepaid().card);
+        assert_eq!(hold.card, crate::desk::preset("prepaid").card);
         assert_eq!(hold.valid_until, Some(desk.book.now.plus_days(14)));
     }
 }
@@ -74,8 +74,8 @@ fn estimates_outside_the_range_of_their_class_need_a_reason() {
 fn what_cannot_be_estimated_is_refused() {
     let mut desk = Desk::with("10");
     for (estimate, rejection) in [
-        (of_class("other", Quote::Class), Rejection::QuoteRequired { class: id("other") }),
-        (of_class("other", Quote::Seconds(60)), Rejection::QuoteRequired { class: id("other") }),
+        (of_class("other", Quote::Class), Rejection::QuoteRequired { class: Some(id("other")) }),
+        (of_class("other", Quote::Seconds(60)), Rejection::QuoteRequired { class: Some(id("other")) }),
     ] {
         assert_eq!(desk.rejected(Command::EstimateIncident(estimate)), rejection);
     }
@@ -103,7 +103,7 @@ fn a_class_by_quote_is_settled_at_the_confirmed_quote_and_never_charged_without_
     };
     assert_eq!(
         desk.rejected(Command::ChargeIncident(unquoted)),
-        Rejection::QuoteRequired { class: id("other") }
+        Rejection::QuoteRequired { class: Some(id("other")) }
     );
 }
 

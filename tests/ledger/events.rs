@@ -72,7 +72,7 @@ fn what_follows_from_new_credits_is_told_after_them() {
     row(
         &[place_parked("i", "12"), place("j", "3")],
         purchase("2", "5"),
-        &["purchase.completed 5", "hold.activated 12"],
+        &["purchase.completed 5", "hold.activated 12", "balance.depleted 0"],
     );
     row(
         &[place("i", "2"), estimate("i", "12"), confirm("i", true)],
@@ -89,5 +89,5 @@ fn what_falls_due_is_told() {
     desk.pass_days(20);
     let skip = desk.book.journal().len();
     let _ = desk.run(Command::ApplyDue);
-    assert_eq!(told(&desk, skip), ["credits.expired 5", "hold.expired 1"]);
+    assert_eq!(told(&desk, skip), ["credits.expired 5", "balance.depleted 0", "hold.expired 1"]);
 }

@@ -8,6 +8,7 @@ mod desk;
 #[path = "../common/random.rs"]
 mod random;
 
+mod alerts;
 mod allocations;
 mod charges;
 mod commands;
@@ -17,5 +18,7 @@ mod expiry;
 mod idempotency;
 mod life;
 mod lots;
+mod policies;
+mod pricing;
 mod properties;
 mod refunds;

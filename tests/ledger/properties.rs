@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use creditledger::cards;
 use creditledger::ledger::account::Slot;
 use creditledger::ledger::book::Book;
-use creditledger::ledger::card::Cards;
 use creditledger::ledger::codec::{decode, encode};
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::decide::Outcome;
@@ -23,7 +23,7 @@ use crate::desk::{Desk, START, id};
 use crate::random::{CUSTOMERS, Step, command, for_random_steps, refunded_order};
 
 /// A desk at which every customer of [`CUSTOMERS`] exists.
-fn desk() -> Desk {
+pub fn desk() -> Desk {
     let mut desk = Desk::without_customer();
     for customer in CUSTOMERS {
         desk.customer = id(customer);
@@ -32,7 +32,7 @@ fn desk() -> Desk {
     desk
 }
 
-fn take(desk: &mut Desk, step: &Step) -> (Request, Outcome) {
+pub fn take(desk: &mut Desk, step: &Step) -> (Request, Outcome) {
     desk.customer = id(CUSTOMERS[step.customer]);
     desk.book.now = desk.book.now.plus_seconds(i64::from(step.wait_hours) * 3_600);
     let entry = |incident: &str, nth: usize| {
@@ -77,7 +77,7 @@ fn replaying_the_journal_gives_every_state_again() {
         for step in &steps {
             let _ = take(&mut desk, step);
         }
-        let mut replayed = Book::new(START, 0, Arc::new(Cards::built_in()));
+        let mut replayed = Book::new(START, 0, Arc::new(cards::built_in()));
         for posting in desk.book.journal() {
             let detail: Detail = decode(&encode(&posting.detail)).unwrap();
             replayed.apply(&Posting { detail, ..Posting::clone(posting) }).unwrap();
@@ -178,16 +178,19 @@ fn what_people_see(desk: &Desk, customer: &str) -> Vec<String> {
 fn receipts_give_the_charge_again_and_transfers_carry_it_whole() {
     for_random_steps(1_000, 40, |steps| {
         let mut desk = desk();
+        // Sequences of every length under every preset.
+        let card = &cards::presets()[steps.len() % cards::presets().len()];
+        desk.use_preset(card.card.id.as_str());
         for step in &steps {
             let _ = take(&mut desk, step);
         }
-        let cards = Cards::built_in();
         for posting in desk.book.journal() {
             let Some(hold) = &posting.detail.hold else { continue };
             let Some(settlement) = hold.settlement.as_ref().filter(|s| s.posting == posting.id) else {
                 continue;
             };
-            let receipt = price(cards.get(&hold.card).unwrap(), &settlement.inputs).unwrap();
+            let receipt =
+                price(desk.book.cards.get(LedgerNo::MAIN, &hold.card).unwrap(), &settlement.inputs).unwrap();
             assert_eq!(receipt.credits, settlement.charge);
             let earned =
                 [Slot::First, Slot::Third, Slot::Fourth].map(|slot| posting.amounts.get(slot).units());

@@ -35,7 +35,7 @@ fn a_round_trip_in_json() {
     );
     let settled = ask(&["settle", "acme", "INC-1"]);
     assert_eq!((&settled["charged_credits"], &settled["available"]), (&"2.5".into(), &"7.5".into()));
-    let receipt = ask(&["hold", "receipt", "acme", "INC-1"]);
+    let receipt = ask(&["receipt", "INC-1", "--customer", "acme"]);
     assert!(receipt["steps"][0].as_str().unwrap().contains("1 h 15 min"), "{receipt}");
 
     assert_eq!(ask(&["hold", "place", "acme", "INC-2", "--credits", "3"])["state"], "ACTIVE");
@@ -133,6 +133,38 @@ fn a_list_that_is_cut_says_so() {
 }
 
 #[test]
+fn thresholds_are_set_and_events_are_followed() {
+    let place = Place::new();
+    let server = place.serve();
+    let ask = |arguments: &[&str]| place.json(&[arguments, &["--server", server.url(), "--json"]].concat());
+    ask(&["customer", "create", "acme", "--name", "Acme Ltd"]);
+    ask(&["purchase", "acme", "10", "--order", "1"]);
+    assert_eq!(ask(&["alerts", "3"])["alerts"][0]["threshold"], "3");
+    let default = ask(&["alerts", "--customer", "acme"]);
+    assert_eq!((&default["is_default"], &default["alerts"][0]["armed"]), (&true.into(), &true.into()));
+    let own = ask(&["alerts", "--customer", "acme", "50%", "2"]);
+    assert_eq!((&own["is_default"], &own["alerts"][1]["level_credits"]), (&false.into(), &"5".into()));
+    let follow = ["events", "--follow", "--after", "0", "--type", "balance.low", "--server", server.url()];
+    let follower = Running::start(place.command(&[&follow[..], &["--json"]].concat()));
+    ask(&["hold", "place", "acme", "I-1", "--credits", "6"]);
+    let low: serde_json::Value = serde_json::from_str(&follower.line().unwrap()).unwrap();
+    assert_eq!((&low["type"], &low["crossed_credits"][0]), (&"balance.low".into(), &"5".into()));
+    assert_eq!(low["customer_name"], "Acme Ltd");
+    let lines = place.run(&["events", "--customer", "acme", "--server", server.url()]).stdout;
+    let types: Vec<_> = lines.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    assert_eq!(types, ["purchase.completed", "hold.placed", "balance.low"], "{lines}");
+    assert_eq!(ask(&["alerts", "--customer", "acme", "--use-default"])["is_default"], true);
+    let unused = ask(&["balance", "acme", "--forecast"]);
+    assert_eq!((&unused["open_holds"], &unused["run_out_date"]), (&1.into(), &"".into()));
+    let wrong = place.run(&["events", "--type", "balance.lowest"]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", wrong.stderr);
+    // A follower goes on until its server says that it stops.
+    server.stop();
+    assert!(follower.end().stderr.contains("SHUTTING_DOWN"));
+    place.verify();
+}
+
+#[test]
 fn a_change_without_an_answer_can_be_repeated() {
     let place = Place::new();
     // Takes the request, and hangs up.
@@ -190,4 +222,111 @@ fn people_read_tables_and_one_line_when_it_fails() {
     server.stop();
     let ended = place.run(&["balance", "acme", "--server", &address]);
     assert!(ended.complaint().starts_with(&format!("creditledger: no server answers at {address}: ")));
+}
+
+#[test]
+fn prices_need_no_server() {
+    let place = Place::new();
+    let price = |arguments: &[&str]| {
+        let all = [&["price"], arguments, &["--json"]].concat();
+        place.json(&all)
+    };
+    let prepaid = price(&["--card", "prepaid", "--minutes", "45"]);
+    assert_eq!((&prepaid["credits"], &prepaid["steps"][0]["rule"]), (&"1.5".into(), &"TIME".into()));
+    assert_eq!(price(&["--minutes", "40"])["credits"], "1.33");
+    assert_eq!(price(&["--card", "half-hour", "--minutes", "31"])["credits"], "2");
+    assert_eq!(price(&["--card", "half-hour", "--minutes", "31", "--emergency"])["credits"], "0");
+    assert_eq!(price(&["--card", "flat-then-quoted", "--minutes", "24", "--solutions", "2"])["credits"], "2");
+    let refused = price(&["--card", "flat-then-quoted", "--minutes", "25"]);
+    assert_eq!(
+        (&refused["rejection"], &refused["credits"]),
+        (&"QUOTE_REQUIRED".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(
+        price(&["--card", "three-lines", "--minutes", "5", "--class", "teaching"])["rejection"],
+        "OUT_OF_SCOPE"
+    );
+    let lines = [
+        "--card",
+        "three-lines",
+        "--minutes",
+        "50",
+        "--line",
+        "first",
+        "--minutes",
+        "45",
+        "--line",
+        "second",
+    ];
+    assert_eq!(price(&lines)["credits"], "1.5");
+
+    let good =
+        "rate_card = \"mine\"\ncredits_per_hour = 2\n[packages]\ngold = 1.5\n[multipliers]\non-site = 2\n";
+    place.write("mine.toml", good);
+    let own = ["--card", "mine.toml", "--minutes", "60", "--package", "gold", "--label", "on-site"];
+    assert_eq!(price(&own)["credits"], "3");
+    place.write("bad.toml", "rate_card = \"mine\"\ncredits_per_hour = -2\nincrement_minutes = 0\n");
+    let refused = place.run(&["price", "--card", "bad.toml", "--minutes", "60"]);
+    assert!(!refused.status.success());
+    for fault in
+        ["line 2: credits_per_hour must not be negative", "line 3: increment_minutes must be more than 0"]
+    {
+        assert!(refused.stderr.contains(fault), "{}", refused.stderr);
+    }
+    // For people: the steps, then what they come to.
+    let told = place.run(&["price", "--minutes", "75"]).stdout;
+    assert_eq!(
+        told,
+        "1 h 15 min recorded\n1 h 15 min at 2 credits per hour = 2.5 credits\ncharge: 2.5 credits\n"
+    );
+}
+
+#[test]
+fn rate_cards_are_applied_once_and_receipts_are_told_in_words() {
+    let place = Place::new();
+    let server = place.serve();
+    let ask = |arguments: &[&str]| {
+        let mut all = arguments.to_vec();
+        all.extend(["--server", server.url(), "--json"]);
+        place.json(&all)
+    };
+    let hourly = |rate: &str| {
+        place.write(
+            "mine.toml",
+            &format!("rate_card = \"mine\"\ncredits_per_hour = {rate}\ntime_basis = \"sum\"\n"),
+        );
+        ask(&["rate-card", "apply", "mine.toml"])
+    };
+    let versions = ["2", "2.0", "3"].map(|rate| hourly(rate)["version"].clone());
+    // The same content adds nothing.
+    assert_eq!(versions, [1, 1, 2]);
+    assert_eq!(ask(&["rate-card", "default", "mine"])["is_default"], true);
+    let shown = ask(&["rate-card", "show", "mine", "--version", "1"]);
+    assert_eq!((&shown["credits_per_hour"], &shown["is_default"]), (&"2".into(), &false.into()));
+    assert_eq!(ask(&["rate-card", "show"])["credits_per_hour"], "3");
+    let listed = ask(&["rate-card", "list"]);
+    let names: Vec<_> = listed.as_array().unwrap().iter().map(|card| card["rate_card_id"].clone()).collect();
+    assert_eq!(names, ["flat-then-quoted", "half-hour", "mine", "mine", "prepaid", "three-lines"]);
+
+    ask(&["customer", "create", "acme"]);
+    ask(&["purchase", "acme", "10", "--order", "1"]);
+    ask(&["hold", "place", "acme", "INC-1", "--minutes", "60"]);
+    ask(&["hold", "work", "acme", "INC-1", "--minutes", "40"]);
+    let hold = ask(&["settle", "acme", "INC-1"])["hold_id"].as_str().unwrap().to_owned();
+    let told = place.run(&["receipt", &hold, "--server", server.url()]).stdout;
+    for line in [
+        "incident INC-1 of customer acme",
+        "rate card mine version 2",
+        "  40 min recorded",
+        "  40 min at 3 credits per hour = 2 credits",
+        "charge: 2 credits",
+        "paid: 2 from the hold, 0 from available credits",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+    place.write("bad.toml", "rate_card = \"mine\"\ncredits_per_hour = 2\ncharge_scale = 5\n");
+    let refused = place.run(&["rate-card", "apply", "bad.toml", "--server", server.url()]);
+    assert!(refused.stderr.contains("line 3: charge_scale must be at most 4"), "{}", refused.stderr);
+    server.stop();
+    place.verify();
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use creditledger::ledger::card::Cards;
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::decide::decide;
 use creditledger::ledger::{LedgerNo, Request, RequestKey};
@@ -20,7 +19,7 @@ const CUSTOMERS: usize = 1_200;
 async fn fill(url: &str) -> i64 {
     let mut engine = open(url, START, &Settings::default()).await.unwrap();
     let writer = &mut engine.writers[0];
-    let cards = Arc::new(Cards::built_in());
+    let mut cards = Arc::new(creditledger::cards::built_in());
     let commands: [fn(usize) -> Command; 4] = [
         |_| Command::CreateCustomer(CreateCustomer::default()),
         |customer| purchase(&format!("order-{customer}"), "10"),
@@ -38,7 +37,7 @@ async fn fill(url: &str) -> i64 {
             .collect();
         for batch in requests.chunks(400) {
             let batch: Vec<&Request> = batch.iter().collect();
-            let mut book = writer.load(&batch, START, 7, &cards).await.unwrap();
+            let mut book = writer.load(&batch, START, 7, &mut cards).await.unwrap();
             for request in batch {
                 decide(&mut book, request).unwrap().unwrap();
             }

@@ -83,6 +83,28 @@ fn the_reference_engine_comes_to_the_same() {
     server.stop();
 }
 
+/// Started half hours, at least one, a credit each: from the columns of the file and nothing else, in hundredths.
+fn half_hours(csv: &str) -> u64 {
+    let worked = csv.lines().skip(1).map(|line| line.split(',').nth(4).unwrap().parse::<u64>().unwrap());
+    worked.map(|minutes| minutes.max(1).div_ceil(30) * 100).sum()
+}
+
+#[test]
+fn another_rate_card_comes_to_its_own_total() {
+    let place = Place::new();
+    let csv = incidents_of_all_kinds();
+    let count = csv.lines().count() - 1;
+    place.write("i.csv", &csv);
+    let url = place.url();
+    let arguments = ["replay", "i.csv", "--json", "--rate-card", "half-hour", "--database-url", &url];
+    let summary = place.json(&arguments);
+    assert_eq!((&summary["incidents"], &summary["verified"]), (&count.into(), &true.into()));
+    assert_eq!(summary["credits_charged"], decimal(half_hours(&csv)));
+    // A second run finds the card and the charges there.
+    assert_eq!(totals(&place.json(&arguments)), totals(&summary));
+    place.verify();
+}
+
 #[test]
 fn a_summary_for_people() {
     let place = Place::new();

@@ -38,7 +38,7 @@ impl Bench {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (writer, _) = sqlite::open(&directory.path().join("budget.db"), START).await.unwrap();
-        let cards = Arc::new(Cards::built_in());
+        let cards = Arc::new(creditledger::cards::built_in());
         let mut bench = Self { writer, now: START, requests: 0, cards, _directory: directory };
         let all: Vec<u32> = (0..CUSTOMERS).collect();
         for some in all.chunks(1_000) {
@@ -63,7 +63,7 @@ impl Bench {
         let requests: Vec<Request> =
             numbers.iter().map(|nth| self.request(nth * 4_999 % CUSTOMERS, command(*nth))).collect();
         let requests: Vec<&Request> = requests.iter().collect();
-        let mut book = self.writer.load(&requests, self.now, 7, &self.cards).await.unwrap();
+        let mut book = self.writer.load(&requests, self.now, 7, &mut self.cards).await.unwrap();
         for request in &requests {
             decide(&mut book, request).unwrap().unwrap();
         }

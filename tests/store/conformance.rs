@@ -1,12 +1,15 @@
 //! What every engine must do, run on each of them.
 
+use creditledger::ledger::alert::{Alerts, DefaultAlerts, Threshold};
 use creditledger::ledger::command::{
     Command, CreateCustomer, EstimateIncident, HoldRef, Quote, SettleHold, UpdateCustomer,
 };
 use creditledger::ledger::{
     Credits, CustomerKey, HoldId, HoldState, Kind, LedgerNo, LotId, Profile, Rejection, RequestKey, Text,
 };
-use creditledger::store::{At, HoldFilter, LedgerCreated, LotFilter, Position, StoreError};
+use creditledger::store::{
+    At, DefaultAlertsSet, HoldFilter, LedgerCreated, LotFilter, NewDefaultAlerts, Position, StoreError,
+};
 use uuid::Uuid;
 
 use crate::desk::{
@@ -27,6 +30,8 @@ on_each_engine! {
     settling_by_id_sees_the_whole_incident
     ledgers_are_apart
     ledgers_are_made_once
+    default_alerts_are_set_once_a_request_and_decide_the_next_batch
+    profiles_are_read_by_key
     an_abandoned_batch_leaves_nothing
     a_refused_batch_leaves_nothing_and_the_next_one_is_stored
     stamps_rise_though_the_clock_does_not
@@ -208,6 +213,66 @@ async fn ledgers_are_made_once(mut rig: Rig) {
     assert_eq!(rig.create_ledger("main", "r3").await.unwrap(), LedgerCreated::Exists);
     assert_eq!(rig.create_ledger("third", "r1").await.unwrap(), LedgerCreated::RequestIdReused);
     assert_eq!(rig.reader.ledgers().await.unwrap().len(), 2);
+}
+
+async fn default_alerts_are_set_once_a_request_and_decide_the_next_batch(mut rig: Rig) {
+    let new = |ledger: LedgerNo, request: &str, credits: i64| NewDefaultAlerts {
+        ledger,
+        request: RequestKey::parse(request).unwrap(),
+        default: DefaultAlerts {
+            alerts: Alerts::new(vec![Threshold::Credits(Credits::whole(credits))]).unwrap(),
+            by: id("op"),
+        },
+    };
+    let set = |replayed| DefaultAlertsSet::Set { replayed };
+    assert_eq!(rig.reader.default_alerts(LedgerNo::MAIN).await.unwrap(), None);
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "20")).await;
+    let (first, second) = (new(LedgerNo::MAIN, "d-1", 15), new(LedgerNo::MAIN, "d-2", 10));
+    assert_eq!(rig.writer.set_default_alerts(&first, rig.now).await.unwrap(), set(false));
+    let crossed = rig.ok(place("i1", "6")).await;
+    assert_eq!(crossed.posting.detail.low[0].level, Credits::whole(15));
+    assert_eq!(rig.writer.set_default_alerts(&second, rig.now).await.unwrap(), set(false));
+    assert_eq!(rig.writer.set_default_alerts(&first, rig.now).await.unwrap(), set(true), "a late repeat");
+    let reused = new(LedgerNo::MAIN, "d-1", 16);
+    let refused = rig.writer.set_default_alerts(&reused, rig.now).await.unwrap();
+    assert_eq!(refused, DefaultAlertsSet::RequestIdReused);
+    let crossed = rig.ok(place("i2", "4")).await;
+    assert_eq!(crossed.posting.detail.low[0].level, Credits::whole(10));
+    // Another ledger has its own, and the same request id.
+    rig.new_ledger("other").await;
+    let other = new(rig.ledger, "d-1", 3);
+    assert_eq!(rig.writer.set_default_alerts(&other, rig.now).await.unwrap(), set(false));
+    let mut rig = rig.reopen().await;
+    assert_eq!(rig.reader.default_alerts(LedgerNo::MAIN).await.unwrap(), Some(second.default.clone()));
+    assert_eq!(rig.reader.default_alerts(other.ledger).await.unwrap(), Some(other.default));
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "5")).await;
+    assert_eq!(rig.ok(place("i1", "2")).await.posting.detail.low[0].level, Credits::whole(3));
+    let stored = rig.audit.stored_ledgers().await.unwrap();
+    let requests: Vec<_> =
+        stored[0].default_alerts.iter().map(|stored| (stored.request.to_string(), &stored.default)).collect();
+    assert_eq!(requests, [("d-1".to_owned(), &first.default), ("d-2".to_owned(), &second.default)]);
+    assert_eq!(rig.audit.integrity().await.unwrap(), Vec::<String>::new());
+}
+
+async fn profiles_are_read_by_key(mut rig: Rig) {
+    let mut keys = Vec::new();
+    for n in 0..120 {
+        rig.new_customer(&format!("c-{n}")).await;
+        keys.push(rig.key());
+    }
+    let name = Command::UpdateCustomer(UpdateCustomer { name: Some(id("Ada")), ..UpdateCustomer::default() });
+    rig.ok(name).await;
+    let unknown: Vec<_> = (0..20).map(CustomerKey::from_raw).collect();
+    let asked = [keys.clone(), unknown, keys.clone()].concat();
+    let mut found = rig.reader.profiles_by_key(&asked).await.unwrap();
+    found.sort_by_key(|(key, _, _)| *key);
+    keys.sort_unstable();
+    assert_eq!(found.iter().map(|(key, _, _)| *key).collect::<Vec<_>>(), keys);
+    let ada: Vec<_> = found.iter().filter(|(_, _, profile)| profile.name == id("Ada")).collect();
+    assert_eq!(ada.len(), 1);
+    assert_eq!((ada[0].1.as_str(), ada[0].0), ("c-119", rig.key()));
 }
 
 async fn an_abandoned_batch_leaves_nothing(mut rig: Rig) {

@@ -14,6 +14,7 @@ mod postgres;
 mod random;
 
 mod budget;
+mod cards;
 mod cluster;
 mod commit_faults;
 mod conformance;

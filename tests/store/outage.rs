@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use creditledger::ledger::book::Book;
-use creditledger::ledger::card::Cards;
+use creditledger::ledger::card::{CardRequest, Cards};
 use creditledger::ledger::{LedgerNo, Request, RequestKey, Timestamp};
-use creditledger::store::{LedgerCreated, NewLedger, StoreError, WriteStore};
+use creditledger::store::{
+    CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, StoreError, WriteStore,
+};
 use creditledger::writer::{Limits, SubmitError, Writer};
 
 use crate::desk::{grant, id};
@@ -26,7 +28,7 @@ impl WriteStore for Away {
         _: &[&Request],
         _: Timestamp,
         _: u64,
-        _: &Arc<Cards>,
+        _: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         away()
     }
@@ -40,6 +42,23 @@ impl WriteStore for Away {
     }
 
     async fn create_ledger(&mut self, _: &NewLedger, _: Timestamp) -> Result<LedgerCreated, StoreError> {
+        away()
+    }
+
+    async fn change_cards(
+        &mut self,
+        _: &CardRequest,
+        _: Timestamp,
+        _: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        away()
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        _: &NewDefaultAlerts,
+        _: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
         away()
     }
 
@@ -68,7 +87,8 @@ fn requests(count: usize) -> Vec<Request> {
 #[tokio::test]
 async fn what_waits_behind_an_outage_does_not_wait_for_its_end_batch_by_batch() {
     let limits = Limits { batch_commands_max: 2, retry_for: Duration::from_secs(5), ..Limits::default() };
-    let (writer, _end) = Writer::start(vec![Box::new(Away)], &Arc::new(Cards::built_in()), limits).unwrap();
+    let (writer, _end) =
+        Writer::start(vec![Box::new(Away)], &Arc::new(creditledger::cards::built_in()), limits).unwrap();
     // 100 batches, 500 seconds if each had its 5.
     let told =
         tokio::time::timeout(PATIENCE, writer.submit_bulk(requests(200), None)).await.unwrap().unwrap();
@@ -78,7 +98,8 @@ async fn what_waits_behind_an_outage_does_not_wait_for_its_end_batch_by_batch() 
 #[tokio::test]
 async fn the_end_does_not_wait_for_a_database_that_is_away() {
     let limits = Limits { batch_commands_max: 2, ..Limits::default() };
-    let (writer, end) = Writer::start(vec![Box::new(Away)], &Arc::new(Cards::built_in()), limits).unwrap();
+    let (writer, end) =
+        Writer::start(vec![Box::new(Away)], &Arc::new(creditledger::cards::built_in()), limits).unwrap();
     let waiting = tokio::spawn({
         let writer = writer.clone();
         async move { writer.submit_bulk(requests(20_000), None).await.unwrap() }

@@ -30,8 +30,13 @@ impl<'a> Case<'a> {
         let new = NewLedger { id: id(name), request: RequestKey::parse(name).unwrap() };
         let created = engine.writers[0].create_ledger(&new, now).await.unwrap();
         let LedgerCreated::Created { ledger, replayed: false } = created else { panic!("{created:?}") };
-        let mut case =
-            Self { engine, cards: Arc::new(Cards::built_in()), ledger: ledger.no, requests: 0, commits: 0 };
+        let mut case = Self {
+            engine,
+            cards: Arc::new(creditledger::cards::built_in()),
+            ledger: ledger.no,
+            requests: 0,
+            commits: 0,
+        };
         let create: Vec<Request> = CUSTOMERS
             .iter()
             .map(|name| case.request(name, Command::CreateCustomer(CreateCustomer::default())))
@@ -58,7 +63,7 @@ impl<'a> Case<'a> {
         let all: Vec<&Request> = requests.iter().collect();
         // Customers of one time need not share a stamp, but no two batches may share all bits of their ids.
         self.commits += 1;
-        let mut book = self.engine.writers[0].load(&all, clock, self.commits, &self.cards).await.unwrap();
+        let mut book = self.engine.writers[0].load(&all, clock, self.commits, &mut self.cards).await.unwrap();
         let outcomes = requests.iter().map(|request| decide(&mut book, request).unwrap()).collect();
         self.engine.writers[0].append(&book).await.unwrap();
         self.engine.writers[0].tidy().await.unwrap();

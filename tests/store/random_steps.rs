@@ -3,7 +3,7 @@
 
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::{CustomerKey, HoldState, Request, RequestKey};
-use creditledger::store::{At, HoldFilter, Isolation, LotFilter, Position};
+use creditledger::store::{At, ClassStatsFilter, HoldFilter, Isolation, LotFilter, Position};
 use tokio::runtime::Runtime;
 
 use crate::desk::id;
@@ -18,6 +18,15 @@ async fn everything(rig: &Rig) -> Vec<String> {
     told.push(format!("{:?}", reader.trial_balance(ledger).await.unwrap()));
     told.push(format!("{:?}", reader.customers(ledger, None, 100).await.unwrap()));
     told.push(format!("{:?}", reader.customers_due(rig.now, 1_000).await.unwrap()));
+    let middle = feed.get(feed.len() / 2).map(|middle| middle.posting.recorded_at);
+    for (from, until, class) in
+        [(None, None, None), (middle, None, None), (None, middle, None), (None, None, Some(id("c1")))]
+    {
+        let filter = ClassStatsFilter { ledger, class, from, until };
+        for after in [None, Some(""), Some("c0")] {
+            told.push(format!("{:?}", reader.class_stats(&filter, after, 2).await.unwrap()));
+        }
+    }
     for customer in CUSTOMERS {
         let key = CustomerKey::of(ledger, &id(customer));
         told.push(format!("{:?}", reader.postings_of(key, 2, 9).await.unwrap()));

@@ -1,15 +1,20 @@
 //! History, feeds and lists: what every engine must find, run on each of them.
 
+use creditledger::ledger::command::{ChargeIncident, Command, EstimateIncident, Quote};
 use creditledger::ledger::lot::LotSource;
 use creditledger::ledger::{CustomerKey, HoldState, LedgerNo, PostingId, Timestamp};
-use creditledger::store::{At, HoldFilter, LotFilter, Position};
+use creditledger::store::{At, ClassStats, ClassStatsFilter, HoldFilter, LotFilter, Position};
 
-use crate::desk::{START, charge, grant, id, place, purchase, release, settle};
+use crate::desk::{
+    START, charge, charge_command, credits, estimate_command, grant, id, place, place_with, purchase,
+    release, reverse, settle, work,
+};
 use crate::rig::{Rig, on_each_engine};
 
 on_each_engine! {
     history_is_found_by_sequence_time_position_and_id
     feeds_and_lists_come_in_pages
+    estimates_and_charges_are_counted_by_class
 }
 
 async fn history_is_found_by_sequence_time_position_and_id(mut rig: Rig) {
@@ -187,4 +192,71 @@ async fn a_page_reads_a_bounded_number_of_rows() {
     let filter = HoldFilter { incident: Some(id("rare")), ..HoldFilter::default() };
     let page = rig.reader.holds(LedgerNo::MAIN, &filter, None, 10).await.unwrap();
     assert_eq!((page.items.len(), page.next), (1, None));
+}
+
+async fn estimates_and_charges_are_counted_by_class(mut rig: Rig) {
+    let estimated = |incident: &str, class: &str, amount: &str| {
+        let quote = Quote::Credits(credits(amount));
+        let class = (!class.is_empty()).then(|| id(class));
+        place_with(EstimateIncident { class, ..estimate_command(incident, quote) }, false)
+    };
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "1000")).await;
+    for (incident, class, estimate, minutes) in [
+        ("i1", "design", "2", 30),
+        ("i2", "design", "2", 45),
+        ("i3", "design", "2", 60),
+        ("i4", "design", "2", 90),
+        ("i5", "design", "2", 150),
+        // Opened again: 90 minutes in all cost 3, of which 1 was charged.
+        ("i1", "design", "1", 60),
+        ("i6", "", "1", 120),
+        ("i7", "free", "0", 0),
+    ] {
+        rig.ok(estimated(incident, class, estimate)).await;
+        rig.ok(work(incident, minutes)).await;
+        rig.ok(settle(incident)).await;
+    }
+    let middle = rig.now.plus_seconds(1);
+    rig.now = middle;
+    let direct = ChargeIncident { class: Some(id("design")), ..charge_command("i8", 31) };
+    rig.ok(Command::ChargeIncident(direct)).await;
+    rig.ok(estimated("open", "design", "9")).await;
+    rig.new_customer("zeta").await;
+    rig.ok(purchase("o2", "1000")).await;
+    rig.ok(estimated("i2", "design", "4")).await;
+    rig.ok(work("i2", 600)).await;
+    rig.ok(settle("i2")).await;
+    rig.ok(reverse("i2", None)).await;
+
+    let ledger = LedgerNo::MAIN;
+    let all = ClassStatsFilter { ledger, class: None, from: None, until: None };
+    let shown = async |filter: &ClassStatsFilter, after: Option<&str>, limit: usize| {
+        let stats = rig.reader.class_stats(filter, after, limit).await.unwrap();
+        let line = |by: &ClassStats| {
+            let class = by.class.as_ref().map_or("-", |class| class.as_str());
+            let [p50, p80, p95] = by.charged_percentiles;
+            let sums = format!("{class}: {} {}/{} {p50} {p80} {p95}", by.incidents, by.charged, by.estimated);
+            format!("{sums}, {} of {} {:?}", by.over_estimate, by.with_estimate, by.ratio_percentiles)
+        };
+        stats.iter().map(line).collect::<Vec<_>>()
+    };
+    // By hand: 1.03 without an estimate, 1.5, 2, 3, 3, 5, and 20 of zeta's; ratios .75, 1, 1, 1.5, 2.5 and 5.
+    let design = "design: 7 35.53/15 3 5 20, 3 of 6 Some([10000, 25000, 50000])";
+    let none = "-: 1 4/1 4 4 4, 1 of 1 Some([40000, 40000, 40000])";
+    let free = "free: 1 1/0 1 1 1, 0 of 0 None";
+    assert_eq!(shown(&all, None, 10).await, [none, design, free]);
+    assert_eq!(shown(&all, None, 1).await, [none]);
+    assert_eq!(shown(&all, Some(""), 1).await, [design]);
+    assert_eq!(shown(&all, Some("design"), 5).await, [free]);
+    let one = ClassStatsFilter { class: Some(id("free")), ..all.clone() };
+    assert_eq!(shown(&one, None, 10).await, [free]);
+    let early = ClassStatsFilter { until: Some(middle), ..all.clone() };
+    let design = "design: 5 14.5/11 3 3 5, 2 of 5 Some([10000, 15000, 25000])";
+    assert_eq!(shown(&early, None, 10).await, [none, design, free]);
+    let late = ClassStatsFilter { from: Some(middle), class: Some(id("design")), ..all.clone() };
+    let design = "design: 2 21.03/4 1.03 20 20, 1 of 1 Some([50000, 50000, 50000])";
+    assert_eq!(shown(&late, None, 10).await, [design]);
+    let nobody = ClassStatsFilter { ledger: LedgerNo::new(7).unwrap(), ..all };
+    assert_eq!(shown(&nobody, None, 10).await, Vec::<String>::new());
 }

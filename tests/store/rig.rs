@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use creditledger::ledger::book::{Answer, Book};
-use creditledger::ledger::card::Cards;
+use creditledger::ledger::card::{CardRequest, Cards, Changed};
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::decide::{Outcome, decide};
 use creditledger::ledger::{
@@ -12,8 +12,8 @@ use creditledger::ledger::{
 };
 use creditledger::store::memory::Memory;
 use creditledger::store::{
-    AuditStore, Engine, Isolation, LedgerCreated, NewLedger, ReadStore, Settings, StoreError, Time,
-    WriteStore, open,
+    AuditStore, CardsChanged, Engine, Isolation, LedgerCreated, NewLedger, ReadStore, Settings, StoreError,
+    Time, WriteStore, open,
 };
 use tempfile::TempDir;
 
@@ -26,6 +26,8 @@ pub struct Rig {
     pub now: Timestamp,
     pub ledger: LedgerNo,
     pub customer: CustomerId,
+    /// What the writer knows of rate cards.
+    pub cards: Arc<Cards>,
     requests: u32,
     /// No two batches on one database make the same ids; two engines that are compared do.
     random: u64,
@@ -43,7 +45,21 @@ impl Rig {
         let writer = writers.remove(0);
         let customer = id("acme");
         let ledger = LedgerNo::MAIN;
-        Self { writer, reader, audit, now: START, ledger, customer, requests: 0, random: 7, url, directory }
+        let cards = Arc::new(creditledger::cards::built_in());
+        let requests = 0;
+        Self {
+            writer,
+            reader,
+            audit,
+            now: START,
+            ledger,
+            customer,
+            cards,
+            requests,
+            random: 7,
+            url,
+            directory,
+        }
     }
 
     pub fn memory() -> Self {
@@ -99,7 +115,7 @@ impl Rig {
     pub async fn load(&mut self, requests: &[Request]) -> Book {
         let requests: Vec<&Request> = requests.iter().collect();
         self.random += 1;
-        self.writer.load(&requests, self.now, self.random, &Arc::new(Cards::built_in())).await.unwrap()
+        self.writer.load(&requests, self.now, self.random, &mut self.cards).await.unwrap()
     }
 
     /// One commit, a second after the one before.
@@ -142,6 +158,14 @@ impl Rig {
         let id = LedgerId::parse(ledger).unwrap();
         let request = RequestKey::parse(request).unwrap();
         self.writer.create_ledger(&NewLedger { id, request }, self.now).await
+    }
+
+    /// Asks for a change of the ledger's rate cards.
+    pub async fn change_cards(&mut self, request: &str, change: Changed) -> CardsChanged {
+        self.now = self.now.plus_seconds(1);
+        let request = RequestKey::parse(request).unwrap();
+        let request = CardRequest { ledger: self.ledger, request, change, by: id("op") };
+        self.writer.change_cards(&request, self.now, &mut self.cards).await.unwrap()
     }
 
     /// Turns to another ledger, which is made.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use creditledger::ledger::card::Cards;
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::decide::decide;
 use creditledger::ledger::{LedgerNo, Request, RequestKey};
@@ -35,7 +34,11 @@ impl Lane {
         let all: Vec<&Request> = requests.iter().collect();
         let before = self.proxy.counts().round_trips.load(Ordering::Relaxed);
         let now = START.plus_seconds(i64::try_from(self.batches).unwrap());
-        let mut book = self.writer.load(&all, now, self.batches, &Arc::new(Cards::built_in())).await.unwrap();
+        let mut book = self
+            .writer
+            .load(&all, now, self.batches, &mut Arc::new(creditledger::cards::built_in()))
+            .await
+            .unwrap();
         for request in all {
             decide(&mut book, request).unwrap().unwrap();
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use creditledger::audit::verify;
 use creditledger::ledger::book::Book;
-use creditledger::ledger::card::Cards;
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::decide::decide;
 use creditledger::ledger::{Credits, CustomerKey, LedgerNo, Request, RequestKey, Timestamp};
@@ -48,8 +47,11 @@ impl Server {
     /// Decides a command and leaves its transaction open.
     async fn begin(&mut self, request: &Request) -> Book {
         let (clock, random) = (self.clock(), creditledger::clock::random().unwrap());
-        let mut book =
-            self.writer.load(&[request], clock, random, &Arc::new(Cards::built_in())).await.unwrap();
+        let mut book = self
+            .writer
+            .load(&[request], clock, random, &mut Arc::new(creditledger::cards::built_in()))
+            .await
+            .unwrap();
         decide(&mut book, request).unwrap().unwrap();
         book
     }
@@ -244,8 +246,8 @@ async fn an_append_of_unknown_fate_is_found_out_by_the_next_attempt() {
         } else {
             server.writer.abandon().await.unwrap();
         }
-        let cards = Arc::new(Cards::built_in());
-        server.writer.load(&[&request], server.clock(), 1, &cards).await.unwrap();
+        let mut cards = Arc::new(creditledger::cards::built_in());
+        server.writer.load(&[&request], server.clock(), 1, &mut cards).await.unwrap();
         assert_eq!(server.writer.was_stored(&book).await.unwrap(), stored);
         server.writer.abandon().await.unwrap();
     }
@@ -262,8 +264,8 @@ async fn an_orphaned_lock_is_given_up_on_and_tried_again() {
     let request = one.request("acme", grant("3"));
     let _orphan = one.begin(&request).await;
     let request = other.request("acme", grant("4"));
-    let cards = Arc::new(Cards::built_in());
-    let loaded = other.writer.load(&[&request], other.clock(), 1, &cards).await;
+    let mut cards = Arc::new(creditledger::cards::built_in());
+    let loaded = other.writer.load(&[&request], other.clock(), 1, &mut cards).await;
     assert!(matches!(loaded, Err(StoreError::Again(_))), "{loaded:?}");
 }
 
@@ -280,7 +282,7 @@ async fn a_server_that_is_gone_in_the_middle_of_a_batch_costs_the_others_no_comm
     let _orphan = gone.begin(&request).await;
     let engine = open(&url, creditledger::clock::now(), &Settings::default()).await.unwrap();
     let limits = creditledger::writer::Limits::default();
-    let cards = Arc::new(Cards::built_in());
+    let cards = Arc::new(creditledger::cards::built_in());
     let (writer, _end) = creditledger::writer::Writer::start(engine.writers, &cards, limits).unwrap();
     let outcome = writer.submit(request, None).await.unwrap().unwrap();
     assert_eq!(outcome.balances.available, Credits::whole(3));
@@ -309,7 +311,10 @@ async fn a_server_goes_on_once_what_it_was_connected_to_is_not_read_only_any_mor
     let request = server.request("acme", grant("1"));
     let key = CustomerKey::of(LedgerNo::MAIN, &id("acme"));
     for _ in 0..3 {
-        let loaded = server.writer.load(&[&request], server.clock(), 1, &Arc::new(Cards::built_in())).await;
+        let loaded = server
+            .writer
+            .load(&[&request], server.clock(), 1, &mut Arc::new(creditledger::cards::built_in()))
+            .await;
         assert!(matches!(loaded, Err(StoreError::Again(_))), "{loaded:?}");
     }
     // What it has may be old.
@@ -390,6 +395,9 @@ async fn a_server_that_was_away_when_a_copy_began_writes_nothing_into_it() {
     let mut copy = PgConnection::connect(&url).await.unwrap();
     sqlx::raw_sql("INSERT INTO unfinished_copy VALUES (TRUE, 1)").execute(&mut copy).await.unwrap();
     let request = server.request("acme", Command::CreateCustomer(CreateCustomer::default()));
-    let loaded = server.writer.load(&[&request], server.clock(), 1, &Arc::new(Cards::built_in())).await;
+    let loaded = server
+        .writer
+        .load(&[&request], server.clock(), 1, &mut Arc::new(creditledger::cards::built_in()))
+        .await;
     assert!(matches!(loaded, Err(StoreError::Unusable(_))), "{loaded:?}");
 }

@@ -2,8 +2,10 @@
 //! gone or were never there. Each must be named.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use creditledger::audit;
+use creditledger::ledger::card::{Changed, RateCard};
 use creditledger::ledger::command::{Command, PurchaseCredits, SetCustomerTerms};
 use creditledger::ledger::{Currency, Money};
 use creditledger::store::open_to_read;
@@ -31,6 +33,8 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("lot", "source = 2", &["lot "]),
     ("purchase_order", "order_id = 'o1'", &["order o1", "order \"o1", "order o1x"]),
     ("system_account", "account = 'revenue'", &["account revenue", "ledger "]),
+    ("rate_card_change", "revision = 1", &["rate cards, revision "]),
+    ("rate_card_change", "revision = 2", &["rate cards, revision "]),
     ("posting_kind", "kind = 23", &["posting_kind"]),
     ("hold_state", "state = 3", &["hold_state"]),
     ("lot_source", "source = 1", &["lot_source"]),
@@ -68,6 +72,8 @@ const DAMAGES: &[(&str, &str)] = &[
         "UPDATE posting SET credits_1 = credits_1 + 1, available = available + 1 WHERE sequence = 2",
         "posting 2 ",
     ),
+    ("DELETE FROM rate_card_change WHERE revision = 1", "revision 2 follows 0"),
+    ("DELETE FROM rate_card_change", "it pins rate card mine version 1, which is not there"),
     ("DROP TRIGGER posting_is_never_updated", "posting_is_never_updated"),
     ("DROP VIEW transfer", "transfer"),
     ("DROP INDEX hold_watched", "hold_watched"),
@@ -89,6 +95,9 @@ async fn database() -> Rig {
     rig.ok(settle_capped("i1")).await;
     rig.ok(reverse("i1", Some("1"))).await;
     rig.ok(charge("i2", 31)).await;
+    let mine = RateCard::plain(crate::desk::id("mine"), credits("2"));
+    rig.change_cards("card", Changed::Card(Arc::new(mine))).await;
+    rig.change_cards("default", Changed::Default(crate::desk::id("mine"))).await;
     rig.ok(estimate("quoted", "1")).await;
     rig.ok(place_parked("parked", "99")).await;
     let reason = crate::desk::id("renewal");
@@ -132,7 +141,10 @@ fn behind_the_triggers(connection: &Connection, sql: &str) {
     let triggers: Vec<String> =
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     connection
-        .execute_batch("DROP TRIGGER posting_is_never_updated; DROP TRIGGER posting_is_never_deleted;")
+        .execute_batch(
+            "DROP TRIGGER posting_is_never_updated; DROP TRIGGER posting_is_never_deleted;
+             DROP TRIGGER rate_card_change_is_never_updated; DROP TRIGGER rate_card_change_is_never_deleted;",
+        )
         .unwrap();
     let changed = connection.execute(sql, params![]).unwrap_or_else(|error| panic!("{sql}: {error}"));
     assert!(changed > 0, "{sql} changed nothing");
@@ -176,9 +188,9 @@ async fn a_changed_column_is_named_with_its_row() {
                      substr({column}, -1) AS BLOB)
                  WHEN 'text' THEN {column} || 'x'
                  WHEN 'null' THEN CASE WHEN '{column}' IN ('class', 'storefront', 'order_id', 'currency')
-                     THEN 'x' WHEN '{column}' = 'previous' AND '{table}' = 'hold' THEN zeroblob(16) ELSE 3 END
+                     THEN 'x' WHEN '{column}' = 'body' OR '{column}' = 'previous' AND '{table}' = 'hold' THEN zeroblob(16) ELSE 3 END
                  ELSE CASE WHEN '{column}' IN ('direct', 'settled', 'watched') THEN 1 - {column}
-                     WHEN '{column}' IN ('key', 'ledger_no', 'kind', 'state', 'source', 'slot', 'customer')
+                     WHEN '{column}' IN ('key', 'ledger_no', 'kind', 'state', 'source', 'slot', 'customer', 'revision')
                      THEN {column} + 1000 ELSE {column} + 1 END END"
             );
             let sql = format!("UPDATE {table} SET {column} = {changed} WHERE {row}");

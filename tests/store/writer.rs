@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use creditledger::ledger::book::Book;
-use creditledger::ledger::card::Cards;
+use creditledger::ledger::card::{CardRequest, Cards};
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::{LedgerId, LedgerNo, Rejection, Request, RequestKey, Timestamp};
 use creditledger::store::memory::Memory;
-use creditledger::store::{LedgerCreated, NewLedger, Position, ReadStore, StoreError, WriteStore};
+use creditledger::store::{
+    CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, Position, ReadStore,
+    StoreError, WriteStore,
+};
 use creditledger::writer::{Limits, SubmitError, Writer, WriterEnd};
 use tokio::sync::Semaphore;
 
@@ -44,7 +47,7 @@ impl WriteStore for Gated {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         self.poisoned = requests.iter().any(|request| request.customer.as_str() == "poison");
         if self.poisoned && self.poison == Poison::Unloadable {
@@ -81,6 +84,23 @@ impl WriteStore for Gated {
         self.inner.create_ledger(ledger, now).await
     }
 
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        self.inner.change_cards(request, now, cards).await
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        self.inner.set_default_alerts(alerts, now).await
+    }
+
     async fn tidy(&mut self) -> Result<(), StoreError> {
         self.inner.tidy().await
     }
@@ -110,9 +130,9 @@ impl Bench {
         let create: Vec<Request> = ["acme", "poison"]
             .map(|name| request(name, "create", Command::CreateCustomer(CreateCustomer::default())))
             .into();
-        let cards = Arc::new(Cards::built_in());
+        let mut cards = Arc::new(creditledger::cards::built_in());
         let all: Vec<&Request> = create.iter().collect();
-        let mut book = inner.load(&all, START, 1, &cards).await.unwrap();
+        let mut book = inner.load(&all, START, 1, &mut cards).await.unwrap();
         for request in &create {
             creditledger::ledger::decide::decide(&mut book, request).unwrap().unwrap();
         }
@@ -391,8 +411,12 @@ impl Unanswered {
     fn start() -> (Writer, WriterEnd) {
         let inner = Memory::new(START).engine().writers.remove(0);
         let limits = Limits { retry_for: Duration::from_millis(20), ..Limits::default() };
-        Writer::start(vec![Box::new(Self { inner, lost: false })], &Arc::new(Cards::built_in()), limits)
-            .unwrap()
+        Writer::start(
+            vec![Box::new(Self { inner, lost: false })],
+            &Arc::new(creditledger::cards::built_in()),
+            limits,
+        )
+        .unwrap()
     }
 
     fn lose<T>(&mut self) -> Result<T, StoreError> {
@@ -408,7 +432,7 @@ impl WriteStore for Unanswered {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         if self.lost {
             return Err(StoreError::Damaged("it cannot be read".to_owned()));
@@ -434,6 +458,27 @@ impl WriteStore for Unanswered {
             return Err(StoreError::Again("the database is away".into()));
         }
         self.inner.create_ledger(ledger, now).await?;
+        self.lose()
+    }
+
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        self.inner.change_cards(request, now, cards).await
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        if self.lost {
+            return Err(StoreError::Again("the database is away".into()));
+        }
+        self.inner.set_default_alerts(alerts, now).await?;
         self.lose()
     }
 

@@ -28,6 +28,8 @@ enum Rule {
     RequiredText,
     Positive,
     AtLeastZero,
+    /// Empty, or 0 or more.
+    MaybeAmount,
     Signed,
     /// An amount of money in EUR.
     Money,
@@ -39,16 +41,34 @@ enum Rule {
     UpTo(i64),
     Enum,
     States,
+    Thresholds,
+    ResumeToken,
     Ids,
+    Labels,
     Mask,
     Metadata,
     PageToken,
     /// A message with fields of its own.
     Nested,
+    /// A list of such messages.
+    NestedList,
     /// Orders as a storefront has them.
     Orders,
     /// Every value is good.
     Free,
+    /// What the server says and does not listen to.
+    Unread,
+}
+
+impl Rule {
+    /// What follows the field's name in the path of a message within it.
+    fn index_of_nested(&self) -> Option<&'static str> {
+        match self {
+            Self::Nested => Some(""),
+            Self::NestedList => Some("[0]"),
+            _ => None,
+        }
+    }
 }
 
 fn rule(message: &str, field: &str) -> Rule {
@@ -56,16 +76,37 @@ fn rule(message: &str, field: &str) -> Rule {
     let is_list = lists.contains(&message);
     match (message, field) {
         ("CreateLedgerRequest", "ledger_id") => Rule::Id,
+        ("RateCard" | "SetDefaultRateCardRequest", "rate_card_id") => Rule::Id,
+        ("RateCard", "version" | "is_default") => Rule::Unread,
+        ("RateCard", "emergency") => Rule::Enum,
+        ("RateCard", "credits_per_hour") => Rule::MaybeAmount,
+        ("IncidentClassRule", "credits_per_hour") => Rule::MaybeAmount,
+        ("IncidentClassRule", "incident_class") => Rule::Id,
+        ("LineRate", "line") | ("PackageRate", "package") => Rule::Id,
+        (_, "minimum_credits" | "estimate_min_credits" | "estimate_max_credits") => Rule::MaybeAmount,
+        (_, "increment_seconds" | "minimum_seconds" | "under_seconds") => Rule::UpTo(31_622_400),
+        (_, "charge_scale") => Rule::UpTo(4),
+        (_, "quote_valid_days") => Rule::UpTo(3_660),
+        (_, "free_support_days") => Rule::UpTo(36_600),
+        (_, "classes" | "multipliers" | "lines" | "packages") => Rule::NestedList,
+        (_, "flat_tier" | "rate_card") => Rule::Nested,
+        (_, "label") => Rule::Id,
+        (_, "factor" | "credits_per_hour") => Rule::Positive,
+        (_, "mode" | "time_basis") => Rule::Enum,
+        (_, "description") => Rule::Text,
+        (_, "free" | "confirmed_hold_only") => Rule::Free,
         (_, "ledger_id") => Rule::OptionalId,
         (_, "request_id") => Rule::RequestId,
-        ("PreviewChargeRequest", "customer_id") => Rule::OptionalId,
+        ("PreviewChargeRequest" | "GetBalanceAlertsRequest" | "WatchEventsRequest", "customer_id") => {
+            Rule::OptionalId
+        }
         (_, "customer_id" | "incident_id" | "storefront") if is_list => Rule::OptionalId,
         (_, "customer_id" | "incident_id" | "storefront" | "order_id") => Rule::Id,
         (_, "hold_id" | "work_id" | "purchase_id" | "refund_id" | "payment_id") => Rule::MadeId,
         (_, "incident_class" | "line" | "rate_card_id" | "package") => Rule::OptionalId,
         ("AdjustBalanceRequest", "credits") => Rule::Signed,
         ("EstimateIncidentRequest" | "PlaceHoldRequest", "credits") => Rule::AtLeastZero,
-        (_, "max_charge_credits" | "confirmed_quote_credits") => Rule::AtLeastZero,
+        (_, "max_charge_credits" | "confirmed_quote_credits" | "charged_before_credits") => Rule::AtLeastZero,
         (_, "credits" | "charge_credits") => Rule::Positive,
         (
             "VoidWorkRequest"
@@ -93,13 +134,22 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "version" | "page_size") => Rule::UpTo(i32::MAX.into()),
         (_, "page_token") => Rule::PageToken,
         (_, "overrun" | "source" | "on_shortfall" | "outcome") => Rule::Enum,
-        (_, "states") => Rule::States,
+        (_, "states" | "types") => Rule::States,
+        (_, "thresholds") => Rule::Thresholds,
+        (_, "resume_token") => Rule::ResumeToken,
+        (_, "heartbeat_seconds") => Rule::UpTo(3_600),
         (_, "customer_ids") => Rule::Ids,
+        (_, "labels") => Rule::Labels,
+        (_, "work") => Rule::NestedList,
         (_, "update_mask") => Rule::Mask,
         (_, "metadata") => Rule::Metadata,
         (_, "contact" | "terms" | "price" | "expected_refunded_price" | "order") => Rule::Nested,
         ("ReconcilePurchasesRequest", "orders") => Rule::Orders,
-        (_, "park" | "newest_first" | "follow") => Rule::Free,
+        (
+            _,
+            "park" | "newest_first" | "follow" | "emergency" | "kb_answered" | "use_default" | "until_now"
+            | "with_forecast",
+        ) => Rule::Free,
         _ => panic!("{message}.{field} has no rule: say what it refuses"),
     }
 }
@@ -171,6 +221,10 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
         Rule::RequiredText => [texts(&no_texts), texts(&[""])].concat(),
         Rule::Positive => amounts(&["-1", "0", "0.0000", "-0"]),
         Rule::AtLeastZero => amounts(&["-1", "-0.0001"]),
+        Rule::MaybeAmount => {
+            let given: Vec<_> = NO_DECIMALS.into_iter().filter(|text| !text.is_empty()).collect();
+            texts(&[&given[..], &["-1", "-0.0001"]].concat())
+        }
         Rule::Signed => amounts(&["0", "-0", "-", "-1000000000.0001", "- 1"]),
         Rule::Money => amounts(&["-1", "1.001", "1000000000000.01"]),
         Rule::Currency => texts(&["eur", "", "EU", "EURO", "ZZZ", "€", "XAU"]),
@@ -194,6 +248,33 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
         Rule::UpTo(max) => numbers(&[-1, max + 1, i32::MIN.into(), i32::MAX.into()]),
         Rule::Enum => numbers(&[99, -1, i32::MAX.into()]),
         Rule::States => [99, 0, -1].map(|value| (value.to_string(), number(n, value), "[0]")).into(),
+        Rule::Labels => {
+            let mut labels: Vec<_> =
+                texts(&no_ids).into_iter().map(|(what, bytes, _)| (what, bytes, "[0]")).collect();
+            labels.push(("an empty one".into(), text(n, ""), "[0]"));
+            labels.push(("17".into(), (0..17).flat_map(|id| text(n, id.to_string())).collect(), ""));
+            labels
+        }
+        Rule::Thresholds => {
+            let amount = |value: &str| text(n, text(1, value));
+            let percent = |value: i64| text(n, number(2, value));
+            let mut bad: Vec<Value> = [&NO_DECIMALS[..], &["0", "-1"]]
+                .concat()
+                .into_iter()
+                .map(|value| (shown(value), amount(value), "[0].credits"))
+                .collect();
+            bad.extend(
+                [0, 101, -1, i32::MAX.into()]
+                    .map(|value| (format!("{value} %"), percent(value), "[0].percent_of_last_purchase")),
+            );
+            bad.push(("neither".into(), text(n, ""), "[0]"));
+            bad.push(("nine".into(), (1..10).flat_map(percent).collect(), ""));
+            bad.push(("one twice".into(), [amount("5"), percent(5), amount("5.0")].concat(), ""));
+            bad
+        }
+        Rule::ResumeToken => {
+            texts(&["", "nonsense", "12", "12.", "-1.0", "012.0", "9223372036854775808.0", "1.1 "])
+        }
         Rule::Ids => {
             let many = (0..1_001).flat_map(|id| text(n, id.to_string())).collect();
             let mut ids: Vec<_> =
@@ -237,7 +318,7 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
                 ),
             ]
         }
-        Rule::Nested | Rule::Free => Vec::new(),
+        Rule::Nested | Rule::NestedList | Rule::Free | Rule::Unread => Vec::new(),
     }
 }
 
@@ -281,9 +362,9 @@ impl Types {
                 spoil(format!("{name}{suffix}"), what, bytes);
             }
             let n = field.number().try_into().unwrap();
-            if matches!(rule, Rule::Nested) {
+            if let Some(index) = rule.index_of_nested() {
                 for bad in self.spoiled(field.type_name(), &nested(good, n)) {
-                    spoil(format!("{name}.{}", bad.field), bad.what, text(n, bad.request));
+                    spoil(format!("{name}{index}.{}", bad.field), bad.what, text(n, bad.request));
                 }
             }
             let required = matches!(
@@ -297,7 +378,7 @@ impl Types {
         for (index, oneof) in (0..).zip(&message.oneof_decl) {
             let members: Vec<_> = message.field.iter().filter(|f| f.oneof_index == Some(index)).collect();
             if !members[0].proto3_optional()
-                && oneof.name() != "as_of"
+                && !["as_of", "start"].contains(&oneof.name())
                 && !good_without(message, oneof.name())
             {
                 let rest = without(good, &alternatives(message, members[0]));
@@ -322,10 +403,10 @@ impl Types {
             seen.extend(field.oneof_index);
             let rule = rule(message.name(), field.name());
             let n = field.number().try_into().unwrap();
-            if matches!(rule, Rule::Nested) {
+            if let Some(index) = rule.index_of_nested() {
                 let (inner, inner_paths) = self.ruined(field.type_name(), &nested(good, n));
                 request = [without(&request, &[n]), text(n, inner)].concat();
-                paths.extend(inner_paths.into_iter().map(|path| format!("{}.{path}", field.name())));
+                paths.extend(inner_paths.into_iter().map(|path| format!("{}{index}.{path}", field.name())));
             } else if let Some((_, bytes, suffix)) = values(&rule, field).into_iter().next() {
                 request = [without(&request, &alternatives(message, field)), bytes].concat();
                 paths.push(format!("{}{suffix}", field.name()));
@@ -355,12 +436,27 @@ fn check(rule: &Rule, field: &FieldDescriptorProto) {
         Rule::UpTo(_) => &[Type::Int32, Type::Int64],
         Rule::Enum | Rule::States => &[Type::Enum],
         Rule::Free => &[Type::Bool],
-        Rule::Time | Rule::Future | Rule::Mask | Rule::Metadata | Rule::Nested | Rule::Orders => {
-            &[Type::Message]
-        }
+        Rule::Unread => &[Type::Bool, Type::Int32],
+        Rule::Time
+        | Rule::Future
+        | Rule::Mask
+        | Rule::Metadata
+        | Rule::Nested
+        | Rule::NestedList
+        | Rule::Orders
+        | Rule::Thresholds => &[Type::Message],
         _ => &[Type::String],
     };
     assert!(types.contains(&field.r#type()), "{} is a {:?}", field.name(), field.r#type());
-    let repeated = matches!(rule, Rule::States | Rule::Ids | Rule::Metadata | Rule::Orders);
+    let repeated = matches!(
+        rule,
+        Rule::States
+            | Rule::Ids
+            | Rule::Labels
+            | Rule::Metadata
+            | Rule::NestedList
+            | Rule::Orders
+            | Rule::Thresholds
+    );
     assert_eq!(field.label() == Label::Repeated, repeated, "{}", field.name());
 }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use creditledger::clock;
 use creditledger::ledger::book::Book;
-use creditledger::ledger::card::Cards;
+use creditledger::ledger::card::{CardRequest, Cards};
 use creditledger::ledger::{Request, Timestamp};
-use creditledger::store::{self, Engine, LedgerCreated, NewLedger, Settings, StoreError, WriteStore};
+use creditledger::store::{
+    self, CardsChanged, DefaultAlertsSet, Engine, LedgerCreated, NewDefaultAlerts, NewLedger, Settings,
+    StoreError, WriteStore,
+};
 use creditledger::writer::Limits;
 use tokio::sync::watch;
 
@@ -49,7 +52,7 @@ impl WriteStore for Gated {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         self.inner.load(requests, clock, random, cards).await
     }
@@ -64,12 +67,29 @@ impl WriteStore for Gated {
         self.inner.abandon().await
     }
 
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        self.inner.change_cards(request, now, cards).await
+    }
+
     async fn create_ledger(
         &mut self,
         ledger: &NewLedger,
         now: Timestamp,
     ) -> Result<LedgerCreated, StoreError> {
         self.inner.create_ledger(ledger, now).await
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        self.inner.set_default_alerts(alerts, now).await
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

@@ -23,7 +23,7 @@ async fn an_incident_from_estimate_to_receipt(on: On) {
 
     let worked = holds.record_work(served.work("i-1", 75)).await.unwrap().into_inner();
     let hold = worked.hold.unwrap();
-    assert_eq!((hold.work.len(), hold.work_seconds, hold.work[0].solutions), (1, 4_500, 1));
+    assert_eq!((hold.work.len(), hold.work_seconds, hold.work[0].solutions), (1, 4_500, 0));
     assert_eq!(worked.posting.unwrap().work_id, hold.work[0].work_id);
 
     let settled = holds.settle_hold(served.settle("i-1")).await.unwrap().into_inner();

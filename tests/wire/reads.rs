@@ -175,11 +175,29 @@ async fn price_lists_and_previews(on: On) {
         cards.get_rate_card(GetRateCardRequest::default()).await.unwrap().into_inner().rate_card.unwrap();
     assert_eq!((card.rate_card_id.as_str(), card.version, card.is_default), ("prepaid", 1, true));
     let listed = cards.list_rate_cards(ListRateCardsRequest::default()).await.unwrap().into_inner();
-    assert_eq!(listed.rate_cards, [card]);
+    let names: Vec<_> = listed.rate_cards.iter().map(|card| card.rate_card_id.as_str()).collect();
+    assert_eq!(names, ["flat-then-quoted", "half-hour", "prepaid", "three-lines"]);
+    assert_eq!(listed.rate_cards[2], card);
     let preview =
         PreviewChargeRequest { customer_id: "acme".into(), work_seconds: 2_400, ..Default::default() };
     let preview = cards.preview_charge(preview).await.unwrap().into_inner();
-    assert_eq!((preview.credits.as_str(), preview.steps.len()), ("1.33", 2));
+    assert_eq!((preview.credits.as_str(), preview.steps.len()), ("1.33", 3));
+    // 20 minutes on the second line and 25 on the first, which is free; twice for somebody on site.
+    let piece =
+        |work_seconds, line: &str| PreviewWork { work_seconds, line: line.into(), ..Default::default() };
+    let lines = PreviewChargeRequest {
+        rate_card_id: "three-lines".into(),
+        work: vec![piece(1_200, "second"), piece(1_500, "first")],
+        ..Default::default()
+    };
+    let preview = cards.preview_charge(lines).await.unwrap().into_inner();
+    assert_eq!(
+        (preview.credits.as_str(), preview.rate_card.unwrap().rate_card_id.as_str()),
+        ("1", "three-lines")
+    );
+    let free =
+        PreviewChargeRequest { rate_card_id: "half-hour".into(), emergency: true, ..Default::default() };
+    assert_eq!(cards.preview_charge(free).await.unwrap().into_inner().credits, "0");
     let quoted = PreviewChargeRequest { incident_class: "other".into(), ..Default::default() };
     assert_eq!(cards.preview_charge(quoted).await.unwrap_err().code(), Code::FailedPrecondition);
     let missing = GetRateCardRequest { version: 2, ..Default::default() };

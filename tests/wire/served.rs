@@ -11,7 +11,7 @@ use creditledger::grpc::wire::purchase_service_client::PurchaseServiceClient;
 use creditledger::grpc::wire::*;
 use creditledger::grpc::{Api, Limits, serve};
 use creditledger::ledger::LedgerNo;
-use creditledger::ledger::card::Cards;
+use creditledger::outbox::Outbox;
 use creditledger::query::Reader;
 use creditledger::store::{self, AuditStore, Engine, ReadStore, Settings};
 use creditledger::writer::{self, Writer, WriterEnd};
@@ -64,10 +64,11 @@ impl Served {
     }
 
     pub async fn on(engine: Engine, directory: Option<TempDir>, limits: writer::Limits) -> Self {
-        let cards = Arc::new(Cards::built_in());
+        let cards = Arc::new(creditledger::cards::built_in());
         let (writer, end) = Writer::start(engine.writers, &cards, limits).unwrap();
-        let api =
-            Api::new(writer.clone(), Arc::new(Reader::new(Arc::clone(&engine.reader), engine.news)), cards);
+        let outbox = Arc::new(Outbox::new(Arc::clone(&engine.reader), engine.news.clone()));
+        let reader = Reader::new(Arc::clone(&engine.reader), engine.news, cards);
+        let api = Api::new(writer.clone(), Arc::new(reader), outbox);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();

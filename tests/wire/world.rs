@@ -39,6 +39,43 @@ async fn keep_payment(served: &Served) -> String {
     listed[0].payment_id.clone()
 }
 
+/// A card in which every field is set.
+pub fn full_card(name: &str) -> RateCard {
+    let class = |class: &str, mode: IncidentClassMode| IncidentClassRule {
+        incident_class: class.into(),
+        mode: mode.into(),
+        ..Default::default()
+    };
+    RateCard {
+        rate_card_id: name.into(),
+        description: "of everything".into(),
+        credits_per_hour: "2".into(),
+        increment_seconds: 60,
+        minimum_seconds: 60,
+        minimum_credits: "0.5".into(),
+        charge_scale: 2,
+        quote_valid_days: 14,
+        free_support_days: Some(30),
+        classes: vec![
+            IncidentClassRule {
+                estimate_min_credits: "1".into(),
+                estimate_max_credits: "3".into(),
+                credits_per_hour: "3".into(),
+                ..class("design", IncidentClassMode::Timed)
+            },
+            class("sales", IncidentClassMode::Free),
+        ],
+        time_basis: TimeBasis::Sum.into(),
+        flat_tier: Some(FlatTier { under_seconds: 600, credits: "1".into() }),
+        multipliers: vec![Multiplier { label: "on-site".into(), factor: "2".into() }],
+        lines: vec![LineRate { line: "second".into(), free: false, credits_per_hour: "4".into() }],
+        packages: vec![PackageRate { package: "gold".into(), credits_per_hour: "1.5".into() }],
+        emergency: EmergencyPolicy::FreeUnlessKbAnswered.into(),
+        confirmed_hold_only: true,
+        ..Default::default()
+    }
+}
+
 /// An order of the storefront `web`.
 fn order(order_id: &str) -> StorefrontOrder {
     StorefrontOrder { storefront: "web".into(), order_id: order_id.into() }
@@ -150,6 +187,9 @@ impl World {
             package: "gold".into(),
             product_purchase_date: "2026-01-31".into(),
         };
+        let thresholds = || {
+            vec![BalanceThreshold { threshold: Some(balance_threshold::Threshold::Credits("2.5".into())) }]
+        };
         let metadata: std::collections::BTreeMap<_, _> = [("crm".to_owned(), "4711".to_owned())].into();
         macro_rules! good {
             ($($method:literal => $request:expr),* $(,)?) => {
@@ -228,7 +268,8 @@ impl World {
                 by: "op".into(), ..Default::default()
             },
             "LedgerService/GetBalance" => GetBalanceRequest {
-                customer_id: customer_id(), as_of: Some(get_balance_request::AsOf::Sequence(1)), ..Default::default()
+                customer_id: customer_id(), as_of: Some(get_balance_request::AsOf::Sequence(1)), with_forecast: true,
+                ..Default::default()
             },
             "LedgerService/BatchGetBalances" => BatchGetBalancesRequest {
                 customer_ids: vec![customer_id(), "nobody".into()], ..Default::default()
@@ -261,13 +302,43 @@ impl World {
                 ..Default::default()
             },
             "LedgerService/StreamJournal" => StreamJournalRequest::default(),
+            "RateCardService/CreateRateCard" => CreateRateCardRequest {
+                request_id: request_id(), rate_card: Some(full_card("own")), by: "op".into(), ..Default::default()
+            },
+            "RateCardService/SetDefaultRateCard" => SetDefaultRateCardRequest {
+                request_id: request_id(), rate_card_id: "prepaid".into(), by: "op".into(), ..Default::default()
+            },
+            "NotificationService/SetBalanceAlerts" => SetBalanceAlertsRequest {
+                request_id: request_id(), customer_id: customer_id(), thresholds: thresholds(), by: "op".into(),
+                ..Default::default()
+            },
+            "NotificationService/SetDefaultBalanceAlerts" => SetDefaultBalanceAlertsRequest {
+                request_id: request_id(), thresholds: thresholds(), by: "op".into(), ..Default::default()
+            },
+            "NotificationService/GetBalanceAlerts" => GetBalanceAlertsRequest {
+                customer_id: customer_id(), ..Default::default()
+            },
+            "NotificationService/WatchEvents" => WatchEventsRequest {
+                customer_id: customer_id(), types: vec![EventType::BalanceLow.into()], until_now: true,
+                heartbeat_seconds: 5, start: Some(watch_events_request::Start::AfterPosition(1)),
+                ..Default::default()
+            },
             "RateCardService/GetRateCard" => GetRateCardRequest {
                 rate_card_id: "prepaid".into(), version: 1, ..Default::default()
             },
+            "RateCardService/GetIncidentClassStats" => GetIncidentClassStatsRequest {
+                incident_class: "design".into(), created_from: Some(EARLIER), created_until: Some(LATER),
+                ..Default::default()
+            },
             "RateCardService/ListRateCards" => ListRateCardsRequest::default(),
             "RateCardService/PreviewCharge" => PreviewChargeRequest {
-                customer_id: customer_id(), incident_class: "price-plans".into(), work_seconds: 60,
-                opened_at: Some(EARLIER), confirmed_quote_credits: Some("1".into()), ..Default::default()
+                customer_id: customer_id(), incident_class: "price-plans".into(), opened_at: Some(EARLIER),
+                confirmed_quote_credits: Some("1".into()), charged_before_credits: Some("0.5".into()),
+                rate_card_id: "prepaid".into(), version: 1, package: "gold".into(), labels: vec!["on-site".into()],
+                work: vec![PreviewWork {
+                    work_seconds: 60, started_at: Some(EARLIER), line: "first".into(), solutions: 1,
+                }],
+                solutions: 1, product_purchase_date: "2019-01-31".into(), ..Default::default()
             },
             "HoldService/EstimateIncident" => EstimateIncidentRequest {
                 opened_at: Some(EARLIER), expires_at: Some(LATER), incident_class: "front-end-design".into(),

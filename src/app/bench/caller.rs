@@ -193,7 +193,7 @@ impl Caller {
     /// [`CallError`].
     pub async fn balance(&self, number: usize, customer: String) -> Result<(), CallError> {
         let request =
-            wire::GetBalanceRequest { ledger_id: self.ledger(), customer_id: customer, as_of: None };
+            wire::GetBalanceRequest { ledger_id: self.ledger(), customer_id: customer, ..Default::default() };
         let answer = LedgerServiceClient::new(self.channel(number)).get_balance(request).await?.into_inner();
         // Nobody here is without a purchase.
         let read = answer.balance.is_some_and(|balance| balance.sequence > 1);

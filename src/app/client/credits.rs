@@ -2,7 +2,7 @@
 
 use prost_types::Timestamp;
 
-use super::show::{Row, Shown, balance, consequences, posting, purchase, transfer};
+use super::show::{Row, Shown, balance, consequences, forecast, posting, purchase, transfer};
 use super::{Limit, RequestId, Target, pages, send};
 use crate::app::Failure;
 use crate::app::call::CallError;
@@ -49,6 +49,9 @@ pub struct Balance {
     /// After this many of the ledger's postings
     #[arg(long, value_name = "NUMBER", group = "at")]
     position: Option<i64>,
+    /// Say how fast credits are used and when they will be used up
+    #[arg(long)]
+    forecast: bool,
     #[command(flatten)]
     target: Target,
 }
@@ -112,6 +115,7 @@ impl Balance {
             ledger_id: self.target.ledger.clone(),
             customer_id: self.customer.clone(),
             as_of,
+            with_forecast: self.forecast,
         };
         let mut client = LedgerServiceClient::new(self.target.connect().await?);
         let answer = client.get_balance(request).await.map_err(CallError::from)?.into_inner();
@@ -120,6 +124,7 @@ impl Balance {
             .with("customer_id", self.customer)
             .and(balance(answer.balance.as_ref()))
             .with("recorded_at", recorded_at)
+            .and(forecast(answer.forecast.as_ref()))
             .with_more("provisional", answer.provisional);
         self.target.print(&Shown::One(row))
     }

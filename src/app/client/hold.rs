@@ -3,7 +3,7 @@
 use prost_types::Timestamp;
 
 use super::settle::{Reverse, Void};
-use super::show::{Shown, hold, hold_line, receipt};
+use super::show::{Shown, hold, hold_line};
 use super::{Limit, RequestId, Target, pages, seconds};
 use crate::app::Failure;
 use crate::app::call::CallError;
@@ -31,8 +31,6 @@ pub enum HoldCommand {
     Reverse(Reverse),
     /// Show an incident's hold
     Get(Get),
-    /// Show how an incident's charge was calculated
-    Receipt(Get),
     /// List holds, the newest first
     List(List),
 }
@@ -74,11 +72,27 @@ pub struct Estimate {
     /// What the customer should know
     #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
+    #[command(flatten)]
+    circumstances: Circumstances,
     /// Who says so
     #[arg(long, default_value = "", hide_default_value = true)]
     by: String,
     #[command(flatten)]
     request: RequestId,
+}
+
+/// What is special about an incident.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Circumstances {
+    /// What it may cost more for, such as after-hours; may be repeated
+    #[arg(long = "label", value_name = "LABEL")]
+    pub(super) labels: Vec<String>,
+    /// It is an emergency
+    #[arg(long)]
+    pub(super) emergency: bool,
+    /// The knowledge base has the answer already
+    #[arg(long)]
+    pub(super) kb_answered: bool,
 }
 
 /// See [`HoldCommand::Place`].
@@ -152,6 +166,12 @@ pub struct Work {
     /// Which line of support did it
     #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
     line: String,
+    /// How many solutions it brought, where a card counts them
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "COUNT")]
+    solutions: i32,
+    /// What it may cost more for, such as after-hours; may be repeated
+    #[arg(long = "label", value_name = "LABEL")]
+    labels: Vec<String>,
     /// What was done
     #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
@@ -162,7 +182,7 @@ pub struct Work {
     request: RequestId,
 }
 
-/// See [`HoldCommand::Get`] and [`HoldCommand::Receipt`].
+/// See [`HoldCommand::Get`].
 #[derive(Clone, Debug, clap::Args)]
 pub struct Get {
     #[command(flatten)]
@@ -227,8 +247,7 @@ impl HoldCommand {
             Self::Work(command) => command.run().await,
             Self::Void(command) => command.run().await,
             Self::Reverse(command) => command.run().await,
-            Self::Get(command) => command.hold().await,
-            Self::Receipt(command) => command.receipt().await,
+            Self::Get(command) => command.run().await,
             Self::List(command) => command.run().await,
         }
     }
@@ -251,6 +270,9 @@ impl Estimate {
             range_override_reason: self.range_override,
             note: self.note,
             by: self.by,
+            labels: self.circumstances.labels,
+            emergency: self.circumstances.emergency,
+            kb_answered: self.circumstances.kb_answered,
         };
         change!(self.incident, estimate_incident(request))
     }
@@ -275,6 +297,9 @@ impl Place {
             note: estimate.note,
             by: estimate.by,
             park,
+            labels: estimate.circumstances.labels,
+            emergency: estimate.circumstances.emergency,
+            kb_answered: estimate.circumstances.kb_answered,
         };
         change!(estimate.incident, place_hold(request))
     }
@@ -337,16 +362,17 @@ impl Work {
             work_seconds: self.seconds,
             started_at: self.started_at,
             line: self.line,
-            solutions: 0,
+            solutions: self.solutions,
             by: self.by,
             note: self.note,
+            labels: self.labels,
         };
         change!(self.incident, record_work(request))
     }
 }
 
 impl Get {
-    async fn hold(self) -> Result<(), Failure> {
+    async fn run(self) -> Result<(), Failure> {
         let Incident { customer, incident, target } = self.incident;
         let request = wire::GetHoldRequest {
             ledger_id: target.ledger.clone(),
@@ -356,18 +382,6 @@ impl Get {
         let mut client = HoldServiceClient::new(target.connect().await?);
         let answer = client.get_hold(request).await.map_err(CallError::from)?.into_inner();
         target.print(&Shown::One(hold(answer.hold.as_ref())))
-    }
-
-    async fn receipt(self) -> Result<(), Failure> {
-        let Incident { customer, incident, target } = self.incident;
-        let request = wire::GetReceiptRequest {
-            ledger_id: target.ledger.clone(),
-            customer_id: customer,
-            target: Some(wire::get_receipt_request::Target::IncidentId(incident)),
-        };
-        let mut client = HoldServiceClient::new(target.connect().await?);
-        let answer = client.get_receipt(request).await.map_err(CallError::from)?.into_inner();
-        target.print(&Shown::One(receipt(&answer.receipt.unwrap_or_default())))
     }
 }
 

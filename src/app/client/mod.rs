@@ -1,8 +1,12 @@
 //! Commands for people, who talk to a running server and read tables, or JSON with `--json`.
 
+mod alerts;
 mod credits;
 mod customer;
+mod events;
 mod hold;
+mod rate_card;
+mod receipt;
 mod reconcile;
 mod refunds;
 mod revenue;
@@ -19,9 +23,13 @@ use crate::clock;
 use crate::ledger::PostingId;
 use crate::ledger::credits::parse_units;
 
+pub use alerts::Alerts;
 pub use credits::{Balance, Purchase, Transfers};
 pub use customer::CustomerCommand;
+pub use events::Events;
 pub use hold::HoldCommand;
+pub use rate_card::RateCardCommand;
+pub use receipt::Receipt;
 pub use reconcile::Reconcile;
 pub use refunds::{ChargebackCommand, RefundCommand};
 pub use revenue::Revenue;
@@ -80,6 +88,11 @@ pub struct RequestId {
 }
 
 impl RequestId {
+    /// True where none was given.
+    const fn is_new(&self) -> bool {
+        self.request_id.is_none()
+    }
+
     /// What was given, or a new time-ordered id.
     fn get(&self) -> Result<String, Failure> {
         if let Some(id) = &self.request_id {
@@ -106,7 +119,7 @@ pub(super) fn moment(text: &str) -> Result<prost_types::Timestamp, String> {
 }
 
 /// Reads minutes, whole or decimal, as seconds.
-fn seconds(minutes: &str) -> Result<i64, String> {
+pub(super) fn seconds(minutes: &str) -> Result<i64, String> {
     const DIGITS: u32 = 4;
     const PER_MINUTE: i64 = 10_i64.pow(DIGITS);
     // 366 days, the most that the server takes.

@@ -2,7 +2,7 @@
 
 use prost_types::Timestamp;
 
-use super::hold::{Incident, change};
+use super::hold::{Circumstances, Incident, change};
 use super::{RequestId, seconds};
 use crate::app::Failure;
 use crate::grpc::wire;
@@ -24,6 +24,15 @@ pub struct Settle {
     /// Why nothing is charged
     #[arg(long, default_value = "", hide_default_value = true, value_name = "REASON")]
     waive: String,
+    /// What it may cost more for besides what the hold says; may be repeated
+    #[arg(long = "label", value_name = "LABEL")]
+    labels: Vec<String>,
+    /// Whether it was an emergency, where the hold is wrong about that
+    #[arg(long, value_name = "BOOL")]
+    emergency: Option<bool>,
+    /// Whether the knowledge base had the answer, where the hold is wrong about that
+    #[arg(long, value_name = "BOOL")]
+    kb_answered: Option<bool>,
     /// Who says so
     #[arg(long, default_value = "", hide_default_value = true)]
     by: String,
@@ -72,6 +81,17 @@ pub struct Charge {
     /// What was done
     #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
+    /// When the work began (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    started_at: Option<Timestamp>,
+    /// Which line of support did it
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    line: String,
+    /// How many solutions it brought, where a card counts them
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "COUNT")]
+    solutions: i32,
+    #[command(flatten)]
+    circumstances: Circumstances,
     /// Who did it
     #[arg(long, default_value = "", hide_default_value = true)]
     by: String,
@@ -132,6 +152,9 @@ impl Settle {
             expected_work_seconds: self.expected_work_seconds,
             waive_reason: self.waive,
             by: self.by,
+            labels: self.labels,
+            emergency: self.emergency,
+            kb_answered: self.kb_answered,
         };
         change!(self.incident, settle_hold(request))
     }
@@ -171,14 +194,17 @@ impl Charge {
             incident_id: incident.clone(),
             incident_class: self.class,
             work_seconds: self.seconds,
-            started_at: None,
-            line: String::new(),
-            solutions: 0,
+            started_at: self.started_at,
+            line: self.line,
+            solutions: self.solutions,
             by: self.by,
             note: self.note,
             opened_at: self.opened_at,
             max_charge_credits: self.max_charge,
             waive_reason: self.waive,
+            labels: self.circumstances.labels,
+            emergency: self.circumstances.emergency,
+            kb_answered: self.circumstances.kb_answered,
         };
         change!(self.incident, charge_incident(request))
     }

@@ -44,6 +44,11 @@ impl Row {
         self
     }
 
+    /// As one line of JSON.
+    pub fn to_json_line(&self) -> String {
+        self.json().to_string()
+    }
+
     fn json(&self) -> Value {
         let fields =
             self.values.iter().chain(&self.more).map(|(name, value)| ((*name).to_owned(), value.clone()));
@@ -102,7 +107,7 @@ fn time(time: Option<&prost_types::Timestamp>) -> Value {
 }
 
 /// The name of an enum's value without the prefix that the wire needs.
-fn bare(name: &str, prefix: &str) -> Value {
+pub(super) fn bare(name: &str, prefix: &str) -> Value {
     name.strip_prefix(prefix).unwrap_or(name).into()
 }
 
@@ -222,6 +227,108 @@ pub(super) fn purchase(purchase: Option<&wire::Purchase>) -> Row {
         )
 }
 
+/// How long credits will last.
+pub(super) fn forecast(forecast: Option<&wire::Forecast>) -> Row {
+    let Some(forecast) = forecast else { return Row::default() };
+    Row::default()
+        .with("weekly_credits_over_4_weeks", forecast.weekly_credits_over_4_weeks.as_str())
+        .with("weekly_credits_over_12_weeks", forecast.weekly_credits_over_12_weeks.as_str())
+        .with("open_holds", forecast.open_holds)
+        .with("run_out_date", forecast.run_out_date.as_str())
+}
+
+/// The name of an event's type that people read, such as `balance.low`.
+fn event_name(event: &wire::Event) -> String {
+    let name = event.r#type().as_str_name().trim_start_matches("EVENT_TYPE_").to_ascii_lowercase();
+    name.replacen('_', ".", 1)
+}
+
+/// An event.
+pub(super) fn event(event: &wire::Event) -> Row {
+    use wire::event::Payload;
+    let head = Row::default()
+        .with("recorded_at", time(event.recorded_at.as_ref()))
+        .with("type", event_name(event))
+        .with("customer_id", event.customer_id.as_str())
+        .with("customer_name", event.customer_name.as_str())
+        .with("incident_id", event.incident_id.as_str());
+    let row = match &event.payload {
+        Some(Payload::BalanceEvent(about)) => head
+            .with(
+                "crossed_credits",
+                about.crossed.iter().map(|it| it.level_credits.as_str()).collect::<Vec<_>>(),
+            )
+            .and(forecast(about.forecast.as_ref())),
+        Some(Payload::HoldEvent(about)) => head.with("credits", about.credits.as_str()),
+        Some(Payload::ShortfallEvent(about)) => head.with("missing_credits", about.missing_credits.as_str()),
+        Some(Payload::SettlementEvent(about)) => head.with("credits", about.credits.as_str()),
+        Some(Payload::PurchaseEvent(about)) => {
+            head.with("credits", about.purchase.as_ref().map(|purchase| purchase.credits.as_str()))
+        }
+        Some(Payload::CreditsEvent(about)) => head.with("credits", about.credits.as_str()),
+        None => head,
+    };
+    row.and(balance(event.balance.as_ref()))
+        .with("event_id", event.event_id.as_str())
+        .with("position", event.position)
+        .with("by", event.by.as_str())
+        .with("reason", event.reason.as_str())
+}
+
+/// An event as a line that people read.
+pub(super) fn event_line(told: &wire::Event) -> String {
+    let row = event(told);
+    let value = |name: &str| {
+        let found = row.values.iter().find(|(known, _)| *known == name).map(|(_, value)| cell(value));
+        found.filter(|value| !value.is_empty())
+    };
+    let mut line = format!(
+        "{}  {:<22} {}",
+        value("recorded_at").unwrap_or_default(),
+        value("type").unwrap_or_default(),
+        told.customer_id
+    );
+    for (name, shown) in [
+        ("incident_id", "incident"),
+        ("credits", "credits"),
+        ("missing_credits", "missing"),
+        ("available", "available"),
+        ("run_out_date", "used up by"),
+    ] {
+        if let Some(value) = value(name) {
+            line.push_str("  ");
+            line.push_str(shown);
+            line.push(' ');
+            line.push_str(&value);
+        }
+    }
+    line
+}
+
+/// Thresholds and how they stand.
+pub(super) fn alerts(alerts: Option<&wire::BalanceAlerts>) -> Row {
+    use wire::balance_threshold::Threshold;
+    let Some(alerts) = alerts else { return Row::default() };
+    let line = |alert: &wire::BalanceAlert| {
+        let mut fields = Map::new();
+        let set = match alert.threshold.as_ref().and_then(|of| of.threshold.as_ref()) {
+            Some(Threshold::Credits(credits)) => credits.clone(),
+            Some(Threshold::PercentOfLastPurchase(percent)) => format!("{percent}%"),
+            None => String::new(),
+        };
+        fields.insert("threshold".to_owned(), set.into());
+        if !alert.level_credits.is_empty() {
+            fields.insert("level_credits".to_owned(), alert.level_credits.as_str().into());
+            fields.insert("armed".to_owned(), alert.armed.into());
+        }
+        Value::Object(fields)
+    };
+    Row::default()
+        .with("is_default", alerts.is_default)
+        .with("last_purchase_credits", alerts.last_purchase_credits.as_str())
+        .with("alerts", alerts.alerts.iter().map(line).collect::<Vec<_>>())
+}
+
 /// A transfer in a list.
 pub(super) fn transfer(line: &wire::JournalTransfer) -> Row {
     let transfer = line.transfer.clone().unwrap_or_default();
@@ -256,6 +363,45 @@ pub(super) fn receipt(receipt: &wire::Receipt) -> Row {
             settlement.map(|settlement| settlement.from_available_credits.as_str()),
         )
         .with("written_off_credits", settlement.map(|settlement| settlement.written_off_credits.as_str()))
+}
+
+/// A receipt in words, as it could be sent to the customer.
+pub(super) fn receipt_text(receipt: &wire::Receipt) -> String {
+    let wire::Receipt { hold_id, customer_id, incident_id, rate_card, inputs, steps, settlement } = receipt;
+    let card = rate_card.clone().unwrap_or_default();
+    let inputs = inputs.clone().unwrap_or_default();
+    let mut lines = vec![
+        format!("incident {incident_id} of customer {customer_id} (hold {hold_id})"),
+        format!("rate card {} version {}", card.rate_card_id, card.version),
+    ];
+    for (name, value) in [
+        ("class", &inputs.incident_class),
+        ("package", &inputs.package),
+        ("opened on", &inputs.opened_on),
+        ("product bought on", &inputs.product_purchase_date),
+        ("confirmed quote", &inputs.confirmed_quote_credits),
+    ] {
+        if !value.is_empty() {
+            lines.push(format!("{name} {value}"));
+        }
+    }
+    if !inputs.labels.is_empty() {
+        lines.push(format!("labels {}", inputs.labels.join(", ")));
+    }
+    lines.extend(steps.iter().map(|step| format!("  {}", step.text)));
+    if let Some(paid) = settlement {
+        lines.push(format!("charge: {} credits", paid.charged_credits));
+        let (held, available) = (&paid.from_held_credits, &paid.from_available_credits);
+        lines.push(format!("paid: {held} from the hold, {available} from available credits"));
+        for (name, value) in
+            [("borne by the vendor", &paid.written_off_credits), ("given back since", &paid.reversed_credits)]
+        {
+            if value != "0" {
+                lines.push(format!("{name}: {value}"));
+            }
+        }
+    }
+    lines.join("\n")
 }
 
 /// Holds that were activated by a change, and credits that expired with it.

@@ -84,7 +84,7 @@ impl Copy {
 }
 
 fn json_of(copied: &Copied) -> Value {
-    let Copied { ledgers, postings, customers, holds, lots, orders, journal_sha256 } = copied;
+    let Copied { ledgers, postings, customers, holds, lots, orders, card_changes, journal_sha256 } = copied;
     json!({
         "verified": true,
         "ledgers": ledgers,
@@ -93,6 +93,7 @@ fn json_of(copied: &Copied) -> Value {
         "holds": holds,
         "lots": lots,
         "orders": orders,
+        "card_changes": card_changes,
         "journal_sha256": journal_sha256,
     })
 }

@@ -1,6 +1,7 @@
 //! `creditledger replay FILE.csv`: drives a server with the incidents of a file, as they happened.
 
 pub mod audit;
+pub mod card;
 pub mod csv;
 pub mod desk;
 pub mod drive;
@@ -54,6 +55,9 @@ pub struct Replay {
     /// How many customers are served at the same time
     #[arg(long, default_value_t = 64, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=4_096))]
     concurrency: u16,
+    /// Make this rate card the ledger's default first: a preset such as half-hour, or a TOML file
+    #[arg(long, value_name = "NAME|FILE")]
+    rate_card: Option<String>,
     /// Print the summary as one JSON object
     #[arg(long)]
     json: bool,
@@ -101,6 +105,9 @@ impl Replay {
     async fn replay(&self, incidents: Vec<Incident>) -> Result<Summary, Failure> {
         let (urls, target) = self.target().await?;
         let channel = connect_to_all(&urls).await?;
+        if let Some(name) = &self.rate_card {
+            card::use_card(&channel, &self.ledger, name).await?;
+        }
         let none = Histogram::new_with_bounds(1, 60_000_000, 3)
             .map_err(|error| Failure::Other(format!("times cannot be counted: {error}")))?;
         let mut answered_us = none.clone();

@@ -2,7 +2,8 @@
 
 use crate::ledger::codec::{Codec, DecodeError, coded_enum, record, take_byte};
 use crate::ledger::credits::Credits;
-use crate::ledger::ids::{ClassId, HoldId, IncidentId, LineId, Text, WorkId};
+use crate::ledger::ids::{ClassId, HoldId, IncidentId, LabelId, LineId, Text, WorkId};
+use crate::ledger::job::{Circumstances, WorkPart};
 use crate::ledger::time::Timestamp;
 
 /// Names a hold by its id, or by its incident: then the open one is meant, else the newest.
@@ -40,9 +41,9 @@ impl Codec for HoldRef {
 /// How much an incident is estimated at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Quote {
-    /// The top of the class's range; zero for a free class.
+    /// The top of the class's range; zero for a free class; the flat price where the card has one.
     Class,
-    /// So many credits.
+    /// So many credits: a quote, which where the card asks for one is the charge.
     Credits(Credits),
     /// What the card charges for so many seconds.
     Seconds(u64),
@@ -92,9 +93,12 @@ pub struct EstimateIncident {
     pub note: Text,
     /// Who.
     pub by: Text,
+    /// What is special about the incident. On an ACTIVE hold the hold's own stay.
+    pub circumstances: Circumstances,
 }
 record!(EstimateIncident {
     1 => incident, 2 => class, 3 => quote, 4 => opened_at, 5 => expires_at, 6 => range_override, 7 => note, 8 => by,
+    20 => circumstances,
 });
 
 /// See [`super::Command::ConfirmEstimate`].
@@ -146,7 +150,7 @@ pub struct ExtendHold {
 record!(ExtendHold { 1 => hold, 2 => credits, 3 => reason, 4 => by });
 
 /// An entry of work as a command names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewWork {
     /// How long it took, at most [`NewWork::SECONDS_MAX`].
     pub seconds: u64,
@@ -154,16 +158,33 @@ pub struct NewWork {
     pub started_at: Option<Timestamp>,
     /// Which line of support did it.
     pub line: Option<LineId>,
-    /// How many solutions it brought, 1-1,000.
+    /// How many solutions it brought, at most [`NewWork::SOLUTIONS_MAX`]; 0 where it went on with one that is counted
+    /// elsewhere.
     pub solutions: u32,
     /// Who did it.
     pub by: Text,
     /// What was done.
     pub note: Text,
+    /// What it may cost more for, in order and each once.
+    pub labels: Vec<LabelId>,
 }
-record!(NewWork { 1 => seconds, 2 => started_at, 3 => line, 4 => solutions, 5 => by, 6 => note });
+record!(NewWork {
+    1 => seconds, 2 => started_at, 3 => line, 4 => solutions, 5 => by, 6 => note, 20 => labels,
+});
 
 impl NewWork {
+    /// What its price depends on.
+    #[must_use]
+    pub fn part(&self) -> WorkPart<'_> {
+        WorkPart {
+            seconds: self.seconds,
+            started_at: self.started_at,
+            line: self.line.as_ref(),
+            solutions: self.solutions,
+            labels: &self.labels,
+        }
+    }
+
     /// The longest single entry: 366 days.
     pub const SECONDS_MAX: u64 = 366 * 86_400;
     /// The most solutions in one entry.
@@ -219,9 +240,16 @@ pub struct SettleHold {
     pub waive_reason: Text,
     /// Who.
     pub by: Text,
+    /// Labels besides those of the hold and of the work on it.
+    pub labels: Vec<LabelId>,
+    /// Whether it was an emergency, where the hold is wrong about that.
+    pub emergency: Option<bool>,
+    /// Whether the knowledge base had the answer, where the hold is wrong about that.
+    pub kb_answered: Option<bool>,
 }
 record!(SettleHold {
     1 => hold, 2 => overrun, 3 => max_charge, 4 => expected_work_seconds, 5 => waive_reason, 6 => by,
+    20 => labels, 21 => emergency, 22 => kb_answered,
 });
 
 /// See [`super::Command::ReleaseHold`].
@@ -269,9 +297,11 @@ pub struct ChargeIncident {
     pub max_charge: Option<Credits>,
     /// Why nothing is charged; empty charges.
     pub waive_reason: Text,
+    /// What is special about the incident.
+    pub circumstances: Circumstances,
 }
 record!(ChargeIncident {
-    1 => incident, 2 => class, 3 => work, 4 => opened_at, 5 => max_charge, 6 => waive_reason,
+    1 => incident, 2 => class, 3 => work, 4 => opened_at, 5 => max_charge, 6 => waive_reason, 20 => circumstances,
 });
 
 /// See [`super::Command::ReverseSettlement`]. By incident, the newest settlement with anything left to give back is meant.

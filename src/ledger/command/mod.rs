@@ -4,6 +4,9 @@ mod holds;
 mod payments;
 mod refunds;
 
+use std::sync::Arc;
+
+use super::alert::Alerts;
 use super::codec::{Codec, encode, record};
 use super::credits::Credits;
 use super::customer::{Profile, Terms};
@@ -91,6 +94,8 @@ pub enum Command {
     ChargeIncident(ChargeIncident),
     /// Gives a settlement back.
     ReverseSettlement(ReverseSettlement),
+    /// Changes from which balance on the customer is told.
+    SetBalanceAlerts(SetBalanceAlerts),
     /// Applies what is due, for a customer that sends no commands. Asked by the ledger itself.
     ApplyDue,
 }
@@ -241,6 +246,16 @@ pub struct AdjustBalance {
 }
 record!(AdjustBalance { 1 => credits, 2 => reason, 3 => by });
 
+/// See [`Command::SetBalanceAlerts`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetBalanceAlerts {
+    /// Its own thresholds from now on, maybe none at all; `None` for those of its ledger.
+    pub alerts: Option<Arc<Alerts>>,
+    /// Who.
+    pub by: Text,
+}
+record!(SetBalanceAlerts { 1 => alerts, 2 => by });
+
 impl Command {
     /// The kind of posting that an accepted command leaves, which is also the scope of its request id.
     /// [`Command::ApplyDue`] leaves postings of other kinds and has no request id.
@@ -272,6 +287,7 @@ impl Command {
             Self::CloseIncident(_) => Kind::CloseIncident,
             Self::ChargeIncident(_) => Kind::ChargeIncident,
             Self::ReverseSettlement(_) => Kind::ReverseSettlement,
+            Self::SetBalanceAlerts(_) => Kind::SetBalanceAlerts,
             Self::ApplyDue => return None,
         })
     }
@@ -306,6 +322,7 @@ impl Command {
             Self::CloseIncident(c) => encode(c),
             Self::ChargeIncident(c) => encode(c),
             Self::ReverseSettlement(c) => encode(c),
+            Self::SetBalanceAlerts(c) => encode(c),
             Self::ApplyDue => Vec::new(),
         };
         stable_hash(&[&bytes]).max(1)
@@ -349,6 +366,7 @@ impl Command {
             | Self::AdjustBalance(_)
             | Self::KeepPayment(_)
             | Self::ClosePayment(_)
+            | Self::SetBalanceAlerts(_)
             | Self::ApplyDue => {}
         }
         // A settlement costs the price of the incident's whole time, so all its holds are read; recording work looks

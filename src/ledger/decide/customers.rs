@@ -6,10 +6,10 @@ use super::{Context, Draft};
 use crate::ledger::account::Slot;
 use crate::ledger::book::{Book, Entry};
 use crate::ledger::command::{
-    Change, CloseCustomer, CreateCustomer, Request, SetCustomerTerms, UpdateCustomer,
+    Change, CloseCustomer, CreateCustomer, Request, SetBalanceAlerts, SetCustomerTerms, UpdateCustomer,
 };
 use crate::ledger::customer::{Balances, Customer, CustomerState, Profile, Terms};
-use crate::ledger::ids::CardId;
+use crate::ledger::ids::{CardId, LedgerNo};
 use crate::ledger::money::MoneyAccount;
 use crate::ledger::posting::{Kind, Posting};
 use crate::ledger::reject::Rejection;
@@ -19,7 +19,7 @@ pub(super) fn create(book: &Book, request: &Request, command: &CreateCustomer) -
         let same = existing.ledger == request.ledger && existing.id == request.customer;
         return Err(if same { Rejection::CustomerExists } else { Rejection::CustomerIdUnusable });
     }
-    card_exists(book, command.terms.rate_card.as_ref())?;
+    card_exists(book, request.ledger, command.terms.rate_card.as_ref())?;
     let unborn = Customer {
         ledger: request.ledger,
         id: request.customer.clone(),
@@ -47,7 +47,7 @@ pub(super) fn update(at: &Context<'_>, command: &UpdateCustomer) -> Result<Posti
 
 pub(super) fn set_terms(at: &Context<'_>, command: &SetCustomerTerms) -> Result<Posting, Rejection> {
     if let Change::Set(card) = &command.rate_card {
-        card_exists(at.book, Some(card))?;
+        card_exists(at.book, at.customer.ledger, Some(card))?;
     }
     let before = &at.customer.state.terms;
     let mut draft = at.draft();
@@ -76,9 +76,20 @@ pub(super) fn close(at: &Context<'_>, command: &CloseCustomer) -> Result<Posting
     draft.finish(at.entry)
 }
 
-fn card_exists(book: &Book, card: Option<&CardId>) -> Result<(), Rejection> {
+/// Moves nothing; where the balance is above all thresholds now, a customer who was told to be low hears it.
+pub(super) fn set_alerts(at: &Context<'_>, command: &SetBalanceAlerts) -> Result<Posting, Rejection> {
+    let mut draft = at.draft();
+    draft.alerts = command.alerts.as_ref().or_else(|| at.book.default_alerts(at.customer.ledger)).cloned();
+    draft.detail.alerts = command.alerts.clone().map_or(Change::Clear, Change::Set);
+    draft.detail.by = command.by.clone();
+    draft.finish(at.entry)
+}
+
+fn card_exists(book: &Book, ledger: LedgerNo, card: Option<&CardId>) -> Result<(), Rejection> {
     match card {
-        Some(card) if book.cards.newest(card).is_none() => Err(Rejection::RateCardNotFound(card.clone())),
+        Some(card) if book.cards.newest(ledger, card).is_none() => {
+            Err(Rejection::RateCardNotFound(card.clone()))
+        }
         Some(_) | None => Ok(()),
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::ledger::account::{Amounts, Side, Slot, slots};
+use crate::ledger::alert::{Alerts, Level};
 use crate::ledger::book::{Book, Entry};
 use crate::ledger::command::Request;
 use crate::ledger::credits::Credits;
@@ -24,6 +25,8 @@ pub(super) struct Draft {
     pub detail: Detail,
     /// Completes `sales:<storefront>`.
     pub storefront: Option<Storefront>,
+    /// The thresholds that apply once it is posted.
+    pub alerts: Option<Arc<Alerts>>,
     ledger: LedgerNo,
     customer: CustomerKey,
     sequence: u64,
@@ -34,7 +37,8 @@ pub(super) struct Draft {
     request: Option<RequestKey>,
     fingerprint: u64,
     amounts: Amounts,
-    available_before: Credits,
+    before: Level,
+    was_low: bool,
     balances: Balances,
     lots: Lots,
     disputes: Vec<LotId>,
@@ -54,7 +58,7 @@ impl Draft {
     pub fn by_ledger(book: &Book, customer: &Customer, kind: Kind) -> Self {
         Self {
             id: book.next_id(),
-            detail: Detail::default(),
+            detail: Detail { used: customer.state.used, ..Detail::default() },
             storefront: None,
             ledger: customer.ledger,
             customer: customer.key(),
@@ -65,7 +69,9 @@ impl Draft {
             request: None,
             fingerprint: 0,
             amounts: Amounts::default(),
-            available_before: customer.balances.available,
+            before: customer.level(),
+            alerts: customer.state.alerts.as_ref().or_else(|| book.default_alerts(customer.ledger)).cloned(),
+            was_low: customer.state.is_low,
             balances: customer.balances,
             lots: customer.state.lots.clone(),
             disputes: customer.state.disputes.clone(),
@@ -92,8 +98,20 @@ impl Draft {
         let (debit, credit) = slots(self.kind, slot).ok_or(Rejection::AmountOutOfBounds)?;
         let sum = self.amounts.get(slot).checked_add(credits).ok_or(Rejection::AmountOutOfBounds)?;
         self.amounts.set(slot, sum);
+        self.use_credits(debit, credit, credits)?;
         self.change(debit, credits.negated())?;
         self.change(credit, credits)
+    }
+
+    /// Counts what is charged to the customer, and what is given back.
+    fn use_credits(&mut self, debit: Side, credit: Side, credits: Credits) -> Result<(), Rejection> {
+        let change = match (debit, credit) {
+            (Side::Available | Side::Held, Side::Revenue) => credits,
+            (Side::Revenue, Side::Available) => credits.negated(),
+            _ => return Ok(()),
+        };
+        self.detail.used = self.detail.used.checked_add(change).ok_or(Rejection::AmountOutOfBounds)?;
+        Ok(())
     }
 
     fn change(&mut self, side: Side, credits: Credits) -> Result<(), Rejection> {
@@ -191,19 +209,20 @@ impl Draft {
 
     /// Completes the posting. What of the lots is due and no longer covered by a hold expires; then, where
     /// `available` has risen, debts are paid and parked holds are activated, oldest first, stopping at the first that
-    /// does not fit.
+    /// does not fit; at the end stands which thresholds the balance crossed by all of that.
     pub fn finish(mut self, entry: &Entry) -> Result<Posting, Rejection> {
         for part in self.lots.uncovered(self.balances.held, self.as_of) {
             self.shift(Slot::Expired, part.left)?;
             self.move_lot(part.negated());
             self.pay(MoneyAccount::DeferredRevenue, MoneyAccount::Breakage, part.money)?;
         }
-        if self.balances.available > self.available_before {
+        if self.balances.available > self.before.available {
             let repaid = self.balances.owed.min(self.balances.available);
             self.shift(Slot::Repaid, repaid)?;
             self.burn(repaid, MoneyAccount::EarnedRevenue)?;
             self.activate_parked(entry)?;
         }
+        self.watch_level();
         Ok(Posting {
             id: self.id,
             ledger: self.ledger,
@@ -218,6 +237,22 @@ impl Draft {
             storefront: self.storefront,
             detail: self.detail,
         })
+    }
+
+    /// Notes what is to be told about the balance.
+    fn watch_level(&mut self) {
+        let last_purchase = match (self.kind, &self.detail.lot) {
+            (Kind::PurchaseCredits, Some(lot)) => lot.credits,
+            (_, Some(_) | None) => self.before.last_purchase,
+        };
+        let after = Level { available: self.balances.available, last_purchase };
+        let is_above = |alerts: &Arc<Alerts>| alerts.all_are_above(after);
+        self.detail.depleted = self.before.available.is_positive() && after.available.is_zero();
+        self.detail.recovered =
+            self.was_low && after.available.is_positive() && self.alerts.as_ref().is_none_or(is_above);
+        if let Some(alerts) = &self.alerts {
+            self.detail.low = alerts.crossed(self.before, after);
+        }
     }
 
     fn activate_parked(&mut self, entry: &Entry) -> Result<(), Rejection> {
@@ -242,6 +277,7 @@ fn activated(hold: &Hold, by: PostingId) -> (Hold, Credits) {
     let mut after = hold.clone();
     if let Some(pending) = after.pending.take() {
         after.estimate = pending.total;
+        after.quoted = pending.quoted;
         after.confirmed_by = pending.confirmed_by;
         after.confirmed_at = pending.parked_at;
         // The hold may have been extended past the pending total; credits set aside stay so.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::pricing::Job;
+use super::pricing::{Job, JobWork};
 use super::{Context, Draft};
 use crate::ledger::account::Slot;
 use crate::ledger::card::RateCard;
@@ -52,7 +52,7 @@ fn estimate_anew(
 ) -> Result<Posting, Rejection> {
     let card = at.pinned_card(hold)?;
     let job = job(command, hold.class.as_ref(), hold.opened_at);
-    let job = Job { hold: Some(hold.id), ..job };
+    let job = Job { hold: Some(hold.id), circumstances: hold.circumstances.clone(), ..job };
     let total = at.estimate_total(card, &job, &command.quote, &command.range_override)?;
     let mut draft = at.draft();
     let missing = total.less_at_least_zero(hold.held).less_at_least_zero(draft.balances().available);
@@ -67,6 +67,7 @@ fn estimate_anew(
         estimated_by: command.by.clone(),
         confirmed_by: Text::default(),
         note: command.note.clone(),
+        quoted: is_quote(&command.quote),
     });
     draft.detail.hold = Some(Arc::new(after));
     draft.finish(at.entry)
@@ -144,6 +145,7 @@ fn confirm_pending(
             draft.shift(Slot::Second, hold.held.less_at_least_zero(pending.total))?;
             after.estimate = pending.total;
             after.held = pending.total;
+            after.quoted = pending.quoted;
             after.confirmed_by = command.by.clone();
             after.confirmed_at = Some(at.book.now);
             after.pending = None;
@@ -228,7 +230,14 @@ fn new_hold(at: &Context<'_>, draft: &Draft, command: &EstimateIncident) -> Resu
         ended_at: None,
         ended_by: Text::default(),
         end_reason: Text::default(),
+        circumstances: command.circumstances.clone(),
+        quoted: is_quote(&command.quote),
     })
+}
+
+/// A quote is what somebody names in credits; anything else is taken from the card.
+fn is_quote(quote: &Quote) -> bool {
+    matches!(quote, Quote::Credits(_))
 }
 
 fn job<'a>(
@@ -241,5 +250,13 @@ fn job<'a>(
         Quote::Seconds(seconds) => seconds,
         Quote::Class | Quote::Credits(_) => 0,
     };
-    Job { incident: &command.incident, class, opened_at, hold: None, seconds, waive_reason: NOT_WAIVED }
+    Job {
+        incident: &command.incident,
+        class,
+        opened_at,
+        hold: None,
+        work: JobWork::Seconds(seconds),
+        circumstances: command.circumstances.clone(),
+        waive_reason: NOT_WAIVED,
+    }
 }

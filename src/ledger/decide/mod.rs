@@ -121,6 +121,7 @@ fn command(at: &Context<'_>) -> Result<Accepted, Rejection> {
         Command::CloseIncident(c) => settle::close(at, c),
         Command::ChargeIncident(c) => settle::charge(at, c),
         Command::ReverseSettlement(c) => settle::reverse(at, c),
+        Command::SetBalanceAlerts(c) => customers::set_alerts(at, c),
         // Everything due was applied before; there is nothing else to it.
         Command::ApplyDue => Err(Rejection::NothingDue),
     }?;

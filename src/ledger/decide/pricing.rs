@@ -2,11 +2,12 @@
 
 use super::Context;
 use crate::ledger::card::{ClassRule, RateCard};
-use crate::ledger::command::Quote;
+use crate::ledger::command::{NewWork, Quote};
 use crate::ledger::credits::Credits;
-use crate::ledger::hold::Hold;
+use crate::ledger::hold::{Hold, Work};
 use crate::ledger::ids::{ClassId, HoldId, IncidentId, Text};
-use crate::ledger::price::{PriceInputs, free_of_charge, price};
+use crate::ledger::job::{Circumstances, PriceInputs, WorkPart};
+use crate::ledger::price::{charge, free_of_charge};
 use crate::ledger::reject::Rejection;
 use crate::ledger::time::Timestamp;
 
@@ -18,50 +19,86 @@ pub(super) struct Job<'a> {
     pub class: Option<&'a ClassId>,
     /// When it was opened.
     pub opened_at: Timestamp,
-    /// The hold whose own work is counted in `seconds` already.
+    /// The hold that is being settled: no earlier settlement.
     pub hold: Option<HoldId>,
-    /// Seconds of work besides those of earlier settlements.
-    pub seconds: u64,
+    /// The work besides that of earlier settlements.
+    pub work: JobWork<'a>,
+    /// What is special about the incident, besides what earlier settlements say.
+    pub circumstances: Circumstances,
     /// Why nothing is charged.
     pub waive_reason: &'a Text,
+}
+
+/// Where work is read from.
+#[derive(Clone, Copy)]
+pub(super) enum JobWork<'a> {
+    /// What is recorded on a hold.
+    Hold(&'a Hold),
+    /// One piece that was just named.
+    New(&'a NewWork),
+    /// So many seconds, in an estimate.
+    Seconds(u64),
+}
+
+impl<'a> JobWork<'a> {
+    fn parts(self) -> impl Iterator<Item = WorkPart<'a>> {
+        let (hold, one) = match self {
+            Self::Hold(hold) => (Some(hold), None),
+            Self::New(work) => (None, Some(work.part())),
+            Self::Seconds(seconds) => (None, Some(WorkPart { seconds, ..WorkPart::default() })),
+        };
+        hold.into_iter().flat_map(Hold::live_work).map(Work::part).chain(one)
+    }
 }
 
 impl Context<'_> {
     /// What the price depends on: a reopened incident costs the price of its whole time, less what earlier
     /// settlements charged and did not give back.
     pub(super) fn price_inputs(&self, job: &Job<'_>, confirmed_quote: Option<Credits>) -> PriceInputs {
-        let mut seconds = job.seconds;
+        let earlier = || {
+            let others = self.entry.incident(job.incident).filter(|hold| Some(hold.id) != job.hold);
+            others.filter_map(|hold| Some((hold, hold.settlement.as_ref()?)))
+        };
+        let mut circumstances = job.circumstances.clone();
         let mut charged_before = Credits::ZERO;
-        let earlier = self.entry.incident(job.incident).filter(|hold| Some(hold.id) != job.hold);
-        for (hold, settlement) in earlier.filter_map(|hold| Some((hold, hold.settlement.as_ref()?))) {
-            seconds = seconds.saturating_add(hold.worked_seconds());
+        for (_, settlement) in earlier() {
+            circumstances.add(&settlement.inputs.circumstances);
             // Each charge was bounded, and so is their number; a sum beyond 64 bits is past any price.
             charged_before =
                 charged_before.checked_add(settlement.standing_charge()).unwrap_or(Credits::MAX_BALANCE);
         }
-        PriceInputs {
+        let terms = &self.customer.state.terms;
+        let mut inputs = PriceInputs {
             class: job.class.cloned(),
             opened_on: job.opened_at.day(),
-            product_purchased_on: self.customer.state.terms.product_purchased_on,
-            seconds,
+            product_purchased_on: terms.product_purchased_on,
             confirmed_quote,
             charged_before,
             waive_reason: job.waive_reason.clone(),
-        }
+            package: terms.package.clone(),
+            circumstances,
+            ..PriceInputs::default()
+        };
+        let before = earlier().flat_map(|(hold, _)| hold.live_work().map(Work::part));
+        inputs.add_work(before.chain(job.work.parts()));
+        inputs
     }
 
     /// The card of the customer: its own, else the ledger's default.
     pub(super) fn card(&self) -> Result<&RateCard, Rejection> {
+        let ledger = self.customer.ledger;
         let own = self.customer.state.terms.rate_card.as_ref();
-        self.book.cards.for_customer(own).ok_or_else(|| {
-            let id = own.unwrap_or(&self.book.cards.default_card().id);
+        let card = self.book.cards.for_customer(ledger, own);
+        card.map(AsRef::as_ref).ok_or_else(|| {
+            let id = own.unwrap_or_else(|| self.book.cards.default_card(ledger));
             Rejection::RateCardNotFound(id.clone())
         })
     }
 
     /// The card that was pinned when the hold was made.
     pub(super) fn pinned_card(&self, hold: &Hold) -> Result<&RateCard, Rejection> {
-        self.book.cards.get(&hold.card).ok_or_else(|| Rejection::RateCardNotFound(hold.card.id.clone()))
+        let pinned = self.book.cards.get(hold.ledger, &hold.card);
+        pinned.map(AsRef::as_ref).ok_or_else(|| Rejection::RateCardNotFound(hold.card.id.clone()))
     }
 
     /// The total of an estimate, within the range of its class unless `range_override` says why not.
@@ -78,19 +115,20 @@ impl Context<'_> {
         let total = match quote {
             Quote::Credits(credits) => *credits,
             Quote::Class if free => Credits::ZERO,
+            // A flat price has no range.
+            Quote::Class if card.flat.is_some() && !has_range(rule) => charge(card, &inputs)?,
             // The range is that of the whole incident.
             Quote::Class => top_of_range(rule, job.class)?.less_at_least_zero(inputs.charged_before),
-            Quote::Seconds(_) => price(card, &inputs)?.credits,
+            Quote::Seconds(_) => charge(card, &inputs)?,
         };
         if free && total.is_zero() {
             return Ok(total);
         }
         let (min, max) = match rule {
-            Some(ClassRule::Timed { range: Some(range) }) => *range,
+            Some(ClassRule::Timed { range: Some(range), .. }) => *range,
             Some(ClassRule::Free) => (Credits::ZERO, Credits::ZERO),
-            Some(ClassRule::Timed { range: None } | ClassRule::QuoteRequired | ClassRule::Refused) | None => {
-                return Ok(total);
-            }
+            Some(ClassRule::Timed { range: None, .. } | ClassRule::QuoteRequired | ClassRule::Refused)
+            | None => return Ok(total),
         };
         // A reopened one counts what was charged before.
         let whole = total.checked_add(inputs.charged_before).ok_or(Rejection::AmountOutOfBounds)?;
@@ -102,11 +140,15 @@ impl Context<'_> {
     }
 }
 
+fn has_range(rule: Option<&ClassRule>) -> bool {
+    matches!(rule, Some(ClassRule::Timed { range: Some(_), .. }))
+}
+
 fn top_of_range(rule: Option<&ClassRule>, class: Option<&ClassId>) -> Result<Credits, Rejection> {
     match (rule, class) {
-        (Some(ClassRule::Timed { range: Some((_, max)) }), _) => Ok(*max),
+        (Some(ClassRule::Timed { range: Some((_, max)), .. }), _) => Ok(*max),
         (Some(ClassRule::QuoteRequired), Some(class)) => {
-            Err(Rejection::QuoteRequired { class: class.clone() })
+            Err(Rejection::QuoteRequired { class: Some(class.clone()) })
         }
         (Some(ClassRule::Refused), Some(class)) => Err(Rejection::OutOfScope { class: class.clone() }),
         (Some(ClassRule::Free), _) => Ok(Credits::ZERO),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::pricing::Job;
+use super::pricing::{Job, JobWork};
 use super::work::{entry_of_work, settlement_job};
 use super::{Context, Draft};
 use crate::ledger::account::Slot;
@@ -12,10 +12,11 @@ use crate::ledger::command::{
 use crate::ledger::credits::Credits;
 use crate::ledger::hold::{Hold, HoldState, Settlement, SharedHold};
 use crate::ledger::ids::Text;
+use crate::ledger::job::{Circumstances, PriceInputs};
 use crate::ledger::lot::OpenLot;
 use crate::ledger::money::MoneyAccount;
 use crate::ledger::posting::Posting;
-use crate::ledger::price::{PriceInputs, price};
+use crate::ledger::price::{charge as charge_for, free_of_charge};
 use crate::ledger::reject::Rejection;
 
 pub(super) fn settle(at: &Context<'_>, command: &SettleHold) -> Result<Posting, Rejection> {
@@ -27,6 +28,7 @@ pub(super) fn settle(at: &Context<'_>, command: &SettleHold) -> Result<Posting, 
         waive_reason: &command.waive_reason,
         by: &command.by,
         reason: &command.waive_reason,
+        command: Some(command),
     };
     settle_hold(at, hold, &terms)
 }
@@ -39,6 +41,18 @@ struct SettleTerms<'a> {
     waive_reason: &'a Text,
     by: &'a Text,
     reason: &'a Text,
+    /// Says what the hold does not know about the incident.
+    command: Option<&'a SettleHold>,
+}
+
+impl SettleTerms<'_> {
+    /// What is special about the incident, as it turned out.
+    fn correct(&self, circumstances: &mut Circumstances) {
+        let Some(SettleHold { labels, emergency, kb_answered, .. }) = self.command else { return };
+        circumstances.add_labels(labels);
+        circumstances.emergency = emergency.unwrap_or(circumstances.emergency);
+        circumstances.kb_answered = kb_answered.unwrap_or(circumstances.kb_answered);
+    }
 }
 
 fn settle_hold(at: &Context<'_>, hold: &SharedHold, terms: &SettleTerms<'_>) -> Result<Posting, Rejection> {
@@ -48,8 +62,9 @@ fn settle_hold(at: &Context<'_>, hold: &SharedHold, terms: &SettleTerms<'_>) -> 
     {
         return Err(Rejection::WorkChanged { expected, recorded });
     }
-    let inputs = at.price_inputs(&settlement_job(hold, terms.waive_reason), Some(hold.estimate));
-    let charge = price(at.pinned_card(hold)?, &inputs)?.credits;
+    let mut inputs = at.price_inputs(&settlement_job(hold, terms.waive_reason), hold.confirmed_quote());
+    terms.correct(&mut inputs.circumstances);
+    let charge = charge_for(at.pinned_card(hold)?, &inputs)?;
     within(charge, terms.max_charge)?;
     let mut draft = at.draft();
     let from_held = charge.min(hold.held);
@@ -131,6 +146,7 @@ pub(super) fn close(at: &Context<'_>, command: &CloseIncident) -> Result<Posting
                 waive_reason: &Text::EMPTY,
                 by: &command.by,
                 reason: &command.reason,
+                command: None,
             };
             return settle_hold(at, hold, &terms);
         }
@@ -180,11 +196,15 @@ pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Posti
         class: command.class.as_ref(),
         opened_at,
         hold: None,
-        seconds: command.work.seconds,
+        work: JobWork::New(&command.work),
+        circumstances: command.circumstances.clone(),
         waive_reason: &command.waive_reason,
     };
     let inputs = at.price_inputs(&job, None);
-    let charge = price(card, &inputs)?.credits;
+    if card.confirmed_hold_only && free_of_charge(card, &inputs)?.is_none() {
+        return Err(Rejection::HoldRequired);
+    }
+    let charge = charge_for(card, &inputs)?;
     within(charge, command.max_charge)?;
     let mut draft = at.draft();
     draft.need_available(charge)?;
@@ -223,6 +243,8 @@ pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Posti
         settlement: Some(settlement),
         ended_at: Some(at.book.now),
         end_reason: command.waive_reason.clone(),
+        circumstances: command.circumstances.clone(),
+        quoted: false,
     }));
     draft.finish(at.entry)
 }

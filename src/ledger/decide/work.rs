@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::Context;
-use super::pricing::Job;
+use super::pricing::{Job, JobWork};
 use crate::ledger::account::Slot;
 use crate::ledger::command::{ExtendHold, HoldRef, NewWork, RecordWork, VoidWork};
 use crate::ledger::credits::Credits;
 use crate::ledger::hold::{Hold, HoldState, SharedHold, Voided, Work};
 use crate::ledger::ids::{Text, WorkId};
 use crate::ledger::posting::Posting;
-use crate::ledger::price::price;
+use crate::ledger::price::charge;
 use crate::ledger::reject::Rejection;
 use crate::ledger::time::Timestamp;
 
@@ -82,6 +82,7 @@ pub(super) fn entry_of_work(work: &NewWork, id: WorkId, recorded_at: Timestamp) 
         by: work.by.clone(),
         note: work.note.clone(),
         voided: None,
+        labels: work.labels.clone(),
     }
 }
 
@@ -106,8 +107,12 @@ impl<'a> Context<'a> {
         if hold.live_work().next().is_none() {
             return Ok(Credits::ZERO);
         }
-        let inputs = self.price_inputs(&settlement_job(hold, &Text::EMPTY), Some(hold.estimate));
-        price(self.pinned_card(hold)?, &inputs).map(|receipt| receipt.credits)
+        let inputs = self.price_inputs(&settlement_job(hold, &Text::EMPTY), hold.confirmed_quote());
+        match charge(self.pinned_card(hold)?, &inputs) {
+            // Work has outgrown the flat tier: nobody knows yet what it costs, but all that is held is used.
+            Err(Rejection::QuoteRequired { .. }) => Ok(hold.held),
+            charged => charged,
+        }
     }
 }
 
@@ -118,7 +123,8 @@ pub(super) fn settlement_job<'a>(hold: &'a Hold, waive_reason: &'a Text) -> Job<
         class: hold.class.as_ref(),
         opened_at: hold.opened_at,
         hold: Some(hold.id),
-        seconds: hold.worked_seconds(),
+        work: JobWork::Hold(hold),
+        circumstances: hold.circumstances.clone(),
         waive_reason,
     }
 }

@@ -4,10 +4,11 @@ use async_trait::async_trait;
 
 use super::Memory;
 use crate::ledger::book::OrderScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::codec::encode;
-use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId};
+use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId, RequestKey};
 use crate::store::{
-    AuditStore, Position, ReadStore, Recorded, StoreError, StoredCustomer, StoredHold, StoredLedger,
+    AuditStore, Ledger, Position, ReadStore, Recorded, StoreError, StoredCustomer, StoredHold, StoredLedger,
     StoredLot, StoredOrder,
 };
 
@@ -18,8 +19,17 @@ impl AuditStore for Memory {
     }
 
     async fn stored_ledgers(&self) -> Result<Vec<StoredLedger>, StoreError> {
-        let ledgers = self.read().ledgers.values().cloned().collect::<Vec<_>>();
-        Ok(ledgers.into_iter().map(|(ledger, request)| StoredLedger { ledger, request }).collect())
+        let state = self.read();
+        let stored = |(ledger, request): &(Ledger, Option<RequestKey>)| StoredLedger {
+            ledger: ledger.clone(),
+            request: request.clone(),
+            default_alerts: state.default_alerts.get(&ledger.no).cloned().unwrap_or_default(),
+        };
+        Ok(state.ledgers.values().map(stored).collect())
+    }
+
+    async fn stored_card_changes(&self) -> Result<Vec<CardChange>, StoreError> {
+        Ok(self.read().card_changes.clone())
     }
 
     async fn journal(

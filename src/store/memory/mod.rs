@@ -7,8 +7,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::stamps::Stamps;
-use super::{AuditStore, Engine, Ledger, News, Position, ReadStore, Recorded};
+use super::{AuditStore, Engine, Ledger, News, Position, ReadStore, Recorded, StoredDefaultAlerts};
 use crate::ledger::book::{OrderScope, RequestScope};
+use crate::ledger::card::CardChange;
 use crate::ledger::{
     Credits, Customer, CustomerKey, Hold, HoldId, LedgerId, LedgerNo, Lot, LotId, Profile, RequestKey,
     Timestamp,
@@ -33,6 +34,8 @@ struct State {
     requests: BTreeMap<RequestScope, Recorded>,
     orders: BTreeMap<OrderScope, Recorded>,
     accounts: BTreeMap<(LedgerNo, String), Credits>,
+    card_changes: Vec<CardChange>,
+    default_alerts: BTreeMap<LedgerNo, Vec<StoredDefaultAlerts>>,
 }
 
 /// An engine that forgets when the process ends. Clones share what is stored.
@@ -56,7 +59,7 @@ impl Memory {
     #[must_use]
     pub fn engine(self) -> Engine {
         let reader = Arc::new(self.clone());
-        let news = News::always_reachable(self.growth.subscribe());
+        let news = News::always_reachable(Arc::clone(&self.growth));
         Engine {
             writers: vec![Box::new(self)],
             reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
@@ -75,6 +78,11 @@ impl Memory {
 }
 
 impl State {
+    /// The changes of rate cards after a revision.
+    fn card_changes_after(&self, after: u64) -> &[CardChange] {
+        usize::try_from(after).ok().and_then(|after| self.card_changes.get(after..)).unwrap_or_default()
+    }
+
     /// A customer's postings, oldest first.
     fn history(&self, customer: CustomerKey) -> impl DoubleEndedIterator<Item = &Recorded> {
         self.histories.get(&customer).into_iter().flatten()

@@ -1,15 +1,20 @@
 //! The reading side of the reference engine: filters over everything.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::{Memory, State};
+use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::{
-    Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, Lot, LotId, OrderId,
-    Profile, Storefront, Timestamp,
+    ClassId, Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, Lot, LotId,
+    OrderId, Profile, Storefront, Timestamp,
 };
+use crate::store::class_stats::{ClassStats, ClassStatsFilter, PERCENTILES};
+use crate::store::stored::damaged;
 use crate::store::{
     At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError,
 };
@@ -18,6 +23,39 @@ use crate::store::{
 impl ReadStore for Memory {
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
         Ok(self.read().ledgers.values().map(|(ledger, _)| ledger.clone()).collect())
+    }
+
+    async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError> {
+        Ok(self.read().card_changes_after(after).to_vec())
+    }
+
+    async fn class_stats(
+        &self,
+        filter: &ClassStatsFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ClassStats>, StoreError> {
+        let state = self.read();
+        let mut classes: BTreeMap<Option<ClassId>, BTreeMap<(CustomerKey, IncidentId), [Credits; 2]>> =
+            BTreeMap::new();
+        for hold in state.holds.values() {
+            let wanted = hold.ledger == filter.ledger
+                && filter.from.is_none_or(|from| from <= hold.created_at)
+                && filter.until.is_none_or(|until| hold.created_at < until)
+                && filter.class.as_ref().is_none_or(|class| hold.class.as_ref() == Some(class))
+                && after.is_none_or(|after| hold.class.as_ref().map_or("", ClassId::as_str) > after);
+            let Some(settlement) = hold.settlement.as_ref().filter(|_| wanted) else { continue };
+            let incidents = classes.entry(hold.class.clone()).or_default();
+            let incident = incidents.entry((hold.customer_key(), hold.incident.clone())).or_default();
+            for (sum, credits) in incident.iter_mut().zip([hold.estimate, settlement.charge]) {
+                *sum = sum.checked_add(credits).ok_or_else(|| damaged("a sum leaves its bounds"))?;
+            }
+        }
+        classes
+            .into_iter()
+            .take(limit)
+            .map(|(class, incidents)| stats(class, incidents.into_values()))
+            .collect()
     }
 
     async fn watermark(&self, wanted: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError> {
@@ -35,6 +73,24 @@ impl ReadStore for Memory {
 
     async fn profile(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError> {
         Ok(self.read().profiles.get(&key).cloned())
+    }
+
+    async fn profiles_by_key(
+        &self,
+        keys: &[CustomerKey],
+    ) -> Result<Vec<(CustomerKey, CustomerId, Profile)>, StoreError> {
+        let state = self.read();
+        let named = |key: &CustomerKey| {
+            let customer = state.customers.get(key)?;
+            Some((*key, customer.id.clone(), state.profiles.get(key)?.clone()))
+        };
+        let keys: BTreeSet<CustomerKey> = keys.iter().copied().collect();
+        Ok(keys.iter().filter_map(named).collect())
+    }
+
+    async fn default_alerts(&self, ledger: LedgerNo) -> Result<Option<DefaultAlerts>, StoreError> {
+        let state = self.read();
+        Ok(state.default_alerts.get(&ledger).and_then(|all| all.last()).map(|last| last.default.clone()))
     }
 
     async fn customers(
@@ -210,6 +266,48 @@ impl ReadStore for Memory {
         all.sort();
         Ok(all)
     }
+}
+
+/// Counts the incidents of a class, each an estimate and a charge.
+fn stats(
+    class: Option<ClassId>,
+    incidents: impl Iterator<Item = [Credits; 2]>,
+) -> Result<ClassStats, StoreError> {
+    let incidents: Vec<[Credits; 2]> = incidents.collect();
+    let sum = |of: usize| {
+        let sum = incidents.iter().try_fold(Credits::ZERO, |sum, incident| sum.checked_add(incident[of]));
+        sum.ok_or_else(|| damaged("a sum leaves its bounds"))
+    };
+    let mut charged: Vec<i64> = incidents.iter().map(|[_, charged]| charged.units()).collect();
+    charged.sort_unstable();
+    let estimated = incidents.iter().filter(|[estimated, _]| estimated.is_positive());
+    let mut ratios: Vec<i64> = estimated
+        .clone()
+        .map(|[estimated, charged]| {
+            let (estimated, charged) = (estimated.units(), charged.units());
+            charged.saturating_mul(20_000).saturating_add(estimated).div_euclid(estimated.saturating_mul(2))
+        })
+        .collect();
+    ratios.sort_unstable();
+    let count = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
+    Ok(ClassStats {
+        class,
+        incidents: count(incidents.len()),
+        estimated: sum(0)?,
+        charged: sum(1)?,
+        charged_percentiles: PERCENTILES.map(|percent| Credits::from_units(nearest_rank(&charged, percent))),
+        with_estimate: count(ratios.len()),
+        over_estimate: count(estimated.filter(|[estimated, charged]| charged > estimated).count()),
+        ratio_percentiles: (!ratios.is_empty())
+            .then(|| PERCENTILES.map(|percent| nearest_rank(&ratios, percent))),
+    })
+}
+
+/// The least of the sorted values that at least so many in a hundred do not exceed.
+fn nearest_rank(sorted: &[i64], percent: i64) -> i64 {
+    let percent = usize::try_from(percent).unwrap_or(100);
+    let rank = sorted.len().saturating_mul(percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
 impl State {

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Memory, State};
-use crate::ledger::card::Cards;
+use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, Credits, Hold, LedgerNo, Posting, Request, Timestamp};
+use crate::store::cards::{CardsChanged, catch_up, decide};
 use crate::store::nets::changes;
-use crate::store::{Ledger, LedgerCreated, NewLedger, Position, Recorded, StoreError, WriteStore};
+use crate::store::{
+    DefaultAlertsSet, Ledger, LedgerCreated, NewDefaultAlerts, NewLedger, Position, Recorded, StoreError,
+    StoredDefaultAlerts, WriteStore,
+};
 
 #[async_trait]
 impl WriteStore for Memory {
@@ -17,10 +21,14 @@ impl WriteStore for Memory {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         let state = self.read();
+        catch_up(cards, state.card_changes_after(cards.revision()))?;
         let mut book = Book::new(self.stamps.begin(clock), random, Arc::clone(cards));
+        let default = |all: &Vec<StoredDefaultAlerts>| Some(Arc::new(all.last()?.default.alerts.clone()));
+        let defaults = state.default_alerts.iter().filter_map(|(ledger, all)| Some((*ledger, default(all)?)));
+        book.put_default_alerts(Arc::new(defaults.collect()));
         for request in requests {
             let key = request.customer_key();
             if book.entry(key).is_none() {
@@ -105,6 +113,44 @@ impl WriteStore for Memory {
         let ledger = Ledger { no, id: new.id.clone(), created_at: now };
         state.ledgers.insert(no, (ledger.clone(), Some(new.request.clone())));
         Ok(LedgerCreated::Created { ledger, replayed: false })
+    }
+
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        let mut state = self.write();
+        catch_up(cards, state.card_changes_after(cards.revision()))?;
+        let earlier = state.card_changes.iter().find(|change| {
+            (change.ledger, change.changed.kind()) == (request.ledger, request.change.kind())
+                && change.request == request.request
+        });
+        let decided = decide(cards, request, earlier.cloned(), now)?;
+        if let CardsChanged::Made { change, replayed: false } = &decided {
+            catch_up(cards, std::slice::from_ref(change))?;
+            state.card_changes.push(change.clone());
+        }
+        Ok(decided)
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        new: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        let NewDefaultAlerts { ledger, request, default } = new.clone();
+        let mut state = self.write();
+        let all = state.default_alerts.entry(ledger).or_default();
+        Ok(match all.iter().find(|stored| stored.request == request) {
+            Some(stored) if stored.default == default => DefaultAlertsSet::Set { replayed: true },
+            Some(_) => DefaultAlertsSet::RequestIdReused,
+            None => {
+                all.push(StoredDefaultAlerts { request, set_at: now, default });
+                DefaultAlertsSet::Set { replayed: false }
+            }
+        })
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

@@ -345,15 +345,17 @@ async fn write_holds(connection: &mut PgConnection, book: &Book) -> Result<(), S
     // What never changes is not named after DO UPDATE.
     sqlx::query(
         "INSERT INTO hold (
-             customer, incident_id, hold_id, ledger_no, previous, state, direct, class, settled, created_at,
-             watched, body
+             customer, incident_id, hold_id, ledger_no, previous, state, direct, class, settled, estimated,
+             charged, created_at, watched, body
          )
          SELECT *
          FROM UNNEST($1::bigint[], $2::text[], $3::uuid[], $4::int[], $5::uuid[], $6::smallint[], $7::boolean[],
-                     $8::text[], $9::boolean[], $10::bigint[], $11::boolean[], $12::bytea[])
+                     $8::text[], $9::boolean[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[],
+                     $14::bytea[])
          ON CONFLICT (customer, incident_id, hold_id) DO UPDATE
          SET state = excluded.state, class = excluded.class, settled = excluded.settled,
-             watched = excluded.watched, body = excluded.body",
+             estimated = excluded.estimated, charged = excluded.charged, watched = excluded.watched,
+             body = excluded.body",
     )
     .bind(holds.iter().map(|hold| hold.customer_key().raw()).collect::<Vec<_>>())
     .bind(holds.iter().map(|hold| hold.incident.as_str()).collect::<Vec<_>>())
@@ -364,6 +366,8 @@ async fn write_holds(connection: &mut PgConnection, book: &Book) -> Result<(), S
     .bind(holds.iter().map(|hold| hold.direct).collect::<Vec<_>>())
     .bind(holds.iter().map(|hold| hold.class.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
     .bind(holds.iter().map(|hold| hold.settlement.is_some()).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| hold.estimate.units()).collect::<Vec<_>>())
+    .bind(holds.iter().map(|hold| Some(hold.settlement.as_ref()?.charge.units())).collect::<Vec<_>>())
     .bind(holds.iter().map(|hold| hold.created_at.micros()).collect::<Vec<_>>())
     .bind(holds.iter().map(|hold| hold.is_watched()).collect::<Vec<_>>())
     .bind(holds.iter().map(|hold| encode(hold.as_ref())).collect::<Vec<_>>())

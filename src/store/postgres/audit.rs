@@ -1,5 +1,7 @@
 //! Reading every row as it is stored, for `verify` and copies: all of one snapshot, whatever servers write meanwhile.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
@@ -8,14 +10,16 @@ use uuid::Uuid;
 use super::connect::Address;
 use super::errors::{damaged, failed};
 use super::rows::{count_of, customer_id_of, ledger_no_of, posting_columns, recorded, sql_count, sql_ledger};
-use super::{check, read_customers, read_postings};
+use super::{alerts, cards, check, read_customers, read_postings};
 use crate::ledger::book::OrderScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::{
-    Balances, Credits, CustomerKey, HoldId, LedgerNo, LotId, OrderId, PostingId, Storefront, Timestamp,
+    Balances, Credits, CustomerKey, HoldId, LedgerNo, LotId, OrderId, PostingId, RequestKey, Storefront,
+    Timestamp,
 };
 use crate::store::{
-    AuditStore, Position, Recorded, StoreError, StoredCustomer, StoredHold, StoredLedger, StoredLot,
-    StoredOrder,
+    AuditStore, Ledger, Position, Recorded, StoreError, StoredCustomer, StoredDefaultAlerts, StoredHold,
+    StoredLedger, StoredLot, StoredOrder,
 };
 
 /// A snapshot is held for as long as its reader takes, so the time-outs of other connections are not for this one.
@@ -169,8 +173,23 @@ impl AuditStore for PgAudit {
     async fn stored_ledgers(&self) -> Result<Vec<StoredLedger>, StoreError> {
         let mut snapshot = self.snapshot().await?;
         let ledgers = read_customers::ledger_rows(snapshot.connection()).await?;
+        let mut alerts: BTreeMap<LedgerNo, Vec<StoredDefaultAlerts>> = BTreeMap::new();
+        for (ledger, stored) in alerts::stored(snapshot.connection()).await? {
+            alerts.entry(ledger).or_default().push(stored);
+        }
         snapshot.goes_on();
-        Ok(ledgers)
+        let stored = |(ledger, request): (Ledger, Option<RequestKey>)| {
+            let default_alerts = alerts.remove(&ledger.no).unwrap_or_default();
+            StoredLedger { ledger, request, default_alerts }
+        };
+        Ok(ledgers.into_iter().map(stored).collect())
+    }
+
+    async fn stored_card_changes(&self) -> Result<Vec<CardChange>, StoreError> {
+        let mut snapshot = self.snapshot().await?;
+        let changes = cards::changes(snapshot.connection(), 0).await?;
+        snapshot.goes_on();
+        Ok(changes)
     }
 
     async fn journal(

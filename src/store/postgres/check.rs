@@ -17,7 +17,22 @@ use crate::store::checks::{Faults, HoldColumns, LotColumns};
 pub(super) const PAGE: i64 = 1_000;
 
 type CustomerTuple = (i64, String, Option<i64>, Vec<u8>, [Option<i64>; 3], [i64; 3]);
-type HoldTuple = (Uuid, i32, i64, String, Option<Uuid>, i16, bool, Option<String>, bool, i64, bool, Vec<u8>);
+type HoldTuple = (
+    Uuid,
+    i32,
+    i64,
+    String,
+    Option<Uuid>,
+    i16,
+    bool,
+    Option<String>,
+    bool,
+    i64,
+    Option<i64>,
+    i64,
+    bool,
+    Vec<u8>,
+);
 type LotTuple = (
     Uuid,
     i16,
@@ -100,8 +115,8 @@ async fn check_holds(snapshot: &mut PgConnection, faults: &mut Faults) -> Result
     let mut after = Uuid::nil();
     while !faults.are_enough() {
         let rows: Vec<HoldTuple> = sqlx::query_as(
-            "SELECT hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, created_at,
-                    watched, body
+            "SELECT hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, estimated,
+                    charged, created_at, watched, body
              FROM hold
              WHERE hold_id > $1
              ORDER BY hold_id
@@ -124,6 +139,8 @@ async fn check_holds(snapshot: &mut PgConnection, faults: &mut Faults) -> Result
             direct,
             class,
             settled,
+            estimated,
+            charged,
             created_at,
             watched,
             body,
@@ -140,6 +157,8 @@ async fn check_holds(snapshot: &mut PgConnection, faults: &mut Faults) -> Result
                 direct,
                 class,
                 settled,
+                estimated,
+                charged,
                 created_at,
                 watched,
             };

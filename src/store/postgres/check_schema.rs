@@ -35,19 +35,23 @@ const SHAPES: &str = "
     JOIN pg_class c ON c.oid = i.indexrelid
     WHERE c.relnamespace = CURRENT_SCHEMA()::REGNAMESPACE";
 
-/// Whether the journal's guard was made, and is there and enabled. An engine that has no such thing does without that
-/// migration.
-const GUARD: &str = "
-    SELECT EXISTS (SELECT 1 FROM _sqlx_migrations WHERE version = 2 AND success)
-       AND NOT EXISTS (
-           SELECT 1
-           FROM pg_trigger t
-           JOIN pg_class c ON c.oid = t.tgrelid
-           WHERE t.tgname = 'posting_is_append_only'
-             AND t.tgenabled IN ('O', 'A')
-             AND c.relname = 'posting'
-             AND c.relnamespace = CURRENT_SCHEMA()::REGNAMESPACE
-       )";
+/// The guards that were made and are not there, or not enabled. An engine that has no such thing does without the
+/// journal's migration.
+const GUARDS: &str = "
+    SELECT wanted.name
+    FROM (VALUES (2, 'posting_is_append_only', 'posting'), (3, 'rate_cards_are_append_only', 'rate_card_change'))
+         wanted(version, name, guarded)
+    WHERE EXISTS (SELECT 1 FROM _sqlx_migrations m WHERE m.version = wanted.version AND m.success)
+      AND NOT EXISTS (
+          SELECT 1
+          FROM pg_trigger t
+          JOIN pg_class c ON c.oid = t.tgrelid
+          WHERE t.tgname = wanted.name
+            AND t.tgenabled IN ('O', 'A')
+            AND c.relname = wanted.guarded
+            AND c.relnamespace = CURRENT_SCHEMA()::REGNAMESPACE
+      )
+    ORDER BY wanted.version";
 
 /// The rows of the tables that name things, as [`named_rows`] tells them.
 const NAMES: &str = "
@@ -60,6 +64,8 @@ const NAMES: &str = "
 const MADE: &str = "
 index customer_due: CREATE INDEX customer_due ON customer USING btree (next_due, customer) WHERE next_due IS NOT NULL
 index customer_pkey: CREATE UNIQUE INDEX customer_pkey ON customer USING btree (customer)
+index default_alerts_pkey: CREATE UNIQUE INDEX default_alerts_pkey ON default_alerts USING btree (ledger_no, version)
+index default_alerts_request: CREATE UNIQUE INDEX default_alerts_request ON default_alerts USING btree (ledger_no, request)
 index feed_batch: CREATE UNIQUE INDEX feed_batch ON feed USING btree (batch, ledger_no)
 index feed_end_pkey: CREATE UNIQUE INDEX feed_end_pkey ON feed_end USING btree (ledger_no)
 index feed_pkey: CREATE UNIQUE INDEX feed_pkey ON feed USING btree (ledger_no, first_position)
@@ -83,14 +89,17 @@ index posting_pkey: CREATE UNIQUE INDEX posting_pkey ON posting USING btree (cus
 index posting_request: CREATE UNIQUE INDEX posting_request ON posting USING btree (customer, kind, request) WHERE request IS NOT NULL
 index profile_pkey: CREATE UNIQUE INDEX profile_pkey ON profile USING btree (ledger_no, customer_id)
 index purchase_order_pkey: CREATE UNIQUE INDEX purchase_order_pkey ON purchase_order USING btree (ledger_no, storefront, order_id)
+index rate_card_change_pkey: CREATE UNIQUE INDEX rate_card_change_pkey ON rate_card_change USING btree (revision)
+index rate_card_change_request: CREATE UNIQUE INDEX rate_card_change_request ON rate_card_change USING btree (ledger_no, kind, request)
 index sequencer_pkey: CREATE UNIQUE INDEX sequencer_pkey ON sequencer USING btree (only_row)
 index system_account_pkey: CREATE UNIQUE INDEX system_account_pkey ON system_account USING btree (ledger_no, account)
 index transfer_slot_pkey: CREATE UNIQUE INDEX transfer_slot_pkey ON transfer_slot USING btree (kind, slot)
 index unfinished_copy_pkey: CREATE UNIQUE INDEX unfinished_copy_pkey ON unfinished_copy USING btree (only_row)
 table customer: customer bigint NOT NULL, ledger_no integer NOT NULL, customer_id text C NOT NULL, sequence bigint NOT NULL, available bigint NOT NULL, held bigint NOT NULL, owed bigint NOT NULL, next_due bigint, state bytea NOT NULL
+table default_alerts: ledger_no integer NOT NULL, version integer NOT NULL, request bytea NOT NULL, set_at bigint NOT NULL, body bytea NOT NULL
 table feed: ledger_no integer NOT NULL, first_position bigint NOT NULL, batch uuid NOT NULL, counts_from bigint NOT NULL, customers bigint[] NOT NULL, sequences bigint[] NOT NULL
 table feed_end: ledger_no integer NOT NULL, position bigint NOT NULL
-table hold: customer bigint NOT NULL, incident_id text C NOT NULL, hold_id uuid NOT NULL, ledger_no integer NOT NULL, previous uuid, state smallint NOT NULL, direct boolean NOT NULL, class text C, settled boolean NOT NULL, created_at bigint NOT NULL, watched boolean NOT NULL, body bytea NOT NULL
+table hold: customer bigint NOT NULL, incident_id text C NOT NULL, hold_id uuid NOT NULL, ledger_no integer NOT NULL, previous uuid, state smallint NOT NULL, direct boolean NOT NULL, class text C, settled boolean NOT NULL, estimated bigint NOT NULL, charged bigint, created_at bigint NOT NULL, watched boolean NOT NULL, body bytea NOT NULL
 table hold_state: state smallint NOT NULL, name text NOT NULL
 table ledger: ledger_no integer NOT NULL, ledger_id text C NOT NULL, created_at bigint NOT NULL, request bytea
 table lot: customer bigint NOT NULL, lot_id uuid NOT NULL, ledger_no integer NOT NULL, source smallint NOT NULL, storefront text C, order_id text C, credits bigint NOT NULL, repaid bigint NOT NULL, price_minor bigint, currency text C, expires_at bigint, created_at bigint NOT NULL, body bytea NOT NULL
@@ -100,6 +109,7 @@ table posting: customer bigint NOT NULL, sequence bigint NOT NULL, ledger_no int
 table posting_kind: kind smallint NOT NULL, name text NOT NULL
 table profile: ledger_no integer NOT NULL, customer_id text C NOT NULL, customer bigint NOT NULL, profile bytea NOT NULL
 table purchase_order: ledger_no integer NOT NULL, storefront text C NOT NULL, order_id text C NOT NULL, customer bigint NOT NULL, sequence bigint NOT NULL
+table rate_card_change: revision bigint NOT NULL, ledger_no integer NOT NULL, kind smallint NOT NULL, card_id text C NOT NULL, version integer, body bytea, recorded_at bigint NOT NULL, request bytea NOT NULL, fingerprint bigint NOT NULL, made_by text C NOT NULL, checksum bigint NOT NULL
 table sequencer: only_row boolean NOT NULL, turn bigint NOT NULL, watermark bigint NOT NULL, holder uuid NOT NULL, held_until bigint NOT NULL
 table system_account: ledger_no integer NOT NULL, account text C NOT NULL, balance numeric(38,0) NOT NULL
 table transfer_slot: kind smallint NOT NULL, slot smallint NOT NULL, debit text NOT NULL, credit text NOT NULL
@@ -128,10 +138,10 @@ pub(super) async fn check(snapshot: &mut PgConnection, faults: &mut Faults) -> R
     if !faults.are_none() {
         return Ok(());
     }
-    let unguarded: bool = sqlx::query_scalar(GUARD).fetch_one(&mut *snapshot).await.map_err(failed)?;
-    faults.expect(!unguarded, || {
-        "schema: trigger posting_is_append_only is not there as the migrations made it".to_owned()
-    });
+    let missing: Vec<String> = sqlx::query_scalar(GUARDS).fetch_all(&mut *snapshot).await.map_err(failed)?;
+    for name in missing {
+        faults.expect(false, || format!("schema: trigger {name} is not there as the migrations made it"));
+    }
     let stored: Vec<(String, String)> =
         sqlx::query_as(NAMES).fetch_all(&mut *snapshot).await.map_err(failed)?;
     let (stored, expected) = (stored.into_iter().collect(), named_rows());

@@ -8,19 +8,20 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Address;
 use super::append::{Placement, add_to_accounts, append_rows, set_ends};
 use super::connect::SERVER;
 use super::errors::{damaged, failed};
 use super::load::{hold_bodies, lock_customers};
 use super::rows::{decoded, request_bytes, sql_count, sql_ledger};
 use super::write::PgWriter;
-use crate::ledger::card::Cards;
+use super::{Address, alerts, cards};
+use crate::ledger::card::{CardChange, CardRequest, Cards};
 use crate::ledger::{Book, Hold, LedgerId, LedgerNo, Request, Timestamp};
 use crate::store::copy::not_empty;
 use crate::store::nets::nets;
 use crate::store::{
-    CopyStore, LedgerCreated, NewLedger, Position, Recorded, StoreError, StoredLedger, WriteStore,
+    CardsChanged, CopyStore, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, Position,
+    Recorded, StoreError, StoredDefaultAlerts, StoredLedger, WriteStore,
 };
 
 /// The sessions of a server that has just ended are given this long to go away: 2 s.
@@ -59,7 +60,7 @@ impl WriteStore for PgCopier {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         self.writer.load(requests, clock, random, cards).await
     }
@@ -90,6 +91,23 @@ impl WriteStore for PgCopier {
         self.writer.create_ledger(ledger, now).await
     }
 
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        self.writer.change_cards(request, now, cards).await
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        self.writer.set_default_alerts(alerts, now).await
+    }
+
     async fn tidy(&mut self) -> Result<(), StoreError> {
         self.writer.tidy().await
     }
@@ -116,6 +134,16 @@ impl CopyStore for PgCopier {
         self.alone(async |connection| write_ledger(connection, ledger).await).await
     }
 
+    async fn copy_cards(&mut self, changes: &[CardChange]) -> Result<(), StoreError> {
+        self.alone(async |connection| {
+            for change in changes {
+                cards::insert(connection, change).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     async fn load_journal(&mut self, postings: &[Recorded]) -> Result<Book, StoreError> {
         let connection = self.writer.begin().await?;
         let (connection, (book, loaded)) = self
@@ -125,7 +153,7 @@ impl CopyStore for PgCopier {
                 let customers = lock_customers(connection, &keys).await?;
                 let latest = postings.iter().map(|recorded| recorded.posting.recorded_at).max();
                 // Nothing is decided, so neither randomness nor cards matter.
-                let mut book = Book::new(latest.unwrap_or_default(), 0, Arc::new(Cards::built_in()));
+                let mut book = Book::new(latest.unwrap_or_default(), 0, Arc::new(Cards::none()));
                 let holds = postings.iter().flat_map(|recorded| recorded.posting.holds());
                 let ids = holds.map(|hold| hold.id.uuid()).collect::<BTreeSet<Uuid>>();
                 for body in hold_bodies(connection, ids.into_iter().collect()).await? {
@@ -240,7 +268,8 @@ async fn place(
 async fn mark(connection: &mut PgConnection, now: Timestamp) -> Result<bool, StoreError> {
     let (marked, used): (bool, bool) = sqlx::query_as(
         "SELECT EXISTS (SELECT 1 FROM unfinished_copy),
-                EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)",
+                EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)
+                    OR EXISTS (SELECT 1 FROM rate_card_change)",
     )
     .fetch_one(&mut *connection)
     .await
@@ -260,7 +289,10 @@ async fn mark(connection: &mut PgConnection, now: Timestamp) -> Result<bool, Sto
 }
 
 async fn write_ledger(connection: &mut PgConnection, stored: &StoredLedger) -> Result<(), StoreError> {
-    let StoredLedger { ledger, request } = stored;
+    let StoredLedger { ledger, request, default_alerts } = stored;
+    for StoredDefaultAlerts { request, set_at, default } in default_alerts {
+        alerts::insert(connection, ledger.no, request, *set_at, default).await?;
+    }
     if ledger.no == LedgerNo::MAIN {
         if ledger.id != LedgerId::main() || request.is_some() {
             return Err(damaged("the first ledger is not main"));

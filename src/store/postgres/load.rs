@@ -13,11 +13,14 @@ use super::rows::{
     CustomerRow, PostingRow, customer_columns, decoded, ledger_no_of, posting_columns, request_bytes,
     sql_ledger,
 };
+use super::{alerts, cards};
+use crate::ledger::alert::LedgerAlerts;
 use crate::ledger::card::Cards;
 use crate::ledger::{
     Book, Customer, CustomerKey, Hold, LedgerNo, OrderId, Posting, Profile, Request, Storefront, Timestamp,
 };
-use crate::store::stored::named_lot;
+use crate::store::cards::catch_up;
+use crate::store::stored::{count_of, named_lot};
 use crate::store::{StoreError, Time};
 
 /// What a batch's stamp and ids are made of.
@@ -26,7 +29,8 @@ pub(super) struct Stamping<'a> {
     /// The caller's clock.
     pub clock: Timestamp,
     pub random: u64,
-    pub cards: &'a Arc<Cards>,
+    /// What the caller knows of them; brought up to date.
+    pub cards: &'a mut Arc<Cards>,
     /// The server's process behind the connection, once it is known: it must stay the same, or nothing that is set for
     /// a session holds.
     pub backend: &'a mut Option<i32>,
@@ -38,6 +42,10 @@ struct Server {
     clock: Timestamp,
     /// The process that answers.
     backend: i32,
+    /// The last change of rate cards.
+    cards_revision: u64,
+    /// The thresholds of customers without their own, in the batch's ledgers, as they hold now.
+    default_alerts: Arc<LedgerAlerts>,
 }
 
 /// Locks the customers of the requests and fills a book with what they name. Runs in the batch's transaction; returns
@@ -52,11 +60,22 @@ pub(super) async fn load(
 ) -> Result<(Book, HashMap<CustomerKey, u64>), StoreError> {
     let keys: BTreeSet<CustomerKey> = requests.iter().map(|request| request.customer_key()).collect();
     let customers = lock_customers(connection, &keys).await?;
-    let (server, answers) = earlier_answers(connection, requests, &customers).await?;
+    let ledgers: BTreeSet<LedgerNo> = requests.iter().map(|request| request.ledger).collect();
+    let (server, answers) = earlier_answers(connection, requests, &customers, &ledgers).await?;
     if stamping.backend.get_or_insert(server.backend) != &server.backend {
         return Err(StoreError::Unusable(
             "a pooler in transaction mode is in between: one connection has led to two; connect to PostgreSQL itself, \
              or pool by session"
+                .to_owned(),
+        ));
+    }
+    if server.cards_revision > stamping.cards.revision() {
+        let changes = cards::changes(&mut *connection, stamping.cards.revision()).await?;
+        catch_up(stamping.cards, &changes)?;
+    }
+    if server.cards_revision < stamping.cards.revision() {
+        return Err(StoreError::Unusable(
+            "the database has fewer rate cards than it had: a standby took over without them; start the server anew"
                 .to_owned(),
         ));
     }
@@ -67,6 +86,7 @@ pub(super) async fn load(
     let last = customers.values().map(|customer| customer.state.last_recorded_at.micros()).max();
     let stamp = clock.max(Timestamp::from_micros(last.map_or(i64::MIN, |last| last.saturating_add(1))));
     let mut book = Book::new(stamp, stamping.random, Arc::clone(stamping.cards));
+    book.put_default_alerts(server.default_alerts);
     let loaded = customers.iter().map(|(key, customer)| (*key, customer.sequence)).collect();
     load_holds(connection, requests, &customers, &answers, &mut book).await?;
     load_orders(connection, requests, &mut book).await?;
@@ -111,6 +131,7 @@ async fn earlier_answers(
     connection: &mut PgConnection,
     requests: &[&Request],
     customers: &BTreeMap<CustomerKey, Customer>,
+    ledgers: &BTreeSet<LedgerNo>,
 ) -> Result<(Server, Vec<Arc<Posting>>), StoreError> {
     let (mut owners, mut kinds, mut ids) = (Vec::new(), Vec::new(), Vec::new());
     for request in requests {
@@ -125,11 +146,19 @@ async fn earlier_answers(
     }
     // The server's facts come with every row, and alone where nothing was answered before.
     let rows = sqlx::query(concat!(
-        "SELECT server.clock, server.backend, ",
+        "SELECT server.clock, server.backend, server.cards, server.alerts, ",
         posting_columns!("NULL::bigint"),
         " FROM (
-              SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT), pg_backend_pid()
-          ) server(clock, backend)
+              SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT), pg_backend_pid(),
+                     (SELECT COALESCE(MAX(revision), 0) FROM rate_card_change),
+                     ARRAY(SELECT (SELECT d.body
+                                   FROM default_alerts d
+                                   WHERE d.ledger_no = l.ledger_no
+                                   ORDER BY d.version DESC
+                                   LIMIT 1)
+                           FROM UNNEST($4::int[]) WITH ORDINALITY l(ledger_no, n)
+                           ORDER BY l.n)
+          ) server(clock, backend, cards, alerts)
           LEFT JOIN (
               SELECT p.*
               FROM UNNEST($1::bigint[], $2::smallint[], $3::bytea[]) u(customer, kind, request)
@@ -139,17 +168,30 @@ async fn earlier_answers(
     .bind(owners)
     .bind(kinds)
     .bind(ids)
+    .bind(ledgers.iter().map(|ledger| sql_ledger(*ledger)).collect::<Vec<_>>())
     .fetch_all(connection)
     .await
     .map_err(failed)?;
     let first = rows.first().ok_or_else(|| failed(sqlx::Error::RowNotFound))?;
     let clock = Timestamp::from_micros(first.try_get(0).map_err(failed)?);
-    let server = Server { clock, backend: first.try_get(1).map_err(failed)? };
+    let bodies: Vec<Option<Vec<u8>>> = first.try_get(3).map_err(failed)?;
+    let mut default_alerts = LedgerAlerts::new();
+    for (ledger, body) in ledgers.iter().zip(bodies) {
+        if let Some(body) = body {
+            default_alerts.insert(*ledger, Arc::new(alerts::read(&body)?.alerts));
+        }
+    }
+    let server = Server {
+        clock,
+        backend: first.try_get(1).map_err(failed)?,
+        cards_revision: count_of(first.try_get(2).map_err(failed)?, "the revision of rate cards")?,
+        default_alerts: Arc::new(default_alerts),
+    };
     let is_there = |row: &PgRow| row.try_get::<Option<Uuid>, _>("posting_id").map(|id| id.is_some());
     let mut answers = Vec::new();
     for row in &rows {
         if is_there(row).map_err(failed)? {
-            answers.push(PostingRow::read(row, 2)?.recorded()?.posting);
+            answers.push(PostingRow::read(row, 3)?.recorded()?.posting);
         }
     }
     Ok((server, answers))

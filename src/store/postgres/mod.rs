@@ -14,11 +14,14 @@ use crate::ledger::Timestamp;
 use crate::store::open::{Engine, Settings};
 use crate::store::{StoreError, WriteStore};
 
+mod alerts;
 mod append;
 mod audit;
+mod cards;
 mod check;
 mod check_feed;
 mod check_schema;
+mod class_stats;
 mod connect;
 mod copy;
 mod errors;
@@ -233,7 +236,8 @@ async fn check_privileges(address: &Address, connection: &mut PgConnection) -> R
                               ('purchase_order', 'SELECT INSERT'), ('pending', 'SELECT INSERT DELETE'),
                               ('feed', 'SELECT INSERT'), ('feed_end', 'SELECT INSERT UPDATE'),
                               ('sequencer', 'SELECT UPDATE'), ('system_account', 'SELECT INSERT UPDATE'),
-                              ('unfinished_copy', 'SELECT'))
+                              ('default_alerts', 'SELECT INSERT'), ('unfinished_copy', 'SELECT'),
+                              ('rate_card_change', 'SELECT INSERT'))
                       wanted(name, rights),
                       UNNEST(string_to_array(rights, ' ')) right_to
                  WHERE NOT has_table_privilege(wanted.name, right_to))",

@@ -12,12 +12,15 @@ use super::connect::{Address, prepare, refuse_read_only};
 use super::errors::timed_out;
 use super::sequencer::Sequencer;
 use super::tend::Tending;
-use super::{READERS_MAX, read_customers, read_postings};
+use super::{READERS_MAX, cards, read_customers, read_postings};
+use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::{
     Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, LotId, OrderId, Profile,
     Storefront, Timestamp,
 };
+use crate::store::class_stats::{ClassStats, ClassStatsFilter};
 use crate::store::{
     At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError,
 };
@@ -88,7 +91,21 @@ fn new_pool(address: &Address) -> PgPool {
 impl ReadStore for PgReader {
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
         let rows = self.bounded(async { read_customers::ledger_rows(&self.pool()).await }).await?;
-        Ok(rows.into_iter().map(|stored| stored.ledger).collect())
+        Ok(rows.into_iter().map(|(ledger, _)| ledger).collect())
+    }
+
+    async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError> {
+        let pool = self.pool();
+        self.bounded(cards::changes(&pool, after)).await
+    }
+
+    async fn class_stats(
+        &self,
+        filter: &ClassStatsFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ClassStats>, StoreError> {
+        self.bounded(self.stats_of_classes(filter, after, limit)).await
     }
 
     async fn watermark(&self, wanted: Timestamp, _now: Timestamp) -> Result<Timestamp, StoreError> {
@@ -105,6 +122,17 @@ impl ReadStore for PgReader {
 
     async fn profile(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError> {
         self.bounded(self.profile_of(key)).await
+    }
+
+    async fn profiles_by_key(
+        &self,
+        keys: &[CustomerKey],
+    ) -> Result<Vec<(CustomerKey, CustomerId, Profile)>, StoreError> {
+        self.bounded(self.profiles_of_keys(keys)).await
+    }
+
+    async fn default_alerts(&self, ledger: LedgerNo) -> Result<Option<DefaultAlerts>, StoreError> {
+        self.bounded(self.default_alerts_of(ledger)).await
     }
 
     async fn customers(

@@ -8,14 +8,18 @@ use super::read::PgReader;
 use super::rows::{
     CustomerRow, customer_columns, customer_id_of, decoded, ledger_no_of, request_of, sql_count, sql_ledger,
 };
-use crate::ledger::{Credits, Customer, CustomerId, CustomerKey, LedgerId, LedgerNo, Profile, Timestamp};
-use crate::store::{Ledger, StoreError, StoredLedger};
+use crate::ledger::{
+    Credits, Customer, CustomerId, CustomerKey, LedgerId, LedgerNo, Profile, RequestKey, Timestamp,
+};
+use crate::store::{Ledger, StoreError};
 
-/// All ledgers, by number.
+/// All ledgers, by number, with the requests that made them.
 ///
 /// # Errors
 /// [`StoreError`].
-pub(super) async fn ledger_rows(database: impl PgExecutor<'_>) -> Result<Vec<StoredLedger>, StoreError> {
+pub(super) async fn ledger_rows(
+    database: impl PgExecutor<'_>,
+) -> Result<Vec<(Ledger, Option<RequestKey>)>, StoreError> {
     let rows: Vec<(i32, String, i64, Option<Vec<u8>>)> =
         sqlx::query_as("SELECT ledger_no, ledger_id, created_at, request FROM ledger ORDER BY ledger_no")
             .fetch_all(database)
@@ -29,7 +33,7 @@ pub(super) async fn ledger_rows(database: impl PgExecutor<'_>) -> Result<Vec<Sto
                 created_at: Timestamp::from_micros(created_at),
             };
             let request = request.map(|request| request_of(&request, "a ledger")).transpose()?;
-            Ok(StoredLedger { ledger, request })
+            Ok((ledger, request))
         })
         .collect()
 }
@@ -72,6 +76,28 @@ impl PgReader {
         .await
         .map_err(failed)?;
         body.map(|body| decoded(&body, "a profile")).transpose()
+    }
+
+    pub(super) async fn profiles_of_keys(
+        &self,
+        keys: &[CustomerKey],
+    ) -> Result<Vec<(CustomerKey, CustomerId, Profile)>, StoreError> {
+        let keys: Vec<i64> = keys.iter().map(|key| key.raw()).collect();
+        let rows: Vec<(i64, String, Vec<u8>)> = sqlx::query_as(
+            "SELECT c.customer, c.customer_id, p.profile
+             FROM customer c
+             JOIN profile p ON p.ledger_no = c.ledger_no AND p.customer_id = c.customer_id
+             WHERE c.customer = ANY($1)",
+        )
+        .bind(keys)
+        .fetch_all(&self.pool())
+        .await
+        .map_err(failed)?;
+        rows.into_iter()
+            .map(|(key, id, body)| {
+                Ok((CustomerKey::from_raw(key), customer_id_of(&id)?, decoded(&body, "a profile")?))
+            })
+            .collect()
     }
 
     pub(super) async fn customers_after(

@@ -48,7 +48,7 @@ impl Signals {
     }
 
     pub fn news(&self) -> News {
-        News { growth: self.growth.subscribe(), reachable: self.reachable.subscribe() }
+        News { growth: Arc::clone(&self.growth), reachable: self.reachable.subscribe() }
     }
 }
 
@@ -78,8 +78,7 @@ async fn tend(sequencer: Arc<Sequencer>, signals: Signals) {
                 if last_turn.replace(look.turn) != Some(look.turn) {
                     signals.growth.send_modify(|growth| *growth = growth.wrapping_add(1));
                 }
-                // One receiver stands with the server's reader; more are followers.
-                let is_followed = signals.growth.receiver_count() > 1;
+                let is_followed = signals.growth.receiver_count() > 0;
                 if look.is_ours || is_followed { LOOK_OFTEN } else { LOOK_SELDOM }
             }
             Err(error) => {

@@ -13,10 +13,13 @@ use super::errors::{failed, leaves_connection_sound, not_answered, timed_out};
 use super::load::Stamping;
 use super::rows::sql_count;
 use super::tend::Signals;
-use super::{Address, append, ledgers, load};
-use crate::ledger::card::Cards;
+use super::{Address, alerts, append, cards, ledgers, load};
+use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, CustomerKey, Request, Timestamp};
-use crate::store::{Isolation, LedgerCreated, NewLedger, Settings, StoreError, WriteStore};
+use crate::store::cards::{CardsChanged, catch_up, decide};
+use crate::store::{
+    DefaultAlertsSet, Isolation, LedgerCreated, NewDefaultAlerts, NewLedger, Settings, StoreError, WriteStore,
+};
 
 /// How long one step of a batch may take before its connection is given up.
 const STEP_TIMEOUT: Duration = Duration::from_secs(15);
@@ -162,7 +165,7 @@ impl WriteStore for PgWriter {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         let connection = self.begin().await?;
         let mut backend = self.backend;
@@ -227,6 +230,52 @@ impl WriteStore for PgWriter {
             self.roll_back(connection).await;
         }
         Ok(created)
+    }
+
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        let connection = self.begin().await?;
+        let (connection, decided) = self
+            .step("changing rate cards", connection, async |connection| {
+                catch_up(cards, &cards::changes(&mut *connection, cards.revision()).await?)?;
+                let earlier = cards::earlier(connection, request).await?;
+                let decided = decide(cards, request, earlier, now)?;
+                if let CardsChanged::Made { change, replayed: false } = &decided {
+                    cards::insert(connection, change).await?;
+                }
+                Ok(decided)
+            })
+            .await?;
+        if let CardsChanged::Made { change, replayed: false } = &decided {
+            self.commit(connection).await?;
+            catch_up(cards, std::slice::from_ref(change))?;
+        } else {
+            self.roll_back(connection).await;
+        }
+        Ok(decided)
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        let connection = self.begin().await?;
+        let (connection, set) = self
+            .step("setting thresholds", connection, async |connection| {
+                alerts::set(connection, alerts, now).await
+            })
+            .await?;
+        if set == (DefaultAlertsSet::Set { replayed: false }) {
+            self.commit(connection).await?;
+        } else {
+            self.roll_back(connection).await;
+        }
+        Ok(set)
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

@@ -100,13 +100,14 @@ impl<'a> Appender<'a> {
         // What never changes is not named after DO UPDATE, so that the index by incident is left alone.
         let holds = statements.prepare(
             "INSERT INTO hold (
-                 hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, created_at,
-                 watched, body
+                 hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, estimated,
+                 charged, created_at, watched, body
              )
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (hold_id) DO UPDATE
              SET state = excluded.state, class = excluded.class, settled = excluded.settled,
-                 watched = excluded.watched, body = excluded.body",
+                 estimated = excluded.estimated, charged = excluded.charged, watched = excluded.watched,
+                 body = excluded.body",
         )?;
         Ok(Self { postings, customers, holds, encoded: Vec::new(), encoded_path: Vec::new() })
     }
@@ -231,6 +232,8 @@ impl<'a> Appender<'a> {
             hold.direct,
             hold.class.as_ref().map(crate::ledger::ids::ClassId::as_str),
             hold.settlement.is_some(),
+            hold.estimate.units(),
+            hold.settlement.as_ref().map(|settlement| settlement.charge.units()),
             hold.created_at.micros(),
             hold.is_watched(),
             self.encoded,

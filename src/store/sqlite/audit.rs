@@ -6,6 +6,7 @@ use super::failed;
 use super::read::SqliteReader;
 use super::rows::{count_of, customer_id_of, damaged, ledger_no_of, limit_of, uuid_of};
 use crate::ledger::book::OrderScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::{
     Balances, Credits, CustomerKey, HoldId, LedgerNo, LotId, OrderId, PostingId, Storefront, Timestamp,
 };
@@ -24,6 +25,10 @@ impl AuditStore for SqliteReader {
 
     async fn stored_ledgers(&self) -> Result<Vec<StoredLedger>, StoreError> {
         self.ledger_rows().await
+    }
+
+    async fn stored_card_changes(&self) -> Result<Vec<CardChange>, StoreError> {
+        self.card_changes_after(0).await
     }
 
     async fn journal(

@@ -17,8 +17,22 @@ use crate::store::skew::{Path, Pointers};
 const PAGE: i64 = 1_000;
 
 type CustomerColumns = (i64, String, Vec<u8>, Option<i64>, Vec<u8>);
-type HoldTuple =
-    (Vec<u8>, i64, i64, String, Option<Vec<u8>>, i64, bool, Option<String>, bool, i64, bool, Vec<u8>);
+type HoldTuple = (
+    Vec<u8>,
+    i64,
+    i64,
+    String,
+    Option<Vec<u8>>,
+    i64,
+    bool,
+    Option<String>,
+    bool,
+    i64,
+    Option<i64>,
+    i64,
+    bool,
+    Vec<u8>,
+);
 type LotTuple = (
     Vec<u8>,
     i64,
@@ -156,8 +170,8 @@ async fn check_holds(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Re
     let mut after: Vec<u8> = Vec::new();
     loop {
         let rows: Vec<HoldTuple> = sqlx::query_as(
-            "SELECT hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, created_at,
-                    watched, body
+            "SELECT hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, estimated,
+                    charged, created_at, watched, body
              FROM hold
              WHERE hold_id > ?
              ORDER BY hold_id
@@ -180,6 +194,8 @@ async fn check_holds(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Re
             direct,
             class,
             settled,
+            estimated,
+            charged,
             created_at,
             watched,
             body,
@@ -196,6 +212,8 @@ async fn check_holds(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Re
                 direct,
                 class,
                 settled,
+                estimated,
+                charged,
                 created_at,
                 watched,
             };

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::params;
 
-use super::load;
 use super::rows::{damaged, request_value};
 use super::write::{SqliteWriter, Statements};
-use crate::ledger::card::Cards;
+use super::{alerts, cards, load};
+use crate::ledger::card::{CardChange, Cards};
 use crate::ledger::{Book, LedgerId, LedgerNo, Timestamp};
 use crate::store::copy::not_empty;
-use crate::store::{CopyStore, Recorded, StoreError, StoredLedger};
+use crate::store::{CopyStore, Recorded, StoreError, StoredDefaultAlerts, StoredLedger};
 
 #[async_trait]
 impl CopyStore for SqliteWriter {
@@ -30,6 +30,16 @@ impl CopyStore for SqliteWriter {
         Ok(())
     }
 
+    async fn copy_cards(&mut self, changes: &[CardChange]) -> Result<(), StoreError> {
+        self.in_transaction(|writer| {
+            let statements = writer.statements()?;
+            changes.iter().try_for_each(|change| cards::insert(statements, change))
+        })?;
+        self.commit()?;
+        self.cards_revision = changes.last().map_or(self.cards_revision, |last| last.revision);
+        Ok(())
+    }
+
     async fn load_journal(&mut self, postings: &[Recorded]) -> Result<Book, StoreError> {
         let latest = postings.iter().map(|recorded| recorded.posting.recorded_at).max().unwrap_or_default();
         let (book, loaded) = self.in_transaction(|writer| {
@@ -42,7 +52,7 @@ impl CopyStore for SqliteWriter {
                 [latest.micros()],
             )?;
             // Nothing is decided, so neither randomness nor cards matter.
-            load::load_journal(statements, postings, Book::new(latest, 0, Arc::new(Cards::built_in())))
+            load::load_journal(statements, postings, Book::new(latest, 0, Arc::new(Cards::none())))
         })?;
         // Whoever wrote with this engine from here on would go on after it.
         let _ = self.stamps.begin(latest);
@@ -62,7 +72,8 @@ fn mark(statements: Statements<'_>, now: Timestamp) -> Result<bool, StoreError> 
         return Ok(false);
     }
     let used = statements.first(
-        "SELECT EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)",
+        "SELECT EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)
+             OR EXISTS (SELECT 1 FROM rate_card_change)",
         [],
         |row| row.get::<_, bool>(0),
     )?;
@@ -74,7 +85,10 @@ fn mark(statements: Statements<'_>, now: Timestamp) -> Result<bool, StoreError> 
 }
 
 fn write_ledger(statements: Statements<'_>, stored: &StoredLedger) -> Result<(), StoreError> {
-    let StoredLedger { ledger, request } = stored;
+    let StoredLedger { ledger, request, default_alerts } = stored;
+    for StoredDefaultAlerts { request, set_at, default } in default_alerts {
+        alerts::insert(statements, ledger.no, request, *set_at, default)?;
+    }
     if ledger.no == LedgerNo::MAIN {
         if ledger.id != LedgerId::main() || request.is_some() {
             return Err(damaged("the first ledger is not main"));

@@ -16,10 +16,13 @@ use crate::ledger::Timestamp;
 use crate::store::StoreError;
 use crate::store::stamps::Stamps;
 
+mod alerts;
 mod append;
 mod audit;
+mod cards;
 mod check;
 mod check_schema;
+mod class_stats;
 mod copy;
 mod figures;
 mod file;

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::sqlite::SqlitePool;
 
+use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
+use crate::ledger::card::CardChange;
 use crate::ledger::{
     Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, LotId, OrderId, Profile,
     Storefront, Timestamp,
 };
+use crate::store::class_stats::{ClassStats, ClassStatsFilter};
 use crate::store::stamps::Stamps;
 use crate::store::{
     At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError,
@@ -38,6 +41,19 @@ impl ReadStore for SqliteReader {
         Ok(self.ledger_rows().await?.into_iter().map(|stored| stored.ledger).collect())
     }
 
+    async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError> {
+        self.card_changes_after(after).await
+    }
+
+    async fn class_stats(
+        &self,
+        filter: &ClassStatsFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ClassStats>, StoreError> {
+        self.stats_of_classes(filter, after, limit).await
+    }
+
     async fn watermark(&self, wanted: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError> {
         Ok(self.stamps.watermark(wanted.min(now)))
     }
@@ -52,6 +68,17 @@ impl ReadStore for SqliteReader {
 
     async fn profile(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError> {
         self.profile_of(key).await
+    }
+
+    async fn profiles_by_key(
+        &self,
+        keys: &[CustomerKey],
+    ) -> Result<Vec<(CustomerKey, CustomerId, Profile)>, StoreError> {
+        self.profiles_of_keys(keys).await
+    }
+
+    async fn default_alerts(&self, ledger: LedgerNo) -> Result<Option<DefaultAlerts>, StoreError> {
+        self.default_alerts_of(ledger).await
     }
 
     async fn customers(

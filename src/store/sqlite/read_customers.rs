@@ -17,6 +17,14 @@ use crate::store::{Ledger, StoreError, StoredLedger};
 /// Keys in one statement; unused places are NULL, which equals nothing. One text, parsed once.
 const KEYS_PER_STATEMENT: usize = 50;
 
+/// So many places for keys.
+macro_rules! fifty_keys {
+    () => {
+        "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+         ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+    };
+}
+
 impl SqliteReader {
     pub(super) async fn ledger_rows(&self) -> Result<Vec<StoredLedger>, StoreError> {
         let rows =
@@ -24,19 +32,20 @@ impl SqliteReader {
                 .fetch_all(&self.pool)
                 .await
                 .map_err(failed)?;
-        rows.iter()
-            .map(|row| {
-                let id: String = row.try_get(1).map_err(failed)?;
-                let ledger = Ledger {
-                    no: ledger_no_of(row.try_get(0).map_err(failed)?)?,
-                    id: LedgerId::parse(&id)
-                        .map_err(|error| StoreError::Damaged(format!("ledger id {id:?}: {error}")))?,
-                    created_at: Timestamp::from_micros(row.try_get(2).map_err(failed)?),
-                };
-                let request = request_of(request_column(row, 3).map_err(failed)?, "a ledger")?;
-                Ok(StoredLedger { ledger, request })
-            })
-            .collect()
+        let mut ledgers = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let id: String = row.try_get(1).map_err(failed)?;
+            let ledger = Ledger {
+                no: ledger_no_of(row.try_get(0).map_err(failed)?)?,
+                id: LedgerId::parse(&id)
+                    .map_err(|error| StoreError::Damaged(format!("ledger id {id:?}: {error}")))?,
+                created_at: Timestamp::from_micros(row.try_get(2).map_err(failed)?),
+            };
+            let request = request_of(request_column(row, 3).map_err(failed)?, "a ledger")?;
+            let default_alerts = self.stored_alerts_of(ledger.no).await?;
+            ledgers.push(StoredLedger { ledger, request, default_alerts });
+        }
+        Ok(ledgers)
     }
 
     /// A customer's row as it stands.
@@ -63,8 +72,8 @@ impl SqliteReader {
                 "SELECT ",
                 customer_columns!(),
                 " FROM customer c WHERE c.customer IN (",
-                "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ",
-                "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                fifty_keys!(),
+                ")"
             ));
             for place in 0..KEYS_PER_STATEMENT {
                 query = query.bind(keys.get(place).map(|key| key.raw()));
@@ -88,6 +97,32 @@ impl SqliteReader {
         .await
         .map_err(failed)?;
         body.map(|body| decoded(&body, "a profile")).transpose()
+    }
+
+    pub(super) async fn profiles_of_keys(
+        &self,
+        keys: &[CustomerKey],
+    ) -> Result<Vec<(CustomerKey, CustomerId, Profile)>, StoreError> {
+        let keys: Vec<CustomerKey> = keys.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let mut profiles = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(KEYS_PER_STATEMENT) {
+            let mut query = sqlx::query_as::<_, (i64, String, Vec<u8>)>(concat!(
+                "SELECT c.customer, c.customer_id, p.profile
+                 FROM customer c
+                 CROSS JOIN profile p ON p.ledger_no = c.ledger_no AND p.customer_id = c.customer_id
+                 WHERE c.customer IN (",
+                fifty_keys!(),
+                ")"
+            ));
+            for place in 0..KEYS_PER_STATEMENT {
+                query = query.bind(keys.get(place).map(|key| key.raw()));
+            }
+            for (key, id, body) in query.fetch_all(&self.pool).await.map_err(failed)? {
+                let profile = decoded(&body, "a profile")?;
+                profiles.push((CustomerKey::from_raw(key), customer_id_of(&id)?, profile));
+            }
+        }
+        Ok(profiles)
     }
 
     pub(super) async fn customers_after(

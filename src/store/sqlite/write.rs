@@ -14,12 +14,14 @@ use super::file::DatabaseLock;
 use super::ledgers::{self, Tail};
 use super::recent::{Recent, Remembered};
 use super::requests::NewRequests;
-use super::{BUSY_TIMEOUT, append, failed, load};
-use crate::ledger::card::Cards;
+use super::{BUSY_TIMEOUT, alerts, append, cards, failed, load};
+use crate::ledger::alert::LedgerAlerts;
+use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, CustomerMap, Request, Timestamp};
+use crate::store::cards::{CardsChanged, catch_up, decide};
 use crate::store::skew;
 use crate::store::stamps::Stamps;
-use crate::store::{LedgerCreated, NewLedger, StoreError, WriteStore};
+use crate::store::{DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, StoreError, WriteStore};
 
 /// Looks at the log's size after this many commits, or rows: a look costs as much as a small statement.
 const LOOK_AFTER_COMMITS: u64 = 32;
@@ -160,10 +162,14 @@ pub struct SqliteWriter {
     wal: std::path::PathBuf,
     pub(super) tail: Tail,
     pub(super) stamps: Stamps,
-    growth: watch::Sender<u64>,
+    growth: Arc<watch::Sender<u64>>,
     pub(super) loaded: CustomerMap<Loaded>,
+    /// The last change of rate cards.
+    pub(super) cards_revision: u64,
     recent: Recent,
     new_requests: NewRequests,
+    /// Only this writer changes them, so they are read once and then remembered.
+    default_alerts: Arc<LedgerAlerts>,
     stats: Cell<WriteStats>,
     looked: WriteStats,
     restart_at: i64,
@@ -191,10 +197,12 @@ impl SqliteWriter {
             wal: wal.into(),
             tail: Tail::default(),
             stamps: Stamps::default(),
-            growth: watch::Sender::default(),
+            growth: Arc::default(),
             loaded: CustomerMap::default(),
+            cards_revision: 0,
             recent: Recent::default(),
             new_requests: NewRequests::default(),
+            default_alerts: Arc::default(),
             stats: Cell::default(),
             looked: WriteStats::default(),
             restart_at: RESTART_PAGES,
@@ -208,9 +216,14 @@ impl SqliteWriter {
             statements.run("UPDATE ledger SET created_at = ? WHERE ledger_no = 0", [now.micros()])?;
         }
         let tail = Tail::read(statements)?;
+        // Read as a whole, so that a card that is not as it was written is found before anything is served.
+        let cards_revision = cards::changes(statements, 0)?.last().map_or(0, |last| last.revision);
         let new_requests = NewRequests::read(statements, now)?;
+        let default_alerts = alerts::read(statements)?;
         writer.new_requests = new_requests;
+        writer.default_alerts = Arc::new(default_alerts);
         writer.tail = tail;
+        writer.cards_revision = cards_revision;
         writer.stamps = Stamps::after(writer.tail.stamp);
         Ok(writer)
     }
@@ -227,8 +240,8 @@ impl SqliteWriter {
     }
 
     /// Changes with every commit.
-    pub(crate) fn growth(&self) -> watch::Receiver<u64> {
-        self.growth.subscribe()
+    pub(crate) fn growth(&self) -> Arc<watch::Sender<u64>> {
+        Arc::clone(&self.growth)
     }
 
     /// Bytes of the write-ahead log file.
@@ -240,6 +253,14 @@ impl SqliteWriter {
     pub(super) fn statements(&self) -> Result<Statements<'_>, StoreError> {
         let connection = self.connection.as_ref().ok_or_else(closed)?;
         Ok(Statements { connection, stats: &self.stats })
+    }
+
+    /// Only this writer changes cards, so that its caller is behind only once: at the start.
+    fn catch_up(&mut self, cards: &mut Arc<Cards>) -> Result<(), StoreError> {
+        if cards.revision() == self.cards_revision {
+            return Ok(());
+        }
+        catch_up(cards, &cards::changes(self.statements()?, cards.revision())?)
     }
 
     pub(super) fn roll_back(&mut self) -> Result<(), StoreError> {
@@ -353,9 +374,11 @@ impl WriteStore for SqliteWriter {
         requests: &[&Request],
         clock: Timestamp,
         random: u64,
-        cards: &Arc<Cards>,
+        cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
-        let book = Book::new(self.stamps.begin(clock), random, Arc::clone(cards));
+        self.catch_up(cards)?;
+        let mut book = Book::new(self.stamps.begin(clock), random, Arc::clone(cards));
+        book.put_default_alerts(Arc::clone(&self.default_alerts));
         if self.new_requests.is_outrun(clock) {
             self.new_requests = NewRequests::read(self.statements()?, clock)?;
         }
@@ -391,6 +414,47 @@ impl WriteStore for SqliteWriter {
             self.roll_back()?;
         }
         Ok(created)
+    }
+
+    async fn change_cards(
+        &mut self,
+        request: &CardRequest,
+        now: Timestamp,
+        cards: &mut Arc<Cards>,
+    ) -> Result<CardsChanged, StoreError> {
+        self.catch_up(cards)?;
+        let decided = self.in_transaction(|writer| {
+            let statements = writer.statements()?;
+            let decided = decide(cards, request, cards::earlier(statements, request)?, now)?;
+            if let CardsChanged::Made { change, replayed: false } = &decided {
+                cards::insert(statements, change)?;
+            }
+            Ok(decided)
+        })?;
+        if let CardsChanged::Made { change, replayed: false } = &decided {
+            self.commit()?;
+            self.cards_revision = change.revision;
+            self.catch_up(cards)?;
+        } else {
+            self.roll_back()?;
+        }
+        Ok(decided)
+    }
+
+    async fn set_default_alerts(
+        &mut self,
+        alerts: &NewDefaultAlerts,
+        now: Timestamp,
+    ) -> Result<DefaultAlertsSet, StoreError> {
+        let set = self.in_transaction(|writer| alerts::set(writer.statements()?, alerts, now))?;
+        if set == (DefaultAlertsSet::Set { replayed: false }) {
+            self.commit()?;
+            let thresholds = Arc::new(alerts.default.alerts.clone());
+            Arc::make_mut(&mut self.default_alerts).insert(alerts.ledger, thresholds);
+        } else {
+            self.roll_back()?;
+        }
+        Ok(set)
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

@@ -18,6 +18,9 @@ impl<A: Fn(&mut Vec<Recorded>) + Send + Sync> AuditStore for Altered<A> {
     async fn stored_ledgers(&self) -> Result<Vec<StoredLedger>, StoreError> {
         self.audit.stored_ledgers().await
     }
+    async fn stored_card_changes(&self) -> Result<Vec<CardChange>, StoreError> {
+        self.audit.stored_card_changes().await
+    }
     async fn journal(
         &self,
         no: LedgerNo,

@@ -11,14 +11,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use creditledger::audit::verify;
 use creditledger::copy::{Copied, Copier, CopyError, check_source};
+use creditledger::ledger::alert::{Alerts, DefaultAlerts, Threshold};
 use creditledger::ledger::book::OrderScope;
+use creditledger::ledger::card::{CardChange, Changed, RateCard};
 use creditledger::ledger::codec::{decode, encode};
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::customer::CustomerState;
-use creditledger::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId, Posting, Timestamp};
+use creditledger::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId, Posting, RequestKey, Timestamp};
 use creditledger::store::{
-    AuditStore, Position, Recorded, Settings, StoreError, StoredCustomer, StoredHold, StoredLedger,
-    StoredLot, StoredOrder, check_urls, migrate, open, open_for_copy, open_to_check, open_to_read,
+    AuditStore, NewDefaultAlerts, Position, Recorded, Settings, StoreError, StoredCustomer, StoredHold,
+    StoredLedger, StoredLot, StoredOrder, check_urls, migrate, open, open_for_copy, open_to_check,
+    open_to_read,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -71,6 +74,7 @@ struct Everything {
     lots: Vec<StoredLot>,
     orders: Vec<StoredOrder>,
     accounts: Vec<(LedgerNo, String, Credits)>,
+    cards: Vec<CardChange>,
 }
 
 async fn everything(url: &str) -> Everything {
@@ -96,6 +100,7 @@ async fn everything(url: &str) -> Everything {
         lots: audit.stored_lots(None, usize::MAX).await.unwrap(),
         orders: audit.stored_orders(None, usize::MAX).await.unwrap(),
         accounts: audit.stored_accounts().await.unwrap(),
+        cards: audit.stored_card_changes().await.unwrap(),
     }
 }
 
@@ -106,6 +111,16 @@ async fn fill(place_of: &Place) {
         if ledger != "main" {
             rig.now = rig.now.plus_days(1);
             rig.new_ledger(ledger).await;
+        }
+        let own = RateCard::plain(id("own"), crate::desk::credits("4"));
+        rig.change_cards("card", Changed::Card(Arc::new(own))).await;
+        rig.change_cards("default", Changed::Default(id("own"))).await;
+        for request in ["d-1", "d-2"] {
+            let alerts = Alerts::new(vec![Threshold::Percent(50)]).unwrap();
+            let default = DefaultAlerts { alerts, by: id(request) };
+            let request = RequestKey::parse(request).unwrap();
+            let new = NewDefaultAlerts { ledger: rig.ledger, request, default };
+            rig.writer.set_default_alerts(&new, rig.now).await.unwrap();
         }
         for customer in ["acme", "zeta"] {
             rig.new_customer(customer).await;

@@ -12,14 +12,14 @@ async fn a_connection_that_leads_to_another_process_is_not_gone_on_with() {
     let settings = Settings::default();
     open(address.clone(), Timestamp::default(), &settings).await.unwrap();
     let mut lane = PgWriter::new(Arc::new(address), settings, Signals::new());
-    let cards = Arc::new(Cards::built_in());
+    let mut cards = Arc::new(Cards::none());
     let now = Timestamp::default();
     for _ in 0..2 {
-        lane.load(&[], now, 1, &cards).await.unwrap();
+        lane.load(&[], now, 1, &mut cards).await.unwrap();
         lane.abandon().await.unwrap();
     }
     // As if a pooler had given the second transaction another one.
     lane.backend = lane.backend.map(|backend| backend + 1);
-    let refused = lane.load(&[], now, 1, &cards).await;
+    let refused = lane.load(&[], now, 1, &mut cards).await;
     assert!(matches!(&refused, Err(StoreError::Unusable(line)) if line.contains("pooler")), "{refused:?}");
 }

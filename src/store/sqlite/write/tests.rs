@@ -24,7 +24,7 @@ impl Rig {
         let customer = CustomerId::parse("acme").unwrap();
         let request = Request { ledger: LedgerNo::MAIN, customer, request: None, command };
         self.now = self.now.plus_seconds(1);
-        let mut book = self.writer.load(&[&request], self.now, 7, &Arc::new(Cards::built_in())).await?;
+        let mut book = self.writer.load(&[&request], self.now, 7, &mut Arc::new(Cards::none())).await?;
         decide(&mut book, &request).unwrap().unwrap();
         self.writer.append(&book).await?;
         self.writer.tidy().await

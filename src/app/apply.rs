@@ -1,0 +1,43 @@
+//! Brings a rate card from a file into a ledger: once, however often it is asked for.
+
+use tonic::transport::Channel;
+
+use super::call::CallError;
+use crate::grpc::{rate_card_message, wire};
+use crate::ledger::RateCard;
+use wire::rate_card_service_client::RateCardServiceClient;
+
+/// The newest version of a card, where the ledger has it.
+///
+/// # Errors
+/// [`CallError`].
+pub(super) async fn newest(
+    channel: &Channel,
+    ledger: &str,
+    card: &str,
+) -> Result<Option<wire::RateCard>, CallError> {
+    let request =
+        wire::GetRateCardRequest { ledger_id: ledger.to_owned(), rate_card_id: card.to_owned(), version: 0 };
+    let answer = RateCardServiceClient::new(channel.clone()).get_rate_card(request).await;
+    match answer.map_err(CallError::from) {
+        Ok(answer) => Ok(answer.into_inner().rate_card),
+        Err(error) if error.is("RATE_CARD_NOT_FOUND") => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The newest version, where it is this card already.
+///
+/// # Errors
+/// [`CallError`].
+pub(super) async fn same_as_newest(
+    channel: &Channel,
+    ledger: &str,
+    card: &RateCard,
+) -> Result<Option<wire::RateCard>, CallError> {
+    let wanted = rate_card_message(card, false);
+    let is_same = |newest: &wire::RateCard| {
+        wanted == (wire::RateCard { version: wanted.version, is_default: false, ..newest.clone() })
+    };
+    Ok(newest(channel, ledger, card.card.id.as_str()).await?.filter(is_same))
+}

@@ -1,0 +1,114 @@
+//! Events as the wire tells them: what each type carries.
+
+use prost_types::Timestamp;
+
+use crate::ledger::alert::{Crossed, Threshold};
+use crate::ledger::event::EventType;
+use crate::ledger::forecast::Forecast;
+use crate::ledger::{Credits, LedgerId};
+use crate::outbox::Told;
+
+use super::{convert, wire};
+
+/// An event with all that its receiver is told.
+pub fn event(told: &Told, ledger: &LedgerId) -> wire::Event {
+    let posting = &told.posting;
+    let detail = &posting.detail;
+    let own_hold = told.event.hold.as_ref();
+    let incident = own_hold.map(|hold| &hold.incident);
+    let incident = incident.or_else(|| match told.event.event {
+        EventType::CreditsShortfall => detail.shortfall.as_ref().map(|shortfall| &shortfall.incident),
+        _ => None,
+    });
+    let recorded_at: Timestamp = convert::time(posting.recorded_at);
+    wire::Event {
+        event_id: told.id(),
+        r#type: told.event.event.code().into(),
+        ledger_id: ledger.to_string(),
+        customer_id: told.customer.to_string(),
+        customer_name: told.profile.name.to_string(),
+        contact: Some(convert::contact(&told.profile.contact)),
+        posting_id: posting.id.to_string(),
+        position: convert::signed(told.position.0),
+        index: i32::try_from(told.index).unwrap_or(i32::MAX),
+        sequence: convert::signed(posting.sequence),
+        recorded_at: Some(recorded_at),
+        balance: Some(convert::balance(posting.after, posting.sequence)),
+        incident_id: incident.map(ToString::to_string).unwrap_or_default(),
+        by: detail.by.to_string(),
+        reason: detail.reason.to_string(),
+        payload: Some(payload(told)),
+    }
+}
+
+fn payload(told: &Told) -> wire::event::Payload {
+    use wire::event::Payload;
+    let posting = &told.posting;
+    let hold = told.event.hold.as_ref().map(|hold| convert::brief_hold(hold));
+    let credits = told.event.credits.unwrap_or(Credits::ZERO).to_string();
+    match told.event.event {
+        EventType::HoldQuoted
+        | EventType::HoldPlaced
+        | EventType::HoldAwaitingCredits
+        | EventType::HoldActivated
+        | EventType::HoldExtended
+        | EventType::HoldNearlyUsed
+        | EventType::HoldDeclined
+        | EventType::HoldReleased
+        | EventType::HoldExpired => Payload::HoldEvent(wire::HoldEvent { hold, credits }),
+        EventType::CreditsShortfall => {
+            Payload::ShortfallEvent(wire::ShortfallEvent { missing_credits: credits, hold })
+        }
+        EventType::SettlementCompleted | EventType::SettlementReversed => {
+            Payload::SettlementEvent(wire::SettlementEvent { hold, credits })
+        }
+        EventType::PurchaseCompleted | EventType::PurchaseRefunded | EventType::PurchaseDisputed => {
+            let lot = posting.detail.lot.as_ref().or(posting.detail.refunded.as_ref());
+            let purchase = lot.map(|lot| convert::purchase(lot, &told.customer));
+            Payload::PurchaseEvent(wire::PurchaseEvent { purchase, credits })
+        }
+        EventType::CreditsGranted | EventType::CreditsAdjusted => {
+            let lot = convert::new_lot(posting, &told.customer);
+            Payload::CreditsEvent(wire::CreditsEvent { credits, lot })
+        }
+        EventType::CreditsExpired => Payload::CreditsEvent(wire::CreditsEvent { credits, lot: None }),
+        EventType::BalanceLow | EventType::BalanceDepleted | EventType::BalanceRecovered => {
+            let is_low = told.event.event == EventType::BalanceLow;
+            let crossed = posting.detail.low.iter().filter(|_| is_low).map(crossed);
+            Payload::BalanceEvent(wire::BalanceEvent {
+                available_credits: credits,
+                crossed: crossed.collect(),
+                forecast: told.forecast.as_ref().map(forecast),
+            })
+        }
+    }
+}
+
+fn crossed(crossed: &Crossed) -> wire::CrossedThreshold {
+    let Crossed { threshold: of, level } = crossed;
+    wire::CrossedThreshold { threshold: Some(threshold(*of)), level_credits: level.to_string() }
+}
+
+/// A threshold as it was set.
+pub fn threshold(of: Threshold) -> wire::BalanceThreshold {
+    use wire::balance_threshold::Threshold as Wire;
+    let threshold = match of {
+        Threshold::Credits(credits) => Wire::Credits(credits.to_string()),
+        Threshold::Percent(percent) => {
+            Wire::PercentOfLastPurchase(i32::try_from(percent).unwrap_or(i32::MAX))
+        }
+    };
+    wire::BalanceThreshold { threshold: Some(threshold) }
+}
+
+/// How long credits will last.
+pub fn forecast(forecast: &Forecast) -> wire::Forecast {
+    let Forecast { weekly_over_4, weekly_over_12, held, open_holds, runs_out_on } = forecast;
+    wire::Forecast {
+        weekly_credits_over_4_weeks: weekly_over_4.to_string(),
+        weekly_credits_over_12_weeks: weekly_over_12.to_string(),
+        held_credits: held.to_string(),
+        run_out_date: runs_out_on.map(convert::day).unwrap_or_default(),
+        open_holds: i32::try_from(*open_holds).unwrap_or(i32::MAX),
+    }
+}

@@ -1,0 +1,119 @@
+//! Events as a stream: from a follower of the feed to a caller, with a sign of life now and then.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use tracing::Instrument as _;
+
+use crate::clock;
+use crate::ledger::LedgerId;
+use crate::outbox::{Cursor, Watch, WatchError};
+use crate::query::ReadError;
+
+use super::status::Problem;
+use super::wire::watch_events_response::Item;
+use super::wire::{Heartbeat, WatchEventsResponse};
+use super::{Api, convert, event};
+
+/// What a caller of WatchEvents reads from.
+pub type EventStream = ReceiverStream<Result<WatchEventsResponse, Status>>;
+
+/// Messages that wait for a reader; what it does not take stays in the feed.
+const MESSAGES_MAX: usize = 64;
+/// A reader that takes nothing for so long is cut off.
+const STALLED: Duration = Duration::from_secs(30);
+
+struct Pump {
+    watch: Watch,
+    ledger: LedgerId,
+    heartbeat: Duration,
+    closing: watch::Receiver<bool>,
+    sink: mpsc::Sender<Result<WatchEventsResponse, Status>>,
+    /// After the last message that was given to the reader.
+    told: Cursor,
+}
+
+/// Why a stream ends before its caller does.
+enum End {
+    /// With this.
+    Status(Status),
+    /// The caller has gone away.
+    Gone,
+}
+
+impl Api {
+    /// The events that `watch` finds, until it ends.
+    pub(super) fn event_stream(&self, watch: Watch, ledger: LedgerId, heartbeat: Duration) -> EventStream {
+        // One place is kept for how it ends, so that this reaches a reader that has not taken the rest either.
+        let (sink, source) = mpsc::channel(MESSAGES_MAX + 1);
+        let told = watch.cursor();
+        let closing = self.closing.subscribe();
+        let pump = Pump { watch, ledger, heartbeat, closing, sink: sink.clone(), told };
+        let task = async move {
+            let Ok(last) = sink.reserve_owned().await else { return };
+            if let Err(End::Status(status)) = pump.run().await {
+                last.send(Err(status));
+            }
+        };
+        tokio::spawn(task.in_current_span());
+        ReceiverStream::new(source)
+    }
+}
+
+impl Pump {
+    async fn run(mut self) -> Result<(), End> {
+        let mut ticks = interval_at(Instant::now() + self.heartbeat, self.heartbeat);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.beat().await?;
+        loop {
+            let found = tokio::select! {
+                found = self.watch.next() => Some(found),
+                _ = ticks.tick() => None,
+                _ = self.closing.wait_for(|closing| *closing) => {
+                    return Err(End::Status(Problem::shutting_down().into()));
+                }
+                () = self.sink.closed() => return Err(End::Gone),
+            };
+            match found {
+                None => self.beat().await?,
+                Some(Ok(Some(events))) => {
+                    for told in events {
+                        let item = Item::Event(event::event(&told, &self.ledger));
+                        self.send(item, told.cursor()).await?;
+                    }
+                }
+                Some(Ok(None)) => return self.beat().await,
+                Some(Err(WatchError::TooSlow)) => return Err(self.too_slow()),
+                Some(Err(WatchError::Storage(error))) => {
+                    return Err(End::Status(Problem::from(ReadError::Storage(error)).into()));
+                }
+            }
+        }
+    }
+
+    async fn beat(&mut self) -> Result<(), End> {
+        let cursor = self.watch.cursor();
+        let sent_at = Some(convert::time(clock::now()));
+        let beat = Heartbeat { sent_at, position: convert::signed(cursor.done.0) };
+        self.send(Item::Heartbeat(beat), cursor).await
+    }
+
+    async fn send(&mut self, item: Item, cursor: Cursor) -> Result<(), End> {
+        match timeout(STALLED, self.sink.reserve()).await {
+            Ok(Ok(place)) => {
+                place.send(Ok(WatchEventsResponse { item: Some(item), resume_token: cursor.to_string() }));
+                self.told = cursor;
+                Ok(())
+            }
+            Ok(Err(_)) => Err(End::Gone),
+            Err(_) => Err(self.too_slow()),
+        }
+    }
+
+    fn too_slow(&self) -> End {
+        End::Status(Problem::watcher_too_slow(&self.told).into())
+    }
+}

@@ -1,0 +1,104 @@
+//! How types declare their encoding.
+
+/// Gives a struct its encoding: `record!(Type { 1 => field, 2 => other })`, tags rising and never reused. A field of a
+/// type that is declared as `Type or default` is left out where it has its default.
+macro_rules! record {
+    ($name:ident { $($fields:tt)* }) => {
+        $crate::ledger::codec::record!(@ $name {} { $($fields)* });
+    };
+    ($name:ident or default { $($fields:tt)* }) => {
+        $crate::ledger::codec::record!(@ $name {
+            fn is_default(&self) -> bool {
+                *self == Self::default()
+            }
+
+            fn left_out() -> Option<Self> {
+                Some(Self::default())
+            }
+        } { $($fields)* });
+    };
+    (@ $name:ident { $($more:tt)* } { $($tag:literal => $field:ident),* $(,)? }) => {
+        impl $crate::ledger::codec::Codec for $name {
+            fn put(&self, out: &mut Vec<u8>) {
+                use $crate::ledger::codec::Codec;
+                // Destructured, so that a field without a tag does not compile.
+                let Self { $($field),* } = self;
+                $(if !Codec::is_default($field) {
+                    out.push($tag);
+                    Codec::put($field, out);
+                })*
+                out.push(0);
+            }
+
+            fn take(input: &mut &[u8]) -> Result<Self, $crate::ledger::codec::DecodeError> {
+                use $crate::ledger::codec::{Codec, DecodeError, take_byte};
+                $(let mut $field = None;)*
+                loop {
+                    match take_byte(input)? {
+                        0 => break,
+                        $($tag => $field = Some(Codec::take(input)?),)*
+                        other => return Err(DecodeError::UnknownField(other)),
+                    }
+                }
+                Ok(Self {
+                    $($field: $field
+                        .or_else(Codec::left_out)
+                        .ok_or(DecodeError::MissingField(stringify!($field)))?),*
+                })
+            }
+
+            $($more)*
+        }
+    };
+}
+
+/// Declares an enumeration without fields, with the codes under which it is stored; codes are never reused.
+macro_rules! coded_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $code:literal / $label:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant),* }
+
+        impl $name {
+            /// Every value, in the order of its codes.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The stored code.
+            #[must_use]
+            pub const fn code(self) -> u8 {
+                match self { $(Self::$variant => $code),* }
+            }
+
+            /// From the stored code.
+            #[must_use]
+            pub const fn from_code(code: u8) -> Option<Self> {
+                match code { $($code => Some(Self::$variant),)* _ => None }
+            }
+
+            /// The name that people and the API read.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $label),* }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        impl $crate::ledger::codec::Codec for $name {
+            fn put(&self, out: &mut Vec<u8>) {
+                out.push(self.code());
+            }
+
+            fn take(input: &mut &[u8]) -> Result<Self, $crate::ledger::codec::DecodeError> {
+                let code = $crate::ledger::codec::take_byte(input)?;
+                Self::from_code(code).ok_or($crate::ledger::codec::DecodeError::Range)
+            }
+        }
+    };
+}
+
+pub(crate) use {coded_enum, record};

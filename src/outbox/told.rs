@@ -1,0 +1,219 @@
+//! An event with all that its receiver is told: the posting it follows from, the customer, whom to write to.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::ledger::event::{Event, EventType, events};
+use crate::ledger::forecast::Forecast;
+use crate::ledger::{CustomerId, CustomerKey, LedgerNo, Posting, Profile};
+use crate::store::usage::{Moment, forecast};
+use crate::store::{Position, ReadStore, Recorded, StoreError};
+
+/// A place in the events of a ledger: what was told so far. One posting can have several events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// All events of postings up to this position were told.
+    pub done: Position,
+    /// And so many of the posting after it.
+    pub taken: u32,
+}
+
+impl Cursor {
+    /// After all events of postings up to `done`.
+    #[must_use]
+    pub const fn after(done: Position) -> Self {
+        Self { done, taken: 0 }
+    }
+
+    /// True where the event at this place was told.
+    #[must_use]
+    pub fn is_past(self, position: Position, index: u32) -> bool {
+        let next = self.done.0.saturating_add(1);
+        position <= self.done || (position.0 == next && index < self.taken)
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.done.0, self.taken)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "must be a resume_token that the server gave";
+        let (done, taken) = text.split_once('.').ok_or(wrong)?;
+        let cursor = Self {
+            done: Position(done.parse().map_err(|_| wrong)?),
+            taken: taken.parse().map_err(|_| wrong)?,
+        };
+        // One place has one spelling, and no position is beyond what the wire can name.
+        let is_legal = cursor.to_string() == text && i64::try_from(cursor.done.0).is_ok();
+        is_legal.then_some(cursor).ok_or(wrong)
+    }
+}
+
+/// An event as it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The ledger.
+    pub ledger: LedgerNo,
+    /// The place of its posting in the ledger's feed.
+    pub position: Position,
+    /// Its place among the events of its posting, from 0.
+    pub index: u32,
+    /// What happened.
+    pub event: Event,
+    /// The posting that it follows from.
+    pub posting: Arc<Posting>,
+    /// Whose.
+    pub customer: CustomerId,
+    /// Whom to write to, as of when it is told.
+    pub profile: Arc<Profile>,
+    /// For a balance that is low: how long it will last.
+    pub forecast: Option<Forecast>,
+}
+
+impl Told {
+    /// The place after it.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        let done = Position(self.position.0.saturating_sub(1));
+        Cursor { done, taken: self.index.saturating_add(1) }
+    }
+
+    /// Its id, the same whenever and by whomever it is told.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}.{}", self.posting.id, self.index)
+    }
+}
+
+/// The events of a run of postings.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    /// In their order.
+    pub told: Vec<Arc<Told>>,
+    /// The last posting that was looked at; 0 where there was none.
+    pub last: Position,
+}
+
+/// The events of a ledger's postings after a position, at most `postings` of them.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) async fn read_page(
+    store: &dyn ReadStore,
+    ledger: LedgerNo,
+    after: Position,
+    postings: usize,
+) -> Result<Page, StoreError> {
+    let feed = store.feed(ledger, after, postings).await?;
+    let last = feed.last().map_or(after, |last| last.position);
+    Ok(Page { told: tell(store, feed).await?, last })
+}
+
+/// The events of postings, with what goes with them. Postings without events cost nothing.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) async fn tell(
+    store: &dyn ReadStore,
+    postings: Vec<Recorded>,
+) -> Result<Vec<Arc<Told>>, StoreError> {
+    let with_events: Vec<(Recorded, Vec<Event>)> = postings
+        .into_iter()
+        .map(|recorded| {
+            let events = events(&recorded.posting);
+            (recorded, events)
+        })
+        .filter(|(_, events)| !events.is_empty())
+        .collect();
+    if with_events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut keys: Vec<CustomerKey> =
+        with_events.iter().map(|(recorded, _)| recorded.posting.customer).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let profiles = store.profiles_by_key(&keys).await?;
+    let profiles: HashMap<CustomerKey, (CustomerId, Arc<Profile>)> =
+        profiles.into_iter().map(|(key, id, profile)| (key, (id, Arc::new(profile)))).collect();
+    let mut told = Vec::with_capacity(with_events.len());
+    for (Recorded { position, posting }, events) in with_events {
+        let (customer, profile) = profiles
+            .get(&posting.customer)
+            .ok_or_else(|| StoreError::Damaged("a posting's customer is missing".to_owned()))?;
+        for (index, event) in (0..).zip(events) {
+            let forecast = match event.event {
+                EventType::BalanceLow => Some(forecast_after(store, &posting).await?),
+                _ => None,
+            };
+            told.push(Arc::new(Told {
+                ledger: posting.ledger,
+                position,
+                index,
+                event,
+                posting: Arc::clone(&posting),
+                customer: customer.clone(),
+                profile: Arc::clone(profile),
+                forecast,
+            }));
+        }
+    }
+    Ok(told)
+}
+
+async fn forecast_after(store: &dyn ReadStore, posting: &Posting) -> Result<Forecast, StoreError> {
+    let customer = store
+        .customer(posting.customer)
+        .await?
+        .ok_or_else(|| StoreError::Damaged("a posting's customer is missing".to_owned()))?;
+    let moment = Moment {
+        customer: posting.customer,
+        created_at: customer.state.created_at,
+        open_holds: customer.state.open_holds,
+        at: posting.recorded_at,
+        balances: posting.after,
+        used: posting.detail.used,
+    };
+    forecast(store, moment).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_has_one_spelling() {
+        let cursor = Cursor { done: Position(12), taken: 3 };
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        for bad in [
+            "",
+            "12",
+            "12.",
+            ".3",
+            "+12.3",
+            "012.3",
+            "12.3.4",
+            "-1.0",
+            "12.3 ",
+            "9223372036854775808.0",
+            "1.x",
+        ] {
+            assert!(bad.parse::<Cursor>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn events_of_one_posting_are_passed_one_by_one() {
+        let cursor = Cursor { done: Position(12), taken: 2 };
+        let past = |position, index| cursor.is_past(Position(position), index);
+        assert!(past(1, 7) && past(12, 7) && past(13, 0) && past(13, 1));
+        assert!(!past(13, 2) && !past(14, 0));
+    }
+}

@@ -1,0 +1,173 @@
+//! Following the events of a ledger, or of one customer: first what was missed, read in pages at the follower's own pace,
+//! then what comes, from the feed that all followers share.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::hub::{Hub, PAGE_POSTINGS};
+use super::told::{Cursor, Page, Told, read_page, tell};
+use super::{Outbox, StoreError};
+use crate::ledger::event::EventType;
+use crate::ledger::{CustomerKey, LedgerNo};
+use crate::store::{At, Position};
+
+/// Which events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of one customer; of the whole ledger without.
+    pub customer: Option<CustomerKey>,
+    /// Of these types; of all where empty.
+    pub types: Vec<EventType>,
+}
+
+impl Filter {
+    fn wants(&self, told: &Told) -> bool {
+        self.customer.is_none_or(|customer| customer == told.posting.customer)
+            && (self.types.is_empty() || self.types.contains(&told.event.event))
+    }
+}
+
+/// Why it cannot go on. The cursor of the last event that was taken says where to go on later.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// More has happened than is kept for followers that are behind.
+    #[error("the reader is too slow")]
+    TooSlow,
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StoreError),
+}
+
+/// A follower of events.
+#[derive(Debug)]
+pub struct Watch {
+    outbox: Arc<Outbox>,
+    ledger: LedgerNo,
+    filter: Filter,
+    cursor: Cursor,
+    /// Where it ends; without, it waits for what comes.
+    end: Option<Position>,
+    /// The customer's last posting that it has seen, where it follows one customer.
+    sequence: Option<u64>,
+    live: Option<Live>,
+}
+
+/// The feed that is shared. It is read for as long as somebody has it.
+#[derive(Debug)]
+struct Live {
+    _hub: Arc<Hub>,
+    pages: broadcast::Receiver<Arc<Page>>,
+}
+
+impl Watch {
+    /// Follows from `cursor` on.
+    #[must_use]
+    pub fn new(outbox: &Arc<Outbox>, ledger: LedgerNo, filter: Filter, cursor: Cursor) -> Self {
+        let outbox = Arc::clone(outbox);
+        Self { outbox, ledger, filter, cursor, end: None, sequence: None, live: None }
+    }
+
+    /// Ends after the events of postings up to `end`.
+    #[must_use]
+    pub fn until(mut self, end: Position) -> Self {
+        self.end = Some(end);
+        self
+    }
+
+    /// What was looked at: everything before it was given, or does not pass the filter.
+    #[must_use]
+    pub const fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// The next events, one or more, as soon as there are some; `None` at the end. It may be dropped while it waits, and
+    /// called again.
+    ///
+    /// # Errors
+    /// [`WatchError`].
+    pub async fn next(&mut self) -> Result<Option<Vec<Arc<Told>>>, WatchError> {
+        loop {
+            if self.end.is_some_and(|end| self.cursor.done >= end) {
+                return Ok(None);
+            }
+            let told = match &mut self.live {
+                Some(live) => match live.pages.recv().await {
+                    Ok(page) => self.take(&page),
+                    Err(RecvError::Lagged(_)) => return Err(WatchError::TooSlow),
+                    // It is read for as long as there is a `Live`.
+                    Err(RecvError::Closed) => {
+                        self.live = None;
+                        continue;
+                    }
+                },
+                None => self.catch_up().await?,
+            };
+            if !told.is_empty() {
+                return Ok(Some(told));
+            }
+        }
+    }
+
+    /// A page of what was missed, or nothing and the shared feed.
+    async fn catch_up(&mut self) -> Result<Vec<Arc<Told>>, WatchError> {
+        let hub = self.outbox.hub(self.ledger).await?;
+        let (pages, head) = hub.join();
+        if self.cursor.done >= head {
+            self.live = Some(Live { _hub: hub, pages });
+            return Ok(Vec::new());
+        }
+        let store = &*self.outbox.store;
+        let page = match self.filter.customer {
+            Some(customer) => {
+                let (page, sequence) = self.own_page(customer, head).await?;
+                self.sequence = Some(sequence);
+                page
+            }
+            None => read_page(store, self.ledger, self.cursor.done, PAGE_POSTINGS).await?,
+        };
+        Ok(self.take(&page))
+    }
+
+    /// The customer's own postings that were missed, without reading those of all others; and the last one's sequence.
+    /// What is at or before `head` has its place, so where nothing more with a place comes, that much was looked at.
+    async fn own_page(&self, customer: CustomerKey, head: Position) -> Result<(Page, u64), StoreError> {
+        let store = &*self.outbox.store;
+        let last = if let Some(sequence) = self.sequence {
+            sequence
+        } else {
+            let found = store.posting_at(customer, At::Position(self.cursor.done)).await?;
+            found.map_or(0, |found| found.posting.sequence)
+        };
+        let count = u64::try_from(PAGE_POSTINGS).unwrap_or(u64::MAX);
+        let mut postings =
+            store.postings_of(customer, last.saturating_add(1), last.saturating_add(count)).await?;
+        let is_full = postings.len() >= PAGE_POSTINGS;
+        let placed = postings.iter().take_while(|recorded| recorded.position > Position(0)).count();
+        let is_whole = is_full && placed == postings.len();
+        postings.truncate(placed);
+        let (sequence, position) =
+            postings.last().map_or((last, Position(0)), |last| (last.posting.sequence, last.position));
+        let looked_at = if is_whole { position } else { position.max(head) };
+        Ok((Page { told: tell(store, postings).await?, last: looked_at }, sequence))
+    }
+
+    /// What of a page is wanted and was not given before.
+    fn take(&mut self, page: &Page) -> Vec<Arc<Told>> {
+        let before = self.cursor;
+        let end = self.end.unwrap_or(Position(u64::MAX));
+        let wanted = |told: &&Arc<Told>| {
+            !before.is_past(told.position, told.index) && told.position <= end && self.filter.wants(told)
+        };
+        let told: Vec<Arc<Told>> = page.told.iter().filter(wanted).cloned().collect();
+        if page.last > before.done {
+            self.cursor = Cursor::after(page.last);
+            // What comes from the shared feed is not counted here; it is looked up again where that is needed.
+            if self.live.is_some() {
+                self.sequence = None;
+            }
+        }
+        told
+    }
+}

@@ -1,0 +1,160 @@
+//! Changes of rate cards: what comes of asking for one, and how one stands in its row, the same for every engine.
+
+use std::sync::Arc;
+
+use super::StoreError;
+use super::stored::{checksum, count_of, damaged, decoded, ledger_no_of};
+use crate::ledger::card::{CardChange, CardChangeKind, CardRequest, Cards, CardsError, Changed, RateCard};
+use crate::ledger::codec::encode;
+use crate::ledger::ids::{CardId, RequestKey, Text};
+use crate::ledger::{Rejection, Timestamp};
+
+/// The most changes that a database keeps: all of them are in the memory of every server.
+const REVISIONS_MAX: u64 = 10_000;
+
+/// What came of asking for a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CardsChanged {
+    /// It is made, or was made by this very request before (`replayed`).
+    Made {
+        /// The change.
+        change: CardChange,
+        /// True for a repeat.
+        replayed: bool,
+    },
+    /// The card that was to become the default is not there, or the request id was used for something else.
+    Rejected(Rejection),
+    /// The database keeps no more changes.
+    TooMany,
+}
+
+/// Decides a request against all cards there are; `earlier` is what the same request made before.
+///
+/// # Errors
+/// [`StoreError::Damaged`] where the cards contradict themselves.
+pub fn decide(
+    cards: &Cards,
+    request: &CardRequest,
+    earlier: Option<CardChange>,
+    now: Timestamp,
+) -> Result<CardsChanged, StoreError> {
+    if let Some(change) = earlier {
+        return Ok(if change.fingerprint == request.fingerprint() {
+            CardsChanged::Made { change, replayed: true }
+        } else {
+            CardsChanged::Rejected(Rejection::RequestIdReused)
+        });
+    }
+    if cards.revision() >= REVISIONS_MAX {
+        return Ok(CardsChanged::TooMany);
+    }
+    match cards.next_change(request, now) {
+        Ok(change) => Ok(CardsChanged::Made { change, replayed: false }),
+        Err(CardsError::Unknown(card)) => Ok(CardsChanged::Rejected(Rejection::RateCardNotFound(card))),
+        Err(error @ (CardsError::Gap { .. } | CardsError::Version { .. })) => Err(damaged(error.to_string())),
+    }
+}
+
+/// Brings cards up to date with changes that follow on them.
+///
+/// # Errors
+/// [`StoreError::Damaged`] where one does not fit.
+pub fn catch_up(cards: &mut Arc<Cards>, changes: &[CardChange]) -> Result<(), StoreError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let cards = Arc::make_mut(cards);
+    changes.iter().try_for_each(|change| {
+        let said = |error| damaged(format!("rate cards, revision {}: {error}", change.revision));
+        cards.apply(change).map_err(said)
+    })
+}
+
+/// The columns of a change besides its request, as both engines with SQL have them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each is the column of its name
+pub struct CardColumns {
+    pub revision: i64,
+    pub ledger_no: i64,
+    pub kind: i64,
+    pub card_id: String,
+    pub version: Option<i64>,
+    pub body: Option<Vec<u8>>,
+    pub recorded_at: i64,
+    pub fingerprint: i64,
+    pub made_by: String,
+    pub checksum: i64,
+}
+
+impl CardColumns {
+    /// The row of a change.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] for a revision that no database reaches.
+    pub fn of(change: &CardChange) -> Result<Self, StoreError> {
+        let CardChange { revision, ledger, changed, recorded_at, request, fingerprint, by } = change;
+        let card = match changed {
+            Changed::Card(card) => Some(card),
+            Changed::Default(_) => None,
+        };
+        let mut row = Self {
+            revision: i64::try_from(*revision).map_err(|_| damaged("a revision leaves its bounds"))?,
+            ledger_no: ledger.get().into(),
+            kind: changed.kind().code().into(),
+            card_id: changed.card().to_string(),
+            version: card.map(|card| card.card.version.into()),
+            body: card.map(|card| encode(card.as_ref())),
+            recorded_at: recorded_at.micros(),
+            fingerprint: fingerprint.cast_signed(),
+            made_by: by.to_string(),
+            checksum: 0,
+        };
+        row.checksum = row.sum(request);
+        Ok(row)
+    }
+
+    fn sum(&self, request: &RequestKey) -> i64 {
+        let Self { revision, ledger_no, kind, recorded_at, fingerprint, .. } = *self;
+        let version = self.version.unwrap_or(-1);
+        let body = self.body.as_deref().unwrap_or_default();
+        checksum(
+            [revision, ledger_no, kind, version, recorded_at, fingerprint],
+            &[self.card_id.as_bytes(), body, &encode(request), self.made_by.as_bytes()],
+        )
+    }
+
+    /// The change.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] where the row is not as it was written.
+    pub fn change(self, request: Option<RequestKey>) -> Result<CardChange, StoreError> {
+        let what = format!("rate cards, revision {}", self.revision);
+        let request = request.ok_or_else(|| damaged(format!("{what}: it has no request")))?;
+        if self.sum(&request) != self.checksum {
+            return Err(damaged(format!("{what}: the row is not as it was written")));
+        }
+        let card_id =
+            CardId::parse(&self.card_id).map_err(|error| damaged(format!("{what}: card {error}")))?;
+        let changed = match u8::try_from(self.kind).ok().and_then(CardChangeKind::from_code) {
+            Some(CardChangeKind::Create) => {
+                let body = self.body.ok_or_else(|| damaged(format!("{what}: it has no card")))?;
+                let card: RateCard = decoded(&body, &what)?;
+                if card.card.id != card_id || self.version != Some(card.card.version.into()) {
+                    return Err(damaged(format!("{what}: its columns are not those of its card")));
+                }
+                Changed::Card(Arc::new(card))
+            }
+            Some(CardChangeKind::SetDefault) => Changed::Default(card_id),
+            None => return Err(damaged(format!("{what}: unknown kind {}", self.kind))),
+        };
+        Ok(CardChange {
+            revision: count_of(self.revision, &what)?,
+            ledger: ledger_no_of(self.ledger_no)?,
+            changed,
+            recorded_at: Timestamp::from_micros(self.recorded_at),
+            request,
+            fingerprint: self.fingerprint.cast_unsigned(),
+            by: Text::parse(&self.made_by).map_err(|error| damaged(format!("{what}: made_by {error}")))?,
+        })
+    }
+}
