@@ -1,11 +1,13 @@
 //! `creditledger`: prepaid support credits in an append-only double-entry ledger, as a gRPC service.
 pub mod app;
 pub mod audit;
+pub mod billing;
 pub mod cards;
 pub mod clock;
 pub mod config;
 pub mod copy;
 pub mod grpc;
+pub mod http;
 pub mod ledger;
 pub mod outbox;
 pub mod query;

@@ -86,7 +86,7 @@ fn names_after<'a>(line: &'a str, before: &'a str) -> impl Iterator<Item = &'a s
 }
 
 /// (layer, what of this crate it may use besides itself)
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("ledger", &[]),
     ("cards", &["ledger"]),
     ("store", &["ledger"]),
@@ -94,8 +94,9 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("outbox", &["store", "ledger", "clock"]),
     ("query", &["store", "ledger"]),
     ("copy", &["store", "ledger"]),
-    ("grpc", &["writer", "query", "outbox", "ledger", "clock"]),
-    ("http", &["writer", "query", "ledger", "clock"]),
+    ("billing", &["writer", "query", "ledger"]),
+    ("grpc", &["billing", "writer", "query", "outbox", "ledger", "clock"]),
+    ("http", &["billing", "writer", "query", "ledger", "clock"]),
     ("config", &[]),
     ("telemetry", &["config"]),
 ];

@@ -1,12 +1,13 @@
 -- Purchases that are given back, and the accounts in money.
 
 INSERT INTO posting_kind (kind, name) VALUES
-    (13, 'REFUND_PURCHASE'), (14, 'REVERSE_REFUND'), (15, 'RECORD_CHARGEBACK'), (16, 'RESOLVE_CHARGEBACK');
+    (13, 'REFUND_PURCHASE'), (14, 'REVERSE_REFUND'), (15, 'RECORD_CHARGEBACK'), (16, 'RESOLVE_CHARGEBACK'),
+    (17, 'KEEP_PAYMENT'), (18, 'CLOSE_PAYMENT');
 
 INSERT INTO transfer_slot (kind, slot, debit, credit)
-SELECT kind, 5, 'available', 'expired'    FROM posting_kind WHERE kind BETWEEN 13 AND 16 UNION ALL
-SELECT kind, 6, 'available', 'receivable' FROM posting_kind WHERE kind BETWEEN 13 AND 16 UNION ALL
-SELECT kind, 7, 'available', 'held'       FROM posting_kind WHERE kind BETWEEN 13 AND 16;
+SELECT kind, 5, 'available', 'expired'    FROM posting_kind WHERE kind BETWEEN 13 AND 18 UNION ALL
+SELECT kind, 6, 'available', 'receivable' FROM posting_kind WHERE kind BETWEEN 13 AND 18 UNION ALL
+SELECT kind, 7, 'available', 'held'       FROM posting_kind WHERE kind BETWEEN 13 AND 18;
 
 INSERT INTO transfer_slot (kind, slot, debit, credit) VALUES
     (13, 1, 'available',  'sales'),      -- REFUND_PURCHASE

@@ -15,6 +15,7 @@ mod price;
 pub mod replay;
 mod serve;
 mod server;
+mod shops;
 mod statement;
 mod sweep;
 

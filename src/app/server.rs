@@ -10,11 +10,14 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::Failure;
 use super::call::innermost;
+use super::shops::shops;
 use super::sweep::sweep;
+use crate::billing::Till;
 use crate::cards;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Isolation};
-use crate::grpc::{self, Api};
+use crate::grpc::{self, Api, Besides, Handler};
+use crate::http;
 use crate::ledger::PostingId;
 use crate::outbox::Outbox;
 use crate::outbox::webhooks::{Policy, Relay, Render, Sender, SystemNetwork, Webhooks, public_roots};
@@ -40,6 +43,7 @@ impl Server {
     /// # Errors
     /// [`Failure`] where the database cannot be used or the address cannot be listened on.
     pub async fn start(config: &Config) -> Result<Self, Failure> {
+        let shops = shops(&config.storefronts)?;
         // The address first: a second server on it says so and does not touch the database.
         let listener =
             TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
@@ -66,7 +70,17 @@ impl Server {
         let render: Render = Arc::new(grpc::message);
         let relay = Relay::new(Arc::clone(&outbox), engine.webhooks, sender, clock, render, me);
         let reader = Arc::new(Reader::new(engine.reader, engine.news, cards));
-        let api = Api::new(writer.clone(), reader, outbox, Arc::new(webhooks), policy);
+        let storefronts = Arc::new(http::Webhooks::new(
+            shops,
+            Till::new(writer.clone(), Arc::clone(&reader)),
+            Arc::clone(&reader),
+        ));
+        let handler: Handler = Arc::new(move |request| {
+            let storefronts = Arc::clone(&storefronts);
+            Box::pin(async move { storefronts.answer(request).await })
+        });
+        let besides = Besides { prefix: http::PREFIX, handler };
+        let api = Api::new(writer.clone(), reader, outbox, Arc::new(webhooks), policy).with(besides);
         let (stop, mut stopping) = watch::channel(false);
         let relay = tokio::spawn(relay.run(stop.subscribe()));
         let stopping = async move {

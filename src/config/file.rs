@@ -1,4 +1,4 @@
-//! The TOML file: flat keys, each a setting; whatever is wrong is named with its line.
+//! The TOML file: flat keys, each a setting, and the tables of storefronts; whatever is wrong is named with its line.
 
 use std::path::Path;
 
@@ -31,6 +31,10 @@ pub(super) fn read(path: &Path, config: &mut Config) -> Result<(), ConfigError> 
     for (key, value) in entries {
         let name: &str = key.get_ref();
         let problem = |problem: String| wrong(key.span().start, format!("{name} {problem}"));
+        if name == "storefronts" {
+            config.storefronts = super::storefronts::read(value).map_err(problem)?;
+            continue;
+        }
         let text = text_of(name, value).map_err(problem)?;
         config.set(name, &text).map_err(problem)?;
     }

@@ -3,6 +3,7 @@
 
 mod file;
 mod source;
+mod storefronts;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 pub use source::{ConfigError, Flags};
+pub use storefronts::{Secret, StorefrontSettings};
 
 /// What a server is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub struct Config {
     pub postgres_isolation: Isolation,
     /// Webhooks may go to this machine and without TLS, to any port. For development only.
     pub webhook_development: bool,
+    /// Storefronts whose webhooks are served. Only in the file.
+    pub storefronts: Vec<StorefrontSettings>,
 }
 
 /// How writing transactions are kept apart in PostgreSQL. Both are safe.
@@ -84,6 +88,7 @@ impl Default for Config {
             postgres_lanes: 2,
             postgres_isolation: Isolation::ReadCommitted,
             webhook_development: false,
+            storefronts: Vec::new(),
         }
     }
 }

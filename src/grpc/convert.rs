@@ -64,15 +64,15 @@ pub fn balance_at(at: BalanceAt) -> wire::Balance {
 /// An amount of money, with all the digits of its currency.
 pub fn money(money: &Money) -> wire::Money {
     let code = money.currency.as_str();
-    let digits = iso_currency::Currency::from_code(code).and_then(|known| known.exponent()).unwrap_or(0);
+    let digits = crate::billing::amounts::digits(code).unwrap_or(0);
     let sign = if money.minor_units < 0 { "-" } else { "" };
-    let scale = 10_u64.saturating_pow(digits.into());
+    let scale = 10_u64.saturating_pow(digits);
     let units = money.minor_units.unsigned_abs();
     let (whole, fraction) = (units.div_euclid(scale), units.rem_euclid(scale));
     let amount = if digits == 0 {
         format!("{sign}{whole}")
     } else {
-        format!("{sign}{whole}.{fraction:0digits$}", digits = usize::from(digits))
+        format!("{sign}{whole}.{fraction:0digits$}", digits = usize::try_from(digits).unwrap_or_default())
     };
     wire::Money { currency_code: code.to_owned(), amount }
 }

@@ -5,6 +5,7 @@
 
 mod batch_service;
 mod batch_stream;
+mod besides;
 mod card_messages;
 mod card_requests;
 pub mod codec;
@@ -21,6 +22,7 @@ mod ledger_service;
 mod limits;
 mod notification_service;
 mod parse;
+mod payment_commands;
 mod purchase_service;
 mod rate_card_service;
 mod reconcile;
@@ -43,6 +45,7 @@ use crate::outbox::webhooks::{Policy, Webhooks};
 use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
+pub use besides::{Besides, Handler};
 pub use card_messages::rate_card as rate_card_message;
 pub use convert::time as convert_time;
 pub use serve::{Limits, serve};
@@ -63,6 +66,8 @@ pub struct Api {
     policy: Policy,
     /// True once the server goes down: streams without an end stop then.
     closing: watch::Sender<bool>,
+    /// What is served on the same listener besides gRPC.
+    besides: Option<Besides>,
 }
 
 impl Api {
@@ -75,7 +80,13 @@ impl Api {
         webhooks: Arc<Webhooks>,
         policy: Policy,
     ) -> Self {
-        Self { writer, reader, outbox, webhooks, policy, closing: watch::Sender::new(false) }
+        Self { writer, reader, outbox, webhooks, policy, closing: watch::Sender::new(false), besides: None }
+    }
+
+    /// Serves something else as well.
+    #[must_use]
+    pub fn with(self, besides: Besides) -> Self {
+        Self { besides: Some(besides), ..self }
     }
 
     /// The ledger that a call is about, which its span names from now on.

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 
 use uuid::Uuid;
 
-use crate::ledger::credits::{ParseCreditsError, parse_units};
+use crate::billing::amounts;
 use crate::ledger::{Credits, Currency, CustomerId, Day, LedgerId, Money, RequestKey, Text, Timestamp};
 use crate::query::PageRequest;
 
@@ -253,12 +253,11 @@ impl Fields {
     pub fn money(&mut self, field: &'static str, money: Option<wire::Money>) -> Option<Option<Money>> {
         let Some(wire::Money { currency_code, amount }) = money else { return Some(None) };
         self.within(field, |fields| {
-            let known = iso_currency::Currency::from_code(&currency_code);
-            let digits = known.and_then(|known| known.exponent());
+            let digits = amounts::digits(&currency_code);
             let (Some(currency), Some(digits)) = (Currency::parse(&currency_code), digits) else {
                 return fields.refuse("currency_code", "must be a currency of ISO 4217, in upper case");
             };
-            let minor_units = fields.take("amount", parse_money(&amount, digits.into()))?;
+            let minor_units = fields.take("amount", amounts::minor_units(&amount, digits))?;
             Some(Some(Money { currency, minor_units }))
         })
     }
@@ -290,17 +289,6 @@ impl Fields {
             Err(_) => self.refuse("page_size", "must be at least 0"),
         }
     }
-}
-
-/// Money has the same form as credits; only the bounds are the currency's.
-fn parse_money(text: &str, digits: u32) -> Result<i64, String> {
-    const WHOLE_MAX: i64 = 1_000_000_000_000;
-    let max = WHOLE_MAX.saturating_mul(10_i64.saturating_pow(digits));
-    parse_units(text, digits, max).map_err(|error| match error {
-        ParseCreditsError::TooPrecise => format!("must have at most {digits} fractional digits"),
-        ParseCreditsError::TooLarge => format!("must be at most {WHOLE_MAX}"),
-        ParseCreditsError::Empty | ParseCreditsError::NotDecimal => error.to_string(),
-    })
 }
 
 fn parse_day(text: &str) -> Option<Day> {

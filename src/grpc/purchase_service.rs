@@ -1,4 +1,5 @@
-//! PurchaseService: purchases and grants. What is given back of purchases is in `refund_commands`.
+//! PurchaseService: purchases and grants. What is given back of purchases is in `refund_commands`,
+//! payments that are nobody's yet in `payment_commands`.
 
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
@@ -49,6 +50,20 @@ impl PurchaseService for Api {
         request: Request<ResolveChargebackRequest>,
     ) -> Result<Response<ResolveChargebackResponse>, Status> {
         self.execute(request).await
+    }
+
+    async fn list_unmatched_payments(
+        &self,
+        request: Request<ListUnmatchedPaymentsRequest>,
+    ) -> Result<Response<ListUnmatchedPaymentsResponse>, Status> {
+        self.unmatched_payments(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn assign_payment(
+        &self,
+        request: Request<AssignPaymentRequest>,
+    ) -> Result<Response<AssignPaymentResponse>, Status> {
+        Self::assign_payment(self, request).await.map(Response::new)
     }
 
     async fn get_purchase(

@@ -34,12 +34,23 @@ fn read_order(fields: &mut Fields, order: &StorefrontOrder) -> Option<PurchaseRe
 
 impl CommandMessage for RefundPurchaseRequest {
     fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, target, credits, price, on_shortfall, reason, by } =
-            self;
+        let Self {
+            ledger_id,
+            request_id,
+            customer_id,
+            target,
+            credits,
+            price,
+            on_shortfall,
+            reason,
+            by,
+            expected_refunded_price,
+        } = self;
         let scope = fields.scope(&ledger_id, &request_id, &customer_id);
         let purchase = purchase_ref!(fields, target, refund_purchase_request);
         let credits = fields.credits("credits", &credits, Amount::Positive);
         let price = fields.money("price", price);
+        let expected_refunded = fields.money("expected_refunded_price", expected_refunded_price);
         let on_shortfall = fields.known("on_shortfall", on_shortfall).map(|policy| match policy {
             ShortfallPolicy::Unspecified | ShortfallPolicy::Reject => OnShortfall::Reject,
             ShortfallPolicy::Receivable => OnShortfall::Receivable,
@@ -51,6 +62,7 @@ impl CommandMessage for RefundPurchaseRequest {
             purchase: purchase?,
             credits: credits?,
             price: price?,
+            expected_refunded: expected_refunded?,
             on_shortfall: on_shortfall?,
             reason: reason?,
             by: by?,

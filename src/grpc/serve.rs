@@ -82,6 +82,7 @@ pub async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(limits.keepalive_seconds)))
         .http2_keepalive_timeout(Some(Duration::from_secs(limits.keepalive_seconds)))
         .max_connection_age(Duration::from_secs(limits.connection_age_seconds))
+        .layer(tower::util::option_layer(api.besides.clone()))
         .layer(GrpcWebLayer::new())
         .layer(Guard::new(limits.calls_max, limits.batches_max));
 

@@ -273,6 +273,11 @@ impl From<Rejection> for Problem {
             ),
             Rejection::PurchaseDisputed => (FailedPrecondition, "PURCHASE_DISPUTED", vec![]),
             Rejection::PurchaseNotDisputed => (FailedPrecondition, "PURCHASE_NOT_DISPUTED", vec![]),
+            Rejection::PurchaseChanged => (FailedPrecondition, "PURCHASE_CHANGED", vec![]),
+            Rejection::PaymentNotFound => (NotFound, "PAYMENT_NOT_FOUND", vec![]),
+            Rejection::TooManyPayments { max } => {
+                (FailedPrecondition, "TOO_MANY_PAYMENTS", vec![("max", max.to_string())])
+            }
             Rejection::TooManyRefunds { max } => {
                 (FailedPrecondition, "TOO_MANY_REFUNDS", vec![("max", max.to_string())])
             }

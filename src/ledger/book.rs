@@ -17,6 +17,7 @@ use super::ids::{
 };
 use super::lot::Lot;
 use super::money::{Currency, MoneyAccount};
+use super::payment::Payment;
 use super::posting::{Kind, Posting};
 use super::time::Timestamp;
 
@@ -348,6 +349,13 @@ fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result
             state.disputes.push(lot.id);
         }
         state.lots.mark(lot.id, disputed);
+    }
+    if let Some(payment) = &posting.detail.payment {
+        state.payments.push((posting.id, Payment::order_key(&payment.storefront, &payment.order)));
+    }
+    if let Some(closed) = posting.detail.closed_payment {
+        let place = state.payments.iter().position(|(id, _)| *id == closed);
+        state.payments.remove(place.ok_or("the payment that it closes does not wait")?);
     }
     let total = customer.balances.available.checked_add(customer.balances.held);
     if state.lots.total() != total {

@@ -7,7 +7,9 @@ use super::account::{Account, Transfer};
 use super::alert::{Alerts, Level};
 use super::codec::record;
 use super::credits::Credits;
-use super::ids::{CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LotId, PackageId, Text};
+use super::ids::{
+    CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LotId, PackageId, PostingId, Text,
+};
 use super::lot::Lots;
 use super::time::{Day, Timestamp};
 
@@ -100,6 +102,9 @@ pub struct CustomerState {
     pub shortfalls: Vec<(IncidentId, Credits)>,
     /// Lots with a chargeback that is not decided, spent ones included: what goes back into one of them burns first.
     pub disputes: Vec<LotId>,
+    /// Payments that wait, oldest first: the posting of each, and [`super::payment::Payment::order_key`]. Only the
+    /// suspense account has any.
+    pub payments: Vec<(PostingId, u64)>,
     /// Its own thresholds; those of its ledger apply where there are none.
     pub alerts: Option<Arc<Alerts>>,
     /// What the last purchase brought, the share that repaid a debt included; zero before the first.
@@ -113,7 +118,7 @@ pub struct CustomerState {
 record!(CustomerState {
     1 => created_at, 2 => last_recorded_at, 3 => closed, 4 => lots, 5 => open_holds, 6 => parked, 7 => next_due,
     8 => terms, 9 => shortfalls, 10 => last_hold, 30 => alerts, 31 => last_purchase, 32 => is_low, 33 => used,
-    40 => disputes,
+    40 => disputes, 41 => payments,
 });
 
 impl CustomerState {
@@ -135,6 +140,7 @@ impl CustomerState {
             terms: Terms::default(),
             shortfalls: Vec::new(),
             disputes: Vec::new(),
+            payments: Vec::new(),
             alerts: None,
             last_purchase: Credits::ZERO,
             is_low: false,

@@ -146,6 +146,8 @@ fn own_event(posting: &Posting) -> Option<(EventType, Option<Credits>)> {
         | Kind::CloseCustomer
         | Kind::ReverseRefund
         | Kind::ResolveChargeback
+        | Kind::KeepPayment
+        | Kind::ClosePayment
         | Kind::RecordWork
         | Kind::VoidWork
         | Kind::ExpireCredits

@@ -135,6 +135,13 @@ impl CardId {
     }
 }
 
+impl CustomerId {
+    /// An id of the ledger's own, which keeps the rules.
+    pub(super) fn well_known(id: &'static str) -> Self {
+        Self(id.into())
+    }
+}
+
 impl LedgerId {
     /// The ledger that exists from the start.
     #[must_use]

@@ -23,6 +23,7 @@ pub mod ids;
 pub mod job;
 pub mod lot;
 pub mod money;
+pub mod payment;
 pub mod posting;
 pub mod price;
 pub mod receipt;

@@ -14,6 +14,7 @@ use super::ids::{
 };
 use super::lot::{Lot, OpenLot};
 use super::money::MoneyMove;
+use super::payment::Payment;
 use super::time::Timestamp;
 
 coded_enum!(
@@ -41,6 +42,10 @@ coded_enum!(
         RecordChargeback = 15 / "RECORD_CHARGEBACK",
         /// The bank has decided.
         ResolveChargeback = 16 / "RESOLVE_CHARGEBACK",
+        /// A payment that is nobody's yet was kept.
+        KeepPayment = 17 / "KEEP_PAYMENT",
+        /// A payment left the suspense account.
+        ClosePayment = 18 / "CLOSE_PAYMENT",
         /// An incident was estimated.
         EstimateIncident = 20 / "ESTIMATE_INCIDENT",
         /// The estimate was confirmed.
@@ -138,6 +143,10 @@ pub struct Detail {
     pub money: Vec<MoneyMove>,
     /// The purchase that was given back, or got something back, as it is after the posting.
     pub refunded: Option<Arc<Lot>>,
+    /// The payment that was kept.
+    pub payment: Option<Arc<Payment>>,
+    /// The posting of the payment that left the suspense account.
+    pub closed_payment: Option<PostingId>,
     /// What became of the customer's own thresholds.
     pub alerts: Change<Arc<Alerts>>,
     /// The thresholds that the balance crossed downward with this posting.
@@ -152,7 +161,7 @@ pub struct Detail {
 record!(Detail {
     1 => created, 2 => hold, 3 => others, 4 => lot, 5 => lots, 6 => profile, 7 => terms, 8 => shortfall, 9 => work,
     10 => by, 11 => reason, 12 => nearly_used, 30 => alerts, 31 => low, 32 => depleted, 33 => recovered, 34 => used,
-    40 => money, 41 => refunded,
+    40 => money, 41 => refunded, 42 => payment, 43 => closed_payment,
 });
 
 /// Credits that an incident needs and the customer does not have.

@@ -180,6 +180,18 @@ pub enum Rejection {
     /// The purchase is not in dispute.
     #[error("the purchase is not in dispute")]
     PurchaseNotDisputed,
+    /// More or less of the purchase was given back than the caller has seen.
+    #[error("other refunds of the purchase were recorded in between")]
+    PurchaseChanged,
+    /// No such payment waits.
+    #[error("no such payment waits")]
+    PaymentNotFound,
+    /// The suspense account takes no more payments.
+    #[error("{max} payments wait, the most that are kept")]
+    TooManyPayments {
+        /// The bound.
+        max: usize,
+    },
     /// A purchase takes no more refunds.
     #[error("the purchase has {max} refunds, the most that one purchase takes")]
     TooManyRefunds {

@@ -8,13 +8,14 @@ use creditledger::ledger::account::Transfer;
 use creditledger::ledger::book::{Answer, Book};
 use creditledger::ledger::card::{CardChange, Cards, Changed, RateCard};
 use creditledger::ledger::command::{
-    AdjustBalance, ChargeIncident, CloseIncident, Command, ConfirmEstimate, CreateCustomer, DeclineEstimate,
-    EstimateIncident, ExtendHold, GrantCredits, HoldRef, NewWork, OnShortfall, Overrun, PlaceHold,
-    PurchaseCredits, PurchaseRef, Quote, RecordChargeback, RecordWork, RefundPurchase, ReleaseHold,
-    ResolveChargeback, ReverseRefund, ReverseSettlement, SettleHold, VoidWork,
+    AdjustBalance, ChargeIncident, CloseIncident, ClosePayment, Command, ConfirmEstimate, CreateCustomer,
+    DeclineEstimate, EstimateIncident, ExtendHold, GrantCredits, HoldRef, KeepPayment, NewWork, OnShortfall,
+    Overrun, PlaceHold, PurchaseCredits, PurchaseRef, Quote, RecordChargeback, RecordWork, RefundPurchase,
+    ReleaseHold, ResolveChargeback, ReverseRefund, ReverseSettlement, SettleHold, VoidWork,
 };
 use creditledger::ledger::decide::{Outcome, decide};
 use creditledger::ledger::job::Circumstances;
+use creditledger::ledger::payment::{Payment, PaymentEvent};
 use creditledger::ledger::{
     Credits, Currency, Customer, CustomerId, CustomerKey, Hold, LedgerNo, Money, OrderId, PostingId,
     Rejection, Request, RequestKey, Storefront, Text, Timestamp,
@@ -233,6 +234,7 @@ pub fn refund_command(order: &str, amount: &str, on_shortfall: OnShortfall) -> R
         purchase: order_ref(order),
         credits: credits(amount),
         price: None,
+        expected_refunded: None,
         on_shortfall,
         reason: id("not needed"),
         by: Text::EMPTY,
@@ -261,6 +263,27 @@ pub fn charge_back(order: &str, amount: Option<&str>) -> Command {
 pub fn resolve(order: &str, won: bool) -> Command {
     let purchase = order_ref(order);
     Command::ResolveChargeback(ResolveChargeback { purchase, won, reason: Text::EMPTY, by: Text::EMPTY })
+}
+
+pub fn keep_payment(order: &str) -> Command {
+    Command::KeepPayment(KeepPayment {
+        payment: Payment {
+            event: PaymentEvent::Paid,
+            storefront: id("web"),
+            order: id(order),
+            key: id("paid"),
+            customer: Text::EMPTY,
+            products: vec![id("1 x poster")],
+            credits: None,
+            price: Some(euro(500)),
+            cumulative: false,
+            reason: id("none of the products is mapped to credits"),
+        },
+    })
+}
+
+pub fn close_payment(payment: PostingId) -> Command {
+    Command::ClosePayment(ClosePayment { payment, reason: id("assigned"), by: Text::EMPTY })
 }
 
 pub fn grant(amount: &str) -> Command {

@@ -15,8 +15,8 @@ use proptest::test_runner::{RngSeed, TestRunner};
 
 use crate::desk::{
     adjust, charge, charge_back, close_incident, confirm, decline, estimate_command, extend, grant, id,
-    incident, place_with, purchase_command, refund_command, release_waived, resolve, reverse, reverse_refund,
-    settle_command, work,
+    incident, keep_payment, place_with, purchase_command, refund_command, release_waived, resolve, reverse,
+    reverse_refund, settle_command, work,
 };
 
 /// One command, some time after the one before.
@@ -46,6 +46,9 @@ pub enum Action {
         price: Option<i64>,
     },
     ReverseRefund {
+        order: u8,
+    },
+    KeepPayment {
         order: u8,
     },
     ChargeBack {
@@ -178,6 +181,7 @@ pub fn command(
             Command::RefundPurchase(RefundPurchase { price, ..refund })
         }
         Action::ReverseRefund { order } => reverse_refund(&order_name(*order), refund.unwrap_or_default()),
+        Action::KeepPayment { order } => keep_payment(&order_name(*order)),
         Action::ChargeBack { order, quarters: back } => {
             charge_back(&order_name(*order), back.map(quarters).as_deref())
         }
@@ -262,6 +266,7 @@ fn action() -> impl Strategy<Value = Action> {
                 Action::Refund { order, quarters, on_shortfall, price }
             }),
         1 => (0..12_u8).prop_map(|order| Action::ReverseRefund { order }),
+        1 => (0..12_u8).prop_map(|order| Action::KeepPayment { order }),
         2 => (0..12_u8, proptest::option::of(1..20_i64))
             .prop_map(|(order, quarters)| Action::ChargeBack { order, quarters }),
         2 => (0..12_u8, any::<bool>()).prop_map(|(order, won)| Action::Resolve { order, won }),

@@ -6,9 +6,9 @@ use creditledger::ledger::money::MoneyAccount;
 use creditledger::ledger::{Currency, CustomerKey, LedgerNo, LotId, Money, PostingId, Rejection};
 
 use crate::desk::{
-    Desk, START, charge, charge_back, credits, euro, grant, id, place, priced, purchase, purchase_command,
-    refund, refund_command, release, resolve, reverse, reverse_refund, settle, settle_capped, transfers,
-    work,
+    Desk, START, charge, charge_back, close_payment, credits, euro, grant, id, keep_payment, place, priced,
+    purchase, purchase_command, refund, refund_command, release, resolve, reverse, reverse_refund, settle,
+    settle_capped, transfers, work,
 };
 
 use OnShortfall::{Receivable, Reject, WriteOff};
@@ -396,6 +396,31 @@ fn a_lot_in_dispute_covers_holds_before_those_that_expire() {
     // The hold is covered by the 4 in dispute and 1 of those that expire.
     desk.ok(Command::ApplyDue);
     assert_eq!((desk.balances().as_str(), desk.lots().as_str()), ("0 5 0", "4 1"));
+}
+
+#[test]
+fn payments_wait_until_they_are_closed_once() {
+    let mut desk = Desk::with("1");
+    let first = desk.ok(keep_payment("a")).posting;
+    let second = desk.ok(keep_payment("b")).posting;
+    let waiting = |desk: &Desk| desk.state().state.payments.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    assert_eq!((waiting(&desk), desk.balances().as_str()), (vec![first.id, second.id], "1 0 0"));
+    desk.ok(close_payment(first.id));
+    assert_eq!(waiting(&desk), [second.id]);
+    assert_eq!(desk.rejected(close_payment(first.id)), Rejection::PaymentNotFound);
+}
+
+#[test]
+fn a_refund_names_what_it_has_seen() {
+    let mut desk = Desk::new();
+    desk.ok(priced("o1", "10", 1_000));
+    let expecting = |cents| {
+        let refund = refund_command("o1", "1", Reject);
+        Command::RefundPurchase(RefundPurchase { expected_refunded: Some(euro(cents)), ..refund })
+    };
+    desk.ok(expecting(0));
+    assert_eq!(desk.rejected(expecting(0)), Rejection::PurchaseChanged);
+    desk.ok(expecting(100));
 }
 
 #[test]

@@ -31,3 +31,4 @@ mod replay;
 mod settings;
 mod traces;
 mod webhook_kills;
+mod webhooks;

@@ -104,7 +104,9 @@ fn rule(message: &str, field: &str) -> Rule {
         }
         (_, "customer_id" | "incident_id" | "storefront") if is_list => Rule::OptionalId,
         (_, "customer_id" | "incident_id" | "storefront" | "order_id") => Rule::Id,
-        (_, "hold_id" | "work_id" | "purchase_id" | "refund_id" | "endpoint_id") => Rule::MadeId,
+        (_, "hold_id" | "work_id" | "purchase_id" | "refund_id" | "endpoint_id" | "payment_id") => {
+            Rule::MadeId
+        }
         (_, "url") => Rule::Url,
         (_, "secret") => Rule::Secret,
         (_, "index") => Rule::UpTo(i32::MAX.into()),
@@ -149,7 +151,7 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "work") => Rule::NestedList,
         (_, "update_mask") => Rule::Mask,
         (_, "metadata") => Rule::Metadata,
-        (_, "contact" | "terms" | "price" | "order") => Rule::Nested,
+        (_, "contact" | "terms" | "price" | "expected_refunded_price" | "order") => Rule::Nested,
         ("ReconcilePurchasesRequest", "orders") => Rule::Orders,
         (
             _,

@@ -339,7 +339,7 @@ async fn used_request_ids_are_refused_for_other_content(on: On) {
         let (name, value) = match method {
             "LedgerService/CreateLedger" => ("ledger_id", "fourth"),
             "CustomerService/CreateCustomer" | "CustomerService/UpdateCustomer" => ("name", "Another"),
-            "PurchaseService/PurchaseCredits" => ("credits", "7.5"),
+            "PurchaseService/PurchaseCredits" | "PurchaseService/AssignPayment" => ("credits", "7.5"),
             "NotificationService/CreateWebhookEndpoint" | "NotificationService/UpdateWebhookEndpoint" => {
                 ("description", "another")
             }

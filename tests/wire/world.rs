@@ -1,6 +1,9 @@
 //! A ledger with something in every state, and a good request to every method, from which bad ones are made.
 
 use creditledger::grpc::wire::*;
+use creditledger::ledger::command::KeepPayment;
+use creditledger::ledger::payment::{Payment, suspense};
+use creditledger::ledger::{Command, LedgerNo, OrderId, Request, RequestKey, Storefront, Text};
 use prost::Message;
 use prost_types::{FieldMask, Timestamp};
 
@@ -9,6 +12,32 @@ use crate::served::{On, Served};
 /// 2100-01-01, which is in the future of every run.
 pub const LATER: Timestamp = Timestamp { seconds: 4_102_444_800, nanos: 0 };
 const EARLIER: Timestamp = Timestamp { seconds: 1_600_000_000, nanos: 0 };
+
+/// Keeps a payment that is nobody's, as a webhook does.
+async fn keep_payment(served: &Served) -> String {
+    let text = |text: &str| Text::parse(text).unwrap();
+    let payment = Payment {
+        event: creditledger::ledger::payment::PaymentEvent::Paid,
+        storefront: Storefront::parse("web").unwrap(),
+        order: OrderId::parse("nobodys").unwrap(),
+        key: text("paid"),
+        customer: text("who?"),
+        products: vec![text("1 x unknown")],
+        credits: None,
+        price: None,
+        cumulative: false,
+        reason: Text::EMPTY,
+    };
+    let creates = Command::CreateCustomer(creditledger::ledger::command::CreateCustomer::default());
+    for command in [creates, Command::KeepPayment(KeepPayment { payment })] {
+        let request = Some(RequestKey::parse(&served.next()).unwrap());
+        let request = Request { ledger: LedgerNo::MAIN, customer: suspense(), request, command };
+        served.writer.submit(request, None).await.unwrap().unwrap();
+    }
+    let list = ListUnmatchedPaymentsRequest::default();
+    let listed = served.purchases().list_unmatched_payments(list).await.unwrap().into_inner().payments;
+    listed[0].payment_id.clone()
+}
 
 /// A card in which every field is set.
 pub fn full_card(name: &str) -> RateCard {
@@ -67,6 +96,8 @@ pub struct World {
     pub leaving_endpoint_id: String,
     /// The position of the first purchase.
     pub bought_at: i64,
+    /// A payment that waits.
+    pub payment_id: String,
     /// A refund of the order `reverse-refund`.
     pub refund_id: String,
 }
@@ -117,6 +148,7 @@ impl World {
 
         let other = CreateLedgerRequest { ledger_id: "other".into(), request_id: served.next() };
         served.ledgers().create_ledger(other).await.unwrap();
+        let payment_id = keep_payment(&served).await;
         let ledger_id = || "other".to_owned();
         for customer in ["acme", "only-there"] {
             let customer = CreateCustomerRequest { ledger_id: ledger_id(), ..served.customer(customer) };
@@ -144,6 +176,7 @@ impl World {
             other_hold,
             other_purchase: purchase.purchase_id,
             foreign_hold,
+            payment_id,
             refund_id,
             endpoint_id,
             leaving_endpoint_id,
@@ -213,6 +246,7 @@ impl World {
                 target: Some(refund_purchase_request::Target::Order(order("refund"))), credits: "1".into(),
                 price: Some(Money { currency_code: "EUR".into(), amount: "0.99".into() }),
                 on_shortfall: ShortfallPolicy::Receivable.into(), reason: "too many".into(), by: "shop".into(),
+                expected_refunded_price: Some(Money { currency_code: "EUR".into(), amount: "0".into() }),
                 ..Default::default()
             },
             "PurchaseService/ReverseRefund" => ReverseRefundRequest {
@@ -231,6 +265,11 @@ impl World {
                 target: Some(resolve_chargeback_request::Target::Order(order("resolve"))),
                 outcome: ChargebackOutcome::Won.into(), reason: "delivered".into(), by: "bank".into(),
                 ..Default::default()
+            },
+            "PurchaseService/ListUnmatchedPayments" => ListUnmatchedPaymentsRequest::default(),
+            "PurchaseService/AssignPayment" => AssignPaymentRequest {
+                request_id: request_id(), customer_id: customer_id(), payment_id: self.payment_id.clone(),
+                credits: Some("3".into()), ..Default::default()
             },
             "PurchaseService/GetPurchase" => GetPurchaseRequest {
                 target: Some(get_purchase_request::Target::Order(order("zeta-1"))), ..Default::default()

@@ -159,7 +159,12 @@ impl RefundCommand {
                     order,
                     refund_purchase,
                     RefundPurchaseRequest,
-                    refund_purchase_request { credits: credits, price: price, on_shortfall: policy.into() }
+                    refund_purchase_request {
+                        credits: credits,
+                        price: price,
+                        expected_refunded_price: None,
+                        on_shortfall: policy.into()
+                    }
                 )
             }
             Self::Reverse(Reverse { order, refund_id }) => {

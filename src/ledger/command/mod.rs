@@ -1,6 +1,7 @@
 //! What callers can ask of one customer's book. Every value in here was validated by its type or by the boundary.
 
 mod holds;
+mod payments;
 mod refunds;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use holds::{
     ChargeIncident, CloseIncident, ConfirmEstimate, DeclineEstimate, EstimateIncident, ExtendHold, HoldRef,
     NewWork, Overrun, PlaceHold, Quote, RecordWork, ReleaseHold, ReverseSettlement, SettleHold, VoidWork,
 };
+pub use payments::{ClosePayment, KeepPayment};
 pub use refunds::{
     OnShortfall, PurchaseRef, RecordChargeback, RefundPurchase, ResolveChargeback, ReverseRefund,
 };
@@ -64,6 +66,10 @@ pub enum Command {
     RecordChargeback(RecordChargeback),
     /// Notes what the bank decided.
     ResolveChargeback(ResolveChargeback),
+    /// Keeps a payment that is nobody's yet; asked of the suspense account.
+    KeepPayment(KeepPayment),
+    /// Takes a payment out of the suspense account.
+    ClosePayment(ClosePayment),
     /// Quotes an incident.
     EstimateIncident(EstimateIncident),
     /// Accepts the quote.
@@ -267,6 +273,8 @@ impl Command {
             Self::ReverseRefund(_) => Kind::ReverseRefund,
             Self::RecordChargeback(_) => Kind::RecordChargeback,
             Self::ResolveChargeback(_) => Kind::ResolveChargeback,
+            Self::KeepPayment(_) => Kind::KeepPayment,
+            Self::ClosePayment(_) => Kind::ClosePayment,
             Self::EstimateIncident(_) => Kind::EstimateIncident,
             Self::ConfirmEstimate(_) => Kind::ConfirmEstimate,
             Self::DeclineEstimate(_) => Kind::DeclineEstimate,
@@ -300,6 +308,8 @@ impl Command {
             Self::ReverseRefund(c) => encode(c),
             Self::RecordChargeback(c) => encode(c),
             Self::ResolveChargeback(c) => encode(c),
+            Self::KeepPayment(c) => encode(c),
+            Self::ClosePayment(c) => encode(c),
             Self::EstimateIncident(c) => encode(c),
             Self::ConfirmEstimate(c) => encode(c),
             Self::DeclineEstimate(c) => encode(c),
@@ -354,6 +364,8 @@ impl Command {
             | Self::CloseCustomer(_)
             | Self::GrantCredits(_)
             | Self::AdjustBalance(_)
+            | Self::KeepPayment(_)
+            | Self::ClosePayment(_)
             | Self::SetBalanceAlerts(_)
             | Self::ApplyDue => {}
         }

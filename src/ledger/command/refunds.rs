@@ -59,6 +59,8 @@ pub struct RefundPurchase {
     pub credits: Credits,
     /// The money that went back; by default the credits' share of the price.
     pub price: Option<Money>,
+    /// What had been given back of the price when the caller looked.
+    pub expected_refunded: Option<Money>,
     /// What happens where less is left.
     pub on_shortfall: OnShortfall,
     /// Why.
@@ -68,6 +70,7 @@ pub struct RefundPurchase {
 }
 record!(RefundPurchase {
     1 => purchase, 2 => credits, 3 => price, 4 => on_shortfall, 5 => reason, 6 => by,
+    7 => expected_refunded,
 });
 
 /// See [`super::Command::ReverseRefund`].

@@ -12,6 +12,7 @@ mod customers;
 mod draft;
 mod due;
 mod estimates;
+mod payments;
 mod pricing;
 mod refunds;
 mod settle;
@@ -106,6 +107,8 @@ fn command(at: &Context<'_>) -> Result<Accepted, Rejection> {
         Command::ReverseRefund(c) => refunds::reverse(at, c),
         Command::RecordChargeback(c) => refunds::charge_back(at, c),
         Command::ResolveChargeback(c) => refunds::resolve(at, c),
+        Command::KeepPayment(c) => payments::keep(at, c),
+        Command::ClosePayment(c) => payments::close(at, c),
         Command::EstimateIncident(c) => estimates::estimate(at, c),
         Command::ConfirmEstimate(c) => estimates::confirm(at, c),
         Command::DeclineEstimate(c) => estimates::decline(at, c),

@@ -22,6 +22,9 @@ use MoneyAccount::{DeferredRevenue, EarnedRevenue, StorefrontReceivable};
 
 pub(super) fn refund(at: &Context<'_>, command: &RefundPurchase) -> Result<Posting, Rejection> {
     let lot = at.purchase(&command.purchase)?;
+    if command.expected_refunded.is_some_and(|expected| Some(expected) != lot.refunded_price()) {
+        return Err(Rejection::PurchaseChanged);
+    }
     let price = refunded_price(lot, command.credits, command.price)?;
     let mut draft = at.draft();
     let refund =

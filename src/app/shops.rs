@@ -1,0 +1,46 @@
+//! From the settings of storefronts to storefronts.
+
+use super::Failure;
+use crate::billing::{Shop, Vendor};
+use crate::config::{Secret, StorefrontSettings};
+use crate::ledger::{Credits, LedgerId, Storefront};
+
+/// Checks what the settings say.
+///
+/// # Errors
+/// [`Failure::Other`] with one line that names the storefront and what is wrong with it.
+pub(super) fn shops(settings: &[StorefrontSettings]) -> Result<Vec<Shop>, Failure> {
+    settings.iter().map(|settings| shop(settings).map_err(|wrong| complaint(&settings.id, &wrong))).collect()
+}
+
+fn complaint(id: &str, wrong: &str) -> Failure {
+    Failure::Other(format!("storefront {id:?}: {wrong}"))
+}
+
+fn shop(settings: &StorefrontSettings) -> Result<Shop, String> {
+    let StorefrontSettings { id, vendor, ledger, secrets, customer, product, credits } = settings;
+    let secret = |secret: &Secret| match secret {
+        Secret::Text(text) => Ok(text.clone()),
+        Secret::Variable(name) => {
+            std::env::var(name).map_err(|_| format!("the variable {name} of its secret is not set"))
+        }
+    };
+    let mapped = |(product, credits): (&String, &String)| {
+        let amount = Credits::parse(credits).ok().filter(|amount| amount.is_positive());
+        let amount = amount.ok_or_else(|| format!("{credits:?} is no amount of credits for {product}"))?;
+        Ok::<_, String>((product.clone(), amount))
+    };
+    let secrets = secrets.iter().map(secret).collect::<Result<Vec<_>, _>>()?;
+    if secrets.iter().any(String::is_empty) {
+        return Err("a secret is empty".to_owned());
+    }
+    Ok(Shop {
+        storefront: Storefront::parse(id).map_err(|error| format!("its id {error}"))?,
+        vendor: Vendor::named(vendor).ok_or("its vendor must be stripe, shopify or woocommerce")?,
+        ledger: LedgerId::parse(ledger).map_err(|error| format!("its ledger {error}"))?,
+        secrets,
+        customer: customer.clone(),
+        product: product.clone(),
+        credits: credits.iter().map(mapped).collect::<Result<_, _>>()?,
+    })
+}

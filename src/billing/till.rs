@@ -1,0 +1,308 @@
+//! Puts payments into accounts. Each is applied by commands whose request ids follow from what happened, so telling it again
+//! changes nothing; what comes before its time waits, and is applied once its purchase is there.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::ledger::book::Answer;
+use crate::ledger::command::{
+    ClosePayment, CreateCustomer, KeepPayment, OnShortfall, PurchaseCredits, PurchaseRef, RecordChargeback,
+    RefundPurchase, ResolveChargeback,
+};
+use crate::ledger::hash::stable_hash;
+use crate::ledger::payment::{Payment, PaymentEvent, suspense};
+use crate::ledger::price::half_up;
+use crate::ledger::{
+    Command, Credits, CustomerId, LedgerNo, Lot, Money, PostingId, Rejection, Request, RequestKey, Text,
+};
+use crate::query::{PurchaseTarget, ReadError, Reader};
+use crate::writer::{SubmitError, Writer};
+
+use super::json::cut;
+
+/// Times that a refund is tried anew because another one came in between.
+const ATTEMPTS: usize = 8;
+
+/// What became of a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is in an account, or was before.
+    Done,
+    /// It waits in the suspense account.
+    Kept,
+}
+
+/// Why it is not known what became of a payment: telling it again finds out.
+#[derive(Debug, thiserror::Error)]
+pub enum TillError {
+    /// The command was not decided.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The storage could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The ledger refused it, for a reason that waiting does not mend.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+}
+
+/// Applies payments to ledgers. Cheap to clone.
+#[derive(Clone)]
+pub struct Till {
+    writer: Writer,
+    reader: Arc<Reader>,
+}
+
+impl std::fmt::Debug for Till {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Till").finish_non_exhaustive()
+    }
+}
+
+impl Till {
+    /// Over a writer and a reader of the same store.
+    #[must_use]
+    pub fn new(writer: Writer, reader: Arc<Reader>) -> Self {
+        Self { writer, reader }
+    }
+
+    /// Applies what a storefront told, or keeps it.
+    ///
+    /// # Errors
+    /// [`TillError`].
+    pub async fn take(&self, ledger: LedgerNo, payment: &Payment) -> Result<Applied, TillError> {
+        let reason = match self.apply(ledger, payment).await? {
+            Ok(()) => {
+                self.apply_waiting(ledger, payment).await?;
+                return Ok(Applied::Done);
+            }
+            Err(reason) => reason,
+        };
+        self.keep(ledger, payment, &reason).await?;
+        // What it waits for may have come between the look and the keeping; the other side looks after it has written.
+        if payment.event != PaymentEvent::Paid {
+            self.apply_waiting(ledger, payment).await?;
+        }
+        Ok(Applied::Kept)
+    }
+
+    /// Records a payment that waits as a customer's purchase, and applies what waits for it. Asked again, it answers as the
+    /// purchase does.
+    ///
+    /// # Errors
+    /// [`TillError`]; [`Rejection::PaymentNotFound`] where none was kept under this id.
+    pub async fn assign(
+        &self,
+        ledger: LedgerNo,
+        id: PostingId,
+        customer: CustomerId,
+        credits: Option<Credits>,
+        request: RequestKey,
+        deadline: Option<Instant>,
+    ) -> Result<Answer, TillError> {
+        let wrong = |field, problem: &str| Rejection::InvalidField { field, problem: problem.to_owned() };
+        let kept = self.reader.kept_payment(ledger, id).await?.ok_or(Rejection::PaymentNotFound)?;
+        if kept.event != PaymentEvent::Paid {
+            return Err(wrong("payment_id", "must be a payment whose event is PAID").into());
+        }
+        let credits = credits
+            .or(kept.credits)
+            .ok_or_else(|| wrong("credits", "must be set: the products of the payment are not mapped"))?;
+        let command = Command::PurchaseCredits(PurchaseCredits {
+            storefront: kept.storefront.clone(),
+            order: kept.order.clone(),
+            credits,
+            price: kept.price,
+            expires_at: None,
+        });
+        let request = Request { ledger, customer: customer.clone(), request: Some(request), command };
+        let answer = self.writer.submit(request, deadline).await??;
+        self.close(ledger, id, &cut(&format!("assigned to {customer}"))).await?;
+        self.apply_waiting(ledger, &kept).await?;
+        Ok(answer)
+    }
+
+    /// Puts it into an account; why not, where that cannot be done now.
+    async fn apply(&self, ledger: LedgerNo, payment: &Payment) -> Result<Result<(), String>, TillError> {
+        if payment.event == PaymentEvent::Paid {
+            return self.buy(ledger, payment).await;
+        }
+        let target = PurchaseTarget::Order(payment.storefront.clone(), payment.order.clone());
+        for _ in 0..ATTEMPTS {
+            let purchase = match self.reader.purchase(ledger, &target).await {
+                Ok(purchase) => purchase,
+                Err(ReadError::PurchaseNotFound) => return Ok(Err("the order was not recorded".to_owned())),
+                Err(error) => return Err(error.into()),
+            };
+            let Some(command) = command_for(payment, &purchase.lot) else { return Ok(Ok(())) };
+            match self.submit(ledger, purchase.customer.clone(), payment, command).await? {
+                Ok(_) => return Ok(Ok(())),
+                Err(Rejection::PurchaseChanged) => {}
+                // The same refund, told before another one moved the sums.
+                Err(Rejection::RequestIdReused) => return Ok(Ok(())),
+                Err(rejection) => return Ok(Err(rejection.to_string())),
+            }
+        }
+        Ok(Err("other refunds of the order came in between".to_owned()))
+    }
+
+    async fn buy(&self, ledger: LedgerNo, payment: &Payment) -> Result<Result<(), String>, TillError> {
+        let Ok(customer) = CustomerId::parse(payment.customer.as_str()) else {
+            return Ok(Err("the storefront names no customer of the ledger".to_owned()));
+        };
+        let Some(credits) = payment.credits else {
+            return Ok(Err("none of the products is mapped to credits".to_owned()));
+        };
+        let command = Command::PurchaseCredits(PurchaseCredits {
+            storefront: payment.storefront.clone(),
+            order: payment.order.clone(),
+            credits,
+            price: payment.price,
+            expires_at: None,
+        });
+        Ok(match self.submit(ledger, customer, payment, command).await? {
+            // An order is recorded once, whatever is mapped differently since, or whoever it was assigned to.
+            Ok(_) | Err(Rejection::OrderAlreadyRecorded | Rejection::RequestIdReused) => Ok(()),
+            Err(rejection) => Err(rejection.to_string()),
+        })
+    }
+
+    async fn submit(
+        &self,
+        ledger: LedgerNo,
+        customer: CustomerId,
+        payment: &Payment,
+        command: Command,
+    ) -> Result<Result<Answer, Rejection>, TillError> {
+        let request = Some(request_of("storefront", payment));
+        Ok(self.writer.submit(Request { ledger, customer, request, command }, None).await?)
+    }
+
+    /// Applies what waits for the order of a payment, until nothing more can be.
+    async fn apply_waiting(&self, ledger: LedgerNo, payment: &Payment) -> Result<(), TillError> {
+        loop {
+            let mut moved = false;
+            for (id, waiting) in
+                self.reader.kept_payments_of(ledger, &payment.storefront, &payment.order).await?
+            {
+                if self.apply(ledger, &waiting).await?.is_ok() {
+                    self.close(ledger, id, &cut("applied")).await?;
+                    moved = true;
+                }
+            }
+            if !moved {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn keep(&self, ledger: LedgerNo, payment: &Payment, reason: &str) -> Result<(), TillError> {
+        // The reason is as of the first time that it was told: telling it again is the same command.
+        let request = request_of("kept", payment);
+        let payment = Payment { reason: cut(reason), ..payment.clone() };
+        let command = Command::KeepPayment(KeepPayment { payment });
+        let keep = Request { ledger, customer: suspense(), request: Some(request.clone()), command };
+        let kept = match self.writer.submit(keep.clone(), None).await? {
+            Err(Rejection::CustomerNotFound) => {
+                let command = Command::CreateCustomer(CreateCustomer::default());
+                let create = Request { ledger, customer: suspense(), request: Some(request), command };
+                match self.writer.submit(create, None).await? {
+                    Ok(_) | Err(Rejection::CustomerExists) => {}
+                    Err(rejection) => return Err(rejection.into()),
+                }
+                self.writer.submit(keep, None).await?
+            }
+            kept => kept,
+        };
+        match kept {
+            // Kept before, for another reason.
+            Ok(_) | Err(Rejection::RequestIdReused) => Ok(()),
+            Err(rejection) => Err(rejection.into()),
+        }
+    }
+
+    async fn close(&self, ledger: LedgerNo, id: PostingId, reason: &Text) -> Result<(), TillError> {
+        let command =
+            Command::ClosePayment(ClosePayment { payment: id, reason: reason.clone(), by: Text::EMPTY });
+        let close =
+            Request { ledger, customer: suspense(), request: Some(RequestKey::Uuid(id.uuid())), command };
+        match self.writer.submit(close, None).await? {
+            // Somebody else closed it in the same moment.
+            Ok(_) | Err(Rejection::PaymentNotFound | Rejection::RequestIdReused) => Ok(()),
+            Err(rejection) => Err(rejection.into()),
+        }
+    }
+}
+
+/// The command that applies what happened to a purchase; `None` where it is applied already.
+fn command_for(payment: &Payment, lot: &Lot) -> Option<Command> {
+    let purchase = PurchaseRef::Id(lot.id);
+    let (reason, by) = (payment.key.clone(), cut(payment.storefront.as_str()));
+    Some(match payment.event {
+        PaymentEvent::Paid => return None,
+        PaymentEvent::Refunded => {
+            let before = lot.refunded_price();
+            let mut price = payment.price;
+            if payment.cumulative {
+                let part = price
+                    .zip(before)
+                    .map(|(all, before)| all.with(all.minor_units.saturating_sub(before.minor_units)));
+                if part.is_some_and(|part| part.minor_units <= 0) {
+                    return None;
+                }
+                price = part.or(price);
+            }
+            let credits = payment.credits.unwrap_or_else(|| credits_for(price, lot));
+            Command::RefundPurchase(RefundPurchase {
+                purchase,
+                credits: credits.min(lot.refundable()).max(Credits::from_units(1)),
+                price: price.filter(|_| lot.price.is_some()),
+                // A part that is told by itself stands for itself, whatever else was refunded.
+                expected_refunded: before.filter(|_| payment.cumulative),
+                // The money is back with the customer already.
+                on_shortfall: OnShortfall::Receivable,
+                reason,
+                by,
+            })
+        }
+        PaymentEvent::Disputed => Command::RecordChargeback(RecordChargeback {
+            purchase,
+            credits: Some(credits_for(payment.price, lot).min(lot.refundable()))
+                .filter(|credits| credits.is_positive()),
+            price: payment.price.filter(|_| lot.price.is_some()),
+            reason,
+            by,
+        }),
+        PaymentEvent::DisputeWon | PaymentEvent::DisputeLost => {
+            Command::ResolveChargeback(ResolveChargeback {
+                purchase,
+                won: payment.event == PaymentEvent::DisputeWon,
+                reason,
+                by,
+            })
+        }
+    })
+}
+
+/// The credits that an amount of a purchase's money bought: for all that is given back then, less what was before, so that
+/// parts sum to the whole.
+fn credits_for(money: Option<Money>, lot: &Lot) -> Credits {
+    let (Some(money), Some(price), Some(before)) = (money, lot.price, lot.refunded_price()) else {
+        return lot.refundable();
+    };
+    let all = before.minor_units.saturating_add(money.minor_units);
+    let product = i128::from(lot.credits.units()).saturating_mul(i128::from(all));
+    let units = half_up(product, i128::from(price.minor_units));
+    units.map_or(lot.refundable(), |units| Credits::from_units(units).less_at_least_zero(lot.refunded()))
+}
+
+/// The request id of what follows from a payment: the same whenever it is told.
+fn request_of(what: &str, payment: &Payment) -> RequestKey {
+    let Payment { event, storefront, order, key, .. } = payment;
+    let text = format!("{what} {storefront} {order} {event} {key}");
+    RequestKey::parse(&text).unwrap_or_else(|_| {
+        // Too long, or a key that is not plain ASCII.
+        let hash = stable_hash(&[text.as_bytes()]);
+        RequestKey::Text(format!("{what} {hash:016x}").into())
+    })
+}

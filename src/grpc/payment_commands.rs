@@ -1,0 +1,86 @@
+//! Payments that are nobody's yet: listed, and assigned.
+
+use prost::Message as _;
+use tonic::{Request, Status};
+
+use crate::billing::{Till, TillError};
+use crate::ledger::PostingId;
+use crate::query::KeptPayment;
+
+use super::command::Accepted;
+use super::parse::{Amount, parse};
+use super::wire::{
+    AssignPaymentRequest, AssignPaymentResponse, ListUnmatchedPaymentsRequest, ListUnmatchedPaymentsResponse,
+    UnmatchedPayment,
+};
+use super::{Api, Deadline, PAGE_BYTES_MAX, convert};
+
+impl Api {
+    /// A page of the payments that wait.
+    pub(super) async fn unmatched_payments(
+        &self,
+        request: ListUnmatchedPaymentsRequest,
+    ) -> Result<ListUnmatchedPaymentsResponse, Status> {
+        let (ledger, page) = parse(request, |message, fields| {
+            let ListUnmatchedPaymentsRequest { ledger_id, page_size, page_token } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let page = fields.page(page_size, page_token);
+            Some((ledger?, page?))
+        })?;
+        let ledger = self.ledger(&ledger).await?;
+        let listed = self.reader.kept_payments(ledger, &page).await?;
+        let (payments, next_page_token) = listed.show(PAGE_BYTES_MAX, show, UnmatchedPayment::encoded_len);
+        Ok(ListUnmatchedPaymentsResponse { payments, next_page_token })
+    }
+
+    /// Records a payment as a customer's purchase.
+    pub(super) async fn assign_payment(
+        &self,
+        request: Request<AssignPaymentRequest>,
+    ) -> Result<AssignPaymentResponse, Status> {
+        let deadline = Deadline::of(&request);
+        let (scope, payment, credits) = parse(request.into_inner(), |message, fields| {
+            let AssignPaymentRequest { ledger_id, request_id, customer_id, payment_id, credits } = message;
+            let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+            let payment = fields.made_id("payment_id", &payment_id, PostingId::from_uuid);
+            let credits = fields.optional_credits("credits", credits.as_deref(), Amount::Positive);
+            Some((scope?, payment?, credits?))
+        })?;
+        let ledger_id = scope.ledger.unwrap_or_else(crate::ledger::LedgerId::main);
+        let ledger = self.ledger(&ledger_id).await?;
+        let till = Till::new(self.writer.clone(), std::sync::Arc::clone(&self.reader));
+        let customer = scope.customer.clone();
+        let assigned = till.assign(ledger, payment, scope.customer, credits, scope.request, deadline).await;
+        let answer = assigned.map_err(|error| match error {
+            TillError::Submit(error) => Status::from(error),
+            TillError::Read(error) => error.into(),
+            TillError::Rejected(error) => error.into(),
+        })?;
+        let accepted = Accepted { ledger, customer, answer };
+        let lot = accepted.answer.posting.detail.lot.as_ref();
+        Ok(AssignPaymentResponse {
+            purchase: lot.map(|lot| convert::purchase(lot, &accepted.customer)),
+            posting: Some(accepted.posting()),
+            replayed: accepted.answer.replayed,
+            balance: Some(accepted.balance()),
+            activated_holds: accepted.activated_holds(),
+            expired_credits: accepted.expired_credits(),
+        })
+    }
+}
+
+fn show(kept: &KeptPayment) -> UnmatchedPayment {
+    let payment = &kept.payment;
+    UnmatchedPayment {
+        payment_id: kept.posting.id.to_string(),
+        event: payment.event.code().into(),
+        storefront: payment.storefront.to_string(),
+        order_id: payment.order.to_string(),
+        customer: payment.customer.to_string(),
+        products: payment.products.iter().map(ToString::to_string).collect(),
+        credits: payment.credits.map(|credits| credits.to_string()).unwrap_or_default(),
+        price: payment.price.as_ref().map(convert::money),
+        reason: payment.reason.to_string(),
+        received_at: Some(convert::time(kept.posting.recorded_at)),
+    }
+}

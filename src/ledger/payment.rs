@@ -1,0 +1,70 @@
+//! What a storefront told of a payment, kept where it cannot be put into anybody's account yet.
+
+use super::codec::{coded_enum, record};
+use super::credits::Credits;
+use super::hash::stable_hash;
+use super::ids::{CustomerId, OrderId, Storefront, Text};
+use super::money::Money;
+
+coded_enum!(
+    /// What happened to a payment.
+    PaymentEvent {
+        /// An order was paid.
+        Paid = 1 / "PAID",
+        /// Money of an order went back.
+        Refunded = 2 / "REFUNDED",
+        /// The customer's bank took the money back.
+        Disputed = 3 / "DISPUTED",
+        /// The bank decided for the vendor.
+        DisputeWon = 4 / "DISPUTE_WON",
+        /// The bank decided for the customer.
+        DisputeLost = 5 / "DISPUTE_LOST",
+    }
+);
+
+/// What a storefront told, in terms that all storefronts share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// What happened.
+    pub event: PaymentEvent,
+    /// Which storefront told it.
+    pub storefront: Storefront,
+    /// About which order.
+    pub order: OrderId,
+    /// Names what happened: what is told again has the same.
+    pub key: Text,
+    /// Who bought, as the storefront names them; empty where it does not.
+    pub customer: Text,
+    /// What was bought, as the storefront names it.
+    pub products: Vec<Text>,
+    /// What that comes to, where all of it is known.
+    pub credits: Option<Credits>,
+    /// The money that moved.
+    pub price: Option<Money>,
+    /// True where `price` is all that went back of the order so far, not a part of it.
+    pub cumulative: bool,
+    /// Why it could not be put into an account.
+    pub reason: Text,
+}
+record!(Payment {
+    1 => event, 2 => storefront, 3 => order, 4 => key, 5 => customer, 6 => products, 7 => credits, 8 => price,
+    9 => cumulative, 10 => reason,
+});
+
+impl Payment {
+    /// Payments that wait at a time: they stand in one customer's row.
+    pub const WAITING_MAX: usize = 10_000;
+
+    /// Stands for its order among those that wait; two orders may share it.
+    #[must_use]
+    pub fn order_key(storefront: &Storefront, order: &OrderId) -> u64 {
+        stable_hash(&[storefront.as_str().as_bytes(), order.as_str().as_bytes()])
+    }
+}
+
+/// The customer of each ledger in whose name payments wait that are nobody's yet: a suspense account. It is made with the
+/// first of them.
+#[must_use]
+pub fn suspense() -> CustomerId {
+    CustomerId::well_known("unmatched-payments")
+}
