@@ -3,6 +3,7 @@
 //! <https://shopify.dev/docs/api/webhooks?reference=toml> (`orders/paid`, `refunds/create`), WooCommerce
 //! <https://woocommerce.github.io/woocommerce-rest-api-docs/#order-properties>.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
@@ -57,7 +58,10 @@ fn mac(secret: &str, text: &str) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
 }
 
 /// Signed as its vendor does, so many seconds ago.
@@ -100,7 +104,7 @@ fn send(server: &Server, delivery: &Delivery) -> u16 {
         delivery.body.len()
     );
     for (name, value) in &delivery.headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        write!(request, "{name}: {value}\r\n").unwrap();
     }
     request.push_str("\r\n");
     request.push_str(&delivery.body);
