@@ -401,12 +401,11 @@ fn money_fits(posting: &Posting) -> bool {
     let lots = detail.lots.iter().filter_map(|lot| lot.money);
     let deferred = |currency: Currency| {
         let moved = detail.money.iter().filter(|moved| moved.money.currency == currency);
-        let journal = moved.map(|moved| {
+        moved.fold(0, |sum: i128, moved| {
             let change = |account| i128::from(account == MoneyAccount::DeferredRevenue);
             let sign = change(moved.credit).saturating_sub(change(moved.debit));
-            sign.saturating_mul(i128::from(moved.money.minor_units))
-        });
-        journal.fold(0, i128::saturating_add)
+            sum.saturating_add(sign.saturating_mul(i128::from(moved.money.minor_units)))
+        })
     };
     let in_lots = |currency: Currency| {
         let units = lots.clone().filter(|money| money.currency == currency);
