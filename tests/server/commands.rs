@@ -156,6 +156,10 @@ fn thresholds_are_set_and_events_are_followed() {
     assert_eq!(ask(&["alerts", "--customer", "acme", "--use-default"])["is_default"], true);
     let unused = ask(&["balance", "acme", "--forecast"]);
     assert_eq!((&unused["open_holds"], &unused["run_out_date"]), (&1.into(), &"".into()));
+    ask(&["refund", "create", "acme", "--order", "1", "--credits", "4", "--reason", "too many"]);
+    let refunded = ["events", "--type", "purchase.refunded", "--server", server.url()];
+    let line = place.run(&refunded).stdout;
+    assert!(line.contains(" credits 4 "), "{line}");
     let wrong = place.run(&["events", "--type", "balance.lowest"]);
     assert_eq!(wrong.status.code(), Some(2), "{}", wrong.stderr);
     // A follower goes on until its server says that it stops.

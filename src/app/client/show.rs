@@ -262,9 +262,7 @@ pub(super) fn event(event: &wire::Event) -> Row {
         Some(Payload::HoldEvent(about)) => head.with("credits", about.credits.as_str()),
         Some(Payload::ShortfallEvent(about)) => head.with("missing_credits", about.missing_credits.as_str()),
         Some(Payload::SettlementEvent(about)) => head.with("credits", about.credits.as_str()),
-        Some(Payload::PurchaseEvent(about)) => {
-            head.with("credits", about.purchase.as_ref().map(|purchase| purchase.credits.as_str()))
-        }
+        Some(Payload::PurchaseEvent(about)) => head.with("credits", about.credits.as_str()),
         Some(Payload::CreditsEvent(about)) => head.with("credits", about.credits.as_str()),
         None => head,
     };
