@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+
+/// How long a test waits for messages before it fails: far longer than they ever take, but for a server's lease.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A message as it came.
 #[derive(Clone, Debug)]
@@ -99,6 +103,15 @@ impl Receiver {
 
     /// Waits until what it was sent so far passes.
     pub async fn until(&self, passes: impl Fn(&[Message]) -> bool) {
+        let passing = tokio::time::timeout(PATIENCE, self.passing(passes)).await;
+        assert!(
+            passing.is_ok(),
+            "{} messages have come, and what is waited for has not",
+            self.messages().len()
+        );
+    }
+
+    async fn passing(&self, passes: impl Fn(&[Message]) -> bool) {
         let mut count = self.count.subscribe();
         loop {
             count.mark_unchanged();
