@@ -20,5 +20,6 @@ pub use crate::store::webhooks::{Delivery, Endpoint};
 pub use endpoints::{Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, Webhooks};
 pub use relay::Relay;
 pub use send::Render;
+pub(super) use send::{Failure, Then, cut};
 pub use signature::parse_secret;
 pub use target::{Policy, Refused, Target};

@@ -14,6 +14,7 @@ use super::send::Render;
 use super::worker::{self, End, Shared};
 use crate::clock::Clock;
 use crate::outbox::Outbox;
+use crate::outbox::email::{Mailboxes, Mailer};
 use crate::store::webhooks::{Endpoint, WebhookStore};
 
 /// How often a server looks for endpoints that are new, changed, or nobody's.
@@ -25,6 +26,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Relay {
     shared: Arc<Shared>,
     leases: Leases,
+    /// Where e-mail is switched on.
+    mailboxes: Option<Mailboxes>,
     workers: HashMap<Uuid, Sending>,
 }
 
@@ -51,15 +54,32 @@ impl Relay {
         render: Render,
         me: Uuid,
     ) -> Self {
-        let leases = Leases { rows: Arc::clone(&rows), clock: Arc::clone(&clock), me };
-        let shared = Arc::new(Shared { outbox, rows, sender, clock, render, me });
-        Self { shared, leases, workers: HashMap::new() }
+        let leases = Leases { rows: Arc::clone(&rows), clock: Arc::clone(&clock), me, email: false };
+        let shared = Arc::new(Shared { outbox, rows, sender, clock, render, mailer: None, me });
+        Self { shared, leases, mailboxes: None, workers: HashMap::new() }
+    }
+
+    /// It, which sends e-mail too.
+    #[must_use]
+    pub fn with_email(self, mailer: Arc<Mailer>) -> Self {
+        let Shared { outbox, rows, sender, clock, render, me, .. } = &*self.shared;
+        let (outbox, rows, clock) = (Arc::clone(outbox), Arc::clone(rows), Arc::clone(clock));
+        let mailboxes = Mailboxes::new(Arc::clone(&outbox.store), Arc::clone(&rows), Arc::clone(&clock));
+        let (sender, render, me) = (sender.clone(), Arc::clone(render), *me);
+        let shared = Arc::new(Shared { outbox, rows, sender, clock, render, mailer: Some(mailer), me });
+        let leases = Leases { email: true, ..self.leases };
+        Self { shared, leases, mailboxes: Some(mailboxes), workers: self.workers }
     }
 
     /// Sends until `stop` says true; then it stores how far it has come, and leaves its endpoints to others.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let clock = Arc::clone(&self.shared.clock);
         loop {
+            if let Some(mailboxes) = &mut self.mailboxes
+                && let Err(error) = mailboxes.look().await
+            {
+                tracing::debug!(%error, "the endpoints of e-mail could not be looked at");
+            }
             match self.leases.look().await {
                 Ok(endpoints) => self.assign(endpoints),
                 Err(error) => tracing::debug!(%error, "the endpoints could not be looked at"),
