@@ -62,15 +62,20 @@ const KEYS: [&str; 13] = [
     "timeout_ms",
 ];
 
-/// Reads the table; what is wrong continues "`email` ...", with where in the file it stands if that is not the table.
-pub(super) fn read(value: &Spanned<DeValue<'_>>) -> Result<EmailSettings, (Option<usize>, String)> {
+/// Where in the file, if not where the table begins, and what is wrong.
+type Wrong = (Option<usize>, String);
+
+/// Reads the table; what is wrong continues "`email` ...".
+pub(super) fn read(value: &Spanned<DeValue<'_>>) -> Result<EmailSettings, Wrong> {
     let DeValue::Table(table) = value.get_ref() else {
         return Err((None, "must be a table: [email]".to_owned()));
     };
     if let Some(key) = table.keys().find(|key| !KEYS.contains(&&**key.get_ref())) {
         return Err((Some(key.span().start), format!("has no {}", key.get_ref())));
     }
-    let needed = |name: &str| text(table, name)?.ok_or_else(|| (None, format!("must have {name}")));
+    let needed = |name: &str| -> Result<String, Wrong> {
+        text(table, name)?.ok_or_else(|| (None, format!("must have {name}")))
+    };
     let host = needed("host")?;
     let tls = match text(table, "tls")?.as_deref() {
         None | Some("starttls") => EmailTls::StartTls,
@@ -118,8 +123,6 @@ pub(super) fn read(value: &Spanned<DeValue<'_>>) -> Result<EmailSettings, (Optio
         timeout_ms: whole(table, "timeout_ms", 100..=600_000)?.unwrap_or(15_000),
     })
 }
-
-type Wrong = (Option<usize>, String);
 
 fn wrong(table: &DeTable<'_>, name: &str, problem: String) -> Wrong {
     let key = table.keys().find(|key| &**key.get_ref() == name);

@@ -215,7 +215,8 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             "EHLO" => {
                 let utf8 = if shared.utf8 { "250-SMTPUTF8\r\n" } else { "" };
                 let tls = if starttls.is_some() { "250-STARTTLS\r\n" } else { "" };
-                say(&mut stream, Reply::Ok, &format!("250-mail.test\r\n{utf8}{tls}250 AUTH PLAIN LOGIN")).await
+                say(&mut stream, Reply::Ok, &format!("250-mail.test\r\n{utf8}{tls}250 AUTH PLAIN LOGIN"))
+                    .await
             }
             "STARTTLS" if starttls.is_some() => {
                 say(&mut stream, Reply::Ok, "220 go ahead").await;
@@ -225,7 +226,9 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             "AUTH" => {
                 let given = STANDARD.decode(line.strip_prefix("AUTH PLAIN ").unwrap()).unwrap();
                 let given = String::from_utf8(given).unwrap();
-                let [_, user, password] = given.split('\0').collect::<Vec<_>>()[..] else { panic!("{given:?}") };
+                let [_, user, password] = given.split('\0').collect::<Vec<_>>()[..] else {
+                    panic!("{given:?}")
+                };
                 credentials = Some((user.to_owned(), password.to_owned()));
                 say(&mut stream, shared.reply(Stage::Auth, ""), "235 welcome").await
             }
@@ -241,7 +244,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                 let reply = shared.reply(Stage::Data, &to);
                 if reply == Reply::Ok {
                     say(&mut stream, reply, "354 go ahead").await;
-                    let raw = data(&mut stream).await?;
+                    let raw = data(&mut stream, shared.utf8).await?;
                     let reply = shared.reply(Stage::Message, &to);
                     if reply == Reply::Ok {
                         let (from, to, credentials) = (from.clone(), to.clone(), credentials.clone());
@@ -276,14 +279,14 @@ fn address(line: &str) -> String {
     line[start..].split('>').next().unwrap().to_owned()
 }
 
-async fn data(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Option<String> {
+async fn data(stream: &mut (impl AsyncBufReadExt + Unpin), utf8: bool) -> Option<String> {
     let mut raw = String::new();
     loop {
         let line = line(stream).await?;
         if line == "." {
             return Some(raw);
         }
-        assert!(line.len() <= 998 && line.is_ascii(), "not a line of a message: {line:?}");
+        assert!(line.len() <= 998 && (utf8 || line.is_ascii()), "not a line of a message: {line:?}");
         raw.push_str(line.strip_prefix('.').unwrap_or(&line));
         raw.push_str("\r\n");
     }

@@ -1,5 +1,7 @@
 //! The link under which a customer buys more credits: a URL from the settings with the customer's id put in.
 
+use std::fmt::Write as _;
+
 use url::Url;
 
 use crate::ledger::{CustomerId, LedgerId};
@@ -47,7 +49,8 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            // Writing into a text cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     encoded

@@ -6,6 +6,7 @@ use lettre::Message;
 use lettre::address::Address;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
+use url::Host;
 
 use super::templates::Content;
 use crate::ledger::{Contact, Timestamp};
@@ -30,7 +31,19 @@ pub fn parse_mailbox(text: &str) -> Result<Mailbox, String> {
     let mailbox: Option<Mailbox> = text.parse().ok();
     mailbox
         .filter(|_| !text.contains(char::is_control))
+        .map(|Mailbox { name, email }| Mailbox::new(name, with_ascii_domain(email)))
         .ok_or_else(|| format!("must be an address such as \"Credits <credits@example.com>\", not {text:?}"))
+}
+
+/// An address whose domain is written as the domain name system has it, so that every server takes it. A user's name beyond
+/// ASCII stays, and needs a server that takes it.
+fn with_ascii_domain(address: Address) -> Address {
+    match Host::parse(address.domain()) {
+        Ok(Host::Domain(domain)) if !address.domain().is_ascii() => {
+            Address::new(address.user(), domain).unwrap_or(address)
+        }
+        Ok(_) | Err(_) => address,
+    }
 }
 
 /// Why there is nobody to write to.
@@ -50,7 +63,7 @@ pub(super) fn recipient(contact: &Contact) -> Result<Mailbox, NoAddress> {
     }
     let address: Address = text.parse().map_err(|_| NoAddress::Wrong)?;
     let name = one_line(contact.name.as_str());
-    Ok(Mailbox::new((!name.is_empty()).then_some(name), address))
+    Ok(Mailbox::new((!name.is_empty()).then_some(name), with_ascii_domain(address)))
 }
 
 /// A message that is sent to one customer.

@@ -149,21 +149,24 @@ impl Smtp {
                 if kept.test_connected().await {
                     kept
                 } else {
-                    self.connect().await.map_err(Refusal::server)?
+                    self.connect().await.map_err(|error| Refusal::server(&error))?
                 }
             }
-            None => self.connect().await.map_err(Refusal::server)?,
+            None => self.connect().await.map_err(|error| Refusal::server(&error))?,
         };
         let mut parameters = Vec::new();
-        // The message itself is always ASCII; the addresses of its envelope may not be.
-        if !to.as_ref().is_ascii() || !from.as_ref().is_ascii() {
+        // The bodies are encoded as ASCII; the users' names in the addresses may be beyond it.
+        if !to.to_string().is_ascii() || !from.to_string().is_ascii() {
             if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
                 let error = "the mail server takes no addresses beyond ASCII (SMTPUTF8)".to_owned();
                 return Ok((Some(connection), Err(Refusal::Message { status: 0, error, is_final: true })));
             }
             parameters.push(MailParameter::SmtpUtfEight);
         }
-        connection.command(Mail::new(Some(from.clone()), parameters)).await.map_err(Refusal::server)?;
+        connection
+            .command(Mail::new(Some(from.clone()), parameters))
+            .await
+            .map_err(|error| Refusal::server(&error))?;
         let outcome = match connection.command(Rcpt::new(to.clone(), Vec::new())).await {
             Ok(_) => match connection.command(Data).await {
                 Ok(_) => connection.message(message).await,
@@ -171,7 +174,7 @@ impl Smtp {
             },
             Err(error) => Err(error),
         };
-        let outcome = outcome.map(drop).map_err(Refusal::message);
+        let outcome = outcome.map(drop).map_err(|error| Refusal::message(&error));
         match &outcome {
             Ok(()) => Ok((Some(connection), outcome)),
             // What was begun is forgotten, so that the next message begins anew.
@@ -223,15 +226,15 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn server(error: Error) -> Self {
-        Self::Server { status: status(&error), error: words(&error) }
+    fn server(error: &Error) -> Self {
+        Self::Server { status: status(error), error: error.to_string() }
     }
 
     /// After the server has taken the sender: codes concern this message, and anything else the connection.
-    fn message(error: Error) -> Self {
-        match status(&error) {
+    fn message(error: &Error) -> Self {
+        match status(error) {
             0 | CLOSING => Self::server(error),
-            status => Self::Message { status, error: words(&error), is_final: error.is_permanent() },
+            status => Self::Message { status, error: error.to_string(), is_final: error.is_permanent() },
         }
     }
 }
@@ -250,9 +253,4 @@ impl From<Refusal> for Failure {
 /// The code of the answer; 0 without one.
 fn status(error: &Error) -> u16 {
     error.status().and_then(|code| code.to_string().parse().ok()).unwrap_or(0)
-}
-
-/// It and what is behind it, in one line.
-fn words(error: &Error) -> String {
-    error.to_string()
 }

@@ -111,7 +111,7 @@ impl Templates {
             for (part, built_in) in PARTS.into_iter().zip(parts) {
                 if !own.contains_key(&(String::new(), event.name(), part)) {
                     let path = Path::new("built in").join(format!("{}.{part}", event.name()));
-                    templates.add("", event, part, &path, built_in.to_owned())?;
+                    templates.add("", event, part, &path, built_in)?;
                 }
             }
         }
@@ -123,7 +123,7 @@ impl Templates {
                     format!("has no {name}.{missing} beside it: the three of a language come together");
                 return Err(TemplateError::Name { path: path.display().to_string(), problem });
             }
-            templates.add(language, event, part, path, read(path)?)?;
+            templates.add(language, event, part, path, &read(path)?)?;
         }
         Ok(templates)
     }
@@ -133,9 +133,9 @@ impl Templates {
         &mut self,
         language: &str,
         event: EventType,
-        part: &'static str,
+        part: &str,
         path: &Path,
-        source: String,
+        source: &str,
     ) -> Result<(), TemplateError> {
         let wrong = |line: usize, problem: String| TemplateError::Template {
             path: path.display().to_string(),
@@ -147,14 +147,14 @@ impl Templates {
             wrong(error.line().unwrap_or(1), what)
         };
         let name = name_of(language, event, part);
-        self.environment.add_template_owned(name.clone(), source.clone()).map_err(|error| of(&error))?;
+        self.environment.add_template_owned(name.clone(), source.to_owned()).map_err(|error| of(&error))?;
         let template = self.environment.get_template(&name).map_err(|error| of(&error))?;
         // Also in branches that no sample comes to.
         let functions: BTreeSet<&str> = self.environment.globals().map(|(name, _)| name).collect();
         let unknown = template.undeclared_variables(false).into_iter();
         let unknown =
             unknown.filter(|name| !VARIABLES.contains(&name.as_str()) && !functions.contains(name.as_str()));
-        let first = unknown.map(|name| (line_of(&source, &name), name)).min();
+        let first = unknown.map(|name| (line_of(source, &name), name)).min();
         if let Some((line, name)) = first {
             let known = VARIABLES.join(", ");
             return Err(wrong(line, format!("there is no variable {name}; there are {known}")));

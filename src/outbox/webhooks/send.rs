@@ -85,7 +85,9 @@ pub(super) struct Sent<T> {
 
 /// Sends chains, and says what became of each.
 pub(super) async fn send_all<T: Send + 'static>(lane: &Arc<Lane>, chains: Vec<Chain<T>>) -> Vec<Sent<T>> {
-    let workers = CONCURRENT.min(chains.len());
+    // One connection takes one message after the other, and a server that fails is noticed before the next one.
+    let concurrent = if lane.endpoint.is_email() { 1 } else { CONCURRENT };
+    let workers = concurrent.min(chains.len());
     let queue = Arc::new(Mutex::new(VecDeque::from(chains)));
     let stop = Arc::new(Mutex::new(false));
     let mut tasks = JoinSet::new();

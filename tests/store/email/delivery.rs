@@ -12,7 +12,7 @@ use creditledger::outbox::webhooks::{Changed, EventPlace, Patch};
 
 use super::{Office, TIMEOUT_SECONDS, contact, customer, subjects};
 use crate::desk::{adjust, grant, place, purchase};
-use crate::mail::{Mode, MailServer, Reply, Stage};
+use crate::mail::{MailServer, Mode, Reply, Stage};
 use crate::rig::Rig;
 use crate::webhooks::on_each_engine;
 
@@ -58,7 +58,11 @@ async fn low_depleted_and_short_are_told_to_the_contact_and_nothing_else_is(mut 
         assert_eq!((mail.connection, mail.is_encrypted), (1, false));
     }
     let text = |nth: usize| taken[nth].shown().text;
-    assert!(text(0).contains("acme GmbH has 4.5 support credits left. Another 5.5 are set aside"), "{}", text(0));
+    assert!(
+        text(0).contains("acme GmbH has 4.5 support credits left. Another 5.5 are set aside"),
+        "{}",
+        text(0)
+    );
     assert!(text(0).contains("came down to 5 credits"), "{}", text(0));
     assert!(text(1).contains("  missing    3\n  available  4.5\n  held       5.5\n"), "{}", text(1));
     assert!(text(2).contains("acme GmbH has no support credits left. 10 are set aside"), "{}", text(2));
@@ -70,7 +74,8 @@ async fn without_an_address_nothing_is_sent_and_nothing_waits(mut rig: Rig) {
     let server = MailServer::start(Mode::Plain, |_, _| Reply::Ok).await;
     let relay = office.open(&rig, 1, &server).await;
     let none = Contact::default();
-    let bad = ["carol", "carol@", "@example.org", "a@b@c", "carol@example.org, dave@example.org", "c d@e.org"];
+    let bad =
+        ["carol", "carol@", "@example.org", "a@b@c", "carol@example.org, dave@example.org", "c d@e.org"];
     for (n, contact) in std::iter::once(none).chain(bad.iter().map(|email| contact(email))).enumerate() {
         customer(&mut rig, &format!("c{n}"), contact).await;
         rig.ok(purchase(&format!("{n}"), "10")).await;
@@ -87,7 +92,8 @@ async fn without_an_address_nothing_is_sent_and_nothing_waits(mut rig: Rig) {
     assert_eq!(server.seen(Stage::Connect, ""), 0);
     // Put right, it is sent on request.
     let first = dead.iter().find(|delivery| delivery.customer.as_str() == "c6").unwrap();
-    let put_right = UpdateCustomer { contact: Some(contact("carol@example.org")), ..UpdateCustomer::default() };
+    let put_right =
+        UpdateCustomer { contact: Some(contact("carol@example.org")), ..UpdateCustomer::default() };
     rig.ok(Command::UpdateCustomer(put_right)).await;
     redeliver(&office, first.position, first.place).await;
     while server.taken().is_empty() {
@@ -130,7 +136,8 @@ async fn a_refusal_of_the_recipient_is_final_and_others_are_tried_again_by_the_s
     assert_eq!(codes, [("gone", 550, 1), ("spam", 554, 1)].into());
     assert!(dead.iter().all(|it| it.error.as_str().contains("as the test wants it")), "{dead:?}");
     for (attempt, delay) in (1..).zip([5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]) {
-        let waiting = office.deliveries(false, |it| it.first().is_some_and(|it| it.attempts == attempt)).await;
+        let waiting =
+            office.deliveries(false, |it| it.first().is_some_and(|it| it.attempts == attempt)).await;
         // The second one of the customer waits behind the first.
         let shown: Vec<_> = waiting.iter().map(|it| (it.customer.as_str(), it.attempts, it.status)).collect();
         assert_eq!(shown, [("full", attempt, 450), ("full", 0, 0)]);
