@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -322,7 +322,8 @@ impl Mail {
         let kind = &headers["content-type"];
         assert!(kind.starts_with("multipart/alternative"), "{kind}");
         let boundary = kind.split("boundary=\"").nth(1).unwrap().split('"').next().unwrap();
-        let mut parts = body.split(&format!("--{boundary}")).skip(1);
+        let between = format!("--{boundary}");
+        let mut parts = body.split(&between).skip(1);
         let mut bodies = Vec::new();
         for expected in ["text/plain", "text/html"] {
             let (headers, body) = part(parts.next().unwrap().strip_prefix("\r\n").unwrap());

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use creditledger::grpc::wire::customer_service_client::CustomerServiceClient;
+use creditledger::grpc::wire::ledger_service_client::LedgerServiceClient;
 use creditledger::grpc::wire::notification_service_client::NotificationServiceClient;
-use creditledger::grpc::wire::purchase_service_client::PurchaseServiceClient;
 use creditledger::grpc::wire::watch_events_request::Start;
 use creditledger::grpc::wire::watch_events_response::Item;
 use creditledger::grpc::wire::*;
@@ -40,7 +40,7 @@ async fn create(server: &Server, email: &str) {
 
 /// Gives credits and takes all of them away.
 async fn spend(server: &Server, round: u32) {
-    let mut client = PurchaseServiceClient::new(server.connect().await);
+    let mut client = LedgerServiceClient::new(server.connect().await);
     for (nth, credits) in [(1, "10"), (2, "-10")] {
         let adjust = AdjustBalanceRequest {
             request_id: format!("{round}-{nth}"),
@@ -196,8 +196,8 @@ fn settings_that_are_wrong_are_named_and_nothing_is_started() {
         (with("tls = \"ssl\""), at(6, "must have starttls, implicit or none as tls, not \"ssl\"")),
         (with("tls = 1"), at(6, "must have a string as tls, not integer")),
         (with("reply_to = \"\""), at(6, "must not have an empty reply_to")),
-        (without("port") + "\nport = 0", at(5, "has a port that must be a whole number from 1 to 65535")),
-        (without("port") + "\nport = \"25\"", at(5, "must have a whole number as port, not string")),
+        (without("port") + "\nport = 0", at(6, "has a port that must be a whole number from 1 to 65535")),
+        (without("port") + "\nport = \"25\"", at(6, "must have a whole number as port, not string")),
         (with("timeout_ms = 99"), at(6, "has a timeout_ms that must be a whole number from 100 to 600000")),
         (with("user = \"u\""), at(1, "must have user and a password, or neither")),
         (with("password = \"p4ss\""), at(1, "must have user and a password, or neither")),

@@ -10,7 +10,7 @@ use creditledger::ledger::{Contact, LedgerNo};
 use creditledger::outbox::email::{EVENTS, email_endpoint};
 use creditledger::outbox::webhooks::{Changed, EventPlace, Patch};
 
-use super::{Office, TIMEOUT_SECONDS, contact, customer, subjects};
+use super::{Office, TIMEOUT_SECONDS, contact, customer, patiently, subjects};
 use crate::desk::{adjust, grant, place, purchase};
 use crate::mail::{MailServer, Mode, Reply, Stage};
 use crate::rig::Rig;
@@ -96,10 +96,7 @@ async fn without_an_address_nothing_is_sent_and_nothing_waits(mut rig: Rig) {
         UpdateCustomer { contact: Some(contact("carol@example.org")), ..UpdateCustomer::default() };
     rig.ok(Command::UpdateCustomer(put_right)).await;
     redeliver(&office, first.position, first.place).await;
-    while server.taken().is_empty() {
-        office.desk.clock.pass(1);
-        tokio::task::yield_now().await;
-    }
+    office.pass_until(|| !server.taken().is_empty()).await;
     assert_eq!(server.taken()[0].event_id(), first.event_id.as_str());
     relay.stop().await;
 }
@@ -152,10 +149,7 @@ async fn a_refusal_of_the_recipient_is_final_and_others_are_tried_again_by_the_s
     server.answer(|_, _| Reply::Ok);
     let first = dead.iter().find(|it| it.customer.as_str() == "full").unwrap();
     redeliver(&office, first.position, first.place).await;
-    while server.taken().len() < 4 {
-        office.desk.clock.pass(1);
-        tokio::task::yield_now().await;
-    }
+    office.pass_until(|| server.taken().len() >= 4).await;
     let ids: BTreeSet<String> = server.taken().iter().map(|mail| mail.event_id()).collect();
     assert!(ids.contains(first.event_id.as_str()) && ids.len() == 4, "{ids:?}");
     relay.stop().await;
@@ -256,10 +250,7 @@ async fn two_servers_do_not_both_send_and_one_takes_over_from_one_that_dies(mut 
     let (dies, lives) = if holder == 1 { (one, other) } else { (other, one) };
     dies.kill().await;
     server.answer(|_, _| Reply::Ok);
-    while server.taken().len() < 22 {
-        office.desk.clock.pass(1);
-        tokio::task::yield_now().await;
-    }
+    office.pass_until(|| server.taken().len() >= 22).await;
     let ids: BTreeSet<String> = server.taken().iter().map(|mail| mail.event_id()).collect();
     assert_eq!(ids.len(), 22);
     lives.stop().await;
@@ -286,10 +277,7 @@ async fn it_begins_at_the_end_and_goes_on_where_it_was(mut rig: Rig) {
     let shop = rig.ledger;
     customer(&mut rig, "zeta", contact("dave@example.org")).await;
     spend(&mut rig, "shop").await;
-    while server.taken().len() < 4 {
-        office.desk.clock.pass(1);
-        tokio::task::yield_now().await;
-    }
+    office.pass_until(|| server.taken().len() >= 4).await;
     let last = server.taken().pop().unwrap();
     assert_eq!(last.to, "dave@example.org");
     assert!(last.shown().text.contains("https://shop.example.com/shop?for=zeta"), "{}", last.shown().text);
@@ -307,9 +295,12 @@ async fn it_begins_at_the_end_and_goes_on_where_it_was(mut rig: Rig) {
     office.desk.clock.pass(8 * 86_400);
     let relay = office.open(&rig, 3, &server).await;
     let end = office.desk.webhooks.last_position(main).await.unwrap();
-    while office.stored(&rig, main).await.unwrap().done < end {
-        tokio::task::yield_now().await;
-    }
+    patiently(async {
+        while office.stored(&rig, main).await.unwrap().done < end {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     spend(&mut rig, "now").await;
     server.until(|server| server.taken().len() >= 8).await;
     let ids: BTreeSet<String> = server.taken().iter().map(|mail| mail.event_id()).collect();

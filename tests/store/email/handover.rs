@@ -4,7 +4,7 @@
 use creditledger::ledger::{Contact, Text};
 use creditledger::outbox::email::{Smtp, SmtpSettings, Templates, Tls};
 
-use super::{Office, contact, customer, mailer_with, settings};
+use super::{Office, contact, customer, mailer_with, patiently, settings};
 use crate::desk::{adjust, id, purchase};
 use crate::mail::{Mail, MailServer, Mode, Reply, Stage, certificate};
 use crate::rig::Rig;
@@ -30,17 +30,20 @@ async fn send_one(
     customer(&mut rig, "acme", contact).await;
     rig.ok(purchase("1", "10")).await;
     rig.ok(adjust("-6")).await;
-    let sent = loop {
-        if let Some(mail) = server.taken().pop() {
-            break Ok(mail);
+    let sent = patiently(async {
+        loop {
+            if let Some(mail) = server.taken().pop() {
+                return Ok(mail);
+            }
+            let mut failed = office.deliveries(false, |_| true).await;
+            failed.extend(office.deliveries(true, |_| true).await);
+            if let Some(failed) = failed.first().filter(|failed| failed.attempts > 0) {
+                return Err((failed.status, failed.error.to_string()));
+            }
+            tokio::task::yield_now().await;
         }
-        let mut failed = office.deliveries(false, |_| true).await;
-        failed.extend(office.deliveries(true, |_| true).await);
-        if let Some(failed) = failed.first().filter(|failed| failed.attempts > 0) {
-            break Err((failed.status, failed.error.to_string()));
-        }
-        tokio::task::yield_now().await;
-    };
+    })
+    .await;
     relay.kill().await;
     sent
 }
@@ -115,10 +118,7 @@ async fn a_wrong_password_or_sender_concerns_all_and_is_tried_again() {
         assert_eq!(office.deliveries(true, |_| true).await, []);
         // Somebody puts it right.
         server.answer(|_, _| Reply::Ok);
-        while server.taken().len() < 3 {
-            office.desk.clock.pass(1);
-            tokio::task::yield_now().await;
-        }
+        office.pass_until(|| server.taken().len() >= 3).await;
         relay.kill().await;
     }
 }

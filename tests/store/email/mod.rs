@@ -72,9 +72,12 @@ impl Office {
 
     pub async fn open_with(&self, rig: &Rig, me: u128, mailer: Arc<Mailer>) -> Relaying {
         let relay = self.desk.relay_with(rig, me, Some(mailer));
-        while self.stored(rig, LedgerNo::MAIN).await.is_none() {
-            tokio::task::yield_now().await;
-        }
+        patiently(async {
+            while self.stored(rig, LedgerNo::MAIN).await.is_none() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
         relay
     }
 
@@ -89,24 +92,46 @@ impl Office {
     /// Waits until the relay has stored that it is through with all that was posted.
     pub async fn settled(&self, rig: &Rig) {
         let end = self.desk.webhooks.last_position(LedgerNo::MAIN).await.unwrap();
-        while self.stored(rig, LedgerNo::MAIN).await.unwrap().done != end {
-            self.desk.clock.pass(1);
-            tokio::task::yield_now().await;
-        }
+        patiently(async {
+            while self.stored(rig, LedgerNo::MAIN).await.unwrap().done != end {
+                self.desk.clock.pass(1);
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Lets time pass until something has come to be.
+    pub async fn pass_until(&self, passes: impl Fn() -> bool) {
+        patiently(async {
+            while !passes() {
+                self.desk.clock.pass(1);
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// Waits until what was not sent at once, or was given up, passes.
     pub async fn deliveries(&self, dead: bool, passes: impl Fn(&[Delivery]) -> bool) -> Vec<Delivery> {
         let endpoint = email_endpoint(LedgerNo::MAIN);
-        loop {
-            let found = self.desk.webhooks.deliveries(LedgerNo::MAIN, endpoint, dead, None, 100).await;
-            let found = found.unwrap().unwrap();
-            if passes(&found) {
-                return found;
+        patiently(async {
+            loop {
+                let found = self.desk.webhooks.deliveries(LedgerNo::MAIN, endpoint, dead, None, 100).await;
+                let found = found.unwrap().unwrap();
+                if passes(&found) {
+                    return found;
+                }
+                tokio::task::yield_now().await;
             }
-            tokio::task::yield_now().await;
-        }
+        })
+        .await
     }
+}
+
+/// What is waited for comes in two minutes, or never.
+pub async fn patiently<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_mins(2), what).await.expect("what is waited for does not come")
 }
 
 /// A customer with a contact and a threshold of 5 credits.
