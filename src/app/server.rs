@@ -46,7 +46,7 @@ impl Server {
     pub async fn start(config: &Config) -> Result<Self, Failure> {
         let shops = shops(&config.storefronts)?;
         let clock: Arc<dyn Clock> = Arc::new(clock::System);
-        let mailer = config.email.as_ref().map(|email| mailer(email, &clock)).transpose()?;
+        let mailer = config.email.as_ref().map(|email| mailer(email, &clock)).transpose()?.map(Arc::new);
         // The address first: a second server on it says so and does not touch the database.
         let listener =
             TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
@@ -70,11 +70,7 @@ impl Server {
             .map_err(|error| Failure::Other(format!("TLS cannot be used: {error}")))?;
         let me = PostingId::new(clock.now(), 0, clock::random().map_err(Failure::Randomness)?).uuid();
         let render: Render = Arc::new(grpc::message);
-        let relay = Relay::new(Arc::clone(&outbox), engine.webhooks, sender, clock, render, me);
-        let relay = match mailer {
-            Some(mailer) => relay.with_email(Arc::new(mailer)),
-            None => relay,
-        };
+        let relay = Relay::new(Arc::clone(&outbox), engine.webhooks, sender, clock, render, mailer, me);
         let reader = Arc::new(Reader::new(engine.reader, engine.news, cards));
         let storefronts = Arc::new(http::Webhooks::new(
             shops,

@@ -44,7 +44,7 @@ struct Sending {
 }
 
 impl Relay {
-    /// A relay that other servers know as `me`. `render` makes the body of a message.
+    /// A relay that other servers know as `me`. `render` makes the body of a message; with a mailer it sends e-mail too.
     #[must_use]
     pub fn new(
         outbox: Arc<Outbox>,
@@ -52,23 +52,15 @@ impl Relay {
         sender: Sender,
         clock: Arc<dyn Clock>,
         render: Render,
+        mailer: Option<Arc<Mailer>>,
         me: Uuid,
     ) -> Self {
-        let leases = Leases { rows: Arc::clone(&rows), clock: Arc::clone(&clock), me, email: false };
-        let shared = Arc::new(Shared { outbox, rows, sender, clock, render, mailer: None, me });
-        Self { shared, leases, mailboxes: None, workers: HashMap::new() }
-    }
-
-    /// It, which sends e-mail too.
-    #[must_use]
-    pub fn with_email(self, mailer: Arc<Mailer>) -> Self {
-        let Shared { outbox, rows, sender, clock, render, me, .. } = &*self.shared;
-        let (outbox, rows, clock) = (Arc::clone(outbox), Arc::clone(rows), Arc::clone(clock));
-        let mailboxes = Mailboxes::new(Arc::clone(&outbox.store), Arc::clone(&rows), Arc::clone(&clock));
-        let (sender, render, me) = (sender.clone(), Arc::clone(render), *me);
-        let shared = Arc::new(Shared { outbox, rows, sender, clock, render, mailer: Some(mailer), me });
-        let leases = Leases { email: true, ..self.leases };
-        Self { shared, leases, mailboxes: Some(mailboxes), workers: self.workers }
+        let email = mailer.is_some();
+        let leases = Leases { rows: Arc::clone(&rows), clock: Arc::clone(&clock), me, email };
+        let mailboxes = || Mailboxes::new(Arc::clone(&outbox.store), Arc::clone(&rows), Arc::clone(&clock));
+        let mailboxes = email.then(mailboxes);
+        let shared = Arc::new(Shared { outbox, rows, sender, clock, render, mailer, me });
+        Self { shared, leases, mailboxes, workers: HashMap::new() }
     }
 
     /// Sends until `stop` says true; then it stores how far it has come, and leaves its endpoints to others.

@@ -108,12 +108,9 @@ impl Desk {
             sender,
             Arc::clone(&self.clock) as Arc<dyn Clock>,
             Arc::new(grpc::message),
+            mailer,
             Uuid::from_u128(me),
         );
-        let relay = match mailer {
-            Some(mailer) => relay.with_email(mailer),
-            None => relay,
-        };
         let (stop, stopped) = watch::channel(false);
         Relaying { task: tokio::spawn(relay.run(stopped)), stop }
     }
