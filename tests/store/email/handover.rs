@@ -118,7 +118,7 @@ async fn a_wrong_password_or_sender_concerns_all_and_is_tried_again() {
         assert_eq!(office.deliveries(true, |_| true).await, []);
         // Somebody puts it right.
         server.answer(|_, _| Reply::Ok);
-        office.pass_until(|| server.taken().len() >= 3).await;
+        office.pass_until(&server, |server| server.taken().len() >= 3).await;
         relay.kill().await;
     }
 }
