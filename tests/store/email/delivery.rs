@@ -302,7 +302,7 @@ async fn it_begins_at_the_end_and_goes_on_where_it_was(mut rig: Rig) {
     office.settled(&rig, &server).await;
     relay.stop().await;
     // After more than a week nobody is told of what was then.
-    spend(&mut rig, "long ago").await;
+    spend(&mut rig, "long-ago").await;
     office.desk.clock.pass(8 * 86_400);
     let relay = office.open(&rig, 3, &server).await;
     let end = office.desk.webhooks.last_position(main).await.unwrap();

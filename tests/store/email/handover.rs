@@ -111,7 +111,17 @@ async fn a_wrong_password_or_sender_concerns_all_and_is_tried_again() {
             rig.ok(purchase(name, "10")).await;
             rig.ok(adjust("-6")).await;
         }
-        let waiting = office.deliveries(false, |waiting| waiting.len() == 3).await;
+        // After a failure the server is left alone for some seconds, and the feed with it.
+        let waiting = patiently(async {
+            loop {
+                let waiting = office.deliveries(false, |_| true).await;
+                if waiting.len() == 3 {
+                    return waiting;
+                }
+                office.second(&server).await;
+            }
+        })
+        .await;
         let tried: Vec<_> = waiting.iter().filter(|it| it.attempts > 0).collect();
         assert!(!tried.is_empty() && tried.iter().all(|it| it.status == u32::from(code)), "{waiting:?}");
         assert!(waiting.iter().all(|it| !it.error.as_str().contains("pass word")), "{waiting:?}");
@@ -126,15 +136,12 @@ async fn a_wrong_password_or_sender_concerns_all_and_is_tried_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_and_subjects_stay_what_they_are() {
     /// (customer's name, contact's name, the header To)
-    const NAMES: [(&str, &str, &str); 6] = [
+    const NAMES: [(&str, &str, &str); 7] = [
         ("Acme", "", "carol@example.org"),
-        ("Acme, Inc.", "Doe, Carol", "\"Doe, Carol\" <carol@example.org>"),
-        ("=?utf-8?q?Bcc:?=", "x\" <eve@example.org>", "\"x\\\" <eve@example.org>\" <carol@example.org>"),
-        (
-            "Bcc: eve@example.org",
-            "a@b.c; Bcc: eve@example.org",
-            "\"a@b.c; Bcc: eve@example.org\" <carol@example.org>",
-        ),
+        ("Acme Inc.", "Carol Doe", "\"Carol Doe\" <carol@example.org>"),
+        ("Acme, Inc.", "Doe, Carol", "Doe, Carol <carol@example.org>"),
+        ("=?utf-8?q?Bcc:?=", "x\" <eve@example.org>", "x\" <eve@example.org> <carol@example.org>"),
+        ("Bcc: eve@example.org", "a@b.c; Bcc: eve", "a@b.c; Bcc: eve <carol@example.org>"),
         ("Überprüfungsgesellschaft für außergewöhnlich lange Namen", "Zoë", "Zoë <carol@example.org>"),
         ("株式会社", "李", "李 <carol@example.org>"),
     ];
@@ -155,6 +162,10 @@ async fn names_and_subjects_stay_what_they_are() {
         let shown = mail.shown();
         assert_eq!(mail.to, "carol@example.org");
         assert_eq!(shown.headers["to"], to);
+        // As it stands there it is one address: what means something to mail programs is encoded.
+        let unfolded = mail.raw.replace("\r\n ", " ");
+        let line = unfolded.split("\r\n").find(|line| line.starts_with("To: ")).unwrap();
+        assert!(!line.contains([',', ';']) && line.matches('@').count() == 1, "{line}");
         assert_eq!(shown.headers["subject"], format!("{name}: 4 support credits left"));
         let mut headers: Vec<&str> = shown.headers.keys().map(String::as_str).collect();
         headers.retain(|header| !header.starts_with("content-"));

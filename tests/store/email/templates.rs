@@ -108,7 +108,7 @@ fn what_is_wrong_is_told_with_file_and_line() {
     /// (file, text, complaint)
     const WRONG: [(&str, &str, &str); 15] = [
         ("balance.low.txt", "a\nb {{ available", "balance.low.txt line 2: unexpected end of input"),
-        ("balance.low.html", "{% if held %}\n\nx", "balance.low.html line 3: unexpected end of input"),
+        ("balance.low.html", "{% if held %}\n\nx", "balance.low.html line 1: unexpected end of input"),
         ("balance.low.txt", "\n\n{% endif %}", "balance.low.txt line 3: unknown statement endif"),
         ("balance.low.txt", "\n{{ held | shout }}", "balance.low.txt line 2: filter shout is unknown"),
         (
@@ -136,11 +136,14 @@ fn what_is_wrong_is_told_with_file_and_line() {
         ("hold.placed.html", "x", "hold.placed.html is not the template of an event: "),
         ("pt/balance.low.txt", "x", "pt/balance.low.txt has no balance.low.subject beside it: "),
     ];
+    let mut findings = Vec::new();
     for (file, text, complaint) in WRONG {
-        let error = load(&[(file, text)]).unwrap_err();
-        assert!(error.starts_with(complaint), "{file} {text:?}: {error}");
-        assert!(!error.contains('\n'), "{error}");
+        match load(&[(file, text)]) {
+            Err(error) if error.starts_with(complaint) && !error.contains('\n') => {}
+            told => findings.push(format!("{file} {text:?}: {:?}", told.err())),
+        }
     }
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
     let twice = [("pt-BR/x", ""), ("pt_br/x", "")];
     assert!(load(&twice).unwrap_err().contains("is the same language as"));
     let large = "x".repeat((256 << 10) + 1);
