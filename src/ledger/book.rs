@@ -16,7 +16,7 @@ use super::ids::{
     RequestKey, Storefront,
 };
 use super::lot::Lot;
-use super::money::{Currency, MoneyAccount};
+use super::money::money_fits;
 use super::payment::Payment;
 use super::posting::{Kind, Posting};
 use super::time::Timestamp;
@@ -392,31 +392,6 @@ fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result
         state.shortfalls.push((shortfall.incident.clone(), shortfall.missing));
     }
     Ok(())
-}
-
-/// True where every move of money is positive and between two accounts, and deferred revenue moves, in each currency, by
-/// just what the money of the lots does.
-fn money_fits(posting: &Posting) -> bool {
-    let detail = &posting.detail;
-    let lots = detail.lots.iter().filter_map(|lot| lot.money);
-    let deferred = |currency: Currency| {
-        let moved = detail.money.iter().filter(|moved| moved.money.currency == currency);
-        moved.fold(0, |sum: i128, moved| {
-            let change = |account| i128::from(account == MoneyAccount::DeferredRevenue);
-            let sign = change(moved.credit).saturating_sub(change(moved.debit));
-            sum.saturating_add(sign.saturating_mul(i128::from(moved.money.minor_units)))
-        })
-    };
-    let in_lots = |currency: Currency| {
-        let units = lots.clone().filter(|money| money.currency == currency);
-        units.fold(0, |sum: i128, money| sum.saturating_add(i128::from(money.minor_units)))
-    };
-    let fits = |currency| deferred(currency) == in_lots(currency);
-    detail
-        .money
-        .iter()
-        .all(|moved| moved.money.minor_units > 0 && moved.debit != moved.credit && fits(moved.money.currency))
-        && lots.clone().all(|money| fits(money.currency))
 }
 
 /// Keeps what thresholds are compared with, and what was told about them.
