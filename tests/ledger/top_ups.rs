@@ -287,7 +287,7 @@ fn only_a_purchase_answers() {
     let kept = desk.book.journal().last().unwrap().id;
     desk.ok(close_payment(kept));
     assert!(flies(&desk));
-    desk.ok(purchase("late", "1"));
+    desk.ok(purchase("late", "5"));
     assert!(!flies(&desk));
 }
 
