@@ -30,6 +30,7 @@ mod refund_commands;
 mod serve;
 mod statements;
 mod status;
+mod top_up;
 mod trace;
 mod webhooks;
 pub mod wire;
