@@ -1,5 +1,5 @@
-//! One reader of a ledger's feed for all who follow it on this server. It reads when something was committed here, and
-//! when the engine noticed that another server has committed.
+//! One reader of a ledger's feed for all who follow it on this server. It looks when something was committed here, and when
+//! the engine noticed that another server has committed; what the engine told of it is not read again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

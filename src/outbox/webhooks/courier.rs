@@ -53,3 +53,30 @@ fn start() -> io::Result<(Handle, oneshot::Sender<()>)> {
     std::thread::Builder::new().name("webhooks".to_owned()).spawn(run)?;
     Ok((handle, stop))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_is_done_on_a_thread_that_gives_way() {
+        let courier = Courier::start();
+        let look = || {
+            let name = std::thread::current().name().map(str::to_owned);
+            (name, rustix::process::getpriority_process(None).unwrap())
+        };
+        let (name, priority) = courier.run(async move { look() }).await.unwrap();
+        assert_eq!(name.as_deref(), Some("webhooks"));
+        if cfg!(target_os = "linux") {
+            assert_eq!(priority, (look().1 + NICE).min(19));
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_fails_is_told_and_other_work_goes_on() {
+        let courier = Courier::start();
+        let failing = async { assert!(std::hint::black_box(false), "on purpose") };
+        assert!(courier.run(failing).await.is_none());
+        assert_eq!(courier.run(async { 7 }).await, Some(7));
+    }
+}
