@@ -28,7 +28,7 @@ const ROUNDS: usize = 2;
 /// So many rounds last as long as a line.
 const ROUNDS_OF_A_LINE: u32 = 4;
 /// How long the first message of an endpoint, or the last ones, may take to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What was measured.
 pub(super) struct Webhooks {
