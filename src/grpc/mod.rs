@@ -18,6 +18,7 @@ mod event_stream;
 mod hold_commands;
 mod hold_service;
 mod journal_stream;
+mod json;
 mod ledger_service;
 mod limits;
 mod notification_service;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::courier::Courier;
 use super::http::Sender;
 use super::leases::Leases;
 use super::send::Render;
@@ -17,7 +18,7 @@ use crate::outbox::Outbox;
 use crate::store::webhooks::{Endpoint, WebhookStore};
 
 /// How often a server looks for endpoints that are new, changed, or nobody's.
-const LOOK_SECONDS: i64 = 1;
+pub const LOOK_SECONDS: i64 = 1;
 /// How long messages under way may take at the end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -52,7 +53,7 @@ impl Relay {
         me: Uuid,
     ) -> Self {
         let leases = Leases { rows: Arc::clone(&rows), clock: Arc::clone(&clock), me };
-        let shared = Arc::new(Shared { outbox, rows, sender, clock, render, me });
+        let shared = Arc::new(Shared { outbox, rows, sender, courier: Courier::start(), clock, render, me });
         Self { shared, leases, workers: HashMap::new() }
     }
 

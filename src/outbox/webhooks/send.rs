@@ -9,15 +9,16 @@ use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::task::JoinSet;
 
-use super::http::{Idle, Sender};
+use super::http::{Idle, SendError, Sender};
 use super::signature::signatures;
+use super::target::Target;
 use crate::clock::Clock;
 use crate::ledger::{LedgerId, Timestamp};
 use crate::outbox::Told;
 use crate::store::webhooks::Endpoint;
 
 /// Messages to one endpoint at a time.
-const CONCURRENT: usize = 32;
+pub const MESSAGES_AT_A_TIME: usize = 32;
 /// How long an endpoint may take to answer.
 const ANSWER_SECONDS: i64 = 15;
 /// Of what went wrong, so much is kept.
@@ -31,6 +32,8 @@ pub(super) struct Lane {
     pub endpoint: Endpoint,
     pub ledger: LedgerId,
     pub sender: Sender,
+    /// The endpoint's URL, read.
+    pub target: Result<Target, &'static str>,
     pub clock: Arc<dyn Clock>,
     pub render: Render,
     pub idle: Arc<Idle>,
@@ -68,13 +71,13 @@ pub(super) struct Sent<T> {
 }
 
 /// Sends chains, and says what became of each.
-pub(super) async fn send_all<T: Send + 'static>(lane: &Arc<Lane>, chains: Vec<Chain<T>>) -> Vec<Sent<T>> {
-    let workers = CONCURRENT.min(chains.len());
+pub(super) async fn send_all<T: Send + 'static>(lane: Arc<Lane>, chains: Vec<Chain<T>>) -> Vec<Sent<T>> {
+    let workers = MESSAGES_AT_A_TIME.min(chains.len());
     let queue = Arc::new(Mutex::new(VecDeque::from(chains)));
     let stop = Arc::new(Mutex::new(false));
     let mut tasks = JoinSet::new();
     for _ in 0..workers {
-        let (lane, queue, stop) = (Arc::clone(lane), Arc::clone(&queue), Arc::clone(&stop));
+        let (lane, queue, stop) = (Arc::clone(&lane), Arc::clone(&queue), Arc::clone(&stop));
         tasks.spawn(async move {
             let mut done = Vec::new();
             while let Some(chain) = next(&queue) {
@@ -124,7 +127,8 @@ impl Lane {
         let body = Bytes::from((self.render)(told, &self.ledger));
         let failed = |error: String| Failure { status: 0, error: cut(&error), retry_after: None };
         let headers = self.headers(told, &body, now).map_err(|error| failed(error.to_string()))?;
-        let post = self.sender.post(self.endpoint.url.as_str(), &headers, body, &self.idle, now);
+        let target = self.target.as_ref().map_err(|&wrong| failed(SendError::Url(wrong).to_string()))?;
+        let post = self.sender.post_to(target, &headers, body, &self.idle, now);
         let answer = tokio::select! {
             answer = post => answer.map_err(|error| failed(error.to_string()))?,
             () = self.clock.sleep_until(now.plus_seconds(ANSWER_SECONDS)) => {
