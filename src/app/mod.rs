@@ -8,6 +8,7 @@ mod check;
 pub mod client;
 mod copy;
 mod csv;
+mod email;
 mod export;
 mod failure;
 mod output;
@@ -78,6 +79,8 @@ enum Command {
     Receipt(client::Receipt),
     Alerts(client::Alerts),
     Events(client::Events),
+    #[command(subcommand)]
+    Email(email::EmailCommand),
 }
 
 /// What the binary does.
@@ -129,5 +132,6 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Price(command)) => command.run().map(done),
         Some(Command::Alerts(command)) => command.run().await.map(done),
         Some(Command::Events(command)) => command.run().await.map(done),
+        Some(Command::Email(command)) => command.run().map(done),
     }
 }

@@ -10,6 +10,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::Failure;
 use super::call::innermost;
+use super::email::mailer;
 use super::shops::shops;
 use super::sweep::sweep;
 use crate::billing::Till;
@@ -44,6 +45,8 @@ impl Server {
     /// [`Failure`] where the database cannot be used or the address cannot be listened on.
     pub async fn start(config: &Config) -> Result<Self, Failure> {
         let shops = shops(&config.storefronts)?;
+        let clock: Arc<dyn Clock> = Arc::new(clock::System);
+        let mailer = config.email.as_ref().map(|email| mailer(email, &clock)).transpose()?.map(Arc::new);
         // The address first: a second server on it says so and does not touch the database.
         let listener =
             TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
@@ -60,7 +63,6 @@ impl Server {
         let sweeper =
             tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.expiry_interval()));
         let outbox = Arc::new(Outbox::new(Arc::clone(&engine.reader), engine.news.clone()));
-        let clock: Arc<dyn Clock> = Arc::new(clock::System);
         let webhooks =
             Webhooks::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));
         let policy = Policy { development: config.webhook_development };
@@ -68,7 +70,7 @@ impl Server {
             .map_err(|error| Failure::Other(format!("TLS cannot be used: {error}")))?;
         let me = PostingId::new(clock.now(), 0, clock::random().map_err(Failure::Randomness)?).uuid();
         let render: Render = Arc::new(grpc::message);
-        let relay = Relay::new(Arc::clone(&outbox), engine.webhooks, sender, clock, render, me);
+        let relay = Relay::new(Arc::clone(&outbox), engine.webhooks, sender, clock, render, mailer, me);
         let reader = Arc::new(Reader::new(engine.reader, engine.news, cards));
         let storefronts = Arc::new(http::Webhooks::new(
             shops,

@@ -17,20 +17,32 @@ fn complaint(id: &str, wrong: &str) -> Failure {
     Failure::Other(format!("storefront {id:?}: {wrong}"))
 }
 
-fn shop(settings: &StorefrontSettings) -> Result<Shop, String> {
-    let StorefrontSettings { id, vendor, ledger, secrets, customer, product, credits } = settings;
-    let secret = |secret: &Secret| match secret {
+/// A secret, from where the settings say that it is.
+///
+/// # Errors
+/// Where it is not there; a line without what it says.
+pub(super) fn revealed(secret: &Secret) -> Result<String, String> {
+    match secret {
         Secret::Text(text) => Ok(text.clone()),
         Secret::Variable(name) => {
             std::env::var(name).map_err(|_| format!("the variable {name} of its secret is not set"))
         }
-    };
+        Secret::File(path) => {
+            let read = std::fs::read_to_string(path);
+            let text = read.map_err(|error| format!("{} of its secret: {error}", path.display()))?;
+            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+    }
+}
+
+fn shop(settings: &StorefrontSettings) -> Result<Shop, String> {
+    let StorefrontSettings { id, vendor, ledger, secrets, customer, product, credits } = settings;
     let mapped = |(product, credits): (&String, &String)| {
         let amount = Credits::parse(credits).ok().filter(|amount| amount.is_positive());
         let amount = amount.ok_or_else(|| format!("{credits:?} is no amount of credits for {product}"))?;
         Ok::<_, String>((product.clone(), amount))
     };
-    let secrets = secrets.iter().map(secret).collect::<Result<Vec<_>, _>>()?;
+    let secrets = secrets.iter().map(revealed).collect::<Result<Vec<_>, _>>()?;
     if secrets.iter().any(String::is_empty) {
         return Err("a secret is empty".to_owned());
     }

@@ -1,4 +1,4 @@
-//! The TOML file: flat keys, each a setting, and the tables of storefronts; whatever is wrong is named with its line.
+//! The TOML file: flat keys, each a setting, and the tables of e-mail and storefronts; whatever is wrong is named with its line.
 
 use std::path::Path;
 
@@ -33,6 +33,13 @@ pub(super) fn read(path: &Path, config: &mut Config) -> Result<(), ConfigError> 
         let problem = |problem: String| wrong(key.span().start, format!("{name} {problem}"));
         if name == "storefronts" {
             config.storefronts = super::storefronts::read(value).map_err(problem)?;
+            continue;
+        }
+        if name == "email" {
+            let at = |(start, problem): (Option<usize>, String)| {
+                wrong(start.unwrap_or(key.span().start), format!("{name} {problem}"))
+            };
+            config.email = Some(super::email::read(value).map_err(at)?);
             continue;
         }
         let text = text_of(name, value).map_err(problem)?;

@@ -1,6 +1,7 @@
 //! Settings: flags over `CREDITLEDGER_*` variables over a TOML file over defaults. Every name has one spelling: the key
 //! `log_format` is the variable `CREDITLEDGER_LOG_FORMAT` and the flag `--log-format`.
 
+mod email;
 mod file;
 mod source;
 mod storefronts;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+pub use email::{EmailSettings, EmailTls};
 pub use source::{ConfigError, Flags};
 pub use storefronts::{Secret, StorefrontSettings};
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub postgres_isolation: Isolation,
     /// Webhooks may go to this machine and without TLS, to any port. For development only.
     pub webhook_development: bool,
+    /// E-mail to customers; without, none is sent. Only in the file.
+    pub email: Option<EmailSettings>,
     /// Storefronts whose webhooks are served. Only in the file.
     pub storefronts: Vec<StorefrontSettings>,
 }
@@ -89,6 +93,7 @@ impl Default for Config {
             postgres_lanes: 2,
             postgres_isolation: Isolation::ReadCommitted,
             webhook_development: false,
+            email: None,
             storefronts: Vec::new(),
         }
     }

@@ -31,6 +31,8 @@ pub enum Secret {
     Text(String),
     /// In this variable.
     Variable(String),
+    /// In this file, without the line's end.
+    File(std::path::PathBuf),
 }
 
 impl std::fmt::Debug for Secret {

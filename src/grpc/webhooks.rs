@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::ledger::event::EventType as Type;
 use crate::ledger::{LedgerId, LedgerNo, RequestKey, Text};
 use crate::outbox::Told;
+use crate::outbox::email::email_endpoint;
 use crate::outbox::webhooks::{self, Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, parse_secret};
 use crate::query::{Keyed, Position, ReadError};
 
@@ -188,12 +189,13 @@ impl Api {
         let (ledger, id, state, page) = parse(request.into_inner(), |message, fields| {
             let ListDeliveriesRequest { ledger_id, endpoint_id, state, page_size, page_token } = message;
             let ledger = fields.ledger_or_main(&ledger_id);
-            let id = fields.made_id("endpoint_id", &endpoint_id, |id| id);
+            let id = read_endpoint(fields, &endpoint_id);
             let state = fields.known::<DeliveryState>("state", state);
             let page = fields.page(page_size, page_token);
             Some((ledger?, id?, state?, page?))
         })?;
         let ledger = self.ledger(&ledger).await?;
+        let id = id.unwrap_or_else(|| email_endpoint(ledger));
         let dead = match state {
             DeliveryState::Unspecified | DeliveryState::Pending => false,
             DeliveryState::Dead => true,
@@ -205,7 +207,7 @@ impl Api {
         let next = found.last().filter(|_| found.len() >= page.limit).map(Keyed::key);
         let listed = crate::query::Listed::new(found, next, bound);
         let (deliveries, next_page_token) =
-            listed.show(PAGE_BYTES_MAX, show_delivery, prost::Message::encoded_len);
+            listed.show(PAGE_BYTES_MAX, |it| show_delivery(ledger, it), prost::Message::encoded_len);
         Ok(Response::new(ListDeliveriesResponse { deliveries, next_page_token }))
     }
 
@@ -217,17 +219,18 @@ impl Api {
             let RedeliverEventRequest { ledger_id, request_id, endpoint_id, position, index } = message;
             let ledger = fields.ledger_or_main(&ledger_id);
             let request = fields.take("request_id", RequestKey::parse(&request_id));
-            let id = fields.made_id("endpoint_id", &endpoint_id, |id| id);
+            let id = read_endpoint(fields, &endpoint_id);
             let position = fields.number("position", position, i64::MAX.unsigned_abs());
             let index = fields.number("index", index.into(), i32::MAX.unsigned_abs().into());
             let index = u32::try_from(index?).unwrap_or(u32::MAX);
             Some((ledger?, request?, id?, EventPlace { position: Position(position?), index }))
         })?;
         let ledger: LedgerNo = self.ledger(&ledger).await?;
+        let id = id.unwrap_or_else(|| email_endpoint(ledger));
         let changed =
             self.webhooks.redeliver(ledger, request, id, place).await.map_err(ReadError::Storage)?;
         let (_, replayed) = done(changed)?;
-        Ok(Response::new(RedeliverEventResponse { endpoint_id: id.to_string(), replayed }))
+        Ok(Response::new(RedeliverEventResponse { endpoint_id: show_endpoint_id(ledger, id), replayed }))
     }
 }
 
@@ -270,11 +273,26 @@ fn show(endpoint: &webhooks::Endpoint) -> WebhookEndpoint {
     }
 }
 
-fn show_delivery(delivery: &webhooks::Delivery) -> Delivery {
+/// The name by which callers know the endpoint of e-mail, which has no id for them.
+const EMAIL: &str = "email";
+
+/// The id of an endpoint; nothing for that of e-mail.
+fn read_endpoint(fields: &mut Fields, endpoint_id: &str) -> Option<Option<Uuid>> {
+    if endpoint_id == EMAIL {
+        return Some(None);
+    }
+    fields.made_id("endpoint_id", endpoint_id, Some)
+}
+
+fn show_endpoint_id(ledger: LedgerNo, id: Uuid) -> String {
+    if id == email_endpoint(ledger) { EMAIL.to_owned() } else { id.to_string() }
+}
+
+fn show_delivery(ledger: LedgerNo, delivery: &webhooks::Delivery) -> Delivery {
     let small = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let state = if delivery.dead_at.is_some() { DeliveryState::Dead } else { DeliveryState::Pending };
     Delivery {
-        endpoint_id: delivery.endpoint.to_string(),
+        endpoint_id: show_endpoint_id(ledger, delivery.endpoint),
         state: state.into(),
         event_id: delivery.event_id.to_string(),
         r#type: delivery.event.code().into(),

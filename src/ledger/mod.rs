@@ -38,7 +38,7 @@ pub use book::Book;
 pub use card::{CardRef, RateCard};
 pub use command::{Command, Request};
 pub use credits::Credits;
-pub use customer::{Balances, Customer, Profile, Terms};
+pub use customer::{Balances, Contact, Customer, Profile, Terms};
 pub use hold::{Hold, HoldState};
 pub use ids::{
     ClassId, CustomerId, CustomerKey, CustomerMap, HoldId, IncidentId, LedgerId, LedgerNo, LotId, OrderId,

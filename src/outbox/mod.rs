@@ -4,6 +4,7 @@
 //! where a reader, a server or a connection ends. While there are followers of a ledger on this server, one task reads
 //! its feed for all of them ([`hub`]); one that comes late catches up by itself first ([`watch`]).
 
+pub mod email;
 mod hub;
 mod told;
 mod watch;

@@ -16,7 +16,7 @@ pub struct Endpoint {
     pub id: Uuid,
     /// The ledger whose events it is told.
     pub ledger: LedgerNo,
-    /// Where they are sent.
+    /// Where they are sent; [`EMAIL_URL`] for the customers' own addresses.
     pub url: Text,
     /// Which; all where empty.
     pub types: Vec<EventType>,
@@ -45,6 +45,17 @@ record!(Endpoint {
     1 => id, 2 => ledger, 3 => url, 4 => types, 5 => description, 6 => secret, 7 => old_secret, 8 => created_at,
     9 => disabled, 10 => done, 11 => taken, 12 => holder, 13 => held_until, 14 => version,
 });
+
+/// The URL of the endpoint that stands for e-mail. Callers cannot make such a one: theirs are https.
+pub const EMAIL_URL: &str = "mailto:";
+
+impl Endpoint {
+    /// True for the one that stands for e-mail.
+    #[must_use]
+    pub fn is_email(&self) -> bool {
+        self.url.as_str() == EMAIL_URL
+    }
+}
 
 /// A secret that was replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +118,7 @@ pub struct Delivery {
     pub dead_at: Option<Timestamp>,
     /// When it was tried last.
     pub tried_at: Option<Timestamp>,
-    /// The HTTP status of the last answer; 0 where there was none.
+    /// The HTTP status of the last answer, or for e-mail the SMTP code; 0 where there was none.
     pub status: u32,
     /// What went wrong last.
     pub error: Text,

@@ -5,6 +5,9 @@
 #[path = "../common/desk.rs"]
 #[allow(dead_code, clippy::needless_pass_by_value)] // shared with the tests of the core
 mod desk;
+#[path = "../common/mail.rs"]
+#[allow(dead_code)] // shared with the tests of the stores
+mod mail;
 #[path = "../common/pg_proxy.rs"]
 mod pg_proxy;
 #[path = "../common/postgres.rs"]
@@ -18,6 +21,7 @@ mod commands;
 mod copy;
 mod crash;
 mod database;
+mod email;
 mod export;
 mod life;
 mod postgres_faults;

@@ -6,6 +6,8 @@
 #[path = "../common/desk.rs"]
 #[allow(dead_code)] // shared with the tests of the core
 mod desk;
+#[path = "../common/mail.rs"]
+mod mail;
 #[path = "../common/pg_proxy.rs"]
 mod pg_proxy;
 #[path = "../common/postgres.rs"]
@@ -21,6 +23,7 @@ mod cluster;
 mod commit_faults;
 mod conformance;
 mod copy;
+mod email;
 mod lost_answers;
 mod open;
 mod outage;

@@ -195,7 +195,7 @@ impl Webhooks {
         let mut tx = self.rows.begin(self.clock.now()).await?;
         let mut endpoints = tx.endpoints().await?;
         tx.commit().await?;
-        endpoints.retain(|endpoint| endpoint.ledger == ledger);
+        endpoints.retain(|endpoint| endpoint.ledger == ledger && !endpoint.is_email());
         Ok(endpoints)
     }
 
@@ -273,7 +273,8 @@ async fn make(tx: &mut dyn WebhookTx, ledger: LedgerNo, change: &Change) -> Resu
     let now = tx.now();
     if let Change::Create(new, begin) = change {
         let all = tx.endpoints().await?;
-        if all.iter().filter(|endpoint| endpoint.ledger == ledger).count() >= ENDPOINTS_MAX {
+        let counts = |endpoint: &&Endpoint| endpoint.ledger == ledger && !endpoint.is_email();
+        if all.iter().filter(counts).count() >= ENDPOINTS_MAX {
             return Ok(Err(Changed::TooMany));
         }
         let endpoint = Endpoint {
@@ -298,7 +299,11 @@ async fn make(tx: &mut dyn WebhookTx, ledger: LedgerNo, change: &Change) -> Resu
     let (Change::Update(id, _) | Change::Delete(id) | Change::Redeliver(id, _)) = change else {
         return Ok(Err(Changed::EndpointNotFound));
     };
-    let Some(mut endpoint) = tx.endpoint(*id).await?.filter(|endpoint| endpoint.ledger == ledger) else {
+    // The one of e-mail is the server's own: what it did not take may be sent again, and no more.
+    let may = |endpoint: &Endpoint| {
+        endpoint.ledger == ledger && (!endpoint.is_email() || matches!(change, Change::Redeliver(..)))
+    };
+    let Some(mut endpoint) = tx.endpoint(*id).await?.filter(may) else {
         return Ok(Err(Changed::EndpointNotFound));
     };
     endpoint.version = endpoint.version.saturating_add(1);
@@ -328,6 +333,11 @@ async fn make(tx: &mut dyn WebhookTx, ledger: LedgerNo, change: &Change) -> Resu
             return Ok(Ok((*id, None)));
         }
         Change::Redeliver(_, None) => return Ok(Err(Changed::EventNotFound)),
+        Change::Redeliver(_, Some(told))
+            if endpoint.is_email() && !endpoint.types.contains(&told.event.event) =>
+        {
+            return Ok(Err(Changed::EventNotFound));
+        }
         Change::Redeliver(_, Some(told)) => {
             let delivery = Delivery { next_at: Some(now), ..new_delivery(*id, told) };
             tx.put_delivery(&delivery).await?;

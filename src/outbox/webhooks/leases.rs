@@ -20,6 +20,8 @@ pub(super) struct Leases {
     pub clock: Arc<dyn Clock>,
     /// This server, to the others.
     pub me: Uuid,
+    /// Whether it sends e-mail.
+    pub email: bool,
 }
 
 impl Leases {
@@ -32,7 +34,7 @@ impl Leases {
         let mut tx = self.rows.begin(self.clock.now()).await?;
         let now = tx.now();
         let mut endpoints = tx.endpoints().await?;
-        endpoints.retain(|endpoint| endpoint.disabled.is_none());
+        endpoints.retain(|endpoint| endpoint.disabled.is_none() && (self.email || !endpoint.is_email()));
         if endpoints.is_empty() {
             tx.commit().await?;
             return Ok(endpoints);
@@ -48,13 +50,17 @@ impl Leases {
         }
         // A lease counts for as long as its server does.
         let is_there = |holder| relays.iter().any(|(relay, until)| *relay == holder && *until > now);
-        let share = endpoints.len().div_ceil(others.saturating_add(1));
+        // E-mail is not shared evenly: others may have it switched off and take none of it, and it is little.
+        let shared = |endpoint: &&Endpoint| !endpoint.is_email();
+        let share = endpoints.iter().filter(shared).count().div_ceil(others.saturating_add(1));
         let is_mine = |endpoint: &Endpoint| endpoint.holder == Some(self.me);
-        let mut has = endpoints.iter().filter(|endpoint| is_mine(endpoint)).count();
+        let mut has = endpoints.iter().filter(shared).filter(|endpoint| is_mine(endpoint)).count();
         let mut mine = Vec::new();
         for seen in endpoints {
             let is_free = !seen.holder.is_some_and(is_there) || seen.held_until <= now;
-            let (keeps, takes) = (is_mine(&seen) && has <= share, !is_mine(&seen) && is_free && has < share);
+            let (may_keep, may_take) =
+                if seen.is_email() { (true, true) } else { (has <= share, has < share) };
+            let (keeps, takes) = (is_mine(&seen) && may_keep, !is_mine(&seen) && is_free && may_take);
             if keeps && seen.held_until > renew {
                 mine.push(seen);
                 continue;
@@ -68,7 +74,7 @@ impl Leases {
                 continue;
             }
             if keeps || takes {
-                has = if takes { has.saturating_add(1) } else { has };
+                has = if takes && !seen.is_email() { has.saturating_add(1) } else { has };
                 (endpoint.holder, endpoint.held_until) = (Some(self.me), until);
                 tx.put_endpoint(&endpoint).await?;
                 mine.push(endpoint);

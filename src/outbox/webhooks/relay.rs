@@ -15,6 +15,7 @@ use super::send::Render;
 use super::worker::{self, End, Shared};
 use crate::clock::Clock;
 use crate::outbox::Outbox;
+use crate::outbox::email::{Mailboxes, Mailer};
 use crate::store::webhooks::{Endpoint, WebhookStore};
 
 /// How often a server looks for endpoints that are new, changed, or nobody's.
@@ -26,6 +27,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Relay {
     shared: Arc<Shared>,
     leases: Leases,
+    /// Where e-mail is switched on.
+    mailboxes: Option<Mailboxes>,
     workers: HashMap<Uuid, Sending>,
 }
 
@@ -42,7 +45,7 @@ struct Sending {
 }
 
 impl Relay {
-    /// A relay that other servers know as `me`. `render` makes the body of a message.
+    /// A relay that other servers know as `me`. `render` makes the body of a message; with a mailer it sends e-mail too.
     #[must_use]
     pub fn new(
         outbox: Arc<Outbox>,
@@ -50,17 +53,27 @@ impl Relay {
         sender: Sender,
         clock: Arc<dyn Clock>,
         render: Render,
+        mailer: Option<Arc<Mailer>>,
         me: Uuid,
     ) -> Self {
-        let leases = Leases { rows: Arc::clone(&rows), clock: Arc::clone(&clock), me };
-        let shared = Arc::new(Shared { outbox, rows, sender, courier: Courier::start(), clock, render, me });
-        Self { shared, leases, workers: HashMap::new() }
+        let email = mailer.is_some();
+        let leases = Leases { rows: Arc::clone(&rows), clock: Arc::clone(&clock), me, email };
+        let mailboxes = || Mailboxes::new(Arc::clone(&outbox.store), Arc::clone(&rows), Arc::clone(&clock));
+        let mailboxes = email.then(mailboxes);
+        let courier = Courier::start();
+        let shared = Arc::new(Shared { outbox, rows, sender, courier, clock, render, mailer, me });
+        Self { shared, leases, mailboxes, workers: HashMap::new() }
     }
 
     /// Sends until `stop` says true; then it stores how far it has come, and leaves its endpoints to others.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let clock = Arc::clone(&self.shared.clock);
         loop {
+            if let Some(mailboxes) = &mut self.mailboxes
+                && let Err(error) = mailboxes.look().await
+            {
+                tracing::debug!(%error, "the endpoints of e-mail could not be looked at");
+            }
             match self.leases.look().await {
                 Ok(endpoints) => self.assign(endpoints),
                 Err(error) => tracing::debug!(%error, "the endpoints could not be looked at"),

@@ -15,6 +15,7 @@ use super::target::Target;
 use crate::clock::Clock;
 use crate::ledger::{LedgerId, Timestamp};
 use crate::outbox::Told;
+use crate::outbox::email::Mailer;
 use crate::store::webhooks::Endpoint;
 
 /// Messages to one endpoint at a time.
@@ -37,23 +38,38 @@ pub(super) struct Lane {
     pub clock: Arc<dyn Clock>,
     pub render: Render,
     pub idle: Arc<Idle>,
+    /// For the endpoint that stands for e-mail.
+    pub mailer: Option<Arc<Mailer>>,
 }
 
 /// Why a message was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(in crate::outbox) struct Failure {
     /// The status of the answer; 0 without one.
     pub status: u16,
     /// In words.
     pub error: String,
     /// How many seconds the endpoint asks to wait.
     pub retry_after: Option<i64>,
+    /// What follows.
+    pub then: Then,
+}
+
+/// What follows from a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::outbox) enum Then {
+    /// It is tried again.
+    TryAgain,
+    /// It is given up at once: it would fail every time.
+    GiveUp,
+    /// The endpoint does not want to be told anything any more.
+    Disable,
 }
 
 impl Failure {
     /// The endpoint does not want to be told anything any more.
     pub fn is_gone(&self) -> bool {
-        self.status == StatusCode::GONE.as_u16()
+        self.then == Then::Disable
     }
 }
 
@@ -72,7 +88,9 @@ pub(super) struct Sent<T> {
 
 /// Sends chains, and says what became of each.
 pub(super) async fn send_all<T: Send + 'static>(lane: Arc<Lane>, chains: Vec<Chain<T>>) -> Vec<Sent<T>> {
-    let workers = MESSAGES_AT_A_TIME.min(chains.len());
+    // One connection takes one message after the other, and a server that fails is noticed before the next one.
+    let at_a_time = if lane.endpoint.is_email() { 1 } else { MESSAGES_AT_A_TIME };
+    let workers = at_a_time.min(chains.len());
     let queue = Arc::new(Mutex::new(VecDeque::from(chains)));
     let stop = Arc::new(Mutex::new(false));
     let mut tasks = JoinSet::new();
@@ -124,8 +142,16 @@ async fn send_chain<T>(lane: &Lane, chain: Chain<T>, stop: &Mutex<bool>) -> Sent
 impl Lane {
     async fn send(&self, told: &Told) -> Result<(), Failure> {
         let now = self.clock.now();
+        if let Some(mailer) = self.mailer.as_ref().filter(|_| self.endpoint.is_email()) {
+            return mailer.send(told, &self.ledger, &self.clock).await;
+        }
         let body = Bytes::from((self.render)(told, &self.ledger));
-        let failed = |error: String| Failure { status: 0, error: cut(&error), retry_after: None };
+        let failed = |error: String| Failure {
+            status: 0,
+            error: cut(&error),
+            retry_after: None,
+            then: Then::TryAgain,
+        };
         let headers = self.headers(told, &body, now).map_err(|error| failed(error.to_string()))?;
         let target = self.target.as_ref().map_err(|&wrong| failed(SendError::Url(wrong).to_string()))?;
         let post = self.sender.post_to(target, &headers, body, &self.idle, now);
@@ -140,7 +166,8 @@ impl Lane {
         }
         // A redirect is a failure: following it would send the message where nobody checked.
         let error = cut(&answer.status.to_string());
-        Err(Failure { status: answer.status.as_u16(), error, retry_after: answer.retry_after })
+        let then = if answer.status == StatusCode::GONE { Then::Disable } else { Then::TryAgain };
+        Err(Failure { status: answer.status.as_u16(), error, retry_after: answer.retry_after, then })
     }
 
     fn headers(
@@ -166,6 +193,6 @@ impl Lane {
 }
 
 /// As much as is kept, in one line.
-fn cut(error: &str) -> String {
+pub(in crate::outbox) fn cut(error: &str) -> String {
     error.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ERROR_CHARS).collect()
 }

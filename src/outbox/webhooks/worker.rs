@@ -13,9 +13,10 @@ use super::courier::Courier;
 use super::endpoints::new_delivery;
 use super::http::{Idle, Sender};
 use super::schedule::{next_attempt, patience};
-use super::send::{Chain, Failure, Lane, Render, Sent, send_all};
+use super::send::{Chain, Failure, Lane, Render, Sent, Then, send_all};
 use crate::clock::{self, Clock};
 use crate::ledger::{CustomerId, LedgerId, Text, Timestamp};
+use crate::outbox::email::Mailer;
 use crate::outbox::told::read_page;
 use crate::outbox::{Cursor, Filter, Outbox, Told, Watch, WatchError};
 use crate::store::webhooks::{Delivery, Disabled, Endpoint, WebhookStore};
@@ -42,6 +43,8 @@ pub(super) struct Shared {
     pub courier: Courier,
     pub clock: Arc<dyn Clock>,
     pub render: Render,
+    /// Where e-mail is switched on.
+    pub mailer: Option<Arc<Mailer>>,
     pub me: Uuid,
 }
 
@@ -105,6 +108,7 @@ impl Worker {
             clock: Arc::clone(&shared.clock),
             render: Arc::clone(&shared.render),
             idle: Arc::new(Idle::default()),
+            mailer: shared.mailer.clone(),
             endpoint,
         });
         let saved_at = shared.clock.now();
@@ -175,7 +179,7 @@ impl Worker {
         }
         self.aside = load_aside(&self.shared, endpoint.id).await?;
         self.not_before = Timestamp::default();
-        let Lane { ledger, sender, clock, render, .. } = &*self.lane;
+        let Lane { ledger, sender, clock, render, mailer, .. } = &*self.lane;
         self.lane = Arc::new(Lane {
             target: sender.policy().target(endpoint.url.as_str()),
             endpoint,
@@ -185,6 +189,7 @@ impl Worker {
             render: Arc::clone(render),
             // The old ones lead to the old URL.
             idle: Arc::new(Idle::default()),
+            mailer: mailer.clone(),
         });
         Ok(())
     }
@@ -294,7 +299,10 @@ impl Worker {
         let attempts = delivery.attempts.saturating_add(1);
         // Without randomness what failed together comes together again; it is tried all the same.
         let random = clock::random().unwrap_or(100);
-        let next_at = next_attempt(now, attempts, failure.retry_after, random);
+        let next_at = match failure.then {
+            Then::GiveUp => None,
+            Then::TryAgain | Then::Disable => next_attempt(now, attempts, failure.retry_after, random),
+        };
         if let Some(wait) = failure.retry_after {
             self.not_before = self.not_before.max(patience(now, wait));
         }

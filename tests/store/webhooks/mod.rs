@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use creditledger::clock::Clock;
 use creditledger::grpc;
 use creditledger::ledger::{LedgerNo, RequestKey, Text, Timestamp};
+use creditledger::outbox::email::Mailer;
 use creditledger::outbox::webhooks::{
     Changed, Endpoint, NewEndpoint, Policy, Relay, Sender, SystemNetwork, Webhooks, public_roots,
 };
@@ -95,6 +96,11 @@ impl Desk {
 
     /// A relay of its own, as of one server.
     pub fn relay(&self, rig: &Rig, me: u128) -> Relaying {
+        self.relay_with(rig, me, None)
+    }
+
+    /// One that sends e-mail too.
+    pub fn relay_with(&self, rig: &Rig, me: u128, mailer: Option<Arc<Mailer>>) -> Relaying {
         let network = Arc::new(SystemNetwork);
         let sender = Sender::new(Policy { development: true }, network, public_roots()).unwrap();
         let relay = Relay::new(
@@ -103,6 +109,7 @@ impl Desk {
             sender,
             Arc::clone(&self.clock) as Arc<dyn Clock>,
             Arc::new(grpc::message),
+            mailer,
             Uuid::from_u128(me),
         );
         let (stop, stopped) = watch::channel(false);
@@ -173,7 +180,7 @@ macro_rules! on_each_engine {
         }
     };
 }
-use on_each_engine;
+pub(crate) use on_each_engine;
 
 pub fn endpoint_of(changed: Changed) -> Endpoint {
     match changed {

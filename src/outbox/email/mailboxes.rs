@@ -1,0 +1,120 @@
+//! The endpoint of each ledger that stands for e-mail: it is the server's own, with an id that all servers know, and is made
+//! by the first one that has e-mail switched on.
+//!
+//! Where a ledger has none, it is made at the end of the journal: nobody wants years of old messages. Once there is one in
+//! the database, a ledger without is a new one, whose events are told from its beginning. After a pause of more than
+//! [`PAUSE_SECONDS_MAX`] e-mail begins at the end again, because what a balance was then is not true any more.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::EVENTS;
+use crate::clock::Clock;
+use crate::ledger::{LedgerNo, RequestKey, Text};
+use crate::store::webhooks::{Asked, EMAIL_URL, Endpoint, Method, WebhookStore};
+use crate::store::{Position, ReadStore, StoreError};
+
+/// Switched off for longer than this (a week), e-mail does not make up for what it missed.
+const PAUSE_SECONDS_MAX: i64 = 7 * 86_400;
+/// The ids of the endpoints but for the ledger's number: a UUID of version 8, which is free to say "mail".
+const ID: u128 = 0x6d61_696c_0000_8000_8000_0000_0000_0000;
+
+/// The id of a ledger's endpoint.
+#[must_use]
+pub fn email_endpoint(ledger: LedgerNo) -> Uuid {
+    Uuid::from_u128(ID | u128::from(ledger.get()))
+}
+
+/// Sees to it that each ledger has its endpoint.
+pub struct Mailboxes {
+    store: Arc<dyn ReadStore>,
+    rows: Arc<dyn WebhookStore>,
+    clock: Arc<dyn Clock>,
+    /// Ledgers that have theirs.
+    seen: HashSet<LedgerNo>,
+}
+
+impl std::fmt::Debug for Mailboxes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mailboxes").field("seen", &self.seen.len()).finish_non_exhaustive()
+    }
+}
+
+impl Mailboxes {
+    /// Over the rows and the ledgers of one database.
+    #[must_use]
+    pub fn new(store: Arc<dyn ReadStore>, rows: Arc<dyn WebhookStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, rows, clock, seen: HashSet::new() }
+    }
+
+    /// Makes the endpoints of ledgers that have none yet, and at the first look notices a pause.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where another server made them at the same moment; the next look finds them.
+    pub async fn look(&mut self) -> Result<(), StoreError> {
+        let ledgers = self.store.ledgers().await?;
+        let new: Vec<LedgerNo> =
+            ledgers.iter().map(|ledger| ledger.no).filter(|no| !self.seen.contains(no)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut ends = Vec::with_capacity(new.len());
+        for ledger in new {
+            ends.push((ledger, self.store.last_position(ledger).await?));
+        }
+        let mut tx = self.rows.begin(self.clock.now()).await?;
+        let now = tx.now();
+        let made: Vec<Endpoint> = tx.endpoints().await?.into_iter().filter(Endpoint::is_email).collect();
+        // A server that sends says every few seconds that it is there.
+        let last_held = made.iter().map(|endpoint| endpoint.held_until).max();
+        let is_fresh = last_held.is_none_or(|held| held.plus_seconds(PAUSE_SECONDS_MAX) < now);
+        for (ledger, end) in &ends {
+            let id = email_endpoint(*ledger);
+            match tx.endpoint(id).await? {
+                Some(_) if !is_fresh => {}
+                Some(mut endpoint) => {
+                    let (from, to) = (endpoint.done.0, end.0);
+                    tracing::warn!(
+                        from,
+                        to,
+                        "e-mail was off for long; what was posted meanwhile is not told"
+                    );
+                    (endpoint.done, endpoint.taken, endpoint.held_until) = (*end, 0, now);
+                    endpoint.version = endpoint.version.saturating_add(1);
+                    tx.put_endpoint(&endpoint).await?;
+                }
+                None => {
+                    let begin = if is_fresh { *end } else { Position(0) };
+                    tx.put_endpoint(&Endpoint {
+                        id,
+                        ledger: *ledger,
+                        url: Text::parse(EMAIL_URL).unwrap_or_default(),
+                        types: EVENTS.to_vec(),
+                        description: Text::EMPTY,
+                        secret: Text::EMPTY,
+                        old_secret: None,
+                        created_at: now,
+                        disabled: None,
+                        done: begin,
+                        taken: 0,
+                        holder: None,
+                        held_until: now,
+                        version: 1,
+                    })
+                    .await?;
+                    // Kept as a request too, of which there can be one only: where two servers make it at the same
+                    // moment, the second does not put its own in place of the first one's.
+                    let scope = (*ledger, Method::Create, RequestKey::Uuid(id));
+                    if tx.asked(&scope).await?.is_none() {
+                        tx.put_asked(&scope, Asked { fingerprint: 0, endpoint: id }).await?;
+                    }
+                }
+            }
+        }
+        tx.commit().await?;
+        self.seen.extend(ends.into_iter().map(|(ledger, _)| ledger));
+        Ok(())
+    }
+}

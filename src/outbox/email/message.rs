@@ -1,0 +1,103 @@
+//! A message as it goes over the wire: who it is from, who it is for, its headers and its two bodies.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use lettre::Message;
+use lettre::address::Address;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
+use url::Host;
+
+use super::templates::Content;
+use crate::ledger::{Contact, Timestamp};
+
+/// A subject or a name is cut to so many characters.
+const LINE_CHARS: usize = 200;
+
+/// Who messages are from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// The address that they come from.
+    pub from: Mailbox,
+    /// Where answers go, if elsewhere.
+    pub reply_to: Option<Mailbox>,
+}
+
+/// Reads an address as settings give it: `credits@example.com`, or `Credits <credits@example.com>`.
+///
+/// # Errors
+/// What is wrong with it, continuing the name of the setting.
+pub fn parse_mailbox(text: &str) -> Result<Mailbox, String> {
+    let mailbox: Option<Mailbox> = text.parse().ok();
+    mailbox
+        .filter(|_| !text.contains(char::is_control))
+        .map(|Mailbox { name, email }| Mailbox::new(name, with_ascii_domain(email)))
+        .ok_or_else(|| format!("must be an address such as \"Credits <credits@example.com>\", not {text:?}"))
+}
+
+/// An address whose domain is written as the domain name system has it, so that every server takes it. A user's name beyond
+/// ASCII stays, and needs a server that takes it.
+fn with_ascii_domain(address: Address) -> Address {
+    match Host::parse(address.domain()) {
+        Ok(Host::Domain(domain)) if !address.domain().is_ascii() => {
+            Address::new(address.user(), domain).unwrap_or(address)
+        }
+        Ok(_) | Err(_) => address,
+    }
+}
+
+/// Why there is nobody to write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoAddress {
+    /// The customer has none.
+    None,
+    /// What it has is not one.
+    Wrong,
+}
+
+/// Whom to write to.
+pub(super) fn recipient(contact: &Contact) -> Result<Mailbox, NoAddress> {
+    let text = contact.email.as_str().trim();
+    if text.is_empty() {
+        return Err(NoAddress::None);
+    }
+    let address: Address = text.parse().map_err(|_| NoAddress::Wrong)?;
+    let name = one_line(contact.name.as_str());
+    Ok(Mailbox::new((!name.is_empty()).then_some(name), with_ascii_domain(address)))
+}
+
+/// A message that is sent to one customer.
+///
+/// Its id follows from the event's, so that a receiver knows a repeat for one. `Auto-Submitted` (RFC 3834) keeps
+/// out-of-office replies away.
+///
+/// # Errors
+/// What of it cannot be written.
+pub(super) fn message(
+    sender: &Sender,
+    to: Mailbox,
+    event_id: &str,
+    content: Content,
+    now: Timestamp,
+) -> Result<Message, lettre::error::Error> {
+    let since = Duration::from_micros(now.micros().try_into().unwrap_or(0));
+    let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
+    let mut builder = Message::builder()
+        .from(sender.from.clone())
+        .to(to)
+        .message_id(Some(format!("<{event_id}@{}>", sender.from.email.domain())))
+        .date(UNIX_EPOCH + since)
+        .subject(content.subject)
+        .raw_header(HeaderValue::new(automatic, "auto-generated".to_owned()));
+    if let Some(reply_to) = &sender.reply_to {
+        builder = builder.reply_to(reply_to.clone());
+    }
+    builder.multipart(MultiPart::alternative_plain_html(content.text, content.html))
+}
+
+/// A text as one line: what would begin another header is a space like any other.
+pub(super) fn one_line(text: &str) -> String {
+    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let words: Vec<&str> = spaced.split_whitespace().collect();
+    words.join(" ").chars().take(LINE_CHARS).collect()
+}
