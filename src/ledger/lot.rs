@@ -210,6 +210,7 @@ impl<'a> IntoIterator for &'a Lots {
 
 impl Lots {
     /// In burn order.
+    #[must_use]
     pub fn iter(&self) -> vec_deque::Iter<'_, OpenLot> {
         self.0.iter()
     }
@@ -301,8 +302,8 @@ impl Lots {
 
     /// Notes whether a chargeback of a lot is open, which decides its place. A spent lot has none.
     pub fn mark(&mut self, id: LotId, disputed: bool) {
-        if let Some(place) = self.0.iter().position(|lot| lot.id == id) {
-            let lot = self.0.remove(place);
+        let place = self.0.iter().position(|lot| lot.id == id);
+        if let Some(lot) = place.and_then(|place| self.0.remove(place)) {
             self.insert(OpenLot { disputed, ..lot });
         }
     }

@@ -20,7 +20,7 @@ pub use self::http::{Answer, Idle, Network, SendError, Sender, SystemNetwork, pu
 pub use crate::store::webhooks::{Delivery, Endpoint};
 pub use endpoints::{Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, Webhooks};
 pub use relay::{LOOK_SECONDS, Relay};
-pub use send::{MESSAGES_AT_A_TIME, Render};
 pub(super) use send::{Failure, Then, cut};
+pub use send::{MESSAGES_AT_A_TIME, Render};
 pub use signature::parse_secret;
 pub use target::{Policy, Refused, Target};
