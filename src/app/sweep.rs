@@ -1,5 +1,5 @@
-//! Applies expiries of customers that send nothing. It decides nothing: every command of a customer
-//! applies its due expiries first, so that no answer depends on when this has run.
+//! Applies expiries of customers that send nothing, and requests the top-ups that fall due of them. It decides nothing:
+//! every command of a customer applies its due expiries first, so that no answer depends on when this has run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(super) async fn sweep(reader: Arc<dyn ReadStore>, writer: Writer, interval: 
                 // The next round tries again, and commands do it meanwhile.
                 Err(SweepError::Submit(SubmitError::Overloaded | SubmitError::ShuttingDown)) => break,
                 Err(error) => {
-                    tracing::warn!(%error, "expiries could not be applied");
+                    tracing::warn!(%error, "what is due could not be applied");
                     break;
                 }
             }
@@ -45,7 +45,7 @@ enum SweepError {
     Submit(#[from] SubmitError),
 }
 
-/// Applies the due expiries of at most [`PAGE`] customers, and says of how many.
+/// Applies what is due of at most [`PAGE`] customers, and says of how many.
 async fn apply_due(reader: &dyn ReadStore, writer: &Writer) -> Result<usize, SweepError> {
     let due = reader.customers_due(clock::now(), PAGE).await?;
     let count = due.len();
@@ -53,9 +53,9 @@ async fn apply_due(reader: &dyn ReadStore, writer: &Writer) -> Result<usize, Swe
         |(ledger, customer)| Request { ledger, customer, request: None, command: Command::ApplyDue };
     for submitted in writer.submit_bulk(due.into_iter().map(request).collect(), None).await? {
         match submitted? {
-            // A command of the customer came first, or the bound on its expiries was early.
+            // A command of the customer came first, or the bound on what falls due was early.
             Ok(_) | Err(Rejection::NothingDue) => {}
-            Err(rejection) => tracing::warn!(%rejection, "an expiry was not applied"),
+            Err(rejection) => tracing::warn!(%rejection, "what is due was not applied"),
         }
     }
     Ok(count)

@@ -106,7 +106,7 @@ fn due_is_late(bound: Option<Timestamp>, entry: &Entry, customer: &Customer) -> 
     // A lot that a hold covers may have been looked at when it fell due, which leaves no posting.
     let uncovered = customer.state.lots.uncovered(customer.balances.held, Timestamp::MAX);
     let lots = uncovered.iter().filter_map(|lot| lot.expires_at).min();
-    let due = holds.chain(lots).min();
+    let due = holds.chain(lots).chain(customer.top_up_due()).min();
     due.is_some_and(|due| bound.is_none_or(|bound| bound > due))
 }
 

@@ -42,7 +42,8 @@ pub struct Config {
     pub batch_request_bytes_max: usize,
     /// How long open calls may take to end once the server is told to stop, in milliseconds: 0-3,600,000 (1 h).
     pub shutdown_timeout_ms: u64,
-    /// How often quiet customers are looked through for what expires, in milliseconds: 10-3,600,000 (1 h).
+    /// How often quiet customers are looked through for what expires and for top-ups that fall due, in milliseconds:
+    /// 10-3,600,000 (1 h).
     pub expiry_interval_ms: u64,
     /// PostgreSQL: connections that write, 1-64. A customer's commands all go through the same one.
     pub postgres_lanes: usize,

@@ -97,7 +97,7 @@ pub struct Flags {
     /// How long open calls may take to end at shutdown: 0-3600000 [default: 10000]
     #[arg(long, value_name = "MILLISECONDS")]
     pub shutdown_timeout_ms: Option<String>,
-    /// How often quiet customers are looked through for what expires: 10-3600000 [default: 5000]
+    /// How often quiet customers are looked through for what expires or is due: 10-3600000 [default: 5000]
     #[arg(long, value_name = "MILLISECONDS")]
     pub expiry_interval_ms: Option<String>,
     /// PostgreSQL: connections that write, each for its share of the customers: 1-64 [default: 2]

@@ -12,7 +12,7 @@ use crate::ledger::{
 use crate::query::{BalanceAt, CustomerRecord, Position, Recorded, TransferRecord};
 
 use super::card_messages::card_ref;
-use super::wire;
+use super::{top_up, wire};
 
 /// The wire's numbers are signed; none of ours comes near the bound.
 pub fn signed(number: u64) -> i64 {
@@ -350,10 +350,11 @@ pub fn contact(contact: &Contact) -> wire::Contact {
     wire::Contact { name: name.to_string(), email: email.to_string(), locale: locale.to_string() }
 }
 
-/// A customer with its profile.
-pub fn customer(record: &CustomerRecord) -> wire::Customer {
+/// A customer with its profile, as of `now`.
+pub fn customer(record: &CustomerRecord, now: Timestamp) -> wire::Customer {
     let CustomerRecord { customer, profile } = record;
-    let Terms { rate_card, package, product_purchased_on } = &customer.state.terms;
+    let Terms { rate_card, package, product_purchased_on, top_up: settings } = &customer.state.terms;
+    let (open_top_up, top_up_month_credits) = top_up::activity(customer.state.top_ups.as_deref(), now);
     wire::Customer {
         customer_id: customer.id.to_string(),
         name: profile.name.to_string(),
@@ -363,11 +364,14 @@ pub fn customer(record: &CustomerRecord) -> wire::Customer {
             rate_card_id: or_empty(rate_card.as_ref()),
             package: or_empty(package.as_ref()),
             product_purchase_date: product_purchased_on.map(day).unwrap_or_default(),
+            top_up: settings.as_deref().map(top_up::settings),
         }),
         closed: customer.state.closed,
         open_holds: small(customer.state.open_holds),
         created_at: Some(time(customer.state.created_at)),
         balance: Some(balance(customer.balances, customer.sequence)),
+        open_top_up,
+        top_up_month_credits,
     }
 }
 

@@ -3,16 +3,18 @@
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
+use crate::clock;
 use crate::ledger::command::{Change, CloseCustomer, CreateCustomer, SetCustomerTerms, UpdateCustomer};
 use crate::ledger::customer::{Contact, Profile, Terms};
 use crate::ledger::ids::{CardId, PackageId};
 use crate::ledger::{Command, Credits};
+use crate::query::CustomerRecord;
 
 use super::command::{Accepted, CommandMessage};
 use super::parse::{Amount, Fields, Scope, parse, read_mask};
 use super::wire::customer_service_server::CustomerService;
 use super::wire::{self, *};
-use super::{Api, PAGE_BYTES_MAX, convert};
+use super::{Api, PAGE_BYTES_MAX, convert, top_up};
 
 #[async_trait]
 impl CustomerService for Api {
@@ -35,7 +37,7 @@ impl CustomerService for Api {
         })?;
         let ledger = self.ledger(&ledger).await?;
         let record = self.reader.customer_record(ledger, &customer).await?;
-        Ok(Response::new(GetCustomerResponse { customer: Some(convert::customer(&record)) }))
+        Ok(Response::new(GetCustomerResponse { customer: Some(shown(&record)) }))
     }
 
     async fn update_customer(
@@ -57,8 +59,7 @@ impl CustomerService for Api {
         })?;
         let ledger = self.ledger(&ledger).await?;
         let listed = self.reader.customers(ledger, &page).await?;
-        let (customers, next_page_token) =
-            listed.show(PAGE_BYTES_MAX, convert::customer, Message::encoded_len);
+        let (customers, next_page_token) = listed.show(PAGE_BYTES_MAX, shown, Message::encoded_len);
         Ok(Response::new(ListCustomersResponse { customers, next_page_token }))
     }
 
@@ -77,6 +78,11 @@ impl CustomerService for Api {
     }
 }
 
+/// A customer as it is now.
+fn shown(record: &CustomerRecord) -> wire::Customer {
+    convert::customer(record, clock::now())
+}
+
 /// What was accepted, with the customer as it is after it.
 struct Changed {
     accepted: Accepted,
@@ -91,7 +97,7 @@ impl Api {
     {
         let accepted = self.run(request).await?;
         let record = self.reader.customer_record(accepted.ledger, &accepted.customer).await?;
-        Ok(Response::new(Changed { accepted, customer: convert::customer(&record) }.into()))
+        Ok(Response::new(Changed { accepted, customer: shown(&record) }.into()))
     }
 }
 
@@ -131,15 +137,18 @@ impl CommandMessage for CreateCustomerRequest {
         let name = fields.text("name", &name);
         let contact = read_contact(fields, contact);
         let metadata = fields.metadata(metadata);
-        let CustomerTerms { rate_card_id, package, product_purchase_date } = terms.unwrap_or_default();
+        let CustomerTerms { rate_card_id, package, product_purchase_date, top_up } =
+            terms.unwrap_or_default();
         let terms = fields.within("terms", |fields| {
             let rate_card = fields.optional("rate_card_id", &rate_card_id, CardId::parse);
             let package = fields.optional("package", &package, PackageId::parse);
             let product_purchased_on = fields.day("product_purchase_date", &product_purchase_date);
+            let top_up = top_up::read(fields, top_up);
             Some(Terms {
                 rate_card: rate_card?,
                 package: package?,
                 product_purchased_on: product_purchased_on?,
+                top_up: top_up?,
             })
         });
         let profile = Profile { name: name?, contact: contact?, metadata: metadata? };
@@ -188,23 +197,27 @@ impl CommandMessage for SetCustomerTermsRequest {
             charge_credits,
             reason,
             by,
+            top_up,
         } = self;
         let scope = fields.scope(&ledger_id, &request_id, &customer_id);
         let rate_card = fields.optional("rate_card_id", &rate_card_id, CardId::parse);
         let package = fields.optional("package", &package, PackageId::parse);
         let purchased_on = fields.day("product_purchase_date", &product_purchase_date);
-        let named = read_mask(fields, update_mask, ["rate_card_id", "package", "product_purchase_date"]);
+        let legal = ["rate_card_id", "package", "product_purchase_date", "top_up"];
+        let named = read_mask(fields, update_mask, legal);
         let charge = fields.optional_credits("charge_credits", charge_credits.as_deref(), Amount::Positive);
         let reason = match charge {
             Some(Some(_)) => fields.required_text("reason", &reason),
             Some(None) | None => fields.text("reason", &reason),
         };
         let by = fields.text("by", &by);
-        let [names_card, names_package, names_date] = named?;
+        let top_up = top_up::read(fields, top_up);
+        let [names_card, names_package, names_date, names_top_up] = named?;
         let command = SetCustomerTerms {
             rate_card: change(names_card, rate_card?),
             package: change(names_package, package?),
             product_purchased_on: change(names_date, purchased_on?),
+            top_up: change(names_top_up, top_up?),
             charge: charge?.unwrap_or(Credits::ZERO),
             reason: reason?,
             by: by?,

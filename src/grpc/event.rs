@@ -5,7 +5,7 @@ use prost_types::Timestamp;
 use crate::ledger::alert::{Crossed, Threshold};
 use crate::ledger::event::EventType;
 use crate::ledger::forecast::Forecast;
-use crate::ledger::{Credits, LedgerId};
+use crate::ledger::{Credits, LedgerId, Posting};
 use crate::outbox::Told;
 
 use super::{convert, wire};
@@ -72,6 +72,7 @@ fn payload(told: &Told) -> wire::event::Payload {
             Payload::CreditsEvent(wire::CreditsEvent { credits, lot })
         }
         EventType::CreditsExpired => Payload::CreditsEvent(wire::CreditsEvent { credits, lot: None }),
+        EventType::TopUpRequested => Payload::TopUpEvent(top_up(posting)),
         EventType::BalanceLow | EventType::BalanceDepleted | EventType::BalanceRecovered => {
             let is_low = told.event.event == EventType::BalanceLow;
             let crossed = posting.detail.low.iter().filter(|_| is_low).map(crossed);
@@ -81,6 +82,18 @@ fn payload(told: &Told) -> wire::event::Payload {
                 forecast: told.forecast.as_ref().map(forecast),
             })
         }
+    }
+}
+
+fn top_up(posting: &Posting) -> wire::TopUpEvent {
+    let request = posting.detail.top_up.as_deref();
+    wire::TopUpEvent {
+        top_up_id: posting.id.to_string(),
+        credits: convert::or_empty(request.map(|request| &request.credits)),
+        available_credits: posting.after.available.to_string(),
+        below_credits: convert::or_empty(request.map(|request| &request.below)),
+        target_credits: convert::or_empty(request.map(|request| &request.target)),
+        lapses_at: request.map(|request| convert::time(request.lapses_at)),
     }
 }
 

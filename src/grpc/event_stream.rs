@@ -32,6 +32,8 @@ struct Pump {
     heartbeat: Duration,
     closing: watch::Receiver<bool>,
     sink: mpsc::Sender<Result<WatchEventsResponse, Status>>,
+    /// How long the reader may take nothing.
+    stalled: Duration,
     /// After the last message that was given to the reader.
     told: Cursor,
 }
@@ -47,20 +49,29 @@ enum End {
 impl Api {
     /// The events that `watch` finds, until it ends.
     pub(super) fn event_stream(&self, watch: Watch, ledger: LedgerId, heartbeat: Duration) -> EventStream {
-        // One place is kept for how it ends, so that this reaches a reader that has not taken the rest either.
-        let (sink, source) = mpsc::channel(MESSAGES_MAX + 1);
-        let told = watch.cursor();
-        let closing = self.closing.subscribe();
-        let pump = Pump { watch, ledger, heartbeat, closing, sink: sink.clone(), told };
-        let task = async move {
-            let Ok(last) = sink.reserve_owned().await else { return };
-            if let Err(End::Status(status)) = pump.run().await {
-                last.send(Err(status));
-            }
-        };
-        tokio::spawn(task.in_current_span());
-        ReceiverStream::new(source)
+        stream(watch, ledger, heartbeat, self.closing.subscribe(), STALLED)
     }
+}
+
+fn stream(
+    watch: Watch,
+    ledger: LedgerId,
+    heartbeat: Duration,
+    closing: watch::Receiver<bool>,
+    stalled: Duration,
+) -> EventStream {
+    // One place is kept for how it ends, so that this reaches a reader that has not taken the rest either.
+    let (sink, source) = mpsc::channel(MESSAGES_MAX + 1);
+    let told = watch.cursor();
+    let pump = Pump { watch, ledger, heartbeat, closing, sink: sink.clone(), stalled, told };
+    let task = async move {
+        let Ok(last) = sink.reserve_owned().await else { return };
+        if let Err(End::Status(status)) = pump.run().await {
+            last.send(Err(status));
+        }
+    };
+    tokio::spawn(task.in_current_span());
+    ReceiverStream::new(source)
 }
 
 impl Pump {
@@ -102,7 +113,7 @@ impl Pump {
     }
 
     async fn send(&mut self, item: Item, cursor: Cursor) -> Result<(), End> {
-        match timeout(STALLED, self.sink.reserve()).await {
+        match timeout(self.stalled, self.sink.reserve()).await {
             Ok(Ok(place)) => {
                 place.send(Ok(WatchEventsResponse { item: Some(item), resume_token: cursor.to_string() }));
                 self.told = cursor;
@@ -115,5 +126,44 @@ impl Pump {
 
     fn too_slow(&self) -> End {
         End::Status(Problem::watcher_too_slow(&self.told).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+    use crate::ledger::LedgerNo;
+    use crate::outbox::{Filter, Outbox};
+    use crate::store::{Position, Settings, open};
+
+    #[tokio::test]
+    async fn a_reader_that_takes_nothing_is_cut_off_with_where_to_go_on() {
+        let engine = open("memory:", clock::now(), &Settings::default()).await.unwrap();
+        let outbox = Arc::new(Outbox::new(engine.reader, engine.news));
+        let start = Cursor::after(Position(7));
+        let watch = Watch::new(&outbox, LedgerNo::MAIN, Filter::default(), start);
+        let (_closing, closes) = watch::channel(false);
+        // Heartbeats fill what waits for the reader.
+        let limit = Duration::from_millis(100);
+        let begun = Instant::now();
+        let mut source =
+            stream(watch, LedgerId::main(), Duration::from_millis(1), closes, limit).into_inner();
+        while !source.is_closed() {
+            tokio::task::yield_now().await;
+        }
+        assert!(begun.elapsed() >= limit, "{:?}", begun.elapsed());
+        for nth in 0..MESSAGES_MAX {
+            let message = source.recv().await.unwrap();
+            assert_eq!(message.unwrap().resume_token, start.to_string(), "{nth}");
+        }
+        let status = source.recv().await.unwrap().unwrap_err();
+        let details = status.get_details_error_info().unwrap();
+        assert_eq!(details.reason, "WATCHER_TOO_SLOW");
+        assert_eq!(details.metadata["resume_token"], start.to_string());
+        assert!(source.recv().await.is_none());
     }
 }

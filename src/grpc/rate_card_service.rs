@@ -133,7 +133,7 @@ impl RateCardService for Api {
             Some(customer) => self.reader.customer(ledger, customer).await?.state.terms,
             None => Terms::default(),
         };
-        let Terms { rate_card, package, product_purchased_on } = terms;
+        let Terms { rate_card, package, product_purchased_on, top_up: _ } = terms;
         let cards = self.reader.cards().await?;
         let card = find_card(&cards, ledger, &named, rate_card.as_ref())?;
         let rate_card = Some(card_messages::card_ref(&card.card));

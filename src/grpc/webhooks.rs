@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use prost::Message as _;
+use prost_reflect::DescriptorPool;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -13,15 +14,17 @@ use crate::outbox::email::email_endpoint;
 use crate::outbox::webhooks::{self, Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, parse_secret};
 use crate::query::{Keyed, Position, ReadError};
 
+use super::json::Json;
 use super::notification_service::read_types;
 use super::parse::{Fields, parse, read_mask};
 use super::status::Problem;
 use super::wire::*;
 use super::{Api, PAGE_BYTES_MAX, convert, event};
 
-/// The type of an event, for its JSON.
-static EVENT: LazyLock<Option<MessageDescriptor>> =
-    LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).ok()?.get_message_by_name("creditledger.v1.Event"));
+/// How events are written. The descriptors are those that the messages were generated from; a test reads what comes of them.
+static EVENT: LazyLock<Option<Json>> = LazyLock::new(|| {
+    Json::of(&DescriptorPool::decode(DESCRIPTORS).ok()?.get_message_by_name("creditledger.v1.Event")?)
+});
 
 /// The body of a message: type, timestamp, and as data the event in the JSON of Protocol Buffers with the names of the
 /// proto.
@@ -29,15 +32,17 @@ static EVENT: LazyLock<Option<MessageDescriptor>> =
 pub fn message(told: &Told, ledger: &LedgerId) -> Vec<u8> {
     let event = event::event(told, ledger);
     let timestamp = event.recorded_at.as_ref().map(ToString::to_string);
-    // The descriptors are those that the messages were generated from; a test reads what comes of them.
-    let data = EVENT.as_ref().and_then(|descriptor| {
-        let mut message = DynamicMessage::new(descriptor.clone());
-        message.transcode_from(&event).ok()?;
-        let options = SerializeOptions::new().use_proto_field_name(true);
-        message.serialize_with_options(serde_json::value::Serializer, &options).ok()
-    });
-    let body = serde_json::json!({ "type": told.event.event.name(), "timestamp": timestamp, "data": data });
-    body.to_string().into_bytes()
+    let head = serde_json::json!({ "type": told.event.event.name(), "timestamp": timestamp });
+    let mut body = head.to_string().into_bytes();
+    body.pop();
+    body.extend_from_slice(b",\"data\":");
+    let data = body.len();
+    if EVENT.as_ref().and_then(|json| json.write(&event.encode_to_vec(), &mut body)).is_none() {
+        body.truncate(data);
+        body.extend_from_slice(b"null");
+    }
+    body.push(b'}');
+    body
 }
 
 impl Keyed for webhooks::Endpoint {

@@ -16,10 +16,11 @@ use super::ids::{
     RequestKey, Storefront,
 };
 use super::lot::Lot;
-use super::money::{Currency, MoneyAccount};
+use super::money::money_fits;
 use super::payment::Payment;
 use super::posting::{Kind, Posting};
 use super::time::Timestamp;
+use super::top_up;
 
 /// What was accepted, and how the customer and the hold stand now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,7 +248,7 @@ impl Book {
     }
 
     /// Sets the bound before which nothing of the customer falls due, once everything due was applied. It is no
-    /// journal matter: it follows from holds and lots, and may be early.
+    /// journal matter: it follows from holds, lots and top-ups, and may be early.
     pub fn set_next_due(&mut self, key: CustomerKey, next_due: Option<Timestamp>) {
         if let Some(customer) = self.entries.get_mut(&key).and_then(|entry| entry.customer.as_mut())
             && customer.state.next_due != next_due
@@ -336,7 +337,7 @@ fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result
         state.lots.shift(moved).ok_or("a lot falls below zero")?;
         // A spent lot that gets credits back falls due again.
         if moved.left.is_positive() {
-            state.next_due = earlier(state.next_due, moved.expires_at);
+            state.next_due = Timestamp::earlier(state.next_due, moved.expires_at);
         }
     }
     if !money_fits(posting) {
@@ -391,32 +392,7 @@ fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result
         }
         state.shortfalls.push((shortfall.incident.clone(), shortfall.missing));
     }
-    Ok(())
-}
-
-/// True where every move of money is positive and between two accounts, and deferred revenue moves, in each currency, by
-/// just what the money of the lots does.
-fn money_fits(posting: &Posting) -> bool {
-    let detail = &posting.detail;
-    let lots = detail.lots.iter().filter_map(|lot| lot.money);
-    let deferred = |currency: Currency| {
-        let moved = detail.money.iter().filter(|moved| moved.money.currency == currency);
-        moved.fold(0, |sum: i128, moved| {
-            let change = |account| i128::from(account == MoneyAccount::DeferredRevenue);
-            let sign = change(moved.credit).saturating_sub(change(moved.debit));
-            sum.saturating_add(sign.saturating_mul(i128::from(moved.money.minor_units)))
-        })
-    };
-    let in_lots = |currency: Currency| {
-        let units = lots.clone().filter(|money| money.currency == currency);
-        units.fold(0, |sum: i128, money| sum.saturating_add(i128::from(money.minor_units)))
-    };
-    let fits = |currency| deferred(currency) == in_lots(currency);
-    detail
-        .money
-        .iter()
-        .all(|moved| moved.money.minor_units > 0 && moved.debit != moved.credit && fits(moved.money.currency))
-        && lots.clone().all(|money| fits(money.currency))
+    top_up::note(state, posting)
 }
 
 /// Keeps what thresholds are compared with, and what was told about them.
@@ -476,7 +452,7 @@ fn note_hold(state: &mut CustomerState, before: Option<&Hold>, after: &Hold) -> 
     state.open_holds =
         count(state.open_holds, was_open, after.state.is_open()).ok_or("open holds are miscounted")?;
     state.parked = count(state.parked, was_parked, after.is_parked()).ok_or("parked holds are miscounted")?;
-    state.next_due = earlier(state.next_due, after.due_at());
+    state.next_due = Timestamp::earlier(state.next_due, after.due_at());
     if before.is_none() {
         if after.previous != state.last_hold {
             return Err("the chain of holds is broken");
@@ -490,11 +466,4 @@ fn note_hold(state: &mut CustomerState, before: Option<&Hold>, after: &Hold) -> 
         state.shortfalls.retain(|(incident, _)| *incident != after.incident);
     }
     Ok(())
-}
-
-fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::credits::Credits;
 use super::ids::{
     CardId, ClassId, CustomerId, HoldId, IncidentId, LabelId, LineId, LotId, OrderId, PackageId, PostingId,
-    RequestKey, Storefront, Text, WorkId,
+    RequestKey, Storefront, Text, TopUpId, WorkId,
 };
 use super::time::{Day, Timestamp};
 
@@ -229,7 +229,7 @@ macro_rules! uuid_codec {
         $(through!($name as Uuid, |v| v.uuid(), |v| Ok(Self::from_uuid(v)));)*
     };
 }
-uuid_codec!(PostingId HoldId LotId WorkId);
+uuid_codec!(PostingId HoldId LotId WorkId TopUpId);
 
 macro_rules! text_codec {
     ($($name:ident)*) => {

@@ -12,6 +12,7 @@ use super::ids::{
 };
 use super::lot::Lots;
 use super::time::{Day, Timestamp};
+use super::top_up::{TopUp, TopUps};
 
 /// The balances of a customer's three accounts, as every answer shows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +95,7 @@ pub struct CustomerState {
     pub next_due: Option<Timestamp>,
     /// Its newest hold, where the chain of [`super::Hold::previous`] begins.
     pub last_hold: Option<HoldId>,
-    /// Card, package, free support.
+    /// Card, package, free support, top-ups.
     pub terms: Terms,
     /// The last missing amount announced per incident, oldest first, at most
     /// [`CustomerState::SHORTFALLS_MAX`]: the event is written again only when the amount changes. Beyond that many
@@ -114,11 +115,13 @@ pub struct CustomerState {
     /// Credits charged so far, less what was given back: postings carry it too, so that the use between any two moments
     /// is two look-ups.
     pub used: Credits,
+    /// What is remembered of requests for top-ups, once there was one.
+    pub top_ups: Option<Arc<TopUps>>,
 }
 record!(CustomerState {
     1 => created_at, 2 => last_recorded_at, 3 => closed, 4 => lots, 5 => open_holds, 6 => parked, 7 => next_due,
     8 => terms, 9 => shortfalls, 10 => last_hold, 30 => alerts, 31 => last_purchase, 32 => is_low, 33 => used,
-    40 => disputes, 41 => payments,
+    40 => disputes, 41 => payments, 50 => top_ups,
 });
 
 impl CustomerState {
@@ -145,6 +148,7 @@ impl CustomerState {
             last_purchase: Credits::ZERO,
             is_low: false,
             used: Credits::ZERO,
+            top_ups: None,
         }
     }
 
@@ -178,8 +182,10 @@ pub struct Terms {
     pub package: Option<PackageId>,
     /// When the supported product was bought: starts the free-support window.
     pub product_purchased_on: Option<Day>,
+    /// When it is asked for a top-up; never where there is nothing.
+    pub top_up: Option<Arc<TopUp>>,
 }
-record!(Terms { 1 => rate_card, 2 => package, 3 => product_purchased_on });
+record!(Terms { 1 => rate_card, 2 => package, 3 => product_purchased_on, 4 => top_up });
 
 /// Who a customer is: cold data that no calculation reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -51,6 +51,8 @@ coded_enum!(
         BalanceDepleted = 31 / "balance.depleted",
         /// The balance is above all thresholds again.
         BalanceRecovered = 32 / "balance.recovered",
+        /// The storefront is asked to charge for a top-up.
+        TopUpRequested = 50 / "top_up.requested",
     }
 );
 
@@ -102,6 +104,9 @@ pub fn events(posting: &Posting) -> Vec<Event> {
     for (event, _) in balance.into_iter().filter(|(_, told)| *told) {
         events.push(Event { event, hold: None, credits: Some(posting.after.available) });
     }
+    if let Some(request) = &detail.top_up {
+        events.push(Event { event: EventType::TopUpRequested, hold: None, credits: Some(request.credits) });
+    }
     events
 }
 
@@ -152,6 +157,7 @@ fn own_event(posting: &Posting) -> Option<(EventType, Option<Credits>)> {
         | Kind::VoidWork
         | Kind::ExpireCredits
         | Kind::NoteShortfall
+        | Kind::RequestTopUp
         | Kind::SetBalanceAlerts => None,
     }
 }

@@ -350,6 +350,10 @@ made_id!(
     /// An entry of recorded work, named by the posting that recorded it.
     WorkId
 );
+made_id!(
+    /// A request for a top-up, named by the posting that made it.
+    TopUpId
+);
 
 impl PostingId {
     /// The `index`th id of the batch stamped `stamp`, with `random` shared by the batch.
@@ -387,6 +391,12 @@ impl From<PostingId> for LotId {
 }
 
 impl From<PostingId> for WorkId {
+    fn from(id: PostingId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<PostingId> for TopUpId {
     fn from(id: PostingId) -> Self {
         Self(id.0)
     }

@@ -1,6 +1,7 @@
 //! Lots: what purchases, grants and upward adjustments brought in, and the order in which they burn.
 
 use std::cmp::Ordering;
+use std::collections::{VecDeque, vec_deque};
 
 use super::codec::{coded_enum, record};
 use super::credits::Credits;
@@ -193,13 +194,14 @@ impl OpenLot {
     }
 }
 
-/// A customer's lots with something left, kept in burn order.
+/// A customer's lots with something left, kept in burn order. They leave at the front: taking ten thousand of them out of a
+/// vector moves all the others ten thousand times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Lots(Vec<OpenLot>);
+pub struct Lots(VecDeque<OpenLot>);
 
 impl<'a> IntoIterator for &'a Lots {
     type Item = &'a OpenLot;
-    type IntoIter = std::slice::Iter<'a, OpenLot>;
+    type IntoIter = vec_deque::Iter<'a, OpenLot>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
@@ -208,7 +210,8 @@ impl<'a> IntoIterator for &'a Lots {
 
 impl Lots {
     /// In burn order.
-    pub fn iter(&self) -> std::slice::Iter<'_, OpenLot> {
+    #[must_use]
+    pub fn iter(&self) -> vec_deque::Iter<'_, OpenLot> {
         self.0.iter()
     }
 
@@ -299,8 +302,8 @@ impl Lots {
 
     /// Notes whether a chargeback of a lot is open, which decides its place. A spent lot has none.
     pub fn mark(&mut self, id: LotId, disputed: bool) {
-        if let Some(place) = self.0.iter().position(|lot| lot.id == id) {
-            let lot = self.0.remove(place);
+        let place = self.0.iter().position(|lot| lot.id == id);
+        if let Some(lot) = place.and_then(|place| self.0.remove(place)) {
             self.insert(OpenLot { disputed, ..lot });
         }
     }
@@ -318,12 +321,16 @@ impl Lots {
 }
 
 impl super::codec::Codec for Lots {
+    /// As a vector of them.
     fn put(&self, out: &mut Vec<u8>) {
-        self.0.put(out);
+        u64::try_from(self.0.len()).unwrap_or(u64::MAX).put(out);
+        for lot in self {
+            lot.put(out);
+        }
     }
 
     fn take(input: &mut &[u8]) -> Result<Self, super::codec::DecodeError> {
-        Vec::take(input).map(Self)
+        Vec::take(input).map(|lots| Self(lots.into()))
     }
 
     fn is_default(&self) -> bool {

@@ -30,6 +30,7 @@ pub mod receipt;
 pub mod reject;
 pub mod time;
 mod told;
+pub mod top_up;
 
 pub use account::{Account, Transfer};
 pub use alert::{Alerts, Threshold};
@@ -48,3 +49,4 @@ pub use money::{Currency, Money};
 pub use posting::{Kind, Posting};
 pub use reject::Rejection;
 pub use time::{Day, Timestamp};
+pub use top_up::TopUp;

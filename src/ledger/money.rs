@@ -210,6 +210,40 @@ pub fn add_move(
     Some(())
 }
 
+/// True where every move of money is positive and between two accounts, and deferred revenue moves, in each currency, by
+/// just what the money of the lots does.
+#[must_use]
+pub fn money_fits(posting: &Posting) -> bool {
+    let detail = &posting.detail;
+    let lots = detail.lots.iter().filter_map(|lot| lot.money);
+    let deferred = |currency: Currency| {
+        let moved = detail.money.iter().filter(|moved| moved.money.currency == currency);
+        moved.fold(0, |sum: i128, moved| {
+            let change = |account| i128::from(account == MoneyAccount::DeferredRevenue);
+            let sign = change(moved.credit).saturating_sub(change(moved.debit));
+            sum.saturating_add(sign.saturating_mul(i128::from(moved.money.minor_units)))
+        })
+    };
+    let in_lots = |currency: Currency| {
+        let units = lots.clone().filter(|money| money.currency == currency);
+        units.fold(0, |sum: i128, money| sum.saturating_add(i128::from(money.minor_units)))
+    };
+    let fits = |currency| deferred(currency) == in_lots(currency);
+    let moves_fit = detail.money.iter().all(|moved| {
+        moved.money.minor_units > 0 && moved.debit != moved.credit && fits(moved.money.currency)
+    });
+    // Each currency is summed up once, and not for each of the ten thousand lots that a posting may burn.
+    let mut others: Vec<Currency> = Vec::new();
+    let lots_fit = lots.clone().all(|Money { currency, .. }| {
+        if detail.money.iter().any(|moved| moved.money.currency == currency) || others.contains(&currency) {
+            return true;
+        }
+        others.push(currency);
+        fits(currency)
+    });
+    moves_fit && lots_fit
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

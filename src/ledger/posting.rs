@@ -16,6 +16,7 @@ use super::lot::{Lot, OpenLot};
 use super::money::MoneyMove;
 use super::payment::Payment;
 use super::time::Timestamp;
+use super::top_up::TopUpRequest;
 
 coded_enum!(
     /// What a posting records: the command that was accepted, or what the ledger did by itself.
@@ -24,7 +25,7 @@ coded_enum!(
         CreateCustomer = 1 / "CREATE_CUSTOMER",
         /// Name, contact or metadata changed.
         UpdateCustomer = 2 / "UPDATE_CUSTOMER",
-        /// Card, package or product purchase date changed.
+        /// Card, package, product purchase date or top-ups changed.
         SetCustomerTerms = 3 / "SET_CUSTOMER_TERMS",
         /// The customer takes no new work.
         CloseCustomer = 4 / "CLOSE_CUSTOMER",
@@ -78,6 +79,8 @@ coded_enum!(
         ExpireCredits = 42 / "EXPIRE_CREDITS",
         /// A rejected command needed more credits than there are; moves nothing.
         NoteShortfall = 43 / "NOTE_SHORTFALL",
+        /// A request for a top-up fell due; moves nothing.
+        RequestTopUp = 44 / "REQUEST_TOP_UP",
         /// The customer's thresholds changed.
         SetBalanceAlerts = 50 / "SET_BALANCE_ALERTS",
     }
@@ -157,11 +160,13 @@ pub struct Detail {
     pub recovered: bool,
     /// Credits charged to the customer so far, less what was given back: [`super::customer::CustomerState::used`].
     pub used: Credits,
+    /// The request for a top-up that it makes.
+    pub top_up: Option<Arc<TopUpRequest>>,
 }
 record!(Detail {
     1 => created, 2 => hold, 3 => others, 4 => lot, 5 => lots, 6 => profile, 7 => terms, 8 => shortfall, 9 => work,
     10 => by, 11 => reason, 12 => nearly_used, 30 => alerts, 31 => low, 32 => depleted, 33 => recovered, 34 => used,
-    40 => money, 41 => refunded, 42 => payment, 43 => closed_payment,
+    40 => money, 41 => refunded, 42 => payment, 43 => closed_payment, 50 => top_up,
 });
 
 /// Credits that an incident needs and the customer does not have.

@@ -36,6 +36,15 @@ impl Timestamp {
         self.plus_seconds(i64::from(days).saturating_mul(86_400))
     }
 
+    /// The earlier of two moments; where there is only one, that one.
+    #[must_use]
+    pub fn earlier(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
     /// The UTC date.
     #[must_use]
     pub fn day(self) -> Day {
@@ -67,6 +76,27 @@ impl Day {
         Self(self.0.saturating_add_unsigned(days))
     }
 
+    /// Its beginning in UTC.
+    #[must_use]
+    pub fn start(self) -> Timestamp {
+        Timestamp(i64::from(self.0).saturating_mul(Timestamp::MICROS_PER_DAY))
+    }
+
+    /// The first day of its month.
+    #[must_use]
+    pub fn month(self) -> Self {
+        let (_, _, day) = self.civil();
+        let before = u32::try_from(day.saturating_sub(1)).unwrap_or(0);
+        Self(self.0.saturating_sub_unsigned(before))
+    }
+
+    /// The first day of the month after its own.
+    #[must_use]
+    pub fn next_month(self) -> Self {
+        // No month is longer, and none shorter than what this is into the next.
+        self.month().plus_days(31).month()
+    }
+
     /// Year, month and day of the Gregorian calendar.
     #[must_use]
     pub fn civil(self) -> (i64, i64, i64) {
@@ -90,6 +120,26 @@ impl Day {
             (year, month.saturating_add(3), day)
         } else {
             (year.saturating_add(1), month.saturating_sub(9), day)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Day;
+
+    #[test]
+    fn months_begin_on_their_first_day() {
+        // Days since 1970-01-01 of 2024-02-29, 2026-01-31, 2026-12-01 and 2000-02-01, and of what follows.
+        for (day, month, next) in [
+            (19_782, (2024, 2, 1), (2024, 3, 1)),
+            (20_484, (2026, 1, 1), (2026, 2, 1)),
+            (20_788, (2026, 12, 1), (2027, 1, 1)),
+            (10_988, (2000, 2, 1), (2000, 3, 1)),
+        ] {
+            let day = Day::from_days(day);
+            assert_eq!((day.month().civil(), day.next_month().civil()), (month, next), "{:?}", day.civil());
+            assert_eq!(day.start().day(), day);
         }
     }
 }

@@ -1,21 +1,27 @@
-//! One reader of a ledger's feed for all who follow it on this server. It reads when something was committed here, and
-//! when the engine noticed that another server has committed.
+//! One reader of a ledger's feed for all who follow it on this server. It looks when something was committed here, and when
+//! the engine noticed that another server has committed; what the engine told of it is not read again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
-use super::told::{Page, read_page};
+use super::told::{Page, read_page, tell};
 use crate::ledger::LedgerNo;
-use crate::store::{Position, ReadStore};
+use crate::store::{Committed, News, Position, ReadStore, Recorded};
 
 /// Postings in one read: each read is a short transaction of its own.
 pub(super) const PAGE_POSTINGS: usize = 256;
 /// Pages that are kept for followers which are behind; one that is further behind has lost the connection. It bounds
 /// what all of them together keep in memory.
 const PAGES_KEPT: usize = 64;
+/// A read that finds so many new postings has met a busy ledger. It is read again only after a pause: a few large pages
+/// cost far less than one for each commit, and everybody who follows is told a little later. Where calls come one by one
+/// they are read one by one.
+const BUSY_POSTINGS: u64 = 4;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// How long it waits after a read that failed.
 const AFTER_FAILURE: Duration = Duration::from_millis(250);
 
@@ -36,14 +42,10 @@ struct Shared {
 
 impl Hub {
     /// Reads what comes after `head`, on the current runtime.
-    pub fn start(
-        store: Arc<dyn ReadStore>,
-        growth: watch::Receiver<u64>,
-        ledger: LedgerNo,
-        head: Position,
-    ) -> Self {
+    pub fn start(store: Arc<dyn ReadStore>, news: &News, ledger: LedgerNo, head: Position) -> Self {
+        let (growth, committed) = (news.growth.subscribe(), news.committed.subscribe());
         let shared = Arc::new(Shared { pages: broadcast::Sender::new(PAGES_KEPT), head: Mutex::new(head) });
-        let task = tokio::spawn(read(Arc::clone(&shared), store, growth, ledger));
+        let task = tokio::spawn(read(Arc::clone(&shared), store, growth, committed, ledger));
         Self { shared, task }
     }
 
@@ -64,16 +66,26 @@ async fn read(
     shared: Arc<Shared>,
     store: Arc<dyn ReadStore>,
     mut growth: watch::Receiver<u64>,
+    mut committed: broadcast::Receiver<Committed>,
     ledger: LedgerNo,
 ) {
     loop {
         // Taken note of before the read: growth during it makes `changed` ready at once.
         growth.mark_unchanged();
         let after = *shared.head.lock().unwrap_or_else(PoisonError::into_inner);
-        match read_page(&*store, ledger, after, PAGE_POSTINGS).await {
+        let told = take_committed(&mut committed, ledger, after);
+        let page = match told.last().map(|last| last.position) {
+            Some(last) => tell(&*store, told).await.map(|told| Page { told, last }),
+            None => read_page(&*store, ledger, after, PAGE_POSTINGS).await,
+        };
+        match page {
             Ok(page) => {
-                let is_full = page.last.0.saturating_sub(after.0) >= PAGE_POSTINGS as u64;
+                let found = page.last.0.saturating_sub(after.0);
+                let is_full = found >= PAGE_POSTINGS as u64;
                 shared.publish(page);
+                if !is_full && found >= BUSY_POSTINGS {
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
                 // Without a sender the engine is gone, and so is everybody who could ask.
                 if !is_full && growth.changed().await.is_err() {
                     return;
@@ -85,6 +97,31 @@ async fn read(
             }
         }
     }
+}
+
+/// What the engine told of and follows `after` without a gap, about a page of it. What is behind a gap is left out, and
+/// found in the feed.
+fn take_committed(
+    committed: &mut broadcast::Receiver<Committed>,
+    ledger: LedgerNo,
+    after: Position,
+) -> Vec<Recorded> {
+    let mut taken: Vec<Recorded> = Vec::new();
+    while taken.len() < PAGE_POSTINGS {
+        let commit = match committed.try_recv() {
+            Ok(commit) => commit,
+            // What is still there comes next.
+            Err(TryRecvError::Lagged(_)) => continue,
+            Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+        };
+        for recorded in commit.iter().filter(|recorded| recorded.posting.ledger == ledger) {
+            let last = taken.last().map_or(after, |last| last.position);
+            if recorded.position.0 == last.0.saturating_add(1) && taken.len() < PAGE_POSTINGS {
+                taken.push(recorded.clone());
+            }
+        }
+    }
+    taken
 }
 
 impl Shared {

@@ -53,7 +53,7 @@ impl Outbox {
         if let Some(hub) = hubs.get(&ledger).and_then(Weak::upgrade) {
             return Ok(hub);
         }
-        let hub = Arc::new(Hub::start(Arc::clone(&self.store), self.news.growth.subscribe(), ledger, head));
+        let hub = Arc::new(Hub::start(Arc::clone(&self.store), &self.news, ledger, head));
         hubs.retain(|_, hub| hub.strong_count() > 0);
         hubs.insert(ledger, Arc::downgrade(&hub));
         Ok(hub)

@@ -41,7 +41,8 @@ pub use class_stats::{ClassStats, ClassStatsFilter};
 pub use copy::{CopyStore, CopyTarget, check_urls, open_for_copy};
 pub use figures::{Figures, open_figures};
 pub use open::{
-    Alone, Engine, Isolation, News, Settings, Time, migrate, open, open_to_check, open_to_read, shown_url,
+    Alone, Committed, Engine, Isolation, News, Settings, Time, migrate, open, open_to_check, open_to_read,
+    shown_url,
 };
 
 /// Why an engine could not do what it was asked.

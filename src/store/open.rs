@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use super::memory::Memory;
 use super::postgres::{self, Address};
 use super::sqlite;
 use super::webhooks::WebhookStore;
-use super::{AuditStore, ReadStore, StoreError, WriteStore};
+use super::{AuditStore, ReadStore, Recorded, StoreError, WriteStore};
 use crate::ledger::Timestamp;
 
 /// An open engine: the writing sides for the writer, the reading sides for everybody.
@@ -25,12 +25,21 @@ pub struct Engine {
     pub news: News,
 }
 
+/// Commits that are kept for those who follow; whoever is further behind reads the feed.
+const COMMITS_KEPT: usize = 16;
+
+/// The postings of a commit, in the order of each ledger's feed, with their places.
+pub type Committed = Arc<Vec<Recorded>>;
+
 /// What an engine tells those who wait.
 #[derive(Clone, Debug)]
 pub struct News {
     /// Changes whenever some ledger's feed may have grown, by whichever server. Who follows subscribes; where several
     /// servers write, the engine looks for commits of others more often while somebody does.
     pub growth: Arc<watch::Sender<u64>>,
+    /// What is committed, before `growth` changes, so that who follows need not read it. Only a saving: an engine need not
+    /// tell it, and whoever is behind misses some; what follows without a gap on what is known is all there is of it.
+    pub committed: broadcast::Sender<Committed>,
     /// False while the database cannot be reached.
     pub reachable: watch::Receiver<bool>,
 }
@@ -40,7 +49,22 @@ impl News {
     #[must_use]
     pub fn always_reachable(growth: Arc<watch::Sender<u64>>) -> Self {
         // A receiver keeps the last value when its sender is gone.
-        Self { growth, reachable: watch::channel(true).1 }
+        Self::new(growth, watch::channel(true).1)
+    }
+
+    /// For an engine that sees to both.
+    #[must_use]
+    pub fn new(growth: Arc<watch::Sender<u64>>, reachable: watch::Receiver<bool>) -> Self {
+        Self { growth, committed: broadcast::Sender::new(COMMITS_KEPT), reachable }
+    }
+
+    /// Tells of a commit with these postings, which are asked for where somebody follows.
+    pub fn tell(&self, postings: impl FnOnce() -> Vec<Recorded>) {
+        if self.committed.receiver_count() > 0 {
+            // Whoever followed may be gone by now.
+            let _ = self.committed.send(Arc::new(postings()));
+        }
+        self.growth.send_modify(|growth| *growth = growth.wrapping_add(1));
     }
 }
 
@@ -101,7 +125,7 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
     }
     let (writer, reader) = sqlite::open(&sqlite_path(url)?, now).await?;
     let reader = Arc::new(reader);
-    let news = News::always_reachable(writer.growth());
+    let news = writer.news();
     Ok(Engine {
         writers: vec![Box::new(writer)],
         reader: Arc::clone(&reader) as Arc<dyn ReadStore>,

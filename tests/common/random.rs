@@ -9,7 +9,7 @@ use creditledger::ledger::command::{
     SetBalanceAlerts, SetCustomerTerms, SettleHold, VoidWork,
 };
 use creditledger::ledger::ids::WorkId;
-use creditledger::ledger::{ClassId, Credits, Currency, Money, PostingId, Text, Timestamp};
+use creditledger::ledger::{ClassId, Credits, Currency, Money, PostingId, Text, Timestamp, TopUp};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 
@@ -124,8 +124,22 @@ pub enum Action {
     Alerts {
         own: Option<(i64, u32)>,
     },
+    /// Top-ups from now on, or with `None` no more.
+    TopUp {
+        own: Option<RandomTopUp>,
+    },
     CloseCustomer,
     ApplyDue,
+}
+
+#[derive(Clone, Debug)]
+pub struct RandomTopUp {
+    below: i64,
+    more: i64,
+    /// Beyond what one request may need.
+    cap: Option<i64>,
+    cool_down_hours: u32,
+    lapse_hours: u32,
 }
 
 fn quarters(quarters: i64) -> String {
@@ -245,6 +259,19 @@ pub fn command(
             });
             Command::SetBalanceAlerts(SetBalanceAlerts { alerts, by: Text::EMPTY })
         }
+        Action::TopUp { own } => {
+            let quarters = |quarters: i64| Credits::from_units(quarters * 2_500);
+            let top_up = own.as_ref().map_or(Change::Clear, |own| {
+                Change::Set(Arc::new(TopUp {
+                    below: quarters(own.below),
+                    target: quarters(own.below + own.more),
+                    monthly_cap: own.cap.map(|cap| quarters(own.more + cap)),
+                    cool_down_seconds: own.cool_down_hours * 3_600,
+                    lapse_seconds: own.lapse_hours * 3_600,
+                }))
+            });
+            Command::SetCustomerTerms(SetCustomerTerms { top_up, ..SetCustomerTerms::default() })
+        }
         Action::CloseCustomer => Command::CloseCustomer(CloseCustomer::default()),
         Action::ApplyDue => Command::ApplyDue,
     }
@@ -292,9 +319,23 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(incident, quarters)| Action::Reverse { incident, quarters }),
         1 => (0..10_i64).prop_map(|quarters| Action::Terms { quarters }),
         1 => proptest::option::weighted(0.8, (1..20_i64, 1..=100_u32)).prop_map(|own| Action::Alerts { own }),
+        2 => proptest::option::weighted(0.9, top_up()).prop_map(|own| Action::TopUp { own }),
         1 => Just(Action::CloseCustomer),
         1 => Just(Action::ApplyDue),
     ]
+}
+
+fn top_up() -> impl Strategy<Value = RandomTopUp> {
+    let cap = proptest::option::weighted(0.7, 0..40_i64);
+    (1..40_i64, 1..40_i64, cap, 1..30_u32, 1..100_u32).prop_map(
+        |(below, more, cap, cool_down_hours, lapse_hours)| RandomTopUp {
+            below,
+            more,
+            cap,
+            cool_down_hours,
+            lapse_hours,
+        },
+    )
 }
 
 fn step() -> impl Strategy<Value = Step> {

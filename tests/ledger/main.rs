@@ -22,3 +22,4 @@ mod policies;
 mod pricing;
 mod properties;
 mod refunds;
+mod top_ups;

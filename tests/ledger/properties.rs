@@ -305,7 +305,7 @@ impl Auditor {
             let parked = entry.holds().filter(|hold| hold.is_parked());
             assert_eq!(parked.count(), usize::try_from(customer.state.parked).unwrap());
             let due = entry.holds().filter_map(|hold| hold.due_at());
-            let due = due.chain(customer.state.lots.next_expiry(book.now)).min();
+            let due = due.chain(customer.state.lots.next_expiry(book.now)).chain(customer.top_up_due()).min();
             if let Some(due) = due {
                 assert!(customer.state.next_due.is_some_and(|bound| bound <= due), "the bound is late");
             }

@@ -42,12 +42,20 @@ fn must_be_whole(report: &Value) {
         ("hold_beside_balances", 64, Some(1)),
         ("hold_settle", 64, Some(1)),
         ("hot_customer", 64, Some(1)),
+        ("webhooks", 32, None),
+        ("hold_without_webhooks", 64, Some(1)),
+        ("hold_beside_webhooks", 64, Some(1)),
+        ("webhooks_beside_holds", 32, None),
         ("fill", 2, Some(80)),
         ("hold_many_customers", 64, Some(1)),
         ("batch_many_customers", 2, Some(1_000)),
     ];
     assert_eq!(lines(report)[..expected.len()], expected);
-    for line in &report.as_array().unwrap()[..expected.len()] {
+    let (webhooks, others): (Vec<&Value>, Vec<&Value>) = report.as_array().unwrap()[..expected.len()]
+        .iter()
+        .partition(|line| line["name"].as_str().unwrap().contains("webhooks"));
+    must_be_whole_webhooks(&webhooks);
+    for line in others {
         for figure in ["commands_per_second", "p50_us", "p99_us", "p999_us"] {
             assert!(line[figure].as_u64().unwrap() > 0, "{figure}: {line}");
         }
@@ -62,6 +70,18 @@ fn must_be_whole(report: &Value) {
         // Where the system tells.
         assert!(line["peak_memory_bytes"].as_u64().is_none_or(|bytes| bytes > 1 << 20), "{line}");
     }
+}
+
+fn must_be_whole_webhooks(lines: &[&Value]) {
+    let [backlog, without, beside, events] = lines else { panic!("{lines:?}") };
+    assert!(lines.iter().all(|line| line["commands_per_second"].as_u64().unwrap() > 0), "{lines:?}");
+    assert!(backlog["cpu_seconds_per_1000"].as_f64().unwrap() > 0.0, "{backlog}");
+    for line in [without, beside, events] {
+        assert!(line["p50_us"].as_u64().unwrap() > 0 && line["p999_us"].as_u64().unwrap() > 0, "{line}");
+    }
+    let of = |line: &Value| line["commands_per_second"].as_f64().unwrap();
+    let ratio = beside["ratio_to_alone"].as_f64().unwrap();
+    assert!((ratio - of(beside) / of(without)).abs() < 0.002, "{lines:?}");
 }
 
 #[test]
@@ -85,6 +105,7 @@ fn people_read_a_table_and_the_book_is_right() {
     for text in [
         "│ hot customer ",
         "The ceiling is a health check",
+        "Of their speed without webhooks the holds keep ",
         "Durability: SQLite: journal_mode=wal, synchronous=FULL",
     ] {
         assert!(ended.stdout.contains(text), "{}", ended.stdout);

@@ -133,6 +133,35 @@ fn a_list_that_is_cut_says_so() {
 }
 
 #[test]
+fn top_ups_are_set_told_and_ended() {
+    let place = Place::new();
+    let server = place.serve();
+    let ask = |arguments: &[&str]| place.json(&[arguments, &["--server", server.url(), "--json"]].concat());
+    ask(&["customer", "create", "acme"]);
+    ask(&["purchase", "acme", "10", "--order", "1"]);
+    let set = ["customer", "top-up", "acme", "--below", "5", "--target", "20", "--monthly-cap", "100"];
+    let terms = &ask(&[&set[..], &["--lapse", "7200"]].concat())["top_up"];
+    assert_eq!((&terms["below_credits"], &terms["monthly_cap_credits"]), (&"5".into(), &"100".into()));
+    assert_eq!((&terms["cool_down_seconds"], &terms["lapse_seconds"]), (&3_600.into(), &7_200.into()));
+    ask(&["hold", "place", "acme", "I-1", "--credits", "8"]);
+    let told = ask(&["events", "--type", "top_up.requested"]);
+    assert_eq!((&told["type"], &told["credits"]), (&"top_up.requested".into(), &"18".into()));
+    let line = place.run(&["events", "--type", "top_up.requested", "--server", server.url()]).stdout;
+    assert!(line.contains("  top_up.requested       acme  credits 18  available 2  lapses at "), "{line}");
+    let ended = ask(&["customer", "top-up", "acme", "--none"]);
+    assert_eq!(
+        (&ended["top_up"], &ended["open_top_up"]["credits"]),
+        (&serde_json::Value::Null, &"18".into())
+    );
+    let server_url = ["--server", server.url()];
+    for wrong in [&["--below", "5"][..], &["--none", "--below", "5"], &[]] {
+        let refused = place.run(&[&["customer", "top-up", "acme"][..], wrong, &server_url].concat());
+        assert_eq!(refused.status.code(), Some(2), "{wrong:?}: {}", refused.stderr);
+    }
+    server.stop();
+}
+
+#[test]
 fn thresholds_are_set_and_events_are_followed() {
     let place = Place::new();
     let server = place.serve();

@@ -34,6 +34,7 @@ mod rig;
 mod round_trips;
 mod schema;
 mod sequencing;
+mod top_ups;
 mod verify;
 mod webhooks;
 mod writer;

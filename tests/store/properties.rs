@@ -16,7 +16,8 @@ use crate::desk::{START, id, transfers};
 use crate::random::{CUSTOMERS, Step, command, for_random_steps, refunded_order};
 use crate::rig::SETTINGS;
 
-/// An engine that lives for all cases; each case has a ledger of its own.
+/// An engine that lives for all cases; each case has a ledger of its own. The two ways have an engine each, so that they
+/// live through the same months.
 struct Case<'a> {
     engine: &'a mut Engine,
     cards: Arc<Cards>,
@@ -156,44 +157,45 @@ fn sqlite_url(directory: &Path) -> String {
 #[test]
 #[allow(clippy::await_holding_refcell_ref)] // one case at a time, on one thread
 fn a_batch_is_its_commands_one_by_one() {
-    let directory = tempfile::tempdir().unwrap();
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let runtime = runtime();
-    let mut urls = vec![("memory:".to_owned(), 200), (sqlite_url(directory.path()), 200)];
+    let sqlite = directories.each_ref().map(|directory| sqlite_url(directory.path()));
+    let mut urls = vec![(["memory:", "memory:"].map(str::to_owned), 200), (sqlite, 200)];
     if crate::postgres::available() {
-        urls.push((runtime.block_on(crate::postgres::database()), 40));
+        let database = || runtime.block_on(crate::postgres::database());
+        urls.push(([database(), database()], 40));
     }
-    for (url, cases) in urls {
-        let engine = RefCell::new(runtime.block_on(open(&url, START, &SETTINGS)).unwrap());
+    for (urls, cases) in urls {
+        let engines = RefCell::new(urls.map(|url| runtime.block_on(open(&url, START, &SETTINGS)).unwrap()));
         let clock = Cell::new(START);
         let number = Cell::new(0);
         for_random_steps(cases, 40, |steps| {
             runtime.block_on(async {
-                let mut engine = engine.borrow_mut();
                 number.set(number.get() + 1);
+                // The stamps of an engine never go back, so each case starts after the one before.
+                let start = clock.get();
                 let mut seen = Vec::new();
-                for in_one in [true, false] {
-                    // The stamps of an engine never go back, so each run starts after the one before.
-                    let start = clock.get();
-                    let name = format!("case-{}-{in_one}", number.get());
-                    let mut case = Case::new(&mut engine, &name, start).await;
+                for (engine, in_one) in engines.borrow_mut().iter_mut().zip([true, false]) {
+                    let mut case = Case::new(engine, &format!("case-{}", number.get()), start).await;
                     let mut outcomes = Vec::new();
                     for (clock_now, together) in moments(&steps, start) {
                         outcomes.extend(case.moment(&together, clock_now, in_one).await.iter().map(told));
                         clock.set(clock_now);
                     }
-                    clock.set(clock.get().plus_days(1));
                     let balances = case.engine.reader.trial_balance(case.ledger).await.unwrap();
                     seen.push((outcomes, balances));
                 }
+                clock.set(clock.get().plus_days(1));
                 assert_eq!(seen[0], seen[1]);
             });
         });
         runtime.block_on(async {
-            let mut engine = engine.into_inner();
-            engine.writers[0].close().await.unwrap();
-            let report = verify(&*engine.audit, |_| {}).await.unwrap();
-            // Two ledgers a case, and main.
-            assert_eq!((report.faults, report.counts.ledgers), (Vec::<String>::new(), 2 * number.get() + 1));
+            for mut engine in engines.into_inner() {
+                engine.writers[0].close().await.unwrap();
+                let report = verify(&*engine.audit, |_| {}).await.unwrap();
+                // A ledger a case, and main.
+                assert_eq!((report.faults, report.counts.ledgers), (Vec::<String>::new(), number.get() + 1));
+            }
         });
     }
 }

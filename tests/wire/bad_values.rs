@@ -116,6 +116,8 @@ fn rule(message: &str, field: &str) -> Rule {
         ("EstimateIncidentRequest" | "PlaceHoldRequest", "credits") => Rule::AtLeastZero,
         (_, "max_charge_credits" | "confirmed_quote_credits" | "charged_before_credits") => Rule::AtLeastZero,
         (_, "credits" | "charge_credits") => Rule::Positive,
+        (_, "below_credits" | "target_credits" | "monthly_cap_credits") => Rule::Positive,
+        (_, "cool_down_seconds" | "lapse_seconds") => Rule::UpTo(2_678_400),
         (
             "VoidWorkRequest"
             | "AdjustBalanceRequest"
@@ -151,7 +153,7 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "work") => Rule::NestedList,
         (_, "update_mask") => Rule::Mask,
         (_, "metadata") => Rule::Metadata,
-        (_, "contact" | "terms" | "price" | "expected_refunded_price" | "order") => Rule::Nested,
+        (_, "contact" | "terms" | "top_up" | "price" | "expected_refunded_price" | "order") => Rule::Nested,
         ("ReconcilePurchasesRequest", "orders") => Rule::Orders,
         (
             _,

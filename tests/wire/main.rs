@@ -29,4 +29,5 @@ mod reconcile;
 mod served;
 mod statements;
 mod states;
+mod top_ups;
 mod world;

@@ -201,10 +201,18 @@ impl World {
             || Contact { name: "Ada".into(), email: "ada@example.org".into(), locale: "pt-BR".into() };
         let mask =
             |paths: &[&str]| Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });
+        let top_up = || TopUpSettings {
+            below_credits: "0.5".into(),
+            target_credits: "2".into(),
+            monthly_cap_credits: Some("10".into()),
+            cool_down_seconds: 60,
+            lapse_seconds: 3_600,
+        };
         let terms = CustomerTerms {
             rate_card_id: "prepaid".into(),
             package: "gold".into(),
             product_purchase_date: "2026-01-31".into(),
+            top_up: Some(top_up()),
         };
         let thresholds = || {
             vec![BalanceThreshold { threshold: Some(balance_threshold::Threshold::Credits("2.5".into())) }]
@@ -231,7 +239,7 @@ impl World {
             "CustomerService/SetCustomerTerms" => SetCustomerTermsRequest {
                 request_id: request_id(), customer_id: customer_id(), rate_card_id: "prepaid".into(),
                 package: "gold".into(), product_purchase_date: "2020-01-31".into(),
-                update_mask: mask(&["rate_card_id", "package", "product_purchase_date"]),
+                update_mask: mask(&["rate_card_id", "package", "product_purchase_date", "top_up"]), top_up: Some(top_up()),
                 charge_credits: Some("1.5".into()), reason: "renewal".into(), by: "op".into(), ..Default::default()
             },
             "CustomerService/CloseCustomer" => CloseCustomerRequest {

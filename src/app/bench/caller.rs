@@ -18,6 +18,7 @@ use wire::batch_command::Command;
 use wire::batch_service_client::BatchServiceClient;
 use wire::hold_service_client::HoldServiceClient;
 use wire::ledger_service_client::LedgerServiceClient;
+use wire::notification_service_client::NotificationServiceClient;
 
 /// More than any customer can use.
 const CREDITS: &str = "1000000";
@@ -69,12 +70,7 @@ impl Caller {
     /// # Errors
     /// [`Failure`] where the server does not answer.
     pub async fn start(url: &str, connections: u16) -> Result<Self, Failure> {
-        let random = clock::random().map_err(Failure::Randomness)?;
-        let caller = Self::connect(url, connections, format!("bench-{random:016x}")).await?;
-        let ledger = caller.0.ledger.clone();
-        let request = wire::CreateLedgerRequest { ledger_id: ledger.clone(), request_id: ledger };
-        LedgerServiceClient::new(caller.channel(0)).create_ledger(request).await.map_err(CallError::from)?;
-        Ok(caller)
+        Self::connect(url, connections, String::new()).await?.with_own_ledger().await
     }
 
     /// The same caller at a server that was started again.
@@ -89,6 +85,25 @@ impl Caller {
         }
         let random = clock::random().map_err(Failure::Randomness)?;
         Ok(Self(Arc::new(Shared { first, rest, random, ledger })))
+    }
+
+    /// Over the same connections, with a new ledger of its own.
+    ///
+    /// # Errors
+    /// [`Failure`] where it cannot be made.
+    pub async fn with_own_ledger(&self) -> Result<Self, Failure> {
+        let random = clock::random().map_err(Failure::Randomness)?;
+        let Shared { first, rest, .. } = &*self.0;
+        let ledger = format!("bench-{random:016x}");
+        let caller = Self(Arc::new(Shared {
+            first: first.clone(),
+            rest: rest.clone(),
+            random,
+            ledger: ledger.clone(),
+        }));
+        let request = wire::CreateLedgerRequest { ledger_id: ledger.clone(), request_id: ledger };
+        LedgerServiceClient::new(caller.channel(0)).create_ledger(request).await.map_err(CallError::from)?;
+        Ok(caller)
     }
 
     /// The ledger of this run.
@@ -198,6 +213,37 @@ impl Caller {
         // Nobody here is without a purchase.
         let read = answer.balance.is_some_and(|balance| balance.sequence > 1);
         if read { Ok(()) } else { Err(CallError::unexpected("balance")) }
+    }
+
+    /// Makes an endpoint that is told of the ledger's events, from the first or from now on.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn create_endpoint(&self, url: &str, from_the_first: bool) -> Result<String, CallError> {
+        let request = wire::CreateWebhookEndpointRequest {
+            ledger_id: self.ledger(),
+            request_id: self.request_id(0),
+            url: url.to_owned(),
+            after_position: from_the_first.then_some(0),
+            ..Default::default()
+        };
+        let mut client = NotificationServiceClient::new(self.channel(0));
+        let endpoint = client.create_webhook_endpoint(request).await?.into_inner().endpoint;
+        endpoint.map(|endpoint| endpoint.endpoint_id).ok_or_else(|| CallError::unexpected("endpoint"))
+    }
+
+    /// Removes an endpoint.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn delete_endpoint(&self, endpoint_id: String) -> Result<(), CallError> {
+        let request = wire::DeleteWebhookEndpointRequest {
+            ledger_id: self.ledger(),
+            request_id: self.request_id(0),
+            endpoint_id,
+        };
+        NotificationServiceClient::new(self.channel(0)).delete_webhook_endpoint(request).await?;
+        Ok(())
     }
 
     /// The request for a hold.

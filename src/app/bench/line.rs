@@ -1,5 +1,6 @@
 //! One line of the benchmark: its figures, for programs and for people.
 
+use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 /// What was measured of one kind of call.
@@ -23,6 +24,8 @@ pub(super) struct Line {
     pub database_bytes_per_command: Option<u64>,
     /// Thousandths of the ceiling.
     pub of_ceiling: Option<u64>,
+    /// Thousandths of the same calls without what ran beside them, where that was measured with them in turn.
+    pub of_alone: Option<u64>,
 }
 
 /// Times of calls, in microseconds.
@@ -34,6 +37,14 @@ pub(super) struct Times {
     pub p99_us: u64,
     /// All but one in a thousand.
     pub p999_us: u64,
+}
+
+impl Times {
+    /// Those of a histogram.
+    pub fn of(times_us: &Histogram<u64>) -> Self {
+        let quantile = |quantile| times_us.value_at_quantile(quantile);
+        Self { p50_us: quantile(0.5), p99_us: quantile(0.99), p999_us: quantile(0.999) }
+    }
 }
 
 /// The head of the table.
@@ -68,6 +79,7 @@ impl Line {
             "peak_memory_bytes": self.peak_bytes,
             "database_bytes_per_command": self.database_bytes_per_command,
             "ratio_to_ceiling": self.of_ceiling.map(|thousandths| fraction(thousandths, 1_000)),
+            "ratio_to_alone": self.of_alone.map(|thousandths| fraction(thousandths, 1_000)),
             "durability": durability,
         })
     }
@@ -80,7 +92,7 @@ impl Line {
             grouped(self.in_flight),
             shown(self.batch.map(grouped)),
             grouped(self.per_second),
-            shown(self.of_ceiling.map(|thousandths| format!("{} %", decimal(thousandths, 10, 1)))),
+            shown(self.of_ceiling.map(percent)),
             time(|times| times.p50_us),
             time(|times| times.p99_us),
             time(|times| times.p999_us),
@@ -98,6 +110,11 @@ fn shown(cell: Option<String>) -> String {
 /// A fraction that a double holds well enough.
 fn fraction(parts: u64, of: u32) -> f64 {
     f64::from(u32::try_from(parts).unwrap_or(u32::MAX)) / f64::from(of)
+}
+
+/// Thousandths as a percentage.
+pub(super) fn percent(thousandths: u64) -> String {
+    format!("{} %", decimal(thousandths, 10, 1))
 }
 
 /// Milliseconds with three digits or more.
@@ -156,6 +173,7 @@ mod tests {
             peak_bytes: Some(3 << 20),
             database_bytes_per_command: None,
             of_ceiling: Some(507),
+            of_alone: None,
         }
     }
 

@@ -8,9 +8,11 @@ mod pgbench;
 mod plan;
 mod plot;
 mod progress;
+mod receiver;
 mod resources;
 mod stream;
 mod table;
+mod webhooks;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -98,6 +100,8 @@ impl Bench {
                 .clone()
                 .unwrap_or_else(|| format!("sqlite://{}", folder.path().join("bench.db").display())),
             postgres_lanes: self.lanes.into(),
+            // The receiver is on this machine.
+            webhook_development: true,
             ..Config::default()
         };
         let shown = match &self.database_url {
@@ -162,6 +166,7 @@ impl Bench {
                 peak_bytes: None,
                 database_bytes_per_command: None,
                 of_ceiling: None,
+                of_alone: None,
             });
         }
         Ok((lines, durability))

@@ -9,9 +9,11 @@ use super::measure::{Load, Measured, Turn, measure};
 use super::progress::Progress;
 use super::resources::{Before, Used};
 use super::stream::measure_stream;
+use super::webhooks::{Rounds, Webhooks, measure_webhooks};
 use crate::app::Failure;
 use crate::app::call::CallError;
 use crate::grpc::wire::batch_command::Command;
+use crate::outbox::webhooks::MESSAGES_AT_A_TIME;
 use crate::store::Figures;
 
 /// Calls in flight where a line is not about that.
@@ -42,8 +44,9 @@ impl Sizes {
     /// How many lines it will be.
     pub fn lines(&self) -> usize {
         let singles = self.in_flight.len().saturating_mul(3);
-        // The ceiling at 64, stream, three of balances, two of mixes, the filling and two of many customers.
-        let others = if self.in_flight.contains(&IN_FLIGHT) { 9 } else { 10 };
+        // The ceiling at 64, stream, three of balances, two of mixes, four of webhooks, the filling and two of many
+        // customers.
+        let others = if self.in_flight.contains(&IN_FLIGHT) { 13 } else { 14 };
         singles.saturating_add(self.batches.len()).saturating_add(others)
     }
 }
@@ -125,6 +128,7 @@ impl Plan {
         // The same calls but for the customer, so that the two can be compared.
         self.mix("hold_settle", Crowd { name: "customer", count: self.sizes.customers }).await?;
         self.mix("hot_customer", Crowd { name: "customer", count: 1 }).await?;
+        self.webhooks(crowd).await?;
         self.many().await?;
         Ok(self.lines)
     }
@@ -242,6 +246,54 @@ impl Plan {
         Ok(())
     }
 
+    /// Webhooks alone, and holds with and without them.
+    async fn webhooks(&mut self, crowd: Crowd) -> Result<(), Failure> {
+        self.begin("webhooks").await?;
+        let lasts = self.sizes.lasts;
+        let measured = measure_webhooks(&self.caller, crowd, lasts, &mut self.next).await?;
+        let Webhooks { backlog_per_second, backlog_used, without, beside, events_per_second, lags_us } =
+            measured;
+        let (Used { cpu, peak_bytes }, events) = backlog_used;
+        let cpu_us = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX);
+        let events = u64::try_from(events).unwrap_or(u64::MAX);
+        let webhooks = Line {
+            name: "webhooks",
+            in_flight: MESSAGES_AT_A_TIME,
+            batch: None,
+            per_second: backlog_per_second,
+            times: None,
+            cpu_us_per_1000: cpu_us.saturating_mul(1_000).checked_div(events),
+            peak_bytes,
+            database_bytes_per_command: None,
+            of_ceiling: None,
+            of_alone: None,
+        };
+        let holds = |name, rounds: &Rounds| Line {
+            name,
+            in_flight: IN_FLIGHT,
+            batch: Some(1),
+            per_second: rounds.per_second(),
+            times: Some(Times::of(&rounds.times_us)),
+            cpu_us_per_1000: None,
+            peak_bytes: None,
+            of_ceiling: self.of_ceiling(IN_FLIGHT, rounds.per_second()),
+            ..webhooks.clone()
+        };
+        let without = holds("hold_without_webhooks", &without);
+        let beside = holds("hold_beside_webhooks", &beside);
+        let of_alone = beside.per_second.saturating_mul(1_000).checked_div(without.per_second);
+        let steady = Line {
+            name: "webhooks_beside_holds",
+            per_second: events_per_second,
+            times: Some(Times::of(&lags_us)),
+            cpu_us_per_1000: None,
+            peak_bytes: None,
+            ..webhooks.clone()
+        };
+        self.lines.extend([webhooks, without, Line { of_alone, ..beside }, steady]);
+        Ok(())
+    }
+
     /// So many customers that their rows do not fit any cache, taken at random.
     async fn many(&mut self) -> Result<(), Failure> {
         let crowd = Crowd { name: "many", count: self.sizes.many_customers };
@@ -298,23 +350,24 @@ impl Plan {
     fn push(&mut self, what: What, measured: &Measured, shared: Shared) {
         let What { name, batch, in_flight, ceiling, most: _ } = what;
         let per_second = measured.per_second(batch.unwrap_or(1));
-        let quantile = |quantile| measured.times_us.value_at_quantile(quantile);
-        let times = Times { p50_us: quantile(0.5), p99_us: quantile(0.99), p999_us: quantile(0.999) };
-        let of_ceiling = self
-            .ceilings
-            .get(&ceiling)
-            .and_then(|ceiling| per_second.saturating_mul(1_000).checked_div(*ceiling));
+        let of_ceiling = self.of_ceiling(ceiling, per_second);
         self.lines.push(Line {
             name,
             in_flight,
             batch,
             per_second,
-            times: Some(times),
+            times: Some(Times::of(&measured.times_us)),
             cpu_us_per_1000: shared.cpu_us_per_1000,
             peak_bytes: shared.peak_bytes,
             database_bytes_per_command: shared.bytes_per_command,
             of_ceiling,
+            of_alone: None,
         });
+    }
+
+    /// Thousandths of the ceiling with so many in flight.
+    fn of_ceiling(&self, in_flight: usize, per_second: u64) -> Option<u64> {
+        per_second.saturating_mul(1_000).checked_div(*self.ceilings.get(&in_flight)?)
     }
 }
 

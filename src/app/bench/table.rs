@@ -3,7 +3,7 @@
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
-use super::line::{HEAD, HEAD_BYTES, Line};
+use super::line::{HEAD, HEAD_BYTES, Line, grouped, percent};
 
 /// Under every table of lines.
 const NOTES: &str = "\
@@ -26,9 +26,21 @@ pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> T
     table
 }
 
+/// What webhooks cost the holds beside them, in words.
+fn webhooks(lines: &[Line]) -> Option<String> {
+    let line = |name| lines.iter().find(|line| line.name == name);
+    let kept = percent(line("hold_beside_webhooks")?.of_alone?);
+    let events = grouped(line("webhooks_beside_holds")?.per_second);
+    Some(format!(
+        "Of their speed without webhooks the holds keep {kept} while an endpoint in the same process takes {events} events a
+second; the times of webhooks beside holds are those from a posting to its message.\n"
+    ))
+}
+
 /// The page.
 pub(super) fn page(lines: &[Line], database: &str, durability: &str) -> String {
     let head: Vec<&str> = HEAD.iter().copied().chain([HEAD_BYTES]).collect();
     let table = table(&head, lines.iter().map(|line| line.cells().to_vec()));
-    format!("{table}\n{NOTES}\nDatabase: {database}\nDurability: {durability}")
+    let webhooks = webhooks(lines).unwrap_or_default();
+    format!("{table}\n{NOTES}\n{webhooks}Database: {database}\nDurability: {durability}")
 }

@@ -20,6 +20,8 @@ pub enum CustomerCommand {
     List(List),
     /// Change who a customer is; what is not given stays as it is
     Update(Update),
+    /// Set when top-ups are requested of a customer's storefront
+    TopUp(TopUp),
     /// Take no new work for a customer
     Close(Close),
 }
@@ -106,6 +108,38 @@ pub struct Update {
     target: Target,
 }
 
+/// See [`CustomerCommand::TopUp`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct TopUp {
+    /// The customer's id
+    customer: String,
+    /// Request one where less than this is available
+    #[arg(long, value_name = "CREDITS", required_unless_present = "none", conflicts_with = "none")]
+    below: Option<String>,
+    /// What is to be available afterwards
+    #[arg(long, value_name = "CREDITS", required_unless_present = "none", conflicts_with = "none")]
+    target: Option<String>,
+    /// The most that is requested in a UTC calendar month [default: no bound]
+    #[arg(long, value_name = "CREDITS", conflicts_with = "none")]
+    monthly_cap: Option<String>,
+    /// From one request to the next at least [default: 3600]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "none")]
+    cool_down: Option<i32>,
+    /// After which a request that nobody answered lapses [default: 86400]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "none")]
+    lapse: Option<i32>,
+    /// Request none from now on
+    #[arg(long)]
+    none: bool,
+    /// Who says so
+    #[arg(long, default_value = "", hide_default_value = true)]
+    by: String,
+    #[command(flatten)]
+    request: RequestId,
+    #[command(flatten)]
+    server: Target,
+}
+
 /// See [`CustomerCommand::Close`].
 #[derive(Clone, Debug, clap::Args)]
 pub struct Close {
@@ -134,6 +168,7 @@ impl CustomerCommand {
             Self::Get(command) => command.run().await,
             Self::List(command) => command.run().await,
             Self::Update(command) => command.run().await,
+            Self::TopUp(command) => command.run().await,
             Self::Close(command) => command.run().await,
         }
     }
@@ -156,6 +191,7 @@ impl Create {
                 rate_card_id: self.rate_card,
                 package: self.package,
                 product_purchase_date: self.product_purchase_date,
+                top_up: None,
             }),
         };
         let mut client = client(&self.target).await?;
@@ -215,6 +251,31 @@ impl Update {
         let (request_id, answer) = send!(client.update_customer(request));
         let head = posting(request_id, answer.posting.as_ref(), answer.replayed);
         self.target.print(&Shown::One(head.and(customer(answer.customer.as_ref()))))
+    }
+}
+
+impl TopUp {
+    async fn run(self) -> Result<(), Failure> {
+        let settings = wire::TopUpSettings {
+            below_credits: self.below.unwrap_or_default(),
+            target_credits: self.target.unwrap_or_default(),
+            monthly_cap_credits: self.monthly_cap,
+            cool_down_seconds: self.cool_down.unwrap_or_default(),
+            lapse_seconds: self.lapse.unwrap_or_default(),
+        };
+        let request = wire::SetCustomerTermsRequest {
+            ledger_id: self.server.ledger.clone(),
+            request_id: self.request.get()?,
+            customer_id: self.customer,
+            update_mask: Some(prost_types::FieldMask { paths: vec!["top_up".to_owned()] }),
+            by: self.by,
+            top_up: (!self.none).then_some(settings),
+            ..wire::SetCustomerTermsRequest::default()
+        };
+        let mut client = client(&self.server).await?;
+        let (request_id, answer) = send!(client.set_customer_terms(request));
+        let head = posting(request_id, answer.posting.as_ref(), answer.replayed);
+        self.server.print(&Shown::One(head.and(customer(answer.customer.as_ref()))))
     }
 }
 

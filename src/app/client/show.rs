@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::app::Failure;
 use crate::app::output::print;
 use crate::grpc::wire;
+use crate::ledger::event::EventType;
 
 /// Named values, in the order in which a table shows them.
 #[derive(Clone, Debug, Default)]
@@ -145,8 +146,34 @@ pub(super) fn customer(customer: Option<&wire::Customer>) -> Row {
         .with("metadata", metadata.collect::<Map<_, _>>())
         .with("closed", customer.closed)
         .with("open_holds", customer.open_holds)
+        .with("top_up", top_up(terms.top_up.as_ref()))
+        .with("open_top_up", open_top_up(customer.open_top_up.as_ref()))
         .with("created_at", time(customer.created_at.as_ref()))
         .and(balance(customer.balance.as_ref()))
+}
+
+/// When top-ups are requested; null where they are not.
+fn top_up(settings: Option<&wire::TopUpSettings>) -> Value {
+    let Some(settings) = settings else { return Value::Null };
+    let mut fields = Map::new();
+    fields.insert("below_credits".to_owned(), settings.below_credits.as_str().into());
+    fields.insert("target_credits".to_owned(), settings.target_credits.as_str().into());
+    if let Some(cap) = &settings.monthly_cap_credits {
+        fields.insert("monthly_cap_credits".to_owned(), cap.as_str().into());
+    }
+    fields.insert("cool_down_seconds".to_owned(), settings.cool_down_seconds.into());
+    fields.insert("lapse_seconds".to_owned(), settings.lapse_seconds.into());
+    Value::Object(fields)
+}
+
+/// The top-up that is requested; null where none is.
+fn open_top_up(open: Option<&wire::TopUpRequest>) -> Value {
+    let Some(open) = open else { return Value::Null };
+    let mut fields = Map::new();
+    fields.insert("top_up_id".to_owned(), open.top_up_id.as_str().into());
+    fields.insert("credits".to_owned(), open.credits.as_str().into());
+    fields.insert("lapses_at".to_owned(), time(open.lapses_at.as_ref()));
+    Value::Object(fields)
 }
 
 /// A hold with what it was settled at.
@@ -238,9 +265,9 @@ pub(super) fn forecast(forecast: Option<&wire::Forecast>) -> Row {
 }
 
 /// The name of an event's type that people read, such as `balance.low`.
-fn event_name(event: &wire::Event) -> String {
-    let name = event.r#type().as_str_name().trim_start_matches("EVENT_TYPE_").to_ascii_lowercase();
-    name.replacen('_', ".", 1)
+fn event_name(event: &wire::Event) -> &'static str {
+    let known = u8::try_from(event.r#type).ok().and_then(EventType::from_code);
+    known.map_or("unspecified", EventType::name)
 }
 
 /// An event.
@@ -264,6 +291,12 @@ pub(super) fn event(event: &wire::Event) -> Row {
         Some(Payload::SettlementEvent(about)) => head.with("credits", about.credits.as_str()),
         Some(Payload::PurchaseEvent(about)) => head.with("credits", about.credits.as_str()),
         Some(Payload::CreditsEvent(about)) => head.with("credits", about.credits.as_str()),
+        Some(Payload::TopUpEvent(about)) => head
+            .with("top_up_id", about.top_up_id.as_str())
+            .with("credits", about.credits.as_str())
+            .with("below_credits", about.below_credits.as_str())
+            .with("target_credits", about.target_credits.as_str())
+            .with("lapses_at", time(about.lapses_at.as_ref())),
         None => head,
     };
     row.and(balance(event.balance.as_ref()))
@@ -292,6 +325,7 @@ pub(super) fn event_line(told: &wire::Event) -> String {
         ("missing_credits", "missing"),
         ("available", "available"),
         ("run_out_date", "used up by"),
+        ("lapses_at", "lapses at"),
     ] {
         if let Some(value) = value(name) {
             line.push_str("  ");

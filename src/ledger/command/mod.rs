@@ -18,6 +18,7 @@ use super::ids::{
 use super::money::Money;
 use super::posting::Kind;
 use super::time::{Day, Timestamp};
+use super::top_up::TopUp;
 
 pub use holds::{
     ChargeIncident, CloseIncident, ConfirmEstimate, DeclineEstimate, EstimateIncident, ExtendHold, HoldRef,
@@ -185,6 +186,8 @@ pub struct SetCustomerTerms {
     pub package: Change<PackageId>,
     /// Starts the free-support window anew.
     pub product_purchased_on: Change<Day>,
+    /// When it is asked for a top-up.
+    pub top_up: Change<Arc<TopUp>>,
     /// Charged in the same posting; zero for nothing.
     pub charge: Credits,
     /// Why; required with a charge.
@@ -192,7 +195,9 @@ pub struct SetCustomerTerms {
     /// Who.
     pub by: Text,
 }
-record!(SetCustomerTerms { 1 => rate_card, 2 => package, 3 => product_purchased_on, 4 => charge, 5 => reason, 6 => by });
+record!(SetCustomerTerms {
+    1 => rate_card, 2 => package, 3 => product_purchased_on, 4 => charge, 5 => reason, 6 => by, 7 => top_up,
+});
 
 /// See [`Command::CloseCustomer`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -58,6 +58,7 @@ pub(super) fn set_terms(at: &Context<'_>, command: &SetCustomerTerms) -> Result<
         rate_card: command.rate_card.apply(before.rate_card.as_ref()),
         package: command.package.apply(before.package.as_ref()),
         product_purchased_on: command.product_purchased_on.apply(before.product_purchased_on.as_ref()),
+        top_up: command.top_up.apply(before.top_up.as_ref()),
     });
     draft.detail.by = command.by.clone();
     draft.detail.reason = command.reason.clone();

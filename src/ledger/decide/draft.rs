@@ -16,6 +16,7 @@ use crate::ledger::money::{Money, MoneyAccount, add_move};
 use crate::ledger::posting::{Detail, Kind, Posting};
 use crate::ledger::reject::Rejection;
 use crate::ledger::time::Timestamp;
+use crate::ledger::top_up::{TopUp, TopUps};
 
 /// A posting in the making, with the customer's balances and lots as they are after what was drafted so far.
 pub(super) struct Draft {
@@ -42,6 +43,9 @@ pub(super) struct Draft {
     balances: Balances,
     lots: Lots,
     disputes: Vec<LotId>,
+    closed: bool,
+    top_up: Option<Arc<TopUp>>,
+    top_ups: Option<Arc<TopUps>>,
 }
 
 impl Draft {
@@ -75,6 +79,9 @@ impl Draft {
             balances: customer.balances,
             lots: customer.state.lots.clone(),
             disputes: customer.state.disputes.clone(),
+            closed: customer.state.closed || kind == Kind::CloseCustomer,
+            top_up: customer.state.terms.top_up.clone(),
+            top_ups: customer.state.top_ups.clone(),
         }
     }
 
@@ -209,7 +216,8 @@ impl Draft {
 
     /// Completes the posting. What of the lots is due and no longer covered by a hold expires; then, where
     /// `available` has risen, debts are paid and parked holds are activated, oldest first, stopping at the first that
-    /// does not fit; at the end stands which thresholds the balance crossed by all of that.
+    /// does not fit; at the end stands which thresholds the balance crossed by all of that, and whether a top-up is asked
+    /// for.
     pub fn finish(mut self, entry: &Entry) -> Result<Posting, Rejection> {
         for part in self.lots.uncovered(self.balances.held, self.as_of) {
             self.shift(Slot::Expired, part.left)?;
@@ -223,6 +231,7 @@ impl Draft {
             self.activate_parked(entry)?;
         }
         self.watch_level();
+        self.ask_for_top_up();
         Ok(Posting {
             id: self.id,
             ledger: self.ledger,
@@ -253,6 +262,18 @@ impl Draft {
         if let Some(alerts) = &self.alerts {
             self.detail.low = alerts.crossed(self.before, after);
         }
+    }
+
+    /// Asks for a top-up where one is due now, under the terms as they are after the posting.
+    fn ask_for_top_up(&mut self) {
+        let settings = match &self.detail.terms {
+            Some(terms) => terms.top_up.as_deref(),
+            None => self.top_up.as_deref(),
+        };
+        let Some(settings) = settings.filter(|_| !self.closed) else { return };
+        let met = TopUps::met(self.top_ups.as_deref(), self.kind, self.recorded_at);
+        let request = settings.request(met.as_ref(), self.balances.available, self.recorded_at);
+        self.detail.top_up = request.map(Arc::new);
     }
 
     fn activate_parked(&mut self, entry: &Entry) -> Result<(), Rejection> {

@@ -1,5 +1,5 @@
 //! Applies what has fallen due of a customer, in the order in which it fell due, so that no answer depends on when
-//! somebody looked.
+//! somebody looked; of a quiet customer, asks for the top-up that is due.
 
 use std::sync::Arc;
 
@@ -13,25 +13,33 @@ use crate::ledger::posting::{Kind, Posting};
 use crate::ledger::reject::Rejection;
 use crate::ledger::time::Timestamp;
 
-/// Applies everything that is due by the batch's time; returns the last posting it made.
+/// Applies everything that is due by the batch's time, of a quiet customer a request for a top-up last; returns the last
+/// posting it made.
 ///
 /// # Errors
 /// [`Broken`] where the state contradicts itself.
-pub(super) fn apply(book: &mut Book, key: CustomerKey) -> Result<Option<Arc<Posting>>, Broken> {
+pub(super) fn apply(
+    book: &mut Book,
+    key: CustomerKey,
+    is_quiet: bool,
+) -> Result<Option<Arc<Posting>>, Broken> {
     let mut last = None;
     loop {
         let Some((entry, customer)) = super::loaded(book, key) else { return Ok(last) };
         if customer.state.next_due.is_none_or(|due| due > book.now) {
             return Ok(last);
         }
-        let Some(due) = first_due(entry, customer, book.now) else { break };
+        let top_up = customer.top_up_due().filter(|due| is_quiet && *due <= book.now);
+        let expired = first_due(entry, customer, book.now);
+        let Some(due) = expired.or_else(|| top_up.map(|_| Due::TopUp)) else { break };
         let posting = match due {
             Due::Hold(hold, moment) => expire_hold(book, entry, customer, hold, moment),
             Due::Lots(moment) => {
                 Draft::by_ledger(book, customer, Kind::ExpireCredits).dated(moment).finish(entry)
             }
+            Due::TopUp => Draft::by_ledger(book, customer, Kind::RequestTopUp).finish(entry),
         };
-        // Nothing may be decided as if it had not expired.
+        // Nothing may be decided as if it had not expired. Of a request nothing is refused.
         let posting =
             posting.map_err(|_| super::broken(book, customer, "what has expired cannot be applied"))?;
         last = Some(book.post(posting)?);
@@ -41,7 +49,7 @@ pub(super) fn apply(book: &mut Book, key: CustomerKey) -> Result<Option<Arc<Post
         let lots = customer.state.lots.next_expiry(book.now);
         // What fell due within this batch says nothing about the holds that were not loaded with it.
         let unloaded = entry.loaded_due.filter(|due| *due > book.now);
-        [holds, lots, unloaded].into_iter().flatten().min()
+        [holds, lots, unloaded, customer.top_up_due()].into_iter().flatten().min()
     });
     book.set_next_due(key, next);
     Ok(last)
@@ -50,9 +58,10 @@ pub(super) fn apply(book: &mut Book, key: CustomerKey) -> Result<Option<Arc<Post
 enum Due<'a> {
     Hold(&'a SharedHold, Timestamp),
     Lots(Timestamp),
+    TopUp,
 }
 
-/// What fell due first. A hold goes before lots of the same moment: what it gives back expires with them.
+/// What expired first. A hold goes before lots of the same moment: what it gives back expires with them.
 fn first_due<'a>(entry: &'a Entry, customer: &Customer, now: Timestamp) -> Option<Due<'a>> {
     let hold = entry
         .holds()

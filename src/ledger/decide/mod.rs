@@ -50,7 +50,10 @@ pub fn decide(book: &mut Book, request: &Request) -> Result<Outcome, Broken> {
     if book.customer(request.ledger, &request.customer).is_none() {
         return Ok(Err(Rejection::CustomerNotFound));
     }
-    let last_due = due::apply(book, key)?;
+    // A request for a top-up changes no answer. If it came before the command, a purchase would be told of one that it
+    // answers itself; so the command's own posting makes it, or, of a quiet customer, a posting of its own.
+    let is_quiet = request.command == Command::ApplyDue;
+    let last_due = due::apply(book, key, is_quiet)?;
     let Some((entry, customer)) = loaded(book, key) else {
         return Ok(Err(Rejection::CustomerNotFound));
     };

@@ -145,6 +145,21 @@ impl Sender {
         now: Timestamp,
     ) -> Result<Answer, SendError> {
         let target = self.policy.target(url).map_err(SendError::Url)?;
+        self.post_to(&target, headers, body, idle, now).await
+    }
+
+    /// The same to a URL that was read before.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn post_to(
+        &self,
+        target: &Target,
+        headers: &HeaderMap,
+        body: Bytes,
+        idle: &Idle,
+        now: Timestamp,
+    ) -> Result<Answer, SendError> {
         let request = || {
             let mut request = Request::post(target.path.as_str())
                 .header(header::HOST, target.authority.as_str())
@@ -164,7 +179,7 @@ impl Sender {
         let (mut connection, made_at, answer) = if let Some(kept) = kept {
             kept
         } else {
-            let mut new = self.connect(&target).await?;
+            let mut new = self.connect(target).await?;
             let answer = new.send_request(request()?).await?;
             (new, now, answer)
         };

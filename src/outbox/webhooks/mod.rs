@@ -5,6 +5,7 @@
 //! [`http`]), and each message is signed ([`signature`]).
 
 mod aside;
+mod courier;
 mod endpoints;
 mod http;
 mod leases;
@@ -18,8 +19,8 @@ mod worker;
 pub use self::http::{Answer, Idle, Network, SendError, Sender, SystemNetwork, public_roots};
 pub use crate::store::webhooks::{Delivery, Endpoint};
 pub use endpoints::{Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, Webhooks};
-pub use relay::Relay;
-pub use send::Render;
+pub use relay::{LOOK_SECONDS, Relay};
 pub(super) use send::{Failure, Then, cut};
+pub use send::{MESSAGES_AT_A_TIME, Render};
 pub use signature::parse_secret;
 pub use target::{Policy, Refused, Target};

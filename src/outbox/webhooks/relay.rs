@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::courier::Courier;
 use super::http::Sender;
 use super::leases::Leases;
 use super::send::Render;
@@ -18,7 +19,7 @@ use crate::outbox::email::{Mailboxes, Mailer};
 use crate::store::webhooks::{Endpoint, WebhookStore};
 
 /// How often a server looks for endpoints that are new, changed, or nobody's.
-const LOOK_SECONDS: i64 = 1;
+pub const LOOK_SECONDS: i64 = 1;
 /// How long messages under way may take at the end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -59,7 +60,8 @@ impl Relay {
         let leases = Leases { rows: Arc::clone(&rows), clock: Arc::clone(&clock), me, email };
         let mailboxes = || Mailboxes::new(Arc::clone(&outbox.store), Arc::clone(&rows), Arc::clone(&clock));
         let mailboxes = email.then(mailboxes);
-        let shared = Arc::new(Shared { outbox, rows, sender, clock, render, mailer, me });
+        let courier = Courier::start();
+        let shared = Arc::new(Shared { outbox, rows, sender, courier, clock, render, mailer, me });
         Self { shared, leases, mailboxes, workers: HashMap::new() }
     }
 

@@ -9,8 +9,9 @@ use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::task::JoinSet;
 
-use super::http::{Idle, Sender};
+use super::http::{Idle, SendError, Sender};
 use super::signature::signatures;
+use super::target::Target;
 use crate::clock::Clock;
 use crate::ledger::{LedgerId, Timestamp};
 use crate::outbox::Told;
@@ -18,7 +19,7 @@ use crate::outbox::email::Mailer;
 use crate::store::webhooks::Endpoint;
 
 /// Messages to one endpoint at a time.
-const CONCURRENT: usize = 32;
+pub const MESSAGES_AT_A_TIME: usize = 32;
 /// How long an endpoint may take to answer.
 const ANSWER_SECONDS: i64 = 15;
 /// Of what went wrong, so much is kept.
@@ -32,6 +33,8 @@ pub(super) struct Lane {
     pub endpoint: Endpoint,
     pub ledger: LedgerId,
     pub sender: Sender,
+    /// The endpoint's URL, read.
+    pub target: Result<Target, &'static str>,
     pub clock: Arc<dyn Clock>,
     pub render: Render,
     pub idle: Arc<Idle>,
@@ -84,15 +87,15 @@ pub(super) struct Sent<T> {
 }
 
 /// Sends chains, and says what became of each.
-pub(super) async fn send_all<T: Send + 'static>(lane: &Arc<Lane>, chains: Vec<Chain<T>>) -> Vec<Sent<T>> {
+pub(super) async fn send_all<T: Send + 'static>(lane: Arc<Lane>, chains: Vec<Chain<T>>) -> Vec<Sent<T>> {
     // One connection takes one message after the other, and a server that fails is noticed before the next one.
-    let concurrent = if lane.endpoint.is_email() { 1 } else { CONCURRENT };
-    let workers = concurrent.min(chains.len());
+    let at_a_time = if lane.endpoint.is_email() { 1 } else { MESSAGES_AT_A_TIME };
+    let workers = at_a_time.min(chains.len());
     let queue = Arc::new(Mutex::new(VecDeque::from(chains)));
     let stop = Arc::new(Mutex::new(false));
     let mut tasks = JoinSet::new();
     for _ in 0..workers {
-        let (lane, queue, stop) = (Arc::clone(lane), Arc::clone(&queue), Arc::clone(&stop));
+        let (lane, queue, stop) = (Arc::clone(&lane), Arc::clone(&queue), Arc::clone(&stop));
         tasks.spawn(async move {
             let mut done = Vec::new();
             while let Some(chain) = next(&queue) {
@@ -150,7 +153,8 @@ impl Lane {
             then: Then::TryAgain,
         };
         let headers = self.headers(told, &body, now).map_err(|error| failed(error.to_string()))?;
-        let post = self.sender.post(self.endpoint.url.as_str(), &headers, body, &self.idle, now);
+        let target = self.target.as_ref().map_err(|&wrong| failed(SendError::Url(wrong).to_string()))?;
+        let post = self.sender.post_to(target, &headers, body, &self.idle, now);
         let answer = tokio::select! {
             answer = post => answer.map_err(|error| failed(error.to_string()))?,
             () = self.clock.sleep_until(now.plus_seconds(ANSWER_SECONDS)) => {

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::aside::Aside;
+use super::courier::Courier;
 use super::endpoints::new_delivery;
 use super::http::{Idle, Sender};
 use super::schedule::{next_attempt, patience};
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub outbox: Arc<Outbox>,
     pub rows: Arc<dyn WebhookStore>,
     pub sender: Sender,
+    pub courier: Courier,
     pub clock: Arc<dyn Clock>,
     pub render: Render,
     /// Where e-mail is switched on.
@@ -101,6 +103,7 @@ impl Worker {
         let watch = new_watch(&shared, &endpoint, saved);
         let lane = Arc::new(Lane {
             ledger,
+            target: shared.sender.policy().target(endpoint.url.as_str()),
             sender: shared.sender.clone(),
             clock: Arc::clone(&shared.clock),
             render: Arc::clone(&shared.render),
@@ -178,6 +181,7 @@ impl Worker {
         self.not_before = Timestamp::default();
         let Lane { ledger, sender, clock, render, mailer, .. } = &*self.lane;
         self.lane = Arc::new(Lane {
+            target: sender.policy().target(endpoint.url.as_str()),
             endpoint,
             ledger: ledger.clone(),
             sender: sender.clone(),
@@ -215,7 +219,7 @@ impl Worker {
             }
         }
         let count: usize = chains.iter().map(Vec::len).sum();
-        let sent = send_all(&self.lane, chains).await;
+        let sent = self.courier_sends(chains).await;
         let mut accounted = 0_usize;
         let mut gone = None;
         for Sent { taken, failed, rest } in sent {
@@ -252,7 +256,7 @@ impl Worker {
             chains.push(chain);
         }
         let count: usize = chains.iter().map(Vec::len).sum();
-        let sent = send_all(&self.lane, chains).await;
+        let sent = self.courier_sends(chains).await;
         let (mut put, mut remove, mut accounted, mut gone) = (Vec::new(), Vec::new(), 0_usize, None);
         for Sent { taken, failed, rest } in sent {
             accounted = accounted.saturating_add(taken.len()).saturating_add(rest.len());
@@ -272,6 +276,12 @@ impl Worker {
         }
         must_be_whole(accounted, count)?;
         self.save(&put, &remove, gone.as_ref()).await
+    }
+
+    /// What becomes of chains; nothing is known of those that the courier did not get done.
+    async fn courier_sends<T: Send + 'static>(&self, chains: Vec<Chain<T>>) -> Vec<Sent<T>> {
+        let sends = send_all(Arc::clone(&self.lane), chains);
+        self.shared.courier.run(sends).await.unwrap_or_default()
     }
 
     /// The event of a delivery, read again from the feed.

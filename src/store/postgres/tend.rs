@@ -48,7 +48,7 @@ impl Signals {
     }
 
     pub fn news(&self) -> News {
-        News { growth: Arc::clone(&self.growth), reachable: self.reachable.subscribe() }
+        News::new(Arc::clone(&self.growth), self.reachable.subscribe())
     }
 }
 

@@ -17,7 +17,7 @@ use crate::store::{CopyStore, Recorded, StoreError, StoredDefaultAlerts, StoredL
 impl CopyStore for SqliteWriter {
     async fn begin_copy(&mut self, now: Timestamp) -> Result<(), StoreError> {
         if self.in_transaction(|writer| mark(writer.statements()?, now))? {
-            self.commit()
+            self.commit(&[])
         } else {
             self.roll_back()
         }
@@ -25,7 +25,7 @@ impl CopyStore for SqliteWriter {
 
     async fn copy_ledger(&mut self, ledger: &StoredLedger) -> Result<(), StoreError> {
         self.in_transaction(|writer| write_ledger(writer.statements()?, ledger))?;
-        self.commit()?;
+        self.commit(&[])?;
         self.tail.positions.entry(ledger.ledger.no).or_insert(0);
         Ok(())
     }
@@ -35,7 +35,7 @@ impl CopyStore for SqliteWriter {
             let statements = writer.statements()?;
             changes.iter().try_for_each(|change| cards::insert(statements, change))
         })?;
-        self.commit()?;
+        self.commit(&[])?;
         self.cards_revision = changes.last().map_or(self.cards_revision, |last| last.revision);
         Ok(())
     }
@@ -62,7 +62,7 @@ impl CopyStore for SqliteWriter {
 
     async fn end_copy(&mut self) -> Result<(), StoreError> {
         self.in_transaction(|writer| writer.statements()?.run("DELETE FROM unfinished_copy", []))?;
-        self.commit()
+        self.commit(&[])
     }
 }
 

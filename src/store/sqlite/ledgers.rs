@@ -1,13 +1,14 @@
 //! Making ledgers, and where each of them ends.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rusqlite::{Row, params};
 
 use super::rows::{POSITION_MAX, key_of, ledger_no_of, place_of, request_value};
 use super::write::Statements;
-use crate::ledger::{LedgerNo, Timestamp};
-use crate::store::{Ledger, LedgerCreated, NewLedger, Position, StoreError};
+use crate::ledger::{LedgerNo, Posting, Timestamp};
+use crate::store::{Ledger, LedgerCreated, NewLedger, Position, Recorded, StoreError};
 
 /// The ends of what is stored. Only this writer moves them, so they are read once and then remembered.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +55,17 @@ impl Tail {
             tail.system.insert((ledger_no_of(no)?, account), balance);
         }
         Ok(tail)
+    }
+
+    /// Postings that come next, with the places that they get.
+    pub(super) fn after(&self, postings: &[Arc<Posting>]) -> Vec<Recorded> {
+        let mut positions = self.positions.clone();
+        let place = |posting: &Arc<Posting>| {
+            let position = positions.get_mut(&posting.ledger)?;
+            *position = position.saturating_add(1);
+            Some(Recorded { position: Position(*position), posting: Arc::clone(posting) })
+        };
+        postings.iter().filter_map(place).collect()
     }
 }
 

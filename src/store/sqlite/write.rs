@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, Row};
-use tokio::sync::watch;
 
 use super::file::DatabaseLock;
 use super::ledgers::{self, Tail};
@@ -17,11 +16,13 @@ use super::requests::NewRequests;
 use super::{BUSY_TIMEOUT, alerts, append, cards, failed, load};
 use crate::ledger::alert::LedgerAlerts;
 use crate::ledger::card::{CardRequest, Cards};
-use crate::ledger::{Book, CustomerMap, Request, Timestamp};
+use crate::ledger::{Book, CustomerMap, Posting, Request, Timestamp};
 use crate::store::cards::{CardsChanged, catch_up, decide};
 use crate::store::skew;
 use crate::store::stamps::Stamps;
-use crate::store::{DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, StoreError, WriteStore};
+use crate::store::{
+    DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, News, StoreError, WriteStore,
+};
 
 /// Looks at the log's size after this many commits, or rows: a look costs as much as a small statement.
 const LOOK_AFTER_COMMITS: u64 = 32;
@@ -162,7 +163,7 @@ pub struct SqliteWriter {
     wal: std::path::PathBuf,
     pub(super) tail: Tail,
     pub(super) stamps: Stamps,
-    growth: Arc<watch::Sender<u64>>,
+    news: News,
     pub(super) loaded: CustomerMap<Loaded>,
     /// The last change of rate cards.
     pub(super) cards_revision: u64,
@@ -197,7 +198,7 @@ impl SqliteWriter {
             wal: wal.into(),
             tail: Tail::default(),
             stamps: Stamps::default(),
-            growth: Arc::default(),
+            news: News::always_reachable(Arc::default()),
             loaded: CustomerMap::default(),
             cards_revision: 0,
             recent: Recent::default(),
@@ -241,9 +242,9 @@ impl SqliteWriter {
         self.stamps.clone()
     }
 
-    /// Changes with every commit.
-    pub(crate) fn growth(&self) -> Arc<watch::Sender<u64>> {
-        Arc::clone(&self.growth)
+    /// Tells of every commit.
+    pub(crate) fn news(&self) -> News {
+        self.news.clone()
     }
 
     /// Bytes of the write-ahead log file.
@@ -289,14 +290,14 @@ impl SqliteWriter {
         })
     }
 
-    /// Commits. Where that fails, the commit record may or may not have reached the disk.
-    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
+    /// Commits, with these postings. Where that fails, the commit record may or may not have reached the disk.
+    pub(super) fn commit(&mut self, postings: &[Arc<Posting>]) -> Result<(), StoreError> {
         self.loaded.clear();
         self.statements()?.control("COMMIT").map_err(fate_unknown)?;
         let stats = self.stats.get();
         self.stats.set(WriteStats { commits: stats.commits.saturating_add(1), ..stats });
         self.stamps.stored();
-        self.growth.send_modify(|commits| *commits = commits.wrapping_add(1));
+        self.news.tell(|| self.tail.after(postings));
         Ok(())
     }
 
@@ -311,7 +312,7 @@ impl SqliteWriter {
             self.roll_back()?;
             return Err(error);
         }
-        self.commit()?;
+        self.commit(book.journal())?;
         self.tail = tail;
         for request in book.journal().iter().filter_map(|posting| posting.request.as_ref()) {
             self.new_requests.stored(request, book.now);
@@ -410,7 +411,7 @@ impl WriteStore for SqliteWriter {
         let created = self.in_transaction(|writer| ledgers::create(writer.statements()?, ledger, now))?;
         if let LedgerCreated::Created { ledger, replayed: false } = &created {
             let no = ledger.no;
-            self.commit()?;
+            self.commit(&[])?;
             self.tail.positions.insert(no, 0);
         } else {
             self.roll_back()?;
@@ -434,7 +435,7 @@ impl WriteStore for SqliteWriter {
             Ok(decided)
         })?;
         if let CardsChanged::Made { change, replayed: false } = &decided {
-            self.commit()?;
+            self.commit(&[])?;
             self.cards_revision = change.revision;
             self.catch_up(cards)?;
         } else {
@@ -450,7 +451,7 @@ impl WriteStore for SqliteWriter {
     ) -> Result<DefaultAlertsSet, StoreError> {
         let set = self.in_transaction(|writer| alerts::set(writer.statements()?, alerts, now))?;
         if set == (DefaultAlertsSet::Set { replayed: false }) {
-            self.commit()?;
+            self.commit(&[])?;
             let thresholds = Arc::new(alerts.default.alerts.clone());
             Arc::make_mut(&mut self.default_alerts).insert(alerts.ledger, thresholds);
         } else {

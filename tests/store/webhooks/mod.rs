@@ -2,6 +2,7 @@
 //! taken over, and where nothing is sent at all.
 
 mod delivery;
+mod following;
 mod hostile;
 
 use std::sync::Arc;

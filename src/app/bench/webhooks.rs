@@ -1,0 +1,225 @@
+//! What webhooks reach, and what they cost: a backlog sent as fast as it goes, and holds as fast as they go with and
+//! without an endpoint that is told of some of them.
+//!
+//! The holds are the same with and without: all go to two ledgers, and only the smaller part's has an endpoint now and then.
+//! That part is chosen for [`EVENTS_PER_SECOND`]: how fast events come is given then, as it is for a server, and what is
+//! measured is what they take from the holds beside them. Rounds with and without take turns, because a machine's speed
+//! drifts.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use super::caller::{Caller, Crowd, incident};
+use super::measure::{Load, Measured, Turn, measure, no_times, per_second};
+use super::plan::{IN_FLIGHT, create};
+use super::receiver::Receiver;
+use super::resources::{Before, Used};
+use crate::app::Failure;
+use crate::outbox::webhooks::LOOK_SECONDS;
+
+/// What the part of the holds that is told of is chosen for: more than 2,000 by what the holds lose meanwhile.
+const EVENTS_PER_SECOND: usize = 2_200;
+/// Parts of all holds.
+const PARTS: usize = 1_000;
+/// Each is some rounds without an endpoint, twice as many with one, and as many without: what drifts evenly falls out.
+const TURNS: usize = 2;
+const ROUNDS: usize = 2;
+/// So many rounds last as long as a line.
+const ROUNDS_OF_A_LINE: u32 = 4;
+/// How long the first message of an endpoint, or the last ones, may take to come.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What was measured.
+pub(super) struct Webhooks {
+    /// Events a second where nothing else is done.
+    pub backlog_per_second: u64,
+    /// What that took, and for how many events.
+    pub backlog_used: (Used, usize),
+    /// Holds without an endpoint.
+    pub without: Rounds,
+    /// Holds beside the deliveries.
+    pub beside: Rounds,
+    /// Events a second beside the holds, until the last one has come: the median of the turns.
+    pub events_per_second: u64,
+    /// From a posting to its message, of those beside the holds.
+    pub lags_us: Histogram<u64>,
+}
+
+/// Rounds of the same kind.
+pub(super) struct Rounds {
+    per_second: Vec<u64>,
+    /// Of all calls.
+    pub times_us: Histogram<u64>,
+}
+
+impl Rounds {
+    fn none() -> Result<Self, Failure> {
+        Ok(Self { per_second: Vec::new(), times_us: no_times()? })
+    }
+
+    fn take(&mut self, measured: &Measured) {
+        self.per_second.push(measured.per_second(1));
+        // All have the same bounds.
+        self.times_us += &measured.times_us;
+    }
+
+    /// The median.
+    pub fn per_second(&self) -> u64 {
+        median(&self.per_second)
+    }
+}
+
+fn median(values: &[u64]) -> u64 {
+    let mut values = values.to_vec();
+    values.sort_unstable();
+    let middle = values.len().div_euclid(2);
+    let upper = values.get(middle).copied().unwrap_or_default();
+    let lower = if values.len().is_multiple_of(2) { middle.checked_sub(1) } else { None };
+    let lower = lower.and_then(|place| values.get(place)).copied().unwrap_or(upper);
+    upper.midpoint(lower)
+}
+
+/// Measures, with an own ledger beside the caller's for what is told of. Holds get the numbers from `next` on.
+///
+/// # Errors
+/// [`Failure`] where a call fails or messages do not come.
+pub(super) async fn measure_webhooks(
+    caller: &Caller,
+    crowd: Crowd,
+    lasts: Duration,
+    next: &mut usize,
+) -> Result<Webhooks, Failure> {
+    let receiver = Receiver::start()?;
+    let told = caller.with_own_ledger().await?;
+    create(&told, crowd).await?;
+    let endpoint = told.create_endpoint(&receiver.url(), true).await?;
+    let backlog = backlog(&receiver, crowd.count, lasts).await;
+    told.delete_endpoint(endpoint).await?;
+    let (backlog_per_second, backlog_used) = backlog?;
+    forgotten().await;
+    let mut holds = Holds { caller, told: &told, crowd, lasts: lasts / ROUNDS_OF_A_LINE, share: 0, next };
+    let warm = holds.round().await?;
+    let share = EVENTS_PER_SECOND.saturating_mul(PARTS);
+    let all = usize::try_from(warm.per_second(1)).unwrap_or(usize::MAX).max(1);
+    holds.share = share.div_ceil(all).min(PARTS);
+    let (mut without, mut beside, mut events) = (Rounds::none()?, Rounds::none()?, Vec::new());
+    let mut lags_us = no_times()?;
+    for _ in 0..TURNS {
+        holds.rounds(ROUNDS, &mut without).await?;
+        let endpoint = told.create_endpoint(&receiver.url(), false).await?;
+        let rounds = holds.told_rounds(&receiver, &mut beside, &mut events).await;
+        told.delete_endpoint(endpoint).await?;
+        lags_us += &rounds?;
+        forgotten().await;
+        holds.rounds(ROUNDS, &mut without).await?;
+    }
+    let events_per_second = median(&events);
+    Ok(Webhooks { backlog_per_second, backlog_used, without, beside, events_per_second, lags_us })
+}
+
+/// Until no server sends to an endpoint that was removed.
+async fn forgotten() {
+    let looked = u64::try_from(LOOK_SECONDS).unwrap_or_default();
+    tokio::time::sleep(Duration::from_secs(looked).saturating_add(Duration::from_millis(200))).await;
+}
+
+/// Events a second from the first message on, until all of them or the time is over.
+async fn backlog(
+    receiver: &Receiver,
+    events: usize,
+    lasts: Duration,
+) -> Result<(u64, (Used, usize)), Failure> {
+    come(receiver, 1).await?;
+    let (start, before) = (Instant::now(), Before::now());
+    // It is no failure that there is more than time.
+    let _ = tokio::time::timeout(lasts, receiver.until(events)).await;
+    let count = receiver.count();
+    Ok((per_second(count, start.elapsed()), (before.used(), count)))
+}
+
+async fn come(receiver: &Receiver, count: usize) -> Result<(), Failure> {
+    tokio::time::timeout(PATIENCE, receiver.until(count))
+        .await
+        .map_err(|_| Failure::Other(format!("only {} of {count} webhooks have come", receiver.count())))
+}
+
+/// Holds to both ledgers.
+struct Holds<'a> {
+    caller: &'a Caller,
+    told: &'a Caller,
+    crowd: Crowd,
+    lasts: Duration,
+    /// Of [`PARTS`] holds those to the ledger that has the endpoint.
+    share: usize,
+    next: &'a mut usize,
+}
+
+impl Holds<'_> {
+    async fn round(&mut self) -> Result<Measured, Failure> {
+        let (caller, told, crowd) = (self.caller.clone(), self.told.clone(), self.crowd);
+        let (first, share) = (*self.next, self.share);
+        let call = move |turn: Turn| {
+            let number = first.saturating_add(turn.number);
+            let is_told = told_before(number.saturating_add(1), share) > told_before(number, share);
+            let caller = if is_told { told.clone() } else { caller.clone() };
+            async move { caller.place(number, crowd.in_turn(number), incident(number)).await }
+        };
+        let load = Load { in_flight: IN_FLIGHT, lasts: self.lasts, most: usize::MAX };
+        let measured = measure(load, call).await?;
+        *self.next = first.saturating_add(measured.calls());
+        Ok(measured)
+    }
+
+    async fn rounds(&mut self, count: usize, rounds: &mut Rounds) -> Result<(), Failure> {
+        for _ in 0..count {
+            rounds.take(&self.round().await?);
+        }
+        Ok(())
+    }
+
+    /// Rounds with an endpoint that was just made. Returns how late its messages were.
+    async fn told_rounds(
+        &mut self,
+        receiver: &Receiver,
+        beside: &mut Rounds,
+        events: &mut Vec<u64>,
+    ) -> Result<Histogram<u64>, Failure> {
+        let before = receiver.count().saturating_add(1);
+        // One that is told of at once: the server has seen the endpoint when its message comes.
+        let number = *self.next;
+        *self.next = number.saturating_add(1);
+        self.told.place(number, self.crowd.in_turn(number), incident(number)).await?;
+        come(receiver, before).await?;
+        receiver.take_lags();
+        let (first, start) = (*self.next, Instant::now());
+        self.rounds(ROUNDS.saturating_mul(2), beside).await?;
+        let told = told_before(*self.next, self.share).saturating_sub(told_before(first, self.share));
+        come(receiver, before.saturating_add(told)).await?;
+        events.push(per_second(told, start.elapsed()));
+        Ok(receiver.take_lags())
+    }
+}
+
+/// Of the holds before a number, how many are told of: every so many is one of them.
+fn told_before(number: usize, share: usize) -> usize {
+    number.saturating_mul(share).div_euclid(PARTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_in_the_middle() {
+        assert_eq!([&[][..], &[7], &[9, 1, 5], &[4, 1, 9, 6]].map(median), [0, 7, 5, 5]);
+    }
+
+    #[test]
+    fn every_so_many_is_told_of() {
+        let told: Vec<usize> =
+            (0..10).filter(|number| told_before(number + 1, 300) > told_before(*number, 300)).collect();
+        assert_eq!(told, [3, 6, 9]);
+        assert_eq!(told_before(2_000, PARTS), 2_000);
+    }
+}

@@ -1,0 +1,82 @@
+//! The thread that messages are made and sent on. A message costs about as much as a posting, so it is done beside those
+//! threads that answer calls, and with a lower priority: where there is not enough CPU for both, callers come first, and
+//! messages come later. It still gets a share, so that they do come.
+
+use std::future::Future;
+use std::io;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+/// How much lower: beside one busy thread it gets a quarter of a CPU.
+const NICE: i32 = 5;
+
+/// The thread; it ends, and what runs on it, when this is dropped.
+#[derive(Debug)]
+pub(super) struct Courier {
+    /// Without it the work is done where it is asked for.
+    thread: Option<(Handle, oneshot::Sender<()>)>,
+}
+
+impl Courier {
+    /// Starts it.
+    pub fn start() -> Self {
+        let thread =
+            start().inspect_err(|error| tracing::debug!(%error, "webhooks have no thread of their own"));
+        Self { thread: thread.ok() }
+    }
+
+    /// Does some work there; `None` where it has not come to its end.
+    pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let task = match &self.thread {
+            Some((handle, _)) => handle.spawn(work),
+            None => tokio::spawn(work),
+        };
+        task.await.ok()
+    }
+}
+
+fn start() -> io::Result<(Handle, oneshot::Sender<()>)> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let (stop, stopped) = oneshot::channel();
+    let run = move || {
+        // On Linux each thread has its own; elsewhere it would be that of the whole process.
+        if cfg!(target_os = "linux")
+            && let Err(error) = rustix::process::nice(NICE)
+        {
+            tracing::debug!(%error, "webhooks have the priority of calls");
+        }
+        // Ready when the sender is gone.
+        let _ = runtime.block_on(stopped);
+    };
+    std::thread::Builder::new().name("webhooks".to_owned()).spawn(run)?;
+    Ok((handle, stop))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_is_done_on_a_thread_that_gives_way() {
+        let courier = Courier::start();
+        let look = || {
+            let name = std::thread::current().name().map(str::to_owned);
+            (name, rustix::process::getpriority_process(None).unwrap())
+        };
+        let (name, priority) = courier.run(async move { look() }).await.unwrap();
+        assert_eq!(name.as_deref(), Some("webhooks"));
+        if cfg!(target_os = "linux") {
+            assert_eq!(priority, (look().1 + NICE).min(19));
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_fails_is_told_and_other_work_goes_on() {
+        let courier = Courier::start();
+        let failing = async { assert!(std::hint::black_box(false), "on purpose") };
+        assert!(courier.run(failing).await.is_none());
+        assert_eq!(courier.run(async { 7 }).await, Some(7));
+    }
+}
