@@ -31,8 +31,8 @@ use crate::config::Config;
 use crate::store::{open_figures, shown_url};
 
 /// How long a line is measured unless told otherwise.
-const LASTS: Duration = Duration::from_secs(2);
-const LASTS_QUICK: Duration = Duration::from_millis(800);
+const LASTS: Duration = Duration::from_millis(1_500);
+const LASTS_QUICK: Duration = Duration::from_millis(700);
 /// Customers of the lines about many of them.
 const MANY: u32 = 1_000_000;
 const MANY_QUICK: u32 = 100_000;
@@ -54,7 +54,7 @@ pub struct Bench {
     /// Shorter lines and fewer customers, for a first look
     #[arg(long)]
     quick: bool,
-    /// How long each line is measured, 0.05 to 600 [default: 2, with --quick 0.8]
+    /// How long each line is measured, 0.05 to 600 [default: 1.5, with --quick 0.7]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     seconds: Option<Duration>,
     /// Customers of the ordinary lines
