@@ -21,7 +21,9 @@ use crate::grpc::{self, Api, Besides, Handler};
 use crate::http;
 use crate::ledger::PostingId;
 use crate::outbox::Outbox;
-use crate::outbox::webhooks::{Policy, Relay, Render, Sender, SystemNetwork, Webhooks, public_roots};
+use crate::outbox::webhooks::{
+    Courier, Means, Policy, Relay, Render, Sender, SystemNetwork, Webhooks, public_roots,
+};
 use crate::query::Reader;
 use crate::store::{self, Settings};
 use crate::writer::{Limits, Writer, WriterEnd};
@@ -70,7 +72,8 @@ impl Server {
             .map_err(|error| Failure::Other(format!("TLS cannot be used: {error}")))?;
         let me = PostingId::new(clock.now(), 0, clock::random().map_err(Failure::Randomness)?).uuid();
         let render: Render = Arc::new(grpc::message);
-        let relay = Relay::new(Arc::clone(&outbox), engine.webhooks, sender, clock, render, mailer, me);
+        let means = Means { sender, render, mailer, courier: Courier::start() };
+        let relay = Relay::new(Arc::clone(&outbox), engine.webhooks, clock, means, me);
         let reader = Arc::new(Reader::new(engine.reader, engine.news, cards));
         let storefronts = Arc::new(http::Webhooks::new(
             shops,

@@ -7,32 +7,37 @@ use std::io;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 /// How much lower: beside one busy thread it gets a quarter of a CPU.
 const NICE: i32 = 5;
 
 /// The thread; it ends, and what runs on it, when this is dropped.
-#[derive(Debug)]
-pub(super) struct Courier {
+#[derive(Debug, Default)]
+pub struct Courier {
     /// Without it the work is done where it is asked for.
     thread: Option<(Handle, oneshot::Sender<()>)>,
 }
 
 impl Courier {
-    /// Starts it.
+    /// Starts it. The default is none, for tests that pass their own time: what is due is then done in turn with them.
+    #[must_use]
     pub fn start() -> Self {
         let thread =
             start().inspect_err(|error| tracing::debug!(%error, "webhooks have no thread of their own"));
         Self { thread: thread.ok() }
     }
 
-    /// Does some work there; `None` where it has not come to its end.
-    pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
-        let task = match &self.thread {
-            Some((handle, _)) => handle.spawn(work),
-            None => tokio::spawn(work),
-        };
-        task.await.ok()
+    /// Does some work there; `None` where it has not come to its end. Work that nobody waits for any more is ended: it may
+    /// be another server's by then.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let Some((handle, _)) = &self.thread else { return Some(work.await) };
+        let mut task = JoinSet::new();
+        task.spawn_on(work, handle);
+        task.join_next().await?.ok()
     }
 }
 
@@ -70,6 +75,23 @@ mod tests {
         if cfg!(target_os = "linux") {
             assert_eq!(priority, (look().1 + NICE).min(19));
         }
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_is_ended() {
+        let courier = Courier::start();
+        let (is_running, running) = oneshot::channel();
+        let (held, ended) = oneshot::channel::<()>();
+        let work = async move {
+            is_running.send(()).unwrap();
+            std::future::pending::<()>().await;
+            drop(held);
+        };
+        tokio::select! {
+            done = courier.run(work) => panic!("{done:?}"),
+            _ = running => {}
+        }
+        assert!(ended.await.is_err(), "the work goes on");
     }
 
     #[tokio::test]

@@ -18,9 +18,10 @@ mod worker;
 
 pub use self::http::{Answer, Idle, Network, SendError, Sender, SystemNetwork, public_roots};
 pub use crate::store::webhooks::{Delivery, Endpoint};
+pub use courier::Courier;
 pub use endpoints::{Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, Webhooks};
 pub use relay::{LOOK_SECONDS, Relay};
 pub(super) use send::{Failure, Then, cut};
-pub use send::{MESSAGES_AT_A_TIME, Render};
+pub use send::{MESSAGES_AT_A_TIME, Means, Render};
 pub use signature::parse_secret;
 pub use target::{Policy, Refused, Target};

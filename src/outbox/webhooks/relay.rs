@@ -8,14 +8,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::courier::Courier;
-use super::http::Sender;
 use super::leases::Leases;
-use super::send::Render;
+use super::send::Means;
 use super::worker::{self, End, Shared};
 use crate::clock::Clock;
 use crate::outbox::Outbox;
-use crate::outbox::email::{Mailboxes, Mailer};
+use crate::outbox::email::Mailboxes;
 use crate::store::webhooks::{Endpoint, WebhookStore};
 
 /// How often a server looks for endpoints that are new, changed, or nobody's.
@@ -45,23 +43,20 @@ struct Sending {
 }
 
 impl Relay {
-    /// A relay that other servers know as `me`. `render` makes the body of a message; with a mailer it sends e-mail too.
+    /// A relay that other servers know as `me`.
     #[must_use]
     pub fn new(
         outbox: Arc<Outbox>,
         rows: Arc<dyn WebhookStore>,
-        sender: Sender,
         clock: Arc<dyn Clock>,
-        render: Render,
-        mailer: Option<Arc<Mailer>>,
+        means: Means,
         me: Uuid,
     ) -> Self {
-        let email = mailer.is_some();
+        let email = means.mailer.is_some();
         let leases = Leases { rows: Arc::clone(&rows), clock: Arc::clone(&clock), me, email };
         let mailboxes = || Mailboxes::new(Arc::clone(&outbox.store), Arc::clone(&rows), Arc::clone(&clock));
         let mailboxes = email.then(mailboxes);
-        let courier = Courier::start();
-        let shared = Arc::new(Shared { outbox, rows, sender, courier, clock, render, mailer, me });
+        let shared = Arc::new(Shared { outbox, rows, clock, means, me });
         Self { shared, leases, mailboxes, workers: HashMap::new() }
     }
 

@@ -9,6 +9,7 @@ use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::task::JoinSet;
 
+use super::courier::Courier;
 use super::http::{Idle, SendError, Sender};
 use super::signature::signatures;
 use super::target::Target;
@@ -40,6 +41,18 @@ pub(super) struct Lane {
     pub idle: Arc<Idle>,
     /// For the endpoint that stands for e-mail.
     pub mailer: Option<Arc<Mailer>>,
+}
+
+/// What a relay sends with.
+pub struct Means {
+    /// Posts to endpoints.
+    pub sender: Sender,
+    /// Makes the body of a message.
+    pub render: Render,
+    /// With one it sends e-mail too.
+    pub mailer: Option<Arc<Mailer>>,
+    /// Where messages are made and sent.
+    pub courier: Courier,
 }
 
 /// Why a message was not taken.

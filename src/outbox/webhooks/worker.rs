@@ -9,14 +9,12 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::aside::Aside;
-use super::courier::Courier;
 use super::endpoints::new_delivery;
-use super::http::{Idle, Sender};
+use super::http::Idle;
 use super::schedule::{next_attempt, patience};
-use super::send::{Chain, Failure, Lane, Render, Sent, Then, send_all};
+use super::send::{Chain, Failure, Lane, Means, Sent, Then, send_all};
 use crate::clock::{self, Clock};
 use crate::ledger::{CustomerId, LedgerId, Text, Timestamp};
-use crate::outbox::email::Mailer;
 use crate::outbox::told::read_page;
 use crate::outbox::{Cursor, Filter, Outbox, Told, Watch, WatchError};
 use crate::store::webhooks::{Delivery, Disabled, Endpoint, WebhookStore};
@@ -39,12 +37,8 @@ const LOOK_SECONDS: i64 = 30;
 pub(super) struct Shared {
     pub outbox: Arc<Outbox>,
     pub rows: Arc<dyn WebhookStore>,
-    pub sender: Sender,
-    pub courier: Courier,
     pub clock: Arc<dyn Clock>,
-    pub render: Render,
-    /// Where e-mail is switched on.
-    pub mailer: Option<Arc<Mailer>>,
+    pub means: Means,
     pub me: Uuid,
 }
 
@@ -103,12 +97,12 @@ impl Worker {
         let watch = new_watch(&shared, &endpoint, saved);
         let lane = Arc::new(Lane {
             ledger,
-            target: shared.sender.policy().target(endpoint.url.as_str()),
-            sender: shared.sender.clone(),
+            target: shared.means.sender.policy().target(endpoint.url.as_str()),
+            sender: shared.means.sender.clone(),
             clock: Arc::clone(&shared.clock),
-            render: Arc::clone(&shared.render),
+            render: Arc::clone(&shared.means.render),
             idle: Arc::new(Idle::default()),
-            mailer: shared.mailer.clone(),
+            mailer: shared.means.mailer.clone(),
             endpoint,
         });
         let saved_at = shared.clock.now();
@@ -281,7 +275,7 @@ impl Worker {
     /// What becomes of chains; nothing is known of those that the courier did not get done.
     async fn courier_sends<T: Send + 'static>(&self, chains: Vec<Chain<T>>) -> Vec<Sent<T>> {
         let sends = send_all(Arc::clone(&self.lane), chains);
-        self.shared.courier.run(sends).await.unwrap_or_default()
+        self.shared.means.courier.run(sends).await.unwrap_or_default()
     }
 
     /// The event of a delivery, read again from the feed.

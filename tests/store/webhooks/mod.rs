@@ -13,7 +13,8 @@ use creditledger::grpc;
 use creditledger::ledger::{LedgerNo, RequestKey, Text, Timestamp};
 use creditledger::outbox::email::Mailer;
 use creditledger::outbox::webhooks::{
-    Changed, Endpoint, NewEndpoint, Policy, Relay, Sender, SystemNetwork, Webhooks, public_roots,
+    Changed, Courier, Endpoint, Means, NewEndpoint, Policy, Relay, Sender, SystemNetwork, Webhooks,
+    public_roots,
 };
 use creditledger::outbox::{Cursor, Filter, Outbox, Told, Watch};
 use creditledger::store::Position;
@@ -106,10 +107,8 @@ impl Desk {
         let relay = Relay::new(
             Arc::clone(&self.outbox),
             Arc::clone(&rig.webhooks),
-            sender,
             Arc::clone(&self.clock) as Arc<dyn Clock>,
-            Arc::new(grpc::message),
-            mailer,
+            Means { sender, render: Arc::new(grpc::message), mailer, courier: Courier::default() },
             Uuid::from_u128(me),
         );
         let (stop, stopped) = watch::channel(false);
