@@ -205,9 +205,11 @@ async fn a_period_that_is_over_is_final(on: On) {
 }
 
 async fn the_first_page_of_a_long_history_is_quick(on: On) {
-    /// 100,000 where `CREDITLEDGER_TEST_LONG` asks for it: making them takes a minute.
-    const SHORT: usize = 10_000;
-    let transfers = if std::env::var_os("CREDITLEDGER_TEST_LONG").is_some() { 100_000 } else { SHORT };
+    // 100,000 where `CREDITLEDGER_TEST_LONG` asks for it: making them takes a minute. Only that is measured, in a release
+    // build; beside other tests, in a debug build, a page must take less than going through the whole history would.
+    let is_long = std::env::var_os("CREDITLEDGER_TEST_LONG").is_some();
+    let (transfers, bound) =
+        if is_long { (100_000, Duration::from_millis(50)) } else { (10_000, Duration::from_millis(500)) };
     let served = Served::with_credits(on, "1000000000").await;
     let mut batches = BatchServiceClient::new(served.channel.clone());
     for part in 0..transfers / 10_000 {
@@ -227,7 +229,7 @@ async fn the_first_page_of_a_long_history_is_quick(on: On) {
         assert_eq!((page.lines.len(), page.next_page_token.is_empty()), (49, false));
     }
     println!("the first page of {transfers} transfers on {on:?}: {best:?}");
-    assert!(best < Duration::from_millis(50), "{best:?}");
+    assert!(best < bound, "{best:?}");
 }
 
 on_each_engine! {
