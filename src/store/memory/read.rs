@@ -1,6 +1,7 @@
 //! The reading side of the reference engine: filters over everything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -232,10 +233,11 @@ impl ReadStore for Memory {
         limit: usize,
     ) -> Result<Page<OwnedLot, LotId>, StoreError> {
         let state = self.read();
-        let lots = state.lots.iter().rev().filter_map(|(id, (customer, lot))| {
+        // From where the page before ended: a list that is read to its end is gone through once.
+        let older = (Bound::Unbounded, before.map_or(Bound::Unbounded, Bound::Excluded));
+        let lots = state.lots.range(older).rev().filter_map(|(_, (customer, lot))| {
             let (of, owned) = state.owned(*customer, lot)?;
-            let wanted = before.is_none_or(|before| *id < before)
-                && of == ledger
+            let wanted = of == ledger
                 && filter.customer.is_none_or(|wanted| wanted == *customer)
                 && filter.source.is_none_or(|wanted| wanted == lot.source)
                 && filter.storefront.as_ref().is_none_or(|wanted| lot.storefront.as_ref() == Some(wanted))
