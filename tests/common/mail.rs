@@ -11,8 +11,6 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufR
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// How long a test waits for mail before it fails.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -290,21 +288,6 @@ async fn data(stream: &mut (impl AsyncBufReadExt + Unpin), utf8: bool) -> Option
         raw.push_str(line.strip_prefix('.').unwrap_or(&line));
         raw.push_str("\r\n");
     }
-}
-
-/// A certificate for 127.0.0.1, as the server uses it and in PEM.
-pub fn certificate() -> (TlsAcceptor, String) {
-    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let certificate = CertificateDer::from(made.cert.der().to_vec());
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
 }
 
 /// A message as a mail program shows it.

@@ -6,13 +6,12 @@ use std::collections::BTreeSet;
 use creditledger::grpc::wire::customer_service_client::CustomerServiceClient;
 use creditledger::grpc::wire::ledger_service_client::LedgerServiceClient;
 use creditledger::grpc::wire::notification_service_client::NotificationServiceClient;
-use creditledger::grpc::wire::watch_events_request::Start;
-use creditledger::grpc::wire::watch_events_response::Item;
 use creditledger::grpc::wire::*;
 use tonic::Code;
 
-use super::mail::{MailServer, Mode, Reply, Stage, certificate};
+use super::mail::{MailServer, Mode, Reply, Stage};
 use super::process::{Place, Server};
+use super::receiver::tls_for;
 
 const KILLS: u32 = 12;
 
@@ -55,21 +54,7 @@ async fn spend(server: &Server, round: u32) {
 }
 
 async fn depleted(server: &Server) -> BTreeSet<String> {
-    let all = WatchEventsRequest {
-        types: vec![EventType::BalanceDepleted.into()],
-        start: Some(Start::AfterPosition(0)),
-        until_now: true,
-        ..Default::default()
-    };
-    let mut client = NotificationServiceClient::new(server.connect().await);
-    let mut stream = client.watch_events(all).await.unwrap().into_inner();
-    let mut ids = BTreeSet::new();
-    while let Some(message) = stream.message().await.unwrap() {
-        if let Some(Item::Event(event)) = message.item {
-            ids.insert(event.event_id);
-        }
-    }
-    ids
+    server.event_ids(vec![EventType::BalanceDepleted.into()]).await
 }
 
 fn ids(mail: &MailServer) -> BTreeSet<String> {
@@ -119,7 +104,8 @@ async fn every_event_is_told_though_the_server_is_killed_again_and_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_is_listed_and_sent_again_and_no_password_is_in_any_log() {
     let place = Place::new();
-    let (tls, pem) = certificate();
+    let (tls, certificate) = tls_for("127.0.0.1");
+    let pem = certificate.pem();
     let mail = MailServer::start(Mode::StartTls(tls), |stage, _| match stage {
         Stage::Recipient => Reply::Code(550),
         _ => Reply::Ok,

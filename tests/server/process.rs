@@ -1,5 +1,6 @@
 //! Starts the binary in a folder of its own, and never waits for ever.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use creditledger::grpc::wire::WatchEventsRequest;
+use creditledger::grpc::wire::notification_service_client::NotificationServiceClient;
+use creditledger::grpc::wire::watch_events_request::Start;
+use creditledger::grpc::wire::watch_events_response::Item;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
@@ -188,6 +193,21 @@ impl Server {
 
     pub async fn connect(&self) -> Channel {
         Endpoint::new(self.url().to_owned()).unwrap().connect().await.unwrap()
+    }
+
+    /// The ids of all events of these types so far; of all types where none is named.
+    pub async fn event_ids(&self, types: Vec<i32>) -> BTreeSet<String> {
+        let start = Some(Start::AfterPosition(0));
+        let all = WatchEventsRequest { types, start, until_now: true, ..Default::default() };
+        let mut client = NotificationServiceClient::new(self.connect().await);
+        let mut stream = client.watch_events(all).await.unwrap().into_inner();
+        let mut ids = BTreeSet::new();
+        while let Some(message) = stream.message().await.unwrap() {
+            if let Some(Item::Event(event)) = message.item {
+                ids.insert(event.event_id);
+            }
+        }
+        ids
     }
 
     /// Sends SIGTERM and waits for the end, which must be a good one.

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 
 use creditledger::grpc::wire::notification_service_client::NotificationServiceClient;
-use creditledger::grpc::wire::watch_events_request::Start;
-use creditledger::grpc::wire::watch_events_response::Item;
 use creditledger::grpc::wire::*;
 
 use super::process::{Place, Server};
@@ -31,20 +29,6 @@ async fn post(server: &Server, round: u32) -> bool {
         }
     }
     true
-}
-
-async fn events(server: &Server) -> BTreeSet<String> {
-    let mut client = NotificationServiceClient::new(server.connect().await);
-    let all =
-        WatchEventsRequest { start: Some(Start::AfterPosition(0)), until_now: true, ..Default::default() };
-    let mut stream = client.watch_events(all).await.unwrap().into_inner();
-    let mut ids = BTreeSet::new();
-    while let Some(message) = stream.message().await.unwrap() {
-        if let Some(Item::Event(event)) = message.item {
-            ids.insert(event.event_id);
-        }
-    }
-    ids
 }
 
 fn taken(messages: &[Message]) -> BTreeSet<String> {
@@ -79,7 +63,7 @@ async fn every_event_arrives_though_the_server_is_killed_a_hundred_times() {
         assert!(!running.process.end().status.success());
     }
     let last = start(&place);
-    let expected = events(&last).await;
+    let expected = last.event_ids(vec![]).await;
     assert_eq!(expected.len(), usize::try_from(3 * KILLS).unwrap());
     receiver.until(|messages| taken(messages) == expected).await;
     last.stop();

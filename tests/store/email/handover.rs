@@ -6,7 +6,8 @@ use creditledger::outbox::email::{Smtp, SmtpSettings, Templates, Tls};
 
 use super::{Office, contact, customer, mailer_with, patiently, settings};
 use crate::desk::{adjust, id, purchase};
-use crate::mail::{Mail, MailServer, Mode, Reply, Stage, certificate};
+use crate::mail::{Mail, MailServer, Mode, Reply, Stage};
+use crate::receiver::tls_for;
 use crate::rig::Rig;
 
 fn with_login(settings: SmtpSettings, authorities: &str) -> SmtpSettings {
@@ -50,8 +51,9 @@ async fn send_one(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_tls_the_server_must_prove_who_it_is_before_it_is_told_anything() {
-    let (tls, pem) = certificate();
-    let (_, others) = certificate();
+    let (tls, certificate) = tls_for("127.0.0.1");
+    let pem = certificate.pem();
+    let others = tls_for("127.0.0.1").1.pem();
     for (mode, way) in
         [(Mode::StartTls(tls.clone()), Tls::StartTls), (Mode::Implicit(tls.clone()), Tls::Implicit)]
     {
@@ -88,7 +90,7 @@ fn server_mode(way: Tls, tls: &tokio_rustls::TlsAcceptor) -> Mode {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_does_not_offer_starttls_is_told_nothing() {
     let server = MailServer::start(Mode::Plain, |_, _| Reply::Ok).await;
-    let settings = with_login(settings(server.port, Tls::StartTls), &certificate().1);
+    let settings = with_login(settings(server.port, Tls::StartTls), &tls_for("127.0.0.1").1.pem());
     let (status, error) = send_one(&server, settings, contact("carol@example.org")).await.unwrap_err();
     assert_eq!(status, 0);
     assert!(error.contains("STARTTLS is not supported"), "{error}");
@@ -97,7 +99,8 @@ async fn a_server_that_does_not_offer_starttls_is_told_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_password_or_sender_concerns_all_and_is_tried_again() {
-    let (tls, pem) = certificate();
+    let (tls, certificate) = tls_for("127.0.0.1");
+    let pem = certificate.pem();
     for (stage, code) in [(Stage::Auth, 535), (Stage::Sender, 553), (Stage::Connect, 554)] {
         let answer = move |at, _: &str| if at == stage { Reply::Code(code) } else { Reply::Ok };
         let server = MailServer::start(Mode::Implicit(tls.clone()), answer).await;

@@ -10,12 +10,10 @@ use bytes::Bytes;
 use creditledger::outbox::webhooks::{Idle, Network, Policy, SendError, Sender, public_roots};
 use http::HeaderMap;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::RootCertStore;
 
 use crate::desk::START;
-use crate::receiver::{Receiver, Reply};
+use crate::receiver::{Receiver, Reply, tls_for};
 
 /// A network that leads names where the test says, and notes what is connected to.
 #[derive(Default)]
@@ -235,19 +233,10 @@ async fn no_connection_is_made_where_any_address_of_a_name_is_inside() {
 async fn example(
     answer: impl FnMut(&crate::receiver::Message) -> Reply + Send + 'static,
 ) -> (Receiver, RootCertStore) {
-    let made = rcgen::generate_simple_self_signed(vec!["hooks.example.com".to_owned()]).unwrap();
-    let certificate = CertificateDer::from(made.cert.der().to_vec());
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
-        .unwrap();
-    let receiver = Receiver::start_with(Some(TlsAcceptor::from(Arc::new(config))), answer).await;
+    let (tls, certificate) = tls_for("hooks.example.com");
+    let receiver = Receiver::start_with(Some(tls), answer).await;
     let mut roots = RootCertStore::empty();
-    roots.add(certificate).unwrap();
+    roots.add(certificate.der().clone()).unwrap();
     (receiver, roots)
 }
 
