@@ -5,10 +5,10 @@ use std::sync::Arc;
 use rusqlite::params;
 use sqlx::Row as _;
 
+use super::connection::Statements;
 use super::failed;
 use super::read::SqliteReader;
 use super::rows::{damaged, decoded, ledger_no_of, request_column, request_of, request_value};
-use super::write::Statements;
 use crate::ledger::alert::{DefaultAlerts, LedgerAlerts};
 use crate::ledger::codec::encode;
 use crate::ledger::{LedgerNo, RequestKey, Timestamp};

@@ -3,9 +3,10 @@
 use rusqlite::params;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
-use super::ledgers::Tail;
+use super::connection::{Prepared, Statements};
+use super::ledgers::{SystemBalances, Tail};
 use super::rows::{Checked, POSITION_MAX, damaged, key_of, request_ref};
-use super::write::{Loaded, Prepared, Statements};
+use super::write::Loaded;
 use crate::ledger::account::Slot;
 use crate::ledger::codec::{encode, encode_into};
 use crate::ledger::{
@@ -15,20 +16,22 @@ use crate::store::nets::{full, nets};
 use crate::store::skew::Pointers;
 use crate::store::{Position, StoreError};
 
-/// Writes the book's batch inside its transaction, and moves `tail` and `loaded` along with it.
+/// Writes the book's batch inside its transaction, and moves `loaded` along with it. Gives the ends that it has moved: a
+/// database may have very many ledgers, and a batch is about few of them.
 ///
 /// # Errors
 /// [`StoreError`]; the caller rolls back.
 pub(super) fn append(
     statements: Statements<'_>,
     book: &Book,
-    tail: &mut Tail,
+    tail: &Tail,
     loaded: &mut CustomerMap<Loaded>,
-) -> Result<(), StoreError> {
+) -> Result<Tail, StoreError> {
     let mut appender = Appender::new(statements)?;
+    let mut moved = Tail { stamp: book.now, ..Tail::default() };
     for posting in book.journal() {
-        let position =
-            tail.positions.get_mut(&posting.ledger).ok_or_else(|| unknown_ledger(posting.ledger))?;
+        let last = tail.positions.get(&posting.ledger).ok_or_else(|| unknown_ledger(posting.ledger))?;
+        let position = moved.positions.entry(posting.ledger).or_insert(*last);
         *position = position.saturating_add(1);
         if *position >= POSITION_MAX {
             return Err(damaged("the ledger has no positions left"));
@@ -63,7 +66,8 @@ pub(super) fn append(
     for (_, lot) in book.touched_lots() {
         update_lot(statements, lot)?;
     }
-    write_nets(statements, book, tail)
+    moved.system = write_nets(statements, book, tail)?;
+    Ok(moved)
 }
 
 /// The three rows of nearly every command.
@@ -345,7 +349,8 @@ fn insert_customer(
     Ok(())
 }
 
-fn write_nets(statements: Statements<'_>, book: &Book, tail: &mut Tail) -> Result<(), StoreError> {
+fn write_nets(statements: Statements<'_>, book: &Book, tail: &Tail) -> Result<SystemBalances, StoreError> {
+    let mut balances = SystemBalances::new();
     for ((ledger, account), net) in nets(book)? {
         let scope = (ledger, account.to_string());
         let before = tail.system.get(&scope).copied().unwrap_or(0);
@@ -357,9 +362,9 @@ fn write_nets(statements: Statements<'_>, book: &Book, tail: &mut Tail) -> Resul
              SET balance = excluded.balance",
             params![ledger.get(), scope.1, balance],
         )?;
-        tail.system.insert(scope, balance);
+        balances.insert(scope, balance);
     }
-    Ok(())
+    Ok(balances)
 }
 
 fn stored_count(count: u64) -> Result<i64, StoreError> {

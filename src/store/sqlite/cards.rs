@@ -3,10 +3,10 @@
 use rusqlite::types::Value;
 use rusqlite::{Row, params};
 
+use super::connection::Statements;
 use super::failed;
 use super::read::SqliteReader;
 use super::rows::{request_column, request_of, request_value};
-use super::write::Statements;
 use crate::ledger::card::{CardChange, CardRequest};
 use crate::store::StoreError;
 use crate::store::cards::CardColumns;

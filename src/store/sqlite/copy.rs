@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::params;
 
+use super::connection::Statements;
 use super::rows::{damaged, request_value};
-use super::write::{SqliteWriter, Statements};
+use super::write::SqliteWriter;
 use super::{alerts, cards, load};
 use crate::ledger::card::{CardChange, Cards};
 use crate::ledger::{Book, LedgerId, LedgerNo, Timestamp};

@@ -5,18 +5,21 @@ use std::sync::Arc;
 
 use rusqlite::{Row, params};
 
+use super::connection::Statements;
 use super::rows::{POSITION_MAX, key_of, ledger_no_of, place_of, request_value};
-use super::write::Statements;
 use crate::ledger::{LedgerNo, Posting, Timestamp};
 use crate::store::{Ledger, LedgerCreated, NewLedger, Position, Recorded, StoreError};
 
+/// Balances of system accounts, by ledger and name.
+pub(super) type SystemBalances = BTreeMap<(LedgerNo, String), i64>;
+
 /// The ends of what is stored. Only this writer moves them, so they are read once and then remembered.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Tail {
     /// The last position of each ledger.
     pub positions: BTreeMap<LedgerNo, u64>,
-    /// Balances of the system accounts, by ledger and name.
-    pub system: BTreeMap<(LedgerNo, String), i64>,
+    /// Balances of the system accounts.
+    pub system: SystemBalances,
     /// The stamp of the last batch.
     pub stamp: Timestamp,
 }
@@ -57,11 +60,19 @@ impl Tail {
         Ok(tail)
     }
 
+    /// Goes on to where a batch has moved it.
+    pub(super) fn advance(&mut self, moved: Self) {
+        self.positions.extend(moved.positions);
+        self.system.extend(moved.system);
+        self.stamp = self.stamp.max(moved.stamp);
+    }
+
     /// Postings that come next, with the places that they get.
     pub(super) fn after(&self, postings: &[Arc<Posting>]) -> Vec<Recorded> {
-        let mut positions = self.positions.clone();
+        let mut positions = BTreeMap::new();
         let place = |posting: &Arc<Posting>| {
-            let position = positions.get_mut(&posting.ledger)?;
+            let last = self.positions.get(&posting.ledger)?;
+            let position: &mut u64 = positions.entry(posting.ledger).or_insert(*last);
             *position = position.saturating_add(1);
             Some(Recorded { position: Position(*position), posting: Arc::clone(posting) })
         };

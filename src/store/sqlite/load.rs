@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use rusqlite::{Row, params};
 
+use super::connection::{Prepared, Statements};
 use super::recent::{Recent, Remembered};
 use super::requests::NewRequests;
 use super::rows::{CustomerRow, PostingRow, customer_columns, decoded, posting_columns, request_value};
-use super::write::{Loaded, Prepared, Statements};
+use super::write::Loaded;
 use crate::ledger::book::RequestScope;
 use crate::ledger::command::PurchaseRef;
 use crate::ledger::{

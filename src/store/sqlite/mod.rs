@@ -12,6 +12,8 @@ use sqlx::Connection as _;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
+use connection::WriteConnection;
+
 use crate::ledger::Timestamp;
 use crate::store::StoreError;
 use crate::store::stamps::Stamps;
@@ -22,7 +24,9 @@ mod audit;
 mod cards;
 mod check;
 mod check_schema;
+mod checkpoints;
 mod class_stats;
+mod connection;
 mod copy;
 mod figures;
 mod file;
@@ -39,11 +43,12 @@ mod rows;
 mod webhooks;
 mod write;
 
+pub use connection::WriteStats;
 pub use figures::{SqliteFigures, open_figures};
 pub use file::{DatabaseLock, path_of};
 pub use read::SqliteReader;
 pub use webhooks::SqliteWebhooks;
-pub use write::{SqliteWriter, WriteStats};
+pub use write::SqliteWriter;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -55,11 +60,11 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const SYNCHRONOUS: &str = "FULL";
 /// How long a statement waits for a lock, which only other programs (a shell, a backup) can hold.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Page cache of the writer. The default of 2 MB makes a commit read pages again that it wrote a moment ago; but more
-/// is not better: a commit that split a page of a tree looks through the whole cache (SQLite's `balance_nonroot` borrows
-/// the number of the pending-byte page, above which `pcache1Truncate` then has to cut). With 64 MB that was a tenth of
-/// the writer's time.
-const WRITER_CACHE_KIB: i64 = 16 * 1024;
+/// Page cache of the writer. More is not better: a commit that split a page of a tree looks through the whole cache
+/// (SQLite's `balance_nonroot` borrows the number of the pending-byte page, above which `pcache1Truncate` then has to cut).
+/// With 64 MB that was a tenth of the writer's time, and with 16 MB still that much where commits are small. What is not in
+/// it is in the system's cache; with 2 MB too much is.
+const WRITER_CACHE_KIB: i64 = 4 * 1024;
 /// Page cache of each reader.
 const READER_CACHE: &str = "-8192";
 /// Reading connections; each has a thread of its own.
@@ -94,7 +99,10 @@ async fn serve(
 ) -> Result<(SqliteWriter, SqliteReader), StoreError> {
     configure(&connection).map_err(|error| refused(path, error))?;
     checkpoint_fully(&connection, path)?;
-    let writer = SqliteWriter::new(connection, lock, path, now)?;
+    let second = connect(path)?;
+    configure(&second).map_err(|error| refused(path, error))?;
+    let connections = [connection, second].map(WriteConnection::new);
+    let writer = SqliteWriter::new(connections, lock, path, now)?;
     let reader = open_reader(path, writer.stamps()).await?;
     Ok((writer, reader))
 }

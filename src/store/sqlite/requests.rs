@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use rusqlite::types::Value;
 use uuid::Uuid;
 
-use super::write::Statements;
+use super::connection::Statements;
 use crate::ledger::{RequestKey, Timestamp};
 use crate::store::StoreError;
 

@@ -1,19 +1,19 @@
 //! The writing side: one connection that one writer thread owns. Statements run row by row on it; they block the
 //! thread, which has nothing else to do.
 
-use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, Row};
 
+use super::append;
+use super::checkpoints::{self, Checkpoints};
+use super::connection::{Statements, WriteConnection, WriteStats};
 use super::file::DatabaseLock;
 use super::ledgers::{self, Tail};
 use super::recent::{Recent, Remembered};
 use super::requests::NewRequests;
-use super::{BUSY_TIMEOUT, alerts, append, cards, failed, load};
+use super::{alerts, cards, load};
 use crate::ledger::alert::LedgerAlerts;
 use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, CustomerMap, Posting, Request, Timestamp};
@@ -23,119 +23,6 @@ use crate::store::stamps::Stamps;
 use crate::store::{
     DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, News, StoreError, WriteStore,
 };
-
-/// Looks at the log's size after this many commits, or rows: a look costs as much as a small statement.
-const LOOK_AFTER_COMMITS: u64 = 32;
-const LOOK_AFTER_ROWS: u64 = 2_000;
-/// Pages in the log from which it is checkpointed: 16 MB. Larger lets pages that are written again and again reach
-/// the database once; smaller keeps readers fast.
-const CHECKPOINT_PAGES: i64 = 4_096;
-/// Pages in the log from which the writer waits for readers, so that it can begin the log anew: 128 MB. Readers are
-/// short, so only a flood of them, or another program, gets here.
-const RESTART_PAGES: i64 = 32_768;
-/// How long it waits for them. Where that is not enough it waits again when the log has doubled.
-const RESTART_TIMEOUT: Duration = Duration::from_millis(200);
-
-/// What the writing side has done, for tests of the storage budget.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WriteStats {
-    /// Statements run, those that open and close transactions included.
-    pub statements: u64,
-    /// Rows inserted or updated.
-    pub rows: u64,
-    /// Batches committed.
-    pub commits: u64,
-}
-
-/// Statements on the writing connection, counted.
-#[derive(Clone, Copy)]
-pub(super) struct Statements<'a> {
-    connection: &'a Connection,
-    stats: &'a Cell<WriteStats>,
-}
-
-/// One statement that a batch runs again and again: looking it up once a batch instead of once a row is a fifth of
-/// what a row costs.
-pub(super) struct Prepared<'a> {
-    statement: CachedStatement<'a>,
-    stats: &'a Cell<WriteStats>,
-}
-
-impl<'a> Statements<'a> {
-    /// Finds the statement among those that were parsed before.
-    pub(super) fn prepare(self, sql: &str) -> Result<Prepared<'a>, StoreError> {
-        let statement = self.connection.prepare_cached(sql).map_err(failed)?;
-        Ok(Prepared { statement, stats: self.stats })
-    }
-
-    /// Writes, and says how many rows.
-    pub(super) fn run(self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
-        self.prepare(sql)?.run(params)
-    }
-
-    /// Opens or closes a transaction.
-    fn control(self, sql: &str) -> Result<(), StoreError> {
-        let mut control = self.prepare(sql)?;
-        control.count(0);
-        control.statement.execute([]).map_err(failed).map(drop)
-    }
-
-    /// Reads the first row.
-    pub(super) fn first<T>(
-        self,
-        sql: &str,
-        params: impl Params,
-        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Option<T>, StoreError> {
-        self.prepare(sql)?.first(params, read)
-    }
-
-    /// Reads all rows.
-    pub(super) fn all<T>(
-        self,
-        sql: &str,
-        params: impl Params,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>, StoreError> {
-        self.prepare(sql)?.all(params, read)
-    }
-}
-
-impl Prepared<'_> {
-    fn count(&self, rows: usize) {
-        let mut stats = self.stats.get();
-        stats.statements = stats.statements.saturating_add(1);
-        stats.rows = stats.rows.saturating_add(rows.try_into().unwrap_or(u64::MAX));
-        self.stats.set(stats);
-    }
-
-    /// Writes, and says how many rows.
-    pub(super) fn run(&mut self, params: impl Params) -> Result<usize, StoreError> {
-        let changed = self.statement.execute(params).map_err(not_written);
-        self.count(changed.as_ref().copied().unwrap_or_default());
-        changed
-    }
-
-    /// Reads the first row.
-    pub(super) fn first<T>(
-        &mut self,
-        params: impl Params,
-        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Option<T>, StoreError> {
-        self.count(0);
-        self.statement.query_row(params, read).optional().map_err(failed)
-    }
-
-    /// Reads all rows.
-    pub(super) fn all<T>(
-        &mut self,
-        params: impl Params,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>, StoreError> {
-        self.count(0);
-        self.statement.query_map(params, read).and_then(Iterator::collect).map_err(failed)
-    }
-}
 
 /// What of a loaded customer the core does not keep, from load to append.
 #[derive(Debug, Default)]
@@ -148,19 +35,13 @@ pub(super) struct Loaded {
     pub next_due: Option<Timestamp>,
 }
 
-/// How many pages are in the log, and how many of them are in the database as well.
-#[derive(Clone, Copy, Debug, Default)]
-struct Log {
-    pages: i64,
-    moved: i64,
-}
-
 /// The writing side of a SQLite database.
 pub struct SqliteWriter {
-    connection: Option<Connection>,
-    // Declared after the connection: dropped after it.
+    /// Not here after the end.
+    connection: Option<WriteConnection>,
+    checkpoints: Checkpoints,
+    // Declared after the connections: dropped after them.
     _lock: DatabaseLock,
-    wal: std::path::PathBuf,
     pub(super) tail: Tail,
     pub(super) stamps: Stamps,
     news: News,
@@ -171,31 +52,26 @@ pub struct SqliteWriter {
     new_requests: NewRequests,
     /// Only this writer changes them, so they are read once and then remembered.
     default_alerts: Arc<LedgerAlerts>,
-    stats: Cell<WriteStats>,
-    looked: WriteStats,
-    restart_at: i64,
 }
 
 impl std::fmt::Debug for SqliteWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqliteWriter").field("stats", &self.stats).finish_non_exhaustive()
+        f.debug_struct("SqliteWriter").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
 
 impl SqliteWriter {
-    /// Takes over an open connection and reads the ends of the journal.
+    /// Takes over two open connections, one to write and one for checkpoints, and reads the ends of the journal.
     pub(super) fn new(
-        connection: Connection,
+        [connection, second]: [WriteConnection; 2],
         lock: DatabaseLock,
         path: &Path,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let mut wal = path.as_os_str().to_owned();
-        wal.push("-wal");
         let mut writer = Self {
             connection: Some(connection),
+            checkpoints: Checkpoints::new(path, second),
             _lock: lock,
-            wal: wal.into(),
             tail: Tail::default(),
             stamps: Stamps::default(),
             news: News::always_reachable(Arc::default()),
@@ -204,9 +80,6 @@ impl SqliteWriter {
             recent: Recent::default(),
             new_requests: NewRequests::default(),
             default_alerts: Arc::default(),
-            stats: Cell::default(),
-            looked: WriteStats::default(),
-            restart_at: RESTART_PAGES,
         };
         let statements = writer.statements()?;
         // The migration cannot know when main came to be.
@@ -234,7 +107,7 @@ impl SqliteWriter {
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> WriteStats {
-        self.stats.get()
+        self.connection.as_ref().map(WriteConnection::stats).unwrap_or_default()
     }
 
     /// The stamps that it gives, for readers to see.
@@ -250,12 +123,15 @@ impl SqliteWriter {
     /// Bytes of the write-ahead log file.
     #[must_use]
     pub fn wal_bytes(&self) -> u64 {
-        std::fs::metadata(&self.wal).map_or(0, |facts| facts.len())
+        self.checkpoints.wal_bytes()
+    }
+
+    fn connection(&self) -> Result<&WriteConnection, StoreError> {
+        self.connection.as_ref().ok_or_else(closed)
     }
 
     pub(super) fn statements(&self) -> Result<Statements<'_>, StoreError> {
-        let connection = self.connection.as_ref().ok_or_else(closed)?;
-        Ok(Statements { connection, stats: &self.stats })
+        self.connection().map(WriteConnection::statements)
     }
 
     /// Only this writer changes cards, so that its caller is behind only once: at the start.
@@ -269,13 +145,7 @@ impl SqliteWriter {
     pub(super) fn roll_back(&mut self) -> Result<(), StoreError> {
         self.loaded.clear();
         self.stamps.abandoned();
-        let connection = self.connection.as_ref().ok_or_else(closed)?;
-        if connection.is_autocommit() {
-            // Some errors close the transaction themselves.
-            return Ok(());
-        }
-        // An open transaction that cannot be closed: nothing can be written any more.
-        self.statements()?.control("ROLLBACK").map_err(fate_unknown)
+        self.connection()?.roll_back()
     }
 
     /// Runs `work` in a transaction that stays open where it succeeds.
@@ -283,7 +153,7 @@ impl SqliteWriter {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.statements()?.control("BEGIN IMMEDIATE")?;
+        self.connection()?.begin()?;
         work(self).or_else(|error| {
             self.roll_back()?;
             Err(error)
@@ -293,9 +163,7 @@ impl SqliteWriter {
     /// Commits, with these postings. Where that fails, the commit record may or may not have reached the disk.
     pub(super) fn commit(&mut self, postings: &[Arc<Posting>]) -> Result<(), StoreError> {
         self.loaded.clear();
-        self.statements()?.control("COMMIT").map_err(fate_unknown)?;
-        let stats = self.stats.get();
-        self.stats.set(WriteStats { commits: stats.commits.saturating_add(1), ..stats });
+        self.connection()?.commit()?;
         self.stamps.stored();
         self.news.tell(|| self.tail.after(postings));
         Ok(())
@@ -305,15 +173,16 @@ impl SqliteWriter {
         if book.is_untouched() {
             return self.roll_back();
         }
-        let mut tail = self.tail.clone();
         let mut loaded = std::mem::take(&mut self.loaded);
-        let written = append::append(self.statements()?, book, &mut tail, &mut loaded);
-        if let Err(error) = written {
-            self.roll_back()?;
-            return Err(error);
-        }
+        let moved = match append::append(self.statements()?, book, &self.tail, &mut loaded) {
+            Ok(moved) => moved,
+            Err(error) => {
+                self.roll_back()?;
+                return Err(error);
+            }
+        };
         self.commit(book.journal())?;
-        self.tail = tail;
+        self.tail.advance(moved);
         for request in book.journal().iter().filter_map(|posting| posting.request.as_ref()) {
             self.new_requests.stored(request, book.now);
         }
@@ -324,49 +193,6 @@ impl SqliteWriter {
             }
         }
         Ok(())
-    }
-
-    /// Moves the log into the database once it is long: at once all that no reader still needs, and when it keeps
-    /// growing, waiting for readers so that it can begin anew.
-    fn tidy_now(&mut self) -> Result<(), StoreError> {
-        let stats = self.stats.get();
-        let commits = stats.commits.saturating_sub(self.looked.commits);
-        let rows = stats.rows.saturating_sub(self.looked.rows);
-        if commits < LOOK_AFTER_COMMITS && rows < LOOK_AFTER_ROWS {
-            return Ok(());
-        }
-        self.looked = stats;
-        let log = self.checkpoint("PRAGMA wal_checkpoint(NOOP)")?;
-        if log.pages >= self.restart_at {
-            self.set_busy_timeout(RESTART_TIMEOUT)?;
-            let after = self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")?;
-            self.set_busy_timeout(BUSY_TIMEOUT)?;
-            self.restart_at = after.pages.saturating_mul(2).max(RESTART_PAGES);
-        } else if log.pages.saturating_sub(log.moved) >= CHECKPOINT_PAGES {
-            // Once all pages are moved and no reader needs the log, the next commit begins it anew by itself.
-            self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)")?;
-        }
-        Ok(())
-    }
-
-    /// Runs a checkpoint of some kind and says how the log stands after it.
-    fn checkpoint(&mut self, pragma: &str) -> Result<Log, StoreError> {
-        let read = |row: &Row<'_>| Ok(Log { pages: row.get(1)?, moved: row.get(2)? });
-        Ok(self.statements()?.first(pragma, [], read)?.unwrap_or_default())
-    }
-
-    fn set_busy_timeout(&self, timeout: Duration) -> Result<(), StoreError> {
-        self.connection.as_ref().ok_or_else(closed)?.busy_timeout(timeout).map_err(failed)
-    }
-
-    fn close_now(&mut self) -> Result<(), StoreError> {
-        if self.connection.is_none() {
-            return Ok(());
-        }
-        self.roll_back()?;
-        self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")?;
-        let Some(connection) = self.connection.take() else { return Ok(()) };
-        connection.close().map_err(|(_, error)| failed(error))
     }
 }
 
@@ -461,31 +287,27 @@ impl WriteStore for SqliteWriter {
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {
-        self.tidy_now()
+        if self.checkpoints.has_finished().await? {
+            checkpoints::move_the_rest(self.connection()?)
+        } else {
+            let connection = self.connection.as_ref().ok_or_else(closed)?;
+            self.checkpoints.look(connection)
+        }
     }
 
     async fn close(&mut self) -> Result<(), StoreError> {
-        self.close_now()
+        if self.connection.is_none() {
+            return Ok(());
+        }
+        self.roll_back()?;
+        self.checkpoints.wait().await?;
+        checkpoints::checkpoint(self.connection()?, "PRAGMA wal_checkpoint(TRUNCATE)")?;
+        self.connection.take().map_or(Ok(()), WriteConnection::close)
     }
 }
 
 fn closed() -> StoreError {
     StoreError::Failed("the writing side is closed".into())
-}
-
-/// A row that breaks a rule of the schema is one command's fault; anything else is the disk's.
-fn not_written(error: rusqlite::Error) -> StoreError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::ConstraintViolation) => StoreError::Refused(Box::new(error)),
-        _ => failed(error),
-    }
-}
-
-fn fate_unknown(error: StoreError) -> StoreError {
-    match error {
-        StoreError::Failed(source) | StoreError::Refused(source) => StoreError::UnknownFate(source),
-        other => other,
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The writing side where disks are full, commits fail, and readers hold up the log.
 
+use super::checkpoints::{CHECKPOINT_PAGES, LOOK_AFTER_COMMITS, RESTART_PAGES, checkpoint};
 use super::*;
 use crate::ledger::command::{Command, CreateCustomer, GrantCredits, UpdateCustomer};
 use crate::ledger::decide::decide;
@@ -31,11 +32,11 @@ impl Rig {
     }
 
     fn sql(&self, sql: &str) {
-        self.writer.connection.as_ref().unwrap().execute_batch(sql).unwrap();
+        self.writer.connection().unwrap().connection.execute_batch(sql).unwrap();
     }
 
     fn postings(&self) -> i64 {
-        let connection = self.writer.connection.as_ref().unwrap();
+        let connection = &self.writer.connection().unwrap().connection;
         connection.query_row("SELECT COUNT(*) FROM posting", [], |row| row.get(0)).unwrap()
     }
 }
@@ -102,7 +103,8 @@ async fn the_log_begins_anew_under_load() {
     }
     let page = 4_096 + 24;
     let written = rig.writer.stats().rows * page;
-    let bound = CHECKPOINT_PAGES.unsigned_abs() * page * 5 / 4;
+    // As much again may come while the second connection is at work.
+    let bound = CHECKPOINT_PAGES.unsigned_abs() * page * 2;
     assert!(
         longest < bound && bound < written,
         "{longest} bytes at most, {written} written, {bound} allowed"
@@ -113,12 +115,13 @@ async fn the_log_begins_anew_under_load() {
 async fn a_log_that_readers_hold_up_is_waited_for() {
     let mut rig = Rig::new().await;
     rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
-    rig.writer.restart_at = 1;
+    rig.writer.checkpoints.restart_at = 1;
     for _ in 1..LOOK_AFTER_COMMITS {
         rig.run(grant("welcome")).await.unwrap();
     }
-    assert_eq!(rig.writer.restart_at, RESTART_PAGES);
-    assert_eq!(rig.writer.checkpoint("PRAGMA wal_checkpoint(NOOP)").unwrap().pages, 0);
+    assert_eq!(rig.writer.checkpoints.restart_at, RESTART_PAGES);
+    let log = checkpoint(rig.writer.connection().unwrap(), "PRAGMA wal_checkpoint(NOOP)").unwrap();
+    assert_eq!(log.pages, 0);
 }
 
 #[tokio::test]

@@ -1,0 +1,123 @@
+//! Keeping the write-ahead log short without keeping commits waiting: a second connection moves the log's pages into the
+//! database while the writer goes on, and the writer itself moves only what was committed meanwhile.
+//!
+//! The second half is needed because a log begins anew only where all of it has been moved and nothing was appended
+//! since, which a busy writer never allows to anybody else.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Row;
+use tokio::task::JoinHandle;
+
+use super::connection::{WriteConnection, WriteStats};
+use super::{BUSY_TIMEOUT, failed};
+use crate::store::StoreError;
+
+/// Looks at the log's size after this many commits, or rows: a look costs as much as a small statement.
+pub(super) const LOOK_AFTER_COMMITS: u64 = 32;
+const LOOK_AFTER_ROWS: u64 = 2_000;
+/// Pages in the log from which it is checkpointed: 16 MB. Larger lets pages that are written again and again reach
+/// the database once; smaller keeps readers fast.
+pub(super) const CHECKPOINT_PAGES: i64 = 4_096;
+/// Pages in the log from which the writer waits for readers, so that it can begin the log anew: 128 MB. Readers are
+/// short, so only a flood of them, or another program, gets here.
+pub(super) const RESTART_PAGES: i64 = 32_768;
+/// How long it waits for them. Where that is not enough it waits again when the log has doubled.
+const RESTART_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// How many pages are in the log, and how many of them are in the database as well.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Log {
+    pub pages: i64,
+    moved: i64,
+}
+
+/// When the log is checkpointed, and the connection that does most of it.
+pub(super) struct Checkpoints {
+    wal: PathBuf,
+    /// At rest here, or at work on a thread of its own.
+    second: Option<WriteConnection>,
+    at_work: Option<JoinHandle<Result<WriteConnection, StoreError>>>,
+    looked: WriteStats,
+    pub restart_at: i64,
+}
+
+impl Checkpoints {
+    /// `second` is a connection to the same file, which syncs as the writing one does.
+    pub fn new(path: &Path, second: WriteConnection) -> Self {
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        Self {
+            wal: wal.into(),
+            second: Some(second),
+            at_work: None,
+            looked: WriteStats::default(),
+            restart_at: RESTART_PAGES,
+        }
+    }
+
+    /// Bytes of the log file.
+    pub fn wal_bytes(&self) -> u64 {
+        std::fs::metadata(&self.wal).map_or(0, |facts| facts.len())
+    }
+
+    /// True where the second connection came back a moment ago: what it has left over can be moved.
+    pub async fn has_finished(&mut self) -> Result<bool, StoreError> {
+        if !self.at_work.as_ref().is_some_and(JoinHandle::is_finished) {
+            return Ok(false);
+        }
+        self.wait().await?;
+        Ok(true)
+    }
+
+    /// Waits for the second connection, where it is at work.
+    pub async fn wait(&mut self) -> Result<(), StoreError> {
+        if let Some(at_work) = self.at_work.take() {
+            self.second = Some(at_work.await.map_err(failed)??);
+        }
+        Ok(())
+    }
+
+    /// Looks at the log now and then. One that is long is handed to the second connection; one that keeps growing is
+    /// moved here and now, waiting for readers so that it can begin anew.
+    pub fn look(&mut self, connection: &WriteConnection) -> Result<(), StoreError> {
+        let stats = connection.stats();
+        let commits = stats.commits.saturating_sub(self.looked.commits);
+        let rows = stats.rows.saturating_sub(self.looked.rows);
+        if commits < LOOK_AFTER_COMMITS && rows < LOOK_AFTER_ROWS {
+            return Ok(());
+        }
+        self.looked = stats;
+        // One that is at work is in the way of any other.
+        let Some(second) = self.second.take() else { return Ok(()) };
+        let log = checkpoint(connection, "PRAGMA wal_checkpoint(NOOP)")?;
+        if log.pages < self.restart_at && log.pages.saturating_sub(log.moved) >= CHECKPOINT_PAGES {
+            self.at_work = Some(tokio::task::spawn_blocking(move || {
+                checkpoint(&second, "PRAGMA wal_checkpoint(PASSIVE)")?;
+                Ok(second)
+            }));
+            return Ok(());
+        }
+        self.second = Some(second);
+        if log.pages >= self.restart_at {
+            connection.set_busy_timeout(RESTART_TIMEOUT)?;
+            let after = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)")?;
+            connection.set_busy_timeout(BUSY_TIMEOUT)?;
+            self.restart_at = after.pages.saturating_mul(2).max(RESTART_PAGES);
+        }
+        Ok(())
+    }
+}
+
+/// Moves what no reader needs any more. Once all pages are moved and no reader needs the log, the next commit begins it
+/// anew by itself.
+pub(super) fn move_the_rest(connection: &WriteConnection) -> Result<(), StoreError> {
+    checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)").map(drop)
+}
+
+/// Runs a checkpoint of some kind and says how the log stands after it.
+pub(super) fn checkpoint(connection: &WriteConnection, pragma: &str) -> Result<Log, StoreError> {
+    let read = |row: &Row<'_>| Ok(Log { pages: row.get(1)?, moved: row.get(2)? });
+    Ok(connection.statements().first(pragma, [], read)?.unwrap_or_default())
+}
