@@ -67,7 +67,25 @@ struct Shared {
     taken: Mutex<Vec<Mail>>,
     /// Stages that were come to, with the recipient.
     seen: Mutex<Vec<(Stage, String)>>,
+    /// Conversations in the middle of a message in which it is the client's turn.
+    clients_turn: watch::Sender<usize>,
     count: watch::Sender<usize>,
+}
+
+/// While it is there, it is a client's turn to say something.
+struct ClientsTurn<'a>(&'a Shared);
+
+impl<'a> ClientsTurn<'a> {
+    fn begins(shared: &'a Shared) -> Self {
+        shared.clients_turn.send_modify(|turns| *turns += 1);
+        Self(shared)
+    }
+}
+
+impl Drop for ClientsTurn<'_> {
+    fn drop(&mut self) {
+        self.0.clients_turn.send_modify(|turns| *turns -= 1);
+    }
 }
 
 pub struct MailServer {
@@ -103,6 +121,7 @@ impl MailServer {
             answers: Mutex::new(answers),
             taken: Mutex::default(),
             seen: Mutex::default(),
+            clients_turn: watch::Sender::new(0),
             count: watch::Sender::new(0),
         });
         let served = Arc::clone(&shared);
@@ -131,6 +150,13 @@ impl MailServer {
     pub fn seen(&self, stage: Stage, to: &str) -> usize {
         let seen = self.shared.seen.lock().unwrap();
         seen.iter().filter(|(at, of)| *at == stage && (to.is_empty() || of == to)).count()
+    }
+
+    /// Waits until no client is about to say something: time that passes before is time that it did not have. Whoever keeps
+    /// it waiting for long does so for a reason.
+    pub async fn clients_have_spoken(&self) {
+        let mut turns = self.shared.clients_turn.subscribe();
+        let _ = tokio::time::timeout(Duration::from_secs(1), turns.wait_for(|turns| *turns == 0)).await;
     }
 
     /// Waits until what it has seen and taken passes.
@@ -181,15 +207,16 @@ async fn accept(stream: TcpStream, shared: &Shared, connection: usize) {
     }
 }
 
-/// Says its part; false where the connection ends.
-async fn say(stream: &mut (impl AsyncWrite + Unpin), reply: Reply, good: &str) -> bool {
+/// Says its part, and tells whether it was a good one; nothing where the connection ends.
+async fn say(stream: &mut (impl AsyncWrite + Unpin), reply: Reply, good: &str) -> Option<bool> {
     let line = match reply {
         Reply::Ok => format!("{good}\r\n"),
         Reply::Code(code) => format!("{code} as the test wants it\r\n"),
         Reply::Hang => std::future::pending().await,
-        Reply::Reset => return false,
+        Reply::Reset => return None,
     };
-    stream.write_all(line.as_bytes()).await.is_ok()
+    stream.write_all(line.as_bytes()).await.ok()?;
+    Some(reply == Reply::Ok)
 }
 
 /// One conversation; gives the stream where the client wants STARTTLS.
@@ -201,15 +228,16 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     greets: bool,
 ) -> Option<S> {
     let is_encrypted = !matches!(shared.mode, Mode::Plain);
-    if greets && !say(&mut stream, shared.reply(Stage::Connect, ""), "220 mail.test ESMTP").await {
-        return None;
-    }
+    let greeted =
+        !greets || say(&mut stream, shared.reply(Stage::Connect, ""), "220 mail.test ESMTP").await?;
     let (mut from, mut to) = (String::new(), String::new());
     let mut credentials = None;
+    let mut turn = greeted.then(|| ClientsTurn::begins(shared));
     loop {
         let line = line(&mut stream).await?;
+        drop(turn.take());
         let verb = line.split([' ', ':']).next().unwrap().to_ascii_uppercase();
-        let goes_on = match verb.as_str() {
+        let is_good = match verb.as_str() {
             "EHLO" => {
                 let utf8 = if shared.utf8 { "250-SMTPUTF8\r\n" } else { "" };
                 let tls = if starttls.is_some() { "250-STARTTLS\r\n" } else { "" };
@@ -242,7 +270,9 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                 let reply = shared.reply(Stage::Data, &to);
                 if reply == Reply::Ok {
                     say(&mut stream, reply, "354 go ahead").await;
+                    let turn = ClientsTurn::begins(shared);
                     let raw = data(&mut stream, shared.utf8).await?;
+                    drop(turn);
                     let reply = shared.reply(Stage::Message, &to);
                     if reply == Reply::Ok {
                         let (from, to, credentials) = (from.clone(), to.clone(), credentials.clone());
@@ -259,9 +289,9 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             "QUIT" => return None,
             _ => say(&mut stream, Reply::Code(502), "").await,
         };
-        if !goes_on {
-            return None;
-        }
+        // After a message, and after what ends one, a connection may rest.
+        let goes_on = is_good? && matches!(verb.as_str(), "EHLO" | "AUTH" | "MAIL" | "RCPT");
+        turn = goes_on.then(|| ClientsTurn::begins(shared));
     }
 }
 

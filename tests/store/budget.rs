@@ -7,11 +7,11 @@ use creditledger::ledger::card::Cards;
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::decide::decide;
 use creditledger::ledger::{LedgerNo, Request, RequestKey, Timestamp};
-use creditledger::store::WriteStore;
 use creditledger::store::sqlite::{self, SqliteWriter, WriteStats};
+use creditledger::store::{LedgerCreated, NewLedger, WriteStore};
 use uuid::Uuid;
 
-use crate::desk::{START, id, place, purchase, settle, work};
+use crate::desk::{START, grant, id, place, purchase, settle, work};
 
 /// Many more than a batch has commands, so that their rows lie on different pages.
 const CUSTOMERS: u32 = 8_000;
@@ -35,11 +35,15 @@ struct Cost {
 }
 
 impl Bench {
-    async fn new() -> Self {
+    async fn empty() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (writer, _) = sqlite::open(&directory.path().join("budget.db"), START).await.unwrap();
         let cards = Arc::new(creditledger::cards::built_in());
-        let mut bench = Self { writer, now: START, requests: 0, cards, _directory: directory };
+        Self { writer, now: START, requests: 0, cards, _directory: directory }
+    }
+
+    async fn new() -> Self {
+        let mut bench = Self::empty().await;
         let all: Vec<u32> = (0..CUSTOMERS).collect();
         for some in all.chunks(1_000) {
             bench.run(some, |_| Command::CreateCustomer(CreateCustomer::default())).await;
@@ -62,6 +66,10 @@ impl Bench {
         self.now = self.now.plus_seconds(1);
         let requests: Vec<Request> =
             numbers.iter().map(|nth| self.request(nth * 4_999 % CUSTOMERS, command(*nth))).collect();
+        self.commit(&requests).await;
+    }
+
+    async fn commit(&mut self, requests: &[Request]) {
         let requests: Vec<&Request> = requests.iter().collect();
         let mut book = self.writer.load(&requests, self.now, 7, &mut self.cards).await.unwrap();
         for request in &requests {
@@ -88,6 +96,40 @@ impl Bench {
             pages: each(before.1, after.1) / f64::from(PAGE_BYTES),
         }
     }
+}
+
+/// A database may have very many ledgers; a commit is about few of them.
+#[test]
+fn a_commit_costs_the_same_among_many_ledgers() {
+    const LEDGERS: u32 = 300;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut bench = runtime.block_on(async {
+        let mut bench = Bench::empty().await;
+        bench.run(&[0], |_| Command::CreateCustomer(CreateCustomer::default())).await;
+        bench
+    });
+    // A table that happens to grow just then is counted too, so it is the least of some that counts.
+    let allocations = |bench: &mut Bench| {
+        let count =
+            |_| allocation_counter::measure(|| runtime.block_on(bench.run(&[0], |_| grant("1")))).count_total;
+        (0..8).map(count).min().unwrap()
+    };
+    let alone = allocations(&mut bench);
+    runtime.block_on(async {
+        for nth in 0..LEDGERS {
+            let name = format!("ledger {nth}");
+            let new =
+                NewLedger { id: id(&format!("ledger-{nth}")), request: RequestKey::parse(&name).unwrap() };
+            let made = bench.writer.create_ledger(&new, bench.now).await.unwrap();
+            let LedgerCreated::Created { ledger, .. } = made else { panic!("{made:?}") };
+            let create = bench.request(0, Command::CreateCustomer(CreateCustomer::default()));
+            let grants = bench.request(0, grant("1"));
+            let there = [create, grants].map(|request| Request { ledger: ledger.no, ..request });
+            bench.commit(&there).await;
+        }
+    });
+    let among_many = allocations(&mut bench);
+    assert!(among_many <= alone + 4, "{alone} allocations alone, {among_many} among {LEDGERS} ledgers");
 }
 
 impl Cost {

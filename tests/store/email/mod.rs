@@ -107,6 +107,7 @@ impl Office {
         for _ in 0..8 {
             round_trip(server.port).await;
         }
+        server.clients_have_spoken().await;
     }
 
     /// Lets time pass until the server has seen what is waited for.
