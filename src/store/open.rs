@@ -125,12 +125,12 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
     }
     let (writer, reader) = sqlite::open(&sqlite_path(url)?, now).await?;
     let reader = Arc::new(reader);
-    let news = writer.news();
+    let (news, turns) = (writer.news(), writer.turns());
     Ok(Engine {
         writers: vec![Box::new(writer)],
         reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
         audit: reader,
-        webhooks: Arc::new(sqlite::SqliteWebhooks::of(&sqlite_path(url)?)),
+        webhooks: Arc::new(sqlite::SqliteWebhooks::of(&sqlite_path(url)?, turns)),
         news,
     })
 }

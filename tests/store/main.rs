@@ -35,6 +35,7 @@ mod round_trips;
 mod schema;
 mod sequencing;
 mod top_ups;
+mod turns;
 mod verify;
 mod webhooks;
 mod writer;

@@ -4,6 +4,7 @@
 //! version of SQLite, the file, the schema. Then it checkpoints fully, so that what is served is on the disk.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -69,6 +70,10 @@ const WRITER_CACHE_KIB: i64 = 4 * 1024;
 const READER_CACHE: &str = "-8192";
 /// Reading connections; each has a thread of its own.
 const READERS_MAX: u32 = 4;
+
+/// Who writes next: the writer, or whoever keeps endpoints. SQLite's own lock is not fair: it is tried again after pauses of
+/// up to 100 ms, and a busy writer lets it go only for moments. This one is given in the order in which it is asked for.
+pub(crate) type Turns = Arc<tokio::sync::Mutex<()>>;
 
 /// Opens the database for serving, made and migrated where needed.
 ///

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
 
 use super::rows::{damaged, decoded, ledger_no_of, limit_of, request_column, request_of, uuid_of};
-use super::{BUSY_TIMEOUT, failed};
+use super::{BUSY_TIMEOUT, Turns, failed};
 use crate::ledger::codec::encode;
 use crate::ledger::{RequestKey, Timestamp};
 use crate::store::webhooks::{Asked, AskedScope, Delivery, Endpoint, Method, WebhookStore, WebhookTx};
@@ -22,13 +22,14 @@ use crate::store::{Position, StoreError};
 pub struct SqliteWebhooks {
     path: PathBuf,
     connection: Arc<Mutex<Option<SqliteConnection>>>,
+    turns: Turns,
 }
 
 impl SqliteWebhooks {
     /// In this file, which is opened when there is something to do.
     #[must_use]
-    pub fn of(path: &Path) -> Self {
-        Self { path: path.to_owned(), connection: Arc::default() }
+    pub(crate) fn of(path: &Path, turns: Turns) -> Self {
+        Self { path: path.to_owned(), connection: Arc::default(), turns }
     }
 
     async fn connect(&self) -> Result<SqliteConnection, StoreError> {
@@ -48,6 +49,7 @@ struct Tx {
     now: Timestamp,
     connection: SqliteConnection,
     home: OwnedMutexGuard<Option<SqliteConnection>>,
+    _turn: OwnedMutexGuard<()>,
 }
 
 #[async_trait]
@@ -58,8 +60,9 @@ impl WebhookStore for SqliteWebhooks {
             Some(connection) => connection,
             None => self.connect().await?,
         };
+        let turn = Mutex::lock_owned(Arc::clone(&self.turns)).await;
         sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.map_err(failed)?;
-        Ok(Box::new(Tx { now, connection, home }))
+        Ok(Box::new(Tx { now, connection, home, _turn: turn }))
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::append;
 use super::checkpoints::{self, Checkpoints};
@@ -13,7 +14,7 @@ use super::file::DatabaseLock;
 use super::ledgers::{self, Tail};
 use super::recent::{Recent, Remembered};
 use super::requests::NewRequests;
-use super::{alerts, cards, load};
+use super::{Turns, alerts, cards, load};
 use crate::ledger::alert::LedgerAlerts;
 use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, CustomerMap, Posting, Request, Timestamp};
@@ -45,6 +46,9 @@ pub struct SqliteWriter {
     pub(super) tail: Tail,
     pub(super) stamps: Stamps,
     news: News,
+    turns: Turns,
+    /// While a batch's transaction is open.
+    turn: Option<OwnedMutexGuard<()>>,
     pub(super) loaded: CustomerMap<Loaded>,
     /// The last change of rate cards.
     pub(super) cards_revision: u64,
@@ -75,6 +79,8 @@ impl SqliteWriter {
             tail: Tail::default(),
             stamps: Stamps::default(),
             news: News::always_reachable(Arc::default()),
+            turns: Turns::default(),
+            turn: None,
             loaded: CustomerMap::default(),
             cards_revision: 0,
             recent: Recent::default(),
@@ -120,6 +126,11 @@ impl SqliteWriter {
         self.news.clone()
     }
 
+    /// Whose turn it is to write.
+    pub(crate) fn turns(&self) -> Turns {
+        Arc::clone(&self.turns)
+    }
+
     /// Bytes of the write-ahead log file.
     #[must_use]
     pub fn wal_bytes(&self) -> u64 {
@@ -145,7 +156,9 @@ impl SqliteWriter {
     pub(super) fn roll_back(&mut self) -> Result<(), StoreError> {
         self.loaded.clear();
         self.stamps.abandoned();
-        self.connection()?.roll_back()
+        let rolled_back = self.connection()?.roll_back();
+        self.turn = None;
+        rolled_back
     }
 
     /// Runs `work` in a transaction that stays open where it succeeds.
@@ -164,6 +177,7 @@ impl SqliteWriter {
     pub(super) fn commit(&mut self, postings: &[Arc<Posting>]) -> Result<(), StoreError> {
         self.loaded.clear();
         self.connection()?.commit()?;
+        self.turn = None;
         self.stamps.stored();
         self.news.tell(|| self.tail.after(postings));
         Ok(())
@@ -211,11 +225,17 @@ impl WriteStore for SqliteWriter {
         if self.new_requests.is_outrun(clock) {
             self.new_requests = NewRequests::read(self.statements()?, clock)?;
         }
+        if self.turn.is_none() {
+            self.turn = Some(Mutex::lock_owned(Arc::clone(&self.turns)).await);
+        }
         let mut recent = std::mem::take(&mut self.recent);
         let loaded = self.in_transaction(|writer| {
             load::load(writer.statements()?, &mut recent, &writer.new_requests, requests, book)
         });
         self.recent = recent;
+        if loaded.is_err() {
+            self.turn = None;
+        }
         let (book, loaded) = loaded?;
         self.loaded = loaded;
         Ok(book)
