@@ -28,7 +28,7 @@ pub(super) fn append(
     loaded: &mut CustomerMap<Loaded>,
 ) -> Result<Tail, StoreError> {
     let mut appender = Appender::new(statements)?;
-    let mut moved = Tail { stamp: book.now, ..Tail::default() };
+    let mut moved = Tail::default();
     for posting in book.journal() {
         let last = tail.positions.get(&posting.ledger).ok_or_else(|| unknown_ledger(posting.ledger))?;
         let position = moved.positions.entry(posting.ledger).or_insert(*last);

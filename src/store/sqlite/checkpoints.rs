@@ -38,7 +38,7 @@ pub(super) struct Checkpoints {
     wal: PathBuf,
     /// At rest here, or at work on a thread of its own.
     second: Option<WriteConnection>,
-    at_work: Option<JoinHandle<Result<WriteConnection, StoreError>>>,
+    pub at_work: Option<JoinHandle<Result<WriteConnection, StoreError>>>,
     looked: WriteStats,
     pub restart_at: i64,
 }
@@ -89,22 +89,23 @@ impl Checkpoints {
             return Ok(());
         }
         self.looked = stats;
-        // One that is at work is in the way of any other.
-        let Some(second) = self.second.take() else { return Ok(()) };
-        let log = checkpoint(connection, "PRAGMA wal_checkpoint(NOOP)")?;
-        if log.pages < self.restart_at && log.pages.saturating_sub(log.moved) >= CHECKPOINT_PAGES {
-            self.at_work = Some(tokio::task::spawn_blocking(move || {
-                checkpoint(&second, "PRAGMA wal_checkpoint(PASSIVE)")?;
-                Ok(second)
-            }));
+        if self.at_work.is_some() {
+            // It is in the way of any other.
             return Ok(());
         }
-        self.second = Some(second);
+        let log = checkpoint(connection, "PRAGMA wal_checkpoint(NOOP)")?;
         if log.pages >= self.restart_at {
             connection.set_busy_timeout(RESTART_TIMEOUT)?;
             let after = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)")?;
             connection.set_busy_timeout(BUSY_TIMEOUT)?;
             self.restart_at = after.pages.saturating_mul(2).max(RESTART_PAGES);
+        } else if log.pages.saturating_sub(log.moved) >= CHECKPOINT_PAGES
+            && let Some(second) = self.second.take()
+        {
+            self.at_work = Some(tokio::task::spawn_blocking(move || {
+                checkpoint(&second, "PRAGMA wal_checkpoint(PASSIVE)")?;
+                Ok(second)
+            }));
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ pub(super) struct Tail {
     pub positions: BTreeMap<LedgerNo, u64>,
     /// Balances of the system accounts.
     pub system: SystemBalances,
-    /// The stamp of the last batch.
+    /// The stamp of the last batch when the database was opened.
     pub stamp: Timestamp,
 }
 
@@ -64,7 +64,6 @@ impl Tail {
     pub(super) fn advance(&mut self, moved: Self) {
         self.positions.extend(moved.positions);
         self.system.extend(moved.system);
-        self.stamp = self.stamp.max(moved.stamp);
     }
 
     /// Postings that come next, with the places that they get.

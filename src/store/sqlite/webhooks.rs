@@ -38,7 +38,7 @@ impl SqliteWebhooks {
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(false)
             .synchronous(SqliteSynchronous::Full)
-            // The writer checkpoints, between its batches.
+            // The writer sees to checkpoints.
             .pragma("wal_autocheckpoint", "0")
             .disable_statement_logging();
         options.connect().await.map_err(failed)

@@ -166,8 +166,9 @@ impl SqliteWriter {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.connection()?.begin()?;
-        work(self).or_else(|error| {
+        let begun = self.connection()?.begin();
+        // Also where it could not be opened: stamp and turn are given back.
+        begun.and_then(|()| work(self)).or_else(|error| {
             self.roll_back()?;
             Err(error)
         })
@@ -233,9 +234,6 @@ impl WriteStore for SqliteWriter {
             load::load(writer.statements()?, &mut recent, &writer.new_requests, requests, book)
         });
         self.recent = recent;
-        if loaded.is_err() {
-            self.turn = None;
-        }
         let (book, loaded) = loaded?;
         self.loaded = loaded;
         Ok(book)

@@ -99,12 +99,15 @@ async fn the_log_begins_anew_under_load() {
     for _ in 0..2_500 {
         rig.run(grant("welcome")).await.unwrap();
         reader.stored_accounts().await.unwrap();
+        // How much comes meanwhile is the machine's matter.
+        while rig.writer.checkpoints.at_work.as_ref().is_some_and(|at_work| !at_work.is_finished()) {
+            tokio::task::yield_now().await;
+        }
         longest = longest.max(rig.writer.wal_bytes());
     }
     let page = 4_096 + 24;
     let written = rig.writer.stats().rows * page;
-    // As much again may come while the second connection is at work.
-    let bound = CHECKPOINT_PAGES.unsigned_abs() * page * 2;
+    let bound = CHECKPOINT_PAGES.unsigned_abs() * page * 5 / 4;
     assert!(
         longest < bound && bound < written,
         "{longest} bytes at most, {written} written, {bound} allowed"
