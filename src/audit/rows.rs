@@ -45,7 +45,7 @@ async fn customers(
             report.counts.customers += 1;
             after = Some(stored.key);
             let entry = replayed.book.entry(stored.key);
-            match entry.and_then(|entry| Some((entry, entry.customer.as_ref()?))) {
+            match entry.and_then(|entry| Some((entry, entry.customer.as_deref()?))) {
                 None => report.fault(format!("customer {}: no posting made it", stored.id)),
                 Some((entry, customer)) => {
                     if let Some(fault) = customer_fault(stored, entry, customer) {

@@ -246,7 +246,7 @@ impl<'a> Copier<'a> {
         }
         let mut book = self.target.writer.load_journal(&page).await?;
         for Recorded { position, posting } in &page {
-            if let Err(broken) = book.post(posting.as_ref().clone()) {
+            if let Err(broken) = book.post(posting) {
                 self.target.writer.abandon().await?;
                 return Err(CopyError::Broken { ledger: id.clone(), position: *position, broken });
             }

@@ -1,7 +1,7 @@
 //! The loaded part of a ledger: what a batch of commands is decided against, and the one place where a posting moves
 //! state.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::account::{Account, transfers};
@@ -10,6 +10,7 @@ use super::card::Cards;
 use super::command::Change;
 use super::credits::Credits;
 use super::customer::{Balances, Customer, CustomerState, Profile};
+use super::hash::IdMap;
 use super::hold::{Hold, HoldState, SharedHold};
 use super::ids::{
     CustomerId, CustomerKey, CustomerMap, HoldId, IncidentId, LedgerNo, LotId, OrderId, PostingId,
@@ -59,15 +60,15 @@ pub type OrderScope = (LedgerNo, Storefront, OrderId);
 /// A loaded customer.
 #[derive(Clone, Debug, Default)]
 pub struct Entry {
-    /// The customer, where it exists.
-    pub customer: Option<Customer>,
+    /// The customer, where it exists. Shared, so that a store can keep it without copying it.
+    pub customer: Option<Arc<Customer>>,
     /// Its profile, where it was asked for.
     pub profile: Option<Arc<Profile>>,
     /// The bound that the customer was loaded with: holds that were not loaded fall due no earlier.
     pub loaded_due: Option<Timestamp>,
-    holds: HashMap<HoldId, SharedHold>,
-    incidents: HashMap<IncidentId, Vec<HoldId>>,
-    lots: HashMap<LotId, Arc<Lot>>,
+    holds: IdMap<HoldId, SharedHold>,
+    incidents: IdMap<IncidentId, Vec<HoldId>>,
+    lots: IdMap<LotId, Arc<Lot>>,
 }
 
 impl Entry {
@@ -114,8 +115,8 @@ pub struct Book {
     random: u64,
     default_alerts: Arc<LedgerAlerts>,
     entries: CustomerMap<Entry>,
-    requests: HashMap<RequestScope, Arc<Posting>>,
-    orders: HashMap<OrderScope, Arc<Posting>>,
+    requests: IdMap<RequestScope, Arc<Posting>>,
+    orders: IdMap<OrderScope, Arc<Posting>>,
     journal: Vec<Arc<Posting>>,
     touched_customers: BTreeSet<CustomerKey>,
     touched_holds: BTreeMap<HoldId, SharedHold>,
@@ -133,8 +134,8 @@ impl Book {
             random,
             default_alerts: Arc::default(),
             entries: CustomerMap::default(),
-            requests: HashMap::new(),
-            orders: HashMap::new(),
+            requests: IdMap::default(),
+            orders: IdMap::default(),
             journal: Vec::new(),
             touched_customers: BTreeSet::new(),
             touched_holds: BTreeMap::new(),
@@ -153,8 +154,15 @@ impl Book {
         self.default_alerts.get(&ledger)
     }
 
+    /// Makes room for a batch of so many commands at once: growing step by step moves what is there again and again.
+    pub fn reserve(&mut self, commands: usize) {
+        self.entries.reserve(commands);
+        self.requests.reserve(commands);
+        self.journal.reserve(commands);
+    }
+
     /// Takes in a loaded customer.
-    pub fn put_customer(&mut self, customer: Customer) {
+    pub fn put_customer(&mut self, customer: Arc<Customer>) {
         let entry = self.entries.entry(customer.key()).or_default();
         entry.loaded_due = customer.state.next_due;
         entry.customer = Some(customer);
@@ -196,7 +204,7 @@ impl Book {
     /// A customer that exists and is the one that was named, not another with the same key.
     #[must_use]
     pub fn customer(&self, ledger: LedgerNo, id: &CustomerId) -> Option<&Customer> {
-        let customer = self.entries.get(&CustomerKey::of(ledger, id))?.customer.as_ref()?;
+        let customer = self.entries.get(&CustomerKey::of(ledger, id))?.customer.as_deref()?;
         (customer.ledger == ledger && customer.id == *id).then_some(customer)
     }
 
@@ -225,7 +233,7 @@ impl Book {
     }
 
     /// The customers whose rows changed, in the order of their keys.
-    pub fn touched_customers(&self) -> impl Iterator<Item = &Customer> {
+    pub fn touched_customers(&self) -> impl Iterator<Item = &Arc<Customer>> {
         self.touched_customers.iter().filter_map(|key| self.entries.get(key)?.customer.as_ref())
     }
 
@@ -253,7 +261,7 @@ impl Book {
         if let Some(customer) = self.entries.get_mut(&key).and_then(|entry| entry.customer.as_mut())
             && customer.state.next_due != next_due
         {
-            customer.state.next_due = next_due;
+            Arc::make_mut(customer).state.next_due = next_due;
             self.touched_customers.insert(key);
         }
     }
@@ -262,14 +270,13 @@ impl Book {
     ///
     /// # Errors
     /// [`Broken`] where it does not fit the state.
-    pub fn post(&mut self, posting: Posting) -> Result<Arc<Posting>, Broken> {
-        let posting = Arc::new(posting);
-        self.apply(&posting)?;
+    pub fn post(&mut self, posting: &Arc<Posting>) -> Result<(), Broken> {
+        self.apply(posting)?;
         self.touched_customers.insert(posting.customer);
         for hold in posting.holds() {
             self.touched_holds.insert(hold.id, Arc::clone(hold));
         }
-        self.put_request(Arc::clone(&posting));
+        self.put_request(Arc::clone(posting));
         if let Some(lot) = &posting.detail.refunded {
             self.touched_lots.insert(lot.id, (posting.customer, Arc::clone(lot)));
         }
@@ -277,10 +284,10 @@ impl Book {
             && let (Some(storefront), Some(order)) = (&lot.storefront, &lot.order)
         {
             let scope = (posting.ledger, storefront.clone(), order.clone());
-            self.orders.insert(scope, Arc::clone(&posting));
+            self.orders.insert(scope, Arc::clone(posting));
         }
-        self.journal.push(Arc::clone(&posting));
-        Ok(posting)
+        self.journal.push(Arc::clone(posting));
+        Ok(())
     }
 
     /// Moves the state by one posting, reading nothing but the posting. Replaying a journal through this gives the
@@ -291,17 +298,17 @@ impl Book {
     pub fn apply(&mut self, posting: &Posting) -> Result<(), Broken> {
         let entry = self.entries.entry(posting.customer).or_default();
         if let (Some(id), None) = (&posting.detail.created, &entry.customer) {
-            entry.customer = Some(Customer {
+            entry.customer = Some(Arc::new(Customer {
                 ledger: posting.ledger,
                 id: id.clone(),
                 sequence: 0,
                 balances: Balances::default(),
                 state: CustomerState::new(posting.recorded_at),
-            });
+            }));
         }
         let broken = |what| Broken { posting: posting.id, sequence: posting.sequence, what };
         let mut customer = entry.customer.take().ok_or_else(|| broken("its customer does not exist"))?;
-        let applied = apply_to(&mut customer, entry, posting);
+        let applied = apply_to(Arc::make_mut(&mut customer), entry, posting);
         for hold in posting.holds() {
             entry.put_hold(Arc::clone(hold));
         }

@@ -1,7 +1,6 @@
 //! The unit of the ledger: credits, counted in ten-thousandths, never a float.
 
 use std::fmt;
-use std::io::Write as _;
 
 use rust_decimal::Decimal;
 
@@ -146,17 +145,23 @@ pub fn parse_units(digits: &str, scale: u32, max: i64) -> Result<i64, ParseCredi
 impl fmt::Display for Credits {
     /// The shortest decimal: `2.5`, `1`, `-0.0001`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By hand and not by way of a decimal: every answer shows a dozen amounts.
-        let scale = usize::try_from(Self::SCALE).map_err(|_| fmt::Error)?;
-        let per_credit = Self::UNITS_PER_CREDIT.unsigned_abs();
-        let units = self.0.unsigned_abs();
-        // 15 digits, the point and 4 digits at most.
+        // By hand and not by way of a decimal: every answer shows a dozen amounts. From the last place on, which are 15 digits,
+        // the point and 4 digits at most.
         let mut text = [0; 20];
-        let mut rest = text.as_mut_slice();
-        write!(rest, "{}.{:0scale$}", units.div_euclid(per_credit), units.rem_euclid(per_credit))
-            .map_err(|_| fmt::Error)?;
+        let mut rest = self.0.unsigned_abs();
+        for (place, byte) in (0..).zip(text.iter_mut().rev()) {
+            *byte = if place == Self::SCALE {
+                b'.'
+            } else if place > Self::SCALE.saturating_add(1) && rest == 0 {
+                break;
+            } else {
+                let digit = u8::try_from(rest.rem_euclid(10)).map_err(|_| fmt::Error)?;
+                rest = rest.div_euclid(10);
+                b'0' | digit
+            };
+        }
         let text = str::from_utf8(&text).map_err(|_| fmt::Error)?;
-        let shown = text.trim_end_matches('\0').trim_end_matches('0').trim_end_matches('.');
+        let shown = text.trim_start_matches('\0').trim_end_matches('0').trim_end_matches('.');
         f.pad_integral(self.0 >= 0, "", shown)
     }
 }

@@ -46,10 +46,10 @@ pub(super) fn purchase(at: &Context<'_>, command: &PurchaseCredits) -> Result<Ac
             ..lot
         },
     )?;
-    draft.finish(at.entry).map(|posting| Accepted::Posting(Box::new(posting)))
+    draft.finish(at.entry).map(Accepted::Posting)
 }
 
-pub(super) fn grant(at: &Context<'_>, command: &GrantCredits) -> Result<Posting, Rejection> {
+pub(super) fn grant(at: &Context<'_>, command: &GrantCredits) -> Result<Arc<Posting>, Rejection> {
     at.must_not_be_closed()?;
     at.must_be_later("expires_at", command.expires_at)?;
     let mut draft = at.draft();
@@ -61,7 +61,7 @@ pub(super) fn grant(at: &Context<'_>, command: &GrantCredits) -> Result<Posting,
     draft.finish(at.entry)
 }
 
-pub(super) fn adjust(at: &Context<'_>, command: &AdjustBalance) -> Result<Posting, Rejection> {
+pub(super) fn adjust(at: &Context<'_>, command: &AdjustBalance) -> Result<Arc<Posting>, Rejection> {
     let mut draft = at.draft();
     if command.credits.is_positive() {
         draft.shift(Slot::First, command.credits)?;
@@ -80,7 +80,7 @@ pub(super) fn adjust(at: &Context<'_>, command: &AdjustBalance) -> Result<Postin
 
 fn new_lot(
     at: &Context<'_>,
-    draft: &Draft,
+    draft: &Draft<'_>,
     source: LotSource,
     credits: Credits,
     expires_at: Option<Timestamp>,
@@ -101,7 +101,7 @@ fn new_lot(
 
 /// Brings a new lot in, with what of it did not repay a debt. The repaid share of the price is earned already, the rest
 /// is deferred.
-fn open(draft: &mut Draft, lot: Lot) -> Result<(), Rejection> {
+fn open(draft: &mut Draft<'_>, lot: Lot) -> Result<(), Rejection> {
     let earned = lot.price.map(|price| price.share(lot.repaid, lot.credits));
     let deferred = lot.price.zip(earned).map(|(price, earned)| {
         // The share is at most the price.

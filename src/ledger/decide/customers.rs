@@ -14,7 +14,11 @@ use crate::ledger::money::MoneyAccount;
 use crate::ledger::posting::{Kind, Posting};
 use crate::ledger::reject::Rejection;
 
-pub(super) fn create(book: &Book, request: &Request, command: &CreateCustomer) -> Result<Posting, Rejection> {
+pub(super) fn create(
+    book: &Book,
+    request: &Request,
+    command: &CreateCustomer,
+) -> Result<Arc<Posting>, Rejection> {
     if let Some(existing) = book.entry(request.customer_key()).and_then(|entry| entry.customer.as_ref()) {
         let same = existing.ledger == request.ledger && existing.id == request.customer;
         return Err(if same { Rejection::CustomerExists } else { Rejection::CustomerIdUnusable });
@@ -34,7 +38,7 @@ pub(super) fn create(book: &Book, request: &Request, command: &CreateCustomer) -
     draft.finish(&Entry::default())
 }
 
-pub(super) fn update(at: &Context<'_>, command: &UpdateCustomer) -> Result<Posting, Rejection> {
+pub(super) fn update(at: &Context<'_>, command: &UpdateCustomer) -> Result<Arc<Posting>, Rejection> {
     let before = at.entry.profile.as_ref().map(|profile| Profile::clone(profile)).unwrap_or_default();
     let mut draft = at.draft();
     draft.detail.profile = Some(Arc::new(Profile {
@@ -45,7 +49,7 @@ pub(super) fn update(at: &Context<'_>, command: &UpdateCustomer) -> Result<Posti
     draft.finish(at.entry)
 }
 
-pub(super) fn set_terms(at: &Context<'_>, command: &SetCustomerTerms) -> Result<Posting, Rejection> {
+pub(super) fn set_terms(at: &Context<'_>, command: &SetCustomerTerms) -> Result<Arc<Posting>, Rejection> {
     if let Change::Set(card) = &command.rate_card {
         card_exists(at.book, at.customer.ledger, Some(card))?;
     }
@@ -65,7 +69,7 @@ pub(super) fn set_terms(at: &Context<'_>, command: &SetCustomerTerms) -> Result<
     draft.finish(at.entry)
 }
 
-pub(super) fn close(at: &Context<'_>, command: &CloseCustomer) -> Result<Posting, Rejection> {
+pub(super) fn close(at: &Context<'_>, command: &CloseCustomer) -> Result<Arc<Posting>, Rejection> {
     at.must_not_be_closed()?;
     let count = at.customer.state.open_holds;
     if count > 0 {
@@ -78,7 +82,7 @@ pub(super) fn close(at: &Context<'_>, command: &CloseCustomer) -> Result<Posting
 }
 
 /// Moves nothing; where the balance is above all thresholds now, a customer who was told to be low hears it.
-pub(super) fn set_alerts(at: &Context<'_>, command: &SetBalanceAlerts) -> Result<Posting, Rejection> {
+pub(super) fn set_alerts(at: &Context<'_>, command: &SetBalanceAlerts) -> Result<Arc<Posting>, Rejection> {
     let mut draft = at.draft();
     draft.alerts = command.alerts.as_ref().or_else(|| at.book.default_alerts(at.customer.ledger)).cloned();
     draft.detail.alerts = command.alerts.clone().map_or(Change::Clear, Change::Set);

@@ -1,6 +1,7 @@
 //! A posting in the making: moves amounts between accounts, burns and restores lots, and at the end does what follows
 //! from more credits being available.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::ledger::account::{Amounts, Side, Slot, slots};
@@ -10,16 +11,16 @@ use crate::ledger::command::Request;
 use crate::ledger::credits::Credits;
 use crate::ledger::customer::{Balances, Customer};
 use crate::ledger::hold::{Hold, HoldState, SharedHold};
-use crate::ledger::ids::{CustomerKey, LedgerNo, LotId, PostingId, RequestKey, Storefront};
+use crate::ledger::ids::{LotId, PostingId, RequestKey, Storefront};
 use crate::ledger::lot::{Lots, OpenLot};
 use crate::ledger::money::{Money, MoneyAccount, add_move};
 use crate::ledger::posting::{Detail, Kind, Posting};
 use crate::ledger::reject::Rejection;
 use crate::ledger::time::Timestamp;
-use crate::ledger::top_up::{TopUp, TopUps};
+use crate::ledger::top_up::TopUps;
 
 /// A posting in the making, with the customer's balances and lots as they are after what was drafted so far.
-pub(super) struct Draft {
+pub(super) struct Draft<'a> {
     /// Its id, which names what it makes.
     pub id: PostingId,
     /// What changed besides balances.
@@ -28,9 +29,7 @@ pub(super) struct Draft {
     pub storefront: Option<Storefront>,
     /// The thresholds that apply once it is posted.
     pub alerts: Option<Arc<Alerts>>,
-    ledger: LedgerNo,
-    customer: CustomerKey,
-    sequence: u64,
+    customer: &'a Customer,
     kind: Kind,
     recorded_at: Timestamp,
     /// The time at which lots are judged: the batch's, or the moment at which something fell due.
@@ -38,19 +37,15 @@ pub(super) struct Draft {
     request: Option<RequestKey>,
     fingerprint: u64,
     amounts: Amounts,
-    before: Level,
-    was_low: bool,
     balances: Balances,
-    lots: Lots,
-    disputes: Vec<LotId>,
-    closed: bool,
-    top_up: Option<Arc<TopUp>>,
-    top_ups: Option<Arc<TopUps>>,
+    /// Most postings move no lot.
+    lots: Cow<'a, Lots>,
+    disputes: Cow<'a, [LotId]>,
 }
 
-impl Draft {
+impl<'a> Draft<'a> {
     /// For a command.
-    pub fn by_request(book: &Book, customer: &Customer, request: &Request, kind: Kind) -> Self {
+    pub fn by_request(book: &Book, customer: &'a Customer, request: &Request, kind: Kind) -> Self {
         Self {
             request: request.request.clone(),
             fingerprint: request.request.as_ref().map_or(0, |_| request.command.fingerprint()),
@@ -59,29 +54,22 @@ impl Draft {
     }
 
     /// For what the ledger does by itself.
-    pub fn by_ledger(book: &Book, customer: &Customer, kind: Kind) -> Self {
+    pub fn by_ledger(book: &Book, customer: &'a Customer, kind: Kind) -> Self {
         Self {
             id: book.next_id(),
             detail: Detail { used: customer.state.used, ..Detail::default() },
             storefront: None,
-            ledger: customer.ledger,
-            customer: customer.key(),
-            sequence: customer.sequence.saturating_add(1),
+            customer,
             kind,
             recorded_at: book.now,
             as_of: book.now,
             request: None,
             fingerprint: 0,
             amounts: Amounts::default(),
-            before: customer.level(),
             alerts: customer.state.alerts.as_ref().or_else(|| book.default_alerts(customer.ledger)).cloned(),
-            was_low: customer.state.is_low,
             balances: customer.balances,
-            lots: customer.state.lots.clone(),
-            disputes: customer.state.disputes.clone(),
-            closed: customer.state.closed || kind == Kind::CloseCustomer,
-            top_up: customer.state.terms.top_up.clone(),
-            top_ups: customer.state.top_ups.clone(),
+            lots: Cow::Borrowed(&customer.state.lots),
+            disputes: Cow::Borrowed(&customer.state.disputes),
         }
     }
 
@@ -200,16 +188,17 @@ impl Draft {
 
     /// Opens or ends the dispute about a lot: what is left of it, and what comes back into it, burns first meanwhile.
     pub fn mark_disputed(&mut self, lot: LotId, disputed: bool) {
-        self.disputes.retain(|id| *id != lot);
+        let disputes = self.disputes.to_mut();
+        disputes.retain(|id| *id != lot);
         if disputed {
-            self.disputes.push(lot);
+            disputes.push(lot);
         }
-        self.lots.mark(lot, disputed);
+        self.lots.to_mut().mark(lot, disputed);
     }
 
     fn move_lot(&mut self, moved: OpenLot) {
         // A move that does not fit is refused when the posting is applied: the lots no longer sum to the balances.
-        if self.lots.shift(&moved).is_some() {
+        if self.lots.to_mut().shift(&moved).is_some() {
             self.detail.lots.push(moved);
         }
     }
@@ -218,13 +207,13 @@ impl Draft {
     /// `available` has risen, debts are paid and parked holds are activated, oldest first, stopping at the first that
     /// does not fit; at the end stands which thresholds the balance crossed by all of that, and whether a top-up is asked
     /// for.
-    pub fn finish(mut self, entry: &Entry) -> Result<Posting, Rejection> {
+    pub fn finish(mut self, entry: &Entry) -> Result<Arc<Posting>, Rejection> {
         for part in self.lots.uncovered(self.balances.held, self.as_of) {
             self.shift(Slot::Expired, part.left)?;
             self.move_lot(part.negated());
             self.pay(MoneyAccount::DeferredRevenue, MoneyAccount::Breakage, part.money)?;
         }
-        if self.balances.available > self.before.available {
+        if self.balances.available > self.customer.balances.available {
             let repaid = self.balances.owed.min(self.balances.available);
             self.shift(Slot::Repaid, repaid)?;
             self.burn(repaid, MoneyAccount::EarnedRevenue)?;
@@ -232,11 +221,11 @@ impl Draft {
         }
         self.watch_level();
         self.ask_for_top_up();
-        Ok(Posting {
+        Ok(Arc::new(Posting {
             id: self.id,
-            ledger: self.ledger,
-            customer: self.customer,
-            sequence: self.sequence,
+            ledger: self.customer.ledger,
+            customer: self.customer.key(),
+            sequence: self.customer.sequence.saturating_add(1),
             kind: self.kind,
             recorded_at: self.recorded_at,
             request: self.request,
@@ -245,33 +234,36 @@ impl Draft {
             after: self.balances,
             storefront: self.storefront,
             detail: self.detail,
-        })
+        }))
     }
 
     /// Notes what is to be told about the balance.
     fn watch_level(&mut self) {
+        let before = self.customer.level();
         let last_purchase = match (self.kind, &self.detail.lot) {
             (Kind::PurchaseCredits, Some(lot)) => lot.credits,
-            (_, Some(_) | None) => self.before.last_purchase,
+            (_, Some(_) | None) => before.last_purchase,
         };
         let after = Level { available: self.balances.available, last_purchase };
         let is_above = |alerts: &Arc<Alerts>| alerts.all_are_above(after);
-        self.detail.depleted = self.before.available.is_positive() && after.available.is_zero();
-        self.detail.recovered =
-            self.was_low && after.available.is_positive() && self.alerts.as_ref().is_none_or(is_above);
+        self.detail.depleted = before.available.is_positive() && after.available.is_zero();
+        self.detail.recovered = self.customer.state.is_low
+            && after.available.is_positive()
+            && self.alerts.as_ref().is_none_or(is_above);
         if let Some(alerts) = &self.alerts {
-            self.detail.low = alerts.crossed(self.before, after);
+            self.detail.low = alerts.crossed(before, after);
         }
     }
 
     /// Asks for a top-up where one is due now, under the terms as they are after the posting.
     fn ask_for_top_up(&mut self) {
-        let settings = match &self.detail.terms {
-            Some(terms) => terms.top_up.as_deref(),
-            None => self.top_up.as_deref(),
-        };
-        let Some(settings) = settings.filter(|_| !self.closed) else { return };
-        let met = TopUps::met(self.top_ups.as_deref(), self.kind, self.recorded_at);
+        let state = &self.customer.state;
+        if state.closed || self.kind == Kind::CloseCustomer {
+            return;
+        }
+        let terms = self.detail.terms.as_ref().unwrap_or(&state.terms);
+        let Some(settings) = terms.top_up.as_deref() else { return };
+        let met = TopUps::met(state.top_ups.as_deref(), self.kind, self.recorded_at);
         let request = settings.request(met.as_ref(), self.balances.available, self.recorded_at);
         self.detail.top_up = request.map(Arc::new);
     }

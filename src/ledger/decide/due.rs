@@ -42,7 +42,8 @@ pub(super) fn apply(
         // Nothing may be decided as if it had not expired. Of a request nothing is refused.
         let posting =
             posting.map_err(|_| super::broken(book, customer, "what has expired cannot be applied"))?;
-        last = Some(book.post(posting)?);
+        book.post(&posting)?;
+        last = Some(posting);
     }
     let next = super::loaded(book, key).and_then(|(entry, customer)| {
         let holds = entry.holds().filter_map(|hold| hold.due_at()).min();
@@ -83,7 +84,7 @@ fn expire_hold(
     customer: &Customer,
     hold: &SharedHold,
     moment: Timestamp,
-) -> Result<Posting, Rejection> {
+) -> Result<Arc<Posting>, Rejection> {
     let mut after = Hold::clone(hold);
     let pending_lapses = hold.pending.as_ref().is_some_and(|pending| pending.valid_until == moment);
     if hold.state == HoldState::Active && pending_lapses {

@@ -14,7 +14,7 @@ use crate::ledger::posting::Posting;
 use crate::ledger::reject::Rejection;
 
 /// A new estimate supersedes a QUOTED one; on an ACTIVE hold it becomes a pending quote for a new total.
-pub(super) fn estimate(at: &Context<'_>, command: &EstimateIncident) -> Result<Posting, Rejection> {
+pub(super) fn estimate(at: &Context<'_>, command: &EstimateIncident) -> Result<Arc<Posting>, Rejection> {
     at.must_not_be_closed()?;
     let existing = at.open_hold(&command.incident);
     if let Some(hold) = existing {
@@ -49,7 +49,7 @@ fn estimate_anew(
     at: &Context<'_>,
     command: &EstimateIncident,
     hold: &SharedHold,
-) -> Result<Posting, Rejection> {
+) -> Result<Arc<Posting>, Rejection> {
     let card = at.pinned_card(hold)?;
     let job = job(command, hold.class.as_ref(), hold.opened_at);
     let job = Job { hold: Some(hold.id), circumstances: hold.circumstances.clone(), ..job };
@@ -74,7 +74,7 @@ fn estimate_anew(
 }
 
 /// Estimate and confirmation in one.
-pub(super) fn place(at: &Context<'_>, command: &PlaceHold) -> Result<Posting, Rejection> {
+pub(super) fn place(at: &Context<'_>, command: &PlaceHold) -> Result<Arc<Posting>, Rejection> {
     at.must_not_be_closed()?;
     if let Some(hold) = at.open_hold(&command.estimate.incident) {
         return Err(Rejection::HoldExists { hold: hold.id });
@@ -85,7 +85,7 @@ pub(super) fn place(at: &Context<'_>, command: &PlaceHold) -> Result<Posting, Re
     confirm_whole(at, draft, hold, command.park, by)
 }
 
-pub(super) fn confirm(at: &Context<'_>, command: &ConfirmEstimate) -> Result<Posting, Rejection> {
+pub(super) fn confirm(at: &Context<'_>, command: &ConfirmEstimate) -> Result<Arc<Posting>, Rejection> {
     let hold = at.hold(&command.hold)?;
     match (hold.state, &hold.pending) {
         (HoldState::Quoted, _) => confirm_whole(at, at.draft(), Hold::clone(hold), command.park, &command.by),
@@ -99,11 +99,11 @@ pub(super) fn confirm(at: &Context<'_>, command: &ConfirmEstimate) -> Result<Pos
 /// Sets the whole estimate aside, or parks the hold.
 fn confirm_whole(
     at: &Context<'_>,
-    mut draft: Draft,
+    mut draft: Draft<'_>,
     mut hold: Hold,
     park: bool,
     by: &Text,
-) -> Result<Posting, Rejection> {
+) -> Result<Arc<Posting>, Rejection> {
     hold.confirmed_by = by.clone();
     hold.confirmed_at = Some(at.book.now);
     match draft.need_available(hold.estimate) {
@@ -135,7 +135,7 @@ fn confirm_pending(
     command: &ConfirmEstimate,
     hold: &SharedHold,
     pending: &Pending,
-) -> Result<Posting, Rejection> {
+) -> Result<Arc<Posting>, Rejection> {
     let mut draft = at.draft();
     let mut after = Hold::clone(hold);
     let rise = pending.total.less_at_least_zero(hold.held);
@@ -169,7 +169,7 @@ fn confirm_pending(
 }
 
 /// Refuses a quote, gives up a parked hold, or drops a pending quote while the hold stays ACTIVE.
-pub(super) fn decline(at: &Context<'_>, command: &DeclineEstimate) -> Result<Posting, Rejection> {
+pub(super) fn decline(at: &Context<'_>, command: &DeclineEstimate) -> Result<Arc<Posting>, Rejection> {
     let hold = at.hold(&command.hold)?;
     let mut after = Hold::clone(hold);
     match hold.state {
@@ -194,7 +194,7 @@ pub(super) fn decline(at: &Context<'_>, command: &DeclineEstimate) -> Result<Pos
 }
 
 /// A QUOTED hold for the estimate, priced by the customer's card, which it pins.
-fn new_hold(at: &Context<'_>, draft: &Draft, command: &EstimateIncident) -> Result<Hold, Rejection> {
+fn new_hold(at: &Context<'_>, draft: &Draft<'_>, command: &EstimateIncident) -> Result<Hold, Rejection> {
     at.must_be_later("expires_at", command.expires_at)?;
     let card: &RateCard = at.card()?;
     let opened_at = command.opened_at.unwrap_or(at.book.now);

@@ -62,11 +62,11 @@ pub fn decide(book: &mut Book, request: &Request) -> Result<Outcome, Broken> {
     };
     let at = Context { book, entry, customer, request, kind };
     match command(&at) {
-        Ok(Accepted::Posting(posting)) => post(book, *posting).map(Ok),
+        Ok(Accepted::Posting(posting)) => post(book, posting).map(Ok),
         Ok(Accepted::Earlier(posting)) => Ok(Ok(replay(book, posting))),
         Err(rejection) => {
             if let Some(note) = shortfall_note(&at, &rejection)? {
-                book.post(note)?;
+                book.post(&note)?;
             }
             Ok(Err(rejection))
         }
@@ -76,7 +76,7 @@ pub fn decide(book: &mut Book, request: &Request) -> Result<Outcome, Broken> {
 /// What an accepted command comes to.
 enum Accepted {
     /// A posting of its own.
-    Posting(Box<Posting>),
+    Posting(Arc<Posting>),
     /// The posting of an earlier command with the same meaning (the same order).
     Earlier(Arc<Posting>),
 }
@@ -93,11 +93,11 @@ struct Context<'a> {
 
 fn loaded(book: &Book, key: CustomerKey) -> Option<(&Entry, &Customer)> {
     let entry = book.entry(key)?;
-    Some((entry, entry.customer.as_ref()?))
+    Some((entry, entry.customer.as_deref()?))
 }
 
 fn command(at: &Context<'_>) -> Result<Accepted, Rejection> {
-    let posting = match &at.request.command {
+    match &at.request.command {
         // Decided before anything else; a customer that exists cannot be created.
         Command::CreateCustomer(_) => Err(Rejection::CustomerExists),
         Command::UpdateCustomer(c) => customers::update(at, c),
@@ -127,8 +127,8 @@ fn command(at: &Context<'_>) -> Result<Accepted, Rejection> {
         Command::SetBalanceAlerts(c) => customers::set_alerts(at, c),
         // Everything due was applied before; there is nothing else to it.
         Command::ApplyDue => Err(Rejection::NothingDue),
-    }?;
-    Ok(Accepted::Posting(Box::new(posting)))
+    }
+    .map(Accepted::Posting)
 }
 
 /// The answer to a request id that was used before.
@@ -148,8 +148,8 @@ fn replay(book: &Book, posting: Arc<Posting>) -> Answer {
     answer(book, posting, true)
 }
 
-fn post(book: &mut Book, posting: Posting) -> Result<Answer, Broken> {
-    let posting = book.post(posting)?;
+fn post(book: &mut Book, posting: Arc<Posting>) -> Result<Answer, Broken> {
+    book.post(&posting)?;
     Ok(answer(book, posting, false))
 }
 
@@ -177,7 +177,7 @@ fn answer(book: &Book, posting: Arc<Posting>, replayed: bool) -> Answer {
 
 /// The note that a rejected command leaves about credits that are missing for an incident, unless the same amount
 /// was noted last.
-fn shortfall_note(at: &Context<'_>, rejection: &Rejection) -> Result<Option<Posting>, Broken> {
+fn shortfall_note(at: &Context<'_>, rejection: &Rejection) -> Result<Option<Arc<Posting>>, Broken> {
     let Rejection::InsufficientCredits { shortfall, .. } = rejection else { return Ok(None) };
     let Some(shortfall) = at.incident().and_then(|incident| at.new_shortfall(incident, *shortfall)) else {
         return Ok(None);
@@ -195,7 +195,7 @@ fn broken(book: &Book, customer: &Customer, what: &'static str) -> Broken {
 
 impl<'a> Context<'a> {
     /// A draft of the posting that the command leaves.
-    fn draft(&self) -> Draft {
+    fn draft(&self) -> Draft<'a> {
         Draft::by_request(self.book, self.customer, self.request, self.kind)
     }
 

@@ -9,7 +9,7 @@ use crate::ledger::payment::Payment;
 use crate::ledger::posting::Posting;
 use crate::ledger::reject::Rejection;
 
-pub(super) fn keep(at: &Context<'_>, command: &KeepPayment) -> Result<Posting, Rejection> {
+pub(super) fn keep(at: &Context<'_>, command: &KeepPayment) -> Result<Arc<Posting>, Rejection> {
     if at.customer.state.payments.len() >= Payment::WAITING_MAX {
         return Err(Rejection::TooManyPayments { max: Payment::WAITING_MAX });
     }
@@ -18,7 +18,7 @@ pub(super) fn keep(at: &Context<'_>, command: &KeepPayment) -> Result<Posting, R
     draft.finish(at.entry)
 }
 
-pub(super) fn close(at: &Context<'_>, command: &ClosePayment) -> Result<Posting, Rejection> {
+pub(super) fn close(at: &Context<'_>, command: &ClosePayment) -> Result<Arc<Posting>, Rejection> {
     if !at.customer.state.payments.iter().any(|(id, _)| *id == command.payment) {
         return Err(Rejection::PaymentNotFound);
     }

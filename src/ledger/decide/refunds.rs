@@ -20,7 +20,7 @@ use crate::ledger::reject::Rejection;
 
 use MoneyAccount::{DeferredRevenue, EarnedRevenue, StorefrontReceivable};
 
-pub(super) fn refund(at: &Context<'_>, command: &RefundPurchase) -> Result<Posting, Rejection> {
+pub(super) fn refund(at: &Context<'_>, command: &RefundPurchase) -> Result<Arc<Posting>, Rejection> {
     let lot = at.purchase(&command.purchase)?;
     if command.expected_refunded.is_some_and(|expected| Some(expected) != lot.refunded_price()) {
         return Err(Rejection::PurchaseChanged);
@@ -34,7 +34,7 @@ pub(super) fn refund(at: &Context<'_>, command: &RefundPurchase) -> Result<Posti
     finish(at, draft, after, &command.by, &command.reason)
 }
 
-pub(super) fn charge_back(at: &Context<'_>, command: &RecordChargeback) -> Result<Posting, Rejection> {
+pub(super) fn charge_back(at: &Context<'_>, command: &RecordChargeback) -> Result<Arc<Posting>, Rejection> {
     let lot = at.purchase(&command.purchase)?;
     if lot.dispute().is_some() {
         return Err(Rejection::PurchaseDisputed);
@@ -50,14 +50,14 @@ pub(super) fn charge_back(at: &Context<'_>, command: &RecordChargeback) -> Resul
     finish(at, draft, after, &command.by, &command.reason)
 }
 
-pub(super) fn reverse(at: &Context<'_>, command: &ReverseRefund) -> Result<Posting, Rejection> {
+pub(super) fn reverse(at: &Context<'_>, command: &ReverseRefund) -> Result<Arc<Posting>, Rejection> {
     let lot = at.purchase(&command.purchase)?;
     let place = lot.refunds.iter().position(|refund| refund.id == command.refund);
     let place = place.ok_or(Rejection::RefundNotFound)?;
     undo(at, lot, place, RefundState::Reversed, &command.by, &command.reason)
 }
 
-pub(super) fn resolve(at: &Context<'_>, command: &ResolveChargeback) -> Result<Posting, Rejection> {
+pub(super) fn resolve(at: &Context<'_>, command: &ResolveChargeback) -> Result<Arc<Posting>, Rejection> {
     let lot = at.purchase(&command.purchase)?;
     let place = lot.refunds.iter().position(|refund| refund.state == RefundState::Disputed);
     let place = place.ok_or(Rejection::PurchaseNotDisputed)?;
@@ -100,7 +100,7 @@ fn refunded_price(lot: &Lot, credits: Credits, named: Option<Money>) -> Result<O
 /// Takes credits and money of a purchase back.
 fn take_back(
     at: &Context<'_>,
-    draft: &mut Draft,
+    draft: &mut Draft<'_>,
     lot: &Lot,
     credits: Credits,
     price: Option<Money>,
@@ -158,7 +158,7 @@ fn undo(
     state: RefundState,
     by: &Text,
     reason: &Text,
-) -> Result<Posting, Rejection> {
+) -> Result<Arc<Posting>, Rejection> {
     let mut after = Lot::clone(lot);
     let refund = after.refunds.get_mut(place).ok_or(Rejection::RefundNotFound)?;
     let expected = if state == RefundState::Reversed { RefundState::Refunded } else { RefundState::Disputed };
@@ -179,7 +179,7 @@ fn undo(
 
 /// Gives back what a refund took. What the customer owes is one sum, so as much as possible of it is taken to be owed for
 /// this refund: were it less, what went back would pay the debt at once, which comes to the same.
-fn restore(draft: &mut Draft, lot: &Lot, refund: &Refund) -> Result<(), Rejection> {
+fn restore(draft: &mut Draft<'_>, lot: &Lot, refund: &Refund) -> Result<(), Rejection> {
     let still_owed = refund.owed.min(draft.balances().owed);
     let repaid = refund.owed.less_at_least_zero(still_owed);
     let back = refund.taken.checked_add(repaid).ok_or(Rejection::AmountOutOfBounds)?;
@@ -216,11 +216,11 @@ fn restore(draft: &mut Draft, lot: &Lot, refund: &Refund) -> Result<(), Rejectio
 
 fn finish(
     at: &Context<'_>,
-    mut draft: Draft,
+    mut draft: Draft<'_>,
     after: Lot,
     by: &Text,
     reason: &Text,
-) -> Result<Posting, Rejection> {
+) -> Result<Arc<Posting>, Rejection> {
     draft.detail.refunded = Some(Arc::new(after));
     draft.detail.by = by.clone();
     draft.detail.reason = reason.clone();

@@ -19,7 +19,7 @@ use crate::ledger::posting::Posting;
 use crate::ledger::price::{charge as charge_for, free_of_charge};
 use crate::ledger::reject::Rejection;
 
-pub(super) fn settle(at: &Context<'_>, command: &SettleHold) -> Result<Posting, Rejection> {
+pub(super) fn settle(at: &Context<'_>, command: &SettleHold) -> Result<Arc<Posting>, Rejection> {
     let hold = at.active_hold(&command.hold)?;
     let terms = SettleTerms {
         overrun: command.overrun,
@@ -55,7 +55,11 @@ impl SettleTerms<'_> {
     }
 }
 
-fn settle_hold(at: &Context<'_>, hold: &SharedHold, terms: &SettleTerms<'_>) -> Result<Posting, Rejection> {
+fn settle_hold(
+    at: &Context<'_>,
+    hold: &SharedHold,
+    terms: &SettleTerms<'_>,
+) -> Result<Arc<Posting>, Rejection> {
     let recorded = hold.worked_seconds();
     if let Some(expected) = terms.expected_work_seconds
         && expected != recorded
@@ -89,7 +93,7 @@ fn settle_hold(at: &Context<'_>, hold: &SharedHold, terms: &SettleTerms<'_>) -> 
 
 /// Moves what is not paid from the hold, and burns lots for all that the customer pays.
 fn take_charge(
-    draft: &mut Draft,
+    draft: &mut Draft<'_>,
     at: &Context<'_>,
     inputs: PriceInputs,
     [from_held, from_available, written_off]: [Credits; 3],
@@ -118,7 +122,7 @@ fn within(charge: Credits, max_charge: Option<Credits>) -> Result<(), Rejection>
     }
 }
 
-pub(super) fn release(at: &Context<'_>, command: &ReleaseHold) -> Result<Posting, Rejection> {
+pub(super) fn release(at: &Context<'_>, command: &ReleaseHold) -> Result<Arc<Posting>, Rejection> {
     let hold = at.hold(&command.hold)?;
     if hold.state != HoldState::AwaitingCredits {
         at.active_hold(&command.hold)?;
@@ -132,7 +136,7 @@ pub(super) fn release(at: &Context<'_>, command: &ReleaseHold) -> Result<Posting
 }
 
 /// Without work a release (a quote is declined), with work a settlement.
-pub(super) fn close(at: &Context<'_>, command: &CloseIncident) -> Result<Posting, Rejection> {
+pub(super) fn close(at: &Context<'_>, command: &CloseIncident) -> Result<Arc<Posting>, Rejection> {
     let hold = at.hold(&command.hold)?;
     let state = match hold.state {
         HoldState::Quoted => HoldState::Declined,
@@ -170,7 +174,7 @@ fn end_without_charge(
     state: HoldState,
     by: &Text,
     [why, waived]: [&Text; 2],
-) -> Result<Posting, Rejection> {
+) -> Result<Arc<Posting>, Rejection> {
     let mut draft = at.draft();
     draft.shift(Slot::Second, hold.held)?;
     let mut after = Hold::clone(hold);
@@ -184,7 +188,7 @@ fn end_without_charge(
 }
 
 /// Charges an incident that has no open hold, from available credits. It is kept as a settled hold of its own.
-pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Posting, Rejection> {
+pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Arc<Posting>, Rejection> {
     at.must_not_be_closed()?;
     if let Some(hold) = at.open_hold(&command.incident) {
         return Err(Rejection::HoldExists { hold: hold.id });
@@ -251,7 +255,7 @@ pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Posti
 
 /// Gives back at most what the customer paid and has not got back, into the lots that burned last. When all of it is
 /// back, the vendor's write-off is undone too.
-pub(super) fn reverse(at: &Context<'_>, command: &ReverseSettlement) -> Result<Posting, Rejection> {
+pub(super) fn reverse(at: &Context<'_>, command: &ReverseSettlement) -> Result<Arc<Posting>, Rejection> {
     let (hold, settlement) = at.settled_hold(&command.hold)?;
     let reversible = settlement.reversible();
     let credits = command.credits.unwrap_or(reversible);

@@ -14,7 +14,7 @@ use crate::ledger::price::charge;
 use crate::ledger::reject::Rejection;
 use crate::ledger::time::Timestamp;
 
-pub(super) fn extend(at: &Context<'_>, command: &ExtendHold) -> Result<Posting, Rejection> {
+pub(super) fn extend(at: &Context<'_>, command: &ExtendHold) -> Result<Arc<Posting>, Rejection> {
     let hold = at.active_hold(&command.hold)?;
     let mut draft = at.draft();
     draft.need_available(command.credits)?;
@@ -28,7 +28,7 @@ pub(super) fn extend(at: &Context<'_>, command: &ExtendHold) -> Result<Posting, 
 }
 
 /// Moves no credits; announces missing ones where the work recorded so far costs more than there is.
-pub(super) fn record(at: &Context<'_>, command: &RecordWork) -> Result<Posting, Rejection> {
+pub(super) fn record(at: &Context<'_>, command: &RecordWork) -> Result<Arc<Posting>, Rejection> {
     let hold = at.active_hold(&command.hold)?;
     if hold.work.len() >= Hold::WORK_MAX {
         return Err(Rejection::TooMuchWork { max: Hold::WORK_MAX });
@@ -54,7 +54,7 @@ fn nearly_uses(charge: Credits, hold: &Hold) -> bool {
     hold.held.is_positive() && parts(charge, 5) >= parts(hold.held, 4)
 }
 
-pub(super) fn void(at: &Context<'_>, command: &VoidWork) -> Result<Posting, Rejection> {
+pub(super) fn void(at: &Context<'_>, command: &VoidWork) -> Result<Arc<Posting>, Rejection> {
     let hold = at.active_hold(&command.hold)?;
     let mut after = Hold::clone(hold);
     let work = after.work.iter_mut().find(|work| work.id == command.work).ok_or(Rejection::WorkNotFound)?;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Memory, State};
 use crate::ledger::card::{CardRequest, Cards};
-use crate::ledger::{Book, Credits, Hold, LedgerNo, Posting, Request, Timestamp};
+use crate::ledger::{Book, Credits, Customer, Hold, LedgerNo, Posting, Request, Timestamp};
 use crate::store::cards::{CardsChanged, catch_up, decide};
 use crate::store::nets::changes;
 use crate::store::{
@@ -33,7 +33,7 @@ impl WriteStore for Memory {
             let key = request.customer_key();
             if book.entry(key).is_none() {
                 if let Some(customer) = state.customers.get(&key) {
-                    book.put_customer(customer.clone());
+                    book.put_customer(Arc::new(customer.clone()));
                 }
                 if let Some(profile) = state.profiles.get(&key) {
                     book.put_profile(key, profile.clone());
@@ -76,7 +76,7 @@ impl WriteStore for Memory {
             state.keep(posting)?;
         }
         for customer in book.touched_customers() {
-            state.customers.insert(customer.key(), customer.clone());
+            state.customers.insert(customer.key(), Customer::clone(customer));
         }
         for (customer, lot) in book.touched_lots() {
             state.lots.insert(lot.id, (customer, Arc::clone(lot)));

@@ -49,7 +49,7 @@ pub(super) async fn append_rows(
     placements: &[Placement],
 ) -> Result<(), StoreError> {
     let (new, old): (Vec<&Customer>, Vec<&Customer>) =
-        book.touched_customers().partition(|customer| !loaded.contains_key(&customer.key()));
+        book.touched_customers().map(Arc::as_ref).partition(|customer| !loaded.contains_key(&customer.key()));
     // Creations first: where two servers race for one, the second waits here and has written nothing else yet.
     insert_customers(connection, &new).await?;
     update_customers(connection, &old, loaded).await?;

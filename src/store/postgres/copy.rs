@@ -161,7 +161,7 @@ impl CopyStore for PgCopier {
                 }
                 let loaded = customers.iter().map(|(key, customer)| (*key, customer.sequence)).collect();
                 for customer in customers.into_values() {
-                    book.put_customer(customer);
+                    book.put_customer(Arc::new(customer));
                 }
                 Ok((book, loaded))
             })

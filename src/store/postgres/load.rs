@@ -86,6 +86,7 @@ pub(super) async fn load(
     let last = customers.values().map(|customer| customer.state.last_recorded_at.micros()).max();
     let stamp = clock.max(Timestamp::from_micros(last.map_or(i64::MIN, |last| last.saturating_add(1))));
     let mut book = Book::new(stamp, stamping.random, Arc::clone(stamping.cards));
+    book.reserve(requests.len());
     book.put_default_alerts(server.default_alerts);
     let loaded = customers.iter().map(|(key, customer)| (*key, customer.sequence)).collect();
     load_holds(connection, requests, &customers, &answers, &mut book).await?;
@@ -96,7 +97,7 @@ pub(super) async fn load(
         book.put_request(posting);
     }
     for customer in customers.into_values() {
-        book.put_customer(customer);
+        book.put_customer(Arc::new(customer));
     }
     Ok((book, loaded))
 }

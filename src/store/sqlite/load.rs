@@ -1,7 +1,6 @@
 //! Loading what a batch names: one short statement each, and each customer, incident and hold once a batch; customers of
 //! the latest batches are remembered.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::{Row, params};
@@ -13,6 +12,7 @@ use super::rows::{CustomerRow, PostingRow, customer_columns, decoded, posting_co
 use super::write::Loaded;
 use crate::ledger::book::RequestScope;
 use crate::ledger::command::PurchaseRef;
+use crate::ledger::hash::IdSet;
 use crate::ledger::{
     Book, Customer, CustomerKey, CustomerMap, Hold, HoldId, IncidentId, OrderId, Profile, Request,
     Storefront, Timestamp,
@@ -32,7 +32,7 @@ pub(super) fn load(
     requests: &[&Request],
     book: Book,
 ) -> Result<(Book, CustomerMap<Loaded>), StoreError> {
-    let mut loader = Loader::new(statements, book)?;
+    let mut loader = Loader::new(statements, book, requests.len())?;
     for request in requests {
         loader.customer(request, recent)?;
         if !request.request.as_ref().is_some_and(|id| new_requests.is_new(id)) {
@@ -70,7 +70,8 @@ pub(super) fn load_journal(
     postings: &[Recorded],
     book: Book,
 ) -> Result<(Book, CustomerMap<Loaded>), StoreError> {
-    let mut loader = Loader::new(statements, book)?;
+    let mut loader = Loader::new(statements, book, postings.len())?;
+    let mut seen_holds = IdSet::default();
     for Recorded { posting, .. } in postings {
         if loader.seen.customers.insert(posting.customer)
             && let Some(Remembered { customer, loaded }) = loader.stored_customer(posting.customer)?
@@ -79,7 +80,7 @@ pub(super) fn load_journal(
             loader.book.put_customer(customer);
         }
         for hold in posting.holds() {
-            if loader.seen.holds.insert(hold.id)
+            if seen_holds.insert(hold.id)
                 && let Some(body) = loader.hold_body(hold.id)?
             {
                 loader.book.put_hold(Arc::new(decoded(&body, "a hold")?));
@@ -92,11 +93,10 @@ pub(super) fn load_journal(
 /// What this batch has looked up already.
 #[derive(Default)]
 struct Seen {
-    customers: HashSet<CustomerKey>,
-    requests: HashSet<RequestScope>,
-    holds: HashSet<HoldId>,
-    incidents: HashSet<(CustomerKey, IncidentId)>,
-    profiles: HashSet<CustomerKey>,
+    customers: IdSet<CustomerKey>,
+    requests: IdSet<RequestScope>,
+    incidents: IdSet<(CustomerKey, IncidentId)>,
+    profiles: IdSet<CustomerKey>,
 }
 
 struct Loader<'a> {
@@ -111,7 +111,8 @@ struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn new(statements: Statements<'a>, book: Book) -> Result<Self, StoreError> {
+    /// For a batch of so many commands.
+    fn new(statements: Statements<'a>, mut book: Book, commands: usize) -> Result<Self, StoreError> {
         let customers = statements.prepare(concat!(
             "SELECT ",
             customer_columns!(),
@@ -128,7 +129,11 @@ impl<'a> Loader<'a> {
              WHERE incident_id = ?
                AND customer = ?",
         )?;
-        let (loaded, seen) = (CustomerMap::default(), Seen::default());
+        let (mut loaded, mut seen) = (CustomerMap::default(), Seen::default());
+        book.reserve(commands);
+        loaded.reserve(commands);
+        seen.customers.reserve(commands);
+        seen.incidents.reserve(commands);
         Ok(Self { statements, customers, requests, incidents, book, loaded, seen })
     }
 
@@ -159,7 +164,7 @@ impl<'a> Loader<'a> {
             .map_err(|error| StoreError::Damaged(format!("pointers of customer {}: {error}", customer.id)))?;
         let next_due = row.next_due.map(Timestamp::from_micros);
         let loaded = Loaded { path, stored_sequence: customer.sequence, next_due };
-        Ok(Some(Remembered { customer, loaded }))
+        Ok(Some(Remembered { customer: Arc::new(customer), loaded }))
     }
 
     /// Holds that the customer's next command may move without naming them: something is due, or waits for credits.
@@ -199,8 +204,8 @@ impl<'a> Loader<'a> {
     }
 
     fn hold(&mut self, request: &Request, id: HoldId) -> Result<(), StoreError> {
-        // Noted as seen only where it is taken in: its owner may name it after a stranger has.
-        if self.seen.holds.contains(&id) {
+        let entry = self.book.entry(request.customer_key());
+        if entry.is_some_and(|entry| entry.hold(id).is_some()) {
             return Ok(());
         }
         self.hold_body(id)?.map_or(Ok(()), |body| self.put_hold(request, &body))
@@ -235,7 +240,6 @@ impl<'a> Loader<'a> {
     fn put_hold(&mut self, request: &Request, body: &[u8]) -> Result<(), StoreError> {
         let hold: Hold = decoded(body, "a hold")?;
         if hold.ledger == request.ledger && hold.customer == request.customer {
-            self.seen.holds.insert(hold.id);
             self.book.put_hold(Arc::new(hold));
         }
         Ok(())

@@ -6,6 +6,8 @@
 //! overwritten. A batch takes what it needs out and puts it back once it is committed: what a batch that failed has
 //! taken is read anew, and nothing in here was ever part of an open transaction.
 
+use std::sync::Arc;
+
 use super::write::Loaded;
 use crate::ledger::{Customer, CustomerKey, CustomerMap};
 
@@ -15,7 +17,7 @@ const GENERATION_MAX: usize = 16_384;
 /// A customer as it is committed.
 #[derive(Debug)]
 pub(super) struct Remembered {
-    pub customer: Customer,
+    pub customer: Arc<Customer>,
     pub loaded: Loaded,
 }
 

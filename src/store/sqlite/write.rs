@@ -204,7 +204,7 @@ impl SqliteWriter {
         for customer in book.touched_customers() {
             let key = customer.key();
             if let Some(loaded) = loaded.remove(&key) {
-                self.recent.put(key, Remembered { customer: customer.clone(), loaded });
+                self.recent.put(key, Remembered { customer: Arc::clone(customer), loaded });
             }
         }
         Ok(())

@@ -125,7 +125,7 @@ pub async fn stamps_go_on_after_the_latest_posting_not_the_last(to: Place) {
     target.writer.begin_copy(START).await.unwrap();
     for posting in &journal {
         let mut book = target.writer.load_journal(std::slice::from_ref(posting)).await.unwrap();
-        book.post(posting.posting.as_ref().clone()).unwrap();
+        book.post(&posting.posting).unwrap();
         target.writer.append(&book).await.unwrap();
     }
     target.writer.end_copy().await.unwrap();
