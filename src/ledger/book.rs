@@ -1,7 +1,7 @@
 //! The loaded part of a ledger: what a batch of commands is decided against, and the one place where a posting moves
 //! state.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::account::{Account, transfers};
@@ -10,7 +10,6 @@ use super::card::Cards;
 use super::command::Change;
 use super::credits::Credits;
 use super::customer::{Balances, Customer, CustomerState, Profile};
-use super::hash::IdMap;
 use super::hold::{Hold, HoldState, SharedHold};
 use super::ids::{
     CustomerId, CustomerKey, CustomerMap, HoldId, IncidentId, LedgerNo, LotId, OrderId, PostingId,
@@ -66,9 +65,9 @@ pub struct Entry {
     pub profile: Option<Arc<Profile>>,
     /// The bound that the customer was loaded with: holds that were not loaded fall due no earlier.
     pub loaded_due: Option<Timestamp>,
-    holds: IdMap<HoldId, SharedHold>,
-    incidents: IdMap<IncidentId, Vec<HoldId>>,
-    lots: IdMap<LotId, Arc<Lot>>,
+    holds: HashMap<HoldId, SharedHold>,
+    incidents: HashMap<IncidentId, Vec<HoldId>>,
+    lots: HashMap<LotId, Arc<Lot>>,
 }
 
 impl Entry {
@@ -115,8 +114,8 @@ pub struct Book {
     random: u64,
     default_alerts: Arc<LedgerAlerts>,
     entries: CustomerMap<Entry>,
-    requests: IdMap<RequestScope, Arc<Posting>>,
-    orders: IdMap<OrderScope, Arc<Posting>>,
+    requests: HashMap<RequestScope, Arc<Posting>>,
+    orders: HashMap<OrderScope, Arc<Posting>>,
     journal: Vec<Arc<Posting>>,
     touched_customers: BTreeSet<CustomerKey>,
     touched_holds: BTreeMap<HoldId, SharedHold>,
@@ -134,8 +133,8 @@ impl Book {
             random,
             default_alerts: Arc::default(),
             entries: CustomerMap::default(),
-            requests: IdMap::default(),
-            orders: IdMap::default(),
+            requests: HashMap::new(),
+            orders: HashMap::new(),
             journal: Vec::new(),
             touched_customers: BTreeSet::new(),
             touched_holds: BTreeMap::new(),

@@ -1,11 +1,13 @@
 //! Names and keys: each a newtype with one validating constructor, so that a value that exists is a legal one.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::hash::{IdMap, stable_hash};
+use super::hash::stable_hash;
 use super::time::Timestamp;
 
 /// Why a text is not an id, a request id or a free text. The message continues "`field` ...".
@@ -260,8 +262,29 @@ impl LedgerNo {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CustomerKey(i64);
 
-/// A map by customer.
-pub type CustomerMap<T> = IdMap<CustomerKey, T>;
+/// A map by customer. The key is a hash already, so it is not hashed again.
+pub type CustomerMap<T> = HashMap<CustomerKey, T, BuildHasherDefault<KeyHasher>>;
+/// A set of customers, likewise.
+pub type CustomerSet = HashSet<CustomerKey, BuildHasherDefault<KeyHasher>>;
+
+/// Takes a [`CustomerKey`] as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write_i64(&mut self, key: i64) {
+        self.0 = key.cast_unsigned();
+    }
+
+    /// Nothing else is a key; what is given all the same must at least not be lost.
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 ^= stable_hash(&[bytes]);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 impl CustomerKey {
     /// The key of `customer` in `ledger`.

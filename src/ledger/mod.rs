@@ -41,8 +41,8 @@ pub use credits::Credits;
 pub use customer::{Balances, Contact, Customer, Profile, Terms};
 pub use hold::{Hold, HoldState};
 pub use ids::{
-    ClassId, CustomerId, CustomerKey, CustomerMap, HoldId, IncidentId, LedgerId, LedgerNo, LotId, OrderId,
-    PostingId, RequestKey, Storefront, Text,
+    ClassId, CustomerId, CustomerKey, CustomerMap, CustomerSet, HoldId, IncidentId, LedgerId, LedgerNo,
+    LotId, OrderId, PostingId, RequestKey, Storefront, Text,
 };
 pub use lot::Lot;
 pub use money::{Currency, Money};

@@ -1,6 +1,7 @@
 //! Loading what a batch names: one short statement each, and each customer, incident and hold once a batch; customers of
 //! the latest batches are remembered.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::{Row, params};
@@ -12,10 +13,9 @@ use super::rows::{CustomerRow, PostingRow, customer_columns, decoded, posting_co
 use super::write::Loaded;
 use crate::ledger::book::RequestScope;
 use crate::ledger::command::PurchaseRef;
-use crate::ledger::hash::IdSet;
 use crate::ledger::{
-    Book, Customer, CustomerKey, CustomerMap, Hold, HoldId, IncidentId, OrderId, Profile, Request,
-    Storefront, Timestamp,
+    Book, Customer, CustomerKey, CustomerMap, CustomerSet, Hold, HoldId, IncidentId, OrderId, Profile,
+    Request, Storefront, Timestamp,
 };
 use crate::store::skew::Path;
 use crate::store::stored::named_lot;
@@ -71,7 +71,7 @@ pub(super) fn load_journal(
     book: Book,
 ) -> Result<(Book, CustomerMap<Loaded>), StoreError> {
     let mut loader = Loader::new(statements, book, postings.len())?;
-    let mut seen_holds = IdSet::default();
+    let mut seen_holds = HashSet::new();
     for Recorded { posting, .. } in postings {
         if loader.seen.customers.insert(posting.customer)
             && let Some(Remembered { customer, loaded }) = loader.stored_customer(posting.customer)?
@@ -93,10 +93,10 @@ pub(super) fn load_journal(
 /// What this batch has looked up already.
 #[derive(Default)]
 struct Seen {
-    customers: IdSet<CustomerKey>,
-    requests: IdSet<RequestScope>,
-    incidents: IdSet<(CustomerKey, IncidentId)>,
-    profiles: IdSet<CustomerKey>,
+    customers: CustomerSet,
+    requests: HashSet<RequestScope>,
+    incidents: HashSet<(CustomerKey, IncidentId)>,
+    profiles: CustomerSet,
 }
 
 struct Loader<'a> {
