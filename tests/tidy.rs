@@ -86,13 +86,14 @@ fn names_after<'a>(line: &'a str, before: &'a str) -> impl Iterator<Item = &'a s
 }
 
 /// (layer, what of this crate it may use besides itself)
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("ledger", &[]),
     ("cards", &["ledger"]),
     ("store", &["ledger"]),
     ("writer", &["store", "ledger", "clock"]),
     ("outbox", &["store", "ledger", "clock"]),
     ("query", &["store", "ledger"]),
+    ("audit", &["store", "cards", "ledger"]),
     ("copy", &["store", "ledger"]),
     ("billing", &["writer", "query", "ledger"]),
     ("grpc", &["billing", "writer", "query", "outbox", "ledger", "clock"]),
