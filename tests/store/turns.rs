@@ -1,9 +1,11 @@
-//! SQLite: whoever keeps endpoints writes beside the writer, and waits for the batch that is under way, not for a pause of it.
+//! SQLite: whoever keeps endpoints writes beside the writer. Each waits for what the other has under way, not for a pause of
+//! it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use creditledger::ledger::Request;
+use creditledger::store::LedgerCreated;
 
 use crate::desk::{START, grant};
 use crate::rig::Rig;
@@ -41,4 +43,19 @@ async fn endpoints_get_their_turn_beside_a_busy_writer() {
     waited.sort_unstable();
     // Not all: now and then a busy machine keeps the test from asking.
     assert!(waited[20] <= 1, "batches that were waited for: {waited:?}");
+}
+
+#[tokio::test]
+async fn a_change_of_a_ledger_waits_without_blocking_its_thread() {
+    let mut rig = Rig::sqlite().await;
+    let turn = rig.webhooks.begin(START).await.unwrap();
+    let mut creation = Box::pin(rig.create_ledger("second", "r1"));
+    tokio::select! {
+        biased;
+        made = &mut creation => panic!("it was not its turn: {made:?}"),
+        () = std::future::ready(()) => {}
+    }
+    turn.commit().await.unwrap();
+    let made = creation.await.unwrap();
+    assert!(matches!(made, LedgerCreated::Created { replayed: false, .. }), "{made:?}");
 }

@@ -47,7 +47,7 @@ pub struct SqliteWriter {
     pub(super) stamps: Stamps,
     news: News,
     turns: Turns,
-    /// While a batch's transaction is open.
+    /// While a transaction is open.
     turn: Option<OwnedMutexGuard<()>>,
     pub(super) loaded: CustomerMap<Loaded>,
     /// The last change of rate cards.
@@ -161,6 +161,13 @@ impl SqliteWriter {
         rolled_back
     }
 
+    /// Waits until nobody else writes. The turn is given back with the end of the transaction.
+    async fn take_turn(&mut self) {
+        if self.turn.is_none() {
+            self.turn = Some(Mutex::lock_owned(Arc::clone(&self.turns)).await);
+        }
+    }
+
     /// Runs `work` in a transaction that stays open where it succeeds.
     pub(super) fn in_transaction<T>(
         &mut self,
@@ -226,9 +233,7 @@ impl WriteStore for SqliteWriter {
         if self.new_requests.is_outrun(clock) {
             self.new_requests = NewRequests::read(self.statements()?, clock)?;
         }
-        if self.turn.is_none() {
-            self.turn = Some(Mutex::lock_owned(Arc::clone(&self.turns)).await);
-        }
+        self.take_turn().await;
         let mut recent = std::mem::take(&mut self.recent);
         let loaded = self.in_transaction(|writer| {
             load::load(writer.statements()?, &mut recent, &writer.new_requests, requests, book)
@@ -252,6 +257,7 @@ impl WriteStore for SqliteWriter {
         ledger: &NewLedger,
         now: Timestamp,
     ) -> Result<LedgerCreated, StoreError> {
+        self.take_turn().await;
         let created = self.in_transaction(|writer| ledgers::create(writer.statements()?, ledger, now))?;
         if let LedgerCreated::Created { ledger, replayed: false } = &created {
             let no = ledger.no;
@@ -270,6 +276,7 @@ impl WriteStore for SqliteWriter {
         cards: &mut Arc<Cards>,
     ) -> Result<CardsChanged, StoreError> {
         self.catch_up(cards)?;
+        self.take_turn().await;
         let decided = self.in_transaction(|writer| {
             let statements = writer.statements()?;
             let decided = decide(cards, request, cards::earlier(statements, request)?, now)?;
@@ -293,6 +300,7 @@ impl WriteStore for SqliteWriter {
         alerts: &NewDefaultAlerts,
         now: Timestamp,
     ) -> Result<DefaultAlertsSet, StoreError> {
+        self.take_turn().await;
         let set = self.in_transaction(|writer| alerts::set(writer.statements()?, alerts, now))?;
         if set == (DefaultAlertsSet::Set { replayed: false }) {
             self.commit(&[])?;
