@@ -145,8 +145,8 @@ pub fn parse_units(digits: &str, scale: u32, max: i64) -> Result<i64, ParseCredi
 impl fmt::Display for Credits {
     /// The shortest decimal: `2.5`, `1`, `-0.0001`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By hand and not by way of a decimal: every answer shows a dozen amounts. From the last place on, which are 15 digits,
-        // the point and 4 digits at most.
+        // By hand and not by way of a decimal: every answer shows a dozen amounts. Written from the last place to the first:
+        // 15 digits, the point and 4 digits at most.
         let mut text = [0; 20];
         let mut rest = self.0.unsigned_abs();
         for (place, byte) in (0..).zip(text.iter_mut().rev()) {
