@@ -1,10 +1,14 @@
-//! What a command costs apart from the wire: deciding it, encoding what is stored, and a whole batch on a store.
+//! What a command costs apart from the wire: deciding it, encoding what is stored, a whole batch on a store, and what
+//! of that SQLite alone takes for the rows.
 
 #![allow(clippy::unwrap_used)] // a benchmark that panics has failed
 #![allow(missing_docs)] // what the macros of criterion make
 
+mod rows;
+
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use creditledger::cards;
 use creditledger::ledger::card::Cards;
@@ -21,13 +25,19 @@ use creditledger::ledger::{
 };
 use creditledger::store::WriteStore;
 use creditledger::store::memory::Memory;
-use creditledger::store::sqlite;
+use creditledger::store::sqlite::{self, SqliteWriter};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use rows::Rows;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 const START: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
-/// Commands in a batch.
+/// Commands in a batch, each for another customer.
 const BATCH: u32 = 1_000;
+/// Customers of a store: a batch finds the next of them on pages here and there.
+const CUSTOMERS: u32 = 10_000;
+/// Has no factor in common with [`CUSTOMERS`], so that a batch never comes to the same customer twice.
+const STRIDE: u32 = 7_919;
 
 fn customer(nth: u32) -> CustomerId {
     CustomerId::parse(&format!("customer-{nth}")).unwrap()
@@ -130,7 +140,7 @@ fn both_ways<T: Codec>(criterion: &mut Criterion, name: &str, value: &T) {
     group.finish();
 }
 
-/// A store with [`BATCH`] customers, and the number of its next batch.
+/// A store with [`CUSTOMERS`] customers, and the number of its next batch.
 struct Filled<S> {
     store: S,
     cards: Arc<Cards>,
@@ -138,20 +148,25 @@ struct Filled<S> {
 }
 
 impl<S: WriteStore> Filled<S> {
-    fn new(runtime: &Runtime, store: S) -> Self {
+    async fn new(store: S) -> Self {
         let mut filled = Self { store, cards: Arc::new(cards::built_in()), batches: 0 };
-        let create = filled.requests(|_| Command::CreateCustomer(CreateCustomer::default()));
-        runtime.block_on(filled.run(&create));
-        let purchases = filled.requests(purchase);
-        runtime.block_on(filled.run(&purchases));
+        for _ in 0..CUSTOMERS / BATCH {
+            let create = filled.requests(|_| Command::CreateCustomer(CreateCustomer::default()));
+            filled.run(&create).await;
+        }
+        for _ in 0..CUSTOMERS / BATCH {
+            let purchases = filled.requests(purchase);
+            filled.run(&purchases).await;
+        }
         filled
     }
 
-    /// One command for each customer.
+    /// One command for each of the next customers.
     fn requests(&mut self, command: impl Fn(u32) -> Command) -> Vec<Request> {
         let first = self.batches * BATCH;
         self.batches += 1;
-        (0..BATCH).map(|nth| request(first + nth, customer(nth), command(first + nth))).collect()
+        let of = |number: u32| customer(number % CUSTOMERS * STRIDE % CUSTOMERS);
+        (first..first + BATCH).map(|number| request(number, of(number), command(number))).collect()
     }
 
     /// Load, decide, append, commit.
@@ -167,6 +182,17 @@ impl<S: WriteStore> Filled<S> {
     }
 }
 
+async fn on_sqlite(directory: &TempDir, name: &str) -> Filled<SqliteWriter> {
+    let (writer, _reader) = sqlite::open(&directory.path().join(name), START).await.unwrap();
+    Filled::new(writer).await
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
 fn stores(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let mut group = criterion.benchmark_group("store_batch_of_1000_holds");
@@ -175,7 +201,7 @@ fn stores(criterion: &mut Criterion) {
         // A new one each time: the reference engine looks through all holds for those of a customer.
         bencher.iter_batched_ref(
             || {
-                let mut filled = Filled::new(&runtime, Memory::new(START));
+                let mut filled = runtime.block_on(Filled::new(Memory::new(START)));
                 let requests = filled.requests(place);
                 (filled, requests)
             },
@@ -184,20 +210,19 @@ fn stores(criterion: &mut Criterion) {
         );
     });
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("bench.db");
-    let (writer, _reader) = runtime.block_on(sqlite::open(&path, START)).unwrap();
-    let mut filled = Filled::new(&runtime, writer);
+    let mut filled = runtime.block_on(on_sqlite(&directory, "whole.db"));
     group.bench_function("sqlite", |bencher| {
         bencher.iter_custom(|iterations| {
-            let mut elapsed = std::time::Duration::ZERO;
-            for _ in 0..iterations {
+            let batch = |_| {
                 let requests = filled.requests(place);
-                let start = std::time::Instant::now();
-                runtime.block_on(filled.run(&requests));
-                elapsed += start.elapsed();
-            }
-            elapsed
+                timed(|| runtime.block_on(filled.run(&requests)))
+            };
+            (0..iterations).map(batch).sum()
         });
+    });
+    let mut rows = Rows::new(&runtime, &directory);
+    group.bench_function("sqlite_rows_alone", |bencher| {
+        bencher.iter_custom(|iterations| (0..iterations).map(|_| rows.write_batch(&runtime)).sum());
     });
     group.finish();
 }
