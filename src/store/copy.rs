@@ -116,6 +116,15 @@ fn place(url: &str) -> Result<std::path::PathBuf, StoreError> {
     })
 }
 
+/// What an unfinished copy is refused with by all but the copy itself. A copy that was cut off goes on; one whose rows
+/// were compared and differ has a source that contradicts itself, and would come to the same end each time.
+pub(super) fn unfinished(shown: impl std::fmt::Display) -> StoreError {
+    StoreError::Unusable(format!(
+        "{shown} is an unfinished copy; run the same \"creditledger copy\" again to finish it; where that finds a \
+         difference, \"creditledger verify\" tells what is wrong with the source"
+    ))
+}
+
 /// What a database is refused with that is neither empty nor an unfinished copy.
 pub(super) fn not_empty() -> StoreError {
     unusable("the target is not empty, and no unfinished copy either: copy to a new database")

@@ -11,6 +11,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use uuid::Uuid;
 
 use crate::ledger::Timestamp;
+use crate::store::copy::unfinished;
 use crate::store::open::{Engine, Settings};
 use crate::store::{StoreError, WriteStore};
 
@@ -262,15 +263,12 @@ async fn check_privileges(address: &Address, connection: &mut PgConnection) -> R
 }
 
 async fn refuse_unfinished_copy(address: &Address, connection: &mut PgConnection) -> Result<(), StoreError> {
-    let unfinished: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM unfinished_copy)")
+    let is_unfinished: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM unfinished_copy)")
         .fetch_one(connection)
         .await
         .map_err(failed)?;
-    if unfinished {
-        return Err(StoreError::Unusable(format!(
-            "{} is an unfinished copy; run the same copy again to finish it",
-            address.shown()
-        )));
+    if is_unfinished {
+        return Err(unfinished(address.shown()));
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use connection::WriteConnection;
 
 use crate::ledger::Timestamp;
 use crate::store::StoreError;
+use crate::store::copy::unfinished;
 use crate::store::stamps::Stamps;
 
 mod alerts;
@@ -165,14 +166,11 @@ pub async fn migrate(path: &Path) -> Result<(), StoreError> {
 
 /// A copy that is not complete is for nothing but to be completed.
 fn refuse_unfinished(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let unfinished: bool = connection
+    let is_unfinished: bool = connection
         .query_row("SELECT EXISTS (SELECT 1 FROM unfinished_copy)", [], |row| row.get(0))
         .map_err(|error| refused(path, error))?;
-    if unfinished {
-        let shown = path.display();
-        return Err(StoreError::Unusable(format!(
-            "{shown} is an unfinished copy; run the same \"creditledger copy\" again to finish it"
-        )));
+    if is_unfinished {
+        return Err(unfinished(path.display()));
     }
     Ok(())
 }

@@ -15,6 +15,8 @@ pub async fn an_unfinished_copy_is_refused(from: Place, to: Place, other: Place)
     for refusal in refusals {
         let Err(StoreError::Unusable(message)) = refusal else { panic!("{refusal:?}") };
         assert!(message.contains("is an unfinished copy; run the same"), "{message}");
+        // The same copy again is no way on where the source contradicts itself.
+        assert!(message.contains("\"creditledger verify\" tells what is wrong with the source"), "{message}");
         assert!(!message.contains('\n'), "{message}");
     }
     assert!(refused(&to, &other).await.contains("is an unfinished copy"));
