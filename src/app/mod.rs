@@ -80,6 +80,8 @@ enum Command {
     Alerts(client::Alerts),
     Events(client::Events),
     #[command(subcommand)]
+    Webhook(client::WebhookCommand),
+    #[command(subcommand)]
     Email(email::EmailCommand),
 }
 
@@ -132,6 +134,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Price(command)) => command.run().map(done),
         Some(Command::Alerts(command)) => command.run().await.map(done),
         Some(Command::Events(command)) => command.run().await.map(done),
+        Some(Command::Webhook(command)) => command.run().await.map(done),
         Some(Command::Email(command)) => command.run().map(done),
     }
 }

@@ -34,5 +34,6 @@ mod process;
 mod replay;
 mod settings;
 mod traces;
+mod webhook_commands;
 mod webhook_kills;
 mod webhooks;

@@ -34,7 +34,7 @@ pub struct Events {
 }
 
 /// Reads `balance.low` as its number on the wire.
-fn event_type(name: &str) -> Result<wire::EventType, String> {
+pub(super) fn event_type(name: &str) -> Result<wire::EventType, String> {
     let wire_name = format!("EVENT_TYPE_{}", name.replacen('.', "_", 1).to_ascii_uppercase());
     let known = wire::EventType::from_str_name(&wire_name);
     known

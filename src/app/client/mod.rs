@@ -12,6 +12,7 @@ mod refunds;
 mod revenue;
 mod settle;
 mod show;
+mod webhook;
 
 use tonic::Status;
 use tonic::transport::Channel;
@@ -35,6 +36,7 @@ pub use refunds::{ChargebackCommand, RefundCommand};
 pub use revenue::Revenue;
 pub use settle::{Charge, Release, Settle};
 use show::{Row, Shown};
+pub use webhook::WebhookCommand;
 
 /// Which server and ledger, and how the answer looks.
 #[derive(Clone, Debug, clap::Args)]

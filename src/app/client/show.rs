@@ -265,8 +265,8 @@ pub(super) fn forecast(forecast: Option<&wire::Forecast>) -> Row {
 }
 
 /// The name of an event's type that people read, such as `balance.low`.
-fn event_name(event: &wire::Event) -> &'static str {
-    let known = u8::try_from(event.r#type).ok().and_then(EventType::from_code);
+fn event_name(number: i32) -> &'static str {
+    let known = u8::try_from(number).ok().and_then(EventType::from_code);
     known.map_or("unspecified", EventType::name)
 }
 
@@ -275,7 +275,7 @@ pub(super) fn event(event: &wire::Event) -> Row {
     use wire::event::Payload;
     let head = Row::default()
         .with("recorded_at", time(event.recorded_at.as_ref()))
-        .with("type", event_name(event))
+        .with("type", event_name(event.r#type))
         .with("customer_id", event.customer_id.as_str())
         .with("customer_name", event.customer_name.as_str())
         .with("incident_id", event.incident_id.as_str());
@@ -359,6 +359,40 @@ pub(super) fn alerts(alerts: Option<&wire::BalanceAlerts>) -> Row {
         .with("is_default", alerts.is_default)
         .with("last_purchase_credits", alerts.last_purchase_credits.as_str())
         .with("alerts", alerts.alerts.iter().map(line).collect::<Vec<_>>())
+}
+
+/// An endpoint.
+pub(super) fn endpoint(endpoint: Option<&wire::WebhookEndpoint>) -> Row {
+    let Some(endpoint) = endpoint else { return Row::default() };
+    let types = endpoint.types.iter().map(|number| Value::from(event_name(*number)));
+    Row::default()
+        .with("endpoint_id", endpoint.endpoint_id.as_str())
+        .with("url", endpoint.url.as_str())
+        .with("types", types.collect::<Vec<_>>())
+        .with("description", endpoint.description.as_str())
+        .with("enabled", endpoint.enabled)
+        .with("disabled_reason", endpoint.disabled_reason.as_str())
+        .with("position", endpoint.position)
+        .with_more("created_at", time(endpoint.created_at.as_ref()))
+        .with_more("disabled_at", time(endpoint.disabled_at.as_ref()))
+        .with_more("old_secret_until", time(endpoint.old_secret_until.as_ref()))
+}
+
+/// An event that an endpoint did not take.
+pub(super) fn delivery(delivery: &wire::Delivery) -> Row {
+    Row::default()
+        .with("position", delivery.position)
+        .with("index", delivery.index)
+        .with("type", event_name(delivery.r#type))
+        .with("customer_id", delivery.customer_id.as_str())
+        .with("attempts", delivery.attempts)
+        .with("next_at", time(delivery.next_at.as_ref()))
+        .with("status", delivery.status)
+        .with("error", delivery.error.as_str())
+        .with_more("event_id", delivery.event_id.as_str())
+        .with_more("state", bare(delivery.state().as_str_name(), "DELIVERY_STATE_"))
+        .with_more("tried_at", time(delivery.tried_at.as_ref()))
+        .with_more("dead_at", time(delivery.dead_at.as_ref()))
 }
 
 /// A transfer in a list.
