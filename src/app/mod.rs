@@ -63,6 +63,8 @@ enum Command {
     #[command(subcommand)]
     Chargeback(client::ChargebackCommand),
     #[command(subcommand)]
+    Payment(client::PaymentCommand),
+    #[command(subcommand)]
     Hold(client::HoldCommand),
     Settle(client::Settle),
     Release(client::Release),
@@ -119,6 +121,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Purchase(command)) => command.run().await.map(done),
         Some(Command::Refund(command)) => command.run().await.map(done),
         Some(Command::Chargeback(command)) => command.run().await.map(done),
+        Some(Command::Payment(command)) => command.run().await.map(done),
         Some(Command::Hold(command)) => command.run().await.map(done),
         Some(Command::Settle(command)) => command.run().await.map(done),
         Some(Command::Release(command)) => command.run().await.map(done),

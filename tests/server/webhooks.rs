@@ -305,6 +305,31 @@ async fn what_cannot_be_mapped_is_kept_and_assigned_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn payments_are_assigned_from_the_command_line() {
+    let place = Place::new();
+    let (server, _channel) = serve(&place).await;
+    assert_eq!(send(&server, &paid("stripe", "201", "nobody", "price_10")), 200);
+    let ask = |arguments: &[&str]| {
+        place.json(&[&["payment"], arguments, &["--server", server.url(), "--json"]].concat())
+    };
+    let waiting = ask(&["unmatched"]);
+    let [payment] = waiting.as_array().unwrap().as_slice() else { panic!("{waiting}") };
+    let shown =
+        ["event", "storefront", "order_id", "customer", "credits", "price"].map(|name| &payment[name]);
+    assert_eq!(shown, ["PAID", "stripe", "201", "nobody", "10", "20.00 EUR"]);
+    let id = payment["payment_id"].as_str().unwrap();
+    let assign = ["assign", id, "acme", "--credits", "7.5", "--request-id", "a"];
+    for replayed in [false, true] {
+        let assigned = ask(&assign);
+        assert_eq!((&assigned["credits"], &assigned["available"]), (&"7.5".into(), &"7.5".into()));
+        assert_eq!((&assigned["price"], &assigned["replayed"]), (&"20.00 EUR".into(), &replayed.into()));
+    }
+    assert_eq!(ask(&["unmatched"]), serde_json::json!([]));
+    let refused = place.run(&["payment", "assign", id, "acme", "--server", server.url()]);
+    assert!(!refused.complaint().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disputes_of_stripe_are_recorded_and_resolved() {
     let place = Place::new();
     let (server, channel) = serve(&place).await;

@@ -1,6 +1,7 @@
 //! `creditledger alerts`: from which balance on customers are told.
 
-use super::show::{Row, Shown, alerts};
+use super::notices::alerts;
+use super::show::{Row, Shown};
 use super::{RequestId, Target, send};
 use crate::app::Failure;
 use crate::app::call::CallError;

@@ -3,7 +3,7 @@
 use tonic::Streaming;
 
 use super::Target;
-use super::show::{event, event_line};
+use super::notices::{event, event_line};
 use crate::app::Failure;
 use crate::app::call::CallError;
 use crate::app::output::print;

@@ -1,7 +1,8 @@
 //! `creditledger webhook ...`: the endpoints that events are posted to, and what they did not take.
 
 use super::events::event_type;
-use super::show::{Row, Shown, delivery, endpoint};
+use super::notices::{delivery, endpoint};
+use super::show::{Row, Shown};
 use super::{Limit, RequestId, Target, pages, send};
 use crate::app::Failure;
 use crate::grpc::wire;
