@@ -263,6 +263,9 @@ mod tests {
     fn flags_win_over_variables_over_file_over_defaults() {
         let none = Flags::default();
         assert_eq!(load(&none, &[], None), Ok(Config::default()));
+        // What the client commands read is no setting of a server that is started in the same shell.
+        let of_clients = [("CREDITLEDGER_SERVER", "http://x"), ("CREDITLEDGER_WEBHOOK_SECRET", "whsec_x")];
+        assert_eq!(load(&none, &of_clients, None), Ok(Config::default()));
         let file =
             "listen = \"127.0.0.1:1\"\nbatch_commands_max = 1_0\ninsecure = true\nlog_format = \"json\"";
         let variables = [("CREDITLEDGER_LISTEN", "127.0.0.1:2"), ("CREDITLEDGER_BATCH_COMMANDS_MAX", "20")];

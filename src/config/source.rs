@@ -11,7 +11,7 @@ const PREFIX: &str = "CREDITLEDGER_";
 /// Names the file.
 const CONFIG: &str = "CREDITLEDGER_CONFIG";
 /// Read by the client commands.
-const SERVER: &str = "CREDITLEDGER_SERVER";
+const OF_CLIENTS: [&str; 2] = ["CREDITLEDGER_SERVER", "CREDITLEDGER_WEBHOOK_SECRET"];
 
 /// What is wrong with a setting, and where it was said.
 #[derive(Debug, thiserror::Error)]
@@ -177,7 +177,7 @@ pub(super) fn variables(
     let mut variables = Variables::default();
     for (name, value) in environment {
         let name = name.to_string_lossy().into_owned();
-        if !name.starts_with(PREFIX) || name == SERVER {
+        if !name.starts_with(PREFIX) || OF_CLIENTS.contains(&name.as_str()) {
             continue;
         }
         let wrong = |problem: &str| ConfigError::Variable { name: name.clone(), problem: problem.to_owned() };

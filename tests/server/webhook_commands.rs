@@ -1,6 +1,6 @@
 //! `creditledger webhook ...`: endpoints from the command line, against a real server and a receiver that refuses at first.
 
-use super::process::{Place, Server};
+use super::process::{Place, Running, Server};
 use super::receiver::{Receiver, Reply};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,8 +54,16 @@ async fn endpoints_are_kept_and_events_sent_again_from_the_command_line() {
     let new_secret = changed["secret"].as_str().unwrap();
     assert!(new_secret.starts_with("whsec_") && new_secret != secret, "{new_secret}");
 
+    // A secret of one's own need not stand where every user of the machine sees it.
+    let own = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
+    let mut create = place.command(&["webhook", "create", &receiver.url, "--server", server.url()]);
+    create.env("CREDITLEDGER_WEBHOOK_SECRET", own);
+    let made = Running::start(create).end();
+    assert!(made.stdout.contains(own), "{}{}", made.stdout, made.stderr);
+
     assert_eq!(ask(&["delete", id])["endpoint_id"], id);
-    assert_eq!(ask(&["list"]), serde_json::json!([]));
+    let left = ask(&["list"]);
+    assert!(left.as_array().unwrap().len() == 1 && left[0]["endpoint_id"] != id, "{left}");
     let refused = place.run(&["webhook", "deliveries", id, "--server", server.url()]);
     assert!(refused.complaint().contains("WEBHOOK_ENDPOINT_NOT_FOUND"), "{}", refused.stderr);
     let refused = place.run(&["webhook", "update", id, "--server", server.url()]);

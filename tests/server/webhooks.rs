@@ -317,6 +317,7 @@ async fn payments_are_assigned_from_the_command_line() {
     let shown =
         ["event", "storefront", "order_id", "customer", "credits", "price"].map(|name| &payment[name]);
     assert_eq!(shown, ["PAID", "stripe", "201", "nobody", "10", "20.00 EUR"]);
+    assert_eq!(payment["products"], serde_json::json!(["1 x price_10"]));
     let id = payment["payment_id"].as_str().unwrap();
     let assign = ["assign", id, "acme", "--credits", "7.5", "--request-id", "a"];
     for replayed in [false, true] {

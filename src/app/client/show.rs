@@ -252,10 +252,10 @@ pub(super) fn unmatched_payment(payment: &wire::UnmatchedPayment) -> Row {
         .with("storefront", payment.storefront.as_str())
         .with("order_id", payment.order_id.as_str())
         .with("customer", payment.customer.as_str())
+        .with("products", payment.products.clone())
         .with("credits", payment.credits.as_str())
         .with("price", price(payment.price.as_ref()))
         .with("reason", payment.reason.as_str())
-        .with_more("products", payment.products.clone())
         .with_more("received_at", time(payment.received_at.as_ref()))
 }
 
