@@ -288,6 +288,11 @@ pub fn free_port() -> u16 {
     }
 }
 
+/// One of PostgreSQL's other programs.
+pub fn program(name: &str) -> PathBuf {
+    programs().expect("the programs of PostgreSQL are not on this machine").join(name)
+}
+
 /// The folder of `initdb` and `postgres`: in the PATH, or the newest where Debian has them.
 fn programs() -> Option<&'static Path> {
     static PROGRAMS: OnceLock<Option<PathBuf>> = OnceLock::new();

@@ -24,6 +24,7 @@ mod commit_faults;
 mod conformance;
 mod copy;
 mod email;
+mod kept;
 mod lost_answers;
 mod open;
 mod outage;

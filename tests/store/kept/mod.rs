@@ -1,0 +1,168 @@
+//! Databases that earlier versions left behind, kept in `tests/databases/<version>/`: they open, migrate, verify and go on.
+//!
+//! # What is kept
+//! A folder per version, with a database of each engine and what was answered while they were made:
+//! - `sqlite.db.gz`: the file as the program left it, after a checkpoint;
+//! - `postgres.sql.gz`: SQL of `pg_dump` that `psql` and any client load;
+//! - `answers.txt`: a line per step and per stored thing. Both engines gave the same.
+//!
+//! # What is checked
+//! A copy is opened with the code of today, which migrates it. Everything reads as `answers.txt` says. Every accepted
+//! request is sent again and answered from its first posting. New commands go on with what stood open. `verify` finds
+//! nothing, before and after a restart.
+//!
+//! # To keep one more
+//! What is kept is never made again: a file that today's code makes proves nothing about yesterday's. A later version
+//! gets a folder of its own beside: add its name and its script to [`VERSIONS`] (a new script, or an old one that still
+//! covers all that is stored), and run once, with PostgreSQL 15 on the machine:
+//! ```text
+//! CREDITLEDGER_KEEP_DATABASES=v0.2.0 cargo test --test store -- kept::keep
+//! ```
+//! It refuses a folder that is there. Commands of an old script may change their shape in the source, but never their
+//! fingerprint: an old request id must be answered as a repeat.
+
+mod cast;
+mod commands;
+mod endpoints;
+mod going_on;
+mod incidents;
+mod loading;
+mod money;
+mod stage;
+mod state;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use creditledger::audit::verify;
+use creditledger::ledger::{HoldState, Kind};
+use creditledger::store::open_to_check;
+
+use crate::rig::Rig;
+use loading::{dump_postgres, load_postgres, load_sqlite, packed, whole_file};
+use stage::{Answers, Stage};
+
+/// The versions that are kept. Each was made by the one script there is.
+const VERSIONS: [&str; 1] = ["v0.1.0"];
+
+/// Set to the name of a version, the databases of that version are made and kept.
+const KEEP: &str = "CREDITLEDGER_KEEP_DATABASES";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/databases")
+}
+
+/// All that happens in a kept database, in its order.
+async fn script(stage: &mut Stage) {
+    cast::set_up(stage).await;
+    incidents::expire(stage).await;
+    money::everything(stage).await;
+    incidents::everything(stage).await;
+    endpoints::everything(stage).await;
+    state::everything(stage).await;
+}
+
+async fn assert_sound(url: &str, when: &str) {
+    let (audit, _alone) = open_to_check(url).await.unwrap();
+    let report = verify(&*audit, |_| ()).await.unwrap();
+    assert!(report.is_clean(), "{when}: {:?}", report.faults);
+}
+
+/// Runs the script on a new database, closes it, and gives what was answered.
+async fn made(url: &str) -> String {
+    let mut stage = Stage::keeping(Rig::open(url).await);
+    script(&mut stage).await;
+    let answers = stage.finish().await;
+    assert_sound(url, "as it was made").await;
+    answers
+}
+
+/// Opens a kept database, in a copy, and holds it to what was answered; then goes on.
+async fn check(url: &str, answers: &str) {
+    let answers = Answers::read(answers);
+    let mut stage = Stage::checking(Rig::open(url).await, answers.clone());
+    // Before anything is sent: the rows are as the migration left them.
+    state::everything(&mut stage).await;
+    let state = stage.state();
+    script(&mut stage).await;
+    assert_eq!(stage.state(), state, "repeats have changed something");
+    let now = stage.rig.now;
+    stage.finish().await;
+    assert_sound(url, "after the repeats").await;
+
+    let now = going_on::first(url, now, &answers).await;
+    assert_sound(url, "after new commands").await;
+    going_on::second(url, now).await;
+    assert_sound(url, "after a restart").await;
+}
+
+#[test]
+fn every_kept_version_is_checked() {
+    let kept = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap());
+    let kept: BTreeSet<String> = kept.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    assert_eq!(kept, VERSIONS.map(str::to_owned).into());
+    const BYTES_MAX: u64 = 100_000;
+    for version in VERSIONS {
+        for file in std::fs::read_dir(folder().join(version)).unwrap().map(Result::unwrap) {
+            let bytes = file.metadata().unwrap().len();
+            assert!(bytes <= BYTES_MAX, "{}: {bytes} bytes", file.path().display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn sqlite_files_of_earlier_versions_open_and_go_on() {
+    for version in VERSIONS {
+        let kept = folder().join(version);
+        let directory = tempfile::tempdir().unwrap();
+        let url = load_sqlite(&kept.join("sqlite.db.gz"), directory.path());
+        check(&url, &std::fs::read_to_string(kept.join("answers.txt")).unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn postgres_databases_of_earlier_versions_open_and_go_on() {
+    if !crate::postgres::available() {
+        return;
+    }
+    for version in VERSIONS {
+        let kept = folder().join(version);
+        let url = load_postgres(&kept.join("postgres.sql.gz")).await;
+        check(&url, &std::fs::read_to_string(kept.join("answers.txt")).unwrap()).await;
+    }
+}
+
+/// What makes the kept databases still runs, so that it is there for the next version; asked to, it keeps them.
+#[tokio::test]
+async fn keep() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kept.db");
+    let answers = made(&format!("sqlite://{}", file.display())).await;
+    for kind in Kind::ALL {
+        assert!(answers.contains(&format!(" kind {} ", kind.code())), "no {kind} is kept");
+    }
+    for state in HoldState::ALL {
+        assert!(
+            answers.contains(&format!(" state {} card ", state.code())),
+            "no hold that is {state} is kept"
+        );
+    }
+    let Some(version) = std::env::var_os(KEEP) else { return };
+    let version = version.into_string().unwrap();
+    assert!(VERSIONS.contains(&version.as_str()), "{version} is not among the versions");
+    let kept = folder().join(&version);
+    assert!(!kept.exists(), "{version} is kept already, and never made again");
+
+    assert!(crate::postgres::available(), "both engines are kept, or none");
+    let postgres = crate::postgres::database().await;
+    let others = made(&postgres).await;
+    for (one, other) in answers.lines().zip(others.lines()) {
+        assert_eq!(one, other, "the engines differ");
+    }
+    assert_eq!(answers.len(), others.len());
+
+    std::fs::create_dir_all(&kept).unwrap();
+    std::fs::write(kept.join("sqlite.db.gz"), packed(&whole_file(&file))).unwrap();
+    std::fs::write(kept.join("postgres.sql.gz"), packed(dump_postgres(&postgres).as_bytes())).unwrap();
+    std::fs::write(kept.join("answers.txt"), answers).unwrap();
+}
