@@ -6,3 +6,128 @@ tonic::include_proto!("creditledger.v1");
 
 /// The compiled protos, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// google.type.Date, the one message of Google's that fields of ours have and prost does not bring along.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct Date {
+    /// 1 to 9999; ours are whole dates, so none of the three is 0.
+    #[prost(int32, tag = "1")]
+    pub year: i32,
+    /// 1 to 12.
+    #[prost(int32, tag = "2")]
+    pub month: i32,
+    /// 1 to 31, as the month has.
+    #[prost(int32, tag = "3")]
+    pub day: i32,
+}
+
+/// What every command says besides its own matter, here for a customer of the ledger `main`. Commands about no customer
+/// leave `customer_id` empty.
+#[must_use]
+pub fn context(request_id: impl Into<String>, customer_id: impl Into<String>) -> CommandContext {
+    CommandContext {
+        request_id: request_id.into(),
+        customer_id: customer_id.into(),
+        ..CommandContext::default()
+    }
+}
+
+impl CommandContext {
+    /// The same in another ledger.
+    #[must_use]
+    pub fn ledger(self, ledger_id: impl Into<String>) -> Self {
+        Self { ledger_id: ledger_id.into(), ..self }
+    }
+
+    /// The same with who asks for it.
+    #[must_use]
+    pub fn by(self, by: impl Into<String>) -> Self {
+        Self { by: by.into(), ..self }
+    }
+
+    /// The same with a reason.
+    #[must_use]
+    pub fn because(self, reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), ..self }
+    }
+}
+
+impl HoldTarget {
+    /// By the hold's id.
+    #[must_use]
+    pub fn hold(hold_id: impl Into<String>) -> Self {
+        Self { target: Some(hold_target::Target::HoldId(hold_id.into())) }
+    }
+
+    /// By the incident.
+    #[must_use]
+    pub fn incident(incident_id: impl Into<String>) -> Self {
+        Self { target: Some(hold_target::Target::IncidentId(incident_id.into())) }
+    }
+}
+
+impl PurchaseTarget {
+    /// By the purchase's id.
+    #[must_use]
+    pub fn purchase(purchase_id: impl Into<String>) -> Self {
+        Self { target: Some(purchase_target::Target::PurchaseId(purchase_id.into())) }
+    }
+
+    /// By the storefront's order.
+    #[must_use]
+    pub fn order(storefront: impl Into<String>, order_id: impl Into<String>) -> Self {
+        let order = StorefrontOrder { storefront: storefront.into(), order_id: order_id.into() };
+        Self { target: Some(purchase_target::Target::Order(order)) }
+    }
+}
+
+/// An answer to a command: all of them have one outcome.
+pub trait Answered {
+    /// What came of the command. An answer without one, which no server gives, has come to nothing.
+    fn outcome(self) -> CommandOutcome;
+}
+
+macro_rules! answered {
+    ($($response:ident),* $(,)?) => {
+        $(impl Answered for $response {
+            fn outcome(self) -> CommandOutcome {
+                self.outcome.unwrap_or_default()
+            }
+        })*
+    };
+}
+answered!(
+    CreateCustomerResponse,
+    UpdateCustomerResponse,
+    CloseCustomerResponse,
+    SetCustomerTermsResponse,
+    PurchaseCreditsResponse,
+    RefundPurchaseResponse,
+    ReverseRefundResponse,
+    RecordChargebackResponse,
+    ResolveChargebackResponse,
+    AssignPaymentResponse,
+    GrantCreditsResponse,
+    AdjustBalanceResponse,
+    EstimateIncidentResponse,
+    ConfirmEstimateResponse,
+    DeclineEstimateResponse,
+    PlaceHoldResponse,
+    ExtendHoldResponse,
+    RecordWorkResponse,
+    VoidWorkResponse,
+    SettleHoldResponse,
+    ReleaseHoldResponse,
+    CloseIncidentResponse,
+    ChargeIncidentResponse,
+    ReverseSettlementResponse,
+    SetBalanceAlertsResponse,
+    SetDefaultBalanceAlertsResponse,
+    CreateLedgerResponse,
+    CreateRateCardResponse,
+    SetDefaultRateCardResponse,
+    CreateWebhookEndpointResponse,
+    UpdateWebhookEndpointResponse,
+    DeleteWebhookEndpointResponse,
+    RedeliverEventResponse,
+);
