@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use crate::clock;
+use crate::ledger::command::Said;
 use crate::ledger::{Command, Rejection, Request};
 use crate::store::{ReadStore, StoreError};
 use crate::writer::{SubmitError, Writer};
@@ -49,8 +50,13 @@ enum SweepError {
 async fn apply_due(reader: &dyn ReadStore, writer: &Writer) -> Result<usize, SweepError> {
     let due = reader.customers_due(clock::now(), PAGE).await?;
     let count = due.len();
-    let request =
-        |(ledger, customer)| Request { ledger, customer, request: None, command: Command::ApplyDue };
+    let request = |(ledger, customer)| Request {
+        ledger,
+        customer,
+        request: None,
+        said: Said::default(),
+        command: Command::ApplyDue,
+    };
     for submitted in writer.submit_bulk(due.into_iter().map(request).collect(), None).await? {
         match submitted? {
             // A command of the customer came first, or the bound on what falls due was early.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::ledger::book::Answer;
 use crate::ledger::command::{
     ClosePayment, CreateCustomer, KeepPayment, OnShortfall, PurchaseCredits, PurchaseRef, RecordChargeback,
-    RefundPurchase, ResolveChargeback,
+    RefundPurchase, ResolveChargeback, Said,
 };
 use crate::ledger::hash::stable_hash;
 use crate::ledger::payment::{Payment, PaymentEvent, suspense};
@@ -115,7 +115,9 @@ impl Till {
             price: kept.price,
             expires_at: None,
         });
-        let request = Request { ledger, customer: customer.clone(), request: Some(request), command };
+        let customer_id = customer.clone();
+        let said = Said::default();
+        let request = Request { ledger, customer: customer_id, request: Some(request), said, command };
         let answer = self.writer.submit(request, deadline).await??;
         self.close(ledger, id, &cut(&format!("assigned to {customer}"))).await?;
         self.apply_waiting(ledger, &kept).await?;
@@ -175,7 +177,16 @@ impl Till {
         command: Command,
     ) -> Result<Result<Answer, Rejection>, TillError> {
         let request = Some(request_of("storefront", payment));
-        Ok(self.writer.submit(Request { ledger, customer, request, command }, None).await?)
+        let said = match payment.event {
+            PaymentEvent::Paid => Said::default(),
+            PaymentEvent::Refunded
+            | PaymentEvent::Disputed
+            | PaymentEvent::DisputeWon
+            | PaymentEvent::DisputeLost => {
+                Said { by: cut(payment.storefront.as_str()), reason: payment.key.clone(), ..Said::default() }
+            }
+        };
+        Ok(self.writer.submit(Request { ledger, customer, request, said, command }, None).await?)
     }
 
     /// Applies what waits for the order of a payment, until nothing more can be.
@@ -201,11 +212,12 @@ impl Till {
         let request = request_of("kept", payment);
         let payment = Payment { reason: cut(reason), ..payment.clone() };
         let command = Command::KeepPayment(KeepPayment { payment });
-        let keep = Request { ledger, customer: suspense(), request: Some(request.clone()), command };
+        let said = Said::default();
+        let keep = Request { ledger, customer: suspense(), request: Some(request.clone()), said, command };
         let kept = match self.writer.submit(keep.clone(), None).await? {
             Err(Rejection::CustomerNotFound) => {
                 let command = Command::CreateCustomer(CreateCustomer::default());
-                let create = Request { ledger, customer: suspense(), request: Some(request), command };
+                let create = Request { request: Some(request), command, ..keep.clone() };
                 match self.writer.submit(create, None).await? {
                     Ok(_) | Err(Rejection::CustomerExists) => {}
                     Err(rejection) => return Err(rejection.into()),
@@ -222,10 +234,13 @@ impl Till {
     }
 
     async fn close(&self, ledger: LedgerNo, id: PostingId, reason: &Text) -> Result<(), TillError> {
-        let command =
-            Command::ClosePayment(ClosePayment { payment: id, reason: reason.clone(), by: Text::EMPTY });
-        let close =
-            Request { ledger, customer: suspense(), request: Some(RequestKey::Uuid(id.uuid())), command };
+        let close = Request {
+            ledger,
+            customer: suspense(),
+            request: Some(RequestKey::Uuid(id.uuid())),
+            said: Said { reason: reason.clone(), ..Said::default() },
+            command: Command::ClosePayment(ClosePayment { payment: id }),
+        };
         match self.writer.submit(close, None).await? {
             // Somebody else closed it in the same moment.
             Ok(_) | Err(Rejection::PaymentNotFound | Rejection::RequestIdReused) => Ok(()),
@@ -237,7 +252,6 @@ impl Till {
 /// The command that applies what happened to a purchase; `None` where it is applied already.
 fn command_for(payment: &Payment, lot: &Lot) -> Option<Command> {
     let purchase = PurchaseRef::Id(lot.id);
-    let (reason, by) = (payment.key.clone(), cut(payment.storefront.as_str()));
     Some(match payment.event {
         PaymentEvent::Paid => return None,
         PaymentEvent::Refunded => {
@@ -261,8 +275,6 @@ fn command_for(payment: &Payment, lot: &Lot) -> Option<Command> {
                 expected_refunded: before.filter(|_| payment.cumulative),
                 // The money is back with the customer already.
                 on_shortfall: OnShortfall::Receivable,
-                reason,
-                by,
             })
         }
         PaymentEvent::Disputed => Command::RecordChargeback(RecordChargeback {
@@ -270,15 +282,11 @@ fn command_for(payment: &Payment, lot: &Lot) -> Option<Command> {
             credits: Some(credits_for(payment.price, lot).min(lot.refundable()))
                 .filter(|credits| credits.is_positive()),
             price: payment.price.filter(|_| lot.price.is_some()),
-            reason,
-            by,
         }),
         PaymentEvent::DisputeWon | PaymentEvent::DisputeLost => {
             Command::ResolveChargeback(ResolveChargeback {
                 purchase,
                 won: payment.event == PaymentEvent::DisputeWon,
-                reason,
-                by,
             })
         }
     })

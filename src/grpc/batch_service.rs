@@ -34,8 +34,8 @@ impl BatchService for Api {
         })?;
         let ledger = self.ledger(&ledger).await?;
         let request = |(scope, command)| {
-            let Scope { ledger: _, request, customer } = scope;
-            ledger::Request { ledger, customer, request: Some(request), command }
+            let Scope { ledger: _, request, customer, said } = scope;
+            ledger::Request { ledger, customer, request: Some(request), said, command }
         };
         let kinds: Vec<_> = commands.iter().map(|(_, command)| command.kind()).collect();
         let submitted =

@@ -89,8 +89,8 @@ impl Api {
     /// # Errors
     /// [`ReadError`] where there is no such ledger, or it cannot be read.
     pub async fn request(&self, scope: Scope, command: Command) -> Result<ledger::Request, ReadError> {
-        let Scope { ledger, request, customer } = scope;
+        let Scope { ledger, request, customer, said } = scope;
         let ledger = self.ledger(&ledger.unwrap_or_else(LedgerId::main)).await?;
-        Ok(ledger::Request { ledger, customer, request: Some(request), command })
+        Ok(ledger::Request { ledger, customer, request: Some(request), said, command })
     }
 }

@@ -180,7 +180,7 @@ impl CommandMessage for CloseCustomerRequest {
         let scope = fields.scope(&ledger_id, &request_id, &customer_id);
         let reason = fields.text("reason", &reason);
         let by = fields.text("by", &by);
-        Some((scope?, Command::CloseCustomer(CloseCustomer { reason: reason?, by: by? })))
+        Some((scope?.said(by?, reason?), Command::CloseCustomer(CloseCustomer)))
     }
 }
 
@@ -219,10 +219,8 @@ impl CommandMessage for SetCustomerTermsRequest {
             product_purchased_on: change(names_date, purchased_on?),
             top_up: change(names_top_up, top_up?),
             charge: charge?.unwrap_or(Credits::ZERO),
-            reason: reason?,
-            by: by?,
         };
-        Some((scope?, Command::SetCustomerTerms(command)))
+        Some((scope?.said(by?, reason?), Command::SetCustomerTerms(command)))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::ledger::command::{
 };
 use crate::ledger::ids::{LabelId, LineId, WorkId};
 use crate::ledger::job::Circumstances;
-use crate::ledger::{ClassId, Command, HoldId, IncidentId};
+use crate::ledger::{ClassId, Command, HoldId, IncidentId, Text};
 
 use super::command::CommandMessage;
 use super::parse::{Amount, Fields, Scope};
@@ -153,10 +153,9 @@ fn read_estimate(fields: &mut Fields, message: EstimateIncidentRequest) -> Optio
         expires_at: expires_at?,
         range_override: range_override?,
         note: note?,
-        by: by?,
         circumstances: Circumstances { labels: labels?, emergency, kb_answered },
     };
-    Some((scope?, estimate))
+    Some((scope?.said(by?, Text::EMPTY), estimate))
 }
 
 /// What an incident may cost more for, in order and each once.
@@ -177,7 +176,7 @@ impl CommandMessage for ConfirmEstimateRequest {
         let scope = fields.scope(&ledger_id, &request_id, &customer_id);
         let hold = read_hold(fields, target);
         let by = fields.text("by", &by);
-        Some((scope?, Command::ConfirmEstimate(ConfirmEstimate { hold: hold?, park, by: by? })))
+        Some((scope?.said(by?, Text::EMPTY), Command::ConfirmEstimate(ConfirmEstimate { hold: hold?, park })))
     }
 }
 
@@ -188,7 +187,7 @@ impl CommandMessage for DeclineEstimateRequest {
         let hold = read_hold(fields, target);
         let reason = fields.text("reason", &reason);
         let by = fields.text("by", &by);
-        Some((scope?, Command::DeclineEstimate(DeclineEstimate { hold: hold?, reason: reason?, by: by? })))
+        Some((scope?.said(by?, reason?), Command::DeclineEstimate(DeclineEstimate { hold: hold? })))
     }
 }
 
@@ -200,8 +199,8 @@ impl CommandMessage for ExtendHoldRequest {
         let credits = fields.credits("credits", &credits, Amount::Positive);
         let reason = fields.text("reason", &reason);
         let by = fields.text("by", &by);
-        let command = ExtendHold { hold: hold?, credits: credits?, reason: reason?, by: by? };
-        Some((scope?, Command::ExtendHold(command)))
+        let command = ExtendHold { hold: hold?, credits: credits? };
+        Some((scope?.said(by?, reason?), Command::ExtendHold(command)))
     }
 }
 
@@ -211,18 +210,16 @@ struct WorkFields {
     started_at: Option<prost_types::Timestamp>,
     line: String,
     solutions: i32,
-    by: String,
     note: String,
     labels: Vec<String>,
 }
 
 fn read_work(fields: &mut Fields, work: WorkFields) -> Option<NewWork> {
-    let WorkFields { work_seconds, started_at, line, solutions, by, note, labels } = work;
+    let WorkFields { work_seconds, started_at, line, solutions, note, labels } = work;
     let seconds = fields.number("work_seconds", work_seconds, NewWork::SECONDS_MAX);
     let started_at = fields.time("started_at", started_at);
     let line = fields.optional("line", &line, LineId::parse);
     let solutions = fields.number("solutions", solutions.into(), NewWork::SOLUTIONS_MAX.into());
-    let by = fields.text("by", &by);
     let note = fields.text("note", &note);
     let labels = read_labels(fields, labels);
     Some(NewWork {
@@ -230,7 +227,6 @@ fn read_work(fields: &mut Fields, work: WorkFields) -> Option<NewWork> {
         started_at: started_at?,
         line: line?,
         solutions: u32::try_from(solutions?).ok()?,
-        by: by?,
         note: note?,
         labels: labels?,
     })
@@ -253,9 +249,9 @@ impl CommandMessage for RecordWorkRequest {
         } = self;
         let scope = fields.scope(&ledger_id, &request_id, &customer_id);
         let hold = read_hold(fields, target);
-        let work =
-            read_work(fields, WorkFields { work_seconds, started_at, line, solutions, by, note, labels });
-        Some((scope?, Command::RecordWork(RecordWork { hold: hold?, work: work? })))
+        let by = fields.text("by", &by);
+        let work = read_work(fields, WorkFields { work_seconds, started_at, line, solutions, note, labels });
+        Some((scope?.said(by?, Text::EMPTY), Command::RecordWork(RecordWork { hold: hold?, work: work? })))
     }
 }
 
@@ -267,7 +263,7 @@ impl CommandMessage for VoidWorkRequest {
         let work = fields.made_id("work_id", &work_id, WorkId::from_uuid);
         let reason = fields.required_text("reason", &reason);
         let by = fields.text("by", &by);
-        Some((scope?, Command::VoidWork(VoidWork { hold: hold?, work: work?, reason: reason?, by: by? })))
+        Some((scope?.said(by?, reason?), Command::VoidWork(VoidWork { hold: hold?, work: work? })))
     }
 }
 
@@ -305,12 +301,11 @@ impl CommandMessage for SettleHoldRequest {
             max_charge: max_charge?,
             expected_work_seconds: expected_work_seconds?,
             waive_reason: waive_reason?,
-            by: by?,
             labels: labels?,
             emergency,
             kb_answered,
         };
-        Some((scope?, Command::SettleHold(command)))
+        Some((scope?.said(by?, Text::EMPTY), Command::SettleHold(command)))
     }
 }
 
@@ -329,8 +324,8 @@ impl CommandMessage for ReleaseHoldRequest {
         let waive_reason = fields.text("waive_reason", &waive_reason);
         let reason = fields.text("reason", &reason);
         let by = fields.text("by", &by);
-        let command = ReleaseHold { hold: hold?, waive_reason: waive_reason?, reason: reason?, by: by? };
-        Some((scope?, Command::ReleaseHold(command)))
+        let command = ReleaseHold { hold: hold?, waive_reason: waive_reason? };
+        Some((scope?.said(by?, reason?), Command::ReleaseHold(command)))
     }
 }
 
@@ -357,10 +352,8 @@ impl CommandMessage for CloseIncidentRequest {
             hold: hold?,
             max_charge: max_charge?,
             expected_work_seconds: expected_work_seconds?,
-            reason: reason?,
-            by: by?,
         };
-        Some((scope?, Command::CloseIncident(command)))
+        Some((scope?.said(by?, reason?), Command::CloseIncident(command)))
     }
 }
 
@@ -388,7 +381,8 @@ impl CommandMessage for ChargeIncidentRequest {
         let scope = fields.scope(&ledger_id, &request_id, &customer_id);
         let incident = fields.take("incident_id", IncidentId::parse(&incident_id));
         let class = fields.optional("incident_class", &incident_class, ClassId::parse);
-        let work = WorkFields { work_seconds, started_at, line, solutions, by, note, labels: Vec::new() };
+        let by = fields.text("by", &by);
+        let work = WorkFields { work_seconds, started_at, line, solutions, note, labels: Vec::new() };
         let work = read_work(fields, work);
         let labels = read_labels(fields, labels);
         let opened_at = fields.time("opened_at", opened_at);
@@ -404,7 +398,7 @@ impl CommandMessage for ChargeIncidentRequest {
             waive_reason: waive_reason?,
             circumstances: Circumstances { labels: labels?, emergency, kb_answered },
         };
-        Some((scope?, Command::ChargeIncident(command)))
+        Some((scope?.said(by?, Text::EMPTY), Command::ChargeIncident(command)))
     }
 }
 
@@ -416,7 +410,7 @@ impl CommandMessage for ReverseSettlementRequest {
         let credits = fields.optional_credits("credits", credits.as_deref(), Amount::Positive);
         let reason = fields.required_text("reason", &reason);
         let by = fields.text("by", &by);
-        let command = ReverseSettlement { hold: hold?, credits: credits?, reason: reason?, by: by? };
-        Some((scope?, Command::ReverseSettlement(command)))
+        let command = ReverseSettlement { hold: hold?, credits: credits? };
+        Some((scope?.said(by?, reason?), Command::ReverseSettlement(command)))
     }
 }

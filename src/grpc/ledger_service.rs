@@ -338,7 +338,7 @@ impl CommandMessage for AdjustBalanceRequest {
         let credits = fields.credits("credits", &credits, Amount::Signed);
         let reason = fields.required_text("reason", &reason);
         let by = fields.text("by", &by);
-        let command = AdjustBalance { credits: credits?, reason: reason?, by: by? };
-        Some((scope?, Command::AdjustBalance(command)))
+        let command = AdjustBalance { credits: credits? };
+        Some((scope?.said(by?, reason?), Command::AdjustBalance(command)))
     }
 }

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, async_trait};
 use crate::ledger::alert::{Alerts, DefaultAlerts, Level, Threshold};
 use crate::ledger::command::SetBalanceAlerts;
 use crate::ledger::event::EventType as Type;
-use crate::ledger::{Command, Customer, CustomerId, CustomerKey, LedgerNo, Rejection, RequestKey};
+use crate::ledger::{Command, Customer, CustomerId, CustomerKey, LedgerNo, Rejection, RequestKey, Text};
 use crate::outbox::{Cursor, Filter, Watch};
 use crate::query::Position;
 use crate::writer::{DefaultAlertsSet, NewDefaultAlerts};
@@ -256,6 +256,6 @@ impl CommandMessage for SetBalanceAlertsRequest {
         };
         let by = fields.text("by", &by);
         let alerts = Some(Arc::new(alerts?)).filter(|_| !use_default);
-        Some((scope?, Command::SetBalanceAlerts(SetBalanceAlerts { alerts, by: by? })))
+        Some((scope?.said(by?, Text::EMPTY), Command::SetBalanceAlerts(SetBalanceAlerts { alerts })))
     }
 }

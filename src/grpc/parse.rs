@@ -6,6 +6,7 @@ use std::fmt::{Display, Write as _};
 use uuid::Uuid;
 
 use crate::billing::amounts;
+use crate::ledger::command::Said;
 use crate::ledger::{Credits, Currency, CustomerId, Day, LedgerId, Money, RequestKey, Text, Timestamp};
 use crate::query::PageRequest;
 
@@ -54,6 +55,16 @@ pub struct Scope {
     pub request: RequestKey,
     /// The customer.
     pub customer: CustomerId,
+    /// Who asks, and why.
+    pub said: Said,
+}
+
+impl Scope {
+    /// With who asks, and why.
+    pub fn said(mut self, by: Text, reason: Text) -> Self {
+        self.said = Said { by, reason, ..Said::default() };
+        self
+    }
 }
 
 /// Reads fields and collects what is wrong. Each method gives `None` for a field that it has complained about, so
@@ -161,7 +172,7 @@ impl Fields {
         let ledger = self.ledger(ledger_id);
         let request = self.take("request_id", RequestKey::parse(request_id));
         let customer = self.customer(customer_id);
-        Some(Scope { ledger: ledger?, request: request?, customer: customer? })
+        Some(Scope { ledger: ledger?, request: request?, customer: customer?, said: Said::default() })
     }
 
     /// The customer.

@@ -199,7 +199,7 @@ impl CommandMessage for GrantCreditsRequest {
         let expires_at = fields.time("expires_at", expires_at);
         let reason = fields.text("reason", &reason);
         let by = fields.text("by", &by);
-        let command = GrantCredits { credits: credits?, expires_at: expires_at?, reason: reason?, by: by? };
-        Some((scope?, Command::GrantCredits(command)))
+        let command = GrantCredits { credits: credits?, expires_at: expires_at? };
+        Some((scope?.said(by?, reason?), Command::GrantCredits(command)))
     }
 }

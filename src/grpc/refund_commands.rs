@@ -64,10 +64,8 @@ impl CommandMessage for RefundPurchaseRequest {
             price: price?,
             expected_refunded: expected_refunded?,
             on_shortfall: on_shortfall?,
-            reason: reason?,
-            by: by?,
         };
-        Some((scope?, Command::RefundPurchase(command)))
+        Some((scope?.said(by?, reason?), Command::RefundPurchase(command)))
     }
 }
 
@@ -79,8 +77,8 @@ impl CommandMessage for ReverseRefundRequest {
         let refund = fields.made_id("refund_id", &refund_id, PostingId::from_uuid);
         let reason = fields.required_text("reason", &reason);
         let by = fields.text("by", &by);
-        let command = ReverseRefund { purchase: purchase?, refund: refund?, reason: reason?, by: by? };
-        Some((scope?, Command::ReverseRefund(command)))
+        let command = ReverseRefund { purchase: purchase?, refund: refund? };
+        Some((scope?.said(by?, reason?), Command::ReverseRefund(command)))
     }
 }
 
@@ -93,14 +91,8 @@ impl CommandMessage for RecordChargebackRequest {
         let price = fields.money("price", price);
         let reason = fields.text("reason", &reason);
         let by = fields.text("by", &by);
-        let command = RecordChargeback {
-            purchase: purchase?,
-            credits: credits?,
-            price: price?,
-            reason: reason?,
-            by: by?,
-        };
-        Some((scope?, Command::RecordChargeback(command)))
+        let command = RecordChargeback { purchase: purchase?, credits: credits?, price: price? };
+        Some((scope?.said(by?, reason?), Command::RecordChargeback(command)))
     }
 }
 
@@ -117,8 +109,8 @@ impl CommandMessage for ResolveChargebackRequest {
         };
         let reason = fields.text("reason", &reason);
         let by = fields.text("by", &by);
-        let command = ResolveChargeback { purchase: purchase?, won: won?, reason: reason?, by: by? };
-        Some((scope?, Command::ResolveChargeback(command)))
+        let command = ResolveChargeback { purchase: purchase?, won: won? };
+        Some((scope?.said(by?, reason?), Command::ResolveChargeback(command)))
     }
 }
 

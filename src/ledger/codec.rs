@@ -18,7 +18,7 @@ use super::ids::{
 };
 use super::time::{Day, Timestamp};
 
-pub(crate) use macros::{coded_enum, record};
+pub(crate) use macros::{asked, coded_enum, record};
 
 /// Stored bytes that are not what this build wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Postings: what the journal is made of. One accepted command, its amounts, the balances after it, and what changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::account::Amounts;
@@ -142,6 +143,8 @@ pub struct Detail {
     pub by: Text,
     /// Why, where a reason was given.
     pub reason: Text,
+    /// The caller's own pairs.
+    pub metadata: BTreeMap<Text, Text>,
     /// What moved in money.
     pub money: Vec<MoneyMove>,
     /// The purchase that was given back, or got something back, as it is after the posting.
@@ -166,7 +169,7 @@ pub struct Detail {
 record!(Detail {
     1 => created, 2 => hold, 3 => others, 4 => lot, 5 => lots, 6 => profile, 7 => terms, 8 => shortfall, 9 => work,
     10 => by, 11 => reason, 12 => nearly_used, 30 => alerts, 31 => low, 32 => depleted, 33 => recovered, 34 => used,
-    40 => money, 41 => refunded, 42 => payment, 43 => closed_payment, 50 => top_up,
+    40 => money, 41 => refunded, 42 => payment, 43 => closed_payment, 50 => top_up, 60 => metadata,
 });
 
 /// Credits that an incident needs and the customer does not have.

@@ -14,7 +14,7 @@ use creditledger::cards;
 use creditledger::ledger::card::Cards;
 use creditledger::ledger::codec::{Codec, decode, encode};
 use creditledger::ledger::command::{
-    Command, CreateCustomer, EstimateIncident, HoldRef, Overrun, PlaceHold, PurchaseCredits, Quote,
+    Command, CreateCustomer, EstimateIncident, HoldRef, Overrun, PlaceHold, PurchaseCredits, Quote, Said,
     SettleHold,
 };
 use creditledger::ledger::decide::decide;
@@ -50,7 +50,9 @@ fn incident(nth: u32) -> IncidentId {
 /// A request whose id rises with its number, as the documentation asks of callers.
 fn request(number: u32, customer: CustomerId, command: Command) -> Request {
     let id = PostingId::new(START.plus_seconds(i64::from(number)), number, 7).to_string();
-    Request { ledger: LedgerNo::MAIN, customer, request: Some(RequestKey::parse(&id).unwrap()), command }
+    let request = Some(RequestKey::parse(&id).unwrap());
+    let said = Said { by: Text::parse("ann").unwrap(), ..Said::default() };
+    Request { ledger: LedgerNo::MAIN, customer, request, said, command }
 }
 
 fn purchase(nth: u32) -> Command {
@@ -72,7 +74,6 @@ fn place(nth: u32) -> Command {
         expires_at: None,
         range_override: Text::EMPTY,
         note: Text::EMPTY,
-        by: Text::parse("ann").unwrap(),
         circumstances: Circumstances::default(),
     };
     Command::PlaceHold(PlaceHold { estimate, park: false })
@@ -85,7 +86,6 @@ fn settle(nth: u32) -> Command {
         max_charge: None,
         expected_work_seconds: None,
         waive_reason: Text::EMPTY,
-        by: Text::EMPTY,
         labels: Vec::new(),
         emergency: None,
         kb_answered: None,

@@ -11,7 +11,7 @@ use creditledger::ledger::command::{
     AdjustBalance, ChargeIncident, CloseIncident, ClosePayment, Command, ConfirmEstimate, CreateCustomer,
     DeclineEstimate, EstimateIncident, ExtendHold, GrantCredits, HoldRef, KeepPayment, NewWork, OnShortfall,
     Overrun, PlaceHold, PurchaseCredits, PurchaseRef, Quote, RecordChargeback, RecordWork, RefundPurchase,
-    ReleaseHold, ResolveChargeback, ReverseRefund, ReverseSettlement, SettleHold, VoidWork,
+    ReleaseHold, ResolveChargeback, ReverseRefund, ReverseSettlement, Said, SettleHold, VoidWork,
 };
 use creditledger::ledger::decide::{Outcome, decide};
 use creditledger::ledger::job::Circumstances;
@@ -84,6 +84,7 @@ impl Desk {
             ledger: LedgerNo::MAIN,
             customer: self.customer.clone(),
             request: Some(RequestKey::parse(&format!("request {}", self.requests)).unwrap()),
+            said: said(),
             command,
         }
     }
@@ -195,6 +196,11 @@ pub fn incident(text: &str) -> HoldRef {
     HoldRef::Incident(id(text))
 }
 
+/// What is said with every command.
+pub fn said() -> Said {
+    Said { by: id("ann"), reason: id("as agreed"), metadata: [(id("ticket"), id("T-1"))].into() }
+}
+
 pub fn purchase_command(order: &str, amount: &str) -> PurchaseCredits {
     PurchaseCredits {
         storefront: id("web"),
@@ -236,8 +242,6 @@ pub fn refund_command(order: &str, amount: &str, on_shortfall: OnShortfall) -> R
         price: None,
         expected_refunded: None,
         on_shortfall,
-        reason: id("not needed"),
-        by: Text::EMPTY,
     }
 }
 
@@ -247,7 +251,7 @@ pub fn refund(order: &str, amount: &str, on_shortfall: OnShortfall) -> Command {
 
 pub fn reverse_refund(order: &str, refund: PostingId) -> Command {
     let purchase = order_ref(order);
-    Command::ReverseRefund(ReverseRefund { purchase, refund, reason: id("bounced"), by: Text::EMPTY })
+    Command::ReverseRefund(ReverseRefund { purchase, refund })
 }
 
 pub fn charge_back(order: &str, amount: Option<&str>) -> Command {
@@ -255,14 +259,12 @@ pub fn charge_back(order: &str, amount: Option<&str>) -> Command {
         purchase: order_ref(order),
         credits: amount.map(credits),
         price: None,
-        reason: Text::EMPTY,
-        by: Text::EMPTY,
     })
 }
 
 pub fn resolve(order: &str, won: bool) -> Command {
     let purchase = order_ref(order);
-    Command::ResolveChargeback(ResolveChargeback { purchase, won, reason: Text::EMPTY, by: Text::EMPTY })
+    Command::ResolveChargeback(ResolveChargeback { purchase, won })
 }
 
 pub fn keep_payment(order: &str) -> Command {
@@ -283,20 +285,15 @@ pub fn keep_payment(order: &str) -> Command {
 }
 
 pub fn close_payment(payment: PostingId) -> Command {
-    Command::ClosePayment(ClosePayment { payment, reason: id("assigned"), by: Text::EMPTY })
+    Command::ClosePayment(ClosePayment { payment })
 }
 
 pub fn grant(amount: &str) -> Command {
-    Command::GrantCredits(GrantCredits {
-        credits: credits(amount),
-        expires_at: None,
-        reason: id("welcome"),
-        by: Text::EMPTY,
-    })
+    Command::GrantCredits(GrantCredits { credits: credits(amount), expires_at: None })
 }
 
 pub fn adjust(amount: &str) -> Command {
-    Command::AdjustBalance(AdjustBalance { credits: credits(amount), reason: id("typo"), by: id("ops") })
+    Command::AdjustBalance(AdjustBalance { credits: credits(amount) })
 }
 
 pub fn estimate_command(incident: &str, quote: Quote) -> EstimateIncident {
@@ -308,7 +305,6 @@ pub fn estimate_command(incident: &str, quote: Quote) -> EstimateIncident {
         expires_at: None,
         range_override: Text::EMPTY,
         note: Text::EMPTY,
-        by: id("ann"),
         circumstances: Circumstances::default(),
     }
 }
@@ -318,11 +314,11 @@ pub fn estimate(incident: &str, amount: &str) -> Command {
 }
 
 pub fn confirm(hold: &str, park: bool) -> Command {
-    Command::ConfirmEstimate(ConfirmEstimate { hold: incident(hold), park, by: id("carol") })
+    Command::ConfirmEstimate(ConfirmEstimate { hold: incident(hold), park })
 }
 
 pub fn decline(hold: &str) -> Command {
-    Command::DeclineEstimate(DeclineEstimate { hold: incident(hold), reason: Text::EMPTY, by: id("carol") })
+    Command::DeclineEstimate(DeclineEstimate { hold: incident(hold) })
 }
 
 pub fn place_with(estimate: EstimateIncident, park: bool) -> Command {
@@ -338,12 +334,7 @@ pub fn place_parked(incident: &str, amount: &str) -> Command {
 }
 
 pub fn extend(hold: &str, amount: &str) -> Command {
-    Command::ExtendHold(ExtendHold {
-        hold: incident(hold),
-        credits: credits(amount),
-        reason: Text::EMPTY,
-        by: Text::EMPTY,
-    })
+    Command::ExtendHold(ExtendHold { hold: incident(hold), credits: credits(amount) })
 }
 
 pub fn new_work(minutes: u64) -> NewWork {
@@ -352,7 +343,6 @@ pub fn new_work(minutes: u64) -> NewWork {
         started_at: None,
         line: None,
         solutions: 0,
-        by: id("bob"),
         note: Text::EMPTY,
         labels: Vec::new(),
     }
@@ -363,12 +353,7 @@ pub fn work(hold: &str, minutes: u64) -> Command {
 }
 
 pub fn void(hold: &str, work: PostingId) -> Command {
-    Command::VoidWork(VoidWork {
-        hold: incident(hold),
-        work: work.into(),
-        reason: id("wrong ticket"),
-        by: Text::EMPTY,
-    })
+    Command::VoidWork(VoidWork { hold: incident(hold), work: work.into() })
 }
 
 pub fn settle_command(hold: &str) -> SettleHold {
@@ -378,7 +363,6 @@ pub fn settle_command(hold: &str) -> SettleHold {
         max_charge: None,
         expected_work_seconds: None,
         waive_reason: Text::EMPTY,
-        by: Text::EMPTY,
         labels: Vec::new(),
         emergency: None,
         kb_answered: None,
@@ -398,12 +382,7 @@ pub fn release(hold: &str) -> Command {
 }
 
 pub fn release_waived(hold: &str, waive_reason: Text) -> Command {
-    Command::ReleaseHold(ReleaseHold {
-        hold: incident(hold),
-        waive_reason,
-        reason: Text::EMPTY,
-        by: Text::EMPTY,
-    })
+    Command::ReleaseHold(ReleaseHold { hold: incident(hold), waive_reason })
 }
 
 pub fn close_incident(hold: &str) -> Command {
@@ -411,8 +390,6 @@ pub fn close_incident(hold: &str) -> Command {
         hold: incident(hold),
         max_charge: None,
         expected_work_seconds: None,
-        reason: Text::EMPTY,
-        by: Text::EMPTY,
     })
 }
 
@@ -433,10 +410,5 @@ pub fn charge(incident: &str, minutes: u64) -> Command {
 }
 
 pub fn reverse(hold: &str, amount: Option<&str>) -> Command {
-    Command::ReverseSettlement(ReverseSettlement {
-        hold: incident(hold),
-        credits: amount.map(credits),
-        reason: id("not satisfied"),
-        by: Text::EMPTY,
-    })
+    Command::ReverseSettlement(ReverseSettlement { hold: incident(hold), credits: amount.map(credits) })
 }

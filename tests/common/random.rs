@@ -224,8 +224,6 @@ pub fn command(
             Command::VoidWork(VoidWork {
                 work: entry(&name, *nth).unwrap_or_default(),
                 hold: incident(&name),
-                reason: id("wrong ticket"),
-                by: Text::EMPTY,
             })
         }
         Action::Settle { incident, capped, max_quarters, waive } => {
@@ -249,7 +247,6 @@ pub fn command(
         Action::Terms { quarters: charge } => Command::SetCustomerTerms(SetCustomerTerms {
             product_purchased_on: Change::Clear,
             charge: Credits::from_units(charge * 2_500),
-            reason: id("renewal"),
             ..SetCustomerTerms::default()
         }),
         Action::Alerts { own } => {
@@ -257,7 +254,7 @@ pub fn command(
                 let amount = Threshold::Credits(Credits::from_units(quarters * 2_500));
                 Arc::new(Alerts::new(vec![amount, Threshold::Percent(percent)]).unwrap())
             });
-            Command::SetBalanceAlerts(SetBalanceAlerts { alerts, by: Text::EMPTY })
+            Command::SetBalanceAlerts(SetBalanceAlerts { alerts })
         }
         Action::TopUp { own } => {
             let quarters = |quarters: i64| Credits::from_units(quarters * 2_500);
@@ -272,7 +269,7 @@ pub fn command(
             });
             Command::SetCustomerTerms(SetCustomerTerms { top_up, ..SetCustomerTerms::default() })
         }
-        Action::CloseCustomer => Command::CloseCustomer(CloseCustomer::default()),
+        Action::CloseCustomer => Command::CloseCustomer(CloseCustomer),
         Action::ApplyDue => Command::ApplyDue,
     }
 }

@@ -28,10 +28,10 @@ fn thresholds(texts: &[&str]) -> Arc<Alerts> {
 }
 
 fn set(texts: &[&str]) -> Command {
-    Command::SetBalanceAlerts(SetBalanceAlerts { alerts: Some(thresholds(texts)), by: Text::EMPTY })
+    Command::SetBalanceAlerts(SetBalanceAlerts { alerts: Some(thresholds(texts)) })
 }
 
-const USE_DEFAULT: Command = Command::SetBalanceAlerts(SetBalanceAlerts { alerts: None, by: Text::EMPTY });
+const USE_DEFAULT: Command = Command::SetBalanceAlerts(SetBalanceAlerts { alerts: None });
 
 /// What the last postings told about the balance: `low 5 2` with the levels that were crossed, `depleted`, `recovered`.
 fn told(desk: &Desk, skip: usize) -> Vec<String> {

@@ -256,7 +256,6 @@ fn terms_may_charge_credits_in_the_same_posting() {
         Command::SetCustomerTerms(SetCustomerTerms {
             product_purchased_on: Change::Set(Day::from_days(20_454)),
             charge: credits(charge),
-            reason: id("renewal"),
             ..SetCustomerTerms::default()
         })
     };
@@ -286,7 +285,7 @@ fn customers_are_made_once_changed_in_part_and_closed_without_open_holds() {
 
     desk.ok(purchase("1", "10"));
     desk.ok(place("i", "1"));
-    let close = Command::CloseCustomer(creditledger::ledger::command::CloseCustomer::default());
+    let close = Command::CloseCustomer(creditledger::ledger::command::CloseCustomer);
     assert_eq!(desk.rejected(close.clone()), Rejection::HoldsOpen { count: 1 });
     desk.ok(release("i"));
     desk.ok(close.clone());

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use creditledger::ledger::command::{Command, PurchaseCredits};
-use creditledger::ledger::{Posting, Rejection, Request};
+use creditledger::ledger::command::{CloseCustomer, Command, CreateCustomer, PurchaseCredits, Said};
+use creditledger::ledger::hash::stable_hash;
+use creditledger::ledger::{Posting, Rejection, Request, Text};
 
 use crate::desk::{Desk, credits, grant, id, place, purchase, purchase_command, settle, work};
 
@@ -65,4 +66,56 @@ fn a_customer_that_shares_the_key_of_another_is_not_answered_for_it() {
     desk.book
         .put_request(Arc::new(Posting { customer: stranger.customer_key(), ..Posting::clone(&answered) }));
     assert_eq!(desk.send(&stranger), Err(Rejection::CustomerNotFound));
+}
+
+/// The bytes that fingerprints hashed before who and why stood with the request: databases hold their hashes.
+#[test]
+fn fingerprints_stay_what_they_were() {
+    let bob = Said { by: id("bob"), reason: id("ok"), ..Said::default() };
+    let silent = Said::default();
+    let grant = || grant("1");
+    let cases: [(Command, &Said, &[u8]); 7] = [
+        (grant(), &bob, b"\x01\xa0\x9c\x01\x03\x02ok\x04\x03bob\0"),
+        (grant(), &silent, b"\x01\xa0\x9c\x01\0"),
+        (Command::CloseCustomer(CloseCustomer), &bob, b"\x01\x02ok\x02\x03bob\0"),
+        (
+            work("i", 1),
+            &Said { by: id("bob"), ..Said::default() },
+            b"\x01\x02\x01i\x02\x01\x3c\x05\x03bob\0\0",
+        ),
+        (
+            place("i", "1"),
+            &Said { by: id("bob"), ..Said::default() },
+            b"\x01\x01\x01i\x03\x01\xa0\x9c\x01\x08\x03bob\0\0",
+        ),
+        (settle("i"), &Said { by: id("bob"), ..Said::default() }, b"\x01\x02\x01i\x02\x01\x06\x03bob\0"),
+        (Command::CreateCustomer(CreateCustomer::default()), &silent, b"\x01\0\x02\0\0"),
+    ];
+    let mut desk = Desk::new();
+    for (command, said, bytes) in cases {
+        let request = Request { said: said.clone(), ..desk.request(command) };
+        assert_eq!(request.fingerprint(), stable_hash(&[bytes]), "{request:?}");
+    }
+}
+
+#[test]
+fn who_why_and_metadata_are_part_of_what_was_asked() {
+    let mut desk = Desk::with("10");
+    let request = desk.request(grant("1"));
+    let answer = desk.send(&request).unwrap();
+    let detail = &answer.posting.detail;
+    assert_eq!((&detail.by, &detail.reason, &detail.metadata), {
+        let Said { by, reason, metadata } = &request.said;
+        (by, reason, metadata)
+    });
+    let others: [fn(&mut Said); 3] = [
+        |said| said.by = id("eve"),
+        |said| said.reason = Text::EMPTY,
+        |said| drop(said.metadata.insert(id("ticket"), id("T-2"))),
+    ];
+    for other in others {
+        let mut changed = request.clone();
+        other(&mut changed.said);
+        assert_eq!(desk.send(&changed), Err(Rejection::RequestIdReused));
+    }
 }

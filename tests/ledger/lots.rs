@@ -6,12 +6,7 @@ use creditledger::ledger::{Text, Timestamp};
 use crate::desk::{Desk, START, adjust, charge, credits, grant, id, purchase, purchase_until, reverse};
 
 fn grant_until(amount: &str, expires_at: Timestamp) -> Command {
-    Command::GrantCredits(GrantCredits {
-        credits: credits(amount),
-        expires_at: Some(expires_at),
-        reason: id("campaign"),
-        by: Text::EMPTY,
-    })
+    Command::GrantCredits(GrantCredits { credits: credits(amount), expires_at: Some(expires_at) })
 }
 
 /// A desk with one lot of each sort, the last to burn first in.

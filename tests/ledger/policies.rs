@@ -87,7 +87,6 @@ fn prepaid_support_is_free_until_day_30_and_renewing_it_is_paid() {
         Command::SetCustomerTerms(SetCustomerTerms {
             product_purchased_on: Change::Set(bought),
             charge: credits(charge),
-            reason: id("support renewed"),
             ..SetCustomerTerms::default()
         })
     };

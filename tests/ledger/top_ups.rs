@@ -43,7 +43,7 @@ fn set(settings: TopUp) -> Command {
     terms(Change::Set(Arc::new(settings)))
 }
 
-const CLOSE: fn() -> Command = || Command::CloseCustomer(CloseCustomer::default());
+const CLOSE: fn() -> Command = || Command::CloseCustomer(CloseCustomer);
 
 /// The credits that the last postings asked for.
 fn asked(desk: &Desk, skip: usize) -> Vec<String> {

@@ -10,7 +10,7 @@ use creditledger::store::{Settings, open};
 use rusqlite::{Connection, OpenFlags};
 
 use super::process::{PATIENCE, Place, Running};
-use crate::desk::{START, id, place, purchase, work};
+use crate::desk::{START, id, place, purchase, said, work};
 
 /// More than a page of everything.
 const CUSTOMERS: usize = 1_200;
@@ -32,6 +32,7 @@ async fn fill(url: &str) -> i64 {
                 ledger: LedgerNo::MAIN,
                 customer: id(&format!("customer-{customer}")),
                 request: Some(RequestKey::parse(&format!("request {nth} {customer}")).unwrap()),
+                said: said(),
                 command: command(customer),
             })
             .collect();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use creditledger::ledger::card::Cards;
-use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::command::{Command, CreateCustomer, Said};
 use creditledger::ledger::decide::decide;
 use creditledger::ledger::{LedgerNo, Request, RequestKey, Timestamp};
 use creditledger::store::sqlite::{self, SqliteWriter, WriteStats};
@@ -58,7 +58,7 @@ impl Bench {
         let request =
             RequestKey::Uuid(Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0000 + self.requests));
         let customer = id(&format!("customer-{customer}"));
-        Request { ledger: LedgerNo::MAIN, customer, request: Some(request), command }
+        Request { ledger: LedgerNo::MAIN, customer, request: Some(request), said: Said::default(), command }
     }
 
     /// One commit: the `nth` command of a run goes to the `nth` customer of an order that jumps about.

@@ -12,7 +12,7 @@ use creditledger::store::{
 };
 use creditledger::writer::{Limits, SubmitError, Writer};
 
-use crate::desk::{grant, id};
+use crate::desk::{grant, id, said};
 
 /// A database that is away.
 struct Away;
@@ -79,6 +79,7 @@ fn requests(count: usize) -> Vec<Request> {
         ledger: LedgerNo::MAIN,
         customer: id("acme"),
         request: Some(RequestKey::parse(&format!("r {number}")).unwrap()),
+        said: said(),
         command: grant("1"),
     };
     (0..count).map(request).collect()

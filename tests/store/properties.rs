@@ -12,7 +12,7 @@ use creditledger::ledger::{CustomerKey, LedgerNo, Request, RequestKey, Timestamp
 use creditledger::store::{Engine, LedgerCreated, NewLedger, open};
 use uuid::Uuid;
 
-use crate::desk::{START, id, transfers};
+use crate::desk::{START, id, said, transfers};
 use crate::random::{CUSTOMERS, Step, command, for_random_steps, refunded_order};
 use crate::rig::SETTINGS;
 
@@ -56,6 +56,7 @@ impl<'a> Case<'a> {
             ledger: self.ledger,
             customer: id(customer),
             request: Some(RequestKey::parse(&key).unwrap()),
+            said: said(),
             command,
         }
     }

@@ -18,7 +18,7 @@ use creditledger::store::{
 };
 use tempfile::TempDir;
 
-use crate::desk::{START, id};
+use crate::desk::{START, id, said};
 
 pub struct Rig {
     pub writer: Box<dyn WriteStore>,
@@ -114,7 +114,7 @@ impl Rig {
         self.requests += 1;
         let request = RequestKey::parse(&format!("request {}", self.requests)).unwrap();
         let request = (command != Command::ApplyDue).then_some(request);
-        Request { ledger: self.ledger, customer: self.customer.clone(), request, command }
+        Request { ledger: self.ledger, customer: self.customer.clone(), request, said: said(), command }
     }
 
     pub async fn load(&mut self, requests: &[Request]) -> Book {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::command::{Command, CreateCustomer, Said};
 use creditledger::ledger::decide::decide;
 use creditledger::ledger::{LedgerNo, Request, RequestKey};
 use creditledger::store::{WriteStore, open};
@@ -28,6 +28,7 @@ impl Lane {
             ledger: LedgerNo::MAIN,
             customer: id(&format!("customer-{nth}")),
             request: Some(RequestKey::parse(&format!("{} {nth}", self.batches)).unwrap()),
+            said: Said::default(),
             command: command(nth),
         };
         let requests: Vec<Request> = (0..customers).map(request).collect();

@@ -13,7 +13,7 @@ use creditledger::store::{
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::desk::{grant, id};
+use crate::desk::{grant, id, said};
 use crate::postgres::{available, database};
 
 /// A server, as far as the store is concerned. Its clock may be wrong.
@@ -41,7 +41,7 @@ impl Server {
         self.commands += 1;
         let name = format!("{} {}", self.ahead_seconds, self.commands);
         let request = Some(RequestKey::parse(&name).unwrap());
-        Request { ledger: LedgerNo::MAIN, customer: id(customer), request, command }
+        Request { ledger: LedgerNo::MAIN, customer: id(customer), request, said: said(), command }
     }
 
     /// Decides a command and leaves its transaction open.

@@ -100,13 +100,7 @@ async fn database() -> Rig {
     rig.change_cards("default", Changed::Default(crate::desk::id("mine"))).await;
     rig.ok(estimate("quoted", "1")).await;
     rig.ok(place_parked("parked", "99")).await;
-    let reason = crate::desk::id("renewal");
-    rig.ok(Command::SetCustomerTerms(SetCustomerTerms {
-        charge: credits("1"),
-        reason,
-        ..Default::default()
-    }))
-    .await;
+    rig.ok(Command::SetCustomerTerms(SetCustomerTerms { charge: credits("1"), ..Default::default() })).await;
     rig.new_ledger("other").await;
     rig.new_customer("zeta").await;
     rig.ok(purchase_until("o2", "3", START.plus_days(9))).await;

@@ -18,7 +18,7 @@ use creditledger::store::{
 use creditledger::writer::{Limits, SubmitError, Writer, WriterEnd};
 use tokio::sync::Semaphore;
 
-use crate::desk::{START, grant, id, place};
+use crate::desk::{START, grant, id, place, said};
 
 /// What a commit does instead of storing, for batches with a command of the customer `poison`.
 #[derive(Clone, Copy, PartialEq)]
@@ -183,6 +183,7 @@ pub fn request(customer: &str, name: &str, command: Command) -> Request {
         ledger: LedgerNo::MAIN,
         customer: id(customer),
         request: Some(RequestKey::parse(name).unwrap()),
+        said: said(),
         command,
     }
 }

@@ -1,7 +1,7 @@
 //! A ledger with something in every state, and a good request to every method, from which bad ones are made.
 
 use creditledger::grpc::wire::*;
-use creditledger::ledger::command::KeepPayment;
+use creditledger::ledger::command::{KeepPayment, Said};
 use creditledger::ledger::payment::{Payment, suspense};
 use creditledger::ledger::{Command, LedgerNo, OrderId, Request, RequestKey, Storefront, Text};
 use prost::Message;
@@ -31,7 +31,8 @@ async fn keep_payment(served: &Served) -> String {
     let creates = Command::CreateCustomer(creditledger::ledger::command::CreateCustomer::default());
     for command in [creates, Command::KeepPayment(KeepPayment { payment })] {
         let request = Some(RequestKey::parse(&served.next()).unwrap());
-        let request = Request { ledger: LedgerNo::MAIN, customer: suspense(), request, command };
+        let request =
+            Request { ledger: LedgerNo::MAIN, customer: suspense(), request, said: Said::default(), command };
         served.writer.submit(request, None).await.unwrap().unwrap();
     }
     let list = ListUnmatchedPaymentsRequest::default();

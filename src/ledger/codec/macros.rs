@@ -52,6 +52,38 @@ macro_rules! record {
     };
 }
 
+/// Gives a command the encoding that its fingerprint hashes. As [`record`], but `+ tag => by` and `+ tag => reason` say
+/// where what stands with the request ([`Said`](crate::ledger::command::Said)) has its place: each command was given
+/// its own, and fingerprints that are stored must come out again. A command is never read back.
+macro_rules! asked {
+    ($name:ident {
+        $(+ $first:literal => $first_said:ident),* $(,)?
+        $($tag:literal => $field:ident $(, + $then:literal => $then_said:ident)*),* $(,)?
+    }) => {
+        impl $crate::ledger::command::Asked for $name {
+            fn put_asked(&self, said: &$crate::ledger::command::Said, out: &mut Vec<u8>) {
+                // Destructured, so that a field without a tag does not compile.
+                let Self { $($field),* } = self;
+                $(if !$crate::ledger::codec::Codec::is_default(&said.$first_said) {
+                    out.push($first);
+                    $crate::ledger::codec::Codec::put(&said.$first_said, out);
+                })*
+                $(
+                    if !$crate::ledger::command::Asked::is_left_out($field) {
+                        out.push($tag);
+                        $crate::ledger::command::Asked::put_asked($field, said, out);
+                    }
+                    $(if !$crate::ledger::codec::Codec::is_default(&said.$then_said) {
+                        out.push($then);
+                        $crate::ledger::codec::Codec::put(&said.$then_said, out);
+                    })*
+                )*
+                out.push(0);
+            }
+        }
+    };
+}
+
 /// Declares an enumeration without fields, with the codes under which it is stored; codes are never reused.
 macro_rules! coded_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $code:literal / $label:literal),* $(,)? }) => {
@@ -101,4 +133,4 @@ macro_rules! coded_enum {
     };
 }
 
-pub(crate) use {coded_enum, record};
+pub(crate) use {asked, coded_enum, record};

@@ -1,6 +1,6 @@
 //! What callers can ask about holds: estimates, work, settlements and what undoes them.
 
-use crate::ledger::codec::{Codec, DecodeError, coded_enum, record, take_byte};
+use crate::ledger::codec::{Codec, DecodeError, asked, coded_enum, take_byte};
 use crate::ledger::credits::Credits;
 use crate::ledger::ids::{ClassId, HoldId, IncidentId, LabelId, LineId, Text, WorkId};
 use crate::ledger::job::{Circumstances, WorkPart};
@@ -91,14 +91,12 @@ pub struct EstimateIncident {
     pub range_override: Text,
     /// What the customer should know.
     pub note: Text,
-    /// Who.
-    pub by: Text,
     /// What is special about the incident. On an ACTIVE hold the hold's own stay.
     pub circumstances: Circumstances,
 }
-record!(EstimateIncident {
-    1 => incident, 2 => class, 3 => quote, 4 => opened_at, 5 => expires_at, 6 => range_override, 7 => note, 8 => by,
-    20 => circumstances,
+asked!(EstimateIncident {
+    1 => incident, 2 => class, 3 => quote, 4 => opened_at, 5 => expires_at, 6 => range_override, 7 => note, + 8 => by,
+    20 => circumstances, + 60 => reason,
 });
 
 /// See [`super::Command::ConfirmEstimate`].
@@ -108,22 +106,16 @@ pub struct ConfirmEstimate {
     pub hold: HoldRef,
     /// Wait for credits where there are too few, instead of a rejection.
     pub park: bool,
-    /// The customer, or an agent on their behalf.
-    pub by: Text,
 }
-record!(ConfirmEstimate { 1 => hold, 2 => park, 3 => by });
+asked!(ConfirmEstimate { 1 => hold, 2 => park, + 3 => by, + 60 => reason });
 
 /// See [`super::Command::DeclineEstimate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclineEstimate {
     /// Which hold.
     pub hold: HoldRef,
-    /// Why.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
 }
-record!(DeclineEstimate { 1 => hold, 2 => reason, 3 => by });
+asked!(DeclineEstimate { 1 => hold, + 2 => reason, + 3 => by });
 
 /// See [`super::Command::PlaceHold`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +125,7 @@ pub struct PlaceHold {
     /// Wait for credits where there are too few, instead of a rejection.
     pub park: bool,
 }
-record!(PlaceHold { 1 => estimate, 2 => park });
+asked!(PlaceHold { 1 => estimate, 2 => park });
 
 /// See [`super::Command::ExtendHold`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,12 +134,8 @@ pub struct ExtendHold {
     pub hold: HoldRef,
     /// How much more, more than zero.
     pub credits: Credits,
-    /// Why.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
 }
-record!(ExtendHold { 1 => hold, 2 => credits, 3 => reason, 4 => by });
+asked!(ExtendHold { 1 => hold, 2 => credits, + 3 => reason, + 4 => by });
 
 /// An entry of work as a command names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -161,15 +149,13 @@ pub struct NewWork {
     /// How many solutions it brought, at most [`NewWork::SOLUTIONS_MAX`]; 0 where it went on with one that is counted
     /// elsewhere.
     pub solutions: u32,
-    /// Who did it.
-    pub by: Text,
     /// What was done.
     pub note: Text,
     /// What it may cost more for, in order and each once.
     pub labels: Vec<LabelId>,
 }
-record!(NewWork {
-    1 => seconds, 2 => started_at, 3 => line, 4 => solutions, 5 => by, 6 => note, 20 => labels,
+asked!(NewWork {
+    1 => seconds, 2 => started_at, 3 => line, 4 => solutions, + 5 => by, 6 => note, 20 => labels,
 });
 
 impl NewWork {
@@ -199,7 +185,7 @@ pub struct RecordWork {
     /// The work.
     pub work: NewWork,
 }
-record!(RecordWork { 1 => hold, 2 => work });
+asked!(RecordWork { 1 => hold, 2 => work, + 60 => reason });
 
 /// See [`super::Command::VoidWork`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,12 +194,8 @@ pub struct VoidWork {
     pub hold: HoldRef,
     /// Which entry.
     pub work: WorkId,
-    /// Why; required.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
 }
-record!(VoidWork { 1 => hold, 2 => work, 3 => reason, 4 => by });
+asked!(VoidWork { 1 => hold, 2 => work, + 3 => reason, + 4 => by });
 
 coded_enum!(
     /// What happens where a charge exceeds the hold.
@@ -238,8 +220,6 @@ pub struct SettleHold {
     pub expected_work_seconds: Option<u64>,
     /// Why nothing is charged; empty charges.
     pub waive_reason: Text,
-    /// Who.
-    pub by: Text,
     /// Labels besides those of the hold and of the work on it.
     pub labels: Vec<LabelId>,
     /// Whether it was an emergency, where the hold is wrong about that.
@@ -247,9 +227,9 @@ pub struct SettleHold {
     /// Whether the knowledge base had the answer, where the hold is wrong about that.
     pub kb_answered: Option<bool>,
 }
-record!(SettleHold {
-    1 => hold, 2 => overrun, 3 => max_charge, 4 => expected_work_seconds, 5 => waive_reason, 6 => by,
-    20 => labels, 21 => emergency, 22 => kb_answered,
+asked!(SettleHold {
+    1 => hold, 2 => overrun, 3 => max_charge, 4 => expected_work_seconds, 5 => waive_reason, + 6 => by,
+    20 => labels, 21 => emergency, 22 => kb_answered, + 60 => reason,
 });
 
 /// See [`super::Command::ReleaseHold`].
@@ -259,12 +239,8 @@ pub struct ReleaseHold {
     pub hold: HoldRef,
     /// Why recorded work is not charged.
     pub waive_reason: Text,
-    /// Why it is released.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
 }
-record!(ReleaseHold { 1 => hold, 2 => waive_reason, 3 => reason, 4 => by });
+asked!(ReleaseHold { 1 => hold, 2 => waive_reason, + 3 => reason, + 4 => by });
 
 /// See [`super::Command::CloseIncident`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,12 +251,8 @@ pub struct CloseIncident {
     pub max_charge: Option<Credits>,
     /// The recorded seconds that the caller has seen.
     pub expected_work_seconds: Option<u64>,
-    /// Why.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
 }
-record!(CloseIncident { 1 => hold, 2 => max_charge, 3 => expected_work_seconds, 4 => reason, 5 => by });
+asked!(CloseIncident { 1 => hold, 2 => max_charge, 3 => expected_work_seconds, + 4 => reason, + 5 => by });
 
 /// See [`super::Command::ChargeIncident`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -300,8 +272,8 @@ pub struct ChargeIncident {
     /// What is special about the incident.
     pub circumstances: Circumstances,
 }
-record!(ChargeIncident {
-    1 => incident, 2 => class, 3 => work, 4 => opened_at, 5 => max_charge, 6 => waive_reason, 20 => circumstances,
+asked!(ChargeIncident {
+    1 => incident, 2 => class, 3 => work, 4 => opened_at, 5 => max_charge, 6 => waive_reason, 20 => circumstances, + 60 => reason,
 });
 
 /// See [`super::Command::ReverseSettlement`]. By incident, the newest settlement with anything left to give back is meant.
@@ -311,9 +283,5 @@ pub struct ReverseSettlement {
     pub hold: HoldRef,
     /// How much; by default all that the customer has not got back.
     pub credits: Option<Credits>,
-    /// Why; required.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
 }
-record!(ReverseSettlement { 1 => hold, 2 => credits, 3 => reason, 4 => by });
+asked!(ReverseSettlement { 1 => hold, 2 => credits, + 3 => reason, + 4 => by });

@@ -4,10 +4,11 @@ mod holds;
 mod payments;
 mod refunds;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::alert::Alerts;
-use super::codec::{Codec, encode, record};
+use super::codec::{Codec, asked, encode};
 use super::credits::Credits;
 use super::customer::{Profile, Terms};
 use super::hash::stable_hash;
@@ -38,8 +39,47 @@ pub struct Request {
     pub customer: CustomerId,
     /// Same id and same content: answered from the first posting. `None` only for what the ledger asks of itself.
     pub request: Option<RequestKey>,
+    /// Who asks, and why.
+    pub said: Said,
     /// What to do.
     pub command: Command,
+}
+
+/// What is said with any command. No decision reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Who asks: for work, who did it.
+    pub by: Text,
+    /// Why.
+    pub reason: Text,
+    /// At most [`Said::METADATA_MAX`] pairs of the caller's own, kept with the posting.
+    pub metadata: BTreeMap<Text, Text>,
+}
+
+impl Said {
+    /// The most pairs of metadata.
+    pub const METADATA_MAX: usize = 32;
+}
+
+/// What a fingerprint hashes of a command, or of a part of one.
+pub(crate) trait Asked {
+    /// Appends the encoding, with what was said in its place.
+    fn put_asked(&self, said: &Said, out: &mut Vec<u8>);
+
+    /// True where the command around it leaves it out.
+    fn is_left_out(&self) -> bool {
+        false
+    }
+}
+
+impl<T: Codec> Asked for T {
+    fn put_asked(&self, _said: &Said, out: &mut Vec<u8>) {
+        self.put(out);
+    }
+
+    fn is_left_out(&self) -> bool {
+        self.is_default()
+    }
 }
 
 /// What to do.
@@ -163,7 +203,7 @@ pub struct CreateCustomer {
     /// What was agreed from the start.
     pub terms: Terms,
 }
-record!(CreateCustomer { 1 => profile, 2 => terms });
+asked!(CreateCustomer { 1 => profile, 2 => terms, + 60 => reason, + 61 => by });
 
 /// See [`Command::UpdateCustomer`]. What is `None` stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -173,9 +213,9 @@ pub struct UpdateCustomer {
     /// A new contact, as a whole.
     pub contact: Option<super::customer::Contact>,
     /// New metadata, as a whole.
-    pub metadata: Option<std::collections::BTreeMap<Text, Text>>,
+    pub metadata: Option<BTreeMap<Text, Text>>,
 }
-record!(UpdateCustomer { 1 => name, 2 => contact, 3 => metadata });
+asked!(UpdateCustomer { 1 => name, 2 => contact, 3 => metadata, + 60 => reason, + 61 => by });
 
 /// See [`Command::SetCustomerTerms`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -190,24 +230,15 @@ pub struct SetCustomerTerms {
     pub top_up: Change<Arc<TopUp>>,
     /// Charged in the same posting; zero for nothing.
     pub charge: Credits,
-    /// Why; required with a charge.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
 }
-record!(SetCustomerTerms {
-    1 => rate_card, 2 => package, 3 => product_purchased_on, 4 => charge, 5 => reason, 6 => by, 7 => top_up,
+asked!(SetCustomerTerms {
+    1 => rate_card, 2 => package, 3 => product_purchased_on, 4 => charge, + 5 => reason, + 6 => by, 7 => top_up,
 });
 
 /// See [`Command::CloseCustomer`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CloseCustomer {
-    /// Why.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
-}
-record!(CloseCustomer { 1 => reason, 2 => by });
+pub struct CloseCustomer;
+asked!(CloseCustomer { + 1 => reason, + 2 => by });
 
 /// See [`Command::PurchaseCredits`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,7 +254,7 @@ pub struct PurchaseCredits {
     /// When what is left falls due; by default never.
     pub expires_at: Option<Timestamp>,
 }
-record!(PurchaseCredits { 1 => storefront, 2 => order, 3 => credits, 4 => price, 5 => expires_at });
+asked!(PurchaseCredits { 1 => storefront, 2 => order, 3 => credits, 4 => price, 5 => expires_at, + 60 => reason, + 61 => by });
 
 /// See [`Command::GrantCredits`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -232,34 +263,24 @@ pub struct GrantCredits {
     pub credits: Credits,
     /// When what is left falls due; by default never.
     pub expires_at: Option<Timestamp>,
-    /// Why.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
 }
-record!(GrantCredits { 1 => credits, 2 => expires_at, 3 => reason, 4 => by });
+asked!(GrantCredits { 1 => credits, 2 => expires_at, + 3 => reason, + 4 => by });
 
 /// See [`Command::AdjustBalance`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdjustBalance {
     /// More than zero adds, less than zero takes away; never zero.
     pub credits: Credits,
-    /// Why; required.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
 }
-record!(AdjustBalance { 1 => credits, 2 => reason, 3 => by });
+asked!(AdjustBalance { 1 => credits, + 2 => reason, + 3 => by });
 
 /// See [`Command::SetBalanceAlerts`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetBalanceAlerts {
     /// Its own thresholds from now on, maybe none at all; `None` for those of its ledger.
     pub alerts: Option<Arc<Alerts>>,
-    /// Who.
-    pub by: Text,
 }
-record!(SetBalanceAlerts { 1 => alerts, 2 => by });
+asked!(SetBalanceAlerts { 1 => alerts, + 2 => by, + 60 => reason });
 
 impl Command {
     /// The kind of posting that an accepted command leaves, which is also the scope of its request id.
@@ -295,42 +316,6 @@ impl Command {
             Self::SetBalanceAlerts(_) => Kind::SetBalanceAlerts,
             Self::ApplyDue => return None,
         })
-    }
-
-    /// A hash of the parsed command: equal for equal content, whatever it looked like on the wire ("1.5" = "1.50",
-    /// maps sorted, defaults left out). Never zero, which stands for "no request".
-    #[must_use]
-    pub fn fingerprint(&self) -> u64 {
-        let bytes = match self {
-            Self::CreateCustomer(c) => encode(c),
-            Self::UpdateCustomer(c) => encode(c),
-            Self::SetCustomerTerms(c) => encode(c),
-            Self::CloseCustomer(c) => encode(c),
-            Self::PurchaseCredits(c) => encode(c),
-            Self::GrantCredits(c) => encode(c),
-            Self::AdjustBalance(c) => encode(c),
-            Self::RefundPurchase(c) => encode(c),
-            Self::ReverseRefund(c) => encode(c),
-            Self::RecordChargeback(c) => encode(c),
-            Self::ResolveChargeback(c) => encode(c),
-            Self::KeepPayment(c) => encode(c),
-            Self::ClosePayment(c) => encode(c),
-            Self::EstimateIncident(c) => encode(c),
-            Self::ConfirmEstimate(c) => encode(c),
-            Self::DeclineEstimate(c) => encode(c),
-            Self::PlaceHold(c) => encode(c),
-            Self::ExtendHold(c) => encode(c),
-            Self::RecordWork(c) => encode(c),
-            Self::VoidWork(c) => encode(c),
-            Self::SettleHold(c) => encode(c),
-            Self::ReleaseHold(c) => encode(c),
-            Self::CloseIncident(c) => encode(c),
-            Self::ChargeIncident(c) => encode(c),
-            Self::ReverseSettlement(c) => encode(c),
-            Self::SetBalanceAlerts(c) => encode(c),
-            Self::ApplyDue => Vec::new(),
-        };
-        stable_hash(&[&bytes]).max(1)
     }
 
     /// What of the stored state the command reads beyond its customer.
@@ -405,5 +390,48 @@ impl Request {
     #[must_use]
     pub fn customer_key(&self) -> CustomerKey {
         CustomerKey::of(self.ledger, &self.customer)
+    }
+
+    /// A hash of the parsed command: equal for equal content, whatever it looked like on the wire ("1.5" = "1.50",
+    /// maps sorted, defaults left out). Never zero, which stands for "no request".
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut bytes = Vec::with_capacity(96);
+        let command: &dyn Asked = match &self.command {
+            Command::CreateCustomer(c) => c,
+            Command::UpdateCustomer(c) => c,
+            Command::SetCustomerTerms(c) => c,
+            Command::CloseCustomer(c) => c,
+            Command::PurchaseCredits(c) => c,
+            Command::GrantCredits(c) => c,
+            Command::AdjustBalance(c) => c,
+            Command::RefundPurchase(c) => c,
+            Command::ReverseRefund(c) => c,
+            Command::RecordChargeback(c) => c,
+            Command::ResolveChargeback(c) => c,
+            Command::KeepPayment(c) => c,
+            Command::ClosePayment(c) => c,
+            Command::EstimateIncident(c) => c,
+            Command::ConfirmEstimate(c) => c,
+            Command::DeclineEstimate(c) => c,
+            Command::PlaceHold(c) => c,
+            Command::ExtendHold(c) => c,
+            Command::RecordWork(c) => c,
+            Command::VoidWork(c) => c,
+            Command::SettleHold(c) => c,
+            Command::ReleaseHold(c) => c,
+            Command::CloseIncident(c) => c,
+            Command::ChargeIncident(c) => c,
+            Command::ReverseSettlement(c) => c,
+            Command::SetBalanceAlerts(c) => c,
+            Command::ApplyDue => return 1,
+        };
+        command.put_asked(&self.said, &mut bytes);
+        let metadata = &self.said.metadata;
+        if metadata.is_empty() {
+            // As before there was any.
+            return stable_hash(&[&bytes]).max(1);
+        }
+        stable_hash(&[&bytes, &encode(metadata)]).max(1)
     }
 }

@@ -1,7 +1,7 @@
 //! What is asked about payments that are nobody's yet.
 
-use crate::ledger::codec::record;
-use crate::ledger::ids::{PostingId, Text};
+use crate::ledger::codec::asked;
+use crate::ledger::ids::PostingId;
 use crate::ledger::payment::Payment;
 
 /// See [`super::Command::KeepPayment`].
@@ -10,16 +10,12 @@ pub struct KeepPayment {
     /// What the storefront told.
     pub payment: Payment,
 }
-record!(KeepPayment { 1 => payment });
+asked!(KeepPayment { 1 => payment, + 60 => reason, + 61 => by });
 
 /// See [`super::Command::ClosePayment`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClosePayment {
     /// The posting that kept it.
     pub payment: PostingId,
-    /// What became of it.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
 }
-record!(ClosePayment { 1 => payment, 2 => reason, 3 => by });
+asked!(ClosePayment { 1 => payment, + 2 => reason, + 3 => by });

@@ -1,8 +1,8 @@
 //! What callers can ask about purchases that are given back.
 
-use crate::ledger::codec::{Codec, DecodeError, coded_enum, record, take_byte};
+use crate::ledger::codec::{Codec, DecodeError, asked, coded_enum, take_byte};
 use crate::ledger::credits::Credits;
-use crate::ledger::ids::{LotId, OrderId, PostingId, Storefront, Text};
+use crate::ledger::ids::{LotId, OrderId, PostingId, Storefront};
 use crate::ledger::money::Money;
 
 /// Names a purchase by its id, or by the storefront's order.
@@ -63,13 +63,9 @@ pub struct RefundPurchase {
     pub expected_refunded: Option<Money>,
     /// What happens where less is left.
     pub on_shortfall: OnShortfall,
-    /// Why.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
 }
-record!(RefundPurchase {
-    1 => purchase, 2 => credits, 3 => price, 4 => on_shortfall, 5 => reason, 6 => by,
+asked!(RefundPurchase {
+    1 => purchase, 2 => credits, 3 => price, 4 => on_shortfall, + 5 => reason, + 6 => by,
     7 => expected_refunded,
 });
 
@@ -80,12 +76,8 @@ pub struct ReverseRefund {
     pub purchase: PurchaseRef,
     /// The posting that recorded the refund.
     pub refund: PostingId,
-    /// Why; required.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
 }
-record!(ReverseRefund { 1 => purchase, 2 => refund, 3 => reason, 4 => by });
+asked!(ReverseRefund { 1 => purchase, 2 => refund, + 3 => reason, + 4 => by });
 
 /// See [`super::Command::RecordChargeback`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,12 +88,8 @@ pub struct RecordChargeback {
     pub credits: Option<Credits>,
     /// The money that the bank took; by default the credits' share of the price.
     pub price: Option<Money>,
-    /// Why.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
 }
-record!(RecordChargeback { 1 => purchase, 2 => credits, 3 => price, 4 => reason, 5 => by });
+asked!(RecordChargeback { 1 => purchase, 2 => credits, 3 => price, + 4 => reason, + 5 => by });
 
 /// See [`super::Command::ResolveChargeback`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,9 +98,5 @@ pub struct ResolveChargeback {
     pub purchase: PurchaseRef,
     /// True where the money comes back.
     pub won: bool,
-    /// Why.
-    pub reason: Text,
-    /// Who.
-    pub by: Text,
 }
-record!(ResolveChargeback { 1 => purchase, 2 => won, 3 => reason, 4 => by });
+asked!(ResolveChargeback { 1 => purchase, 2 => won, + 3 => reason, + 4 => by });

@@ -56,8 +56,6 @@ pub(super) fn grant(at: &Context<'_>, command: &GrantCredits) -> Result<Arc<Post
     draft.shift(Slot::First, command.credits)?;
     let lot = new_lot(at, &draft, LotSource::Grant, command.credits, command.expires_at);
     open(&mut draft, lot)?;
-    draft.detail.by = command.by.clone();
-    draft.detail.reason = command.reason.clone();
     draft.finish(at.entry)
 }
 
@@ -73,8 +71,6 @@ pub(super) fn adjust(at: &Context<'_>, command: &AdjustBalance) -> Result<Arc<Po
         draft.shift(Slot::Second, down)?;
         draft.burn(down, MoneyAccount::Breakage)?;
     }
-    draft.detail.by = command.by.clone();
-    draft.detail.reason = command.reason.clone();
     draft.finish(at.entry)
 }
 

@@ -6,7 +6,7 @@ use super::{Context, Draft};
 use crate::ledger::account::Slot;
 use crate::ledger::book::{Book, Entry};
 use crate::ledger::command::{
-    Change, CloseCustomer, CreateCustomer, Request, SetBalanceAlerts, SetCustomerTerms, UpdateCustomer,
+    Change, CreateCustomer, Request, SetBalanceAlerts, SetCustomerTerms, UpdateCustomer,
 };
 use crate::ledger::customer::{Balances, Customer, CustomerState, Profile, Terms};
 use crate::ledger::ids::{CardId, LedgerNo};
@@ -64,21 +64,16 @@ pub(super) fn set_terms(at: &Context<'_>, command: &SetCustomerTerms) -> Result<
         product_purchased_on: command.product_purchased_on.apply(before.product_purchased_on.as_ref()),
         top_up: command.top_up.apply(before.top_up.as_ref()),
     });
-    draft.detail.by = command.by.clone();
-    draft.detail.reason = command.reason.clone();
     draft.finish(at.entry)
 }
 
-pub(super) fn close(at: &Context<'_>, command: &CloseCustomer) -> Result<Arc<Posting>, Rejection> {
+pub(super) fn close(at: &Context<'_>) -> Result<Arc<Posting>, Rejection> {
     at.must_not_be_closed()?;
     let count = at.customer.state.open_holds;
     if count > 0 {
         return Err(Rejection::HoldsOpen { count });
     }
-    let mut draft = at.draft();
-    draft.detail.by = command.by.clone();
-    draft.detail.reason = command.reason.clone();
-    draft.finish(at.entry)
+    at.draft().finish(at.entry)
 }
 
 /// Moves nothing; where the balance is above all thresholds now, a customer who was told to be low hears it.
@@ -86,7 +81,6 @@ pub(super) fn set_alerts(at: &Context<'_>, command: &SetBalanceAlerts) -> Result
     let mut draft = at.draft();
     draft.alerts = command.alerts.as_ref().or_else(|| at.book.default_alerts(at.customer.ledger)).cloned();
     draft.detail.alerts = command.alerts.clone().map_or(Change::Clear, Change::Set);
-    draft.detail.by = command.by.clone();
     draft.finish(at.entry)
 }
 

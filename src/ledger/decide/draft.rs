@@ -46,10 +46,17 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// For a command.
     pub fn by_request(book: &Book, customer: &'a Customer, request: &Request, kind: Kind) -> Self {
+        let drafted = Self::by_ledger(book, customer, kind);
         Self {
             request: request.request.clone(),
-            fingerprint: request.request.as_ref().map_or(0, |_| request.command.fingerprint()),
-            ..Self::by_ledger(book, customer, kind)
+            fingerprint: request.request.as_ref().map_or(0, |_| request.fingerprint()),
+            detail: Detail {
+                by: request.said.by.clone(),
+                reason: request.said.reason.clone(),
+                metadata: request.said.metadata.clone(),
+                ..drafted.detail
+            },
+            ..drafted
         }
     }
 

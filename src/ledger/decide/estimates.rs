@@ -64,7 +64,7 @@ fn estimate_anew(
         parked_at: None,
         parked_by: None,
         range_override: command.range_override.clone(),
-        estimated_by: command.by.clone(),
+        estimated_by: at.request.said.by.clone(),
         confirmed_by: Text::default(),
         note: command.note.clone(),
         quoted: is_quote(&command.quote),
@@ -81,14 +81,13 @@ pub(super) fn place(at: &Context<'_>, command: &PlaceHold) -> Result<Arc<Posting
     }
     let draft = at.draft();
     let hold = new_hold(at, &draft, &command.estimate)?;
-    let by = &command.estimate.by;
-    confirm_whole(at, draft, hold, command.park, by)
+    confirm_whole(at, draft, hold, command.park)
 }
 
 pub(super) fn confirm(at: &Context<'_>, command: &ConfirmEstimate) -> Result<Arc<Posting>, Rejection> {
     let hold = at.hold(&command.hold)?;
     match (hold.state, &hold.pending) {
-        (HoldState::Quoted, _) => confirm_whole(at, at.draft(), Hold::clone(hold), command.park, &command.by),
+        (HoldState::Quoted, _) => confirm_whole(at, at.draft(), Hold::clone(hold), command.park),
         (HoldState::Active, Some(pending)) if pending.parked_at.is_none() => {
             confirm_pending(at, command, hold, pending)
         }
@@ -102,9 +101,8 @@ fn confirm_whole(
     mut draft: Draft<'_>,
     mut hold: Hold,
     park: bool,
-    by: &Text,
 ) -> Result<Arc<Posting>, Rejection> {
-    hold.confirmed_by = by.clone();
+    hold.confirmed_by = at.request.said.by.clone();
     hold.confirmed_at = Some(at.book.now);
     match draft.need_available(hold.estimate) {
         Ok(()) => {
@@ -124,7 +122,6 @@ fn confirm_whole(
             hold.valid_until = Some(at.book.now.plus_days(at.pinned_card(&hold)?.quote_valid_days));
         }
     }
-    draft.detail.by = by.clone();
     draft.detail.hold = Some(Arc::new(hold));
     draft.finish(at.entry)
 }
@@ -146,7 +143,7 @@ fn confirm_pending(
             after.estimate = pending.total;
             after.held = pending.total;
             after.quoted = pending.quoted;
-            after.confirmed_by = command.by.clone();
+            after.confirmed_by = at.request.said.by.clone();
             after.confirmed_at = Some(at.book.now);
             after.pending = None;
         }
@@ -157,13 +154,12 @@ fn confirm_pending(
             after.pending = Some(Pending {
                 parked_at: Some(at.book.now),
                 parked_by: Some(draft.id),
-                confirmed_by: command.by.clone(),
+                confirmed_by: at.request.said.by.clone(),
                 valid_until: at.book.now.plus_days(at.pinned_card(hold)?.quote_valid_days),
                 ..pending.clone()
             });
         }
     }
-    draft.detail.by = command.by.clone();
     draft.detail.hold = Some(Arc::new(after));
     draft.finish(at.entry)
 }
@@ -175,8 +171,8 @@ pub(super) fn decline(at: &Context<'_>, command: &DeclineEstimate) -> Result<Arc
     match hold.state {
         HoldState::Quoted | HoldState::AwaitingCredits => {
             after.end(HoldState::Declined, at.book.now);
-            after.ended_by = command.by.clone();
-            after.end_reason = command.reason.clone();
+            after.ended_by = at.request.said.by.clone();
+            after.end_reason = at.request.said.reason.clone();
         }
         HoldState::Active if hold.pending.is_some() => after.pending = None,
         state @ (HoldState::Active
@@ -187,8 +183,6 @@ pub(super) fn decline(at: &Context<'_>, command: &DeclineEstimate) -> Result<Arc
         | HoldState::Superseded) => return Err(Rejection::EstimateNotOpen { state }),
     }
     let mut draft = at.draft();
-    draft.detail.by = command.by.clone();
-    draft.detail.reason = command.reason.clone();
     draft.detail.hold = Some(Arc::new(after));
     draft.finish(at.entry)
 }
@@ -220,7 +214,7 @@ fn new_hold(at: &Context<'_>, draft: &Draft<'_>, command: &EstimateIncident) -> 
         parked_by: None,
         pending: None,
         range_override: command.range_override.clone(),
-        estimated_by: command.by.clone(),
+        estimated_by: at.request.said.by.clone(),
         confirmed_by: Text::default(),
         confirmed_at: None,
         activated_by: None,

@@ -102,7 +102,7 @@ fn command(at: &Context<'_>) -> Result<Accepted, Rejection> {
         Command::CreateCustomer(_) => Err(Rejection::CustomerExists),
         Command::UpdateCustomer(c) => customers::update(at, c),
         Command::SetCustomerTerms(c) => customers::set_terms(at, c),
-        Command::CloseCustomer(c) => customers::close(at, c),
+        Command::CloseCustomer(_) => customers::close(at),
         Command::PurchaseCredits(c) => return credits::purchase(at, c),
         Command::GrantCredits(c) => credits::grant(at, c),
         Command::AdjustBalance(c) => credits::adjust(at, c),
@@ -137,7 +137,7 @@ fn answered_before(book: &Book, request: &Request, key: CustomerKey) -> Option<O
     let posting = book.request(&scope)?;
     // Not the answer of another customer whose id has the same hash.
     book.customer(request.ledger, &request.customer)?;
-    Some(if posting.fingerprint == request.command.fingerprint() {
+    Some(if posting.fingerprint == request.fingerprint() {
         Ok(replay(book, Arc::clone(posting)))
     } else {
         Err(Rejection::RequestIdReused)

@@ -24,7 +24,5 @@ pub(super) fn close(at: &Context<'_>, command: &ClosePayment) -> Result<Arc<Post
     }
     let mut draft = at.draft();
     draft.detail.closed_payment = Some(command.payment);
-    draft.detail.reason = command.reason.clone();
-    draft.detail.by = command.by.clone();
     draft.finish(at.entry)
 }

@@ -12,7 +12,6 @@ use crate::ledger::command::{
     OnShortfall, PurchaseRef, RecordChargeback, RefundPurchase, ResolveChargeback, ReverseRefund,
 };
 use crate::ledger::credits::Credits;
-use crate::ledger::ids::Text;
 use crate::ledger::lot::{Lot, LotSource, OpenLot, Refund, RefundState};
 use crate::ledger::money::{Money, MoneyAccount};
 use crate::ledger::posting::Posting;
@@ -31,7 +30,7 @@ pub(super) fn refund(at: &Context<'_>, command: &RefundPurchase) -> Result<Arc<P
         take_back(at, &mut draft, lot, command.credits, price, command.on_shortfall, RefundState::Refunded)?;
     let mut after = Lot::clone(lot);
     after.refunds.push(refund);
-    finish(at, draft, after, &command.by, &command.reason)
+    finish(at, draft, after)
 }
 
 pub(super) fn charge_back(at: &Context<'_>, command: &RecordChargeback) -> Result<Arc<Posting>, Rejection> {
@@ -47,14 +46,14 @@ pub(super) fn charge_back(at: &Context<'_>, command: &RecordChargeback) -> Resul
     draft.mark_disputed(lot.id, true);
     let mut after = Lot::clone(lot);
     after.refunds.push(refund);
-    finish(at, draft, after, &command.by, &command.reason)
+    finish(at, draft, after)
 }
 
 pub(super) fn reverse(at: &Context<'_>, command: &ReverseRefund) -> Result<Arc<Posting>, Rejection> {
     let lot = at.purchase(&command.purchase)?;
     let place = lot.refunds.iter().position(|refund| refund.id == command.refund);
     let place = place.ok_or(Rejection::RefundNotFound)?;
-    undo(at, lot, place, RefundState::Reversed, &command.by, &command.reason)
+    undo(at, lot, place, RefundState::Reversed)
 }
 
 pub(super) fn resolve(at: &Context<'_>, command: &ResolveChargeback) -> Result<Arc<Posting>, Rejection> {
@@ -62,7 +61,7 @@ pub(super) fn resolve(at: &Context<'_>, command: &ResolveChargeback) -> Result<A
     let place = lot.refunds.iter().position(|refund| refund.state == RefundState::Disputed);
     let place = place.ok_or(Rejection::PurchaseNotDisputed)?;
     let state = if command.won { RefundState::Won } else { RefundState::Lost };
-    undo(at, lot, place, state, &command.by, &command.reason)
+    undo(at, lot, place, state)
 }
 
 /// The money that goes back with `credits`: what was named, or their share of the price, for all that is given back then
@@ -151,14 +150,7 @@ fn beyond(one: Option<Money>, other: Option<Money>) -> Option<Money> {
 
 /// Ends a refund or a chargeback. Where it is undone, what is still owed for it is no longer owed, what the vendor bore
 /// is no longer borne, and the rest goes back to the customer and into the lot.
-fn undo(
-    at: &Context<'_>,
-    lot: &Lot,
-    place: usize,
-    state: RefundState,
-    by: &Text,
-    reason: &Text,
-) -> Result<Arc<Posting>, Rejection> {
+fn undo(at: &Context<'_>, lot: &Lot, place: usize, state: RefundState) -> Result<Arc<Posting>, Rejection> {
     let mut after = Lot::clone(lot);
     let refund = after.refunds.get_mut(place).ok_or(Rejection::RefundNotFound)?;
     let expected = if state == RefundState::Reversed { RefundState::Refunded } else { RefundState::Disputed };
@@ -174,7 +166,7 @@ fn undo(
     if !refund.stands() {
         restore(&mut draft, lot, &refund)?;
     }
-    finish(at, draft, after, by, reason)
+    finish(at, draft, after)
 }
 
 /// Gives back what a refund took. What the customer owes is one sum, so as much as possible of it is taken to be owed for
@@ -214,16 +206,8 @@ fn restore(draft: &mut Draft<'_>, lot: &Lot, refund: &Refund) -> Result<(), Reje
     Ok(())
 }
 
-fn finish(
-    at: &Context<'_>,
-    mut draft: Draft<'_>,
-    after: Lot,
-    by: &Text,
-    reason: &Text,
-) -> Result<Arc<Posting>, Rejection> {
+fn finish(at: &Context<'_>, mut draft: Draft<'_>, after: Lot) -> Result<Arc<Posting>, Rejection> {
     draft.detail.refunded = Some(Arc::new(after));
-    draft.detail.by = by.clone();
-    draft.detail.reason = reason.clone();
     draft.finish(at.entry)
 }
 

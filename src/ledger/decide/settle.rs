@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::pricing::{Job, JobWork};
-use super::work::{entry_of_work, settlement_job};
+use super::work::settlement_job;
 use super::{Context, Draft};
 use crate::ledger::account::Slot;
 use crate::ledger::command::{
@@ -26,8 +26,6 @@ pub(super) fn settle(at: &Context<'_>, command: &SettleHold) -> Result<Arc<Posti
         max_charge: command.max_charge,
         expected_work_seconds: command.expected_work_seconds,
         waive_reason: &command.waive_reason,
-        by: &command.by,
-        reason: &command.waive_reason,
         command: Some(command),
     };
     settle_hold(at, hold, &terms)
@@ -39,8 +37,6 @@ struct SettleTerms<'a> {
     max_charge: Option<Credits>,
     expected_work_seconds: Option<u64>,
     waive_reason: &'a Text,
-    by: &'a Text,
-    reason: &'a Text,
     /// Says what the hold does not know about the incident.
     command: Option<&'a SettleHold>,
 }
@@ -82,11 +78,8 @@ fn settle_hold(
     draft.shift(Slot::Second, hold.held.less_at_least_zero(charge))?;
     let mut after = Hold::clone(hold);
     after.end(HoldState::Settled, at.book.now);
-    after.ended_by = terms.by.clone();
-    after.end_reason = terms.reason.clone();
+    say_end(at, &mut draft, &mut after, terms.waive_reason);
     after.settlement = Some(take_charge(&mut draft, at, inputs, [from_held, from_available, written_off])?);
-    draft.detail.by = terms.by.clone();
-    draft.detail.reason = terms.reason.clone();
     draft.detail.hold = Some(Arc::new(after));
     draft.finish(at.entry)
 }
@@ -132,7 +125,7 @@ pub(super) fn release(at: &Context<'_>, command: &ReleaseHold) -> Result<Arc<Pos
         return Err(Rejection::WorkRecorded { seconds: hold.worked_seconds() });
     }
     let waived = if has_work { &command.waive_reason } else { &Text::EMPTY };
-    end_without_charge(at, hold, HoldState::Released, &command.by, [&command.reason, waived])
+    end_without_charge(at, hold, HoldState::Released, waived)
 }
 
 /// Without work a release (a quote is declined), with work a settlement.
@@ -148,8 +141,6 @@ pub(super) fn close(at: &Context<'_>, command: &CloseIncident) -> Result<Arc<Pos
                 max_charge: command.max_charge,
                 expected_work_seconds: command.expected_work_seconds,
                 waive_reason: &Text::EMPTY,
-                by: &command.by,
-                reason: &command.reason,
                 command: None,
             };
             return settle_hold(at, hold, &terms);
@@ -163,26 +154,29 @@ pub(super) fn close(at: &Context<'_>, command: &CloseIncident) -> Result<Arc<Pos
     if let Some(expected) = command.expected_work_seconds.filter(|expected| *expected != 0) {
         return Err(Rejection::WorkChanged { expected, recorded: 0 });
     }
-    end_without_charge(at, hold, state, &command.by, [&command.reason, &Text::EMPTY])
+    end_without_charge(at, hold, state, &Text::EMPTY)
 }
 
-/// `why` it ends, and why work on it is waived: the hold keeps the first, the posting the second, and each stands in
-/// for the other where it is empty.
+/// Says who ended a hold and why, and why work on it is waived: the hold keeps the first reason, the posting the second,
+/// and each stands in for the other where it is empty.
+fn say_end(at: &Context<'_>, draft: &mut Draft<'_>, hold: &mut Hold, waived: &Text) {
+    let why = &at.request.said.reason;
+    hold.ended_by = at.request.said.by.clone();
+    hold.end_reason = if why.is_empty() { waived } else { why }.clone();
+    draft.detail.reason = if waived.is_empty() { why } else { waived }.clone();
+}
+
 fn end_without_charge(
     at: &Context<'_>,
     hold: &SharedHold,
     state: HoldState,
-    by: &Text,
-    [why, waived]: [&Text; 2],
+    waived: &Text,
 ) -> Result<Arc<Posting>, Rejection> {
     let mut draft = at.draft();
     draft.shift(Slot::Second, hold.held)?;
     let mut after = Hold::clone(hold);
     after.end(state, at.book.now);
-    after.ended_by = by.clone();
-    after.end_reason = if why.is_empty() { waived } else { why }.clone();
-    draft.detail.by = by.clone();
-    draft.detail.reason = if waived.is_empty() { why } else { waived }.clone();
+    say_end(at, &mut draft, &mut after, waived);
     draft.detail.hold = Some(Arc::new(after));
     draft.finish(at.entry)
 }
@@ -213,11 +207,9 @@ pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Arc<P
     let mut draft = at.draft();
     draft.need_available(charge)?;
     let settlement = take_charge(&mut draft, at, inputs, [Credits::ZERO, charge, Credits::ZERO])?;
-    let work = entry_of_work(&command.work, draft.id.into(), at.book.now);
-    draft.detail.by = work.by.clone();
-    draft.detail.reason = command.waive_reason.clone();
+    let work = at.entry_of_work(&command.work, draft.id.into());
     draft.detail.work = Some(work.id);
-    draft.detail.hold = Some(Arc::new(Hold {
+    let mut hold = Hold {
         id: draft.id.into(),
         ledger: at.customer.ledger,
         customer: at.customer.id.clone(),
@@ -242,14 +234,16 @@ pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Arc<P
         confirmed_at: None,
         activated_by: None,
         note: Text::default(),
-        ended_by: work.by.clone(),
+        ended_by: Text::default(),
         work: vec![work],
         settlement: Some(settlement),
         ended_at: Some(at.book.now),
-        end_reason: command.waive_reason.clone(),
+        end_reason: Text::default(),
         circumstances: command.circumstances.clone(),
         quoted: false,
-    }));
+    };
+    say_end(at, &mut draft, &mut hold, &command.waive_reason);
+    draft.detail.hold = Some(Arc::new(hold));
     draft.finish(at.entry)
 }
 
@@ -276,8 +270,6 @@ pub(super) fn reverse(at: &Context<'_>, command: &ReverseSettlement) -> Result<A
     }
     let mut hold = Hold::clone(hold);
     hold.settlement = Some(after);
-    draft.detail.by = command.by.clone();
-    draft.detail.reason = command.reason.clone();
     draft.detail.hold = Some(Arc::new(hold));
     draft.finish(at.entry)
 }

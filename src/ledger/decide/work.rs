@@ -5,14 +5,13 @@ use std::sync::Arc;
 use super::Context;
 use super::pricing::{Job, JobWork};
 use crate::ledger::account::Slot;
-use crate::ledger::command::{ExtendHold, HoldRef, NewWork, RecordWork, VoidWork};
+use crate::ledger::command::{ExtendHold, HoldRef, NewWork, RecordWork, Said, VoidWork};
 use crate::ledger::credits::Credits;
 use crate::ledger::hold::{Hold, HoldState, SharedHold, Voided, Work};
 use crate::ledger::ids::{Text, WorkId};
 use crate::ledger::posting::Posting;
 use crate::ledger::price::charge;
 use crate::ledger::reject::Rejection;
-use crate::ledger::time::Timestamp;
 
 pub(super) fn extend(at: &Context<'_>, command: &ExtendHold) -> Result<Arc<Posting>, Rejection> {
     let hold = at.active_hold(&command.hold)?;
@@ -21,8 +20,6 @@ pub(super) fn extend(at: &Context<'_>, command: &ExtendHold) -> Result<Arc<Posti
     draft.shift(Slot::First, command.credits)?;
     let mut after = Hold::clone(hold);
     after.held = hold.held.checked_add(command.credits).ok_or(Rejection::AmountOutOfBounds)?;
-    draft.detail.by = command.by.clone();
-    draft.detail.reason = command.reason.clone();
     draft.detail.hold = Some(Arc::new(after));
     draft.finish(at.entry)
 }
@@ -34,9 +31,8 @@ pub(super) fn record(at: &Context<'_>, command: &RecordWork) -> Result<Arc<Posti
         return Err(Rejection::TooMuchWork { max: Hold::WORK_MAX });
     }
     let mut draft = at.draft();
-    let work = entry_of_work(&command.work, draft.id.into(), at.book.now);
+    let work = at.entry_of_work(&command.work, draft.id.into());
     draft.detail.work = Some(work.id);
-    draft.detail.by = work.by.clone();
     let mut after = Hold::clone(hold);
     after.work.push(work);
     let charge = at.charge_of(&after)?;
@@ -61,32 +57,31 @@ pub(super) fn void(at: &Context<'_>, command: &VoidWork) -> Result<Arc<Posting>,
     if work.voided.is_some() {
         return Err(Rejection::WorkVoided);
     }
-    work.voided = Some(Voided { at: at.book.now, by: command.by.clone(), reason: command.reason.clone() });
+    let Said { by, reason, .. } = at.request.said.clone();
+    work.voided = Some(Voided { at: at.book.now, by, reason });
     let mut draft = at.draft();
     draft.detail.work = Some(command.work);
-    draft.detail.by = command.by.clone();
-    draft.detail.reason = command.reason.clone();
     draft.detail.hold = Some(Arc::new(after));
     draft.finish(at.entry)
 }
 
-/// An entry of work as it is kept.
-pub(super) fn entry_of_work(work: &NewWork, id: WorkId, recorded_at: Timestamp) -> Work {
-    Work {
-        id,
-        recorded_at,
-        seconds: work.seconds,
-        started_at: work.started_at,
-        line: work.line.clone(),
-        solutions: work.solutions,
-        by: work.by.clone(),
-        note: work.note.clone(),
-        voided: None,
-        labels: work.labels.clone(),
-    }
-}
-
 impl<'a> Context<'a> {
+    /// An entry of work as it is kept: who asks did it.
+    pub(super) fn entry_of_work(&self, work: &NewWork, id: WorkId) -> Work {
+        Work {
+            id,
+            recorded_at: self.book.now,
+            seconds: work.seconds,
+            started_at: work.started_at,
+            line: work.line.clone(),
+            solutions: work.solutions,
+            by: self.request.said.by.clone(),
+            note: work.note.clone(),
+            voided: None,
+            labels: work.labels.clone(),
+        }
+    }
+
     /// The hold that a command names, which must be ACTIVE.
     pub(super) fn active_hold(&self, hold: &HoldRef) -> Result<&'a SharedHold, Rejection> {
         let hold = self.hold(hold)?;

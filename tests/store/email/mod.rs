@@ -148,7 +148,7 @@ pub async fn customer(rig: &mut Rig, customer: &str, contact: Contact) {
     let profile = Profile { name: id(&format!("{customer} GmbH")), contact, ..Profile::default() };
     rig.ok(Command::CreateCustomer(CreateCustomer { profile, ..CreateCustomer::default() })).await;
     let alerts = Some(Arc::new(Alerts::new(vec![Threshold::Credits(Credits::whole(5))]).unwrap()));
-    rig.ok(Command::SetBalanceAlerts(SetBalanceAlerts { alerts, by: Text::EMPTY })).await;
+    rig.ok(Command::SetBalanceAlerts(SetBalanceAlerts { alerts })).await;
 }
 
 pub fn subjects(taken: &[Mail]) -> Vec<String> {

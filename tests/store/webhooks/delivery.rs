@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use creditledger::clock::Clock as _;
 use creditledger::ledger::command::{Command, SetBalanceAlerts};
-use creditledger::ledger::{Alerts, Credits, LedgerNo, Text, Threshold, Timestamp};
+use creditledger::ledger::{Alerts, Credits, LedgerNo, Threshold, Timestamp};
 use creditledger::outbox::webhooks::{Changed, EventPlace, Patch};
 
 use super::{Desk, endpoint_of, on_each_engine};
@@ -73,7 +73,7 @@ async fn an_hour_of_failures_loses_nothing_and_keeps_the_order(mut rig: Rig) {
         rig.new_customer(customer).await;
         let thresholds = vec![Threshold::Credits(Credits::whole(5)), Threshold::Percent(50)];
         let alerts = Some(Arc::new(Alerts::new(thresholds).unwrap()));
-        rig.ok(Command::SetBalanceAlerts(SetBalanceAlerts { alerts, by: Text::EMPTY })).await;
+        rig.ok(Command::SetBalanceAlerts(SetBalanceAlerts { alerts })).await;
         rig.ok(purchase(&format!("{customer}-0"), "10")).await;
     }
     let mut dice = Dice(7);

@@ -2,7 +2,7 @@
 
 use super::checkpoints::{CHECKPOINT_PAGES, LOOK_AFTER_COMMITS, RESTART_PAGES, checkpoint};
 use super::*;
-use crate::ledger::command::{Command, CreateCustomer, GrantCredits, UpdateCustomer};
+use crate::ledger::command::{Command, CreateCustomer, GrantCredits, Said, UpdateCustomer};
 use crate::ledger::decide::decide;
 use crate::ledger::{Credits, CustomerId, LedgerNo, Text};
 
@@ -12,18 +12,20 @@ struct Rig {
     writer: SqliteWriter,
     now: Timestamp,
     directory: tempfile::TempDir,
+    said: Said,
 }
 
 impl Rig {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (writer, _) = crate::store::sqlite::open(&directory.path().join("a.db"), NOW).await.unwrap();
-        Self { writer, now: NOW, directory }
+        Self { writer, now: NOW, directory, said: Said::default() }
     }
 
     async fn run(&mut self, command: Command) -> Result<(), StoreError> {
         let customer = CustomerId::parse("acme").unwrap();
-        let request = Request { ledger: LedgerNo::MAIN, customer, request: None, command };
+        let request =
+            Request { ledger: LedgerNo::MAIN, customer, request: None, said: self.said.clone(), command };
         self.now = self.now.plus_seconds(1);
         let mut book = self.writer.load(&[&request], self.now, 7, &mut Arc::new(Cards::none())).await?;
         decide(&mut book, &request).unwrap().unwrap();
@@ -43,12 +45,7 @@ impl Rig {
 
 fn grant(reason: &str) -> Command {
     let reason = Text::parse(reason).unwrap();
-    Command::GrantCredits(GrantCredits {
-        credits: Credits::whole(1),
-        expires_at: None,
-        reason,
-        by: Text::default(),
-    })
+    Command::GrantCredits(GrantCredits { credits: Credits::whole(1), expires_at: None, reason })
 }
 
 #[tokio::test]
@@ -57,9 +54,9 @@ async fn a_full_disk_stores_nothing_and_room_mends_it() {
     rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
     rig.sql("PRAGMA max_page_count = 1");
     let mut stored = 1;
-    let long = "x".repeat(1_000);
+    rig.said.reason = Text::parse(&"x".repeat(1_000)).unwrap();
     let error = loop {
-        match rig.run(grant(&long)).await {
+        match rig.run(grant()).await {
             Ok(()) => stored += 1,
             Err(error) => break error,
         }
@@ -67,7 +64,7 @@ async fn a_full_disk_stores_nothing_and_room_mends_it() {
     assert!(matches!(&error, StoreError::Failed(source) if source.to_string().contains("full")), "{error:?}");
     assert_eq!(rig.postings(), stored);
     rig.sql("PRAGMA max_page_count = 1000000");
-    rig.run(grant(&long)).await.unwrap();
+    rig.run(grant()).await.unwrap();
     assert_eq!(rig.postings(), stored + 1);
 }
 
@@ -82,7 +79,7 @@ async fn a_failed_commit_leaves_its_fate_open() {
          CREATE TABLE late_parent (key INTEGER PRIMARY KEY);
          CREATE TRIGGER late_check AFTER INSERT ON posting BEGIN INSERT INTO late VALUES (1); END;",
     );
-    let error = rig.run(grant("welcome")).await.unwrap_err();
+    let error = rig.run(grant()).await.unwrap_err();
     assert!(matches!(error, StoreError::UnknownFate(_)), "{error:?}");
 }
 
@@ -97,7 +94,7 @@ async fn the_log_begins_anew_under_load() {
             .unwrap();
     let mut longest = 0;
     for _ in 0..2_500 {
-        rig.run(grant("welcome")).await.unwrap();
+        rig.run(grant()).await.unwrap();
         reader.stored_accounts().await.unwrap();
         // How much comes meanwhile is the machine's matter.
         while rig.writer.checkpoints.at_work.as_ref().is_some_and(|at_work| !at_work.is_finished()) {
@@ -120,7 +117,7 @@ async fn a_log_that_readers_hold_up_is_waited_for() {
     rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
     rig.writer.checkpoints.restart_at = 1;
     for _ in 1..LOOK_AFTER_COMMITS {
-        rig.run(grant("welcome")).await.unwrap();
+        rig.run(grant()).await.unwrap();
     }
     assert_eq!(rig.writer.checkpoints.restart_at, RESTART_PAGES);
     let log = checkpoint(rig.writer.connection().unwrap(), "PRAGMA wal_checkpoint(NOOP)").unwrap();
@@ -132,7 +129,7 @@ async fn an_account_that_is_full_refuses_a_command_and_not_the_server() {
     let mut rig = Rig::new().await;
     rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
     rig.writer.tail.system.insert((LedgerNo::MAIN, "promotions".to_owned()), i64::MIN + 5);
-    assert!(matches!(rig.run(grant("one too many")).await, Err(StoreError::Refused(_))));
+    assert!(matches!(rig.run(grant()).await, Err(StoreError::Refused(_))));
     rig.run(Command::UpdateCustomer(UpdateCustomer::default())).await.unwrap();
     assert_eq!(rig.postings(), 2);
 }
