@@ -5,6 +5,7 @@ use tonic::transport::Channel;
 use super::call::CallError;
 use crate::grpc::{rate_card_message, wire};
 use crate::ledger::RateCard;
+use wire::ErrorReason;
 use wire::rate_card_service_client::RateCardServiceClient;
 
 /// The newest version of a card, where the ledger has it.
@@ -21,7 +22,7 @@ pub(super) async fn newest(
     let answer = RateCardServiceClient::new(channel.clone()).get_rate_card(request).await;
     match answer.map_err(CallError::from) {
         Ok(answer) => Ok(answer.into_inner().rate_card),
-        Err(error) if error.is("RATE_CARD_NOT_FOUND") => Ok(None),
+        Err(error) if error.is(ErrorReason::RateCardNotFound) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -35,9 +36,15 @@ pub(super) async fn same_as_newest(
     ledger: &str,
     card: &RateCard,
 ) -> Result<Option<wire::RateCard>, CallError> {
-    let wanted = rate_card_message(card, false);
+    let wanted = rate_card_message(card, None, false);
     let is_same = |newest: &wire::RateCard| {
-        wanted == (wire::RateCard { version: wanted.version, is_default: false, ..newest.clone() })
+        wanted
+            == (wire::RateCard {
+                ledger_id: String::new(),
+                version: wanted.version,
+                is_default: false,
+                ..newest.clone()
+            })
     };
     Ok(newest(channel, ledger, card.card.id.as_str()).await?.filter(is_same))
 }

@@ -9,6 +9,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::grpc::reason_name;
+use crate::grpc::wire::ErrorReason;
 use crate::ledger::Credits;
 use crate::ledger::credits::parse_units;
 
@@ -94,8 +96,8 @@ pub struct CallError {
 impl CallError {
     /// True for this reason.
     #[must_use]
-    pub fn is(&self, reason: &str) -> bool {
-        self.reason.as_deref() == Some(reason)
+    pub fn is(&self, reason: ErrorReason) -> bool {
+        self.reason.as_deref() == Some(reason_name(reason))
     }
 
     /// True where a server of ours has decided against the command for good.
@@ -108,8 +110,9 @@ impl CallError {
     #[must_use]
     pub fn leaves_outcome_unknown(&self) -> bool {
         // These are UNAVAILABLE as well, but say that nothing was done.
-        let untouched =
-            ["OVERLOADED", "SHUTTING_DOWN", "STORAGE_UNAVAILABLE"].iter().any(|reason| self.is(reason));
+        let untouched = [ErrorReason::Overloaded, ErrorReason::ShuttingDown, ErrorReason::StorageUnavailable]
+            .iter()
+            .any(|reason| self.is(*reason));
         (self.passing || self.code == Code::DeadlineExceeded) && !untouched
     }
 

@@ -22,7 +22,7 @@ pub struct Price {
     card: String,
     /// How long the work takes, such as 45 or 1.5; given several times, one piece of work each
     #[arg(long = "minutes", required = true, value_parser = seconds, value_name = "MINUTES")]
-    seconds: Vec<i64>,
+    seconds: Vec<i32>,
     /// The incident's class
     #[arg(long, value_parser = ClassId::parse, value_name = "ID")]
     class: Option<ClassId>,
@@ -91,7 +91,7 @@ impl Price {
         };
         let only = self.lines.first().filter(|_| self.lines.len() == 1);
         let pieces = self.seconds.iter().enumerate().map(|(nth, seconds)| WorkPart {
-            seconds: seconds.unsigned_abs(),
+            seconds: seconds.unsigned_abs().into(),
             line: only.or_else(|| self.lines.get(nth)),
             ..WorkPart::default()
         });

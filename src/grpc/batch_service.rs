@@ -7,8 +7,9 @@ use crate::ledger::{self, Command, Kind, LedgerId};
 use crate::writer::Submitted;
 
 use super::batch_stream::AnswerStream;
-use super::command::CommandMessage;
-use super::parse::{Fields, Scope, parse};
+use super::command::read_batch_command;
+use super::context::Scope;
+use super::parse::{Fields, parse};
 use super::status::Problem;
 use super::wire::batch_service_server::BatchService;
 use super::wire::*;
@@ -63,7 +64,7 @@ fn read_commands(
         return fields.refuse("commands", format!("must be 1 to {COMMANDS_MAX} commands"));
     }
     fields.each("commands", commands, |fields, command| {
-        let (scope, command) = read_command(fields, command)?;
+        let (scope, command) = read_batch_command(fields, command)?;
         match (&scope.ledger, ledger) {
             (Some(own), Some(ledger)) if own != ledger => {
                 fields.refuse("ledger_id", "must be empty or the ledger of the batch")
@@ -71,47 +72,6 @@ fn read_commands(
             (Some(_) | None, _) => Some((scope, command)),
         }
     })
-}
-
-/// One command of a batch or a stream.
-pub fn read_command(fields: &mut Fields, command: BatchCommand) -> Option<(Scope, Command)> {
-    /// Each variant is read by its own message, under its own name.
-    macro_rules! read {
-        ($command:expr; $($variant:ident => $field:literal),* $(,)?) => {
-            match $command {
-                $(Some(batch_command::Command::$variant(message)) => {
-                    fields.within($field, |fields| message.read(fields))
-                })*
-                None => fields.refuse("command", "must be set"),
-            }
-        };
-    }
-    read!(command.command;
-        CreateCustomer => "create_customer",
-        UpdateCustomer => "update_customer",
-        SetCustomerTerms => "set_customer_terms",
-        CloseCustomer => "close_customer",
-        PurchaseCredits => "purchase_credits",
-        GrantCredits => "grant_credits",
-        AdjustBalance => "adjust_balance",
-        EstimateIncident => "estimate_incident",
-        ConfirmEstimate => "confirm_estimate",
-        DeclineEstimate => "decline_estimate",
-        PlaceHold => "place_hold",
-        ExtendHold => "extend_hold",
-        RecordWork => "record_work",
-        VoidWork => "void_work",
-        SettleHold => "settle_hold",
-        ReleaseHold => "release_hold",
-        CloseIncident => "close_incident",
-        ChargeIncident => "charge_incident",
-        ReverseSettlement => "reverse_settlement",
-        RefundPurchase => "refund_purchase",
-        ReverseRefund => "reverse_refund",
-        RecordChargeback => "record_chargeback",
-        ResolveChargeback => "resolve_chargeback",
-        SetBalanceAlerts => "set_balance_alerts",
-    )
 }
 
 /// What became of one command, in brief: 10,000 of these fit the 4 MiB that clients take by default.
@@ -141,6 +101,6 @@ fn show_accepted(answer: &Answer) -> BatchAccepted {
         sequence: convert::signed(answer.posting.sequence),
         replayed: answer.replayed,
         hold_id: answer.hold.as_ref().map(|hold| hold.id.to_string()).unwrap_or_default(),
-        available: answer.balances.available.to_string(),
+        available_credits: answer.balances.available.to_string(),
     }
 }

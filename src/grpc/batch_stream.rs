@@ -14,7 +14,8 @@ use tracing::Instrument as _;
 use crate::ledger::Request;
 
 use super::Api;
-use super::batch_service::{read_command, show_problem, show_result};
+use super::batch_service::{show_problem, show_result};
+use super::command::read_batch_command;
 use super::parse::parse;
 use super::status::Problem;
 use super::wire::{BatchCommand, BatchResult, ExecuteStreamRequest, ExecuteStreamResponse};
@@ -97,7 +98,7 @@ impl Api {
     }
 
     async fn read_one(&self, command: BatchCommand) -> Result<Request, Problem> {
-        let (scope, command) = parse(command, |command, fields| read_command(fields, command))?;
+        let (scope, command) = parse(command, |command, fields| read_batch_command(fields, command))?;
         Ok(self.request(scope, command).await?)
     }
 }

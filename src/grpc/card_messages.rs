@@ -4,10 +4,10 @@ use crate::ledger::card::{CardRef, ClassRule, FlatTier, LineRule, RateCard};
 use crate::ledger::ids::LineId;
 use crate::ledger::job::{Circumstances, LineTime, PriceInputs};
 use crate::ledger::price::Step;
-use crate::ledger::{ClassId, Credits};
+use crate::ledger::{ClassId, Credits, LedgerId};
 use crate::query::{ClassStats, Difference, WhatIf};
 
-use super::convert::{day, names, or_empty, signed, small, time};
+use super::convert::{day, names, or_empty, short, signed, small, time};
 use super::status::reason_of;
 use super::wire;
 
@@ -16,8 +16,8 @@ pub fn card_ref(card: &CardRef) -> wire::RateCardRef {
     wire::RateCardRef { rate_card_id: card.id.to_string(), version: small(card.version) }
 }
 
-/// A price list.
-pub fn rate_card(card: &RateCard, is_default: bool) -> wire::RateCard {
+/// A price list; of no ledger while it is only being written.
+pub fn rate_card(card: &RateCard, ledger: Option<&LedgerId>, is_default: bool) -> wire::RateCard {
     let RateCard {
         card,
         description,
@@ -38,12 +38,13 @@ pub fn rate_card(card: &RateCard, is_default: bool) -> wire::RateCard {
         classes,
     } = card;
     wire::RateCard {
+        ledger_id: or_empty(ledger),
         rate_card_id: card.id.to_string(),
         version: small(card.version),
         description: description.to_string(),
         credits_per_hour: credits_per_hour.to_string(),
-        increment_seconds: signed(*increment_seconds),
-        minimum_seconds: signed(*minimum_seconds),
+        increment_seconds: short(*increment_seconds),
+        minimum_seconds: short(*minimum_seconds),
         minimum_credits: minimum_credits.to_string(),
         charge_scale: small(*charge_scale),
         quote_valid_days: small(*quote_valid_days),
@@ -52,7 +53,7 @@ pub fn rate_card(card: &RateCard, is_default: bool) -> wire::RateCard {
         is_default,
         time_basis: time_basis.code().into(),
         flat_tier: flat.map(|FlatTier { under_seconds, credits }| wire::FlatTier {
-            under_seconds: signed(under_seconds),
+            under_seconds: short(under_seconds),
             credits: credits.to_string(),
         }),
         multipliers: multipliers
@@ -120,14 +121,10 @@ pub fn inputs(inputs: &PriceInputs) -> wire::ChargeInputs {
         solutions,
         span,
     } = inputs;
-    let line = |LineTime { line, seconds }: &LineTime| wire::LineTime {
-        line: or_empty(line.as_ref()),
-        work_seconds: signed(*seconds),
-    };
     wire::ChargeInputs {
         incident_class: or_empty(class.as_ref()),
-        opened_on: day(*opened_on),
-        product_purchase_date: product_purchased_on.map(day).unwrap_or_default(),
+        opened_on: Some(day(*opened_on)),
+        product_purchase_date: product_purchased_on.map(day),
         work_seconds: signed(*seconds),
         confirmed_quote_credits: or_empty(confirmed_quote.as_ref()),
         charged_before_credits: charged_before.to_string(),
@@ -136,12 +133,18 @@ pub fn inputs(inputs: &PriceInputs) -> wire::ChargeInputs {
         labels: names(labels),
         emergency: *emergency,
         kb_answered: *kb_answered,
-        lines: lines.iter().map(line).collect(),
+        lines: lines.iter().map(line_time).collect(),
         solutions: small(*solutions),
         first_started_at: span.map(|span| time(span.from)),
         last_ended_at: span.map(|span| time(span.until)),
         placed_seconds: span.map_or(0, |span| signed(span.seconds)),
     }
+}
+
+/// Time on one line of support.
+pub fn line_time(time: &LineTime) -> wire::LineTime {
+    let LineTime { line, seconds } = time;
+    wire::LineTime { line: or_empty(line.as_ref()), work_seconds: signed(*seconds) }
 }
 
 /// What settlements would have cost under another card.

@@ -15,6 +15,7 @@ use super::wire;
 /// Reads a card and checks it as a whole; its version is 1 until a ledger gives it another one.
 pub fn read_rate_card(fields: &mut Fields, card: wire::RateCard) -> Option<RateCard> {
     let wire::RateCard {
+        ledger_id: _,
         rate_card_id,
         version: _,
         description,
@@ -40,8 +41,8 @@ pub fn read_rate_card(fields: &mut Fields, card: wire::RateCard) -> Option<RateC
     let rate = optional_amount(fields, "credits_per_hour", &credits_per_hour, Amount::AtLeastZero);
     // What is checked as a whole says more about a number than that it is too large.
     let any = i64::MAX.unsigned_abs();
-    let increment = fields.number("increment_seconds", increment_seconds, any);
-    let minimum = fields.number("minimum_seconds", minimum_seconds, any);
+    let increment = fields.number("increment_seconds", increment_seconds.into(), any);
+    let minimum = fields.number("minimum_seconds", minimum_seconds.into(), any);
     let minimum_credits = optional_amount(fields, "minimum_credits", &minimum_credits, Amount::AtLeastZero);
     let scale = count(fields, "charge_scale", charge_scale);
     let quote_valid = match quote_valid_days {
@@ -59,7 +60,7 @@ pub fn read_rate_card(fields: &mut Fields, card: wire::RateCard) -> Option<RateC
     });
     let flat = match flat_tier {
         Some(wire::FlatTier { under_seconds, credits }) => fields.within("flat_tier", |fields| {
-            let under_seconds = fields.number("under_seconds", under_seconds, any);
+            let under_seconds = fields.number("under_seconds", under_seconds.into(), any);
             let credits = fields.credits("credits", &credits, Amount::Positive);
             Some(Some(FlatTier { under_seconds: under_seconds?, credits: credits? }))
         }),

@@ -1,25 +1,99 @@
-//! One path for every command: parse, find the ledger, submit, answer.
+//! One path for every command: read its context, then its own fields, find the ledger, submit, answer.
 
 use tonic::{Request, Response, Status};
 
 use crate::ledger::account::Slot;
 use crate::ledger::book::Answer;
+use crate::ledger::lot::LotSource;
 use crate::ledger::{self, Command, CustomerId, LedgerId, LedgerNo};
 use crate::query::ReadError;
 
-use super::parse::{Fields, Scope, parse};
+use super::context::{Reason, Scope};
+use super::parse::{Fields, parse};
 use super::{Api, Deadline, convert, wire};
 
 /// A wire message that asks for a change of one customer.
-pub trait CommandMessage: Sized {
-    /// Reads its fields.
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)>;
+pub trait CommandMessage: WithContext {
+    /// Whether it must say why.
+    fn reason(&self) -> Reason {
+        Reason::Optional
+    }
+
+    /// Reads its fields besides the context.
+    fn read(self, fields: &mut Fields) -> Option<Command>;
+}
+
+/// A message whose first field is the context of a command.
+pub trait WithContext: Sized {
+    /// Takes the context out.
+    fn take_context(&mut self) -> Option<wire::CommandContext>;
+}
+
+/// What each command is asked with and answered with, and its name in a batch. Whatever is the same for all commands
+/// follows from this table.
+macro_rules! commands {
+    ($($command:ident($request:ident) as $field:literal),* $(,)?) => {
+        $(impl WithContext for wire::$request {
+            fn take_context(&mut self) -> Option<wire::CommandContext> {
+                self.context.take()
+            }
+        })*
+
+        /// One command of a batch or a stream.
+        pub fn read_batch_command(
+            fields: &mut Fields,
+            command: wire::BatchCommand,
+        ) -> Option<(Scope, Command)> {
+            match command.command {
+                $(Some(wire::batch_command::Command::$command(message)) => {
+                    fields.within($field, |fields| read(message, fields))
+                })*
+                None => fields.refuse("command", "must be set"),
+            }
+        }
+    };
+}
+commands!(
+    CreateCustomer(CreateCustomerRequest) as "create_customer",
+    UpdateCustomer(UpdateCustomerRequest) as "update_customer",
+    SetCustomerTerms(SetCustomerTermsRequest) as "set_customer_terms",
+    CloseCustomer(CloseCustomerRequest) as "close_customer",
+    PurchaseCredits(PurchaseCreditsRequest) as "purchase_credits",
+    GrantCredits(GrantCreditsRequest) as "grant_credits",
+    AdjustBalance(AdjustBalanceRequest) as "adjust_balance",
+    EstimateIncident(EstimateIncidentRequest) as "estimate_incident",
+    ConfirmEstimate(ConfirmEstimateRequest) as "confirm_estimate",
+    DeclineEstimate(DeclineEstimateRequest) as "decline_estimate",
+    PlaceHold(PlaceHoldRequest) as "place_hold",
+    ExtendHold(ExtendHoldRequest) as "extend_hold",
+    RecordWork(RecordWorkRequest) as "record_work",
+    VoidWork(VoidWorkRequest) as "void_work",
+    SettleHold(SettleHoldRequest) as "settle_hold",
+    ReleaseHold(ReleaseHoldRequest) as "release_hold",
+    CloseIncident(CloseIncidentRequest) as "close_incident",
+    ChargeIncident(ChargeIncidentRequest) as "charge_incident",
+    ReverseSettlement(ReverseSettlementRequest) as "reverse_settlement",
+    RefundPurchase(RefundPurchaseRequest) as "refund_purchase",
+    ReverseRefund(ReverseRefundRequest) as "reverse_refund",
+    RecordChargeback(RecordChargebackRequest) as "record_chargeback",
+    ResolveChargeback(ResolveChargebackRequest) as "resolve_chargeback",
+    SetBalanceAlerts(SetBalanceAlertsRequest) as "set_balance_alerts",
+);
+
+/// Reads a command: its context and its own fields, and complains of both at once.
+pub fn read<M: CommandMessage>(mut message: M, fields: &mut Fields) -> Option<(Scope, Command)> {
+    let reason = message.reason();
+    let scope = fields.context(message.take_context(), reason);
+    let command = message.read(fields);
+    Some((scope?, command?))
 }
 
 /// What was accepted, for whom.
 pub struct Accepted {
     /// The ledger.
     pub ledger: LedgerNo,
+    /// Its id.
+    pub ledger_id: LedgerId,
     /// The customer.
     pub customer: CustomerId,
     /// The answer.
@@ -27,35 +101,83 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    /// What was posted.
-    pub fn posting(&self) -> wire::Posting {
-        convert::posting(&self.answer.posting, &self.customer)
-    }
-
-    /// The customer's balances now.
-    pub fn balance(&self) -> wire::Balance {
-        convert::balance(self.answer.balances, self.answer.sequence)
-    }
-
-    /// The hold now.
-    pub fn hold(&self) -> Option<wire::Hold> {
-        self.answer.hold.as_ref().map(|hold| convert::hold(hold))
+    /// What every answer says.
+    pub fn outcome(&self) -> wire::CommandOutcome {
+        let Answer { posting, replayed, balances, sequence, hold, purchase } = &self.answer;
+        let ledger = &self.ledger_id;
+        let bought = posting.detail.lot.as_ref().filter(|lot| lot.source == LotSource::Purchase);
+        wire::CommandOutcome {
+            posting: Some(convert::posting(posting, ledger, &self.customer)),
+            replayed: *replayed,
+            balance: Some(convert::balance(*balances, *sequence)),
+            activated_holds: convert::activated(posting, ledger),
+            expired_credits: posting.amounts.get(Slot::Expired).to_string(),
+            hold: hold.as_ref().map(|hold| convert::hold(hold, ledger)),
+            purchase: purchase.as_ref().or(bought).map(|lot| convert::purchase(lot, ledger, &self.customer)),
+        }
     }
 
     /// What the posting brought in.
     pub fn lot(&self) -> Option<wire::Lot> {
-        convert::new_lot(&self.answer.posting, &self.customer)
+        convert::new_lot(&self.answer.posting, &self.ledger_id, &self.customer)
     }
 
-    /// Parked holds that the posting activated.
-    pub fn activated_holds(&self) -> Vec<wire::Hold> {
-        convert::activated(&self.answer.posting)
+    /// The entry of work that it recorded or voided, as it is now.
+    pub fn entry(&self) -> Option<wire::WorkEntry> {
+        let hold = self.answer.hold.as_ref()?;
+        let work = match self.answer.posting.detail.work {
+            Some(id) => hold.work.iter().find(|work| work.id == id),
+            // A charge without a hold has one entry, which no posting names.
+            None => hold.work.first().filter(|_| hold.direct),
+        };
+        work.map(convert::work)
     }
+}
 
-    /// Credits that expired in the same posting.
-    pub fn expired_credits(&self) -> String {
-        self.answer.posting.amounts.get(Slot::Expired).to_string()
-    }
+/// Answers that say nothing but the outcome.
+macro_rules! outcomes {
+    ($($response:ident),* $(,)?) => {
+        $(impl From<Accepted> for wire::$response {
+            fn from(accepted: Accepted) -> Self {
+                Self { outcome: Some(accepted.outcome()) }
+            }
+        })*
+    };
+}
+outcomes!(
+    PurchaseCreditsResponse,
+    RefundPurchaseResponse,
+    ReverseRefundResponse,
+    RecordChargebackResponse,
+    ResolveChargebackResponse,
+    AssignPaymentResponse,
+    EstimateIncidentResponse,
+    ConfirmEstimateResponse,
+    DeclineEstimateResponse,
+    PlaceHoldResponse,
+    ExtendHoldResponse,
+    SettleHoldResponse,
+    ReleaseHoldResponse,
+    CloseIncidentResponse,
+    ReverseSettlementResponse,
+);
+
+/// Answers that show what came in as well.
+macro_rules! outcomes_with {
+    ($field:ident: $($response:ident),* $(,)?) => {
+        $(impl From<Accepted> for wire::$response {
+            fn from(accepted: Accepted) -> Self {
+                Self { $field: accepted.$field(), outcome: Some(accepted.outcome()) }
+            }
+        })*
+    };
+}
+outcomes_with!(lot: GrantCreditsResponse, AdjustBalanceResponse);
+outcomes_with!(entry: RecordWorkResponse, VoidWorkResponse, ChargeIncidentResponse);
+
+/// The outcome of a command about no customer.
+pub fn bare_outcome(replayed: bool) -> Option<wire::CommandOutcome> {
+    Some(wire::CommandOutcome { replayed, ..wire::CommandOutcome::default() })
 }
 
 impl Api {
@@ -65,11 +187,12 @@ impl Api {
     /// The status that says why it was not accepted.
     pub async fn run<M: CommandMessage>(&self, request: Request<M>) -> Result<Accepted, Status> {
         let deadline = Deadline::of(&request);
-        let (scope, command) = parse(request.into_inner(), M::read)?;
+        let (scope, command) = parse(request.into_inner(), read)?;
+        let ledger_id = scope.ledger.clone().unwrap_or_else(LedgerId::main);
         let request = self.request(scope, command).await?;
         let (ledger, customer) = (request.ledger, request.customer.clone());
         let answer = self.writer.submit(request, deadline).await??;
-        Ok(Accepted { ledger, customer, answer })
+        Ok(Accepted { ledger, ledger_id, customer, answer })
     }
 
     /// Runs a command and answers with what was accepted.

@@ -1,17 +1,21 @@
 //! From the core's types to wire messages.
 
+use std::collections::BTreeMap;
+
 use prost::Message;
 
 use crate::ledger::customer::Contact;
 use crate::ledger::hold::{Pending, Settlement, Voided, Work};
+use crate::ledger::job::PriceInputs;
 use crate::ledger::lot::{Lot, Refund};
 use crate::ledger::money::MoneyTransfer;
 use crate::ledger::{
-    Balances, Credits, CustomerId, Day, Hold, HoldState, Money, Posting, Terms, Timestamp, Transfer,
+    Balances, Credits, CustomerId, Day, Hold, HoldState, LedgerId, Money, Posting, Terms, Text, Timestamp,
+    Transfer,
 };
 use crate::query::{BalanceAt, CustomerRecord, Position, Recorded, TransferRecord};
 
-use super::card_messages::card_ref;
+use super::card_messages::{card_ref, line_time};
 use super::{top_up, wire};
 
 /// The wire's numbers are signed; none of ours comes near the bound.
@@ -37,21 +41,30 @@ pub fn time(time: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds, nanos: i32::try_from(micros.saturating_mul(1_000)).unwrap_or_default() }
 }
 
-/// A day as YYYY-MM-DD.
-pub fn day(day: Day) -> String {
+/// A number of seconds that is bounded far below what 32 bits hold.
+pub fn short(seconds: u64) -> i32 {
+    i32::try_from(seconds).unwrap_or(i32::MAX)
+}
+
+/// A day of the calendar.
+pub fn day(day: Day) -> wire::Date {
     let midnight = i64::from(day.days()).saturating_mul(86_400);
-    jiff::Timestamp::from_second(midnight)
-        .map(|midnight| midnight.to_zoned(jiff::tz::TimeZone::UTC).date().to_string())
-        .unwrap_or_default()
+    // Days are 32 bits, and the calendar ends before they do: a day beyond it is shown as none.
+    let date = jiff::Timestamp::from_second(midnight)
+        .map(|midnight| midnight.to_zoned(jiff::tz::TimeZone::UTC).date());
+    date.map_or_else(
+        |_| wire::Date::default(),
+        |date| wire::Date { year: date.year().into(), month: date.month().into(), day: date.day().into() },
+    )
 }
 
 /// A customer's balances.
 pub fn balance(balances: Balances, sequence: u64) -> wire::Balance {
     let Balances { available, held, owed } = balances;
     wire::Balance {
-        available: available.to_string(),
-        held: held.to_string(),
-        owed: owed.to_string(),
+        available_credits: available.to_string(),
+        held_credits: held.to_string(),
+        owed_credits: owed.to_string(),
         sequence: signed(sequence),
     }
 }
@@ -88,12 +101,13 @@ pub fn transfer(transfer: &Transfer) -> wire::Transfer {
 }
 
 /// A posting in the answer to a command, where its position is not known yet.
-pub fn posting(posting: &Posting, customer: &CustomerId) -> wire::Posting {
+pub fn posting(posting: &Posting, ledger: &LedgerId, customer: &CustomerId) -> wire::Posting {
     let detail = &posting.detail;
     let hold = detail.hold.as_ref();
     let incident = hold.map(|hold| &hold.incident).or(detail.shortfall.as_ref().map(|short| &short.incident));
     wire::Posting {
         posting_id: posting.id.to_string(),
+        ledger_id: ledger.to_string(),
         customer_id: customer.to_string(),
         sequence: signed(posting.sequence),
         kind: posting.kind.code().into(),
@@ -105,12 +119,18 @@ pub fn posting(posting: &Posting, customer: &CustomerId) -> wire::Posting {
         incident_id: or_empty(incident),
         lot_id: or_empty(posting.lot().map(|lot| &lot.id)),
         work_id: or_empty(detail.work.as_ref()),
-        shortfall: or_empty(detail.shortfall.as_ref().map(|short| &short.missing)),
+        shortfall_credits: or_empty(detail.shortfall.as_ref().map(|short| &short.missing)),
         by: detail.by.to_string(),
         reason: detail.reason.to_string(),
+        metadata: pairs(&detail.metadata),
         position: 0,
         money_transfers: posting.money_transfers().map(|moved| money_transfer(&moved)).collect(),
     }
+}
+
+/// Pairs of the caller's own.
+fn pairs(metadata: &BTreeMap<Text, Text>) -> BTreeMap<String, String> {
+    metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
 
 /// One movement of money.
@@ -124,9 +144,9 @@ fn money_transfer(transfer: &MoneyTransfer) -> wire::MoneyTransfer {
 }
 
 /// A posting of a list or stream.
-pub fn recorded(recorded: &Recorded, customer: &CustomerId) -> wire::Posting {
+pub fn recorded(recorded: &Recorded, ledger: &LedgerId, customer: &CustomerId) -> wire::Posting {
     let Position(position) = recorded.position;
-    wire::Posting { position: signed(position), ..posting(&recorded.posting, customer) }
+    wire::Posting { position: signed(position), ..posting(&recorded.posting, ledger, customer) }
 }
 
 /// A transfer of a list.
@@ -148,7 +168,7 @@ pub fn transfer_record(record: &TransferRecord) -> wire::JournalTransfer {
 ///
 /// There is no bound on parked holds, but there is one on messages: without one here the caller of a purchase could
 /// never read its answer. ListHolds shows the rest.
-pub fn activated(posting: &Posting) -> Vec<wire::Hold> {
+pub fn activated(posting: &Posting, ledger: &LedgerId) -> Vec<wire::Hold> {
     const BYTES_MAX: usize = 1 << 20;
     let activated = posting.detail.others.iter().filter(|hold| hold.state != HoldState::Superseded);
     let mut bytes = 0_usize;
@@ -156,18 +176,14 @@ pub fn activated(posting: &Posting) -> Vec<wire::Hold> {
         bytes = bytes.saturating_add(hold.encoded_len());
         bytes <= BYTES_MAX
     };
-    activated.map(|hold| brief_hold(hold)).take_while(fits).collect()
+    activated.map(|of| hold(of, ledger)).take_while(fits).collect()
 }
 
-/// A hold with its entries of work.
-pub fn hold(hold: &Hold) -> wire::Hold {
-    wire::Hold { work: hold.work.iter().map(work).collect(), ..brief_hold(hold) }
-}
-
-/// A hold without its entries of work, for lists.
-pub fn brief_hold(hold: &Hold) -> wire::Hold {
+/// A hold, with what its work comes to.
+pub fn hold(hold: &Hold, ledger: &LedgerId) -> wire::Hold {
     wire::Hold {
         hold_id: hold.id.to_string(),
+        ledger_id: ledger.to_string(),
         customer_id: hold.customer.to_string(),
         incident_id: hold.incident.to_string(),
         incident_class: or_empty(hold.class.as_ref()),
@@ -187,8 +203,7 @@ pub fn brief_hold(hold: &Hold) -> wire::Hold {
         confirmed_by: hold.confirmed_by.to_string(),
         confirmed_at: hold.confirmed_at.map(time),
         note: hold.note.to_string(),
-        work_seconds: signed(hold.worked_seconds()),
-        work: Vec::new(),
+        work: Some(work_summary(hold)),
         settlement: hold.settlement.as_ref().map(settlement),
         ended_at: hold.ended_at.map(time),
         ended_by: hold.ended_by.to_string(),
@@ -229,12 +244,32 @@ fn pending(pending: &Pending) -> wire::PendingEstimate {
     }
 }
 
-fn work(work: &Work) -> wire::WorkEntry {
+fn work_summary(hold: &Hold) -> wire::WorkSummary {
+    let mut sums = PriceInputs::default();
+    sums.add_work(hold.live_work().map(Work::part));
+    wire::WorkSummary {
+        entries: count(hold.work.len()),
+        counted_entries: count(hold.live_work().count()),
+        work_seconds: signed(sums.seconds),
+        lines: sums.lines.iter().map(line_time).collect(),
+        solutions: small(sums.solutions),
+        first_started_at: sums.span.map(|span| time(span.from)),
+        last_ended_at: sums.span.map(|span| time(span.until)),
+        placed_seconds: sums.span.map_or(0, |span| signed(span.seconds)),
+    }
+}
+
+fn count(entries: usize) -> i32 {
+    i32::try_from(entries).unwrap_or(i32::MAX)
+}
+
+/// An entry of work.
+pub fn work(work: &Work) -> wire::WorkEntry {
     let Work { id, recorded_at, seconds, started_at, line, solutions, by, note, voided, labels } = work;
     wire::WorkEntry {
         work_id: id.to_string(),
         recorded_at: Some(time(*recorded_at)),
-        work_seconds: signed(*seconds),
+        work_seconds: short(*seconds),
         started_at: started_at.map(time),
         line: or_empty(line.as_ref()),
         solutions: small(*solutions),
@@ -281,11 +316,12 @@ pub fn settlement(settlement: &Settlement) -> wire::Settlement {
 }
 
 /// A lot with what is left of it.
-pub fn lot(lot: &Lot, customer: &CustomerId, left: Credits) -> wire::Lot {
+pub fn lot(lot: &Lot, ledger: &LedgerId, customer: &CustomerId, left: Credits) -> wire::Lot {
     let Lot { id, source, credits, repaid, price, storefront, order, expires_at, created_at, refunds: _ } =
         lot;
     wire::Lot {
         lot_id: id.to_string(),
+        ledger_id: ledger.to_string(),
         customer_id: customer.to_string(),
         source: source.code().into(),
         credits: credits.to_string(),
@@ -300,19 +336,20 @@ pub fn lot(lot: &Lot, customer: &CustomerId, left: Credits) -> wire::Lot {
 }
 
 /// The lot that a posting brought in, with what was left of it right after.
-pub fn new_lot(posting: &Posting, customer: &CustomerId) -> Option<wire::Lot> {
+pub fn new_lot(posting: &Posting, ledger: &LedgerId, customer: &CustomerId) -> Option<wire::Lot> {
     let new = posting.detail.lot.as_ref()?;
     let mut moved = posting.detail.lots.iter().filter(|moved| moved.id == new.id);
     let left = moved.try_fold(Credits::ZERO, |sum, part| sum.checked_add(part.left));
-    Some(lot(new, customer, left.unwrap_or_default()))
+    Some(lot(new, ledger, customer, left.unwrap_or_default()))
 }
 
 /// A lot that was bought.
-pub fn purchase(lot: &Lot, customer: &CustomerId) -> wire::Purchase {
+pub fn purchase(lot: &Lot, ledger: &LedgerId, customer: &CustomerId) -> wire::Purchase {
     let Lot { id, source: _, credits, repaid, price, storefront, order, expires_at, created_at, refunds } =
         lot;
     wire::Purchase {
         purchase_id: id.to_string(),
+        ledger_id: ledger.to_string(),
         customer_id: customer.to_string(),
         storefront: or_empty(storefront.as_ref()),
         order_id: or_empty(order.as_ref()),
@@ -351,19 +388,20 @@ pub fn contact(contact: &Contact) -> wire::Contact {
 }
 
 /// A customer with its profile, as of `now`.
-pub fn customer(record: &CustomerRecord, now: Timestamp) -> wire::Customer {
+pub fn customer(record: &CustomerRecord, ledger: &LedgerId, now: Timestamp) -> wire::Customer {
     let CustomerRecord { customer, profile } = record;
     let Terms { rate_card, package, product_purchased_on, top_up: settings } = &customer.state.terms;
     let (open_top_up, top_up_month_credits) = top_up::activity(customer.state.top_ups.as_deref(), now);
     wire::Customer {
         customer_id: customer.id.to_string(),
+        ledger_id: ledger.to_string(),
         name: profile.name.to_string(),
         contact: Some(contact(&profile.contact)),
-        metadata: profile.metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        metadata: pairs(&profile.metadata),
         terms: Some(wire::CustomerTerms {
             rate_card_id: or_empty(rate_card.as_ref()),
             package: or_empty(package.as_ref()),
-            product_purchase_date: product_purchased_on.map(day).unwrap_or_default(),
+            product_purchase_date: product_purchased_on.map(day),
             top_up: settings.as_deref().map(top_up::settings),
         }),
         closed: customer.state.closed,
@@ -417,8 +455,8 @@ mod tests {
 
     #[test]
     fn days_and_times_are_shown_in_utc() {
-        assert_eq!(day(Day::from_days(-1)), "1969-12-31");
-        assert_eq!(day(Day::from_days(20_778)), "2026-11-21");
+        assert_eq!(day(Day::from_days(-1)), wire::Date { year: 1969, month: 12, day: 31 });
+        assert_eq!(day(Day::from_days(20_778)), wire::Date { year: 2026, month: 11, day: 21 });
         let before = time(Timestamp::from_micros(-1));
         assert_eq!((before.seconds, before.nanos), (-1, 999_999_000));
     }

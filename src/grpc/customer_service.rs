@@ -10,8 +10,9 @@ use crate::ledger::ids::{CardId, PackageId};
 use crate::ledger::{Command, Credits};
 use crate::query::CustomerRecord;
 
-use super::command::{Accepted, CommandMessage};
-use super::parse::{Amount, Fields, Scope, parse, read_mask};
+use super::command::CommandMessage;
+use super::context::Reason;
+use super::parse::{Amount, Fields, parse, read_mask};
 use super::wire::customer_service_server::CustomerService;
 use super::wire::{self, *};
 use super::{Api, PAGE_BYTES_MAX, convert, top_up};
@@ -35,9 +36,10 @@ impl CustomerService for Api {
             let customer = fields.customer(&customer_id);
             Some((ledger?, customer?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        let record = self.reader.customer_record(ledger, &customer).await?;
-        Ok(Response::new(GetCustomerResponse { customer: Some(shown(&record)) }))
+        let no = self.ledger(&ledger).await?;
+        let record = self.reader.customer_record(no, &customer).await?;
+        let customer = Some(convert::customer(&record, &ledger, clock::now()));
+        Ok(Response::new(GetCustomerResponse { customer }))
     }
 
     async fn update_customer(
@@ -57,8 +59,9 @@ impl CustomerService for Api {
             let page = fields.page(page_size, page_token);
             Some((ledger?, page?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        let listed = self.reader.customers(ledger, &page).await?;
+        let no = self.ledger(&ledger).await?;
+        let listed = self.reader.customers(no, &page).await?;
+        let shown = |record: &CustomerRecord| convert::customer(record, &ledger, clock::now());
         let (customers, next_page_token) = listed.show(PAGE_BYTES_MAX, shown, Message::encoded_len);
         Ok(Response::new(ListCustomersResponse { customers, next_page_token }))
     }
@@ -78,16 +81,8 @@ impl CustomerService for Api {
     }
 }
 
-/// A customer as it is now.
-fn shown(record: &CustomerRecord) -> wire::Customer {
-    convert::customer(record, clock::now())
-}
-
-/// What was accepted, with the customer as it is after it.
-struct Changed {
-    accepted: Accepted,
-    customer: wire::Customer,
-}
+/// The outcome, and the customer as it is after it.
+type Changed = (wire::CommandOutcome, wire::Customer);
 
 impl Api {
     async fn execute_and_read<M, R>(&self, request: Request<M>) -> Result<Response<R>, Status>
@@ -97,43 +92,27 @@ impl Api {
     {
         let accepted = self.run(request).await?;
         let record = self.reader.customer_record(accepted.ledger, &accepted.customer).await?;
-        Ok(Response::new(Changed { accepted, customer: shown(&record) }.into()))
+        let customer = convert::customer(&record, &accepted.ledger_id, clock::now());
+        // Of one read, so that the two balances of an answer are the same.
+        let outcome = wire::CommandOutcome { balance: customer.balance.clone(), ..accepted.outcome() };
+        Ok(Response::new((outcome, customer).into()))
     }
 }
 
 macro_rules! answers {
     ($($response:ident),* $(,)?) => {
         $(impl From<Changed> for $response {
-            fn from(Changed { accepted, customer }: Changed) -> Self {
-                Self {
-                    posting: Some(accepted.posting()),
-                    replayed: accepted.answer.replayed,
-                    balance: customer.balance.clone(),
-                    customer: Some(customer),
-                }
+            fn from((outcome, customer): Changed) -> Self {
+                Self { outcome: Some(outcome), customer: Some(customer) }
             }
         })*
     };
 }
-answers!(CreateCustomerResponse, UpdateCustomerResponse, CloseCustomerResponse);
-
-impl From<Changed> for SetCustomerTermsResponse {
-    fn from(Changed { accepted, customer }: Changed) -> Self {
-        Self {
-            posting: Some(accepted.posting()),
-            replayed: accepted.answer.replayed,
-            balance: customer.balance.clone(),
-            customer: Some(customer),
-            activated_holds: accepted.activated_holds(),
-            expired_credits: accepted.expired_credits(),
-        }
-    }
-}
+answers!(CreateCustomerResponse, UpdateCustomerResponse, CloseCustomerResponse, SetCustomerTermsResponse);
 
 impl CommandMessage for CreateCustomerRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, name, contact, metadata, terms } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, name, contact, metadata, terms } = self;
         let name = fields.text("name", &name);
         let contact = read_contact(fields, contact);
         let metadata = fields.metadata(metadata);
@@ -142,7 +121,7 @@ impl CommandMessage for CreateCustomerRequest {
         let terms = fields.within("terms", |fields| {
             let rate_card = fields.optional("rate_card_id", &rate_card_id, CardId::parse);
             let package = fields.optional("package", &package, PackageId::parse);
-            let product_purchased_on = fields.day("product_purchase_date", &product_purchase_date);
+            let product_purchased_on = fields.day("product_purchase_date", product_purchase_date);
             let top_up = top_up::read(fields, top_up);
             Some(Terms {
                 rate_card: rate_card?,
@@ -152,14 +131,13 @@ impl CommandMessage for CreateCustomerRequest {
             })
         });
         let profile = Profile { name: name?, contact: contact?, metadata: metadata? };
-        Some((scope?, Command::CreateCustomer(CreateCustomer { profile, terms: terms? })))
+        Some(Command::CreateCustomer(CreateCustomer { profile, terms: terms? }))
     }
 }
 
 impl CommandMessage for UpdateCustomerRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, name, contact, metadata, update_mask } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, name, contact, metadata, update_mask } = self;
         let named = read_mask(fields, update_mask, ["name", "contact", "metadata"]);
         let name = fields.text("name", &name);
         let contact = read_contact(fields, contact);
@@ -170,47 +148,39 @@ impl CommandMessage for UpdateCustomerRequest {
             contact: Some(contact?).filter(|_| names_contact),
             metadata: Some(metadata?).filter(|_| names_metadata),
         };
-        Some((scope?, Command::UpdateCustomer(command)))
+        Some(Command::UpdateCustomer(command))
     }
 }
 
 impl CommandMessage for CloseCustomerRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, reason, by } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
-        let reason = fields.text("reason", &reason);
-        let by = fields.text("by", &by);
-        Some((scope?.said(by?, reason?), Command::CloseCustomer(CloseCustomer)))
+    fn read(self, _: &mut Fields) -> Option<Command> {
+        let Self { context: _ } = self;
+        Some(Command::CloseCustomer(CloseCustomer))
     }
 }
 
 impl CommandMessage for SetCustomerTermsRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+    /// A charge says what it is for.
+    fn reason(&self) -> Reason {
+        if self.charge_credits.is_some() { Reason::Required } else { Reason::Optional }
+    }
+
+    fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self {
-            ledger_id,
-            request_id,
-            customer_id,
+            context: _,
             rate_card_id,
             package,
             product_purchase_date,
             update_mask,
             charge_credits,
-            reason,
-            by,
             top_up,
         } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
         let rate_card = fields.optional("rate_card_id", &rate_card_id, CardId::parse);
         let package = fields.optional("package", &package, PackageId::parse);
-        let purchased_on = fields.day("product_purchase_date", &product_purchase_date);
+        let purchased_on = fields.day("product_purchase_date", product_purchase_date);
         let legal = ["rate_card_id", "package", "product_purchase_date", "top_up"];
         let named = read_mask(fields, update_mask, legal);
         let charge = fields.optional_credits("charge_credits", charge_credits.as_deref(), Amount::Positive);
-        let reason = match charge {
-            Some(Some(_)) => fields.required_text("reason", &reason),
-            Some(None) | None => fields.text("reason", &reason),
-        };
-        let by = fields.text("by", &by);
         let top_up = top_up::read(fields, top_up);
         let [names_card, names_package, names_date, names_top_up] = named?;
         let command = SetCustomerTerms {
@@ -220,7 +190,7 @@ impl CommandMessage for SetCustomerTermsRequest {
             top_up: change(names_top_up, top_up?),
             charge: charge?.unwrap_or(Credits::ZERO),
         };
-        Some((scope?.said(by?, reason?), Command::SetCustomerTerms(command)))
+        Some(Command::SetCustomerTerms(command))
     }
 }
 

@@ -37,14 +37,14 @@ pub fn event(told: &Told, ledger: &LedgerId) -> wire::Event {
         incident_id: incident.map(ToString::to_string).unwrap_or_default(),
         by: detail.by.to_string(),
         reason: detail.reason.to_string(),
-        payload: Some(payload(told)),
+        payload: Some(payload(told, ledger)),
     }
 }
 
-fn payload(told: &Told) -> wire::event::Payload {
+fn payload(told: &Told, ledger: &LedgerId) -> wire::event::Payload {
     use wire::event::Payload;
     let posting = &told.posting;
-    let hold = told.event.hold.as_ref().map(|hold| convert::brief_hold(hold));
+    let hold = told.event.hold.as_ref().map(|hold| convert::hold(hold, ledger));
     let credits = told.event.credits.unwrap_or(Credits::ZERO).to_string();
     match told.event.event {
         EventType::HoldQuoted
@@ -64,11 +64,11 @@ fn payload(told: &Told) -> wire::event::Payload {
         }
         EventType::PurchaseCompleted | EventType::PurchaseRefunded | EventType::PurchaseDisputed => {
             let lot = posting.detail.lot.as_ref().or(posting.detail.refunded.as_ref());
-            let purchase = lot.map(|lot| convert::purchase(lot, &told.customer));
+            let purchase = lot.map(|lot| convert::purchase(lot, ledger, &told.customer));
             Payload::PurchaseEvent(wire::PurchaseEvent { purchase, credits })
         }
         EventType::CreditsGranted | EventType::CreditsAdjusted => {
-            let lot = convert::new_lot(posting, &told.customer);
+            let lot = convert::new_lot(posting, ledger, &told.customer);
             Payload::CreditsEvent(wire::CreditsEvent { credits, lot })
         }
         EventType::CreditsExpired => Payload::CreditsEvent(wire::CreditsEvent { credits, lot: None }),
@@ -121,7 +121,7 @@ pub fn forecast(forecast: &Forecast) -> wire::Forecast {
         weekly_credits_over_4_weeks: weekly_over_4.to_string(),
         weekly_credits_over_12_weeks: weekly_over_12.to_string(),
         held_credits: held.to_string(),
-        run_out_date: runs_out_on.map(convert::day).unwrap_or_default(),
+        run_out_date: runs_out_on.map(convert::day),
         open_holds: i32::try_from(*open_holds).unwrap_or(i32::MAX),
     }
 }

@@ -6,70 +6,36 @@ use crate::ledger::command::{
 };
 use crate::ledger::ids::{LabelId, LineId, WorkId};
 use crate::ledger::job::Circumstances;
-use crate::ledger::{ClassId, Command, HoldId, IncidentId, Text};
+use crate::ledger::{ClassId, Command, HoldId, IncidentId};
 
 use super::command::CommandMessage;
-use super::parse::{Amount, Fields, Scope};
+use super::context::Reason;
+use super::parse::{Amount, Fields};
 use super::wire::*;
 
-/// How a request names a hold. Each message has a type of its own for it, and all of them say the same.
-pub enum Named {
-    /// By hold_id.
-    Hold(String),
-    /// By incident_id.
-    Incident(String),
-}
-
-macro_rules! named_by {
-    ($($message:ident),* $(,)?) => {
-        $(impl From<$message::Target> for Named {
-            fn from(target: $message::Target) -> Self {
-                match target {
-                    $message::Target::HoldId(id) => Self::Hold(id),
-                    $message::Target::IncidentId(id) => Self::Incident(id),
-                }
-            }
-        })*
-    };
-}
-named_by!(
-    confirm_estimate_request,
-    decline_estimate_request,
-    extend_hold_request,
-    record_work_request,
-    void_work_request,
-    settle_hold_request,
-    release_hold_request,
-    close_incident_request,
-    reverse_settlement_request,
-    get_hold_request,
-    get_receipt_request,
-);
-
 /// The hold that a request names.
-pub fn read_hold(fields: &mut Fields, target: Option<impl Into<Named>>) -> Option<HoldRef> {
-    match target.map(Into::into) {
-        Some(Named::Hold(id)) => fields.made_id("hold_id", &id, |id| HoldRef::Id(HoldId::from_uuid(id))),
-        Some(Named::Incident(id)) => {
+pub fn read_hold(fields: &mut Fields, target: Option<HoldTarget>) -> Option<HoldRef> {
+    match target.and_then(|target| target.target) {
+        Some(hold_target::Target::HoldId(id)) => fields.within("target", |fields| {
+            fields.made_id("hold_id", &id, |id| HoldRef::Id(HoldId::from_uuid(id)))
+        }),
+        Some(hold_target::Target::IncidentId(id)) => fields.within("target", |fields| {
             fields.take("incident_id", IncidentId::parse(&id)).map(HoldRef::Incident)
-        }
+        }),
         None => fields.refuse("target", "must be a hold_id or an incident_id"),
     }
 }
 
 impl CommandMessage for EstimateIncidentRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let (scope, estimate) = read_estimate(fields, self)?;
-        Some((scope, Command::EstimateIncident(estimate)))
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        read_estimate(fields, self).map(Command::EstimateIncident)
     }
 }
 
 impl CommandMessage for PlaceHoldRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+    fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self {
-            ledger_id,
-            request_id,
-            customer_id,
+            context: _,
             incident_id,
             incident_class,
             quote,
@@ -77,7 +43,6 @@ impl CommandMessage for PlaceHoldRequest {
             expires_at,
             range_override_reason,
             note,
-            by,
             park,
             labels,
             emergency,
@@ -90,9 +55,7 @@ impl CommandMessage for PlaceHoldRequest {
             }
         });
         let estimate = EstimateIncidentRequest {
-            ledger_id,
-            request_id,
-            customer_id,
+            context: None,
             incident_id,
             incident_class,
             quote,
@@ -100,21 +63,17 @@ impl CommandMessage for PlaceHoldRequest {
             expires_at,
             range_override_reason,
             note,
-            by,
             labels,
             emergency,
             kb_answered,
         };
-        let (scope, estimate) = read_estimate(fields, estimate)?;
-        Some((scope, Command::PlaceHold(PlaceHold { estimate, park })))
+        read_estimate(fields, estimate).map(|estimate| Command::PlaceHold(PlaceHold { estimate, park }))
     }
 }
 
-fn read_estimate(fields: &mut Fields, message: EstimateIncidentRequest) -> Option<(Scope, EstimateIncident)> {
+fn read_estimate(fields: &mut Fields, message: EstimateIncidentRequest) -> Option<EstimateIncident> {
     let EstimateIncidentRequest {
-        ledger_id,
-        request_id,
-        customer_id,
+        context: _,
         incident_id,
         incident_class,
         quote,
@@ -122,12 +81,10 @@ fn read_estimate(fields: &mut Fields, message: EstimateIncidentRequest) -> Optio
         expires_at,
         range_override_reason,
         note,
-        by,
         labels,
         emergency,
         kb_answered,
     } = message;
-    let scope = fields.scope(&ledger_id, &request_id, &customer_id);
     let incident = fields.take("incident_id", IncidentId::parse(&incident_id));
     let class = fields.optional("incident_class", &incident_class, ClassId::parse);
     let quote = match quote {
@@ -135,7 +92,7 @@ fn read_estimate(fields: &mut Fields, message: EstimateIncidentRequest) -> Optio
             fields.credits("credits", &credits, Amount::AtLeastZero).map(Quote::Credits)
         }
         Some(estimate_incident_request::Quote::EstimatedSeconds(seconds)) => {
-            fields.number("estimated_seconds", seconds, NewWork::SECONDS_MAX).map(Quote::Seconds)
+            fields.number("estimated_seconds", seconds.into(), NewWork::SECONDS_MAX).map(Quote::Seconds)
         }
         None => Some(Quote::Class),
     };
@@ -143,9 +100,8 @@ fn read_estimate(fields: &mut Fields, message: EstimateIncidentRequest) -> Optio
     let expires_at = fields.time("expires_at", expires_at);
     let range_override = fields.text("range_override_reason", &range_override_reason);
     let note = fields.text("note", &note);
-    let by = fields.text("by", &by);
     let labels = read_labels(fields, labels);
-    let estimate = EstimateIncident {
+    Some(EstimateIncident {
         incident: incident?,
         class: class?,
         quote: quote?,
@@ -154,8 +110,7 @@ fn read_estimate(fields: &mut Fields, message: EstimateIncidentRequest) -> Optio
         range_override: range_override?,
         note: note?,
         circumstances: Circumstances { labels: labels?, emergency, kb_answered },
-    };
-    Some((scope?.said(by?, Text::EMPTY), estimate))
+    })
 }
 
 /// What an incident may cost more for, in order and each once.
@@ -171,42 +126,34 @@ pub(super) fn read_labels(fields: &mut Fields, labels: Vec<String>) -> Option<Ve
 }
 
 impl CommandMessage for ConfirmEstimateRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, target, park, by } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, target, park } = self;
         let hold = read_hold(fields, target);
-        let by = fields.text("by", &by);
-        Some((scope?.said(by?, Text::EMPTY), Command::ConfirmEstimate(ConfirmEstimate { hold: hold?, park })))
+        Some(Command::ConfirmEstimate(ConfirmEstimate { hold: hold?, park }))
     }
 }
 
 impl CommandMessage for DeclineEstimateRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, target, reason, by } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, target } = self;
         let hold = read_hold(fields, target);
-        let reason = fields.text("reason", &reason);
-        let by = fields.text("by", &by);
-        Some((scope?.said(by?, reason?), Command::DeclineEstimate(DeclineEstimate { hold: hold? })))
+        Some(Command::DeclineEstimate(DeclineEstimate { hold: hold? }))
     }
 }
 
 impl CommandMessage for ExtendHoldRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, target, credits, reason, by } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, target, credits } = self;
         let hold = read_hold(fields, target);
         let credits = fields.credits("credits", &credits, Amount::Positive);
-        let reason = fields.text("reason", &reason);
-        let by = fields.text("by", &by);
         let command = ExtendHold { hold: hold?, credits: credits? };
-        Some((scope?.said(by?, reason?), Command::ExtendHold(command)))
+        Some(Command::ExtendHold(command))
     }
 }
 
 /// What two messages say about work, before it is read.
 struct WorkFields {
-    work_seconds: i64,
+    work_seconds: i32,
     started_at: Option<prost_types::Timestamp>,
     line: String,
     solutions: i32,
@@ -216,7 +163,7 @@ struct WorkFields {
 
 fn read_work(fields: &mut Fields, work: WorkFields) -> Option<NewWork> {
     let WorkFields { work_seconds, started_at, line, solutions, note, labels } = work;
-    let seconds = fields.number("work_seconds", work_seconds, NewWork::SECONDS_MAX);
+    let seconds = fields.number("work_seconds", work_seconds.into(), NewWork::SECONDS_MAX);
     let started_at = fields.time("started_at", started_at);
     let line = fields.optional("line", &line, LineId::parse);
     let solutions = fields.number("solutions", solutions.into(), NewWork::SOLUTIONS_MAX.into());
@@ -233,57 +180,40 @@ fn read_work(fields: &mut Fields, work: WorkFields) -> Option<NewWork> {
 }
 
 impl CommandMessage for RecordWorkRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self {
-            ledger_id,
-            request_id,
-            customer_id,
-            target,
-            work_seconds,
-            started_at,
-            line,
-            solutions,
-            by,
-            note,
-            labels,
-        } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, target, work_seconds, started_at, line, solutions, note, labels } = self;
         let hold = read_hold(fields, target);
-        let by = fields.text("by", &by);
         let work = read_work(fields, WorkFields { work_seconds, started_at, line, solutions, note, labels });
-        Some((scope?.said(by?, Text::EMPTY), Command::RecordWork(RecordWork { hold: hold?, work: work? })))
+        Some(Command::RecordWork(RecordWork { hold: hold?, work: work? }))
     }
 }
 
 impl CommandMessage for VoidWorkRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, target, work_id, reason, by } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    fn reason(&self) -> Reason {
+        Reason::Required
+    }
+
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, target, work_id } = self;
         let hold = read_hold(fields, target);
         let work = fields.made_id("work_id", &work_id, WorkId::from_uuid);
-        let reason = fields.required_text("reason", &reason);
-        let by = fields.text("by", &by);
-        Some((scope?.said(by?, reason?), Command::VoidWork(VoidWork { hold: hold?, work: work? })))
+        Some(Command::VoidWork(VoidWork { hold: hold?, work: work? }))
     }
 }
 
 impl CommandMessage for SettleHoldRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+    fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self {
-            ledger_id,
-            request_id,
-            customer_id,
+            context: _,
             target,
             overrun,
             max_charge_credits,
             expected_work_seconds,
             waive_reason,
-            by,
             labels,
             emergency,
             kb_answered,
         } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
         let hold = read_hold(fields, target);
         let overrun = fields.known("overrun", overrun).map(|policy| match policy {
             OverrunPolicy::Unspecified | OverrunPolicy::TakeAvailable => Overrun::TakeAvailable,
@@ -293,7 +223,6 @@ impl CommandMessage for SettleHoldRequest {
         let max_charge = fields.optional_credits("max_charge_credits", max_charge, Amount::AtLeastZero);
         let expected_work_seconds = read_expected(fields, expected_work_seconds);
         let waive_reason = fields.text("waive_reason", &waive_reason);
-        let by = fields.text("by", &by);
         let labels = read_labels(fields, labels);
         let command = SettleHold {
             hold: hold?,
@@ -305,7 +234,7 @@ impl CommandMessage for SettleHoldRequest {
             emergency,
             kb_answered,
         };
-        Some((scope?.said(by?, Text::EMPTY), Command::SettleHold(command)))
+        Some(Command::SettleHold(command))
     }
 }
 
@@ -317,59 +246,41 @@ fn read_expected(fields: &mut Fields, seconds: Option<i64>) -> Option<Option<u64
 }
 
 impl CommandMessage for ReleaseHoldRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, target, waive_reason, reason, by } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, target, waive_reason } = self;
         let hold = read_hold(fields, target);
         let waive_reason = fields.text("waive_reason", &waive_reason);
-        let reason = fields.text("reason", &reason);
-        let by = fields.text("by", &by);
         let command = ReleaseHold { hold: hold?, waive_reason: waive_reason? };
-        Some((scope?.said(by?, reason?), Command::ReleaseHold(command)))
+        Some(Command::ReleaseHold(command))
     }
 }
 
 impl CommandMessage for CloseIncidentRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self {
-            ledger_id,
-            request_id,
-            customer_id,
-            target,
-            max_charge_credits,
-            expected_work_seconds,
-            reason,
-            by,
-        } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, target, max_charge_credits, expected_work_seconds } = self;
         let hold = read_hold(fields, target);
         let max_charge = max_charge_credits.as_deref();
         let max_charge = fields.optional_credits("max_charge_credits", max_charge, Amount::AtLeastZero);
         let expected_work_seconds = read_expected(fields, expected_work_seconds);
-        let reason = fields.text("reason", &reason);
-        let by = fields.text("by", &by);
         let command = CloseIncident {
             hold: hold?,
             max_charge: max_charge?,
             expected_work_seconds: expected_work_seconds?,
         };
-        Some((scope?.said(by?, reason?), Command::CloseIncident(command)))
+        Some(Command::CloseIncident(command))
     }
 }
 
 impl CommandMessage for ChargeIncidentRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
+    fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self {
-            ledger_id,
-            request_id,
-            customer_id,
+            context: _,
             incident_id,
             incident_class,
             work_seconds,
             started_at,
             line,
             solutions,
-            by,
             note,
             opened_at,
             max_charge_credits,
@@ -378,10 +289,8 @@ impl CommandMessage for ChargeIncidentRequest {
             emergency,
             kb_answered,
         } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
         let incident = fields.take("incident_id", IncidentId::parse(&incident_id));
         let class = fields.optional("incident_class", &incident_class, ClassId::parse);
-        let by = fields.text("by", &by);
         let work = WorkFields { work_seconds, started_at, line, solutions, note, labels: Vec::new() };
         let work = read_work(fields, work);
         let labels = read_labels(fields, labels);
@@ -398,19 +307,20 @@ impl CommandMessage for ChargeIncidentRequest {
             waive_reason: waive_reason?,
             circumstances: Circumstances { labels: labels?, emergency, kb_answered },
         };
-        Some((scope?.said(by?, Text::EMPTY), Command::ChargeIncident(command)))
+        Some(Command::ChargeIncident(command))
     }
 }
 
 impl CommandMessage for ReverseSettlementRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, target, credits, reason, by } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    fn reason(&self) -> Reason {
+        Reason::Required
+    }
+
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, target, credits } = self;
         let hold = read_hold(fields, target);
         let credits = fields.optional_credits("credits", credits.as_deref(), Amount::Positive);
-        let reason = fields.required_text("reason", &reason);
-        let by = fields.text("by", &by);
         let command = ReverseSettlement { hold: hold?, credits: credits? };
-        Some((scope?.said(by?, reason?), Command::ReverseSettlement(command)))
+        Some(Command::ReverseSettlement(command))
     }
 }

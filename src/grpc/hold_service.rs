@@ -4,12 +4,13 @@ use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::ledger::command::HoldRef;
+use crate::ledger::hold::Work;
+use crate::ledger::ids::WorkId;
 use crate::ledger::receipt::receipt;
 use crate::ledger::{ClassId, CustomerId, IncidentId};
-use crate::query::{HoldFilter, HoldTarget, ReadError, StoreError};
+use crate::query::{HoldFilter, HoldTarget as Asked, Keyed, ReadError, StoreError};
 
-use super::command::Accepted;
-use super::hold_commands::{Named, read_hold};
+use super::hold_commands::read_hold;
 use super::parse::{Fields, parse};
 use super::wire::hold_service_server::HoldService;
 use super::wire::*;
@@ -101,6 +102,25 @@ impl HoldService for Api {
         self.execute(request).await
     }
 
+    async fn list_work(
+        &self,
+        request: Request<ListWorkRequest>,
+    ) -> Result<Response<ListWorkResponse>, Status> {
+        let (ledger, target, page) = parse(request.into_inner(), |message, fields| {
+            let ListWorkRequest { ledger_id, customer_id, target, page_size, page_token } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let target = read_target(fields, &customer_id, target);
+            let page = fields.page(page_size, page_token);
+            Some((ledger?, target?, page?))
+        })?;
+        let no = self.ledger(&ledger).await?;
+        let hold = self.reader.hold(no, &target).await?;
+        // Entries of one incident may stand on another hold by the time of the next page.
+        let listed = page.take_from(&("work", no, hold.id), hold.work.iter().cloned())?;
+        let (entries, next_page_token) = listed.show(PAGE_BYTES_MAX, convert::work, Message::encoded_len);
+        Ok(Response::new(ListWorkResponse { entries, next_page_token }))
+    }
+
     async fn get_hold(&self, request: Request<GetHoldRequest>) -> Result<Response<GetHoldResponse>, Status> {
         let (ledger, target) = parse(request.into_inner(), |message, fields| {
             let GetHoldRequest { ledger_id, customer_id, target } = message;
@@ -108,9 +128,9 @@ impl HoldService for Api {
             let target = read_target(fields, &customer_id, target);
             Some((ledger?, target?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        let hold = self.reader.hold(ledger, &target).await?;
-        Ok(Response::new(GetHoldResponse { hold: Some(convert::hold(&hold)) }))
+        let no = self.ledger(&ledger).await?;
+        let hold = self.reader.hold(no, &target).await?;
+        Ok(Response::new(GetHoldResponse { hold: Some(convert::hold(&hold, &ledger)) }))
     }
 
     async fn list_holds(
@@ -160,7 +180,8 @@ impl HoldService for Api {
             let target = read_target(fields, &customer_id, target);
             Some((ledger?, target?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
+        let ledger_id = ledger;
+        let ledger = self.ledger(&ledger_id).await?;
         let hold = self.reader.settled_hold(ledger, &target).await?;
         let settlement = hold.settlement.as_ref().ok_or(ReadError::SettlementNotFound)?;
         let cards = self.reader.cards_with(ledger, &hold.card).await?;
@@ -168,6 +189,7 @@ impl HoldService for Api {
             .map_err(|fault| ReadError::Storage(StoreError::Damaged(format!("hold {}: {fault}", hold.id))))?;
         let receipt = Receipt {
             hold_id: hold.id.to_string(),
+            ledger_id: ledger_id.to_string(),
             customer_id: hold.customer.to_string(),
             incident_id: hold.incident.to_string(),
             rate_card: Some(card_messages::card_ref(&hold.card)),
@@ -176,6 +198,14 @@ impl HoldService for Api {
             settlement: Some(convert::settlement(settlement)),
         };
         Ok(Response::new(GetReceiptResponse { receipt: Some(receipt) }))
+    }
+}
+
+impl Keyed for Work {
+    type Key = WorkId;
+
+    fn key(&self) -> WorkId {
+        self.id
     }
 }
 
@@ -217,26 +247,22 @@ impl Api {
             };
             Some((ledger?, customer?, filter, page?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        let listed = self.reader.holds(ledger, customer.as_ref(), filter, &page).await?;
-        Ok(listed.show(PAGE_BYTES_MAX, |hold| convert::brief_hold(hold), Message::encoded_len))
+        let no = self.ledger(&ledger).await?;
+        let listed = self.reader.holds(no, customer.as_ref(), filter, &page).await?;
+        Ok(listed.show(PAGE_BYTES_MAX, |hold| convert::hold(hold, &ledger), Message::encoded_len))
     }
 }
 
 /// An incident's number means something only together with its customer.
-fn read_target(
-    fields: &mut Fields,
-    customer_id: &str,
-    target: Option<impl Into<Named>>,
-) -> Option<HoldTarget> {
+fn read_target(fields: &mut Fields, customer_id: &str, target: Option<HoldTarget>) -> Option<Asked> {
     let hold = read_hold(fields, target);
     match hold {
         Some(HoldRef::Incident(incident)) => {
-            fields.customer(customer_id).map(|customer| HoldTarget::Incident(customer, incident))
+            fields.customer(customer_id).map(|customer| Asked::Incident(customer, incident))
         }
         Some(HoldRef::Id(id)) => {
             let customer = fields.optional("customer_id", customer_id, CustomerId::parse)?;
-            Some(HoldTarget::Id(id, customer))
+            Some(Asked::Id(id, customer))
         }
         None => {
             fields.optional("customer_id", customer_id, CustomerId::parse)?;
@@ -259,35 +285,3 @@ fn read_states(fields: &mut Fields, states: Vec<i32>) -> Option<Vec<crate::ledge
         HoldState::Superseded => Some(Core::Superseded),
     })
 }
-
-/// The answers of all commands about holds are alike.
-macro_rules! answers {
-    ($($response:ident),* $(,)?) => {
-        $(impl From<Accepted> for $response {
-            fn from(accepted: Accepted) -> Self {
-                Self {
-                    posting: Some(accepted.posting()),
-                    replayed: accepted.answer.replayed,
-                    hold: accepted.hold(),
-                    balance: Some(accepted.balance()),
-                    activated_holds: accepted.activated_holds(),
-                    expired_credits: accepted.expired_credits(),
-                }
-            }
-        })*
-    };
-}
-answers!(
-    EstimateIncidentResponse,
-    ConfirmEstimateResponse,
-    DeclineEstimateResponse,
-    PlaceHoldResponse,
-    ExtendHoldResponse,
-    RecordWorkResponse,
-    VoidWorkResponse,
-    SettleHoldResponse,
-    ReleaseHoldResponse,
-    CloseIncidentResponse,
-    ChargeIncidentResponse,
-    ReverseSettlementResponse,
-);

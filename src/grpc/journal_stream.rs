@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tracing::Instrument as _;
 
-use crate::ledger::LedgerNo;
+use crate::ledger::{LedgerId, LedgerNo};
 use crate::query::{Position, Reader};
 
 use super::status::Problem;
@@ -22,6 +22,7 @@ const PAGE_POSTINGS: usize = 256;
 
 struct Pump {
     reader: Arc<Reader>,
+    id: LedgerId,
     ledger: LedgerNo,
     after: Position,
     follow: bool,
@@ -32,10 +33,17 @@ struct Pump {
 
 impl Api {
     /// The postings of a ledger after a position.
-    pub(super) fn journal_stream(&self, ledger: LedgerNo, after: Position, follow: bool) -> JournalStream {
+    pub(super) fn journal_stream(
+        &self,
+        id: LedgerId,
+        ledger: LedgerNo,
+        after: Position,
+        follow: bool,
+    ) -> JournalStream {
         let (sink, source) = mpsc::channel(PAGE_POSTINGS);
         let pump = Pump {
             reader: Arc::clone(&self.reader),
+            id,
             ledger,
             after,
             follow,
@@ -63,7 +71,7 @@ impl Pump {
             let full = page.len() >= PAGE_POSTINGS;
             for (recorded, customer) in page {
                 self.after = recorded.position;
-                let posting = Some(convert::recorded(&recorded, &customer));
+                let posting = Some(convert::recorded(&recorded, &self.id, &customer));
                 if self.sink.send(Ok(StreamJournalResponse { posting })).await.is_err() {
                     return Ok(());
                 }

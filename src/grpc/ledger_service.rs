@@ -6,13 +6,14 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use crate::clock;
 use crate::ledger::command::AdjustBalance;
 use crate::ledger::lot::LotSource as Source;
-use crate::ledger::{Command, Credits, CustomerId, LedgerId, Money, Rejection, RequestKey, Storefront};
+use crate::ledger::{Command, Credits, CustomerId, LedgerId, Money, Rejection, Storefront};
 use crate::query::{At, LotFilter, LotRecord, PageRequest, Position, PostingFilter, TrialBalance};
 use crate::writer::{LedgerCreated, NewLedger};
 
-use super::command::{Accepted, CommandMessage};
+use super::command::{CommandMessage, bare_outcome};
+use super::context::{Keeps, Reason};
 use super::journal_stream::JournalStream;
-use super::parse::{Amount, Fields, Scope, parse};
+use super::parse::{Amount, Fields, parse};
 use super::status::Problem;
 use super::wire::ledger_service_server::LedgerService;
 use super::wire::*;
@@ -31,14 +32,19 @@ impl LedgerService for Api {
     ) -> Result<Response<CreateLedgerResponse>, Status> {
         let deadline = Deadline::of(&request);
         let ledger = parse(request.into_inner(), |message, fields| {
-            let CreateLedgerRequest { ledger_id, request_id } = message;
+            let CreateLedgerRequest { context, ledger_id } = message;
+            let scope = fields.bare_context(context, Keeps::Nothing);
+            if scope.as_ref().is_some_and(|scope| scope.ledger.is_some()) {
+                fields
+                    .refuse::<()>("context.ledger_id", "must be empty: the new ledger is named by ledger_id");
+            }
             let id = fields.take("ledger_id", LedgerId::parse(&ledger_id));
-            let request = fields.take("request_id", RequestKey::parse(&request_id));
-            Some(NewLedger { id: id?, request: request? })
+            Some(NewLedger { id: id?, request: scope?.request })
         })?;
         match self.writer.create_ledger(ledger, deadline).await? {
             LedgerCreated::Created { ledger, replayed } => {
-                Ok(Response::new(CreateLedgerResponse { ledger: Some(show_ledger(&ledger)), replayed }))
+                let (ledger, outcome) = (Some(show_ledger(&ledger)), bare_outcome(replayed));
+                Ok(Response::new(CreateLedgerResponse { outcome, ledger }))
             }
             LedgerCreated::Exists => Err(Problem::ledger_exists().into()),
             LedgerCreated::RequestIdReused => Err(Rejection::RequestIdReused.into()),
@@ -57,6 +63,27 @@ impl LedgerService for Api {
         let listed = self.reader.ledgers(&page).await?;
         let (ledgers, next_page_token) = listed.show(PAGE_BYTES_MAX, show_ledger, Message::encoded_len);
         Ok(Response::new(ListLedgersResponse { ledgers, next_page_token }))
+    }
+
+    async fn get_ledger(
+        &self,
+        request: Request<GetLedgerRequest>,
+    ) -> Result<Response<GetLedgerResponse>, Status> {
+        let id = parse(request.into_inner(), |message, fields| {
+            let GetLedgerRequest { ledger_id } = message;
+            fields.ledger_or_main(&ledger_id)
+        })?;
+        let no = self.ledger(&id).await?;
+        let ledger = show_ledger(&self.reader.ledger_record(no).await?);
+        Ok(Response::new(GetLedgerResponse { ledger: Some(ledger) }))
+    }
+
+    async fn get_server_info(
+        &self,
+        request: Request<GetServerInfoRequest>,
+    ) -> Result<Response<GetServerInfoResponse>, Status> {
+        let GetServerInfoRequest {} = request.into_inner();
+        Ok(Response::new(GetServerInfoResponse { server_info: Some(self.about.clone()) }))
     }
 
     async fn get_balance(
@@ -127,11 +154,11 @@ impl LedgerService for Api {
         request: Request<ListPostingsRequest>,
     ) -> Result<Response<ListPostingsResponse>, Status> {
         let (ledger, customer, filter, page) = parse(request.into_inner(), read_posting_list)?;
-        let ledger = self.ledger(&ledger).await?;
-        let listed = self.reader.postings(ledger, &customer, filter, &page).await?;
+        let no = self.ledger(&ledger).await?;
+        let listed = self.reader.postings(no, &customer, filter, &page).await?;
         let (postings, next_page_token) = listed.show(
             PAGE_BYTES_MAX,
-            |recorded| convert::recorded(recorded, &customer),
+            |recorded| convert::recorded(recorded, &ledger, &customer),
             Message::encoded_len,
         );
         Ok(Response::new(ListPostingsResponse { postings, next_page_token }))
@@ -204,9 +231,10 @@ impl LedgerService for Api {
             };
             Some((ledger?, customer?, filter, page?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        let listed = self.reader.lots(ledger, customer.as_ref(), filter, &page).await?;
-        let show = |record: &LotRecord| convert::lot(&record.lot.lot, &record.lot.customer, record.left);
+        let no = self.ledger(&ledger).await?;
+        let listed = self.reader.lots(no, customer.as_ref(), filter, &page).await?;
+        let show =
+            |record: &LotRecord| convert::lot(&record.lot.lot, &ledger, &record.lot.customer, record.left);
         let (lots, next_page_token) = listed.show(PAGE_BYTES_MAX, show, Message::encoded_len);
         Ok(Response::new(ListLotsResponse { lots, next_page_token }))
     }
@@ -266,8 +294,8 @@ impl LedgerService for Api {
             let after = fields.number("after_position", after_position, i64::MAX.unsigned_abs());
             Some((ledger?, Position(after?), follow))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        Ok(Response::new(self.journal_stream(ledger, after, follow)))
+        let no = self.ledger(&ledger).await?;
+        Ok(Response::new(self.journal_stream(ledger, no, after, follow)))
     }
 }
 
@@ -318,27 +346,15 @@ fn read_posting_list(
     Some((ledger?, customer?, PostingFilter { from: from?, until: until?, newest_first }, page?))
 }
 
-impl From<Accepted> for AdjustBalanceResponse {
-    fn from(accepted: Accepted) -> Self {
-        Self {
-            lot: accepted.lot(),
-            posting: Some(accepted.posting()),
-            replayed: accepted.answer.replayed,
-            balance: Some(accepted.balance()),
-            activated_holds: accepted.activated_holds(),
-            expired_credits: accepted.expired_credits(),
-        }
-    }
-}
-
 impl CommandMessage for AdjustBalanceRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, credits, reason, by } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    fn reason(&self) -> Reason {
+        Reason::Required
+    }
+
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, credits } = self;
         let credits = fields.credits("credits", &credits, Amount::Signed);
-        let reason = fields.required_text("reason", &reason);
-        let by = fields.text("by", &by);
         let command = AdjustBalance { credits: credits? };
-        Some((scope?.said(by?, reason?), Command::AdjustBalance(command)))
+        Some(Command::AdjustBalance(command))
     }
 }

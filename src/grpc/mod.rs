@@ -11,6 +11,7 @@ mod card_requests;
 pub mod codec;
 mod command;
 mod connection;
+mod context;
 mod convert;
 mod customer_service;
 mod event;
@@ -51,7 +52,7 @@ pub use besides::{Besides, Handler};
 pub use card_messages::rate_card as rate_card_message;
 pub use convert::time as convert_time;
 pub use serve::{Limits, serve};
-pub use status::{DOMAIN, reason_of};
+pub use status::{DOMAIN, name as reason_name, reason_of};
 pub use webhooks::message;
 
 /// Pages stop here, so that they fit the 4 MiB that clients take by default.
@@ -68,6 +69,8 @@ pub struct Api {
     policy: Policy,
     /// True once the server goes down: streams without an end stop then.
     closing: watch::Sender<bool>,
+    /// What the server says of itself.
+    about: wire::ServerInfo,
     /// What is served on the same listener besides gRPC.
     besides: Option<Besides>,
 }
@@ -82,7 +85,25 @@ impl Api {
         webhooks: Arc<Webhooks>,
         policy: Policy,
     ) -> Self {
-        Self { writer, reader, outbox, webhooks, policy, closing: watch::Sender::new(false), besides: None }
+        Self {
+            writer,
+            reader,
+            outbox,
+            webhooks,
+            policy,
+            closing: watch::Sender::new(false),
+            about: wire::ServerInfo::default(),
+            besides: None,
+        }
+    }
+
+    /// Says of itself that it stores in `engine`, in the schema of this number.
+    #[must_use]
+    pub fn stored_in(self, engine: &str, schema_version: i32) -> Self {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let about =
+            wire::ServerInfo { version, engine: engine.to_owned(), schema_version, features: Vec::new() };
+        Self { about, ..self }
     }
 
     /// Serves something else as well.

@@ -8,15 +8,16 @@ use tonic::{Request, Response, Status, async_trait};
 use crate::ledger::alert::{Alerts, DefaultAlerts, Level, Threshold};
 use crate::ledger::command::SetBalanceAlerts;
 use crate::ledger::event::EventType as Type;
-use crate::ledger::{Command, Customer, CustomerId, CustomerKey, LedgerNo, Rejection, RequestKey, Text};
+use crate::ledger::{Command, Customer, CustomerId, CustomerKey, LedgerNo, Rejection};
 use crate::outbox::{Cursor, Filter, Watch};
 use crate::query::Position;
 use crate::writer::{DefaultAlertsSet, NewDefaultAlerts};
 
-use super::command::CommandMessage;
+use super::command::{CommandMessage, bare_outcome};
+use super::context::Keeps;
 use super::event::threshold;
 use super::event_stream::EventStream;
-use super::parse::{Amount, Fields, Scope, parse};
+use super::parse::{Amount, Fields, parse};
 use super::wire::notification_service_server::NotificationService;
 use super::wire::*;
 use super::{Api, Deadline};
@@ -35,12 +36,8 @@ impl NotificationService for Api {
     ) -> Result<Response<SetBalanceAlertsResponse>, Status> {
         let accepted = self.run(request).await?;
         let customer = self.reader.customer(accepted.ledger, &accepted.customer).await?;
-        Ok(Response::new(SetBalanceAlertsResponse {
-            posting: Some(accepted.posting()),
-            replayed: accepted.answer.replayed,
-            balance: Some(accepted.balance()),
-            alerts: Some(self.alerts_of(&customer).await?),
-        }))
+        let (outcome, alerts) = (Some(accepted.outcome()), Some(self.alerts_of(&customer).await?));
+        Ok(Response::new(SetBalanceAlertsResponse { outcome, alerts }))
     }
 
     async fn set_default_balance_alerts(
@@ -48,20 +45,20 @@ impl NotificationService for Api {
         request: Request<SetDefaultBalanceAlertsRequest>,
     ) -> Result<Response<SetDefaultBalanceAlertsResponse>, Status> {
         let deadline = Deadline::of(&request);
-        let (ledger, request, default) = parse(request.into_inner(), |message, fields| {
-            let SetDefaultBalanceAlertsRequest { ledger_id, request_id, thresholds, by } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let request = fields.take("request_id", RequestKey::parse(&request_id));
+        let (scope, alerts) = parse(request.into_inner(), |message, fields| {
+            let SetDefaultBalanceAlertsRequest { context, thresholds } = message;
+            let scope = fields.bare_context(context, Keeps::By);
             let alerts = read_thresholds(fields, thresholds);
-            let by = fields.text("by", &by);
-            Some((ledger?, request?, DefaultAlerts { alerts: alerts?, by: by? }))
+            Some((scope?, alerts?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        let new = NewDefaultAlerts { ledger, request, default };
+        let ledger = self.ledger(&scope.ledger_or_main()).await?;
+        let default = DefaultAlerts { alerts, by: scope.by };
+        let new = NewDefaultAlerts { ledger, request: scope.request, default };
         match self.writer.set_default_alerts(new, deadline).await? {
             DefaultAlertsSet::Set { replayed } => {
                 let alerts = Some(self.default_alerts(ledger).await?);
-                Ok(Response::new(SetDefaultBalanceAlertsResponse { replayed, alerts }))
+                let outcome = bare_outcome(replayed);
+                Ok(Response::new(SetDefaultBalanceAlertsResponse { outcome, alerts }))
             }
             DefaultAlertsSet::RequestIdReused => Err(Rejection::RequestIdReused.into()),
         }
@@ -115,6 +112,13 @@ impl NotificationService for Api {
         request: Request<UpdateWebhookEndpointRequest>,
     ) -> Result<Response<UpdateWebhookEndpointResponse>, Status> {
         self.update_endpoint(request).await
+    }
+
+    async fn get_webhook_endpoint(
+        &self,
+        request: Request<GetWebhookEndpointRequest>,
+    ) -> Result<Response<GetWebhookEndpointResponse>, Status> {
+        self.get_endpoint(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_webhook_endpoints(
@@ -246,16 +250,14 @@ fn read_thresholds(fields: &mut Fields, thresholds: Vec<BalanceThreshold>) -> Op
 }
 
 impl CommandMessage for SetBalanceAlertsRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, thresholds, use_default, by } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, thresholds, use_default } = self;
         let alerts = if use_default && !thresholds.is_empty() {
             fields.refuse("thresholds", "must be empty with use_default")
         } else {
             read_thresholds(fields, thresholds)
         };
-        let by = fields.text("by", &by);
         let alerts = Some(Arc::new(alerts?)).filter(|_| !use_default);
-        Some((scope?.said(by?, Text::EMPTY), Command::SetBalanceAlerts(SetBalanceAlerts { alerts })))
+        Some(Command::SetBalanceAlerts(SetBalanceAlerts { alerts }))
     }
 }

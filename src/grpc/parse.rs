@@ -6,8 +6,7 @@ use std::fmt::{Display, Write as _};
 use uuid::Uuid;
 
 use crate::billing::amounts;
-use crate::ledger::command::Said;
-use crate::ledger::{Credits, Currency, CustomerId, Day, LedgerId, Money, RequestKey, Text, Timestamp};
+use crate::ledger::{Credits, Currency, CustomerId, Day, LedgerId, Money, Text, Timestamp};
 use crate::query::PageRequest;
 
 use super::wire;
@@ -44,27 +43,6 @@ pub enum Amount {
     AtLeastZero,
     /// Negative ones too, but not 0.
     Signed,
-}
-
-/// The fields that every command shares.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope {
-    /// The ledger, where one is named.
-    pub ledger: Option<LedgerId>,
-    /// The request id.
-    pub request: RequestKey,
-    /// The customer.
-    pub customer: CustomerId,
-    /// Who asks, and why.
-    pub said: Said,
-}
-
-impl Scope {
-    /// With who asks, and why.
-    pub fn said(mut self, by: Text, reason: Text) -> Self {
-        self.said = Said { by, reason, ..Said::default() };
-        self
-    }
 }
 
 /// Reads fields and collects what is wrong. Each method gives `None` for a field that it has complained about, so
@@ -167,14 +145,6 @@ impl Fields {
         Some(self.ledger(ledger_id)?.unwrap_or_else(LedgerId::main))
     }
 
-    /// The fields that every command shares.
-    pub fn scope(&mut self, ledger_id: &str, request_id: &str, customer_id: &str) -> Option<Scope> {
-        let ledger = self.ledger(ledger_id);
-        let request = self.take("request_id", RequestKey::parse(request_id));
-        let customer = self.customer(customer_id);
-        Some(Scope { ledger: ledger?, request: request?, customer: customer?, said: Said::default() })
-    }
-
     /// The customer.
     pub fn customer(&mut self, customer_id: &str) -> Option<CustomerId> {
         self.take("customer_id", CustomerId::parse(customer_id))
@@ -255,9 +225,13 @@ impl Fields {
         Some(Some(Timestamp::from_micros(micros)))
     }
 
-    /// A day as YYYY-MM-DD, which may be left out.
-    pub fn day(&mut self, field: &str, text: &str) -> Option<Option<Day>> {
-        self.optional(field, text, |text| parse_day(text).ok_or("must be a day as YYYY-MM-DD"))
+    /// A day, which may be left out.
+    pub fn day(&mut self, field: &str, date: Option<wire::Date>) -> Option<Option<Day>> {
+        let Some(date) = date else { return Some(None) };
+        match read_day(date) {
+            Some(day) => Some(Some(day)),
+            None => self.refuse(field, "must be a whole date of the calendar, of the years 1 to 9999"),
+        }
     }
 
     /// An amount of money, which may be left out.
@@ -302,16 +276,10 @@ impl Fields {
     }
 }
 
-fn parse_day(text: &str) -> Option<Day> {
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text.as_bytes() else { return None };
-    let number = |digits: &[&u8]| {
-        digits.iter().try_fold(0_i16, |sum, digit| {
-            digit.is_ascii_digit().then(|| sum * 10 + i16::from(**digit - b'0'))
-        })
-    };
-    let small = |digits| number(digits).and_then(|number| i8::try_from(number).ok());
-    let year = number(&[y1, y2, y3, y4]).filter(|year| *year > 0)?;
-    let date = jiff::civil::Date::new(year, small(&[m1, m2])?, small(&[d1, d2])?).ok()?;
+fn read_day(date: wire::Date) -> Option<Day> {
+    let wire::Date { year, month, day } = date;
+    let year = i16::try_from(year).ok().filter(|year| *year > 0)?;
+    let date = jiff::civil::Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
     let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
     i32::try_from(midnight.as_second().div_euclid(86_400)).ok().map(Day::from_days)
 }
@@ -335,31 +303,6 @@ mod tests {
 
     fn complaint<T: std::fmt::Debug>(read: impl FnOnce(&mut Fields) -> Option<T>) -> Option<String> {
         parse((), |(), fields| read(fields)).err().map(|violations| violations.shown[0].field.clone())
-    }
-
-    #[test]
-    fn all_violations_are_told_with_their_paths() {
-        let violations = parse((), |(), fields| {
-            fields.each("commands", vec!["1", "1e3"], |fields, credits| {
-                fields.within("place_hold", |fields| {
-                    let scope = fields.scope("a b", "r", "");
-                    let credits = fields.credits("credits", credits, Amount::Positive);
-                    Some((scope?, credits?))
-                })
-            })
-        })
-        .unwrap_err();
-        let paths: Vec<_> = violations.shown.iter().map(|violation| violation.field.as_str()).collect();
-        assert_eq!(
-            paths,
-            [
-                "commands[0].place_hold.ledger_id",
-                "commands[0].place_hold.customer_id",
-                "commands[1].place_hold.ledger_id",
-                "commands[1].place_hold.customer_id",
-                "commands[1].place_hold.credits",
-            ]
-        );
     }
 
     #[test]
@@ -395,21 +338,26 @@ mod tests {
 
     #[test]
     fn days_and_times_are_read_strictly() {
-        let day = |text| parse((), |(), fields| fields.day("day", text));
-        assert_eq!(day("1970-01-02").unwrap(), Some(Day::from_days(1)));
-        assert_eq!(day("2026-11-21").unwrap(), Some(Day::from_days(20_778)));
-        assert_eq!(day("").unwrap(), None);
+        let day = |(year, month, day)| {
+            parse((), |(), fields| fields.day("day", Some(wire::Date { year, month, day })))
+        };
+        assert_eq!(day((1970, 1, 2)).unwrap(), Some(Day::from_days(1)));
+        assert_eq!(day((2026, 11, 21)).unwrap(), Some(Day::from_days(20_778)));
+        assert!(day((1, 1, 1)).is_ok() && day((9_999, 12, 31)).is_ok());
+        assert_eq!(parse((), |(), fields| fields.day("day", None)).unwrap(), None);
         let not_days = [
-            "2026-02-30",
-            "2026-2-3",
-            "20260203",
-            "2026-02-03T00:00",
-            "0000-01-01",
-            "+026-01-01",
-            "é026-01-0",
+            (2026, 2, 30),
+            (2026, 13, 1),
+            (0, 1, 1),
+            (2026, 0, 1),
+            (2026, 1, 0),
+            (10_000, 1, 1),
+            (-1, 1, 1),
+            (2026, 256 + 1, 1),
+            (i32::MAX, i32::MAX, i32::MAX),
         ];
         for bad in not_days {
-            assert!(day(bad).is_err(), "{bad}");
+            assert!(day(bad).is_err(), "{bad:?}");
         }
         let time = |seconds, nanos| {
             let time = prost_types::Timestamp { seconds, nanos };

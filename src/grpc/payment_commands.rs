@@ -4,10 +4,11 @@ use prost::Message as _;
 use tonic::{Request, Status};
 
 use crate::billing::{Till, TillError};
-use crate::ledger::PostingId;
+use crate::ledger::{LedgerId, PostingId};
 use crate::query::KeptPayment;
 
 use super::command::Accepted;
+use super::context::Reason;
 use super::parse::{Amount, parse};
 use super::wire::{
     AssignPaymentRequest, AssignPaymentResponse, ListUnmatchedPaymentsRequest, ListUnmatchedPaymentsResponse,
@@ -27,9 +28,10 @@ impl Api {
             let page = fields.page(page_size, page_token);
             Some((ledger?, page?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        let listed = self.reader.kept_payments(ledger, &page).await?;
-        let (payments, next_page_token) = listed.show(PAGE_BYTES_MAX, show, UnmatchedPayment::encoded_len);
+        let no = self.ledger(&ledger).await?;
+        let listed = self.reader.kept_payments(no, &page).await?;
+        let (payments, next_page_token) =
+            listed.show(PAGE_BYTES_MAX, |kept| show(kept, &ledger), UnmatchedPayment::encoded_len);
         Ok(ListUnmatchedPaymentsResponse { payments, next_page_token })
     }
 
@@ -40,13 +42,13 @@ impl Api {
     ) -> Result<AssignPaymentResponse, Status> {
         let deadline = Deadline::of(&request);
         let (scope, payment, credits) = parse(request.into_inner(), |message, fields| {
-            let AssignPaymentRequest { ledger_id, request_id, customer_id, payment_id, credits } = message;
-            let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+            let AssignPaymentRequest { context, payment_id, credits } = message;
+            let scope = fields.context(context, Reason::Optional);
             let payment = fields.made_id("payment_id", &payment_id, PostingId::from_uuid);
             let credits = fields.optional_credits("credits", credits.as_deref(), Amount::Positive);
             Some((scope?, payment?, credits?))
         })?;
-        let ledger_id = scope.ledger.unwrap_or_else(crate::ledger::LedgerId::main);
+        let ledger_id = scope.ledger.unwrap_or_else(LedgerId::main);
         let ledger = self.ledger(&ledger_id).await?;
         let till = Till::new(self.writer.clone(), std::sync::Arc::clone(&self.reader));
         let customer = scope.customer.clone();
@@ -56,23 +58,15 @@ impl Api {
             TillError::Read(error) => error.into(),
             TillError::Rejected(error) => error.into(),
         })?;
-        let accepted = Accepted { ledger, customer, answer };
-        let lot = accepted.answer.posting.detail.lot.as_ref();
-        Ok(AssignPaymentResponse {
-            purchase: lot.map(|lot| convert::purchase(lot, &accepted.customer)),
-            posting: Some(accepted.posting()),
-            replayed: accepted.answer.replayed,
-            balance: Some(accepted.balance()),
-            activated_holds: accepted.activated_holds(),
-            expired_credits: accepted.expired_credits(),
-        })
+        Ok(Accepted { ledger, ledger_id, customer, answer }.into())
     }
 }
 
-fn show(kept: &KeptPayment) -> UnmatchedPayment {
+fn show(kept: &KeptPayment, ledger: &LedgerId) -> UnmatchedPayment {
     let payment = &kept.payment;
     UnmatchedPayment {
         payment_id: kept.posting.id.to_string(),
+        ledger_id: ledger.to_string(),
         event: payment.event.code().into(),
         storefront: payment.storefront.to_string(),
         order_id: payment.order.to_string(),

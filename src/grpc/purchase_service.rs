@@ -4,13 +4,14 @@
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::ledger::command::{GrantCredits, PurchaseCredits};
+use crate::ledger::command::{GrantCredits, PurchaseCredits, PurchaseRef};
 use crate::ledger::lot::LotSource;
-use crate::ledger::{Command, CustomerId, LotId, OrderId, Storefront};
-use crate::query::{LotFilter, OwnedLot, PurchaseTarget};
+use crate::ledger::{Command, CustomerId, OrderId, Storefront};
+use crate::query::{LotFilter, OwnedLot, PurchaseTarget as Asked};
 
-use super::command::{Accepted, CommandMessage};
-use super::parse::{Amount, Fields, Scope, parse};
+use super::command::CommandMessage;
+use super::parse::{Amount, Fields, parse};
+use super::refund_commands::read_purchase;
 use super::wire::purchase_service_server::PurchaseService;
 use super::wire::*;
 use super::{Api, PAGE_BYTES_MAX, convert};
@@ -76,9 +77,10 @@ impl PurchaseService for Api {
             let target = read_target(fields, target);
             Some((ledger?, target?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        let purchase = show(&self.reader.purchase(ledger, &target).await?);
-        Ok(Response::new(GetPurchaseResponse { purchase: Some(purchase) }))
+        let no = self.ledger(&ledger).await?;
+        let OwnedLot { lot, customer } = self.reader.purchase(no, &target).await?;
+        let purchase = Some(convert::purchase(&lot, &ledger, &customer));
+        Ok(Response::new(GetPurchaseResponse { purchase }))
     }
 
     async fn list_purchases(
@@ -110,8 +112,9 @@ impl PurchaseService for Api {
             };
             Some((ledger?, customer?, filter, page?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        let listed = self.reader.owned_lots(ledger, customer.as_ref(), filter, &page).await?;
+        let no = self.ledger(&ledger).await?;
+        let show = |owned: &OwnedLot| convert::purchase(&owned.lot, &ledger, &owned.customer);
+        let listed = self.reader.owned_lots(no, customer.as_ref(), filter, &page).await?;
         let (purchases, next_page_token) = listed.show(PAGE_BYTES_MAX, show, Message::encoded_len);
         Ok(Response::new(ListPurchasesResponse { purchases, next_page_token }))
     }
@@ -124,57 +127,17 @@ impl PurchaseService for Api {
     }
 }
 
-fn show(lot: &OwnedLot) -> Purchase {
-    convert::purchase(&lot.lot, &lot.customer)
-}
-
-fn read_target(fields: &mut Fields, target: Option<get_purchase_request::Target>) -> Option<PurchaseTarget> {
-    use get_purchase_request::Target;
-    match target {
-        Some(Target::PurchaseId(id)) => {
-            fields.made_id("purchase_id", &id, |id| PurchaseTarget::Id(LotId::from_uuid(id)))
-        }
-        Some(Target::Order(StorefrontOrder { storefront, order_id })) => fields.within("order", |fields| {
-            let storefront = fields.take("storefront", Storefront::parse(&storefront));
-            let order = fields.take("order_id", OrderId::parse(&order_id));
-            Some(PurchaseTarget::Order(storefront?, order?))
-        }),
-        None => fields.refuse("target", "must be a purchase_id or an order"),
-    }
-}
-
-impl From<Accepted> for PurchaseCreditsResponse {
-    fn from(accepted: Accepted) -> Self {
-        let lot = accepted.answer.posting.detail.lot.as_ref();
-        Self {
-            purchase: lot.map(|lot| convert::purchase(lot, &accepted.customer)),
-            posting: Some(accepted.posting()),
-            replayed: accepted.answer.replayed,
-            balance: Some(accepted.balance()),
-            activated_holds: accepted.activated_holds(),
-            expired_credits: accepted.expired_credits(),
-        }
-    }
-}
-
-impl From<Accepted> for GrantCreditsResponse {
-    fn from(accepted: Accepted) -> Self {
-        Self {
-            lot: accepted.lot(),
-            posting: Some(accepted.posting()),
-            replayed: accepted.answer.replayed,
-            balance: Some(accepted.balance()),
-            activated_holds: accepted.activated_holds(),
-            expired_credits: accepted.expired_credits(),
-        }
-    }
+/// The purchase that a request asks for.
+fn read_target(fields: &mut Fields, target: Option<PurchaseTarget>) -> Option<Asked> {
+    read_purchase(fields, target).map(|purchase| match purchase {
+        PurchaseRef::Id(id) => Asked::Id(id),
+        PurchaseRef::Order(storefront, order) => Asked::Order(storefront, order),
+    })
 }
 
 impl CommandMessage for PurchaseCreditsRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, storefront, order_id, credits, price, expires_at } =
-            self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, storefront, order_id, credits, price, expires_at } = self;
         let storefront = fields.take("storefront", Storefront::parse(&storefront));
         let order = fields.take("order_id", OrderId::parse(&order_id));
         let credits = fields.credits("credits", &credits, Amount::Positive);
@@ -187,19 +150,16 @@ impl CommandMessage for PurchaseCreditsRequest {
             price: price?,
             expires_at: expires_at?,
         };
-        Some((scope?, Command::PurchaseCredits(command)))
+        Some(Command::PurchaseCredits(command))
     }
 }
 
 impl CommandMessage for GrantCreditsRequest {
-    fn read(self, fields: &mut Fields) -> Option<(Scope, Command)> {
-        let Self { ledger_id, request_id, customer_id, credits, expires_at, reason, by } = self;
-        let scope = fields.scope(&ledger_id, &request_id, &customer_id);
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, credits, expires_at } = self;
         let credits = fields.credits("credits", &credits, Amount::Positive);
         let expires_at = fields.time("expires_at", expires_at);
-        let reason = fields.text("reason", &reason);
-        let by = fields.text("by", &by);
         let command = GrantCredits { credits: credits?, expires_at: expires_at? };
-        Some((scope?.said(by?, reason?), Command::GrantCredits(command)))
+        Some(Command::GrantCredits(command))
     }
 }

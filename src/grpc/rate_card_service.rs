@@ -12,11 +12,13 @@ use crate::ledger::command::NewWork;
 use crate::ledger::ids::{CardId, LineId, PackageId};
 use crate::ledger::job::{Circumstances, PriceInputs, WorkPart};
 use crate::ledger::price::price;
-use crate::ledger::{ClassId, CustomerId, LedgerId, LedgerNo, Rejection, RequestKey, Terms, Timestamp};
+use crate::ledger::{ClassId, CustomerId, LedgerId, LedgerNo, Rejection, Terms, Timestamp};
 use crate::query::{ClassStatsFilter, ReadError};
 use crate::writer::CardsChanged;
 
 use super::card_requests::{named, read_rate_card};
+use super::command::bare_outcome;
+use super::context::{BareScope, Keeps};
 use super::hold_commands::read_labels;
 use super::parse::{Amount, Fields, parse};
 use super::status::Problem;
@@ -31,19 +33,19 @@ impl RateCardService for Api {
         request: Request<CreateRateCardRequest>,
     ) -> Result<Response<CreateRateCardResponse>, Status> {
         let deadline = Deadline::of(&request);
-        let (ledger, request, card, by) = parse(request.into_inner(), |message, fields| {
-            let CreateRateCardRequest { ledger_id, request_id, rate_card, by } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let request = fields.take("request_id", RequestKey::parse(&request_id));
+        let (scope, card) = parse(request.into_inner(), |message, fields| {
+            let CreateRateCardRequest { context, rate_card } = message;
+            let scope = fields.bare_context(context, Keeps::By);
             let card = match rate_card {
                 Some(card) => fields.within("rate_card", |fields| read_rate_card(fields, card)),
                 None => fields.refuse("rate_card", "must be given"),
             };
-            let by = fields.text("by", &by);
-            Some((ledger?, request?, card?, by?))
+            Some((scope?, card?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
+        let id = scope.ledger_or_main();
+        let ledger = self.ledger(&id).await?;
         let warnings = check(&card).warnings;
+        let BareScope { ledger: _, request, by } = scope;
         let request = CardRequest { ledger, request, change: Changed::Card(Arc::new(card)), by };
         let (change, replayed) = self.change_cards(request, deadline).await?;
         let cards = self.reader.cards().await?;
@@ -53,8 +55,8 @@ impl RateCardService for Api {
             Changed::Default(id) => find_card(&cards, ledger, &(Some(id), 0), None)?,
         };
         Ok(Response::new(CreateRateCardResponse {
-            rate_card: Some(shown(&cards, ledger, &card)),
-            replayed,
+            outcome: bare_outcome(replayed),
+            rate_card: Some(shown(&cards, (&id, ledger), &card)),
             warnings: warnings
                 .iter()
                 .map(named)
@@ -68,22 +70,22 @@ impl RateCardService for Api {
         request: Request<SetDefaultRateCardRequest>,
     ) -> Result<Response<SetDefaultRateCardResponse>, Status> {
         let deadline = Deadline::of(&request);
-        let (ledger, request, id, by) = parse(request.into_inner(), |message, fields| {
-            let SetDefaultRateCardRequest { ledger_id, request_id, rate_card_id, by } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let request = fields.take("request_id", RequestKey::parse(&request_id));
+        let (scope, id) = parse(request.into_inner(), |message, fields| {
+            let SetDefaultRateCardRequest { context, rate_card_id } = message;
+            let scope = fields.bare_context(context, Keeps::By);
             let id = fields.take("rate_card_id", CardId::parse(&rate_card_id));
-            let by = fields.text("by", &by);
-            Some((ledger?, request?, id?, by?))
+            Some((scope?, id?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
+        let ledger_id = scope.ledger_or_main();
+        let ledger = self.ledger(&ledger_id).await?;
+        let BareScope { ledger: _, request, by } = scope;
         let request = CardRequest { ledger, request, change: Changed::Default(id.clone()), by };
         let (_, replayed) = self.change_cards(request, deadline).await?;
         let cards = self.reader.cards().await?;
         let card = find_card(&cards, ledger, &(Some(id), 0), None)?;
         Ok(Response::new(SetDefaultRateCardResponse {
-            rate_card: Some(shown(&cards, ledger, &card)),
-            replayed,
+            outcome: bare_outcome(replayed),
+            rate_card: Some(shown(&cards, (&ledger_id, ledger), &card)),
         }))
     }
 
@@ -97,10 +99,10 @@ impl RateCardService for Api {
             let named = read_named(fields, &rate_card_id, version);
             Some((ledger?, named?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
+        let no = self.ledger(&ledger).await?;
         let cards = self.reader.cards().await?;
-        let card = find_card(&cards, ledger, &named, None)?;
-        Ok(Response::new(GetRateCardResponse { rate_card: Some(shown(&cards, ledger, &card)) }))
+        let card = find_card(&cards, no, &named, None)?;
+        Ok(Response::new(GetRateCardResponse { rate_card: Some(shown(&cards, (&ledger, no), &card)) }))
     }
 
     async fn list_rate_cards(
@@ -113,12 +115,11 @@ impl RateCardService for Api {
             let page = fields.page(page_size, page_token);
             Some((ledger?, page?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
+        let no = self.ledger(&ledger).await?;
         let cards = self.reader.cards().await?;
-        let all = cards.all(ledger);
-        let listed =
-            page.take_from(&("rate cards", ledger), all.into_iter().map(|card| Card::clone(card)))?;
-        let show = |card: &Card| shown(&cards, ledger, card);
+        let all = cards.all(no);
+        let listed = page.take_from(&("rate cards", no), all.into_iter().map(|card| Card::clone(card)))?;
+        let show = |card: &Card| shown(&cards, (&ledger, no), card);
         let (rate_cards, next_page_token) = listed.show(PAGE_BYTES_MAX, show, Message::encoded_len);
         Ok(Response::new(ListRateCardsResponse { rate_cards, next_page_token }))
     }
@@ -245,7 +246,7 @@ fn read_preview(message: PreviewChargeRequest, fields: &mut Fields) -> Option<Pr
     let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
     let named = read_named(fields, &rate_card_id, version);
     let class = fields.optional("incident_class", &incident_class, ClassId::parse);
-    let seconds = fields.number("work_seconds", work_seconds, NewWork::SECONDS_MAX);
+    let seconds = fields.number("work_seconds", work_seconds.into(), NewWork::SECONDS_MAX);
     let opened_at = fields.time("opened_at", opened_at);
     let quote = confirmed_quote_credits.as_deref();
     let quote = fields.optional_credits("confirmed_quote_credits", quote, Amount::AtLeastZero);
@@ -254,7 +255,7 @@ fn read_preview(message: PreviewChargeRequest, fields: &mut Fields) -> Option<Pr
     let before = charged_before_credits.as_deref();
     let before = fields.optional_credits("charged_before_credits", before, Amount::AtLeastZero);
     let solutions = fields.number("solutions", solutions.into(), NewWork::SOLUTIONS_MAX.into());
-    let bought = fields.day("product_purchase_date", &product_purchase_date);
+    let bought = fields.day("product_purchase_date", product_purchase_date);
     let pieces = read_pieces(fields, work);
     let from = fields.time("created_from", created_from);
     let until = fields.time("created_until", created_until);
@@ -296,7 +297,7 @@ fn read_pieces(fields: &mut Fields, work: Vec<PreviewWork>) -> Option<Vec<NewWor
     }
     fields.each("work", work, |fields, piece| {
         let PreviewWork { work_seconds, started_at, line, solutions } = piece;
-        let seconds = fields.number("work_seconds", work_seconds, NewWork::SECONDS_MAX);
+        let seconds = fields.number("work_seconds", work_seconds.into(), NewWork::SECONDS_MAX);
         let started_at = fields.time("started_at", started_at);
         let line = fields.optional("line", &line, LineId::parse);
         let solutions = fields.number("solutions", solutions.into(), NewWork::SOLUTIONS_MAX.into());
@@ -340,7 +341,7 @@ fn find_card(
     found.cloned().ok_or_else(|| Rejection::RateCardNotFound(id.clone()))
 }
 
-fn shown(cards: &Cards, ledger: LedgerNo, card: &Card) -> RateCard {
+fn shown(cards: &Cards, (id, ledger): (&LedgerId, LedgerNo), card: &Card) -> RateCard {
     let default = cards.for_customer(ledger, None);
-    card_messages::rate_card(card, default.is_some_and(|default| default.card == card.card))
+    card_messages::rate_card(card, Some(id), default.is_some_and(|default| default.card == card.card))
 }

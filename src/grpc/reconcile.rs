@@ -56,7 +56,8 @@ impl Api {
         let Some((scope, reconciliation)) = open else {
             return Err(Problem::field("storefront", "must not be empty").into());
         };
-        Ok(show(reconciliation.finish(scope.from, scope.until).await?))
+        let findings = reconciliation.finish(scope.from, scope.until).await?;
+        Ok(show(findings, &scope.ledger))
     }
 }
 
@@ -121,11 +122,11 @@ fn show_order(order: &ListedOrder) -> StorefrontPurchase {
 }
 
 /// Without its refunds: two thousand purchases must fit a message.
-fn show_purchase(purchase: &OwnedLot) -> Purchase {
-    Purchase { refunds: Vec::new(), ..convert::purchase(&purchase.lot, &purchase.customer) }
+fn show_purchase(purchase: &OwnedLot, ledger: &LedgerId) -> Purchase {
+    Purchase { refunds: Vec::new(), ..convert::purchase(&purchase.lot, ledger, &purchase.customer) }
 }
 
-fn show(findings: Findings) -> ReconcilePurchasesResponse {
+fn show(findings: Findings, ledger: &LedgerId) -> ReconcilePurchasesResponse {
     let Findings { matched, repeated, missing_in_ledger, missing_in_storefront, different } = findings;
     ReconcilePurchasesResponse {
         matched: convert::signed(matched),
@@ -133,14 +134,18 @@ fn show(findings: Findings) -> ReconcilePurchasesResponse {
         missing_in_ledger_count: convert::signed(missing_in_ledger.0),
         missing_in_ledger: missing_in_ledger.1.iter().map(show_order).collect(),
         missing_in_storefront_count: convert::signed(missing_in_storefront.0),
-        missing_in_storefront: missing_in_storefront.1.iter().map(show_purchase).collect(),
+        missing_in_storefront: missing_in_storefront
+            .1
+            .iter()
+            .map(|bought| show_purchase(bought, ledger))
+            .collect(),
         different_count: convert::signed(different.0),
         different: different
             .1
             .iter()
             .map(|(listed, purchase)| PurchaseDifference {
                 in_storefront: Some(show_order(listed)),
-                in_ledger: Some(show_purchase(purchase)),
+                in_ledger: Some(show_purchase(purchase, ledger)),
             })
             .collect(),
     }

@@ -35,8 +35,8 @@ impl Api {
             let page = fields.page(page_size, page_token);
             Some((ledger?, customer?, period?, page?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        let statement = self.reader.statement(ledger, &customer, period, &page, clock::now()).await?;
+        let no = self.ledger(&ledger).await?;
+        let statement = self.reader.statement(no, &customer, period, &page, clock::now()).await?;
         let Statement { opening, closing, lines, provisional, end } = statement;
         let StatementEnd { subtotals, open_holds } = end.unwrap_or_default();
         let (lines, next_page_token) = lines.show(PAGE_BYTES_MAX, show_line, StatementLine::encoded_len);
@@ -51,7 +51,7 @@ impl Api {
             lines,
             closing_balance: Some(convert::balance_at(closing)),
             subtotals: subtotals.collect(),
-            open_holds: open_holds.iter().map(|hold| convert::brief_hold(hold)).collect(),
+            open_holds: open_holds.iter().map(|hold| convert::hold(hold, &ledger)).collect(),
             provisional,
             next_page_token,
         })

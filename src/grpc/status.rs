@@ -1,4 +1,5 @@
-//! What goes wrong, as callers see it: the only place that knows gRPC codes and reasons.
+//! What goes wrong, as callers see it: the only place that knows which gRPC code and which metadata a reason has. The
+//! reasons themselves are an enum of the protos, whose comments say the same; a test holds the two together.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,10 +12,17 @@ use crate::query::{ReadError, StoreError};
 use crate::writer::SubmitError;
 
 use super::parse::{Violation, Violations};
-use super::wire;
+use super::wire::{self, ErrorReason as Reason};
 
 /// The domain of every reason.
 pub const DOMAIN: &str = "creditledger";
+
+/// The name of a reason as callers are told it: that of the enum without its prefix.
+#[must_use]
+pub fn name(reason: Reason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
 
 /// Details travel in a header, which some clients bound at 8 KiB after base64.
 const VIOLATIONS_BYTES_MAX: usize = 4_096;
@@ -23,7 +31,7 @@ const VIOLATIONS_BYTES_MAX: usize = 4_096;
 #[derive(Clone, Debug)]
 pub struct Problem {
     code: Code,
-    reason: &'static str,
+    reason: Reason,
     message: String,
     metadata: Vec<(&'static str, String)>,
     violations: Vec<Violation>,
@@ -31,7 +39,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+    fn new(code: Code, reason: Reason, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { code, reason, message, metadata: Vec::new(), violations: Vec::new(), retry_after: None }
     }
@@ -44,23 +52,23 @@ impl Problem {
 
     /// A ledger with this id was made by another request.
     pub fn ledger_exists() -> Self {
-        Self::new(Code::AlreadyExists, "LEDGER_EXISTS", "the ledger exists already")
+        Self::new(Code::AlreadyExists, Reason::LedgerExists, "the ledger exists already")
     }
 
     /// The database has as many ledgers as it can number.
     pub fn too_many_ledgers() -> Self {
-        Self::new(Code::FailedPrecondition, "TOO_MANY_LEDGERS", "the server keeps no more ledgers")
+        Self::new(Code::FailedPrecondition, Reason::TooManyLedgers, "the server keeps no more ledgers")
     }
 
     /// The database keeps no more changes of rate cards.
     pub fn too_many_rate_cards() -> Self {
-        Self::new(Code::FailedPrecondition, "TOO_MANY_RATE_CARDS", "the server keeps no more rate cards")
+        Self::new(Code::FailedPrecondition, Reason::TooManyRateCards, "the server keeps no more rate cards")
     }
 
     /// The caller's deadline has passed while the call was under way.
     pub fn deadline_exceeded() -> Self {
         let message = "the deadline passed; the same request_id finds out what became of a command";
-        Self::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
+        Self::new(Code::DeadlineExceeded, Reason::DeadlineExceeded, message)
     }
 
     /// More than the server does at a time.
@@ -76,24 +84,24 @@ impl Problem {
     /// The reader of a stream does not keep up; it may go on after `resume_token`.
     pub fn watcher_too_slow(resume_token: &impl ToString) -> Self {
         let message = "the reader does not keep up; the stream may be resumed";
-        let problem = Self::new(Code::Aborted, "WATCHER_TOO_SLOW", message);
+        let problem = Self::new(Code::Aborted, Reason::WatcherTooSlow, message);
         Self { metadata: vec![("resume_token", resume_token.to_string())], ..problem }
     }
 
     /// There is no such endpoint.
     pub fn endpoint_not_found() -> Self {
-        Self::new(Code::NotFound, "WEBHOOK_ENDPOINT_NOT_FOUND", "there is no such endpoint in this ledger")
+        Self::new(Code::NotFound, Reason::WebhookEndpointNotFound, "there is no such endpoint in this ledger")
     }
 
     /// There is no such event.
     pub fn event_not_found() -> Self {
-        Self::new(Code::NotFound, "EVENT_NOT_FOUND", "there is no event at that place of the journal")
+        Self::new(Code::NotFound, Reason::EventNotFound, "there is no event at that place of the journal")
     }
 
     /// A ledger has as many endpoints as it may have.
     pub fn too_many_endpoints(max: usize) -> Self {
         let message = format!("a ledger has at most {max} endpoints");
-        let problem = Self::new(Code::FailedPrecondition, "TOO_MANY_WEBHOOK_ENDPOINTS", message);
+        let problem = Self::new(Code::FailedPrecondition, Reason::TooManyWebhookEndpoints, message);
         Self { metadata: vec![("max", max.to_string())], ..problem }
     }
 
@@ -106,11 +114,11 @@ impl Problem {
     /// there is a request that it could not decode, which is the caller's matter.
     pub fn before_the_service(status: &Status) -> Self {
         let (code, reason) = match status.code() {
-            Code::Internal => (Code::InvalidArgument, "MALFORMED_REQUEST"),
+            Code::Internal => (Code::InvalidArgument, Reason::MalformedRequest),
             // The size as it is announced, and as it turns out once unpacked.
-            Code::OutOfRange | Code::ResourceExhausted => (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
-            Code::Unimplemented => (Code::Unimplemented, "UNIMPLEMENTED"),
-            code => (code, "TRANSPORT"),
+            Code::OutOfRange | Code::ResourceExhausted => (Code::ResourceExhausted, Reason::MessageTooLarge),
+            Code::Unimplemented => (Code::Unimplemented, Reason::Unimplemented),
+            code => (code, Reason::Transport),
         };
         Self::new(code, reason, status.message())
     }
@@ -128,7 +136,7 @@ impl Problem {
         let Self { code, reason, message, metadata, violations, retry_after: _ } = self;
         wire::BatchError {
             code: i32::from(code),
-            reason: reason.to_owned(),
+            reason: name(reason).to_owned(),
             message,
             metadata: metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
             field_violations: violations
@@ -144,7 +152,7 @@ impl From<Problem> for Status {
         let Problem { code, reason, message, metadata, violations, retry_after } = problem;
         let metadata: HashMap<_, _> =
             metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
+        let mut details = ErrorDetails::with_error_info(name(reason), DOMAIN, metadata);
         if !violations.is_empty() {
             let violations: Vec<_> =
                 violations.into_iter().map(|v| FieldViolation::new(v.field, v.problem)).collect();
@@ -174,7 +182,7 @@ impl From<Violations> for Problem {
             Some(Violation { field, problem }) => format!("{field} {problem}"),
             None => "the request is malformed".to_owned(),
         };
-        let mut problem = Self::new(Code::InvalidArgument, "INVALID_FIELD", message);
+        let mut problem = Self::new(Code::InvalidArgument, Reason::InvalidField, message);
         if count > shown.len() {
             problem.metadata.push(("violations", count.to_string()));
         }
@@ -189,22 +197,22 @@ impl From<Rejection> for Problem {
         let message = rejection.to_string();
         let (code, reason, metadata) = match rejection {
             Rejection::InvalidField { field, problem } => return Self::field(field, problem),
-            Rejection::CustomerNotFound => (NotFound, "CUSTOMER_NOT_FOUND", vec![]),
-            Rejection::HoldNotFound => (NotFound, "HOLD_NOT_FOUND", vec![]),
-            Rejection::WorkNotFound => (NotFound, "WORK_NOT_FOUND", vec![]),
+            Rejection::CustomerNotFound => (NotFound, Reason::CustomerNotFound, vec![]),
+            Rejection::HoldNotFound => (NotFound, Reason::HoldNotFound, vec![]),
+            Rejection::WorkNotFound => (NotFound, Reason::WorkNotFound, vec![]),
             Rejection::RateCardNotFound(card) => {
-                (NotFound, "RATE_CARD_NOT_FOUND", vec![("rate_card_id", card.to_string())])
+                (NotFound, Reason::RateCardNotFound, vec![("rate_card_id", card.to_string())])
             }
-            Rejection::RequestIdReused => (AlreadyExists, "REQUEST_ID_REUSED", vec![]),
-            Rejection::CustomerExists => (AlreadyExists, "CUSTOMER_EXISTS", vec![]),
-            Rejection::CustomerIdUnusable => (FailedPrecondition, "CUSTOMER_ID_UNUSABLE", vec![]),
+            Rejection::RequestIdReused => (AlreadyExists, Reason::RequestIdReused, vec![]),
+            Rejection::CustomerExists => (AlreadyExists, Reason::CustomerExists, vec![]),
+            Rejection::CustomerIdUnusable => (FailedPrecondition, Reason::CustomerIdUnusable, vec![]),
             Rejection::HoldExists { hold } => {
-                (AlreadyExists, "HOLD_EXISTS", vec![("hold_id", hold.to_string())])
+                (AlreadyExists, Reason::HoldExists, vec![("hold_id", hold.to_string())])
             }
-            Rejection::OrderAlreadyRecorded => (AlreadyExists, "ORDER_ALREADY_RECORDED", vec![]),
+            Rejection::OrderAlreadyRecorded => (AlreadyExists, Reason::OrderAlreadyRecorded, vec![]),
             Rejection::InsufficientCredits { available, required, shortfall } => (
                 FailedPrecondition,
-                "INSUFFICIENT_CREDITS",
+                Reason::InsufficientCredits,
                 vec![
                     ("available", available.to_string()),
                     ("required", required.to_string()),
@@ -213,75 +221,76 @@ impl From<Rejection> for Problem {
             ),
             Rejection::ExceedsMaxCharge { charge, max_charge } => (
                 FailedPrecondition,
-                "EXCEEDS_MAX_CHARGE",
+                Reason::ExceedsMaxCharge,
                 vec![("charge", charge.to_string()), ("max_charge", max_charge.to_string())],
             ),
             Rejection::HoldNotActive { state } => {
-                (FailedPrecondition, "HOLD_NOT_ACTIVE", vec![("state", state.to_string())])
+                (FailedPrecondition, Reason::HoldNotActive, vec![("state", state.to_string())])
             }
             Rejection::HoldNotSettled { state } => {
-                (FailedPrecondition, "HOLD_NOT_SETTLED", vec![("state", state.to_string())])
+                (FailedPrecondition, Reason::HoldNotSettled, vec![("state", state.to_string())])
             }
-            Rejection::NothingDue => (FailedPrecondition, "NOTHING_DUE", vec![]),
+            // Only the server itself asks for what is due.
+            Rejection::NothingDue => (Code::Internal, Reason::Internal, vec![]),
             Rejection::EstimateNotOpen { state } => {
-                (FailedPrecondition, "ESTIMATE_NOT_OPEN", vec![("state", state.to_string())])
+                (FailedPrecondition, Reason::EstimateNotOpen, vec![("state", state.to_string())])
             }
             Rejection::WorkRecorded { seconds } => {
-                (FailedPrecondition, "WORK_RECORDED", vec![("work_seconds", seconds.to_string())])
+                (FailedPrecondition, Reason::WorkRecorded, vec![("work_seconds", seconds.to_string())])
             }
             Rejection::WorkChanged { expected, recorded } => (
                 FailedPrecondition,
-                "WORK_CHANGED",
+                Reason::WorkChanged,
                 vec![("expected_work_seconds", expected.to_string()), ("work_seconds", recorded.to_string())],
             ),
-            Rejection::WorkVoided => (FailedPrecondition, "WORK_VOIDED", vec![]),
+            Rejection::WorkVoided => (FailedPrecondition, Reason::WorkVoided, vec![]),
             Rejection::TooMuchWork { max } => {
-                (FailedPrecondition, "TOO_MUCH_WORK", vec![("max", max.to_string())])
+                (FailedPrecondition, Reason::TooMuchWork, vec![("max", max.to_string())])
             }
             Rejection::EstimateOutOfRange { estimate, min, max } => (
                 FailedPrecondition,
-                "ESTIMATE_OUT_OF_RANGE",
+                Reason::EstimateOutOfRange,
                 vec![("estimate", estimate.to_string()), ("min", min.to_string()), ("max", max.to_string())],
             ),
             Rejection::QuoteRequired { class } => {
                 let class = class.map(|class| class.to_string()).unwrap_or_default();
-                (FailedPrecondition, "QUOTE_REQUIRED", vec![("incident_class", class)])
+                (FailedPrecondition, Reason::QuoteRequired, vec![("incident_class", class)])
             }
-            Rejection::HoldRequired => (FailedPrecondition, "HOLD_REQUIRED", vec![]),
+            Rejection::HoldRequired => (FailedPrecondition, Reason::HoldRequired, vec![]),
             Rejection::OutOfScope { class } => {
-                (FailedPrecondition, "OUT_OF_SCOPE", vec![("incident_class", class.to_string())])
+                (FailedPrecondition, Reason::OutOfScope, vec![("incident_class", class.to_string())])
             }
-            Rejection::CustomerClosed => (FailedPrecondition, "CUSTOMER_CLOSED", vec![]),
+            Rejection::CustomerClosed => (FailedPrecondition, Reason::CustomerClosed, vec![]),
             Rejection::HoldsOpen { count } => {
-                (FailedPrecondition, "HOLDS_OPEN", vec![("open_holds", count.to_string())])
+                (FailedPrecondition, Reason::HoldsOpen, vec![("open_holds", count.to_string())])
             }
             Rejection::ExceedsReversible { reversible } => {
-                (FailedPrecondition, "EXCEEDS_REVERSIBLE", vec![("reversible", reversible.to_string())])
+                (FailedPrecondition, Reason::ExceedsReversible, vec![("reversible", reversible.to_string())])
             }
-            Rejection::PurchaseNotFound => (NotFound, "PURCHASE_NOT_FOUND", vec![]),
-            Rejection::RefundNotFound => (NotFound, "REFUND_NOT_FOUND", vec![]),
+            Rejection::PurchaseNotFound => (NotFound, Reason::PurchaseNotFound, vec![]),
+            Rejection::RefundNotFound => (NotFound, Reason::RefundNotFound, vec![]),
             Rejection::RefundNotStanding { state } => {
-                (FailedPrecondition, "REFUND_NOT_STANDING", vec![("state", state.to_string())])
+                (FailedPrecondition, Reason::RefundNotStanding, vec![("state", state.to_string())])
             }
             Rejection::ExceedsRefundable { refundable } => {
-                (FailedPrecondition, "EXCEEDS_REFUNDABLE", vec![("refundable", refundable.to_string())])
+                (FailedPrecondition, Reason::ExceedsRefundable, vec![("refundable", refundable.to_string())])
             }
             Rejection::LotSpent { refundable, shortfall } => (
                 FailedPrecondition,
-                "LOT_SPENT",
+                Reason::LotSpent,
                 vec![("refundable", refundable.to_string()), ("shortfall", shortfall.to_string())],
             ),
-            Rejection::PurchaseDisputed => (FailedPrecondition, "PURCHASE_DISPUTED", vec![]),
-            Rejection::PurchaseNotDisputed => (FailedPrecondition, "PURCHASE_NOT_DISPUTED", vec![]),
-            Rejection::PurchaseChanged => (FailedPrecondition, "PURCHASE_CHANGED", vec![]),
-            Rejection::PaymentNotFound => (NotFound, "PAYMENT_NOT_FOUND", vec![]),
+            Rejection::PurchaseDisputed => (FailedPrecondition, Reason::PurchaseDisputed, vec![]),
+            Rejection::PurchaseNotDisputed => (FailedPrecondition, Reason::PurchaseNotDisputed, vec![]),
+            Rejection::PurchaseChanged => (FailedPrecondition, Reason::PurchaseChanged, vec![]),
+            Rejection::PaymentNotFound => (NotFound, Reason::PaymentNotFound, vec![]),
             Rejection::TooManyPayments { max } => {
-                (FailedPrecondition, "TOO_MANY_PAYMENTS", vec![("max", max.to_string())])
+                (FailedPrecondition, Reason::TooManyPayments, vec![("max", max.to_string())])
             }
             Rejection::TooManyRefunds { max } => {
-                (FailedPrecondition, "TOO_MANY_REFUNDS", vec![("max", max.to_string())])
+                (FailedPrecondition, Reason::TooManyRefunds, vec![("max", max.to_string())])
             }
-            Rejection::AmountOutOfBounds => (FailedPrecondition, "AMOUNT_OUT_OF_BOUNDS", vec![]),
+            Rejection::AmountOutOfBounds => (FailedPrecondition, Reason::AmountOutOfBounds, vec![]),
         };
         Self { metadata, ..Self::new(code, reason, message) }
     }
@@ -290,19 +299,19 @@ impl From<Rejection> for Problem {
 /// The reason that callers are given for a rejection.
 #[must_use]
 pub fn reason_of(rejection: &Rejection) -> &'static str {
-    Problem::from(rejection.clone()).reason
+    name(Problem::from(rejection.clone()).reason)
 }
 
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         let message = error.to_string();
         let (code, reason, retry_after_ms) = match error {
-            SubmitError::Overloaded => (Code::Unavailable, "OVERLOADED", Some(100)),
-            SubmitError::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN", Some(1_000)),
-            SubmitError::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", None),
-            SubmitError::Unknown => (Code::Unavailable, "OUTCOME_UNKNOWN", Some(1_000)),
-            SubmitError::StorageUnavailable => (Code::Unavailable, "STORAGE_UNAVAILABLE", Some(1_000)),
-            SubmitError::Internal => (Code::Internal, "INTERNAL", None),
+            SubmitError::Overloaded => (Code::Unavailable, Reason::Overloaded, Some(100)),
+            SubmitError::ShuttingDown => (Code::Unavailable, Reason::ShuttingDown, Some(1_000)),
+            SubmitError::DeadlineExceeded => (Code::DeadlineExceeded, Reason::DeadlineExceeded, None),
+            SubmitError::Unknown => (Code::Unavailable, Reason::OutcomeUnknown, Some(1_000)),
+            SubmitError::StorageUnavailable => (Code::Unavailable, Reason::StorageUnavailable, Some(1_000)),
+            SubmitError::Internal => (Code::Internal, Reason::Internal, None),
         };
         Self { retry_after: retry_after_ms.map(Duration::from_millis), ..Self::new(code, reason, message) }
     }
@@ -312,21 +321,21 @@ impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         let not_found = |reason| Self::new(Code::NotFound, reason, error.to_string());
         match &error {
-            ReadError::LedgerNotFound => not_found("LEDGER_NOT_FOUND"),
-            ReadError::CustomerNotFound => not_found("CUSTOMER_NOT_FOUND"),
-            ReadError::HoldNotFound => not_found("HOLD_NOT_FOUND"),
-            ReadError::PurchaseNotFound => not_found("PURCHASE_NOT_FOUND"),
-            ReadError::SettlementNotFound => not_found("SETTLEMENT_NOT_FOUND"),
+            ReadError::LedgerNotFound => not_found(Reason::LedgerNotFound),
+            ReadError::CustomerNotFound => not_found(Reason::CustomerNotFound),
+            ReadError::HoldNotFound => not_found(Reason::HoldNotFound),
+            ReadError::PurchaseNotFound => not_found(Reason::PurchaseNotFound),
+            ReadError::SettlementNotFound => not_found(Reason::SettlementNotFound),
             ReadError::PageToken => Self::field("page_token", "does not belong to this list and filter"),
             ReadError::Storage(cause) => {
                 // The caller learns nothing of the inside; the log does, and only here.
                 tracing::error!(error = %cause, "a read failed");
                 if matches!(cause, StoreError::Damaged(_)) {
                     // No repeat mends it.
-                    return Self::new(Code::DataLoss, "DATA_DAMAGED", "what is stored cannot be read");
+                    return Self::new(Code::DataLoss, Reason::DataDamaged, "what is stored cannot be read");
                 }
                 let message = "the storage cannot be read at the moment";
-                let problem = Self::new(Code::Unavailable, "STORAGE_UNAVAILABLE", message);
+                let problem = Self::new(Code::Unavailable, Reason::StorageUnavailable, message);
                 Self { retry_after: Some(Duration::from_secs(1)), ..problem }
             }
         }

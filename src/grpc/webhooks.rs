@@ -8,12 +8,14 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::ledger::event::EventType as Type;
-use crate::ledger::{LedgerId, LedgerNo, RequestKey, Text};
+use crate::ledger::{LedgerId, LedgerNo, Text};
 use crate::outbox::Told;
 use crate::outbox::email::email_endpoint;
 use crate::outbox::webhooks::{self, Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, parse_secret};
 use crate::query::{Keyed, Position, ReadError};
 
+use super::command::bare_outcome;
+use super::context::Keeps;
 use super::json::Json;
 use super::notification_service::read_types;
 use super::parse::{Fields, parse, read_mask};
@@ -59,18 +61,10 @@ impl Api {
         request: Request<CreateWebhookEndpointRequest>,
     ) -> Result<Response<CreateWebhookEndpointResponse>, Status> {
         let policy = self.policy;
-        let (ledger, request, new) = parse(request.into_inner(), |message, fields| {
-            let CreateWebhookEndpointRequest {
-                ledger_id,
-                request_id,
-                url,
-                types,
-                description,
-                secret,
-                after_position,
-            } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let request = fields.take("request_id", RequestKey::parse(&request_id));
+        let (scope, new) = parse(request.into_inner(), |message, fields| {
+            let CreateWebhookEndpointRequest { context, url, types, description, secret, after_position } =
+                message;
+            let scope = fields.bare_context(context, Keeps::Nothing);
             let url = read_url(fields, policy, &url);
             let types = read_types(fields, types);
             let description = fields.text("description", &description);
@@ -89,14 +83,15 @@ impl Api {
                 secret: secret?,
                 after: after?,
             };
-            Some((ledger?, request?, new))
+            Some((scope?, new))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        let changed = self.webhooks.create(ledger, request, new).await.map_err(ReadError::Storage)?;
-        let (endpoint, replayed) = done(changed)?;
+        let ledger_id = scope.ledger_or_main();
+        let ledger = self.ledger(&ledger_id).await?;
+        let changed = self.webhooks.create(ledger, scope.request, new).await.map_err(ReadError::Storage)?;
+        let (endpoint, outcome) = done(changed)?;
         let secret = endpoint.as_ref().map(|endpoint| endpoint.secret.to_string()).unwrap_or_default();
-        let endpoint = endpoint.as_ref().map(show);
-        Ok(Response::new(CreateWebhookEndpointResponse { endpoint, replayed, secret }))
+        let endpoint = endpoint.as_ref().map(|endpoint| show(endpoint, &ledger_id));
+        Ok(Response::new(CreateWebhookEndpointResponse { outcome, endpoint, secret }))
     }
 
     pub(super) async fn update_endpoint(
@@ -104,10 +99,9 @@ impl Api {
         request: Request<UpdateWebhookEndpointRequest>,
     ) -> Result<Response<UpdateWebhookEndpointResponse>, Status> {
         let policy = self.policy;
-        let (ledger, request, id, patch) = parse(request.into_inner(), |message, fields| {
+        let (scope, id, patch) = parse(request.into_inner(), |message, fields| {
             let UpdateWebhookEndpointRequest {
-                ledger_id,
-                request_id,
+                context,
                 endpoint_id,
                 url,
                 types,
@@ -116,8 +110,7 @@ impl Api {
                 enabled,
                 update_mask,
             } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let request = fields.take("request_id", RequestKey::parse(&request_id));
+            let scope = fields.bare_context(context, Keeps::Nothing);
             let id = fields.made_id("endpoint_id", &endpoint_id, |id| id);
             let named = read_mask(fields, update_mask, ["url", "types", "description", "secret", "enabled"]);
             let names_url = named.is_none_or(|[names_url, ..]| names_url);
@@ -138,31 +131,49 @@ impl Api {
                 secret: secret?.filter(|_| rotate),
                 enabled: names_enabled.then_some(enabled),
             };
-            Some((ledger?, request?, id?, patch))
+            Some((scope?, id?, patch))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        let changed = self.webhooks.update(ledger, request, id, patch).await.map_err(ReadError::Storage)?;
-        let (endpoint, replayed) = done(changed)?;
+        let ledger_id = scope.ledger_or_main();
+        let ledger = self.ledger(&ledger_id).await?;
+        let changed =
+            self.webhooks.update(ledger, scope.request, id, patch).await.map_err(ReadError::Storage)?;
+        let (endpoint, outcome) = done(changed)?;
         let secret = endpoint.as_ref().map(|endpoint| endpoint.secret.to_string()).unwrap_or_default();
-        let endpoint = endpoint.as_ref().map(show);
-        Ok(Response::new(UpdateWebhookEndpointResponse { endpoint, replayed, secret }))
+        let endpoint = endpoint.as_ref().map(|endpoint| show(endpoint, &ledger_id));
+        Ok(Response::new(UpdateWebhookEndpointResponse { outcome, endpoint, secret }))
     }
 
     pub(super) async fn delete_endpoint(
         &self,
         request: Request<DeleteWebhookEndpointRequest>,
     ) -> Result<Response<DeleteWebhookEndpointResponse>, Status> {
-        let (ledger, request, id) = parse(request.into_inner(), |message, fields| {
-            let DeleteWebhookEndpointRequest { ledger_id, request_id, endpoint_id } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let request = fields.take("request_id", RequestKey::parse(&request_id));
+        let (scope, id) = parse(request.into_inner(), |message, fields| {
+            let DeleteWebhookEndpointRequest { context, endpoint_id } = message;
+            let scope = fields.bare_context(context, Keeps::Nothing);
             let id = fields.made_id("endpoint_id", &endpoint_id, |id| id);
-            Some((ledger?, request?, id?))
+            Some((scope?, id?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        let changed = self.webhooks.delete(ledger, request, id).await.map_err(ReadError::Storage)?;
-        let (_, replayed) = done(changed)?;
-        Ok(Response::new(DeleteWebhookEndpointResponse { endpoint_id: id.to_string(), replayed }))
+        let ledger = self.ledger(&scope.ledger_or_main()).await?;
+        let changed = self.webhooks.delete(ledger, scope.request, id).await.map_err(ReadError::Storage)?;
+        let (_, outcome) = done(changed)?;
+        Ok(Response::new(DeleteWebhookEndpointResponse { outcome, endpoint_id: id.to_string() }))
+    }
+
+    pub(super) async fn get_endpoint(
+        &self,
+        request: GetWebhookEndpointRequest,
+    ) -> Result<GetWebhookEndpointResponse, Status> {
+        let (ledger, id) = parse(request, |message, fields| {
+            let GetWebhookEndpointRequest { ledger_id, endpoint_id } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let id = fields.made_id("endpoint_id", &endpoint_id, |id| id);
+            Some((ledger?, id?))
+        })?;
+        let no = self.ledger(&ledger).await?;
+        // A ledger has few of them.
+        let all = self.webhooks.endpoints(no).await.map_err(ReadError::Storage)?;
+        let found = all.iter().find(|endpoint| endpoint.id == id).ok_or_else(Problem::endpoint_not_found)?;
+        Ok(GetWebhookEndpointResponse { endpoint: Some(show(found, &ledger)) })
     }
 
     pub(super) async fn list_endpoints(
@@ -175,10 +186,11 @@ impl Api {
             let page = fields.page(page_size, page_token);
             Some((ledger?, page?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
-        let all = self.webhooks.endpoints(ledger).await.map_err(ReadError::Storage)?;
-        let listed = page.take_from(&("endpoints", ledger), all.into_iter())?;
-        let (endpoints, next_page_token) = listed.show(PAGE_BYTES_MAX, show, prost::Message::encoded_len);
+        let no = self.ledger(&ledger).await?;
+        let all = self.webhooks.endpoints(no).await.map_err(ReadError::Storage)?;
+        let listed = page.take_from(&("endpoints", no), all.into_iter())?;
+        let (endpoints, next_page_token) =
+            listed.show(PAGE_BYTES_MAX, |of| show(of, &ledger), prost::Message::encoded_len);
         Ok(Response::new(ListWebhookEndpointsResponse { endpoints, next_page_token }))
     }
 
@@ -194,7 +206,8 @@ impl Api {
             let page = fields.page(page_size, page_token);
             Some((ledger?, id?, state?, page?))
         })?;
-        let ledger = self.ledger(&ledger).await?;
+        let ledger_id = ledger;
+        let ledger = self.ledger(&ledger_id).await?;
         let id = id.unwrap_or_else(|| email_endpoint(ledger));
         let dead = match state {
             DeliveryState::Unspecified | DeliveryState::Pending => false,
@@ -206,8 +219,11 @@ impl Api {
         let found = found.map_err(ReadError::Storage)?.ok_or_else(Problem::endpoint_not_found)?;
         let next = found.last().filter(|_| found.len() >= page.limit).map(Keyed::key);
         let listed = crate::query::Listed::new(found, next, bound);
-        let (deliveries, next_page_token) =
-            listed.show(PAGE_BYTES_MAX, |it| show_delivery(ledger, it), prost::Message::encoded_len);
+        let (deliveries, next_page_token) = listed.show(
+            PAGE_BYTES_MAX,
+            |it| show_delivery(&ledger_id, ledger, it),
+            prost::Message::encoded_len,
+        );
         Ok(Response::new(ListDeliveriesResponse { deliveries, next_page_token }))
     }
 
@@ -215,22 +231,21 @@ impl Api {
         &self,
         request: Request<RedeliverEventRequest>,
     ) -> Result<Response<RedeliverEventResponse>, Status> {
-        let (ledger, request, id, place) = parse(request.into_inner(), |message, fields| {
-            let RedeliverEventRequest { ledger_id, request_id, endpoint_id, position, index } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let request = fields.take("request_id", RequestKey::parse(&request_id));
+        let (scope, id, place) = parse(request.into_inner(), |message, fields| {
+            let RedeliverEventRequest { context, endpoint_id, position, index } = message;
+            let scope = fields.bare_context(context, Keeps::Nothing);
             let id = read_endpoint(fields, &endpoint_id);
             let position = fields.number("position", position, i64::MAX.unsigned_abs());
             let index = fields.number("index", index.into(), i32::MAX.unsigned_abs().into());
             let index = u32::try_from(index?).unwrap_or(u32::MAX);
-            Some((ledger?, request?, id?, EventPlace { position: Position(position?), index }))
+            Some((scope?, id?, EventPlace { position: Position(position?), index }))
         })?;
-        let ledger: LedgerNo = self.ledger(&ledger).await?;
+        let ledger: LedgerNo = self.ledger(&scope.ledger_or_main()).await?;
         let id = id.unwrap_or_else(|| email_endpoint(ledger));
         let changed =
-            self.webhooks.redeliver(ledger, request, id, place).await.map_err(ReadError::Storage)?;
-        let (_, replayed) = done(changed)?;
-        Ok(Response::new(RedeliverEventResponse { endpoint_id: show_endpoint_id(ledger, id), replayed }))
+            self.webhooks.redeliver(ledger, scope.request, id, place).await.map_err(ReadError::Storage)?;
+        let (_, outcome) = done(changed)?;
+        Ok(Response::new(RedeliverEventResponse { outcome, endpoint_id: show_endpoint_id(ledger, id) }))
     }
 }
 
@@ -247,9 +262,11 @@ fn read_url(fields: &mut Fields, policy: webhooks::Policy, url: &str) -> Option<
     fields.take("url", Text::parse(url))
 }
 
-fn done(changed: Changed) -> Result<(Option<webhooks::Endpoint>, bool), Status> {
+fn done(changed: Changed) -> Result<(Option<webhooks::Endpoint>, Option<CommandOutcome>), Status> {
     match changed {
-        Changed::Done { endpoint, replayed } => Ok((endpoint.map(|endpoint| *endpoint), replayed)),
+        Changed::Done { endpoint, replayed } => {
+            Ok((endpoint.map(|endpoint| *endpoint), bare_outcome(replayed)))
+        }
         Changed::RequestIdReused => Err(crate::ledger::Rejection::RequestIdReused.into()),
         Changed::EndpointNotFound => Err(Problem::endpoint_not_found().into()),
         Changed::EventNotFound => Err(Problem::event_not_found().into()),
@@ -257,10 +274,11 @@ fn done(changed: Changed) -> Result<(Option<webhooks::Endpoint>, bool), Status> 
     }
 }
 
-fn show(endpoint: &webhooks::Endpoint) -> WebhookEndpoint {
+fn show(endpoint: &webhooks::Endpoint, ledger: &LedgerId) -> WebhookEndpoint {
     let disabled = endpoint.disabled.as_ref();
     WebhookEndpoint {
         endpoint_id: endpoint.id.to_string(),
+        ledger_id: ledger.to_string(),
         url: endpoint.url.to_string(),
         types: endpoint.types.iter().map(|of: &Type| of.code().into()).collect(),
         description: endpoint.description.to_string(),
@@ -288,11 +306,12 @@ fn show_endpoint_id(ledger: LedgerNo, id: Uuid) -> String {
     if id == email_endpoint(ledger) { EMAIL.to_owned() } else { id.to_string() }
 }
 
-fn show_delivery(ledger: LedgerNo, delivery: &webhooks::Delivery) -> Delivery {
+fn show_delivery(id: &LedgerId, ledger: LedgerNo, delivery: &webhooks::Delivery) -> Delivery {
     let small = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let state = if delivery.dead_at.is_some() { DeliveryState::Dead } else { DeliveryState::Pending };
     Delivery {
         endpoint_id: show_endpoint_id(ledger, delivery.endpoint),
+        ledger_id: id.to_string(),
         state: state.into(),
         event_id: delivery.event_id.to_string(),
         r#type: delivery.event.code().into(),

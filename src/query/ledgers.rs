@@ -45,6 +45,15 @@ impl Reader {
         self.ledgers.read().unwrap_or_else(PoisonError::into_inner).get(id).copied()
     }
 
+    /// The ledger of this number.
+    ///
+    /// # Errors
+    /// [`ReadError::LedgerNotFound`], [`ReadError::Storage`].
+    pub async fn ledger_record(&self, no: LedgerNo) -> Result<Ledger, ReadError> {
+        let all = self.store.ledgers().await?;
+        all.into_iter().find(|ledger| ledger.no == no).ok_or(ReadError::LedgerNotFound)
+    }
+
     /// All ledgers, oldest first.
     ///
     /// # Errors

@@ -1,12 +1,15 @@
-//! The table of error reasons in `common.proto` is the one that `status.rs` gives: reasons, codes and metadata keys.
+//! The comments of `ErrorReason` say what `status.rs` gives: each reason's code and metadata keys.
 
 use std::collections::BTreeMap;
+
+use creditledger::grpc::reason_name;
+use creditledger::grpc::wire::{DESCRIPTORS, ErrorReason};
+use prost_reflect::DescriptorPool;
 
 /// Reason -> (code, metadata keys).
 type Reasons = BTreeMap<String, (String, Vec<String>)>;
 
 const STATUS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/grpc/status.rs"));
-const PROTO: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/proto/creditledger/v1/common.proto"));
 
 fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
@@ -24,50 +27,50 @@ fn code(name: &str) -> String {
     code
 }
 
-/// What the source gives: a reason is a literal in capitals, after its code; the tuples that follow have its keys.
+/// What the source gives: a reason stands after its code; the literals of the tuples that follow are its keys.
 fn given() -> Reasons {
     let shipped = STATUS.split("#[cfg(test)]").next().unwrap();
-    let pieces: Vec<&str> = shipped.split('"').collect();
     let mut reasons = Reasons::new();
-    let mut last = String::new();
-    // Literals stand at the odd places; none of the file has a quote in it.
-    for (before, literal) in pieces.iter().zip(&pieces[1..]).step_by(2) {
-        if literal.len() > 3 && literal.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
-            let before = before.trim_end().trim_end_matches([',', '(']);
-            let name = &before[before.rfind(|c| !is_name(c)).map_or(0, |end| end + 1)..];
-            let code = if name == "code" { "any".to_owned() } else { code(name) };
-            reasons.insert((*literal).to_owned(), (code, Vec::new()));
-            last = (*literal).to_owned();
-        } else if let Some(before) = before.strip_suffix('(')
-            && !before.ends_with(is_name)
-            && literal.chars().all(is_name)
-        {
-            // In a tuple, not the argument of a call.
-            reasons.get_mut(&last).unwrap().1.push((*literal).to_owned());
-        }
+    let mut pieces = shipped.split("Reason::");
+    let mut before = pieces.next().unwrap();
+    for piece in pieces {
+        let name: String = piece.chars().take_while(|c| is_name(*c)).collect();
+        let given_with = before.trim_end().trim_end_matches([',', '(']);
+        let given_with = &given_with[given_with.rfind(|c| !is_name(c)).map_or(0, |end| end + 1)..];
+        let given_with = if given_with == "code" { "any".to_owned() } else { code(given_with) };
+        let keys = piece.split("(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        // In a tuple, not the argument of a call.
+        let tuples = piece.match_indices("(\"").map(|(at, _)| !piece[..at].ends_with(is_name));
+        let keys = keys.zip(tuples).filter(|(key, tuple)| *tuple && key.chars().all(is_name));
+        let keys = keys.map(|(key, _)| key.to_owned()).collect();
+        reasons.insert(code(&name), (given_with, keys));
+        before = piece;
     }
     reasons
 }
 
-/// What the proto documents.
+/// What the comments of the enum say.
 fn documented() -> Reasons {
-    let rows = PROTO.lines().filter_map(|line| line.strip_prefix("//   "));
-    let mut reasons = Reasons::new();
-    for row in rows.skip_while(|row| !row.starts_with("code ")).skip(1) {
-        let columns: Vec<&str> = row.split("  ").map(str::trim).filter(|column| !column.is_empty()).collect();
-        let (code, reason, keys) = match columns[..] {
-            [code, reason, _retry] => (code, reason, ""),
-            [code, reason, keys, _retry] => (code, reason, keys),
-            _ => panic!("{row}"),
+    let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
+    let reasons = pool.get_enum_by_name("creditledger.v1.ErrorReason").unwrap();
+    let file = reasons.parent_file().file_descriptor_proto().clone();
+    let comments = file.source_code_info.unwrap().location;
+    let known = reasons.values().filter(|value| value.number() != 0).map(|value| {
+        let here = comments.iter().find(|location| location.path == value.path()).unwrap();
+        let comment = here.leading_comments();
+        let rule = |name: &str| {
+            let line = comment.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap();
+            line.strip_suffix('.').unwrap().to_owned()
         };
-        let keys = keys.split([',', ' ']).filter(|key| !key.is_empty() && !key.starts_with('('));
+        assert!(!rule("* Try again: ").is_empty() && !comment.trim().starts_with('*'), "{}", value.name());
+        let keys = rule("* Metadata: ");
+        // What else is said of them stands after a comma that no key follows.
+        let keys = keys.split(", ").take_while(|key| *key != "none" && key.chars().all(is_name));
         let keys = keys.map(str::to_owned).collect();
-        assert!(
-            reasons.insert(reason.to_owned(), (code.to_owned(), keys)).is_none(),
-            "{reason} stands twice"
-        );
-    }
-    reasons
+        let name = value.name().strip_prefix("ERROR_REASON_").unwrap().to_owned();
+        (name, (rule("* Code: "), keys))
+    });
+    known.collect()
 }
 
 #[test]
@@ -80,4 +83,9 @@ fn every_reason_is_documented_with_its_code_and_metadata() {
     for reason in documented.keys() {
         assert!(given.contains_key(reason), "{reason} is documented and never given");
     }
+}
+
+#[test]
+fn reasons_are_told_without_their_prefix() {
+    assert_eq!(reason_name(ErrorReason::InsufficientCredits), "INSUFFICIENT_CREDITS");
 }

@@ -23,7 +23,7 @@ use wire::notification_service_client::NotificationServiceClient;
 /// More than any customer can use.
 const CREDITS: &str = "1000000";
 /// What a hold is for: 45 minutes are 1.5 credits.
-const ESTIMATED_SECONDS: i64 = 2_700;
+const ESTIMATED_SECONDS: i32 = 2_700;
 /// Customers in one batch of [`Caller::create_customers`]; each takes two commands.
 pub(super) const CREATED_AT_ONCE: usize = 1_000;
 
@@ -101,7 +101,8 @@ impl Caller {
             random,
             ledger: ledger.clone(),
         }));
-        let request = wire::CreateLedgerRequest { ledger_id: ledger.clone(), request_id: ledger };
+        let request =
+            wire::CreateLedgerRequest { context: Some(wire::context(&ledger, "")), ledger_id: ledger };
         LedgerServiceClient::new(caller.channel(0)).create_ledger(request).await.map_err(CallError::from)?;
         Ok(caller)
     }
@@ -127,6 +128,10 @@ impl Caller {
         PostingId::new(clock::now(), counter, self.0.random).to_string()
     }
 
+    fn context(&self, number: usize, customer: impl Into<String>) -> wire::CommandContext {
+        wire::context(self.request_id(number), customer).ledger(self.ledger())
+    }
+
     /// One page of customers with more credits than they can use.
     ///
     /// # Errors
@@ -137,14 +142,12 @@ impl Caller {
         let commands = numbers.flat_map(|number| {
             let customer_id = crowd.in_turn(number);
             let create = wire::CreateCustomerRequest {
-                request_id: self.request_id(number),
-                customer_id: customer_id.clone(),
+                context: Some(wire::context(self.request_id(number), &customer_id)),
                 ..Default::default()
             };
             let purchase = wire::PurchaseCreditsRequest {
-                request_id: self.request_id(number),
-                order_id: customer_id.clone(),
-                customer_id,
+                context: Some(wire::context(self.request_id(number), &customer_id)),
+                order_id: customer_id,
                 storefront: "bench".to_owned(),
                 credits: CREDITS.to_owned(),
                 ..Default::default()
@@ -187,7 +190,7 @@ impl Caller {
     pub async fn place(&self, number: usize, customer: String, incident: String) -> Result<(), CallError> {
         let request = self.hold(number, customer, incident);
         let answer = HoldServiceClient::new(self.channel(number)).place_hold(request).await?.into_inner();
-        let placed = answer.hold.is_some() && !answer.replayed;
+        let placed = answer.outcome.is_some_and(|outcome| outcome.hold.is_some() && !outcome.replayed);
         if placed { Ok(()) } else { Err(CallError::unexpected("hold")) }
     }
 
@@ -198,7 +201,7 @@ impl Caller {
     pub async fn settle(&self, number: usize, customer: String, incident: String) -> Result<(), CallError> {
         let request = self.settlement(number, customer, incident);
         let answer = HoldServiceClient::new(self.channel(number)).settle_hold(request).await?.into_inner();
-        let settled = answer.posting.is_some() && !answer.replayed;
+        let settled = answer.outcome.is_some_and(|outcome| outcome.posting.is_some() && !outcome.replayed);
         if settled { Ok(()) } else { Err(CallError::unexpected("posting")) }
     }
 
@@ -221,8 +224,7 @@ impl Caller {
     /// [`CallError`].
     pub async fn create_endpoint(&self, url: &str, from_the_first: bool) -> Result<String, CallError> {
         let request = wire::CreateWebhookEndpointRequest {
-            ledger_id: self.ledger(),
-            request_id: self.request_id(0),
+            context: Some(self.context(0, "")),
             url: url.to_owned(),
             after_position: from_the_first.then_some(0),
             ..Default::default()
@@ -237,11 +239,7 @@ impl Caller {
     /// # Errors
     /// [`CallError`].
     pub async fn delete_endpoint(&self, endpoint_id: String) -> Result<(), CallError> {
-        let request = wire::DeleteWebhookEndpointRequest {
-            ledger_id: self.ledger(),
-            request_id: self.request_id(0),
-            endpoint_id,
-        };
+        let request = wire::DeleteWebhookEndpointRequest { context: Some(self.context(0, "")), endpoint_id };
         NotificationServiceClient::new(self.channel(0)).delete_webhook_endpoint(request).await?;
         Ok(())
     }
@@ -249,9 +247,7 @@ impl Caller {
     /// The request for a hold.
     pub fn hold(&self, number: usize, customer_id: String, incident_id: String) -> wire::PlaceHoldRequest {
         wire::PlaceHoldRequest {
-            ledger_id: self.ledger(),
-            request_id: self.request_id(number),
-            customer_id,
+            context: Some(self.context(number, customer_id)),
             incident_id,
             quote: Some(wire::place_hold_request::Quote::EstimatedSeconds(ESTIMATED_SECONDS)),
             ..Default::default()
@@ -267,10 +263,8 @@ impl Caller {
         incident_id: String,
     ) -> wire::SettleHoldRequest {
         wire::SettleHoldRequest {
-            ledger_id: self.ledger(),
-            request_id: self.request_id(number),
-            customer_id,
-            target: Some(wire::settle_hold_request::Target::IncidentId(incident_id)),
+            context: Some(self.context(number, customer_id)),
+            target: Some(wire::HoldTarget::incident(incident_id)),
             ..Default::default()
         }
     }

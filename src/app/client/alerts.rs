@@ -1,7 +1,7 @@
 //! `creditledger alerts`: from which balance on customers are told.
 
 use super::notices::alerts;
-use super::show::{Row, Shown};
+use super::show::{Row, Shown, replayed};
 use super::{RequestId, Target, send};
 use crate::app::Failure;
 use crate::app::call::CallError;
@@ -61,23 +61,15 @@ impl Alerts {
             let answer = client.get_balance_alerts(asked).await.map_err(CallError::from)?.into_inner();
             (head, answer.alerts)
         } else if customer_id.is_empty() {
-            let request_id = request.get()?;
-            let asked =
-                wire::SetDefaultBalanceAlertsRequest { ledger_id, request_id, thresholds, by: String::new() };
-            let (_, answer) = send!(client.set_default_balance_alerts(asked));
-            (head.with("replayed", answer.replayed), answer.alerts)
+            let context = Some(target.context(&request, "")?);
+            let asked = wire::SetDefaultBalanceAlertsRequest { context, thresholds };
+            let (request_id, answer) = send!(client.set_default_balance_alerts(asked));
+            (head.and(replayed(request_id, answer.outcome.as_ref())), answer.alerts)
         } else {
-            let request_id = request.get()?;
-            let asked = wire::SetBalanceAlertsRequest {
-                ledger_id,
-                request_id,
-                customer_id,
-                thresholds,
-                use_default,
-                by: String::new(),
-            };
-            let (_, answer) = send!(client.set_balance_alerts(asked));
-            (head.with("replayed", answer.replayed), answer.alerts)
+            let context = Some(target.context(&request, customer_id)?);
+            let asked = wire::SetBalanceAlertsRequest { context, thresholds, use_default };
+            let (request_id, answer) = send!(client.set_balance_alerts(asked));
+            (head.and(replayed(request_id, answer.outcome.as_ref())), answer.alerts)
         };
         target.print(&Shown::One(head.and(alerts(shown.as_ref()))))
     }

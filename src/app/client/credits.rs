@@ -2,7 +2,7 @@
 
 use prost_types::Timestamp;
 
-use super::show::{Row, Shown, balance, consequences, forecast, posting, purchase, transfer};
+use super::show::{Row, Shown, balance, forecast, outcome, transfer};
 use super::{Limit, RequestId, Target, pages, send};
 use crate::app::Failure;
 use crate::app::call::CallError;
@@ -83,9 +83,7 @@ impl Purchase {
     /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         let request = wire::PurchaseCreditsRequest {
-            ledger_id: self.target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: self.customer,
+            context: Some(self.target.context(&self.request, self.customer)?),
             storefront: self.storefront,
             order_id: self.order,
             credits: self.credits,
@@ -94,10 +92,7 @@ impl Purchase {
         };
         let mut client = PurchaseServiceClient::new(self.target.connect().await?);
         let (request_id, answer) = send!(client.purchase_credits(request));
-        let row = posting(request_id, answer.posting.as_ref(), answer.replayed)
-            .and(purchase(answer.purchase.as_ref()))
-            .and(consequences(&answer.activated_holds, &answer.expired_credits))
-            .and(balance(answer.balance.as_ref()));
+        let row = outcome(request_id, answer.outcome.as_ref(), Row::default());
         self.target.print(&Shown::One(row))
     }
 }

@@ -40,8 +40,8 @@ pub struct Create {
     #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
     package: String,
     /// When it bought the product: starts the free-support window
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "YYYY-MM-DD")]
-    product_purchase_date: String,
+    #[arg(long, value_parser = date, value_name = "YYYY-MM-DD")]
+    product_purchase_date: Option<wire::Date>,
     #[command(flatten)]
     request: RequestId,
     #[command(flatten)]
@@ -174,6 +174,15 @@ impl CustomerCommand {
     }
 }
 
+/// Reads a day; whether the calendar has it is for the server to say.
+fn date(text: &str) -> Result<wire::Date, String> {
+    let mut parts = text.splitn(3, '-').map(|part| part.parse().ok());
+    match [(); 3].map(|()| parts.next().flatten()) {
+        [Some(year), Some(month), Some(day)] => Ok(wire::Date { year, month, day }),
+        _ => Err("a day such as 2026-01-31 is needed".to_owned()),
+    }
+}
+
 async fn client(target: &Target) -> Result<CustomerServiceClient<Channel>, Failure> {
     Ok(CustomerServiceClient::new(target.connect().await?))
 }
@@ -181,9 +190,7 @@ async fn client(target: &Target) -> Result<CustomerServiceClient<Channel>, Failu
 impl Create {
     async fn run(self) -> Result<(), Failure> {
         let request = wire::CreateCustomerRequest {
-            ledger_id: self.target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: self.customer,
+            context: Some(self.target.context(&self.request, self.customer)?),
             contact: self.who.contact(),
             name: self.who.name.unwrap_or_default(),
             metadata: std::collections::BTreeMap::new(),
@@ -196,7 +203,7 @@ impl Create {
         };
         let mut client = client(&self.target).await?;
         let (request_id, answer) = send!(client.create_customer(request));
-        let head = posting(request_id, answer.posting.as_ref(), answer.replayed);
+        let head = posting(request_id, answer.outcome.as_ref());
         self.target.print(&Shown::One(head.and(customer(answer.customer.as_ref()))))
     }
 }
@@ -239,9 +246,7 @@ impl Update {
             paths.push("contact".to_owned());
         }
         let request = wire::UpdateCustomerRequest {
-            ledger_id: self.target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: self.customer,
+            context: Some(self.target.context(&self.request, self.customer)?),
             name: self.who.name.unwrap_or_default(),
             contact,
             metadata: std::collections::BTreeMap::new(),
@@ -249,7 +254,7 @@ impl Update {
         };
         let mut client = client(&self.target).await?;
         let (request_id, answer) = send!(client.update_customer(request));
-        let head = posting(request_id, answer.posting.as_ref(), answer.replayed);
+        let head = posting(request_id, answer.outcome.as_ref());
         self.target.print(&Shown::One(head.and(customer(answer.customer.as_ref()))))
     }
 }
@@ -264,17 +269,14 @@ impl TopUp {
             lapse_seconds: self.lapse.unwrap_or_default(),
         };
         let request = wire::SetCustomerTermsRequest {
-            ledger_id: self.server.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: self.customer,
+            context: Some(self.server.context(&self.request, self.customer)?.by(self.by)),
             update_mask: Some(prost_types::FieldMask { paths: vec!["top_up".to_owned()] }),
-            by: self.by,
             top_up: (!self.none).then_some(settings),
             ..wire::SetCustomerTermsRequest::default()
         };
         let mut client = client(&self.server).await?;
         let (request_id, answer) = send!(client.set_customer_terms(request));
-        let head = posting(request_id, answer.posting.as_ref(), answer.replayed);
+        let head = posting(request_id, answer.outcome.as_ref());
         self.server.print(&Shown::One(head.and(customer(answer.customer.as_ref()))))
     }
 }
@@ -282,15 +284,13 @@ impl TopUp {
 impl Close {
     async fn run(self) -> Result<(), Failure> {
         let request = wire::CloseCustomerRequest {
-            ledger_id: self.target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: self.customer,
-            reason: self.reason,
-            by: self.by,
+            context: Some(
+                self.target.context(&self.request, self.customer)?.by(self.by).because(self.reason),
+            ),
         };
         let mut client = client(&self.target).await?;
         let (request_id, answer) = send!(client.close_customer(request));
-        let head = posting(request_id, answer.posting.as_ref(), answer.replayed);
+        let head = posting(request_id, answer.outcome.as_ref());
         self.target.print(&Shown::One(head.and(customer(answer.customer.as_ref()))))
     }
 }

@@ -3,10 +3,11 @@
 use prost_types::Timestamp;
 
 use super::settle::{Reverse, Void};
-use super::show::{Shown, hold, hold_line};
+use super::show::{Shown, hold, hold_line, work};
 use super::{Limit, RequestId, Target, pages, seconds};
 use crate::app::Failure;
 use crate::app::call::CallError;
+use crate::app::output::note;
 use crate::grpc::wire;
 use wire::hold_service_client::HoldServiceClient;
 
@@ -35,6 +36,9 @@ pub enum HoldCommand {
     List(List),
 }
 
+/// Entries of work that `hold get` shows.
+const WORK_SHOWN: Limit = Limit { limit: 1_000 };
+
 /// Whose incident, on which server.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Incident {
@@ -53,7 +57,7 @@ pub struct Estimate {
     incident: Incident,
     /// What the rate card charges for so many minutes, such as 45 or 1.5
     #[arg(long = "minutes", group = "quote", value_parser = seconds, value_name = "MINUTES")]
-    seconds: Option<i64>,
+    seconds: Option<i32>,
     /// So many credits [default: the top of the class's range]
     #[arg(long, group = "quote")]
     credits: Option<String>,
@@ -159,7 +163,7 @@ pub struct Work {
     incident: Incident,
     /// How long it took, such as 45 or 1.5
     #[arg(long = "minutes", value_parser = seconds, value_name = "MINUTES")]
-    seconds: i64,
+    seconds: i32,
     /// When it began (RFC 3339)
     #[arg(long, value_name = "TIME")]
     started_at: Option<Timestamp>,
@@ -219,14 +223,11 @@ fn state(text: &str) -> Result<wire::HoldState, String> {
 /// Sends a change of a hold and prints the answer; all of them answer alike.
 macro_rules! change {
     ($incident:expr, $method:ident($request:expr)) => {{
-        use $crate::app::client::show::{Shown, balance, consequences, hold, posting};
+        use $crate::app::client::show::{Row, Shown, outcome};
         use $crate::grpc::wire::hold_service_client::HoldServiceClient;
         let mut client = HoldServiceClient::new($incident.target.connect().await?);
         let (request_id, answer) = $crate::app::client::send!(client.$method($request));
-        let row = posting(request_id, answer.posting.as_ref(), answer.replayed)
-            .and(hold(answer.hold.as_ref()))
-            .and(consequences(&answer.activated_holds, &answer.expired_credits))
-            .and(balance(answer.balance.as_ref()));
+        let row = outcome(request_id, answer.outcome.as_ref(), Row::default());
         $incident.target.print(&Shown::One(row))
     }};
 }
@@ -259,9 +260,7 @@ impl Estimate {
         let Incident { customer, incident, target } = &self.incident;
         let seconds = self.seconds.map(Quote::EstimatedSeconds);
         let request = wire::EstimateIncidentRequest {
-            ledger_id: target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: customer.clone(),
+            context: Some(target.context(&self.request, customer.clone())?.by(self.by)),
             incident_id: incident.clone(),
             incident_class: self.class,
             quote: seconds.or(self.credits.map(Quote::Credits)),
@@ -269,7 +268,6 @@ impl Estimate {
             expires_at: self.expires_at,
             range_override_reason: self.range_override,
             note: self.note,
-            by: self.by,
             labels: self.circumstances.labels,
             emergency: self.circumstances.emergency,
             kb_answered: self.circumstances.kb_answered,
@@ -285,9 +283,7 @@ impl Place {
         let Incident { customer, incident, target } = &estimate.incident;
         let seconds = estimate.seconds.map(Quote::EstimatedSeconds);
         let request = wire::PlaceHoldRequest {
-            ledger_id: target.ledger.clone(),
-            request_id: estimate.request.get()?,
-            customer_id: customer.clone(),
+            context: Some(target.context(&estimate.request, customer.clone())?.by(estimate.by)),
             incident_id: incident.clone(),
             incident_class: estimate.class,
             quote: seconds.or(estimate.credits.map(Quote::Credits)),
@@ -295,7 +291,6 @@ impl Place {
             expires_at: estimate.expires_at,
             range_override_reason: estimate.range_override,
             note: estimate.note,
-            by: estimate.by,
             park,
             labels: estimate.circumstances.labels,
             emergency: estimate.circumstances.emergency,
@@ -309,12 +304,9 @@ impl Confirm {
     async fn run(self) -> Result<(), Failure> {
         let Incident { customer, incident, target } = &self.incident;
         let request = wire::ConfirmEstimateRequest {
-            ledger_id: target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: customer.clone(),
-            target: Some(wire::confirm_estimate_request::Target::IncidentId(incident.clone())),
+            context: Some(target.context(&self.request, customer.clone())?.by(self.by)),
+            target: Some(wire::HoldTarget::incident(incident.clone())),
             park: self.park,
-            by: self.by,
         };
         change!(self.incident, confirm_estimate(request))
     }
@@ -324,12 +316,8 @@ impl Decline {
     async fn run(self) -> Result<(), Failure> {
         let Incident { customer, incident, target } = &self.incident;
         let request = wire::DeclineEstimateRequest {
-            ledger_id: target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: customer.clone(),
-            target: Some(wire::decline_estimate_request::Target::IncidentId(incident.clone())),
-            reason: self.reason,
-            by: self.by,
+            context: Some(target.context(&self.request, customer.clone())?.by(self.by).because(self.reason)),
+            target: Some(wire::HoldTarget::incident(incident.clone())),
         };
         change!(self.incident, decline_estimate(request))
     }
@@ -339,13 +327,9 @@ impl Extend {
     async fn run(self) -> Result<(), Failure> {
         let Incident { customer, incident, target } = &self.incident;
         let request = wire::ExtendHoldRequest {
-            ledger_id: target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: customer.clone(),
-            target: Some(wire::extend_hold_request::Target::IncidentId(incident.clone())),
+            context: Some(target.context(&self.request, customer.clone())?.by(self.by).because(self.reason)),
+            target: Some(wire::HoldTarget::incident(incident.clone())),
             credits: self.credits,
-            reason: self.reason,
-            by: self.by,
         };
         change!(self.incident, extend_hold(request))
     }
@@ -355,15 +339,12 @@ impl Work {
     async fn run(self) -> Result<(), Failure> {
         let Incident { customer, incident, target } = &self.incident;
         let request = wire::RecordWorkRequest {
-            ledger_id: target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: customer.clone(),
-            target: Some(wire::record_work_request::Target::IncidentId(incident.clone())),
+            context: Some(target.context(&self.request, customer.clone())?.by(self.by)),
+            target: Some(wire::HoldTarget::incident(incident.clone())),
             work_seconds: self.seconds,
             started_at: self.started_at,
             line: self.line,
             solutions: self.solutions,
-            by: self.by,
             note: self.note,
             labels: self.labels,
         };
@@ -377,11 +358,24 @@ impl Get {
         let request = wire::GetHoldRequest {
             ledger_id: target.ledger.clone(),
             customer_id: customer,
-            target: Some(wire::get_hold_request::Target::IncidentId(incident)),
+            target: Some(wire::HoldTarget::incident(incident)),
         };
         let mut client = HoldServiceClient::new(target.connect().await?);
         let answer = client.get_hold(request).await.map_err(CallError::from)?.into_inner();
-        target.print(&Shown::One(hold(answer.hold.as_ref())))
+        let Some(found) = answer.hold else { return Err(CallError::unexpected("hold").into()) };
+        // By its id: meanwhile the incident may have another one.
+        let request = wire::ListWorkRequest {
+            ledger_id: target.ledger.clone(),
+            customer_id: found.customer_id.clone(),
+            target: Some(wire::HoldTarget::hold(found.hold_id.as_str())),
+            ..Default::default()
+        };
+        let (entries, more) = pages!(WORK_SHOWN, client.list_work(request) => entries);
+        if more {
+            note("... more work than is shown");
+        }
+        let entries: Vec<_> = entries.iter().map(work).collect();
+        target.print(&Shown::One(hold(Some(&found)).with("work", entries)))
     }
 }
 

@@ -23,6 +23,7 @@ use super::Failure;
 use super::call::{self, CallError, connect};
 use super::output::note;
 use crate::clock;
+use crate::grpc::wire;
 use crate::ledger::PostingId;
 use crate::ledger::credits::parse_units;
 
@@ -69,6 +70,15 @@ impl Target {
     /// A channel to the server.
     pub(super) async fn connect(&self) -> Result<Channel, Failure> {
         Ok(connect(&self.server).await?)
+    }
+
+    /// The context of a change; `customer` is empty where it is about none.
+    fn context(
+        &self,
+        request: &RequestId,
+        customer: impl Into<String>,
+    ) -> Result<wire::CommandContext, Failure> {
+        Ok(wire::context(request.get()?, customer).ledger(&self.ledger))
     }
 
     fn print(&self, shown: &Shown) -> Result<(), Failure> {
@@ -124,7 +134,7 @@ pub(super) fn moment(text: &str) -> Result<prost_types::Timestamp, String> {
 }
 
 /// Reads minutes, whole or decimal, as seconds.
-pub(super) fn seconds(minutes: &str) -> Result<i64, String> {
+pub(super) fn seconds(minutes: &str) -> Result<i32, String> {
     const DIGITS: u32 = 4;
     const PER_MINUTE: i64 = 10_i64.pow(DIGITS);
     // 366 days, the most that the server takes.
@@ -133,7 +143,7 @@ pub(super) fn seconds(minutes: &str) -> Result<i64, String> {
         .ok()
         .map(|units| units.saturating_mul(60))
         .filter(|units| units.rem_euclid(PER_MINUTE) == 0)
-        .map(|units| units.div_euclid(PER_MINUTE));
+        .and_then(|units| i32::try_from(units.div_euclid(PER_MINUTE)).ok());
     seconds.ok_or_else(|| {
         format!("minutes such as 45 or 1.5 are needed, from 0 to {MINUTES_MAX}, that come to whole seconds")
     })
@@ -153,7 +163,8 @@ fn unanswered(status: Status, request_id: String) -> Failure {
 macro_rules! send {
     ($client:ident.$method:ident($request:expr)) => {{
         let request = $request;
-        let request_id = request.request_id.clone();
+        let request_id =
+            request.context.as_ref().map(|context| context.request_id.clone()).unwrap_or_default();
         match $client.$method(request).await {
             Ok(answer) => (request_id, answer.into_inner()),
             Err(status) => return Err($crate::app::client::unanswered(status, request_id)),

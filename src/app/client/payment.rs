@@ -1,6 +1,6 @@
 //! `creditledger payment ...`: what storefronts told of and could not be put into an account.
 
-use super::show::{Shown, balance, consequences, posting, purchase, unmatched_payment};
+use super::show::{Row, Shown, outcome, unmatched_payment};
 use super::{Limit, RequestId, Target, pages, send};
 use crate::app::Failure;
 use crate::grpc::wire;
@@ -68,18 +68,13 @@ impl Unmatched {
 impl Assign {
     async fn run(self) -> Result<(), Failure> {
         let request = wire::AssignPaymentRequest {
-            ledger_id: self.target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: self.customer,
+            context: Some(self.target.context(&self.request, self.customer)?),
             payment_id: self.payment,
             credits: self.credits,
         };
         let mut client = PurchaseServiceClient::new(self.target.connect().await?);
         let (request_id, answer) = send!(client.assign_payment(request));
-        let row = posting(request_id, answer.posting.as_ref(), answer.replayed)
-            .and(purchase(answer.purchase.as_ref()))
-            .and(consequences(&answer.activated_holds, &answer.expired_credits))
-            .and(balance(answer.balance.as_ref()));
+        let row = outcome(request_id, answer.outcome.as_ref(), Row::default());
         self.target.print(&Shown::One(row))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::show::{Row, Shown, bare};
+use super::show::{Row, Shown, bare, replayed};
 use super::{Limit, RequestId, Target, pages, send};
 use crate::app::Failure;
 use crate::app::apply::same_as_newest;
@@ -108,13 +108,11 @@ impl Apply {
         }
         let mut client = RateCardServiceClient::new(channel);
         let request = wire::CreateRateCardRequest {
-            ledger_id: self.target.ledger.clone(),
-            request_id: self.request.get()?,
-            rate_card: Some(rate_card_message(&file.card, false)),
-            by: self.by,
+            context: Some(self.target.context(&self.request, "")?.by(self.by)),
+            rate_card: Some(rate_card_message(&file.card, None, false)),
         };
         let (request_id, answer) = send!(client.create_rate_card(request));
-        let made = Row::default().with("replayed", answer.replayed).with_more("request_id", request_id);
+        let made = replayed(request_id, answer.outcome.as_ref());
         self.target.print(&Shown::One(row(answer.rate_card.as_ref()).and(made)))
     }
 }
@@ -146,13 +144,11 @@ impl SetDefault {
     async fn run(self) -> Result<(), Failure> {
         let mut client = RateCardServiceClient::new(self.target.connect().await?);
         let request = wire::SetDefaultRateCardRequest {
-            ledger_id: self.target.ledger.clone(),
-            request_id: self.request.get()?,
+            context: Some(self.target.context(&self.request, "")?.by(self.by)),
             rate_card_id: self.card,
-            by: self.by,
         };
         let (request_id, answer) = send!(client.set_default_rate_card(request));
-        let made = Row::default().with("replayed", answer.replayed).with_more("request_id", request_id);
+        let made = replayed(request_id, answer.outcome.as_ref());
         let card = answer.rate_card.as_ref().map(line).unwrap_or_default();
         self.target.print(&Shown::One(card.and(made)))
     }

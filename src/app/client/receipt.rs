@@ -8,7 +8,7 @@ use crate::app::Failure;
 use crate::app::call::CallError;
 use crate::app::output::print;
 use crate::grpc::wire;
-use wire::get_receipt_request::Target as Named;
+use wire::HoldTarget;
 use wire::hold_service_client::HoldServiceClient;
 
 /// Tell how a charge was calculated, step by step
@@ -37,7 +37,7 @@ impl Receipt {
         let request = wire::GetReceiptRequest {
             ledger_id: target.ledger.clone(),
             customer_id: customer,
-            target: Some(if is_hold { Named::HoldId(id) } else { Named::IncidentId(id) }),
+            target: Some(if is_hold { HoldTarget::hold(id) } else { HoldTarget::incident(id) }),
         };
         let mut client = HoldServiceClient::new(target.connect().await?);
         let answer = client.get_receipt(request).await.map_err(CallError::from)?.into_inner();

@@ -1,6 +1,6 @@
 //! `creditledger refund` and `creditledger chargeback`.
 
-use super::show::{Row, Shown, balance, consequences, posting, purchase};
+use super::show::{self, Row, Shown};
 use super::{RequestId, Target, credits, send};
 use crate::app::Failure;
 use crate::grpc::wire;
@@ -107,25 +107,18 @@ pub struct Resolve {
 
 /// The fields that these requests share, and a name for the last refund in the answer.
 macro_rules! ask {
-    ($order:expr, $method:ident, $request:ident, $module:ident { $($field:ident: $value:expr),* $(,)? }) => {{
+    ($order:expr, $method:ident, $request:ident { $($field:ident: $value:expr),* $(,)? }) => {{
         let Order { customer, order, storefront, reason, by, request, target } = $order;
-        let named = wire::StorefrontOrder { storefront, order_id: order };
         let request = wire::$request {
-            ledger_id: target.ledger.clone(),
-            request_id: request.get()?,
-            customer_id: customer,
-            target: Some(wire::$module::Target::Order(named)),
-            reason,
-            by,
+            context: Some(target.context(&request, customer)?.by(by).because(reason)),
+            target: Some(wire::PurchaseTarget::order(storefront, order)),
             $($field: $value,)*
         };
         let mut client = PurchaseServiceClient::new(target.connect().await?);
         let (request_id, answer) = send!(client.$method(request));
-        let row = posting(request_id, answer.posting.as_ref(), answer.replayed)
-            .and(purchase(answer.purchase.as_ref()))
-            .and(last_refund(answer.purchase.as_ref()))
-            .and(consequences(&answer.activated_holds, &answer.expired_credits))
-            .and(balance(answer.balance.as_ref()));
+        let outcome = answer.outcome.as_ref();
+        let refund = last_refund(outcome.and_then(|outcome| outcome.purchase.as_ref()));
+        let row = show::outcome(request_id, outcome, refund);
         target.print(&Shown::One(row))
     }};
 }
@@ -158,8 +151,7 @@ impl RefundCommand {
                 ask!(
                     order,
                     refund_purchase,
-                    RefundPurchaseRequest,
-                    refund_purchase_request {
+                    RefundPurchaseRequest {
                         credits: credits,
                         price: price,
                         expected_refunded_price: None,
@@ -168,12 +160,7 @@ impl RefundCommand {
                 )
             }
             Self::Reverse(Reverse { order, refund_id }) => {
-                ask!(
-                    order,
-                    reverse_refund,
-                    ReverseRefundRequest,
-                    reverse_refund_request { refund_id: refund_id }
-                )
+                ask!(order, reverse_refund, ReverseRefundRequest { refund_id: refund_id })
             }
         }
     }
@@ -190,18 +177,12 @@ impl ChargebackCommand {
                 return ask!(
                     order,
                     record_chargeback,
-                    RecordChargebackRequest,
-                    record_chargeback_request { credits: credits, price: price }
+                    RecordChargebackRequest { credits: credits, price: price }
                 );
             }
             Self::Won(resolve) => (resolve, wire::ChargebackOutcome::Won),
             Self::Lost(resolve) => (resolve, wire::ChargebackOutcome::Lost),
         };
-        ask!(
-            order,
-            resolve_chargeback,
-            ResolveChargebackRequest,
-            resolve_chargeback_request { outcome: outcome.into() }
-        )
+        ask!(order, resolve_chargeback, ResolveChargebackRequest { outcome: outcome.into() })
     }
 }

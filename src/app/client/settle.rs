@@ -65,7 +65,7 @@ pub struct Charge {
     incident: Incident,
     /// How long it took, such as 45 or 1.5
     #[arg(long = "minutes", value_parser = seconds, value_name = "MINUTES")]
-    seconds: i64,
+    seconds: i32,
     /// The incident's class
     #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
     class: String,
@@ -143,15 +143,12 @@ impl Settle {
         use wire::OverrunPolicy::{CapAtHold, TakeAvailable};
         let Incident { customer, incident, target } = &self.incident;
         let request = wire::SettleHoldRequest {
-            ledger_id: target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: customer.clone(),
-            target: Some(wire::settle_hold_request::Target::IncidentId(incident.clone())),
+            context: Some(target.context(&self.request, customer.clone())?.by(self.by)),
+            target: Some(wire::HoldTarget::incident(incident.clone())),
             overrun: if self.cap_at_hold { CapAtHold } else { TakeAvailable }.into(),
             max_charge_credits: self.max_charge,
             expected_work_seconds: self.expected_work_seconds,
             waive_reason: self.waive,
-            by: self.by,
             labels: self.labels,
             emergency: self.emergency,
             kb_answered: self.kb_answered,
@@ -168,13 +165,9 @@ impl Release {
     pub async fn run(self) -> Result<(), Failure> {
         let Incident { customer, incident, target } = &self.incident;
         let request = wire::ReleaseHoldRequest {
-            ledger_id: target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: customer.clone(),
-            target: Some(wire::release_hold_request::Target::IncidentId(incident.clone())),
+            context: Some(target.context(&self.request, customer.clone())?.by(self.by).because(self.reason)),
+            target: Some(wire::HoldTarget::incident(incident.clone())),
             waive_reason: self.waive,
-            reason: self.reason,
-            by: self.by,
         };
         change!(self.incident, release_hold(request))
     }
@@ -188,16 +181,13 @@ impl Charge {
     pub async fn run(self) -> Result<(), Failure> {
         let Incident { customer, incident, target } = &self.incident;
         let request = wire::ChargeIncidentRequest {
-            ledger_id: target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: customer.clone(),
+            context: Some(target.context(&self.request, customer.clone())?.by(self.by)),
             incident_id: incident.clone(),
             incident_class: self.class,
             work_seconds: self.seconds,
             started_at: self.started_at,
             line: self.line,
             solutions: self.solutions,
-            by: self.by,
             note: self.note,
             opened_at: self.opened_at,
             max_charge_credits: self.max_charge,
@@ -214,13 +204,9 @@ impl Void {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let Incident { customer, incident, target } = &self.incident;
         let request = wire::VoidWorkRequest {
-            ledger_id: target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: customer.clone(),
-            target: Some(wire::void_work_request::Target::IncidentId(incident.clone())),
+            context: Some(target.context(&self.request, customer.clone())?.by(self.by).because(self.reason)),
+            target: Some(wire::HoldTarget::incident(incident.clone())),
             work_id: self.work_id,
-            reason: self.reason,
-            by: self.by,
         };
         change!(self.incident, void_work(request))
     }
@@ -230,13 +216,9 @@ impl Reverse {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let Incident { customer, incident, target } = &self.incident;
         let request = wire::ReverseSettlementRequest {
-            ledger_id: target.ledger.clone(),
-            request_id: self.request.get()?,
-            customer_id: customer.clone(),
-            target: Some(wire::reverse_settlement_request::Target::IncidentId(incident.clone())),
+            context: Some(target.context(&self.request, customer.clone())?.by(self.by).because(self.reason)),
+            target: Some(wire::HoldTarget::incident(incident.clone())),
             credits: self.credits,
-            reason: self.reason,
-            by: self.by,
         };
         change!(self.incident, reverse_settlement(request))
     }

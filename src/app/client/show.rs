@@ -119,18 +119,42 @@ pub(super) fn bare(name: &str, prefix: &str) -> Value {
 
 /// A customer's balances.
 pub(super) fn balance(balance: Option<&wire::Balance>) -> Row {
-    let Some(wire::Balance { available, held, owed, sequence }) = balance else { return Row::default() };
+    let Some(balance) = balance else { return Row::default() };
+    let wire::Balance { available_credits, held_credits, owed_credits, sequence } = balance;
     Row::default()
-        .with("available", available.as_str())
-        .with("held", held.as_str())
-        .with("owed", owed.as_str())
+        .with("available", available_credits.as_str())
+        .with("held", held_credits.as_str())
+        .with("owed", owed_credits.as_str())
         .with("sequence", *sequence)
 }
 
 /// What a change left in the journal, and the id that makes it repeatable.
-pub(super) fn posting(request_id: String, posting: Option<&wire::Posting>, replayed: bool) -> Row {
-    let id = posting.map(|posting| posting.posting_id.as_str());
-    Row::default().with("posting_id", id).with("replayed", replayed).with_more("request_id", request_id)
+pub(super) fn posting(request_id: String, outcome: Option<&wire::CommandOutcome>) -> Row {
+    let id = outcome.and_then(|outcome| outcome.posting.as_ref()).map(|posting| posting.posting_id.as_str());
+    Row::default().with("posting_id", id).and(replayed(request_id, outcome))
+}
+
+/// Whether a change had been made before, and the id that makes it repeatable.
+pub(super) fn replayed(request_id: String, outcome: Option<&wire::CommandOutcome>) -> Row {
+    let replayed = outcome.is_some_and(|outcome| outcome.replayed);
+    Row::default().with("replayed", replayed).with_more("request_id", request_id)
+}
+
+/// All that came of a change, with `more` of what it was about.
+pub(super) fn outcome(request_id: String, outcome: Option<&wire::CommandOutcome>, more: Row) -> Row {
+    let row = posting(request_id, outcome);
+    let Some(outcome) = outcome else { return row.and(more) };
+    row.and(hold(outcome.hold.as_ref()))
+        .and(purchase(outcome.purchase.as_ref()))
+        .and(more)
+        .and(consequences(&outcome.activated_holds, &outcome.expired_credits))
+        .and(balance(outcome.balance.as_ref()))
+}
+
+/// A day of the calendar as YYYY-MM-DD; empty where there is none.
+pub(super) fn day(date: Option<wire::Date>) -> String {
+    let Some(wire::Date { year, month, day }) = date else { return String::new() };
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// A customer.
@@ -147,7 +171,7 @@ pub(super) fn customer(customer: Option<&wire::Customer>) -> Row {
         .with("locale", contact.locale)
         .with("rate_card_id", terms.rate_card_id)
         .with("package", terms.package)
-        .with("product_purchase_date", terms.product_purchase_date)
+        .with("product_purchase_date", day(terms.product_purchase_date))
         .with("metadata", metadata.collect::<Map<_, _>>())
         .with("closed", customer.closed)
         .with("open_holds", customer.open_holds)
@@ -195,8 +219,8 @@ pub(super) fn hold(hold: Option<&wire::Hold>) -> Row {
         .with("estimated_credits", hold.estimated_credits.as_str())
         .with("held_credits", hold.held_credits.as_str())
         .with("pending_total_credits", pending.map(|pending| pending.total_credits.as_str()))
-        .with("work_seconds", hold.work_seconds)
-        .with("work", hold.work.iter().map(work).collect::<Vec<_>>())
+        .with("work_seconds", work_seconds(hold))
+        .with("work_entries", hold.work.as_ref().map(|work| work.entries))
         .with("charged_credits", settlement.map(|settlement| settlement.charged_credits.as_str()))
         .with("written_off_credits", settlement.map(|settlement| settlement.written_off_credits.as_str()))
         .with("reversed_credits", settlement.map(|settlement| settlement.reversed_credits.as_str()))
@@ -207,8 +231,12 @@ pub(super) fn hold(hold: Option<&wire::Hold>) -> Row {
         .with("note", hold.note.as_str())
 }
 
+fn work_seconds(hold: &wire::Hold) -> i64 {
+    hold.work.as_ref().map_or(0, |work| work.work_seconds)
+}
+
 /// An entry of work.
-fn work(entry: &wire::WorkEntry) -> Value {
+pub(super) fn work(entry: &wire::WorkEntry) -> Value {
     let mut fields = Map::new();
     fields.insert("work_id".to_owned(), entry.work_id.as_str().into());
     fields.insert("work_seconds".to_owned(), entry.work_seconds.into());
@@ -233,7 +261,7 @@ pub(super) fn hold_line(hold: &wire::Hold) -> Row {
         .with("state", bare(hold.state().as_str_name(), "HOLD_STATE_"))
         .with("estimated", hold.estimated_credits.as_str())
         .with("held", hold.held_credits.as_str())
-        .with("work_seconds", hold.work_seconds)
+        .with("work_seconds", work_seconds(hold))
         .with("charged", settlement.map(|settlement| settlement.charged_credits.as_str()))
         .with("created_at", time(hold.created_at.as_ref()))
         .with_more("hold_id", hold.hold_id.as_str())
@@ -285,7 +313,7 @@ pub(super) fn forecast(forecast: Option<&wire::Forecast>) -> Row {
         .with("weekly_credits_over_4_weeks", forecast.weekly_credits_over_4_weeks.as_str())
         .with("weekly_credits_over_12_weeks", forecast.weekly_credits_over_12_weeks.as_str())
         .with("open_holds", forecast.open_holds)
-        .with("run_out_date", forecast.run_out_date.as_str())
+        .with("run_out_date", day(forecast.run_out_date))
 }
 
 /// A transfer in a list.
@@ -326,7 +354,16 @@ pub(super) fn receipt(receipt: &wire::Receipt) -> Row {
 
 /// A receipt in words, as it could be sent to the customer.
 pub(super) fn receipt_text(receipt: &wire::Receipt) -> String {
-    let wire::Receipt { hold_id, customer_id, incident_id, rate_card, inputs, steps, settlement } = receipt;
+    let wire::Receipt {
+        hold_id,
+        customer_id,
+        incident_id,
+        rate_card,
+        inputs,
+        steps,
+        settlement,
+        ledger_id: _,
+    } = receipt;
     let card = rate_card.clone().unwrap_or_default();
     let inputs = inputs.clone().unwrap_or_default();
     let mut lines = vec![
@@ -336,8 +373,8 @@ pub(super) fn receipt_text(receipt: &wire::Receipt) -> String {
     for (name, value) in [
         ("class", &inputs.incident_class),
         ("package", &inputs.package),
-        ("opened on", &inputs.opened_on),
-        ("product bought on", &inputs.product_purchase_date),
+        ("opened on", &day(inputs.opened_on)),
+        ("product bought on", &day(inputs.product_purchase_date)),
         ("confirmed quote", &inputs.confirmed_quote_credits),
     ] {
         if !value.is_empty() {
@@ -364,7 +401,7 @@ pub(super) fn receipt_text(receipt: &wire::Receipt) -> String {
 }
 
 /// Holds that were activated by a change, and credits that expired with it.
-pub(super) fn consequences(activated: &[wire::Hold], expired_credits: &str) -> Row {
+fn consequences(activated: &[wire::Hold], expired_credits: &str) -> Row {
     let activated: Vec<_> = activated.iter().map(|hold| Value::from(hold.incident_id.as_str())).collect();
     let expired = (expired_credits != "0" && !expired_credits.is_empty()).then_some(expired_credits);
     Row::default().with("activated_incidents", activated).with("expired_credits", expired)

@@ -2,7 +2,7 @@
 
 use super::events::event_type;
 use super::notices::{delivery, endpoint};
-use super::show::{Row, Shown};
+use super::show::{Row, Shown, replayed};
 use super::{Limit, RequestId, Target, pages, send};
 use crate::app::Failure;
 use crate::grpc::wire;
@@ -163,8 +163,7 @@ impl Create {
     async fn run(self) -> Result<(), Failure> {
         let mut client = NotificationServiceClient::new(self.target.connect().await?);
         let request = wire::CreateWebhookEndpointRequest {
-            ledger_id: self.target.ledger.clone(),
-            request_id: self.request.get()?,
+            context: Some(self.target.context(&self.request, "")?),
             url: self.url,
             types: self.types.into_iter().map(i32::from).collect(),
             description: self.description,
@@ -172,7 +171,8 @@ impl Create {
             after_position: self.after,
         };
         let (request_id, answer) = send!(client.create_webhook_endpoint(request));
-        let shown = made(answer.endpoint.as_ref(), answer.secret, answer.replayed, request_id);
+        let shown =
+            made(answer.endpoint.as_ref(), answer.secret, replayed(request_id, answer.outcome.as_ref()));
         self.target.print(&Shown::One(shown))
     }
 }
@@ -201,8 +201,7 @@ impl Update {
         let paths = named.into_iter().filter(|(_, is_named)| *is_named).map(|(path, _)| path.to_owned());
         let mut client = NotificationServiceClient::new(self.target.connect().await?);
         let request = wire::UpdateWebhookEndpointRequest {
-            ledger_id: self.target.ledger.clone(),
-            request_id: self.request.get()?,
+            context: Some(self.target.context(&self.request, "")?),
             endpoint_id: self.endpoint,
             url: url.unwrap_or_default(),
             types: types.into_iter().map(i32::from).collect(),
@@ -214,7 +213,7 @@ impl Update {
         };
         let (request_id, answer) = send!(client.update_webhook_endpoint(request));
         let secret = if shows_secret { answer.secret } else { String::new() };
-        let shown = made(answer.endpoint.as_ref(), secret, answer.replayed, request_id);
+        let shown = made(answer.endpoint.as_ref(), secret, replayed(request_id, answer.outcome.as_ref()));
         self.target.print(&Shown::One(shown))
     }
 }
@@ -223,12 +222,12 @@ impl Delete {
     async fn run(self) -> Result<(), Failure> {
         let mut client = NotificationServiceClient::new(self.target.connect().await?);
         let request = wire::DeleteWebhookEndpointRequest {
-            ledger_id: self.target.ledger.clone(),
-            request_id: self.request.get()?,
+            context: Some(self.target.context(&self.request, "")?),
             endpoint_id: self.endpoint,
         };
         let (request_id, answer) = send!(client.delete_webhook_endpoint(request));
-        self.target.print(&Shown::One(done(answer.endpoint_id, answer.replayed, request_id)))
+        let row = Row::default().with("endpoint_id", answer.endpoint_id);
+        self.target.print(&Shown::One(row.and(replayed(request_id, answer.outcome.as_ref()))))
     }
 }
 
@@ -251,25 +250,18 @@ impl Redeliver {
     async fn run(self) -> Result<(), Failure> {
         let mut client = NotificationServiceClient::new(self.target.connect().await?);
         let request = wire::RedeliverEventRequest {
-            ledger_id: self.target.ledger.clone(),
-            request_id: self.request.get()?,
+            context: Some(self.target.context(&self.request, "")?),
             endpoint_id: self.endpoint,
             position: self.position,
             index: self.index,
         };
         let (request_id, answer) = send!(client.redeliver_event(request));
-        self.target.print(&Shown::One(done(answer.endpoint_id, answer.replayed, request_id)))
+        let row = Row::default().with("endpoint_id", answer.endpoint_id);
+        self.target.print(&Shown::One(row.and(replayed(request_id, answer.outcome.as_ref()))))
     }
 }
 
 /// An endpoint as a change left it, with the secret where the change was about it.
-fn made(shown: Option<&wire::WebhookEndpoint>, secret: String, replayed: bool, request_id: String) -> Row {
-    let change = Row::default().with("secret", secret).with("replayed", replayed);
-    endpoint(shown).and(change.with_more("request_id", request_id))
-}
-
-/// What was done with an endpoint that the answer only names.
-fn done(endpoint_id: String, replayed: bool, request_id: String) -> Row {
-    let row = Row::default().with("endpoint_id", endpoint_id).with("replayed", replayed);
-    row.with_more("request_id", request_id)
+fn made(shown: Option<&wire::WebhookEndpoint>, secret: String, replayed: Row) -> Row {
+    endpoint(shown).with("secret", secret).and(replayed)
 }

@@ -99,7 +99,11 @@ impl Writer for Jsonl {
             "reason": posting.reason,
             "transfers": transfers.collect::<Vec<_>>(),
             "money_transfers": money.collect::<Vec<_>>(),
-            "balance_after": { "available": after.available, "held": after.held, "owed": after.owed },
+            "balance_after": {
+                "available": after.available_credits,
+                "held": after.held_credits,
+                "owed": after.owed_credits,
+            },
         });
         writeln!(out, "{line}")
     }

@@ -138,9 +138,9 @@ impl Book {
         let after = posting.balance_after.as_ref().ok_or_else(|| CallError::unexpected("balance"))?;
         let stated = Customer {
             sequence: posting.sequence,
-            available: amount(&after.available)?,
-            held: amount(&after.held)?,
-            receivable: Credits::from_units(amount(&after.owed)?.units().saturating_neg()),
+            available: amount(&after.available_credits)?,
+            held: amount(&after.held_credits)?,
+            receivable: Credits::from_units(amount(&after.owed_credits)?.units().saturating_neg()),
         };
         customer.sequence = posting.sequence;
         if *customer != stated {
@@ -198,9 +198,9 @@ mod tests {
 
     fn after(mut posting: wire::Posting, available: &str, held: &str) -> wire::Posting {
         posting.balance_after = Some(wire::Balance {
-            available: available.to_owned(),
-            held: held.to_owned(),
-            owed: "0".to_owned(),
+            available_credits: available.to_owned(),
+            held_credits: held.to_owned(),
+            owed_credits: "0".to_owned(),
             sequence: posting.sequence,
         });
         posting

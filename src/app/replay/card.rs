@@ -19,10 +19,8 @@ pub async fn use_card(channel: &Channel, ledger: &str, name: &str) -> Result<(),
     let mut client = RateCardServiceClient::new(channel.clone());
     if same_as_newest(channel, ledger, &file.card).await?.is_none() {
         let request = wire::CreateRateCardRequest {
-            ledger_id: ledger.to_owned(),
-            request_id: new_id()?,
-            rate_card: Some(rate_card_message(&file.card, false)),
-            by: "replay".to_owned(),
+            context: Some(context(ledger)?),
+            rate_card: Some(rate_card_message(&file.card, None, false)),
         };
         client.create_rate_card(request).await.map_err(CallError::from)?;
     }
@@ -30,17 +28,13 @@ pub async fn use_card(channel: &Channel, ledger: &str, name: &str) -> Result<(),
     if newest(channel, ledger, &id).await?.is_some_and(|card| card.is_default) {
         return Ok(());
     }
-    let request = wire::SetDefaultRateCardRequest {
-        ledger_id: ledger.to_owned(),
-        request_id: new_id()?,
-        rate_card_id: id,
-        by: "replay".to_owned(),
-    };
+    let request = wire::SetDefaultRateCardRequest { context: Some(context(ledger)?), rate_card_id: id };
     client.set_default_rate_card(request).await.map_err(CallError::from)?;
     Ok(())
 }
 
-fn new_id() -> Result<String, Failure> {
+fn context(ledger: &str) -> Result<wire::CommandContext, Failure> {
     let random = clock::random().map_err(Failure::Randomness)?;
-    Ok(PostingId::new(clock::now(), 0, random).to_string())
+    let id = PostingId::new(clock::now(), 0, random).to_string();
+    Ok(wire::context(id, "").ledger(ledger).by("replay"))
 }

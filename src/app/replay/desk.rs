@@ -11,6 +11,7 @@ use super::plan::{Moment, Step, creation_id, pack_for, request_id};
 use crate::app::call::{CallError, amount};
 use crate::grpc::wire;
 use crate::ledger::{Credits, Timestamp};
+use wire::ErrorReason;
 use wire::customer_service_client::CustomerServiceClient;
 use wire::hold_service_client::HoldServiceClient;
 use wire::purchase_service_client::PurchaseServiceClient;
@@ -110,6 +111,10 @@ impl Desk {
         }
     }
 
+    fn context(&self, incident: &Incident, id: &impl ToString) -> wire::CommandContext {
+        wire::context(id.to_string(), incident.customer.to_string()).ledger(&self.ledger)
+    }
+
     fn count(&mut self, start: Instant) {
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.answered_us.saturating_record(micros);
@@ -121,15 +126,15 @@ impl Desk {
     /// [`CallError`].
     pub async fn create_customer(&mut self, incident: &Incident) -> Result<(), CallError> {
         let request = wire::CreateCustomerRequest {
-            ledger_id: self.ledger.clone(),
-            request_id: creation_id(&incident.customer, incident.opened_at).to_string(),
-            customer_id: incident.customer.to_string(),
+            context: Some(self.context(incident, &creation_id(&incident.customer, incident.opened_at))),
             ..Default::default()
         };
         match answered!(self, customers.create_customer(request)) {
             Ok(_) => Ok(()),
             // Made by somebody else, or by the replay of another file.
-            Err(error) if error.is("CUSTOMER_EXISTS") || error.is("REQUEST_ID_REUSED") => Ok(()),
+            Err(error) if error.is(ErrorReason::CustomerExists) || error.is(ErrorReason::RequestIdReused) => {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
@@ -140,9 +145,7 @@ impl Desk {
     /// [`CallError`].
     pub async fn open(&mut self, incident: &Incident) -> Result<(), CallError> {
         let request = wire::PlaceHoldRequest {
-            ledger_id: self.ledger.clone(),
-            request_id: request_id(incident, Step::Place).to_string(),
-            customer_id: incident.customer.to_string(),
+            context: Some(self.context(incident, &request_id(incident, Step::Place))),
             incident_id: incident.id.to_string(),
             incident_class: incident.class.as_ref().map(ToString::to_string).unwrap_or_default(),
             quote: Some(wire::place_hold_request::Quote::EstimatedSeconds(seconds(
@@ -153,7 +156,7 @@ impl Desk {
         };
         for count in 1..=TOP_UPS_MAX {
             match answered!(self, holds.place_hold(request.clone())) {
-                Err(error) if error.is("INSUFFICIENT_CREDITS") => {
+                Err(error) if error.is(ErrorReason::InsufficientCredits) => {
                     self.top_up(incident, Step::TopUp(Moment::Opening, count), error).await?;
                 }
                 answer => return answer.map(drop),
@@ -168,25 +171,21 @@ impl Desk {
     /// [`CallError`].
     pub async fn close(&mut self, incident: &Incident) -> Result<Settled, CallError> {
         let work = wire::RecordWorkRequest {
-            ledger_id: self.ledger.clone(),
-            request_id: request_id(incident, Step::Work).to_string(),
-            customer_id: incident.customer.to_string(),
-            target: Some(wire::record_work_request::Target::IncidentId(incident.id.to_string())),
+            context: Some(self.context(incident, &request_id(incident, Step::Work))),
+            target: Some(wire::HoldTarget::incident(incident.id.to_string())),
             work_seconds: seconds(incident.worked_minutes),
             ..Default::default()
         };
         answered!(self, holds.record_work(work.clone()))?;
         let settle = wire::SettleHoldRequest {
-            ledger_id: self.ledger.clone(),
-            request_id: request_id(incident, Step::Settle).to_string(),
-            customer_id: incident.customer.to_string(),
-            target: Some(wire::settle_hold_request::Target::IncidentId(incident.id.to_string())),
+            context: Some(self.context(incident, &request_id(incident, Step::Settle))),
+            target: Some(wire::HoldTarget::incident(incident.id.to_string())),
             overrun: wire::OverrunPolicy::TakeAvailable.into(),
             ..Default::default()
         };
         for count in 1..=TOP_UPS_MAX {
             match answered!(self, holds.settle_hold(settle.clone())) {
-                Err(error) if error.is("INSUFFICIENT_CREDITS") => {
+                Err(error) if error.is(ErrorReason::InsufficientCredits) => {
                     self.top_up(incident, Step::TopUp(Moment::Closing, count), error).await?;
                 }
                 answer => return settled(&answer?),
@@ -206,9 +205,7 @@ impl Desk {
         let Some(shortfall) = shortfall else { return Err(rejection) };
         let id = request_id(incident, step).to_string();
         let request = wire::PurchaseCreditsRequest {
-            ledger_id: self.ledger.clone(),
-            request_id: id.clone(),
-            customer_id: incident.customer.to_string(),
+            context: Some(self.context(incident, &id)),
             storefront: STOREFRONT.to_owned(),
             order_id: id,
             credits: pack_for(shortfall).to_string(),
@@ -217,14 +214,19 @@ impl Desk {
         match answered!(self, purchases.purchase_credits(request.clone())) {
             Ok(_) => Ok(()),
             // An earlier run bought another pack here and somebody else has spent it: the next top-up has a new id.
-            Err(error) if error.is("REQUEST_ID_REUSED") || error.is("ORDER_ALREADY_RECORDED") => Ok(()),
+            Err(error)
+                if error.is(ErrorReason::RequestIdReused) || error.is(ErrorReason::OrderAlreadyRecorded) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
 }
 
 fn settled(response: &wire::SettleHoldResponse) -> Result<Settled, CallError> {
-    let settlement = response.hold.as_ref().and_then(|hold| hold.settlement.as_ref());
+    let hold = response.outcome.as_ref().and_then(|outcome| outcome.hold.as_ref());
+    let settlement = hold.and_then(|hold| hold.settlement.as_ref());
     let settlement = settlement.ok_or_else(|| CallError::unexpected("settlement"))?;
     Ok(Settled {
         charged: amount(&settlement.charged_credits)?,
@@ -233,8 +235,8 @@ fn settled(response: &wire::SettleHoldResponse) -> Result<Settled, CallError> {
 }
 
 /// Minutes were bounded when the file was read.
-fn seconds(minutes: u64) -> i64 {
-    i64::try_from(minutes.saturating_mul(60)).unwrap_or(i64::MAX)
+fn seconds(minutes: u64) -> i32 {
+    i32::try_from(minutes.saturating_mul(60)).unwrap_or(i32::MAX)
 }
 
 fn wire_time(time: Timestamp) -> WireTime {

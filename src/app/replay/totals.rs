@@ -91,7 +91,7 @@ async fn available(channel: Channel, ledger: &str, incidents: &[Incident]) -> Re
         };
         let answer = client.batch_get_balances(request).await?.into_inner();
         for balance in answer.balances.iter().filter_map(|customer| customer.balance.as_ref()) {
-            credits = sum(credits, amount(&balance.available)?)?;
+            credits = sum(credits, amount(&balance.available_credits)?)?;
         }
     }
     Ok(credits)

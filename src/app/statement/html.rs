@@ -47,7 +47,8 @@ pub(super) fn page(document: &Document) -> String {
         ] {
             tag(&mut page, "td", "", text);
         }
-        for number in [&transfer.credits, &after.available, &after.held, &after.owed] {
+        for number in [&transfer.credits, &after.available_credits, &after.held_credits, &after.owed_credits]
+        {
             tag(&mut page, "td", "n", number);
         }
         page.push_str("</tr>\n");
@@ -72,8 +73,8 @@ pub(super) fn page(document: &Document) -> String {
 fn balance_row(page: &mut String, what: &str, balance: &wire::Balance) {
     page.push_str("<tr class=\"b\">");
     cells(page, "td", "", &["", "", what, "", "", "", ""]);
-    let wire::Balance { available, held, owed, sequence: _ } = balance;
-    cells(page, "td", "n", &["", available, held, owed]);
+    let wire::Balance { available_credits, held_credits, owed_credits, sequence: _ } = balance;
+    cells(page, "td", "n", &["", available_credits, held_credits, owed_credits]);
     page.push_str("</tr>\n");
 }
 

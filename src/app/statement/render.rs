@@ -23,8 +23,19 @@ pub(super) fn text(document: &Document) -> String {
     ]);
     let empty = String::new;
     let balance_row = |what: &str, time: String, balance: &wire::Balance| {
-        let wire::Balance { available, held, owed, sequence: _ } = balance.clone();
-        vec![empty(), time, what.to_owned(), empty(), empty(), empty(), empty(), available, held, owed]
+        let wire::Balance { available_credits, held_credits, owed_credits, sequence: _ } = balance.clone();
+        vec![
+            empty(),
+            time,
+            what.to_owned(),
+            empty(),
+            empty(),
+            empty(),
+            empty(),
+            available_credits,
+            held_credits,
+            owed_credits,
+        ]
     };
     lines.add_row(balance_row("opening balance", document.from.to_string(), &document.opening));
     for line in &document.lines {
@@ -38,9 +49,9 @@ pub(super) fn text(document: &Document) -> String {
             transfer.credit_account,
             transfer.credits,
             subject(line).to_owned(),
-            after.available,
-            after.held,
-            after.owed,
+            after.available_credits,
+            after.held_credits,
+            after.owed_credits,
         ]);
     }
     lines.add_row(balance_row("closing balance", document.until.to_string(), &document.closing));
@@ -103,7 +114,8 @@ pub(super) fn csv(document: &Document) -> String {
         "owed",
     ])];
     let balance_row = |what: &str, time: &str, balance: &wire::Balance| {
-        let wire::Balance { available, held, owed, sequence } = balance;
+        let wire::Balance { available_credits: available, held_credits: held, owed_credits: owed, sequence } =
+            balance;
         csv::row(&[&sequence.to_string(), time, what, "", "", "", "", "", "", available, held, owed])
     };
     rows.push(balance_row("OPENING_BALANCE", &document.from.to_string(), &document.opening));
@@ -120,9 +132,9 @@ pub(super) fn csv(document: &Document) -> String {
             &line.incident_id,
             &line.order_id,
             &line.reason,
-            &after.available,
-            &after.held,
-            &after.owed,
+            &after.available_credits,
+            &after.held_credits,
+            &after.owed_credits,
         ]));
     }
     let closing = if document.provisional { "PROVISIONAL_CLOSING_BALANCE" } else { "CLOSING_BALANCE" };
@@ -133,7 +145,8 @@ pub(super) fn csv(document: &Document) -> String {
 /// One object.
 pub(super) fn json(document: &Document) -> String {
     let balance = |balance: &wire::Balance| {
-        let wire::Balance { available, held, owed, sequence } = balance;
+        let wire::Balance { available_credits: available, held_credits: held, owed_credits: owed, sequence } =
+            balance;
         json!({ "available": available, "held": held, "owed": owed, "sequence": sequence })
     };
     let lines: Value = document

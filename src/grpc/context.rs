@@ -1,0 +1,161 @@
+//! The context of a command: who asks, about whom, and why. Read once for all of them.
+
+use crate::ledger::command::Said;
+use crate::ledger::{CustomerId, LedgerId, RequestKey, Text};
+
+use super::parse::Fields;
+use super::wire;
+
+/// Whether a command must say why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It may.
+    Optional,
+    /// It must.
+    Required,
+}
+
+/// The context of a command about a customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The ledger, where one is named.
+    pub ledger: Option<LedgerId>,
+    /// The request id.
+    pub request: RequestKey,
+    /// The customer.
+    pub customer: CustomerId,
+    /// Who asks, why, and what else is to be kept with the posting.
+    pub said: Said,
+}
+
+/// What a command about no customer keeps of its context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// The request id alone.
+    Nothing,
+    /// Who asks as well.
+    By,
+}
+
+/// The context of a command about no customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BareScope {
+    /// The ledger, where one is named.
+    pub ledger: Option<LedgerId>,
+    /// The request id.
+    pub request: RequestKey,
+    /// Who asks, where it is kept.
+    pub by: Text,
+}
+
+impl BareScope {
+    /// The ledger; the default where none is named.
+    pub fn ledger_or_main(&self) -> LedgerId {
+        self.ledger.clone().unwrap_or_else(LedgerId::main)
+    }
+}
+
+impl Fields {
+    /// The context of a command about a customer.
+    pub fn context(&mut self, context: Option<wire::CommandContext>, why: Reason) -> Option<Scope> {
+        let wire::CommandContext { ledger_id, request_id, customer_id, by, reason, metadata } =
+            context.unwrap_or_default();
+        self.within("context", |fields| {
+            let ledger = fields.ledger(&ledger_id);
+            let request = fields.take("request_id", RequestKey::parse(&request_id));
+            let customer = fields.customer(&customer_id);
+            let by = fields.text("by", &by);
+            let reason = match why {
+                Reason::Optional => fields.text("reason", &reason),
+                Reason::Required => fields.required_text("reason", &reason),
+            };
+            let metadata = fields.metadata(metadata);
+            let said = Said { by: by?, reason: reason?, metadata: metadata? };
+            Some(Scope { ledger: ledger?, request: request?, customer: customer?, said })
+        })
+    }
+
+    /// The context of a command about no customer. What would not be kept is refused: nobody should find out later that
+    /// it is gone.
+    pub fn bare_context(&mut self, context: Option<wire::CommandContext>, keeps: Keeps) -> Option<BareScope> {
+        let wire::CommandContext { ledger_id, request_id, customer_id, by, reason, metadata } =
+            context.unwrap_or_default();
+        self.within("context", |fields| {
+            let ledger = fields.ledger(&ledger_id);
+            let request = fields.take("request_id", RequestKey::parse(&request_id));
+            let mut empty = |field, is_empty: bool, problem| match is_empty {
+                true => Some(()),
+                false => fields.refuse(field, problem),
+            };
+            let unkept = "must be empty: this method does not keep it";
+            let customer = empty(
+                "customer_id",
+                customer_id.is_empty(),
+                "must be empty: this method is about no customer",
+            );
+            let reason = empty("reason", reason.is_empty(), unkept);
+            let metadata = empty("metadata", metadata.is_empty(), unkept);
+            let by = match keeps {
+                Keeps::By => fields.text("by", &by),
+                Keeps::Nothing => empty("by", by.is_empty(), unkept).map(|()| Text::EMPTY),
+            };
+            customer?;
+            reason?;
+            metadata?;
+            Some(BareScope { ledger: ledger?, request: request?, by: by? })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grpc::parse::{Amount, parse};
+
+    #[test]
+    fn all_violations_are_told_with_their_paths() {
+        let violations = parse((), |(), fields| {
+            fields.each("commands", vec!["1", "1e3"], |fields, credits| {
+                fields.within("place_hold", |fields| {
+                    let context = wire::context("r", "").ledger("a b");
+                    let scope = fields.context(Some(context), Reason::Required);
+                    let credits = fields.credits("credits", credits, Amount::Positive);
+                    Some((scope?, credits?))
+                })
+            })
+        })
+        .unwrap_err();
+        let paths: Vec<_> = violations.shown.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(
+            paths,
+            [
+                "commands[0].place_hold.context.ledger_id",
+                "commands[0].place_hold.context.customer_id",
+                "commands[0].place_hold.context.reason",
+                "commands[1].place_hold.context.ledger_id",
+                "commands[1].place_hold.context.customer_id",
+                "commands[1].place_hold.context.reason",
+                "commands[1].place_hold.credits",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_context_about_no_customer_keeps_nothing_in_secret() {
+        let read = |context: wire::CommandContext, keeps| {
+            let read = parse((), |(), fields| fields.bare_context(Some(context), keeps));
+            read.map_err(|violations| {
+                violations.shown.into_iter().map(|violation| violation.field).collect::<Vec<_>>()
+            })
+        };
+        let full = wire::CommandContext {
+            metadata: [("key".to_owned(), "value".to_owned())].into(),
+            ..wire::context("r", "acme").by("ann").because("so")
+        };
+        let names = ["context.customer_id", "context.reason", "context.metadata", "context.by"];
+        assert_eq!(read(full.clone(), Keeps::Nothing), Err(names.map(str::to_owned).to_vec()));
+        assert_eq!(read(full, Keeps::By), Err(names[..3].iter().map(|name| (*name).to_owned()).collect()));
+        let kept = read(wire::context("r", "").by("ann"), Keeps::By).unwrap();
+        assert_eq!((kept.by.to_string().as_str(), kept.ledger), ("ann", None));
+    }
+}
