@@ -141,7 +141,7 @@ impl Till {
                 Ok(_) => return Ok(Ok(())),
                 Err(Rejection::PurchaseChanged) => {}
                 // The same refund, told before another one moved the sums.
-                Err(Rejection::RequestIdReused) => return Ok(Ok(())),
+                Err(Rejection::RequestIdReused { .. }) => return Ok(Ok(())),
                 Err(rejection) => return Ok(Err(rejection.to_string())),
             }
         }
@@ -164,7 +164,7 @@ impl Till {
         });
         Ok(match self.submit(ledger, customer, payment, command).await? {
             // An order is recorded once, whatever is mapped differently since, or whoever it was assigned to.
-            Ok(_) | Err(Rejection::OrderAlreadyRecorded | Rejection::RequestIdReused) => Ok(()),
+            Ok(_) | Err(Rejection::OrderAlreadyRecorded { .. } | Rejection::RequestIdReused { .. }) => Ok(()),
             Err(rejection) => Err(rejection.to_string()),
         })
     }
@@ -228,7 +228,7 @@ impl Till {
         };
         match kept {
             // Kept before, for another reason.
-            Ok(_) | Err(Rejection::RequestIdReused) => Ok(()),
+            Ok(_) | Err(Rejection::RequestIdReused { .. }) => Ok(()),
             Err(rejection) => Err(rejection.into()),
         }
     }
@@ -243,7 +243,7 @@ impl Till {
         };
         match self.writer.submit(close, None).await? {
             // Somebody else closed it in the same moment.
-            Ok(_) | Err(Rejection::PaymentNotFound | Rejection::RequestIdReused) => Ok(()),
+            Ok(_) | Err(Rejection::PaymentNotFound | Rejection::RequestIdReused { .. }) => Ok(()),
             Err(rejection) => Err(rejection.into()),
         }
     }

@@ -5,11 +5,13 @@ use tonic::{Request, Response, Status};
 use crate::ledger::account::Slot;
 use crate::ledger::book::Answer;
 use crate::ledger::lot::LotSource;
-use crate::ledger::{self, Command, CustomerId, LedgerId, LedgerNo};
+use crate::ledger::reject::Original;
+use crate::ledger::{self, Command, CustomerId, LedgerId, LedgerNo, Rejection};
 use crate::query::ReadError;
 
 use super::context::{Reason, Scope};
 use super::parse::{Fields, parse};
+use super::status::Problem;
 use super::{Api, Deadline, convert, wire};
 
 /// A wire message that asks for a change of one customer.
@@ -78,6 +80,7 @@ commands!(
     RecordChargeback(RecordChargebackRequest) as "record_chargeback",
     ResolveChargeback(ResolveChargebackRequest) as "resolve_chargeback",
     SetBalanceAlerts(SetBalanceAlertsRequest) as "set_balance_alerts",
+    ReopenCustomer(ReopenCustomerRequest) as "reopen_customer",
 );
 
 /// Reads a command: its context and its own fields, and complains of both at once.
@@ -191,8 +194,21 @@ impl Api {
         let ledger_id = scope.ledger.clone().unwrap_or_else(LedgerId::main);
         let request = self.request(scope, command).await?;
         let (ledger, customer) = (request.ledger, request.customer.clone());
-        let answer = self.writer.submit(request, deadline).await??;
-        Ok(Accepted { ledger, ledger_id, customer, answer })
+        match self.writer.submit(request, deadline).await? {
+            Ok(answer) => Ok(Accepted { ledger, ledger_id, customer, answer }),
+            Err(Rejection::CustomerExists) => Err(self.customer_exists(ledger, &customer).await.into()),
+            Err(rejection) => Err(rejection.into()),
+        }
+    }
+
+    /// Names the posting that made the customer. The writer did not load it; where it cannot be read now, the rejection
+    /// stands without it.
+    async fn customer_exists(&self, ledger: LedgerNo, customer: &CustomerId) -> Problem {
+        let first = self.reader.first_posting(ledger, customer).await;
+        let first = first.inspect_err(|error| {
+            tracing::debug!(%error, "the posting that made a customer is not named");
+        });
+        Problem::customer_exists(first.ok().map(|first| Original::of(&first.posting)))
     }
 
     /// Runs a command and answers with what was accepted.

@@ -4,11 +4,13 @@ use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::clock;
-use crate::ledger::command::{Change, CloseCustomer, CreateCustomer, SetCustomerTerms, UpdateCustomer};
+use crate::ledger::command::{
+    Change, CloseCustomer, CreateCustomer, ReopenCustomer, SetCustomerTerms, UpdateCustomer,
+};
 use crate::ledger::customer::{Contact, Profile, Terms};
 use crate::ledger::ids::{CardId, PackageId};
-use crate::ledger::{Command, Credits};
-use crate::query::CustomerRecord;
+use crate::ledger::{Command, Credits, LedgerId};
+use crate::query::{CustomerFilter, CustomerRecord, PageRequest};
 
 use super::command::CommandMessage;
 use super::context::Reason;
@@ -53,14 +55,9 @@ impl CustomerService for Api {
         &self,
         request: Request<ListCustomersRequest>,
     ) -> Result<Response<ListCustomersResponse>, Status> {
-        let (ledger, page) = parse(request.into_inner(), |message, fields| {
-            let ListCustomersRequest { ledger_id, page_size, page_token } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let page = fields.page(page_size, page_token);
-            Some((ledger?, page?))
-        })?;
+        let (ledger, filter, page) = parse(request.into_inner(), read_list)?;
         let no = self.ledger(&ledger).await?;
-        let listed = self.reader.customers(no, &page).await?;
+        let listed = self.reader.customers(no, &filter, &page).await?;
         let shown = |record: &CustomerRecord| convert::customer(record, &ledger, clock::now());
         let (customers, next_page_token) = listed.show(PAGE_BYTES_MAX, shown, Message::encoded_len);
         Ok(Response::new(ListCustomersResponse { customers, next_page_token }))
@@ -70,6 +67,13 @@ impl CustomerService for Api {
         &self,
         request: Request<CloseCustomerRequest>,
     ) -> Result<Response<CloseCustomerResponse>, Status> {
+        self.execute_and_read(request).await
+    }
+
+    async fn reopen_customer(
+        &self,
+        request: Request<ReopenCustomerRequest>,
+    ) -> Result<Response<ReopenCustomerResponse>, Status> {
         self.execute_and_read(request).await
     }
 
@@ -108,7 +112,51 @@ macro_rules! answers {
         })*
     };
 }
-answers!(CreateCustomerResponse, UpdateCustomerResponse, CloseCustomerResponse, SetCustomerTermsResponse);
+answers!(
+    CreateCustomerResponse,
+    UpdateCustomerResponse,
+    CloseCustomerResponse,
+    ReopenCustomerResponse,
+    SetCustomerTermsResponse,
+);
+
+/// Which customers.
+fn read_list(
+    message: ListCustomersRequest,
+    fields: &mut Fields,
+) -> Option<(LedgerId, CustomerFilter, PageRequest)> {
+    let ListCustomersRequest {
+        ledger_id,
+        name_prefix,
+        contact_email,
+        metadata_key,
+        metadata_value,
+        closed,
+        low,
+        owing,
+        page_size,
+        page_token,
+    } = message;
+    let ledger = fields.ledger_or_main(&ledger_id);
+    let name_prefix = fields.text("name_prefix", &name_prefix);
+    let email = fields.text("contact_email", &contact_email);
+    let key = fields.text("metadata_key", &metadata_key);
+    let value = if metadata_key.is_empty() && !metadata_value.is_empty() {
+        fields.refuse("metadata_value", "must be empty without a metadata_key")
+    } else {
+        fields.text("metadata_value", &metadata_value)
+    };
+    let page = fields.page(page_size, page_token);
+    let filter = CustomerFilter {
+        name_prefix: name_prefix?,
+        email: Some(email?).filter(|email| !email.is_empty()),
+        metadata: Some((key?, value?)).filter(|(key, _)| !key.is_empty()),
+        closed,
+        low,
+        owing,
+    };
+    Some((ledger?, filter, page?))
+}
 
 impl CommandMessage for CreateCustomerRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
@@ -156,6 +204,13 @@ impl CommandMessage for CloseCustomerRequest {
     fn read(self, _: &mut Fields) -> Option<Command> {
         let Self { context: _ } = self;
         Some(Command::CloseCustomer(CloseCustomer))
+    }
+}
+
+impl CommandMessage for ReopenCustomerRequest {
+    fn read(self, _: &mut Fields) -> Option<Command> {
+        let Self { context: _ } = self;
+        Some(Command::ReopenCustomer(ReopenCustomer))
     }
 }
 

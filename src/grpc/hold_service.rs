@@ -5,10 +5,10 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::ledger::command::HoldRef;
 use crate::ledger::hold::Work;
-use crate::ledger::ids::WorkId;
+use crate::ledger::ids::{LabelId, WorkId};
 use crate::ledger::receipt::receipt;
 use crate::ledger::{ClassId, CustomerId, IncidentId};
-use crate::query::{HoldFilter, HoldTarget as Asked, Keyed, ReadError, StoreError};
+use crate::query::{HoldFilter, HoldQuery, HoldTarget as Asked, Keyed, ReadError, StoreError};
 
 use super::hold_commands::read_hold;
 use super::parse::{Fields, parse};
@@ -165,6 +165,9 @@ impl HoldService for Api {
             created_until,
             page_size,
             page_token,
+            label: String::new(),
+            opened_from: None,
+            opened_until: None,
         };
         let (holds, next_page_token) = self.hold_page(holds, true).await?;
         Ok(Response::new(ListSettlementsResponse { holds, next_page_token }))
@@ -216,7 +219,7 @@ impl Api {
         request: ListHoldsRequest,
         settled: bool,
     ) -> Result<(Vec<Hold>, String), Status> {
-        let (ledger, customer, filter, page) = parse(request, |message, fields| {
+        let (ledger, customer, query, page) = parse(request, |message, fields| {
             let ListHoldsRequest {
                 ledger_id,
                 customer_id,
@@ -225,6 +228,9 @@ impl Api {
                 incident_class,
                 created_from,
                 created_until,
+                label,
+                opened_from,
+                opened_until,
                 page_size,
                 page_token,
             } = message;
@@ -235,6 +241,9 @@ impl Api {
             let class = fields.optional("incident_class", &incident_class, ClassId::parse);
             let from = fields.time("created_from", created_from);
             let until = fields.time("created_until", created_until);
+            let label = fields.optional("label", &label, LabelId::parse);
+            let opened_from = fields.time("opened_from", opened_from);
+            let opened_until = fields.time("opened_until", opened_until);
             let page = fields.page(page_size, page_token);
             let filter = HoldFilter {
                 customer: None,
@@ -245,10 +254,12 @@ impl Api {
                 until: until?,
                 settled,
             };
-            Some((ledger?, customer?, filter, page?))
+            let query =
+                HoldQuery { filter, label: label?, opened_from: opened_from?, opened_until: opened_until? };
+            Some((ledger?, customer?, query, page?))
         })?;
         let no = self.ledger(&ledger).await?;
-        let listed = self.reader.holds(no, customer.as_ref(), filter, &page).await?;
+        let listed = self.reader.holds(no, customer.as_ref(), query, &page).await?;
         Ok(listed.show(PAGE_BYTES_MAX, |hold| convert::hold(hold, &ledger), Message::encoded_len))
     }
 }

@@ -6,8 +6,8 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use crate::clock;
 use crate::ledger::command::AdjustBalance;
 use crate::ledger::lot::LotSource as Source;
-use crate::ledger::{Command, Credits, CustomerId, LedgerId, Money, Rejection, Storefront};
-use crate::query::{At, LotFilter, LotRecord, PageRequest, Position, PostingFilter, TrialBalance};
+use crate::ledger::{Command, Credits, CustomerId, LedgerId, LotId, Money, Rejection, Storefront};
+use crate::query::{At, LotFilter, LotRecord, Position, TrialBalance};
 use crate::writer::{LedgerCreated, NewLedger};
 
 use super::command::{CommandMessage, bare_outcome};
@@ -17,7 +17,10 @@ use super::parse::{Amount, Fields, parse};
 use super::status::Problem;
 use super::wire::ledger_service_server::LedgerService;
 use super::wire::*;
-use super::{Api, Deadline, PAGE_BYTES_MAX, convert, event};
+use super::{Api, Deadline, PAGE_BYTES_MAX, convert, event, postings};
+
+/// What the server can do beyond the first version of the package, in alphabetical order.
+const FEATURES: [&str; 0] = [];
 
 /// Customers in one BatchGetBalances.
 const BALANCES_MAX: usize = 1_000;
@@ -47,7 +50,7 @@ impl LedgerService for Api {
                 Ok(Response::new(CreateLedgerResponse { outcome, ledger }))
             }
             LedgerCreated::Exists => Err(Problem::ledger_exists().into()),
-            LedgerCreated::RequestIdReused => Err(Rejection::RequestIdReused.into()),
+            LedgerCreated::RequestIdReused => Err(Rejection::RequestIdReused { original: None }.into()),
             LedgerCreated::TooMany => Err(Problem::too_many_ledgers().into()),
         }
     }
@@ -73,8 +76,7 @@ impl LedgerService for Api {
             let GetLedgerRequest { ledger_id } = message;
             fields.ledger_or_main(&ledger_id)
         })?;
-        let no = self.ledger(&id).await?;
-        let ledger = show_ledger(&self.reader.ledger_record(no).await?);
+        let ledger = show_ledger(&self.reader.ledger_record(&id).await?);
         Ok(Response::new(GetLedgerResponse { ledger: Some(ledger) }))
     }
 
@@ -83,7 +85,16 @@ impl LedgerService for Api {
         request: Request<GetServerInfoRequest>,
     ) -> Result<Response<GetServerInfoResponse>, Status> {
         let GetServerInfoRequest {} = request.into_inner();
-        Ok(Response::new(GetServerInfoResponse { server_info: Some(self.about.clone()) }))
+        let crate::query::ServerInfo { version, engine, schema_version, ledgers } =
+            self.reader.server_info().await?;
+        let server_info = ServerInfo {
+            version: version.to_owned(),
+            engine: engine.to_owned(),
+            schema_version: i32::try_from(schema_version).unwrap_or(i32::MAX),
+            ledgers: i32::try_from(ledgers).unwrap_or(i32::MAX),
+            features: FEATURES.map(str::to_owned).to_vec(),
+        };
+        Ok(Response::new(GetServerInfoResponse { server_info: Some(server_info) }))
     }
 
     async fn get_balance(
@@ -149,13 +160,37 @@ impl LedgerService for Api {
         self.execute(request).await
     }
 
+    async fn get_posting(
+        &self,
+        request: Request<GetPostingRequest>,
+    ) -> Result<Response<GetPostingResponse>, Status> {
+        let (ledger, customer, target) = parse(request.into_inner(), postings::read_target)?;
+        let no = self.ledger(&ledger).await?;
+        let recorded = self.reader.posting(no, &target).await?;
+        let posting = Some(convert::recorded(&recorded, &ledger, &customer));
+        Ok(Response::new(GetPostingResponse { posting }))
+    }
+
+    async fn get_lot(&self, request: Request<GetLotRequest>) -> Result<Response<GetLotResponse>, Status> {
+        let (ledger, id) = parse(request.into_inner(), |message, fields| {
+            let GetLotRequest { ledger_id, lot_id } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let id = fields.made_id("lot_id", &lot_id, LotId::from_uuid);
+            Some((ledger?, id?))
+        })?;
+        let no = self.ledger(&ledger).await?;
+        let LotRecord { lot, left } = self.reader.lot(no, id).await?;
+        let lot = Some(convert::lot(&lot.lot, &ledger, &lot.customer, left));
+        Ok(Response::new(GetLotResponse { lot }))
+    }
+
     async fn list_postings(
         &self,
         request: Request<ListPostingsRequest>,
     ) -> Result<Response<ListPostingsResponse>, Status> {
-        let (ledger, customer, filter, page) = parse(request.into_inner(), read_posting_list)?;
+        let (ledger, customer, filter, page) = parse(request.into_inner(), postings::read_list)?;
         let no = self.ledger(&ledger).await?;
-        let listed = self.reader.postings(no, &customer, filter, &page).await?;
+        let listed = self.reader.postings(no, &customer, &filter, &page).await?;
         let (postings, next_page_token) = listed.show(
             PAGE_BYTES_MAX,
             |recorded| convert::recorded(recorded, &ledger, &customer),
@@ -174,6 +209,9 @@ impl LedgerService for Api {
             recorded_from,
             recorded_until,
             newest_first,
+            kinds,
+            incident_id,
+            storefront,
             page_size,
             page_token,
         } = request.into_inner();
@@ -184,12 +222,15 @@ impl LedgerService for Api {
             recorded_from,
             recorded_until,
             newest_first,
+            kinds,
+            incident_id,
+            storefront,
             page_size,
             page_token,
         };
-        let (ledger, customer, filter, page) = parse(postings, read_posting_list)?;
+        let (ledger, customer, filter, page) = parse(postings, postings::read_list)?;
         let ledger = self.ledger(&ledger).await?;
-        let listed = self.reader.transfers(ledger, &customer, filter, &page).await?;
+        let listed = self.reader.transfers(ledger, &customer, &filter, &page).await?;
         let (transfers, next_page_token) =
             listed.show(PAGE_BYTES_MAX, convert::transfer_record, Message::encoded_len);
         Ok(Response::new(ListTransfersResponse { transfers, next_page_token }))
@@ -323,27 +364,6 @@ fn read_customers(fields: &mut Fields, ids: Vec<String>) -> Option<Vec<CustomerI
         return fields.refuse("customer_ids", format!("must be 1 to {BALANCES_MAX} ids"));
     }
     fields.each("customer_ids", ids, |fields, id| fields.take("", CustomerId::parse(&id)))
-}
-
-fn read_posting_list(
-    message: ListPostingsRequest,
-    fields: &mut Fields,
-) -> Option<(LedgerId, CustomerId, PostingFilter, PageRequest)> {
-    let ListPostingsRequest {
-        ledger_id,
-        customer_id,
-        recorded_from,
-        recorded_until,
-        newest_first,
-        page_size,
-        page_token,
-    } = message;
-    let ledger = fields.ledger_or_main(&ledger_id);
-    let customer = fields.customer(&customer_id);
-    let from = fields.time("recorded_from", recorded_from);
-    let until = fields.time("recorded_until", recorded_until);
-    let page = fields.page(page_size, page_token);
-    Some((ledger?, customer?, PostingFilter { from: from?, until: until?, newest_first }, page?))
 }
 
 impl CommandMessage for AdjustBalanceRequest {

@@ -25,6 +25,7 @@ mod limits;
 mod notification_service;
 mod parse;
 mod payment_commands;
+mod postings;
 mod purchase_service;
 mod rate_card_service;
 mod reconcile;
@@ -69,8 +70,6 @@ pub struct Api {
     policy: Policy,
     /// True once the server goes down: streams without an end stop then.
     closing: watch::Sender<bool>,
-    /// What the server says of itself.
-    about: wire::ServerInfo,
     /// What is served on the same listener besides gRPC.
     besides: Option<Besides>,
 }
@@ -85,25 +84,7 @@ impl Api {
         webhooks: Arc<Webhooks>,
         policy: Policy,
     ) -> Self {
-        Self {
-            writer,
-            reader,
-            outbox,
-            webhooks,
-            policy,
-            closing: watch::Sender::new(false),
-            about: wire::ServerInfo::default(),
-            besides: None,
-        }
-    }
-
-    /// Says of itself that it stores in `engine`, in the schema of this number.
-    #[must_use]
-    pub fn stored_in(self, engine: &str, schema_version: i32) -> Self {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        let about =
-            wire::ServerInfo { version, engine: engine.to_owned(), schema_version, features: Vec::new() };
-        Self { about, ..self }
+        Self { writer, reader, outbox, webhooks, policy, closing: watch::Sender::new(false), besides: None }
     }
 
     /// Serves something else as well.

@@ -60,7 +60,7 @@ impl NotificationService for Api {
                 let outcome = bare_outcome(replayed);
                 Ok(Response::new(SetDefaultBalanceAlertsResponse { outcome, alerts }))
             }
-            DefaultAlertsSet::RequestIdReused => Err(Rejection::RequestIdReused.into()),
+            DefaultAlertsSet::RequestIdReused => Err(Rejection::RequestIdReused { original: None }.into()),
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
+use crate::ledger::reject::Original;
 use crate::ledger::{Kind, Rejection};
 use crate::query::{ReadError, StoreError};
 use crate::writer::SubmitError;
@@ -53,6 +54,12 @@ impl Problem {
     /// A ledger with this id was made by another request.
     pub fn ledger_exists() -> Self {
         Self::new(Code::AlreadyExists, Reason::LedgerExists, "the ledger exists already")
+    }
+
+    /// A customer with this id was made by another request, whose posting is `original` where that could be read.
+    pub fn customer_exists(original: Option<Original>) -> Self {
+        let problem = Self::from(Rejection::CustomerExists);
+        Self { metadata: original.map(named).unwrap_or_default(), ..problem }
     }
 
     /// The database has as many ledgers as it can number.
@@ -203,13 +210,17 @@ impl From<Rejection> for Problem {
             Rejection::RateCardNotFound(card) => {
                 (NotFound, Reason::RateCardNotFound, vec![("rate_card_id", card.to_string())])
             }
-            Rejection::RequestIdReused => (AlreadyExists, Reason::RequestIdReused, vec![]),
+            Rejection::RequestIdReused { original } => {
+                (AlreadyExists, Reason::RequestIdReused, original.map(named).unwrap_or_default())
+            }
             Rejection::CustomerExists => (AlreadyExists, Reason::CustomerExists, vec![]),
             Rejection::CustomerIdUnusable => (FailedPrecondition, Reason::CustomerIdUnusable, vec![]),
             Rejection::HoldExists { hold } => {
                 (AlreadyExists, Reason::HoldExists, vec![("hold_id", hold.to_string())])
             }
-            Rejection::OrderAlreadyRecorded => (AlreadyExists, Reason::OrderAlreadyRecorded, vec![]),
+            Rejection::OrderAlreadyRecorded { original } => {
+                (AlreadyExists, Reason::OrderAlreadyRecorded, named(original))
+            }
             Rejection::InsufficientCredits { available, required, shortfall } => (
                 FailedPrecondition,
                 Reason::InsufficientCredits,
@@ -261,6 +272,7 @@ impl From<Rejection> for Problem {
                 (FailedPrecondition, Reason::OutOfScope, vec![("incident_class", class.to_string())])
             }
             Rejection::CustomerClosed => (FailedPrecondition, Reason::CustomerClosed, vec![]),
+            Rejection::CustomerNotClosed => (FailedPrecondition, Reason::CustomerNotClosed, vec![]),
             Rejection::HoldsOpen { count } => {
                 (FailedPrecondition, Reason::HoldsOpen, vec![("open_holds", count.to_string())])
             }
@@ -317,6 +329,12 @@ impl From<SubmitError> for Problem {
     }
 }
 
+/// The posting that stands in the way.
+fn named(original: Original) -> Vec<(&'static str, String)> {
+    let Original { posting, sequence } = original;
+    vec![("posting_id", posting.to_string()), ("sequence", sequence.to_string())]
+}
+
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         let not_found = |reason| Self::new(Code::NotFound, reason, error.to_string());
@@ -325,6 +343,8 @@ impl From<ReadError> for Problem {
             ReadError::CustomerNotFound => not_found(Reason::CustomerNotFound),
             ReadError::HoldNotFound => not_found(Reason::HoldNotFound),
             ReadError::PurchaseNotFound => not_found(Reason::PurchaseNotFound),
+            ReadError::LotNotFound => not_found(Reason::LotNotFound),
+            ReadError::PostingNotFound => not_found(Reason::PostingNotFound),
             ReadError::SettlementNotFound => not_found(Reason::SettlementNotFound),
             ReadError::PageToken => Self::field("page_token", "does not belong to this list and filter"),
             ReadError::Storage(cause) => {

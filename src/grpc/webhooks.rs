@@ -267,7 +267,7 @@ fn done(changed: Changed) -> Result<(Option<webhooks::Endpoint>, Option<CommandO
         Changed::Done { endpoint, replayed } => {
             Ok((endpoint.map(|endpoint| *endpoint), bare_outcome(replayed)))
         }
-        Changed::RequestIdReused => Err(crate::ledger::Rejection::RequestIdReused.into()),
+        Changed::RequestIdReused => Err(crate::ledger::Rejection::RequestIdReused { original: None }.into()),
         Changed::EndpointNotFound => Err(Problem::endpoint_not_found().into()),
         Changed::EventNotFound => Err(Problem::event_not_found().into()),
         Changed::TooMany => Err(Problem::too_many_endpoints(ENDPOINTS_MAX).into()),

@@ -388,9 +388,7 @@ fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result
     if let Some(terms) = &posting.detail.terms {
         state.terms = terms.clone();
     }
-    if posting.kind == Kind::CloseCustomer {
-        state.closed = true;
-    }
+    state.closed = posting.kind.leaves_closed(state.closed);
     if let Some(shortfall) = &posting.detail.shortfall {
         state.shortfalls.retain(|(incident, _)| *incident != shortfall.incident);
         if state.shortfalls.len() >= CustomerState::SHORTFALLS_MAX {

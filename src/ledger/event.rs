@@ -149,6 +149,7 @@ fn own_event(posting: &Posting) -> Option<(EventType, Option<Credits>)> {
         | Kind::UpdateCustomer
         | Kind::SetCustomerTerms
         | Kind::CloseCustomer
+        | Kind::ReopenCustomer
         | Kind::ReverseRefund
         | Kind::ResolveChargeback
         | Kind::KeepPayment

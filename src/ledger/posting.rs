@@ -30,6 +30,8 @@ coded_enum!(
         SetCustomerTerms = 3 / "SET_CUSTOMER_TERMS",
         /// The customer takes no new work.
         CloseCustomer = 4 / "CLOSE_CUSTOMER",
+        /// A closed customer takes new work again.
+        ReopenCustomer = 5 / "REOPEN_CUSTOMER",
         /// Credits were bought.
         PurchaseCredits = 10 / "PURCHASE_CREDITS",
         /// Credits were given.
@@ -86,6 +88,14 @@ coded_enum!(
         SetBalanceAlerts = 50 / "SET_BALANCE_ALERTS",
     }
 );
+
+impl Kind {
+    /// Whether a customer is closed after a posting of this kind, where it was `closed` before.
+    #[must_use]
+    pub const fn leaves_closed(self, closed: bool) -> bool {
+        matches!(self, Self::CloseCustomer) || (closed && !matches!(self, Self::ReopenCustomer))
+    }
+}
 
 /// One row of the journal. Never changed, never deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,6 +196,13 @@ impl Posting {
     /// The holds it changed, the command's own first.
     pub fn holds(&self) -> impl Iterator<Item = &SharedHold> {
         self.detail.hold.iter().chain(&self.detail.others)
+    }
+
+    /// Whether it changed a hold of the incident, or told that credits are missing for it.
+    #[must_use]
+    pub fn is_about(&self, incident: &IncidentId) -> bool {
+        self.holds().any(|hold| hold.incident == *incident)
+            || self.detail.shortfall.as_ref().is_some_and(|shortfall| shortfall.incident == *incident)
     }
 
     /// What it moves in money: see [`super::money::money_transfers`].

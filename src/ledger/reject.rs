@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::credits::Credits;
 use super::hold::HoldState;
-use super::ids::{CardId, ClassId, HoldId};
+use super::ids::{CardId, ClassId, HoldId, PostingId};
 use super::lot::RefundState;
+use super::posting::Posting;
 
 /// Why a command was not accepted. It moved nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,8 +33,12 @@ pub enum Rejection {
     RateCardNotFound(CardId),
     /// The request id was used for something else.
     #[error("the request_id was already used for another command")]
-    RequestIdReused,
-    /// The customer exists.
+    RequestIdReused {
+        /// The posting of the command that used it; `None` for what leaves no posting: ledgers, rate cards, default
+        /// thresholds and endpoints.
+        original: Option<Original>,
+    },
+    /// The customer exists. Its first posting is not loaded with it: who tells the caller reads that one.
     #[error("the customer exists already")]
     CustomerExists,
     /// The ids of two customers share a key: 1 in 2^64, see [`super::ids::CustomerKey`].
@@ -47,7 +52,10 @@ pub enum Rejection {
     },
     /// The storefront's order was recorded with other content.
     #[error("the order was already recorded with other content")]
-    OrderAlreadyRecorded,
+    OrderAlreadyRecorded {
+        /// The posting that recorded it, maybe another customer's. The lot that it brought in has the same id.
+        original: Original,
+    },
     /// The customer has too few credits.
     #[error("{required} credits are required, {available} are available, {shortfall} are missing")]
     InsufficientCredits {
@@ -136,6 +144,9 @@ pub enum Rejection {
     /// The customer is closed.
     #[error("the customer is closed")]
     CustomerClosed,
+    /// The customer is not closed, so there is nothing to reopen.
+    #[error("the customer is not closed")]
+    CustomerNotClosed,
     /// The customer has open holds and cannot be closed.
     #[error("the customer has {count} open holds")]
     HoldsOpen {
@@ -204,6 +215,23 @@ pub enum Rejection {
     /// A balance or a charge would leave its bounds.
     #[error("the amount would leave the bounds of an account")]
     AmountOutOfBounds,
+}
+
+/// The posting of an earlier command that stands in the way of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Original {
+    /// Its id.
+    pub posting: PostingId,
+    /// Its place among its customer's postings.
+    pub sequence: u64,
+}
+
+impl Original {
+    /// The one that is `posting`.
+    #[must_use]
+    pub const fn of(posting: &Posting) -> Self {
+        Self { posting: posting.id, sequence: posting.sequence }
+    }
 }
 
 /// What needs a quote.

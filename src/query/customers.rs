@@ -1,7 +1,8 @@
 //! Customers, one and many.
 
-use crate::ledger::{Customer, CustomerId, CustomerKey, LedgerNo, Profile};
+use crate::ledger::{Alerts, Customer, CustomerId, CustomerKey, LedgerNo, Profile, Text};
 
+use super::page::{ROWS_AT_ONCE, ROWS_PER_PAGE_MAX};
 use super::{Keyed, Listed, PageRequest, ReadError, Reader};
 
 /// A customer with its profile.
@@ -11,6 +12,45 @@ pub struct CustomerRecord {
     pub customer: Customer,
     /// Name, contact, metadata.
     pub profile: Profile,
+}
+
+/// Which customers to list. Texts are compared byte for byte, as they are stored: case counts.
+///
+/// Customers are found by their ids alone, so a filter looks at all of them, up to 10,000 for one page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CustomerFilter {
+    /// Their names begin with it; all do with the empty one.
+    pub name_prefix: Text,
+    /// The e-mail address of their contact is this one.
+    pub email: Option<Text>,
+    /// Their metadata has this pair.
+    pub metadata: Option<(Text, Text)>,
+    /// Closed, or not.
+    pub closed: Option<bool>,
+    /// At or below one of the thresholds that apply to them, their own or else the ledger's, or above all of them. Without
+    /// any threshold nobody is low.
+    pub low: Option<bool>,
+    /// In debt, or not.
+    pub owing: Option<bool>,
+}
+
+impl CustomerFilter {
+    /// Whether a customer is on the list; `defaults` are the thresholds of customers without their own.
+    #[must_use]
+    pub fn takes(&self, customer: &Customer, profile: &Profile, defaults: &Alerts) -> bool {
+        let Self { name_prefix, email, metadata, closed, low, owing } = self;
+        let state = &customer.state;
+        let is_low = || {
+            let alerts = state.alerts.as_deref().unwrap_or(defaults);
+            !alerts.all_are_above(customer.level())
+        };
+        profile.name.as_str().starts_with(name_prefix.as_str())
+            && email.as_ref().is_none_or(|wanted| profile.contact.email == *wanted)
+            && metadata.as_ref().is_none_or(|(key, value)| profile.metadata.get(key) == Some(value))
+            && closed.is_none_or(|wanted| state.closed == wanted)
+            && low.is_none_or(|wanted| is_low() == wanted)
+            && owing.is_none_or(|wanted| customer.balances.owed.is_positive() == wanted)
+    }
 }
 
 impl Keyed for CustomerRecord {
@@ -58,21 +98,45 @@ impl Reader {
         Ok(CustomerRecord { customer, profile })
     }
 
-    /// A ledger's customers by id.
+    /// A ledger's customers by id. A page looks at 10,000 of them at most, so it may be short, even empty, while the list
+    /// goes on.
     ///
     /// # Errors
     /// [`ReadError::PageToken`], [`ReadError::Storage`].
     pub async fn customers(
         &self,
         ledger: LedgerNo,
+        filter: &CustomerFilter,
         page: &PageRequest,
     ) -> Result<Listed<CustomerRecord>, ReadError> {
-        let (after, filter) = page.open::<CustomerId>(&("customers", ledger))?;
-        let rows = self.store.customers(ledger, after.as_ref(), page.limit).await?;
-        let full = rows.len() >= page.limit;
-        let items: Vec<_> =
-            rows.into_iter().map(|(customer, profile)| CustomerRecord { customer, profile }).collect();
-        let next = items.last().filter(|_| full).map(Keyed::key);
-        Ok(Listed::new(items, next, filter))
+        let (mut after, bound) = page.open::<CustomerId>(&("customers", ledger, filter))?;
+        let defaults = match filter.low {
+            Some(_) => self.default_alerts(ledger).await?,
+            None => Alerts::default(),
+        };
+        let takes_all = *filter == CustomerFilter::default();
+        let (mut items, mut looked_at) = (Vec::new(), 0_usize);
+        while looked_at < ROWS_PER_PAGE_MAX {
+            let at_once = if takes_all { page.limit } else { ROWS_AT_ONCE };
+            let rows = self.store.customers(ledger, after.as_ref(), at_once).await?;
+            let is_last = rows.len() < at_once;
+            for (customer, profile) in rows {
+                if items.len() >= page.limit {
+                    return Ok(Listed::new(items, after, bound));
+                }
+                looked_at = looked_at.saturating_add(1);
+                after = Some(customer.id.clone());
+                if filter.takes(&customer, &profile, &defaults) {
+                    items.push(CustomerRecord { customer, profile });
+                }
+            }
+            if is_last {
+                return Ok(Listed::new(items, None, bound));
+            }
+            if items.len() >= page.limit {
+                break;
+            }
+        }
+        Ok(Listed::new(items, after, bound))
     }
 }

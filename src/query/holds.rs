@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::ledger::{CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo};
+use crate::ledger::ids::LabelId;
+use crate::ledger::{CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, Timestamp};
 use crate::store::HoldFilter;
 
+use super::page::{ROWS_AT_ONCE, ROWS_PER_PAGE_MAX};
 use super::{Keyed, Listed, PageRequest, ReadError, Reader};
 
 /// Which hold is asked for.
@@ -14,6 +16,41 @@ pub enum HoldTarget {
     Id(HoldId, Option<CustomerId>),
     /// By customer and incident.
     Incident(CustomerId, IncidentId),
+}
+
+/// Which holds to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HoldQuery {
+    /// What a store can tell from columns.
+    pub filter: HoldFilter,
+    /// Their incident has this label. This and the times of opening are looked at hold by hold.
+    pub label: Option<LabelId>,
+    /// Their incident was opened at or after.
+    pub opened_from: Option<Timestamp>,
+    /// Their incident was opened before.
+    pub opened_until: Option<Timestamp>,
+}
+
+impl From<HoldFilter> for HoldQuery {
+    fn from(filter: HoldFilter) -> Self {
+        Self { filter, ..Self::default() }
+    }
+}
+
+impl HoldQuery {
+    /// Whether a hold that its `filter` takes is on the list.
+    #[must_use]
+    pub fn takes(&self, hold: &Hold) -> bool {
+        let Self { filter: _, label, opened_from, opened_until } = self;
+        label.as_ref().is_none_or(|label| hold.circumstances.labels.contains(label))
+            && opened_from.is_none_or(|from| from <= hold.opened_at)
+            && opened_until.is_none_or(|until| hold.opened_at < until)
+    }
+
+    /// True where the columns decide alone.
+    fn takes_all(&self) -> bool {
+        self.label.is_none() && self.opened_from.is_none() && self.opened_until.is_none()
+    }
 }
 
 impl Keyed for Arc<Hold> {
@@ -84,7 +121,8 @@ impl Reader {
         Ok(self.store.holds_of_incident(CustomerKey::of(ledger, customer), incident).await?)
     }
 
-    /// Holds, newest first; `filter.customer` is set from `customer`, which must exist.
+    /// Holds, newest first; `query.filter.customer` is set from `customer`, which must exist. A page looks at about 10,000
+    /// of them at most, so it may be short, even empty, while the list goes on.
     ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::PageToken`], [`ReadError::Storage`].
@@ -92,12 +130,37 @@ impl Reader {
         &self,
         ledger: LedgerNo,
         customer: Option<&CustomerId>,
-        filter: HoldFilter,
+        mut query: HoldQuery,
         page: &PageRequest,
     ) -> Result<Listed<Arc<Hold>>, ReadError> {
-        let filter = HoldFilter { customer: self.filter_key(ledger, customer).await?, ..filter };
-        let (before, bound) = page.open(&("holds", ledger, &filter))?;
-        let found = self.store.holds(ledger, &filter, before, page.limit).await?;
-        Ok(Listed::new(found.items, found.next, bound))
+        query.filter.customer = self.filter_key(ledger, customer).await?;
+        let (mut before, bound) = page.open(&("holds", ledger, &query))?;
+        if query.takes_all() {
+            let found = self.store.holds(ledger, &query.filter, before, page.limit).await?;
+            return Ok(Listed::new(found.items, found.next, bound));
+        }
+        let (mut items, mut looked_at) = (Vec::new(), 0_usize);
+        loop {
+            let found = self.store.holds(ledger, &query.filter, before, ROWS_AT_ONCE).await?;
+            looked_at = looked_at.saturating_add(found.items.len());
+            // The store has looked at as many rows as it does for a page.
+            let is_short = found.items.len() < ROWS_AT_ONCE;
+            for hold in found.items {
+                if items.len() >= page.limit {
+                    return Ok(Listed::new(items, before, bound));
+                }
+                before = Some(hold.id);
+                if query.takes(&hold) {
+                    items.push(hold);
+                }
+            }
+            if found.next.is_none() {
+                return Ok(Listed::new(items, None, bound));
+            }
+            before = found.next;
+            if is_short || looked_at >= ROWS_PER_PAGE_MAX || items.len() >= page.limit {
+                return Ok(Listed::new(items, before, bound));
+            }
+        }
     }
 }

@@ -41,17 +41,16 @@ impl Reader {
         known.get(id).copied().ok_or(ReadError::LedgerNotFound)
     }
 
-    fn known_ledger(&self, id: &LedgerId) -> Option<LedgerNo> {
-        self.ledgers.read().unwrap_or_else(PoisonError::into_inner).get(id).copied()
-    }
-
-    /// The ledger of this number.
+    /// A ledger by id.
     ///
     /// # Errors
     /// [`ReadError::LedgerNotFound`], [`ReadError::Storage`].
-    pub async fn ledger_record(&self, no: LedgerNo) -> Result<Ledger, ReadError> {
-        let all = self.store.ledgers().await?;
-        all.into_iter().find(|ledger| ledger.no == no).ok_or(ReadError::LedgerNotFound)
+    pub async fn ledger_record(&self, id: &LedgerId) -> Result<Ledger, ReadError> {
+        self.store.ledger(id).await?.ok_or(ReadError::LedgerNotFound)
+    }
+
+    fn known_ledger(&self, id: &LedgerId) -> Option<LedgerNo> {
+        self.ledgers.read().unwrap_or_else(PoisonError::into_inner).get(id).copied()
     }
 
     /// All ledgers, oldest first.

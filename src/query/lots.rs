@@ -55,6 +55,16 @@ impl Reader {
         found.filter(|found| found.lot.source == LotSource::Purchase).ok_or(ReadError::PurchaseNotFound)
     }
 
+    /// One lot, with what is left of it now.
+    ///
+    /// # Errors
+    /// [`ReadError::LotNotFound`], [`ReadError::Storage`].
+    pub async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<LotRecord, ReadError> {
+        let lot = self.store.lot(ledger, id).await?.ok_or(ReadError::LotNotFound)?;
+        let left = self.customer(ledger, &lot.customer).await?.state.lots.left(id);
+        Ok(LotRecord { lot, left })
+    }
+
     /// Lots, newest first; `filter.customer` is set from `customer`, which must exist.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod cards;
 mod class_stats;
 mod customers;
 mod holds;
+mod info;
 mod ledgers;
 mod lots;
 mod page;
@@ -30,13 +31,14 @@ pub use crate::store::{
     At, ClassStats, ClassStatsFilter, HoldFilter, Ledger, LotFilter, OwnedLot, Position, Recorded, StoreError,
 };
 pub use balances::BalanceAt;
-pub use customers::CustomerRecord;
-pub use holds::HoldTarget;
+pub use customers::{CustomerFilter, CustomerRecord};
+pub use holds::{HoldQuery, HoldTarget};
+pub use info::ServerInfo;
 pub use ledgers::TrialBalance;
 pub use lots::{LotRecord, PurchaseTarget};
 pub use page::{Keyed, Listed, PageRequest};
 pub use payments::KeptPayment;
-pub use postings::{PostingFilter, TransferRecord};
+pub use postings::{PostingFilter, PostingTarget, TransferRecord};
 pub use reconcile::{Findings, ListedOrder, Reconciliation};
 pub use revenue::{Revenue, RevenueReport};
 pub use statement::{Period, Statement, StatementEnd, Subtotal, worth};
@@ -54,6 +56,12 @@ pub enum ReadError {
     /// No such hold, or no hold for the incident.
     #[error("there is no such hold")]
     HoldNotFound,
+    /// No such lot in the ledger.
+    #[error("there is no such lot")]
+    LotNotFound,
+    /// No such posting of the customer, or none that answered the request.
+    #[error("there is no such posting")]
+    PostingNotFound,
     /// No such purchase.
     #[error("there is no such purchase")]
     PurchaseNotFound,

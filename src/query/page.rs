@@ -8,6 +8,12 @@ use crate::ledger::hash::stable_hash;
 
 use super::ReadError;
 
+/// Rows that one page of a filtered list looks at. A rare filter gives short pages, even empty ones, that say where to go
+/// on, so that no filter keeps a connection long.
+pub(super) const ROWS_PER_PAGE_MAX: usize = 10_000;
+/// Rows that are read at a time for a filter: they are in memory together.
+pub(super) const ROWS_AT_ONCE: usize = 250;
+
 /// Which page a caller wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {

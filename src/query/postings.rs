@@ -2,20 +2,64 @@
 
 use std::collections::HashMap;
 
-use crate::ledger::{Balances, CustomerId, CustomerKey, LedgerNo, Timestamp, Transfer};
+use crate::ledger::{
+    Balances, CustomerId, CustomerKey, IncidentId, Kind, LedgerNo, Posting, PostingId, RequestKey,
+    Storefront, Timestamp, Transfer,
+};
 use crate::store::{At, Position, Recorded, StoreError};
 
+use super::page::{ROWS_AT_ONCE, ROWS_PER_PAGE_MAX};
 use super::{Keyed, Listed, PageRequest, ReadError, Reader};
 
-/// Which of a customer's postings to list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which posting is asked for. Every answer, event and transfer names its customer beside its posting, and a customer's
+/// posting is a logarithmic number of reads away; an index of all ids would be one more write with every command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostingTarget {
+    /// A customer's, by its id.
+    Id(CustomerId, PostingId),
+    /// The one that answered a request: what became of a command, without sending it again.
+    Request(CustomerId, Kind, RequestKey),
+}
+
+/// Which of a customer's postings to list. Times are found by the customer's sequence; of the postings within them the
+/// others are looked at one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PostingFilter {
+    /// Of one of these kinds; of any where empty.
+    pub kinds: Vec<Kind>,
+    /// About one incident: they changed a hold of it, or told that credits are missing for it.
+    pub incident: Option<IncidentId>,
+    /// Of one storefront: they moved credits that it sold, or kept a payment that it told of.
+    pub storefront: Option<Storefront>,
     /// Recorded at or after.
     pub from: Option<Timestamp>,
     /// Recorded before.
     pub until: Option<Timestamp>,
     /// The newest first, instead of the oldest.
     pub newest_first: bool,
+}
+
+impl PostingFilter {
+    /// Whether a posting is on the list, its time aside.
+    #[must_use]
+    pub fn takes(&self, posting: &Posting) -> bool {
+        let Self { kinds, incident, storefront, from: _, until: _, newest_first: _ } = self;
+        let told_by = posting.storefront.as_ref();
+        let told_by = told_by.or_else(|| posting.detail.payment.as_ref().map(|payment| &payment.storefront));
+        (kinds.is_empty() || kinds.contains(&posting.kind))
+            && incident.as_ref().is_none_or(|incident| posting.is_about(incident))
+            && storefront.as_ref().is_none_or(|wanted| told_by == Some(wanted))
+    }
+
+    /// Postings that a page of `limit` items reads at a time, and how often it does. Where only the time decides, it reads
+    /// as many as it may show, once.
+    fn reads(&self, limit: usize) -> (usize, usize) {
+        if self.kinds.is_empty() && self.incident.is_none() && self.storefront.is_none() {
+            (limit.clamp(1, ROWS_PER_PAGE_MAX), 1)
+        } else {
+            (ROWS_AT_ONCE, ROWS_PER_PAGE_MAX.div_ceil(ROWS_AT_ONCE))
+        }
+    }
 }
 
 /// A transfer with its posting.
@@ -107,7 +151,39 @@ impl Range {
 }
 
 impl Reader {
-    /// A customer's postings.
+    /// One posting.
+    ///
+    /// # Errors
+    /// [`ReadError::PostingNotFound`], [`ReadError::CustomerNotFound`], [`ReadError::Storage`].
+    pub async fn posting(&self, ledger: LedgerNo, target: &PostingTarget) -> Result<Recorded, ReadError> {
+        let found = match target {
+            PostingTarget::Id(customer, id) => {
+                let key = self.customer(ledger, customer).await?.key();
+                self.store.posting_at(key, At::Posting(*id)).await?
+            }
+            PostingTarget::Request(customer, kind, request) => {
+                let key = self.customer(ledger, customer).await?.key();
+                self.store.posting_by_request(&(key, *kind, request.clone())).await?
+            }
+        };
+        found.ok_or(ReadError::PostingNotFound)
+    }
+
+    /// The posting that made a customer.
+    ///
+    /// # Errors
+    /// [`ReadError::PostingNotFound`], [`ReadError::CustomerNotFound`], [`ReadError::Storage`].
+    pub async fn first_posting(
+        &self,
+        ledger: LedgerNo,
+        customer: &CustomerId,
+    ) -> Result<Recorded, ReadError> {
+        let key = self.customer(ledger, customer).await?.key();
+        self.store.posting_at(key, At::Sequence(1)).await?.ok_or(ReadError::PostingNotFound)
+    }
+
+    /// A customer's postings. A page looks at 10,000 of them at most, so it may be short, even empty, while the list goes
+    /// on.
     ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::PageToken`], [`ReadError::Storage`].
@@ -115,7 +191,7 @@ impl Reader {
         &self,
         ledger: LedgerNo,
         customer: &CustomerId,
-        filter: PostingFilter,
+        filter: &PostingFilter,
         page: &PageRequest,
     ) -> Result<Listed<Recorded>, ReadError> {
         let (after, bound) = page.open::<u64>(&("postings", ledger, customer, filter))?;
@@ -123,11 +199,32 @@ impl Reader {
         if let Some(after) = after {
             range = range.from(range.after(after));
         }
-        let (range, next) = range.cut(page.limit);
-        Ok(Listed::new(self.read(key, range).await?, next, bound))
+        let mut items = Vec::new();
+        let mut last = None;
+        let (at_once, times) = filter.reads(page.limit);
+        for _ in 0..times {
+            let (cut, next) = range.cut(at_once);
+            for recorded in self.read(key, cut).await? {
+                if items.len() >= page.limit {
+                    return Ok(Listed::new(items, last, bound));
+                }
+                last = Some(recorded.posting.sequence);
+                if filter.takes(&recorded.posting) {
+                    items.push(recorded);
+                }
+            }
+            let Some(next) = next else { return Ok(Listed::new(items, None, bound)) };
+            last = Some(next);
+            if items.len() >= page.limit {
+                break;
+            }
+            range = range.from(range.after(next));
+        }
+        Ok(Listed::new(items, last, bound))
     }
 
-    /// A customer's transfers. One page reads at most as many postings as it may hold transfers, so it may be short.
+    /// The transfers of a customer's postings. A page looks at 10,000 postings at most, and without a filter at no more than
+    /// it may hold transfers, so it may be short, even empty, while the list goes on.
     ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::PageToken`], [`ReadError::Storage`].
@@ -135,32 +232,46 @@ impl Reader {
         &self,
         ledger: LedgerNo,
         customer: &CustomerId,
-        filter: PostingFilter,
+        filter: &PostingFilter,
         page: &PageRequest,
     ) -> Result<Listed<TransferRecord>, ReadError> {
         let (after, bound) = page.open::<(u64, u64)>(&("transfers", ledger, customer, filter))?;
         let (key, mut range) = self.range(ledger, customer, filter).await?;
-        if let Some((sequence, _)) = after {
-            range = range.from(sequence);
+        if let Some((sequence, index)) = after {
+            // Read again, a posting that is listed to its end could be all that a page reads.
+            range = range.from(if index == u64::MAX { range.after(sequence) } else { sequence });
         }
-        let (range, next) = range.cut(page.limit);
         let listed_before = |record: &TransferRecord| {
             after.is_some_and(|(sequence, index)| {
                 record.recorded.posting.sequence == sequence && record.index <= index
             })
         };
-        let mut items = Vec::new();
-        for recorded in self.read(key, range).await? {
-            items.extend(TransferRecord::all(&recorded).into_iter().filter(|record| !listed_before(record)));
+        let mut items: Vec<TransferRecord> = Vec::new();
+        let mut last = None;
+        let (at_once, times) = filter.reads(page.limit);
+        for _ in 0..times {
+            let (cut, next) = range.cut(at_once);
+            for recorded in self.read(key, cut).await?.iter().filter(|it| filter.takes(&it.posting)) {
+                for record in TransferRecord::all(recorded) {
+                    if listed_before(&record) {
+                        continue;
+                    }
+                    if items.len() >= page.limit {
+                        return Ok(Listed::new(items, last, bound));
+                    }
+                    last = Some(record.key());
+                    items.push(record);
+                }
+            }
+            let Some(next) = next else { return Ok(Listed::new(items, None, bound)) };
+            // After all transfers of the last posting that was read.
+            last = Some((next, u64::MAX));
+            if items.len() >= page.limit {
+                break;
+            }
+            range = range.from(range.after(next));
         }
-        // The rest begins within a posting where the page is full, else after all transfers of the last one read.
-        let next = if items.len() > page.limit {
-            items.truncate(page.limit);
-            items.last().map(Keyed::key)
-        } else {
-            next.map(|sequence| (sequence, u64::MAX))
-        };
-        Ok(Listed::new(items, next, bound))
+        Ok(Listed::new(items, last, bound))
     }
 
     /// A ledger's postings after a position, ascending, each with its customer's id.
@@ -193,7 +304,7 @@ impl Reader {
         &self,
         ledger: LedgerNo,
         customer: &CustomerId,
-        filter: PostingFilter,
+        filter: &PostingFilter,
     ) -> Result<(CustomerKey, Range), ReadError> {
         let customer = self.customer(ledger, customer).await?;
         let key = customer.key();

@@ -93,8 +93,8 @@ impl Reader {
         let opening = self.balance_before(key, period.from).await?;
         let closing = self.balance_before(key, period.until).await?;
         let filter =
-            PostingFilter { from: Some(period.from), until: Some(period.until), newest_first: false };
-        let lines = self.transfers(ledger, id, filter, page).await?;
+            PostingFilter { from: Some(period.from), until: Some(period.until), ..PostingFilter::default() };
+        let lines = self.transfers(ledger, id, &filter, page).await?;
         let end = if lines.next.is_none() {
             let subtotals = self.subtotals(key, opening.sequence, closing.sequence).await?;
             let open = usize::try_from(customer.state.open_holds).unwrap_or(usize::MAX);

@@ -64,7 +64,7 @@ impl Reader {
         let mut what_if = WhatIf { next: token, ..WhatIf::default() };
         for _ in 0..PAGES_MAX {
             let page = PageRequest { limit: PAGE, token: std::mem::take(&mut what_if.next) };
-            let listed = self.holds(ledger, Some(customer), filter.clone(), &page).await?;
+            let listed = self.holds(ledger, Some(customer), filter.clone().into(), &page).await?;
             let (holds, next) = listed.show(usize::MAX, Arc::clone, |_| 0);
             for hold in holds {
                 let Some(settlement) = &hold.settlement else { continue };

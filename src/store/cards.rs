@@ -42,7 +42,7 @@ pub fn decide(
         return Ok(if change.fingerprint == request.fingerprint() {
             CardsChanged::Made { change, replayed: true }
         } else {
-            CardsChanged::Rejected(Rejection::RequestIdReused)
+            CardsChanged::Rejected(Rejection::RequestIdReused { original: None })
         });
     }
     if cards.revision() >= REVISIONS_MAX {

@@ -88,6 +88,17 @@ pub struct Ledger {
     pub created_at: Timestamp,
 }
 
+/// What an engine says about itself and its database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreInfo {
+    /// Its name: `sqlite`, `postgres` or `memory`.
+    pub engine: &'static str,
+    /// The number of the newest migration that was applied; 0 where there are none.
+    pub schema_version: u64,
+    /// How many ledgers there are.
+    pub ledgers: u64,
+}
+
 /// A ledger to be made.
 #[derive(Clone, Debug)]
 pub struct NewLedger {
@@ -287,8 +298,14 @@ pub struct OwnedLot {
 /// The reading side: read-only, shared, each call one short read transaction.
 #[async_trait]
 pub trait ReadStore: Send + Sync {
+    /// The engine, its schema, and how much there is in it: no cost that grows with the data.
+    async fn info(&self) -> Result<StoreInfo, StoreError>;
+
     /// All ledgers, by number.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
+
+    /// One ledger: one indexed look-up.
+    async fn ledger(&self, id: &LedgerId) -> Result<Option<Ledger>, StoreError>;
 
     /// The changes of rate cards after a revision, ascending.
     async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError>;

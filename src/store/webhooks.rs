@@ -192,6 +192,12 @@ pub trait WebhookTx: Send {
     /// One endpoint, which nobody else changes until the end of the transaction.
     async fn endpoint(&mut self, id: Uuid) -> Result<Option<Endpoint>, StoreError>;
 
+    /// One endpoint as it is now, for who only looks: nobody waits for the end of the transaction.
+    async fn peek_endpoint(&mut self, id: Uuid) -> Result<Option<Endpoint>, StoreError> {
+        // Engines whose transactions wait for each other anyway.
+        self.endpoint(id).await
+    }
+
     /// Makes or replaces an endpoint.
     async fn put_endpoint(&mut self, endpoint: &Endpoint) -> Result<(), StoreError>;
 

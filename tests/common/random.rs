@@ -6,7 +6,7 @@ use std::sync::Arc;
 use creditledger::ledger::alert::{Alerts, Threshold};
 use creditledger::ledger::command::{
     Change, CloseCustomer, Command, EstimateIncident, GrantCredits, OnShortfall, Quote, RefundPurchase,
-    SetBalanceAlerts, SetCustomerTerms, SettleHold, VoidWork,
+    ReopenCustomer, SetBalanceAlerts, SetCustomerTerms, SettleHold, VoidWork,
 };
 use creditledger::ledger::ids::WorkId;
 use creditledger::ledger::{ClassId, Credits, Currency, Money, PostingId, Text, Timestamp, TopUp};
@@ -129,6 +129,7 @@ pub enum Action {
         own: Option<RandomTopUp>,
     },
     CloseCustomer,
+    ReopenCustomer,
     ApplyDue,
 }
 
@@ -270,6 +271,7 @@ pub fn command(
             Command::SetCustomerTerms(SetCustomerTerms { top_up, ..SetCustomerTerms::default() })
         }
         Action::CloseCustomer => Command::CloseCustomer(CloseCustomer),
+        Action::ReopenCustomer => Command::ReopenCustomer(ReopenCustomer),
         Action::ApplyDue => Command::ApplyDue,
     }
 }
@@ -318,6 +320,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => proptest::option::weighted(0.8, (1..20_i64, 1..=100_u32)).prop_map(|own| Action::Alerts { own }),
         2 => proptest::option::weighted(0.9, top_up()).prop_map(|own| Action::TopUp { own }),
         1 => Just(Action::CloseCustomer),
+        1 => Just(Action::ReopenCustomer),
         1 => Just(Action::ApplyDue),
     ]
 }

@@ -1,10 +1,12 @@
 //! The command table of the product: exact transfers, balances and lots for every command that exists.
 
 use creditledger::ledger::command::{
-    Change, Command, CreateCustomer, NewWork, SetCustomerTerms, SettleHold, UpdateCustomer,
+    Change, Command, CreateCustomer, NewWork, ReopenCustomer, SetCustomerTerms, SettleHold, UpdateCustomer,
 };
 use creditledger::ledger::customer::{Contact, Profile, Terms};
-use creditledger::ledger::{Credits, Day, HoldState, Rejection};
+use creditledger::ledger::event::events;
+use creditledger::ledger::reject::Original;
+use creditledger::ledger::{Credits, Day, HoldState, Kind, Rejection};
 
 use crate::desk::{
     Desk, adjust, charge, charge_command, close_incident, credits, extend, grant, id, place, place_parked,
@@ -296,13 +298,35 @@ fn customers_are_made_once_changed_in_part_and_closed_without_open_holds() {
 }
 
 #[test]
+fn a_closed_customer_is_reopened_once_and_takes_work_again() {
+    let mut desk = Desk::with("10");
+    let reopen = ReopenCustomer { reason: id("they renewed"), by: id("ada") };
+    let reopen = Command::ReopenCustomer(reopen);
+    assert_eq!(desk.rejected(reopen.clone()), Rejection::CustomerNotClosed);
+    desk.ok(Command::CloseCustomer(creditledger::ledger::command::CloseCustomer::default()));
+    assert!(desk.state().state.closed);
+    let request = desk.request(reopen.clone());
+    let answer = desk.send(&request).unwrap();
+    let detail = &answer.posting.detail;
+    assert_eq!((detail.reason.as_str(), detail.by.as_str()), ("they renewed", "ada"));
+    assert_eq!((answer.posting.kind, answer.posting.transfers().count()), (Kind::ReopenCustomer, 0));
+    assert_eq!(events(&answer.posting), []);
+    assert!(!desk.state().state.closed);
+    assert_eq!(desk.rejected(reopen), Rejection::CustomerNotClosed);
+    assert!(desk.send(&request).unwrap().replayed);
+    desk.ok(place("i", "1"));
+}
+
+#[test]
 fn an_order_is_recorded_once_whoever_sends_it() {
     let mut desk = Desk::new();
     let first = desk.ok(purchase("77", "10"));
+    let original = Original::of(&first.posting);
+    assert_eq!(first.posting.detail.lot.as_ref().unwrap().id.uuid(), original.posting.uuid());
     let again = desk.ok(purchase("77", "10"));
     assert!(again.replayed && again.posting.id == first.posting.id);
     assert_eq!(desk.balances(), "10 0 0");
-    assert_eq!(desk.rejected(purchase("77", "11")), Rejection::OrderAlreadyRecorded);
+    assert_eq!(desk.rejected(purchase("77", "11")), Rejection::OrderAlreadyRecorded { original });
     let other_shop = creditledger::ledger::command::PurchaseCredits {
         storefront: id("app"),
         ..purchase_command("77", "10")
@@ -310,7 +334,7 @@ fn an_order_is_recorded_once_whoever_sends_it() {
     assert!(!desk.ok(Command::PurchaseCredits(other_shop)).replayed);
     desk.customer = id("zeta");
     desk.ok(Command::CreateCustomer(CreateCustomer::default()));
-    assert_eq!(desk.rejected(purchase("77", "10")), Rejection::OrderAlreadyRecorded);
+    assert_eq!(desk.rejected(purchase("77", "10")), Rejection::OrderAlreadyRecorded { original });
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use creditledger::ledger::command::{CloseCustomer, Command, CreateCustomer, PurchaseCredits, Said};
 use creditledger::ledger::hash::stable_hash;
+use creditledger::ledger::reject::Original;
 use creditledger::ledger::{Posting, Rejection, Request, Text};
 
 use crate::desk::{Desk, credits, grant, id, place, purchase, purchase_command, settle, work};
@@ -28,9 +29,9 @@ fn a_repeat_is_answered_from_its_posting_with_the_state_as_it_is_now() {
 fn the_same_id_with_other_content_is_refused() {
     let mut desk = Desk::with("10");
     let request = desk.request(grant("2"));
-    desk.send(&request).unwrap();
+    let original = Some(Original::of(&desk.send(&request).unwrap().posting));
     let other = Request { command: grant("3"), ..request.clone() };
-    assert_eq!(desk.send(&other), Err(Rejection::RequestIdReused));
+    assert_eq!(desk.send(&other), Err(Rejection::RequestIdReused { original }));
     // The scope is ledger, customer and method: the same id may place a hold.
     let other_method = Request { command: place("i", "1"), ..request };
     assert!(!desk.send(&other_method).unwrap().replayed);

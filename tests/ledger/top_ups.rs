@@ -426,7 +426,11 @@ impl Notes {
         if let Some(terms) = &posting.detail.terms {
             self.settings.clone_from(&terms.top_up);
         }
-        self.closed |= posting.kind == Kind::CloseCustomer;
+        match posting.kind {
+            Kind::CloseCustomer => self.closed = true,
+            Kind::ReopenCustomer => self.closed = false,
+            _ => {}
+        }
         let request = posting.detail.top_up.as_ref();
         let expected = self.due(posting.after.available, now);
         assert_eq!(request.map(|request| request.credits.units()), expected, "{posting:?}");

@@ -48,7 +48,7 @@ async fn a_card_is_added_once_and_prices_what_comes_after_it(mut rig: Rig) {
     let (second, _) = made(rig.change_cards("r2", hourly("mine", "9")).await);
     assert_eq!(version(&second), 2);
     assert_eq!(made(rig.change_cards("r1", hourly("mine", "6")).await), (first, true));
-    let reused = CardsChanged::Rejected(Rejection::RequestIdReused);
+    let reused = CardsChanged::Rejected(Rejection::RequestIdReused { original: None });
     assert_eq!(rig.change_cards("r1", hourly("mine", "7")).await, reused);
     let missing = CardsChanged::Rejected(Rejection::RateCardNotFound(id("nobodys")));
     assert_eq!(rig.change_cards("r3", Changed::Default(id("nobodys"))).await, missing);

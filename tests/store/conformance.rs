@@ -4,6 +4,7 @@ use creditledger::ledger::alert::{Alerts, DefaultAlerts, Threshold};
 use creditledger::ledger::command::{
     Command, CreateCustomer, EstimateIncident, HoldRef, Quote, SettleHold, UpdateCustomer,
 };
+use creditledger::ledger::reject::Original;
 use creditledger::ledger::{
     Credits, CustomerKey, HoldId, HoldState, Kind, LedgerNo, LotId, Profile, Rejection, RequestKey, Text,
 };
@@ -120,7 +121,8 @@ async fn request_ids_are_told_apart_by_customer_kind_and_spelling(mut rig: Rig) 
                 assert_eq!(found.posting, first.posting);
                 request.command = grant("99");
                 if first.posting.kind == Kind::GrantCredits {
-                    assert_eq!(rig.send(&request).await, Err(Rejection::RequestIdReused));
+                    let original = Some(Original::of(&first.posting));
+                    assert_eq!(rig.send(&request).await, Err(Rejection::RequestIdReused { original }));
                 }
             }
         }

@@ -25,6 +25,8 @@ mod conformance;
 mod copy;
 mod email;
 mod kept;
+mod lists;
+mod lookups;
 mod lost_answers;
 mod open;
 mod outage;

@@ -8,7 +8,7 @@ use creditledger::audit::verify;
 use creditledger::ledger::card::Cards;
 use creditledger::ledger::command::{Command, CreateCustomer};
 use creditledger::ledger::decide::{Outcome, decide};
-use creditledger::ledger::{CustomerKey, LedgerNo, Request, RequestKey, Timestamp};
+use creditledger::ledger::{CustomerKey, LedgerNo, Rejection, Request, RequestKey, Timestamp};
 use creditledger::store::{Engine, LedgerCreated, NewLedger, open};
 use uuid::Uuid;
 
@@ -140,10 +140,9 @@ fn told(outcome: &Outcome) -> String {
             let kind = answer.posting.kind;
             format!("{kind} {} {} {balances:?} {sequence} {hold:?}", answer.replayed, transfers(answer))
         }
-        Err(rejection) => {
-            let shown = format!("{rejection:?}");
-            if shown.starts_with("HoldExists") { "HoldExists".to_owned() } else { shown }
-        }
+        Err(Rejection::HoldExists { .. }) => "HoldExists".to_owned(),
+        Err(Rejection::OrderAlreadyRecorded { original }) => format!("recorded as {}", original.sequence),
+        Err(rejection) => format!("{rejection:?}"),
     }
 }
 

@@ -171,8 +171,10 @@ impl Outcome {
 }
 
 fn without_ids(metadata: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, String> {
-    let shown =
-        |(key, value): (String, String)| if key == "hold_id" { (key, String::new()) } else { (key, value) };
+    let shown = |(key, value): (String, String)| {
+        let is_id = ["hold_id", "posting_id"].contains(&key.as_str());
+        (key, if is_id { String::new() } else { value })
+    };
     metadata.into_iter().map(shown).collect()
 }
 

@@ -93,6 +93,8 @@ pub enum Command {
     SetCustomerTerms(SetCustomerTerms),
     /// Takes no new work from now on.
     CloseCustomer(CloseCustomer),
+    /// Takes new work again after it was closed.
+    ReopenCustomer(ReopenCustomer),
     /// Records a purchase made in a storefront.
     PurchaseCredits(PurchaseCredits),
     /// Gives promotional credits.
@@ -240,6 +242,11 @@ asked!(SetCustomerTerms {
 pub struct CloseCustomer;
 asked!(CloseCustomer { + 1 => reason, + 2 => by });
 
+/// See [`Command::ReopenCustomer`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReopenCustomer;
+asked!(ReopenCustomer { + 1 => reason, + 2 => by });
+
 /// See [`Command::PurchaseCredits`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurchaseCredits {
@@ -292,6 +299,7 @@ impl Command {
             Self::UpdateCustomer(_) => Kind::UpdateCustomer,
             Self::SetCustomerTerms(_) => Kind::SetCustomerTerms,
             Self::CloseCustomer(_) => Kind::CloseCustomer,
+            Self::ReopenCustomer(_) => Kind::ReopenCustomer,
             Self::PurchaseCredits(_) => Kind::PurchaseCredits,
             Self::GrantCredits(_) => Kind::GrantCredits,
             Self::AdjustBalance(_) => Kind::AdjustBalance,
@@ -352,6 +360,7 @@ impl Command {
             Self::CreateCustomer(_)
             | Self::SetCustomerTerms(_)
             | Self::CloseCustomer(_)
+            | Self::ReopenCustomer(_)
             | Self::GrantCredits(_)
             | Self::AdjustBalance(_)
             | Self::KeepPayment(_)
@@ -402,6 +411,7 @@ impl Request {
             Command::UpdateCustomer(c) => c,
             Command::SetCustomerTerms(c) => c,
             Command::CloseCustomer(c) => c,
+            Command::ReopenCustomer(c) => c,
             Command::PurchaseCredits(c) => c,
             Command::GrantCredits(c) => c,
             Command::AdjustBalance(c) => c,

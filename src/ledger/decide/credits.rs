@@ -9,7 +9,7 @@ use crate::ledger::credits::Credits;
 use crate::ledger::lot::{Lot, LotSource, OpenLot};
 use crate::ledger::money::MoneyAccount;
 use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
+use crate::ledger::reject::{Original, Rejection};
 use crate::ledger::time::Timestamp;
 
 /// Purchases are accepted from closed customers too: the money is paid.
@@ -25,7 +25,7 @@ pub(super) fn purchase(at: &Context<'_>, command: &PurchaseCredits) -> Result<Ac
         return if same {
             Ok(Accepted::Earlier(Arc::clone(earlier)))
         } else {
-            Err(Rejection::OrderAlreadyRecorded)
+            Err(Rejection::OrderAlreadyRecorded { original: Original::of(earlier) })
         };
     }
     at.must_be_later("expires_at", command.expires_at)?;

@@ -76,6 +76,13 @@ pub(super) fn close(at: &Context<'_>) -> Result<Arc<Posting>, Rejection> {
     at.draft().finish(at.entry)
 }
 
+pub(super) fn reopen(at: &Context<'_>) -> Result<Arc<Posting>, Rejection> {
+    if !at.customer.state.closed {
+        return Err(Rejection::CustomerNotClosed);
+    }
+    at.draft().finish(at.entry)
+}
+
 /// Moves nothing; where the balance is above all thresholds now, a customer who was told to be low hears it.
 pub(super) fn set_alerts(at: &Context<'_>, command: &SetBalanceAlerts) -> Result<Arc<Posting>, Rejection> {
     let mut draft = at.draft();

@@ -265,7 +265,7 @@ impl<'a> Draft<'a> {
     /// Asks for a top-up where one is due now, under the terms as they are after the posting.
     fn ask_for_top_up(&mut self) {
         let state = &self.customer.state;
-        if state.closed || self.kind == Kind::CloseCustomer {
+        if self.kind.leaves_closed(state.closed) {
             return;
         }
         let terms = self.detail.terms.as_ref().unwrap_or(&state.terms);

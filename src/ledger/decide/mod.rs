@@ -27,7 +27,7 @@ use super::customer::Customer;
 use super::hold::SharedHold;
 use super::ids::{CustomerKey, IncidentId};
 use super::posting::{Kind, Posting, Shortfall};
-use super::reject::Rejection;
+use super::reject::{Original, Rejection};
 
 /// What became of a command.
 pub type Outcome = Result<Answer, Rejection>;
@@ -103,6 +103,7 @@ fn command(at: &Context<'_>) -> Result<Accepted, Rejection> {
         Command::UpdateCustomer(c) => customers::update(at, c),
         Command::SetCustomerTerms(c) => customers::set_terms(at, c),
         Command::CloseCustomer(_) => customers::close(at),
+        Command::ReopenCustomer(_) => customers::reopen(at),
         Command::PurchaseCredits(c) => return credits::purchase(at, c),
         Command::GrantCredits(c) => credits::grant(at, c),
         Command::AdjustBalance(c) => credits::adjust(at, c),
@@ -140,7 +141,7 @@ fn answered_before(book: &Book, request: &Request, key: CustomerKey) -> Option<O
     Some(if posting.fingerprint == request.fingerprint() {
         Ok(replay(book, Arc::clone(posting)))
     } else {
-        Err(Rejection::RequestIdReused)
+        Err(Rejection::RequestIdReused { original: Some(Original::of(posting)) })
     })
 }
 

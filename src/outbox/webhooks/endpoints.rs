@@ -199,6 +199,17 @@ impl Webhooks {
         Ok(endpoints)
     }
 
+    /// One endpoint of a ledger; `None` without such an endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn endpoint(&self, ledger: LedgerNo, id: Uuid) -> Result<Option<Endpoint>, StoreError> {
+        let mut tx = self.rows.begin(self.clock.now()).await?;
+        let endpoint = tx.peek_endpoint(id).await?;
+        tx.commit().await?;
+        Ok(endpoint.filter(|endpoint| endpoint.ledger == ledger && !endpoint.is_email()))
+    }
+
     /// What an endpoint did not take, in the order of the feed, after `after`; `None` without such an endpoint.
     ///
     /// # Errors

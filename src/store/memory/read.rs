@@ -11,17 +11,27 @@ use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
 use crate::ledger::card::CardChange;
 use crate::ledger::{
-    ClassId, Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, Lot, LotId,
-    OrderId, Profile, Storefront, Timestamp,
+    ClassId, Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerId, LedgerNo, Lot,
+    LotId, OrderId, Profile, Storefront, Timestamp,
 };
 use crate::store::class_stats::{ClassStats, ClassStatsFilter, PERCENTILES};
 use crate::store::stored::damaged;
 use crate::store::{
-    At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError,
+    At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError, StoreInfo,
 };
 
 #[async_trait]
 impl ReadStore for Memory {
+    async fn info(&self) -> Result<StoreInfo, StoreError> {
+        let ledgers = u64::try_from(self.read().ledgers.len()).unwrap_or(u64::MAX);
+        Ok(StoreInfo { engine: "memory", schema_version: 0, ledgers })
+    }
+
+    async fn ledger(&self, id: &LedgerId) -> Result<Option<Ledger>, StoreError> {
+        let state = self.read();
+        Ok(state.ledgers.values().map(|(ledger, _)| ledger).find(|ledger| ledger.id == *id).cloned())
+    }
+
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
         Ok(self.read().ledgers.values().map(|(ledger, _)| ledger.clone()).collect())
     }

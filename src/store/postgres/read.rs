@@ -17,12 +17,12 @@ use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
 use crate::ledger::card::CardChange;
 use crate::ledger::{
-    Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, LotId, OrderId, Profile,
-    Storefront, Timestamp,
+    Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerId, LedgerNo, LotId, OrderId,
+    Profile, Storefront, Timestamp,
 };
 use crate::store::class_stats::{ClassStats, ClassStatsFilter};
 use crate::store::{
-    At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError,
+    At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError, StoreInfo,
 };
 
 /// Rows that one page of a list reads at most, so that no filter keeps a connection long. A rare filter gives short
@@ -89,6 +89,14 @@ fn new_pool(address: &Address) -> PgPool {
 
 #[async_trait]
 impl ReadStore for PgReader {
+    async fn info(&self) -> Result<StoreInfo, StoreError> {
+        self.bounded(self.store_info()).await
+    }
+
+    async fn ledger(&self, id: &LedgerId) -> Result<Option<Ledger>, StoreError> {
+        self.bounded(self.ledger_by_id(id)).await
+    }
+
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
         let rows = self.bounded(async { read_customers::ledger_rows(&self.pool()).await }).await?;
         Ok(rows.into_iter().map(|(ledger, _)| ledger).collect())

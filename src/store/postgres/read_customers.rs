@@ -6,12 +6,13 @@ use sqlx::{Executor as _, PgExecutor, Row as _};
 use super::errors::{damaged, failed};
 use super::read::PgReader;
 use super::rows::{
-    CustomerRow, customer_columns, customer_id_of, decoded, ledger_no_of, request_of, sql_count, sql_ledger,
+    CustomerRow, count_of, customer_columns, customer_id_of, decoded, ledger_no_of, request_of, sql_count,
+    sql_ledger,
 };
 use crate::ledger::{
     Credits, Customer, CustomerId, CustomerKey, LedgerId, LedgerNo, Profile, RequestKey, Timestamp,
 };
-use crate::store::{Ledger, StoreError};
+use crate::store::{Ledger, StoreError, StoreInfo};
 
 /// All ledgers, by number, with the requests that made them.
 ///
@@ -39,6 +40,38 @@ pub(super) async fn ledger_rows(
 }
 
 impl PgReader {
+    pub(super) async fn store_info(&self) -> Result<StoreInfo, StoreError> {
+        // Two statements: the list of migrations is not read together with a table that may lie on another machine.
+        let schema: Option<i64> =
+            sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
+                .fetch_one(&self.pool())
+                .await
+                .map_err(failed)?;
+        // Ledgers are numbered from 0 without gaps, so the last number is their count.
+        let last: Option<i32> = sqlx::query_scalar("SELECT MAX(ledger_no) FROM ledger")
+            .fetch_one(&self.pool())
+            .await
+            .map_err(failed)?;
+        let last = last.map(|last| count_of(last.into(), "a ledger's number")).transpose()?;
+        let ledgers = last.map_or(0, |last| last.saturating_add(1));
+        let schema_version = count_of(schema.unwrap_or_default(), "the schema's version")?;
+        Ok(StoreInfo { engine: "postgres", schema_version, ledgers })
+    }
+
+    pub(super) async fn ledger_by_id(&self, id: &LedgerId) -> Result<Option<Ledger>, StoreError> {
+        let row: Option<(i32, i64)> =
+            sqlx::query_as("SELECT ledger_no, created_at FROM ledger WHERE ledger_id = $1")
+                .bind(id.as_str())
+                .fetch_optional(&self.pool())
+                .await
+                .map_err(failed)?;
+        row.map(|(no, created_at)| {
+            let created_at = Timestamp::from_micros(created_at);
+            Ok(Ledger { no: ledger_no_of(no)?, id: id.clone(), created_at })
+        })
+        .transpose()
+    }
+
     pub(super) async fn customer_by_key(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError> {
         let row =
             sqlx::query(concat!("SELECT ", customer_columns!(), " FROM customer c WHERE c.customer = $1"))

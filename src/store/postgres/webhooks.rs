@@ -117,6 +117,16 @@ impl WebhookTx for Tx {
         body.map(|body| decoded(&body, "an endpoint")).transpose()
     }
 
+    async fn peek_endpoint(&mut self, id: Uuid) -> Result<Option<Endpoint>, StoreError> {
+        let body: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT body FROM webhook_endpoint WHERE endpoint_id = $1")
+                .bind(id)
+                .fetch_optional(&mut self.connection)
+                .await
+                .map_err(failed)?;
+        body.map(|body| decoded(&body, "an endpoint")).transpose()
+    }
+
     async fn put_endpoint(&mut self, endpoint: &Endpoint) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO webhook_endpoint (endpoint_id, body)

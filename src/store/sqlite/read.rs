@@ -10,13 +10,13 @@ use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
 use crate::ledger::card::CardChange;
 use crate::ledger::{
-    Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, LotId, OrderId, Profile,
-    Storefront, Timestamp,
+    Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerId, LedgerNo, LotId, OrderId,
+    Profile, Storefront, Timestamp,
 };
 use crate::store::class_stats::{ClassStats, ClassStatsFilter};
 use crate::store::stamps::Stamps;
 use crate::store::{
-    At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError,
+    At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError, StoreInfo,
 };
 
 /// Rows that one page of a list reads at most: about 5 ms of one connection. A rare filter gives short pages.
@@ -37,6 +37,14 @@ impl SqliteReader {
 
 #[async_trait]
 impl ReadStore for SqliteReader {
+    async fn info(&self) -> Result<StoreInfo, StoreError> {
+        self.store_info().await
+    }
+
+    async fn ledger(&self, id: &LedgerId) -> Result<Option<Ledger>, StoreError> {
+        self.ledger_by_id(id).await
+    }
+
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
         Ok(self.ledger_rows().await?.into_iter().map(|stored| stored.ledger).collect())
     }

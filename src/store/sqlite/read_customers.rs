@@ -8,11 +8,11 @@ use sqlx::sqlite::SqliteRow;
 use super::failed;
 use super::read::SqliteReader;
 use super::rows::{
-    CustomerRow, customer_columns, customer_id_of, decoded, ledger_no_of, limit_of, request_column,
+    CustomerRow, count_of, customer_columns, customer_id_of, decoded, ledger_no_of, limit_of, request_column,
     request_of,
 };
 use crate::ledger::{Credits, Customer, CustomerId, CustomerKey, LedgerId, LedgerNo, Profile, Timestamp};
-use crate::store::{Ledger, StoreError, StoredLedger};
+use crate::store::{Ledger, StoreError, StoreInfo, StoredLedger};
 
 /// Keys in one statement; unused places are NULL, which equals nothing. One text, parsed once.
 const KEYS_PER_STATEMENT: usize = 50;
@@ -26,6 +26,34 @@ macro_rules! fifty_keys {
 }
 
 impl SqliteReader {
+    pub(super) async fn store_info(&self) -> Result<StoreInfo, StoreError> {
+        // Ledgers are numbered from 0 without gaps, so the last number is their count.
+        let (schema, last): (Option<i64>, Option<i64>) = sqlx::query_as(
+            "SELECT (SELECT MAX(version) FROM _sqlx_migrations WHERE success), (SELECT MAX(ledger_no) FROM ledger)",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(failed)?;
+        let last = last.map(|last| count_of(last, "a ledger's number")).transpose()?;
+        let ledgers = last.map_or(0, |last| last.saturating_add(1));
+        let schema_version = count_of(schema.unwrap_or_default(), "the schema's version")?;
+        Ok(StoreInfo { engine: "sqlite", schema_version, ledgers })
+    }
+
+    pub(super) async fn ledger_by_id(&self, id: &LedgerId) -> Result<Option<Ledger>, StoreError> {
+        let row: Option<(i64, i64)> =
+            sqlx::query_as("SELECT ledger_no, created_at FROM ledger WHERE ledger_id = ?")
+                .bind(id.as_str())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed)?;
+        row.map(|(no, created_at)| {
+            let created_at = Timestamp::from_micros(created_at);
+            Ok(Ledger { no: ledger_no_of(no)?, id: id.clone(), created_at })
+        })
+        .transpose()
+    }
+
     pub(super) async fn ledger_rows(&self) -> Result<Vec<StoredLedger>, StoreError> {
         let rows =
             sqlx::query("SELECT ledger_no, ledger_id, created_at, request FROM ledger ORDER BY ledger_no")

@@ -332,6 +332,7 @@ async fn callers_see_its_deliveries_and_can_change_nothing_about_it(mut rig: Rig
     let webhooks = &office.desk.webhooks;
     let (main, id) = (LedgerNo::MAIN, email_endpoint(LedgerNo::MAIN));
     assert_eq!(webhooks.endpoints(main).await.unwrap(), []);
+    assert_eq!(webhooks.endpoint(main, id).await.unwrap(), None);
     let patch = Patch { enabled: Some(false), ..Patch::default() };
     let changed = webhooks.update(main, office.desk.request(), id, patch).await.unwrap();
     assert_eq!(changed, Changed::EndpointNotFound);

@@ -173,7 +173,8 @@ impl Stage {
     pub async fn reused(&mut self, name: &str, request: RequestKey, command: Command) {
         let customer = self.rig.customer.clone();
         let request = Request { ledger: self.rig.ledger, customer, request: Some(request), command };
-        assert_eq!(self.rig.send(&request).await, Err(Rejection::RequestIdReused), "{name}");
+        let rejection = self.rig.send(&request).await.unwrap_err();
+        assert!(matches!(rejection, Rejection::RequestIdReused { original: Some(_) }), "{name}: {rejection}");
     }
 
     /// A command whose request id is known afterwards.

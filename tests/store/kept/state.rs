@@ -129,8 +129,8 @@ async fn statement(reader: &Reader, rig: &Rig, customer: &Customer) -> String {
     let id = &customer.id;
     let statement = reader.statement(customer.ledger, id, period, &page, rig.now).await.unwrap();
     assert_eq!(statement.closing.balances, customer.balances, "{id}");
-    let filter = PostingFilter { from: None, until: None, newest_first: true };
-    let transfers = reader.transfers(customer.ledger, id, filter, &page).await.unwrap();
+    let filter = PostingFilter { newest_first: true, ..PostingFilter::default() };
+    let transfers = reader.transfers(customer.ledger, id, &filter, &page).await.unwrap();
     assert_eq!(transfers.items.len(), statement.lines.items.len(), "{id}");
     let end = statement.end.unwrap();
     let subtotals: Vec<_> = end

@@ -1,0 +1,78 @@
+//! What requests say about postings: which one, or which of a customer's.
+
+use crate::ledger::{CustomerId, IncidentId, Kind, LedgerId, PostingId, RequestKey, Storefront};
+use crate::query::{PageRequest, PostingFilter, PostingTarget};
+
+use super::parse::Fields;
+use super::wire::*;
+
+/// Which posting, and whose.
+pub fn read_target(
+    message: GetPostingRequest,
+    fields: &mut Fields,
+) -> Option<(LedgerId, CustomerId, PostingTarget)> {
+    use get_posting_request::Target;
+    let GetPostingRequest { ledger_id, customer_id, target } = message;
+    let ledger = fields.ledger_or_main(&ledger_id);
+    let customer = fields.customer(&customer_id);
+    let target = match target {
+        Some(Target::PostingId(id)) => fields
+            .made_id("posting_id", &id, PostingId::from_uuid)
+            .and_then(|id| Some(PostingTarget::Id(customer.clone()?, id))),
+        Some(Target::Request(AnsweredRequest { kind, request_id })) => fields.within("request", |fields| {
+            let kind = read_kind(fields, "kind", kind);
+            let request = fields.take("request_id", RequestKey::parse(&request_id));
+            Some(PostingTarget::Request(customer.clone()?, kind?, request?))
+        }),
+        None => fields.refuse("target", "must be a posting_id or a request"),
+    };
+    Some((ledger?, customer?, target?))
+}
+
+/// Which of a customer's postings.
+pub fn read_list(
+    message: ListPostingsRequest,
+    fields: &mut Fields,
+) -> Option<(LedgerId, CustomerId, PostingFilter, PageRequest)> {
+    let ListPostingsRequest {
+        ledger_id,
+        customer_id,
+        recorded_from,
+        recorded_until,
+        newest_first,
+        kinds,
+        incident_id,
+        storefront,
+        page_size,
+        page_token,
+    } = message;
+    let ledger = fields.ledger_or_main(&ledger_id);
+    let customer = fields.customer(&customer_id);
+    let from = fields.time("recorded_from", recorded_from);
+    let until = fields.time("recorded_until", recorded_until);
+    let kinds = if kinds.len() > Kind::ALL.len() {
+        fields.refuse("kinds", format!("must be at most {}", Kind::ALL.len()))
+    } else {
+        fields.each("kinds", kinds, |fields, kind| read_kind(fields, "", kind))
+    };
+    let incident = fields.optional("incident_id", &incident_id, IncidentId::parse);
+    let storefront = fields.optional("storefront", &storefront, Storefront::parse);
+    let page = fields.page(page_size, page_token);
+    let filter = PostingFilter {
+        from: from?,
+        until: until?,
+        newest_first,
+        kinds: kinds?,
+        incident: incident?,
+        storefront: storefront?,
+    };
+    Some((ledger?, customer?, filter, page?))
+}
+
+/// The kinds have the same numbers on the wire as in the journal; a test of `convert` compares them.
+fn read_kind(fields: &mut Fields, field: &str, kind: i32) -> Option<Kind> {
+    match u8::try_from(kind).ok().and_then(Kind::from_code) {
+        Some(kind) => Some(kind),
+        None => fields.refuse(field, "must be a known kind of posting"),
+    }
+}
