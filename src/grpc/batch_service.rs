@@ -63,15 +63,7 @@ fn read_commands(
     if commands.is_empty() || commands.len() > COMMANDS_MAX {
         return fields.refuse("commands", format!("must be 1 to {COMMANDS_MAX} commands"));
     }
-    fields.each("commands", commands, |fields, command| {
-        let (scope, command) = read_batch_command(fields, command)?;
-        match (&scope.ledger, ledger) {
-            (Some(own), Some(ledger)) if own != ledger => {
-                fields.refuse("ledger_id", "must be empty or the ledger of the batch")
-            }
-            (Some(_) | None, _) => Some((scope, command)),
-        }
-    })
+    fields.each("commands", commands, |fields, command| read_batch_command(fields, command, ledger))
 }
 
 /// What became of one command, in brief: 10,000 of these fit the 4 MiB that clients take by default.

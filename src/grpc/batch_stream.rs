@@ -98,7 +98,7 @@ impl Api {
     }
 
     async fn read_one(&self, command: BatchCommand) -> Result<Request, Problem> {
-        let (scope, command) = parse(command, |command, fields| read_batch_command(fields, command))?;
+        let (scope, command) = parse(command, |command, fields| read_batch_command(fields, command, None))?;
         Ok(self.request(scope, command).await?)
     }
 }

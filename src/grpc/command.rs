@@ -41,14 +41,15 @@ macro_rules! commands {
             }
         })*
 
-        /// One command of a batch or a stream.
+        /// One command of a batch, which is all in one ledger, or of a stream.
         pub fn read_batch_command(
             fields: &mut Fields,
             command: wire::BatchCommand,
+            ledger: Option<&LedgerId>,
         ) -> Option<(Scope, Command)> {
             match command.command {
                 $(Some(wire::batch_command::Command::$command(message)) => {
-                    fields.within($field, |fields| read(message, fields))
+                    fields.within($field, |fields| read_in(message, fields, ledger))
                 })*
                 None => fields.refuse("command", "must be set"),
             }
@@ -89,6 +90,21 @@ pub fn read<M: CommandMessage>(mut message: M, fields: &mut Fields) -> Option<(S
     let scope = fields.context(message.take_context(), reason);
     let command = message.read(fields);
     Some((scope?, command?))
+}
+
+/// Reads a command that names no other ledger than this one, where there is one.
+fn read_in<M: CommandMessage>(
+    message: M,
+    fields: &mut Fields,
+    ledger: Option<&LedgerId>,
+) -> Option<(Scope, Command)> {
+    let (scope, command) = read(message, fields)?;
+    match (&scope.ledger, ledger) {
+        (Some(own), Some(ledger)) if own != ledger => {
+            fields.refuse("context.ledger_id", "must be empty or the ledger of the batch")
+        }
+        (Some(_) | None, _) => Some((scope, command)),
+    }
 }
 
 /// What was accepted, for whom.

@@ -35,12 +35,13 @@ impl LedgerService for Api {
     ) -> Result<Response<CreateLedgerResponse>, Status> {
         let deadline = Deadline::of(&request);
         let ledger = parse(request.into_inner(), |message, fields| {
-            let CreateLedgerRequest { context, ledger_id } = message;
-            let scope = fields.bare_context(context, Keeps::Nothing);
-            if scope.as_ref().is_some_and(|scope| scope.ledger.is_some()) {
+            let CreateLedgerRequest { mut context, ledger_id } = message;
+            let named = context.as_mut().map(|context| std::mem::take(&mut context.ledger_id));
+            if named.is_some_and(|named| !named.is_empty()) {
                 fields
                     .refuse::<()>("context.ledger_id", "must be empty: the new ledger is named by ledger_id");
             }
+            let scope = fields.bare_context(context, Keeps::Nothing);
             let id = fields.take("ledger_id", LedgerId::parse(&ledger_id));
             Some(NewLedger { id: id?, request: scope?.request })
         })?;
