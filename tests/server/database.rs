@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use creditledger::grpc::wire::PurchaseCreditsRequest;
 use creditledger::grpc::wire::purchase_service_client::PurchaseServiceClient;
+use creditledger::grpc::wire::{PurchaseCreditsRequest, context};
 
 use super::process::{Place, Server, sqlite};
 
@@ -112,8 +112,7 @@ async fn a_full_disk_ends_the_server_and_loses_nothing_that_was_acknowledged() {
     let status = loop {
         assert!(acknowledged < 20_000, "the disk is never full");
         let request = PurchaseCreditsRequest {
-            request_id: format!("request-{acknowledged}-{}", "x".repeat(100)),
-            customer_id: "acme".into(),
+            context: Some(context(format!("request-{acknowledged}-{}", "x".repeat(100)), "acme")),
             storefront: "web".into(),
             order_id: format!("order-{acknowledged}"),
             credits: "1".into(),

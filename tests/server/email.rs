@@ -29,8 +29,7 @@ fn start(place: &Place) -> Server {
 async fn create(server: &Server, email: &str) {
     let contact = Contact { name: "Carol".into(), email: email.into(), locale: "pt-BR".into() };
     let create = CreateCustomerRequest {
-        request_id: "1".into(),
-        customer_id: "acme".into(),
+        context: Some(context("1", "acme")),
         contact: Some(contact),
         ..Default::default()
     };
@@ -42,12 +41,8 @@ async fn spend(server: &Server, round: u32) {
     let mut client = LedgerServiceClient::new(server.connect().await);
     for (nth, credits) in [(1, "10"), (2, "-10")] {
         let adjust = AdjustBalanceRequest {
-            request_id: format!("{round}-{nth}"),
-            customer_id: "acme".into(),
+            context: Some(context(format!("{round}-{nth}"), "acme").by("op").because("test")),
             credits: credits.into(),
-            reason: "test".into(),
-            by: "op".into(),
-            ..Default::default()
         };
         client.adjust_balance(adjust).await.unwrap();
     }
@@ -140,11 +135,10 @@ async fn what_is_refused_is_listed_and_sent_again_and_no_password_is_in_any_log(
     assert_eq!(dead.customer_id, "acme");
     mail.answer(|_, _| Reply::Ok);
     let again = RedeliverEventRequest {
-        request_id: "again".into(),
+        context: Some(context("again", "")),
         endpoint_id: "email".into(),
         position: dead.position,
         index: dead.index,
-        ..Default::default()
     };
     let again = client.redeliver_event(again).await.unwrap().into_inner();
     assert_eq!(again.endpoint_id, "email");

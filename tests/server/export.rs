@@ -43,31 +43,33 @@ async fn busy_months(server: &Server) {
     let mut commands = Vec::new();
     for customer in CUSTOMERS {
         commands.push(Asked::CreateCustomer(CreateCustomerRequest {
-            request_id: format!("new {customer}"),
-            customer_id: customer.into(),
+            context: Some(context(format!("new {customer}"), customer)),
             ..Default::default()
         }));
     }
     for n in 0..600 {
         let customer_id = CUSTOMERS[usize::try_from(dice.below(3)).unwrap()].to_owned();
         let request_id = format!("r {n}");
-        let order = |number: u64| StorefrontOrder {
-            storefront: if number.is_multiple_of(3) { "shop.eu:1" } else { "web" }.into(),
-            order_id: format!("{customer_id}-{number}"),
+        let order = |number: u64| {
+            let storefront = if number.is_multiple_of(3) { "shop.eu:1" } else { "web" };
+            (storefront.to_owned(), format!("{customer_id}-{number}"))
+        };
+        let target = |number: u64| {
+            let (storefront, order_id) = order(number);
+            PurchaseTarget::order(storefront, order_id)
         };
         let number = dice.below(60);
         let incident_id = format!("INC {}", dice.below(9)).replace(' ', "-");
         commands.push(match dice.below(9) {
             0 | 1 => {
-                let StorefrontOrder { storefront, order_id } = order(number);
+                let (storefront, order_id) = order(number);
                 let price = match number % 4 {
                     0 => Some(("JPY", dice.below(5_000).to_string())),
                     1 => None,
                     _ => Some(("EUR", format!("{}.{:02}", dice.below(90), dice.below(100)))),
                 };
                 Asked::PurchaseCredits(PurchaseCreditsRequest {
-                    request_id,
-                    customer_id: customer_id.clone(),
+                    context: Some(context(request_id, &customer_id)),
                     storefront,
                     order_id,
                     credits: format!("{}.5", dice.below(20)),
@@ -76,47 +78,36 @@ async fn busy_months(server: &Server) {
                 })
             }
             2 => Asked::RefundPurchase(RefundPurchaseRequest {
-                request_id,
-                target: Some(refund_purchase_request::Target::Order(order(number))),
-                customer_id: customer_id.clone(),
+                context: Some(context(request_id, &customer_id)),
+                target: Some(target(number)),
                 credits: format!("{}.25", dice.below(5)),
                 on_shortfall: (1 + i32::try_from(dice.below(3)).unwrap()),
                 ..Default::default()
             }),
             3 => Asked::RecordChargeback(RecordChargebackRequest {
-                request_id,
-                target: Some(record_chargeback_request::Target::Order(order(number))),
-                customer_id: customer_id.clone(),
+                context: Some(context(request_id, &customer_id)),
+                target: Some(target(number)),
                 ..Default::default()
             }),
             4 => Asked::ResolveChargeback(ResolveChargebackRequest {
-                request_id,
-                target: Some(resolve_chargeback_request::Target::Order(order(number))),
-                customer_id: customer_id.clone(),
+                context: Some(context(request_id, &customer_id)),
+                target: Some(target(number)),
                 outcome: (1 + i32::try_from(dice.below(2)).unwrap()),
-                ..Default::default()
             }),
             5 | 6 => Asked::ChargeIncident(ChargeIncidentRequest {
-                request_id,
-                customer_id,
+                context: Some(context(request_id, &customer_id)),
                 incident_id,
-                work_seconds: i64::try_from(dice.below(9_000)).unwrap(),
+                work_seconds: i32::try_from(dice.below(9_000)).unwrap(),
                 ..Default::default()
             }),
             7 => Asked::ReverseSettlement(ReverseSettlementRequest {
-                request_id,
-                customer_id,
-                target: Some(reverse_settlement_request::Target::IncidentId(incident_id)),
+                context: Some(context(request_id, &customer_id).because("goodwill, \"half\" of it")),
+                target: Some(HoldTarget::incident(incident_id)),
                 credits: (dice.below(2) == 0).then(|| "0.7".into()),
-                reason: "goodwill, \"half\" of it".into(),
-                ..Default::default()
             }),
             _ => Asked::AdjustBalance(AdjustBalanceRequest {
-                request_id,
-                customer_id,
+                context: Some(context(request_id, &customer_id).because("slip; of \\ the pen")),
                 credits: if dice.below(2) == 0 { "0.3333".into() } else { "-0.2".into() },
-                reason: "slip; of \\ the pen".into(),
-                ..Default::default()
             }),
         });
     }

@@ -97,7 +97,7 @@ async fn what_expires_is_applied_to_customers_that_send_nothing() {
     loop {
         let posting = journal.message().await.unwrap().unwrap().posting.unwrap();
         if posting.kind() == PostingKind::ExpireHold {
-            assert_eq!(posting.balance_after.unwrap().available, "10");
+            assert_eq!(posting.balance_after.unwrap().available_credits, "10");
             break;
         }
     }

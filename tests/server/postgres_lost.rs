@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use creditledger::grpc::wire::customer_service_client::CustomerServiceClient;
 use creditledger::grpc::wire::ledger_service_client::LedgerServiceClient;
-use creditledger::grpc::wire::{CreateCustomerRequest, GetBalanceRequest, GetTrialBalanceRequest};
+use creditledger::grpc::wire::{
+    Answered as _, CreateCustomerRequest, GetBalanceRequest, GetTrialBalanceRequest, context,
+};
 use tonic::{Code, Status, Streaming};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -49,8 +51,7 @@ async fn a_database_that_is_lost_is_waited_for() {
     let mut customers = CustomerServiceClient::new(channel.clone());
     let mut ledger = LedgerServiceClient::new(channel);
     let create = |id: &str| CreateCustomerRequest {
-        request_id: format!("create-{id}"),
-        customer_id: id.to_owned(),
+        context: Some(context(format!("create-{id}"), id)),
         ..Default::default()
     };
     let balance = |id: &str| GetBalanceRequest { customer_id: id.to_owned(), ..GetBalanceRequest::default() };
@@ -83,7 +84,7 @@ async fn a_database_that_is_lost_is_waited_for() {
     let status = ledger.get_balance(balance("beta")).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound, "{status}");
     let created = customers.create_customer(create("beta")).await.unwrap().into_inner();
-    assert!(!created.replayed);
+    assert!(!created.outcome().replayed);
     ledger.get_balance(balance("acme")).await.unwrap();
     Journal::default().reach(&server, 2).await;
     drop((watch, health, customers, ledger, another));

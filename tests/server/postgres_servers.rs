@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use creditledger::grpc::wire::PurchaseCreditsRequest;
 use creditledger::grpc::wire::purchase_service_client::PurchaseServiceClient;
+use creditledger::grpc::wire::{PurchaseCreditsRequest, context};
 use sqlx::{Connection as _, PgConnection};
 
 use super::postgres;
@@ -61,8 +61,7 @@ async fn lease(url: &str) -> (uuid::Uuid, bool) {
 
 async fn purchase(server: &Server, number: usize) {
     let request = PurchaseCreditsRequest {
-        request_id: format!("request-{number}"),
-        customer_id: "acme".into(),
+        context: Some(context(format!("request-{number}"), "acme")),
         storefront: "web".into(),
         order_id: format!("order-{number}"),
         credits: "1".into(),

@@ -18,8 +18,7 @@ async fn post(server: &Server, round: u32) -> bool {
     let mut holds = hold_service_client::HoldServiceClient::new(server.connect().await);
     for nth in 0..3 {
         let hold = PlaceHoldRequest {
-            request_id: format!("{round}-{nth}"),
-            customer_id: "acme".into(),
+            context: Some(context(format!("{round}-{nth}"), "acme")),
             incident_id: format!("{round}-{nth}"),
             quote: Some(place_hold_request::Quote::Credits("0".into())),
             ..Default::default()
@@ -42,7 +41,7 @@ async fn every_event_arrives_though_the_server_is_killed_a_hundred_times() {
     let server = start(&place);
     place.json(&["customer", "create", "acme", "--server", server.url(), "--json"]);
     let endpoint = CreateWebhookEndpointRequest {
-        request_id: "1".into(),
+        context: Some(context("1", "")),
         url: receiver.url.clone(),
         after_position: Some(0),
         ..Default::default()

@@ -177,9 +177,8 @@ fn refunded(shop: &'static str, order: &str) -> Delivery {
 }
 
 async fn purchase(channel: &Channel, shop: &str, order: &str) -> Option<Purchase> {
-    let order = StorefrontOrder { storefront: shop.into(), order_id: order.into() };
-    let request =
-        GetPurchaseRequest { target: Some(get_purchase_request::Target::Order(order)), ..Default::default() };
+    let target = Some(PurchaseTarget::order(shop, order));
+    let request = GetPurchaseRequest { target, ..Default::default() };
     PurchaseServiceClient::new(channel.clone()).get_purchase(request).await.ok()?.into_inner().purchase
 }
 
@@ -197,8 +196,7 @@ async fn serve(place: &Place) -> (Server, Channel) {
     let config = place.write("shops.toml", CONFIG).display().to_string();
     let server = Server::start(place.command(&["serve", "--listen", "127.0.0.1:0", "--config", &config]));
     let channel = server.connect().await;
-    let create =
-        CreateCustomerRequest { request_id: "1".into(), customer_id: "acme".into(), ..Default::default() };
+    let create = CreateCustomerRequest { context: Some(context("1", "acme")), ..Default::default() };
     CustomerServiceClient::new(channel.clone()).create_customer(create).await.unwrap();
     (server, channel)
 }
@@ -283,16 +281,14 @@ async fn what_cannot_be_mapped_is_kept_and_assigned_later() {
         assert_eq!((own[0].customer.as_str(), own[0].credits.as_str()), ("nobody", "10"));
         assert_eq!((own[1].credits.as_str(), own[1].products.len()), ("", 1));
         let assign = |payment: &UnmatchedPayment, credits: Option<&str>| AssignPaymentRequest {
-            request_id: format!("assign {number} {}", payment.order_id),
-            customer_id: "acme".into(),
+            context: Some(context(format!("assign {number} {}", payment.order_id), "acme")),
             payment_id: payment.payment_id.clone(),
             credits: credits.map(str::to_owned),
-            ..Default::default()
         };
         let without = purchases.assign_payment(assign(own[1], None)).await.unwrap_err();
         assert!(without.message().contains("credits"), "{without:?}");
         let first = purchases.assign_payment(assign(own[0], None)).await.unwrap().into_inner();
-        assert_eq!(first.purchase.unwrap().price.unwrap().amount, "20.00");
+        assert_eq!(first.outcome().purchase.unwrap().price.unwrap().amount, "20.00");
         purchases.assign_payment(assign(own[1], Some("7.5"))).await.unwrap();
         // What was told of the order while it waited is applied.
         let refunded = purchase(&channel, shop, "201").await.unwrap().refunded_credits;

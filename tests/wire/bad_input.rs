@@ -2,10 +2,10 @@
 
 use tonic::Code;
 
-use crate::bad_values::Types;
 use crate::errors::fields;
 use crate::raw::call;
 use crate::served::{On, on_each_engine};
+use crate::types::Types;
 use crate::world::World;
 
 async fn every_field_of_every_request_is_checked(on: On) {

@@ -1,25 +1,16 @@
 //! What each field of the API refuses, by its name; a field that is not listed fails the test that asks for it.
 
+use creditledger::grpc::wire::Date;
 use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
-use prost_types::{DescriptorProto, FieldDescriptorProto, FieldMask, FileDescriptorSet, Timestamp};
+use prost_types::{FieldDescriptorProto, FieldMask, Timestamp};
 
-use crate::raw::{nested, number, text, without};
-
-/// A request with something wrong in it.
-#[derive(Clone, Debug)]
-pub struct Bad {
-    /// The path that must be named.
-    pub field: String,
-    /// What was put there.
-    pub what: String,
-    pub request: Vec<u8>,
-}
+use crate::raw::{number, text};
 
 /// A bad value: what it is, its encoding as the field, and what follows the field's name in the path.
-type Value = (String, Vec<u8>, &'static str);
+pub type Value = (String, Vec<u8>, &'static str);
 
-enum Rule {
+pub enum Rule {
     Id,
     OptionalId,
     RequestId,
@@ -60,11 +51,14 @@ enum Rule {
     Free,
     /// What the server says and does not listen to.
     Unread,
+    /// A text, or pairs, that this method does not keep.
+    Empty,
+    NoMetadata,
 }
 
 impl Rule {
     /// What follows the field's name in the path of a message within it.
-    fn index_of_nested(&self) -> Option<&'static str> {
+    pub fn index_of_nested(&self) -> Option<&'static str> {
         match self {
             Self::Nested => Some(""),
             Self::NestedList => Some("[0]"),
@@ -73,13 +67,67 @@ impl Rule {
     }
 }
 
-fn rule(message: &str, field: &str) -> Rule {
+/// Commands about no customer that keep nothing of the context but the request id.
+const BARE: [&str; 7] = [
+    "CreateLedgerRequest",
+    "CreateRateCardRequest",
+    "SetDefaultRateCardRequest",
+    "CreateWebhookEndpointRequest",
+    "UpdateWebhookEndpointRequest",
+    "DeleteWebhookEndpointRequest",
+    "RedeliverEventRequest",
+];
+/// Commands about no customer that keep who asked.
+const BARE_WITH_BY: [&str; 3] =
+    ["CreateRateCardRequest", "SetDefaultRateCardRequest", "SetDefaultBalanceAlertsRequest"];
+/// Commands that must say why; SetCustomerTerms with a charge.
+const WITH_REASON: [&str; 5] = [
+    "VoidWorkRequest",
+    "AdjustBalanceRequest",
+    "ReverseSettlementRequest",
+    "ReverseRefundRequest",
+    "SetCustomerTermsRequest",
+];
+
+/// Whether this is a command about no customer.
+pub fn is_bare(request: &str) -> bool {
+    BARE.contains(&request) || BARE_WITH_BY.contains(&request)
+}
+
+/// Whether this command must say why.
+pub fn must_say_why(request: &str) -> bool {
+    WITH_REASON.contains(&request)
+}
+
+/// What the context of this request refuses.
+fn context_rule(request: &str, field: &str) -> Rule {
+    match field {
+        "ledger_id" if request == "CreateLedgerRequest" => Rule::Empty,
+        "ledger_id" => Rule::OptionalId,
+        "request_id" => Rule::RequestId,
+        "by" if is_bare(request) && !BARE_WITH_BY.contains(&request) => Rule::Empty,
+        "by" => Rule::Text,
+        "customer_id" | "reason" if is_bare(request) => Rule::Empty,
+        "metadata" if is_bare(request) => Rule::NoMetadata,
+        "customer_id" => Rule::Id,
+        "reason" if must_say_why(request) => Rule::RequiredText,
+        "reason" => Rule::Text,
+        "metadata" => Rule::Metadata,
+        _ => panic!("a context has a field {field} without a rule: say what it refuses"),
+    }
+}
+
+/// What a field refuses of this message, which the request itself or a message in it is.
+pub fn rule(request: &str, message: &str, field: &str) -> Rule {
+    if message == "CommandContext" {
+        return context_rule(request, field);
+    }
     let lists = ["ListHoldsRequest", "ListSettlementsRequest", "ListLotsRequest", "ListPurchasesRequest"];
     let is_list = lists.contains(&message);
     match (message, field) {
         ("CreateLedgerRequest", "ledger_id") => Rule::Id,
         ("RateCard" | "SetDefaultRateCardRequest", "rate_card_id") => Rule::Id,
-        ("RateCard", "version" | "is_default") => Rule::Unread,
+        ("RateCard", "ledger_id" | "version" | "is_default") => Rule::Unread,
         ("RateCard", "emergency") => Rule::Enum,
         ("RateCard", "credits_per_hour") => Rule::MaybeAmount,
         ("IncidentClassRule", "credits_per_hour") => Rule::MaybeAmount,
@@ -98,7 +146,7 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "description") => Rule::Text,
         (_, "free" | "confirmed_hold_only") => Rule::Free,
         (_, "ledger_id") => Rule::OptionalId,
-        (_, "request_id") => Rule::RequestId,
+        (_, "context" | "target") => Rule::Nested,
         ("PreviewChargeRequest" | "GetBalanceAlertsRequest" | "WatchEventsRequest", "customer_id") => {
             Rule::OptionalId
         }
@@ -118,15 +166,7 @@ fn rule(message: &str, field: &str) -> Rule {
         (_, "credits" | "charge_credits") => Rule::Positive,
         (_, "below_credits" | "target_credits" | "monthly_cap_credits") => Rule::Positive,
         (_, "cool_down_seconds" | "lapse_seconds") => Rule::UpTo(2_678_400),
-        (
-            "VoidWorkRequest"
-            | "AdjustBalanceRequest"
-            | "ReverseSettlementRequest"
-            | "ReverseRefundRequest"
-            | "SetCustomerTermsRequest",
-            "reason",
-        ) => Rule::RequiredText,
-        (_, "reason" | "waive_reason" | "range_override_reason" | "by" | "note") => Rule::Text,
+        (_, "waive_reason" | "range_override_reason" | "note") => Rule::Text,
         (_, "name" | "email" | "locale") => Rule::Text,
         (_, "currency_code") => Rule::Currency,
         (_, "amount") => Rule::Money,
@@ -184,7 +224,7 @@ const NO_DECIMALS: [&str; 16] = [
     "\u{661}",
 ];
 
-fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
+pub fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
     let n = field.number().try_into().unwrap();
     let shown =
         |value: &str| if value.len() > 40 { format!("{} bytes", value.len()) } else { format!("{value:?}") };
@@ -240,19 +280,30 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
         Rule::Currency => texts(&["eur", "", "EU", "EURO", "ZZZ", "€", "XAU"]),
         Rule::Time => times(&no_times),
         Rule::Future => [times(&no_times), times(&[(0, 0), (1_600_000_000, 0)])].concat(),
-        Rule::Day => texts(&[
-            "soon",
-            "2026-02-30",
-            "2026-13-01",
-            "2026-00-10",
-            "26-01-01",
-            "2026-1-1",
-            "2026-01-01T00:00:00Z",
-            "0000-01-01",
-            "+026-01-01",
-            " 2026-01-01",
-            "10000-01-01",
-        ]),
+        Rule::Day => [
+            (0, 0, 0),
+            (2026, 2, 30),
+            (2025, 2, 29),
+            (2026, 13, 1),
+            (2026, 0, 10),
+            (2026, 1, 0),
+            (0, 1, 1),
+            (10_000, 1, 1),
+            (-1, 1, 1),
+            (2026, -1, 1),
+            (2026, 1, -1),
+            (2026, 257, 257),
+            (i32::MAX, i32::MAX, i32::MAX),
+        ]
+        .map(|(year, month, day)| {
+            let date = Date { year, month, day };
+            (format!("{date:?}"), text(n, date.encode_to_vec()), "")
+        })
+        .into(),
+        Rule::Empty => texts(&["acme", "a b", long_text.as_str()]),
+        Rule::NoMetadata => {
+            vec![("a good pair".into(), text(n, [text(1, "key"), text(2, "value")].concat()), "")]
+        }
         Rule::UpTo(i64::MAX) => numbers(&[-1, i64::MIN]),
         Rule::UpTo(max) if *max == i64::from(i32::MAX) => numbers(&[-1, i32::MIN.into()]),
         Rule::UpTo(max) => numbers(&[-1, max + 1, i32::MIN.into(), i32::MAX.into()]),
@@ -345,131 +396,19 @@ fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
     }
 }
 
-/// Messages by name.
-pub struct Types(pub FileDescriptorSet);
-
-impl Types {
-    pub fn new() -> Self {
-        Self(FileDescriptorSet::decode(creditledger::grpc::wire::DESCRIPTORS).unwrap())
-    }
-
-    /// Every method of our services, as `Service/Method`, with the message that it takes.
-    pub fn methods(&self) -> Vec<(String, &str)> {
-        let services =
-            self.0.file.iter().filter(|file| file.package() == "creditledger.v1").flat_map(|f| &f.service);
-        let methods = services.flat_map(|service| service.method.iter().map(move |method| (service, method)));
-        methods
-            .map(|(service, method)| (format!("{}/{}", service.name(), method.name()), method.input_type()))
-            .collect()
-    }
-
-    pub fn message(&self, name: &str) -> &DescriptorProto {
-        let name = name.strip_prefix(".creditledger.v1.").unwrap_or_else(|| panic!("{name} is not ours"));
-        let all = self.0.file.iter().filter(|file| file.package() == "creditledger.v1");
-        all.flat_map(|file| &file.message_type).find(|message| message.name() == name).unwrap()
-    }
-
-    /// The good request with one thing wrong at a time.
-    pub fn spoiled(&self, name: &str, good: &[u8]) -> Vec<Bad> {
-        let message = self.message(name);
-        let mut all = Vec::new();
-        for field in &message.field {
-            let rule = rule(message.name(), field.name());
-            check(&rule, field);
-            let rest = without(good, &alternatives(message, field));
-            let mut spoil = |path: String, what: String, bytes: Vec<u8>| {
-                all.push(Bad { field: path, what, request: [rest.as_slice(), &bytes].concat() });
-            };
-            let name = field.name();
-            for (what, bytes, suffix) in values(&rule, field) {
-                spoil(format!("{name}{suffix}"), what, bytes);
-            }
-            let n = field.number().try_into().unwrap();
-            if let Some(index) = rule.index_of_nested() {
-                for bad in self.spoiled(field.type_name(), &nested(good, n)) {
-                    spoil(format!("{name}{index}.{}", bad.field), bad.what, text(n, bad.request));
-                }
-            }
-            let required = matches!(
-                rule,
-                Rule::Id
-                    | Rule::RequestId
-                    | Rule::Url
-                    | Rule::MadeId
-                    | Rule::RequiredText
-                    | Rule::Ids
-                    | Rule::Mask
-            ) || (matches!(rule, Rule::Positive | Rule::Signed) && !field.proto3_optional());
-            if field.oneof_index.is_none() && required {
-                spoil(name.to_owned(), "left out".into(), Vec::new());
-            }
-        }
-        for (index, oneof) in (0..).zip(&message.oneof_decl) {
-            let members: Vec<_> = message.field.iter().filter(|f| f.oneof_index == Some(index)).collect();
-            if !members[0].proto3_optional()
-                && !["as_of", "start"].contains(&oneof.name())
-                && !good_without(message, oneof.name())
-            {
-                let rest = without(good, &alternatives(message, members[0]));
-                all.push(Bad { field: oneof.name().to_owned(), what: "left out".into(), request: rest });
-            }
-        }
-        all
-    }
-
-    /// The good request with everything wrong at once, as far as all of it can be told together, and the paths.
-    pub fn ruined(&self, name: &str, good: &[u8]) -> (Vec<u8>, Vec<String>) {
-        let message = self.message(name);
-        let mut request = good.to_vec();
-        let mut paths = Vec::new();
-        let mut seen = Vec::new();
-        for field in &message.field {
-            // One of a oneof; tokens are read after all else; the digits of an amount depend on its currency.
-            let again = field.oneof_index.is_some_and(|index| seen.contains(&index));
-            if again || matches!(field.name(), "page_token" | "amount") {
-                continue;
-            }
-            seen.extend(field.oneof_index);
-            let rule = rule(message.name(), field.name());
-            let n = field.number().try_into().unwrap();
-            if let Some(index) = rule.index_of_nested() {
-                let (inner, inner_paths) = self.ruined(field.type_name(), &nested(good, n));
-                request = [without(&request, &[n]), text(n, inner)].concat();
-                paths.extend(inner_paths.into_iter().map(|path| format!("{}{index}.{path}", field.name())));
-            } else if let Some((_, bytes, suffix)) = values(&rule, field).into_iter().next() {
-                request = [without(&request, &alternatives(message, field)), bytes].concat();
-                paths.push(format!("{}{suffix}", field.name()));
-            }
-        }
-        (request, paths)
-    }
-}
-
-/// The good estimate is of a class whose range says how much, so that it needs no quote.
-fn good_without(message: &DescriptorProto, oneof: &str) -> bool {
-    message.name() == "EstimateIncidentRequest" && oneof == "quote"
-}
-
-/// The field, and what else can stand in its place.
-fn alternatives(message: &DescriptorProto, field: &FieldDescriptorProto) -> Vec<u32> {
-    let same = |other: &&FieldDescriptorProto| {
-        other.number == field.number
-            || (field.oneof_index.is_some() && other.oneof_index == field.oneof_index)
-    };
-    message.field.iter().filter(same).map(|field| field.number().try_into().unwrap()).collect()
-}
-
 /// The rule belongs to a field of this type: an integer named `note` is not covered by the rule for texts.
-fn check(rule: &Rule, field: &FieldDescriptorProto) {
+pub fn check(rule: &Rule, field: &FieldDescriptorProto) {
     let types: &[Type] = match rule {
         Rule::UpTo(_) => &[Type::Int32, Type::Int64],
         Rule::Enum | Rule::States => &[Type::Enum],
         Rule::Free => &[Type::Bool],
-        Rule::Unread => &[Type::Bool, Type::Int32],
+        Rule::Unread => &[Type::Bool, Type::Int32, Type::String],
         Rule::Time
         | Rule::Future
         | Rule::Mask
         | Rule::Metadata
+        | Rule::NoMetadata
+        | Rule::Day
         | Rule::Nested
         | Rule::NestedList
         | Rule::Orders
@@ -483,6 +422,7 @@ fn check(rule: &Rule, field: &FieldDescriptorProto) {
             | Rule::Ids
             | Rule::Labels
             | Rule::Metadata
+            | Rule::NoMetadata
             | Rule::NestedList
             | Rule::Orders
             | Rule::Thresholds

@@ -8,11 +8,11 @@ use prost::Message;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::bad_values::Types;
 use crate::bulk::{accepted, command, refused};
 use crate::races::Dice;
-use crate::raw::{call, nested, split};
+use crate::raw::{call, nested, outcome, split};
 use crate::served::{On, Served, on_each_engine};
+use crate::types::Types;
 
 const CUSTOMERS: [&str; 5] = ["acme", "zeta", "nova", "c-4", "c-5"];
 
@@ -20,7 +20,7 @@ async fn with_customers(served: Served) -> Served {
     for customer in CUSTOMERS {
         served.customers().create_customer(served.customer(customer)).await.unwrap();
         let purchase =
-            PurchaseCreditsRequest { customer_id: customer.into(), ..served.purchase("50", customer) };
+            PurchaseCreditsRequest { context: served.of(customer), ..served.purchase("50", customer) };
         served.purchases().purchase_credits(purchase).await.unwrap();
     }
     served
@@ -54,26 +54,24 @@ fn whole_incidents(served: &Served, count: usize) -> Vec<(&'static str, BatchCom
     let mut commands = Vec::new();
     for n in 0..count.div_ceil(CUSTOMERS.len() * 4) {
         let incident = format!("i-{n}");
-        let of = |customer: &str| customer.to_owned();
         for step in 0..4 {
             for customer in CUSTOMERS {
                 let one = match step {
                     0 => Command::PlaceHold(PlaceHoldRequest {
-                        customer_id: of(customer),
+                        context: served.of(customer),
                         ..served.hold(&incident, "0.5")
                     }),
                     1 => Command::RecordWork(RecordWorkRequest {
-                        customer_id: of(customer),
+                        context: served.of(customer),
                         ..served.work(&incident, 30)
                     }),
                     2 => Command::SettleHold(SettleHoldRequest {
-                        customer_id: of(customer),
+                        context: served.of(customer),
                         overrun: OverrunPolicy::CapAtHold.into(),
                         ..served.settle(&incident)
                     }),
                     _ => Command::GrantCredits(GrantCreditsRequest {
-                        request_id: served.next(),
-                        customer_id: of(customer),
+                        context: served.of(customer),
                         credits: "0.5".into(),
                         ..Default::default()
                     }),
@@ -158,7 +156,7 @@ impl Outcome {
             batch_result::Result::Accepted(accepted) => Self::Accepted {
                 sequence: accepted.sequence,
                 replayed: accepted.replayed,
-                available: accepted.available,
+                available: accepted.available_credits,
                 has_hold: !accepted.hold_id.is_empty(),
             },
             batch_result::Result::Error(error) => Self::Refused {
@@ -186,15 +184,15 @@ async fn run_alone(served: &Served, types: &Types, command: &BatchCommand) -> Ou
     let field = fields.iter().find(|field| field.number() == i32::try_from(number).unwrap()).unwrap();
     let (method, _) = types.methods().into_iter().find(|(_, input)| *input == field.type_name()).unwrap();
     match call(&served.channel, &method, nested(&encoded, number)).await {
-        // Answers to commands are alike: posting, replayed, hold (or customer, or lot), balance.
+        // Answers to commands are alike.
         Ok(answer) => {
-            let posting = Posting::decode(nested(&answer, 1).as_slice()).unwrap();
-            let balance = Balance::decode(nested(&answer, 4).as_slice()).unwrap();
+            let outcome = outcome(&answer);
+            assert_eq!(outcome.hold.is_some(), method.starts_with("HoldService/"), "{method}");
             Outcome::Accepted {
-                sequence: posting.sequence,
-                replayed: split(&answer).iter().any(|(number, _)| *number == 2),
-                available: balance.available,
-                has_hold: method.starts_with("HoldService/"),
+                sequence: outcome.posting.unwrap().sequence,
+                replayed: outcome.replayed,
+                available: outcome.balance.unwrap().available_credits,
+                has_hold: outcome.hold.is_some(),
             }
         }
         Err(status) => {
@@ -214,52 +212,37 @@ pub fn random_commands(served: &Served, count: u32, on: On) -> Vec<BatchCommand>
     let mut commands: Vec<BatchCommand> = Vec::new();
     while commands.len() < usize::try_from(count).unwrap() {
         let who = ["acme", "zeta", "nobody"][usize::try_from(dice.below(11)).unwrap() / 5];
-        let customer_id = || who.to_owned();
         let incident = format!("i-{}", dice.below(4));
         let credits = format!("{}.{}", dice.below(12), dice.below(10));
-        let seconds = i64::try_from(dice.below(10_000)).unwrap();
+        let seconds = i32::try_from(dice.below(10_000)).unwrap();
         macro_rules! of_incident {
-            ($request:ident, $module:ident { $($field:ident: $value:expr),* $(,)? }) => {
-                $request {
-                    request_id: served.next(),
-                    customer_id: customer_id(),
-                    target: Some($module::Target::IncidentId(incident.clone())),
-                    $($field: $value,)*
-                    ..Default::default()
-                }
-            };
+            ($request:ident { $($field:ident: $value:expr),* $(,)? }) => {{
+                let target = Some(HoldTarget::incident(&incident));
+                $request { context: served.of(who), target, $($field: $value,)* ..Default::default() }
+            }};
         }
-        let hold = PlaceHoldRequest { customer_id: customer_id(), ..served.hold(&incident, &credits) };
+        let hold = PlaceHoldRequest { context: served.of(who), ..served.hold(&incident, &credits) };
         let park = dice.below(2) == 0;
         commands.push(command(match dice.below(17) {
             0 | 1 => Command::PlaceHold(hold),
             2 => Command::PlaceHold(PlaceHoldRequest { park, ..hold }),
             3 => Command::EstimateIncident(EstimateIncidentRequest {
-                customer_id: customer_id(),
+                context: served.of(who),
                 ..served.estimate(&incident, &credits)
             }),
-            4 => Command::ConfirmEstimate(of_incident!(
-                ConfirmEstimateRequest,
-                confirm_estimate_request { park: park }
-            )),
-            5 => Command::DeclineEstimate(of_incident!(DeclineEstimateRequest, decline_estimate_request {})),
-            6 => Command::ExtendHold(of_incident!(
-                ExtendHoldRequest,
-                extend_hold_request { credits: "0.5".into() }
-            )),
-            7 | 8 => Command::RecordWork(of_incident!(
-                RecordWorkRequest,
-                record_work_request { work_seconds: seconds }
-            )),
-            9 | 10 => Command::SettleHold(of_incident!(SettleHoldRequest, settle_hold_request {})),
-            11 => Command::ReleaseHold(of_incident!(ReleaseHoldRequest, release_hold_request {})),
-            12 => Command::ReverseSettlement(of_incident!(
-                ReverseSettlementRequest,
-                reverse_settlement_request { reason: "goodwill".into() }
-            )),
+            4 => Command::ConfirmEstimate(of_incident!(ConfirmEstimateRequest { park: park })),
+            5 => Command::DeclineEstimate(of_incident!(DeclineEstimateRequest {})),
+            6 => Command::ExtendHold(of_incident!(ExtendHoldRequest { credits: "0.5".into() })),
+            7 | 8 => Command::RecordWork(of_incident!(RecordWorkRequest { work_seconds: seconds })),
+            9 | 10 => Command::SettleHold(of_incident!(SettleHoldRequest {})),
+            11 => Command::ReleaseHold(of_incident!(ReleaseHoldRequest {})),
+            12 => Command::ReverseSettlement(ReverseSettlementRequest {
+                context: Some(context(served.next(), who).because("goodwill")),
+                target: Some(HoldTarget::incident(&incident)),
+                ..Default::default()
+            }),
             13 => Command::ChargeIncident(ChargeIncidentRequest {
-                request_id: served.next(),
-                customer_id: customer_id(),
+                context: served.of(who),
                 incident_id: incident.clone(),
                 work_seconds: seconds,
                 ..Default::default()
@@ -267,25 +250,23 @@ pub fn random_commands(served: &Served, count: u32, on: On) -> Vec<BatchCommand>
             14 => {
                 let order = format!("o-{}{}", if own_orders { who } else { "" }, dice.below(12));
                 let purchase = served.purchase("3", &order);
-                Command::PurchaseCredits(PurchaseCreditsRequest { customer_id: customer_id(), ..purchase })
+                Command::PurchaseCredits(PurchaseCreditsRequest { context: served.of(who), ..purchase })
             }
             15 => {
                 let order_id = format!("o-{}{}", if own_orders { who } else { "" }, dice.below(12));
-                let order = StorefrontOrder { storefront: "web".into(), order_id };
+                let target = Some(PurchaseTarget::order("web", order_id));
                 if dice.below(2) == 0 {
                     Command::RefundPurchase(RefundPurchaseRequest {
-                        request_id: served.next(),
-                        customer_id: customer_id(),
-                        target: Some(refund_purchase_request::Target::Order(order)),
+                        context: served.of(who),
+                        target,
                         credits: "0.7".into(),
                         on_shortfall: ShortfallPolicy::Receivable.into(),
                         ..Default::default()
                     })
                 } else {
                     Command::RecordChargeback(RecordChargebackRequest {
-                        request_id: served.next(),
-                        customer_id: customer_id(),
-                        target: Some(record_chargeback_request::Target::Order(order)),
+                        context: served.of(who),
+                        target,
                         ..Default::default()
                     })
                 }

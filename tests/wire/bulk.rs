@@ -38,9 +38,9 @@ async fn a_batch_places_works_and_settles_in_order(on: On) {
     let results = batches.execute_batch(request).await.unwrap().into_inner().results;
     let [placed, worked, settled, short] = results.try_into().unwrap();
     let placed = accepted(Some(placed));
-    assert_eq!((placed.available.as_str(), placed.sequence), ("3", 3));
+    assert_eq!((placed.available_credits.as_str(), placed.sequence), ("3", 3));
     assert_eq!(accepted(Some(worked)).hold_id, placed.hold_id);
-    assert_eq!(accepted(Some(settled)).available, "3");
+    assert_eq!(accepted(Some(settled)).available_credits, "3");
     let short = refused(Some(short));
     assert_eq!((short.code, short.reason.as_str()), (9, "INSUFFICIENT_CREDITS"));
     assert_eq!(short.metadata["shortfall"], "6");
@@ -48,7 +48,10 @@ async fn a_batch_places_works_and_settles_in_order(on: On) {
 
 async fn a_malformed_batch_is_refused_as_a_whole(on: On) {
     let served = Served::with_credits(on, "5").await;
-    let elsewhere = PlaceHoldRequest { ledger_id: "other".into(), ..served.hold("i-2", "1") };
+    let elsewhere = PlaceHoldRequest {
+        context: Some(context(served.next(), "acme").ledger("other")),
+        ..served.hold("i-2", "1")
+    };
     let commands = vec![
         command(batch_command::Command::PlaceHold(served.hold("i-1", "1"))),
         command(batch_command::Command::PlaceHold(served.hold("i-1", "1e3"))),
@@ -60,7 +63,10 @@ async fn a_malformed_batch_is_refused_as_a_whole(on: On) {
     assert_eq!(status.code(), Code::InvalidArgument);
     let violations = status.get_error_details().bad_request().unwrap().field_violations.clone();
     let fields: Vec<_> = violations.into_iter().map(|violation| violation.field).collect();
-    assert_eq!(fields, ["commands[1].place_hold.credits", "commands[2].ledger_id", "commands[3].command"]);
+    assert_eq!(
+        fields,
+        ["commands[1].place_hold.credits", "commands[2].place_hold.context.ledger_id", "commands[3].command"]
+    );
     let holds = served.holds().list_holds(ListHoldsRequest::default()).await.unwrap().into_inner().holds;
     assert!(holds.is_empty());
 }
@@ -97,7 +103,7 @@ async fn a_stream_keeps_the_order_of_one_customer(on: On) {
         found.insert(answer.correlation_id, answer.result);
     }
     assert_eq!(found.len(), 4);
-    assert_eq!(accepted(found.remove(&12).unwrap()).available, "3");
+    assert_eq!(accepted(found.remove(&12).unwrap()).available_credits, "3");
     let malformed = refused(found.remove(&13).unwrap());
     assert_eq!((malformed.code, malformed.field_violations[0].field.as_str()), (3, "place_hold.credits"));
 }
@@ -106,9 +112,9 @@ async fn a_purchase_that_activates_many_holds_is_answered(on: On) {
     let served = Served::with_credits(on, "0").await;
     let text = "t".repeat(1_024);
     let park = |n: usize| PlaceHoldRequest {
+        context: Some(context(served.next(), "acme").by(text.clone())),
         park: true,
         note: text.clone(),
-        by: text.clone(),
         range_override_reason: text.clone(),
         ..served.hold(&format!("i-{n}"), "1")
     };
@@ -119,9 +125,14 @@ async fn a_purchase_that_activates_many_holds_is_answered(on: On) {
         accepted(Some(result));
     }
     // With the 4 MiB that clients take by default: who has paid must be told so.
-    let bought =
-        served.purchases().purchase_credits(served.purchase("2000", "o-1")).await.unwrap().into_inner();
-    assert_eq!(bought.balance.unwrap().held, "1500");
+    let bought = served
+        .purchases()
+        .purchase_credits(served.purchase("2000", "o-1"))
+        .await
+        .unwrap()
+        .into_inner()
+        .outcome();
+    assert_eq!(bought.balance.unwrap().held_credits, "1500");
     let shown: Vec<_> = bought.activated_holds.iter().map(|hold| hold.incident_id.as_str()).collect();
     assert!(shown.len() > 200);
     assert_eq!(shown, (0..shown.len()).map(|n| format!("i-{n}")).collect::<Vec<_>>());

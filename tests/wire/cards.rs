@@ -18,12 +18,7 @@ fn hourly(name: &str, rate: &str) -> RateCard {
 }
 
 fn create(served: &Served, card: RateCard) -> CreateRateCardRequest {
-    CreateRateCardRequest {
-        request_id: served.next(),
-        rate_card: Some(card),
-        by: "op".into(),
-        ..Default::default()
-    }
+    CreateRateCardRequest { context: Some(context(served.next(), "").by("op")), rate_card: Some(card) }
 }
 
 async fn a_card_is_created_read_listed_and_made_the_default(on: On) {
@@ -31,25 +26,23 @@ async fn a_card_is_created_read_listed_and_made_the_default(on: On) {
     let mut cards = client(&served);
     let request = create(&served, full_card("mine"));
     let first = cards.create_rate_card(request.clone()).await.unwrap().into_inner();
-    let card = first.rate_card.unwrap();
-    let expected = RateCard { version: 1, ..full_card("mine") };
-    assert_eq!((&card, first.replayed), (&expected, false));
+    let card = first.rate_card.clone().unwrap();
+    let expected = RateCard { ledger_id: "main".into(), version: 1, ..full_card("mine") };
+    assert_eq!(card, expected);
     // A flat tier makes an hourly rate pointless: legal, and said.
     let warned: Vec<_> = first.warnings.iter().map(|warning| warning.field.as_str()).collect();
     assert_eq!(warned, ["credits_per_hour", "increment_seconds", "minimum_seconds", "packages"]);
+    assert_eq!(first.outcome(), CommandOutcome::default());
     let again = cards.create_rate_card(request.clone()).await.unwrap().into_inner();
-    assert_eq!((again.rate_card.unwrap().version, again.replayed), (1, true));
+    assert_eq!(again.rate_card.as_ref().unwrap().version, 1);
+    assert!(again.outcome().replayed);
     let other = CreateRateCardRequest { rate_card: Some(hourly("mine", "1")), ..request };
     let clash = cards.create_rate_card(other).await.unwrap_err();
     assert_eq!((clash.code(), reason(&clash).as_str()), (Code::AlreadyExists, "REQUEST_ID_REUSED"));
 
     let second = cards.create_rate_card(create(&served, hourly("mine", "6"))).await.unwrap().into_inner();
     assert_eq!(second.rate_card.unwrap().version, 2);
-    let request = SetDefaultRateCardRequest {
-        request_id: served.next(),
-        rate_card_id: "mine".into(),
-        ..Default::default()
-    };
+    let request = SetDefaultRateCardRequest { context: served.of(""), rate_card_id: "mine".into() };
     let default = cards.set_default_rate_card(request).await.unwrap().into_inner().rate_card.unwrap();
     assert_eq!((default.version, default.is_default), (2, true));
     for (version, is_default) in [(0, true), (1, false), (2, true)] {
@@ -80,7 +73,7 @@ async fn a_card_is_created_read_listed_and_made_the_default(on: On) {
     let mut holds = served.holds();
     holds.place_hold(served.hold("i", "6")).await.unwrap();
     holds.record_work(served.work("i", 60)).await.unwrap();
-    let settled = holds.settle_hold(served.settle("i")).await.unwrap().into_inner().hold.unwrap();
+    let settled = holds.settle_hold(served.settle("i")).await.unwrap().into_inner().outcome().hold.unwrap();
     assert_eq!(settled.settlement.unwrap().charged_credits, "6");
     let preview = PreviewChargeRequest { work_seconds: 1_800, ..Default::default() };
     assert_eq!(cards.preview_charge(preview).await.unwrap().into_inner().credits, "3");
@@ -135,11 +128,7 @@ async fn a_card_that_contradicts_itself_is_refused_with_all_that_is_wrong(on: On
     );
     let missing = CreateRateCardRequest { rate_card: None, ..create(&served, hourly("bad", "1")) };
     assert_eq!(fields(&client(&served).create_rate_card(missing).await.unwrap_err()), ["rate_card"]);
-    let unknown = SetDefaultRateCardRequest {
-        request_id: served.next(),
-        rate_card_id: "bad".into(),
-        ..Default::default()
-    };
+    let unknown = SetDefaultRateCardRequest { context: served.of(""), rate_card_id: "bad".into() };
     let refused = client(&served).set_default_rate_card(unknown).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::NotFound, "RATE_CARD_NOT_FOUND"));
 }
@@ -223,26 +212,19 @@ async fn circumstances_reach_the_charge(on: On) {
         ..hourly("mine", "2")
     };
     cards.create_rate_card(create(&served, priced)).await.unwrap();
-    let default = SetDefaultRateCardRequest {
-        request_id: served.next(),
-        rate_card_id: "mine".into(),
-        ..Default::default()
-    };
+    let default = SetDefaultRateCardRequest { context: served.of(""), rate_card_id: "mine".into() };
     cards.set_default_rate_card(default).await.unwrap();
     let mut holds = served.holds();
     let on_hold = PlaceHoldRequest { labels: vec!["after-hours".into()], ..served.hold("a", "2") };
-    let placed = holds.place_hold(on_hold).await.unwrap().into_inner().hold.unwrap();
+    let placed = holds.place_hold(on_hold).await.unwrap().into_inner().outcome().hold.unwrap();
     assert_eq!((placed.labels.as_slice(), placed.quoted), (&["after-hours".to_owned()][..], true));
     let free = RecordWorkRequest { line: "first".into(), ..served.work("a", 30) };
     holds.record_work(free).await.unwrap();
     let labelled = RecordWorkRequest { labels: vec!["on-site".into()], ..served.work("a", 60) };
     holds.record_work(labelled).await.unwrap();
-    let settled = holds.settle_hold(served.settle("a")).await.unwrap().into_inner().hold.unwrap();
+    let settled = holds.settle_hold(served.settle("a")).await.unwrap().into_inner().outcome().hold.unwrap();
     assert_eq!(settled.settlement.unwrap().charged_credits, "4");
-    let receipt = GetReceiptRequest {
-        target: Some(get_receipt_request::Target::HoldId(settled.hold_id)),
-        ..Default::default()
-    };
+    let receipt = GetReceiptRequest { target: Some(HoldTarget::hold(settled.hold_id)), ..Default::default() };
     let inputs = holds.get_receipt(receipt).await.unwrap().into_inner().receipt.unwrap().inputs.unwrap();
     assert_eq!(inputs.labels, ["after-hours", "on-site"]);
     let lines: Vec<_> = inputs.lines.iter().map(|time| (time.line.as_str(), time.work_seconds)).collect();
@@ -251,11 +233,10 @@ async fn circumstances_reach_the_charge(on: On) {
     holds.place_hold(served.hold("b", "2")).await.unwrap();
     holds.record_work(served.work("b", 60)).await.unwrap();
     let emergency = SettleHoldRequest { emergency: Some(true), ..served.settle("b") };
-    let settled = holds.settle_hold(emergency).await.unwrap().into_inner().hold.unwrap();
+    let settled = holds.settle_hold(emergency).await.unwrap().into_inner().outcome().hold.unwrap();
     assert_eq!(settled.settlement.unwrap().charged_credits, "0");
     let charge = ChargeIncidentRequest {
-        request_id: served.next(),
-        customer_id: "acme".into(),
+        context: served.of("acme"),
         incident_id: "c".into(),
         work_seconds: 3_600,
         labels: vec!["after-hours".into()],
@@ -263,7 +244,7 @@ async fn circumstances_reach_the_charge(on: On) {
         kb_answered: true,
         ..Default::default()
     };
-    let charged = holds.charge_incident(charge).await.unwrap().into_inner().hold.unwrap();
+    let charged = holds.charge_incident(charge).await.unwrap().into_inner().outcome().hold.unwrap();
     assert_eq!(charged.settlement.unwrap().charged_credits, "3");
     served.verify().await;
 }

@@ -31,27 +31,31 @@ pub fn fields(status: &Status) -> Vec<String> {
 async fn every_bad_field_is_named_at_once(on: On) {
     let served = Served::start(on).await;
     let bad = CreateCustomerRequest {
-        ledger_id: "a b".into(),
-        request_id: "é".into(),
-        customer_id: "x".repeat(129),
+        context: Some(context("é", "x".repeat(129)).ledger("a b")),
         name: "line\nbreak".into(),
         contact: Some(Contact { email: "e".repeat(1_025), ..Default::default() }),
         metadata: (0..33).map(|n| (n.to_string(), String::new())).collect(),
-        terms: Some(CustomerTerms { product_purchase_date: "soon".into(), ..Default::default() }),
+        terms: Some(CustomerTerms {
+            product_purchase_date: Some(Date { year: 2026, month: 2, day: 30 }),
+            ..Default::default()
+        }),
     };
     let status = served.customers().create_customer(bad).await.unwrap_err();
-    let ids = ["ledger_id", "request_id", "customer_id"];
+    let ids = ["context.ledger_id", "context.request_id", "context.customer_id"];
     let named = ["name", "contact.email", "metadata", "terms.product_purchase_date"];
     assert_eq!(fields(&status), [&ids[..], &named].concat());
 
     let status =
         served.holds().settle_hold(SettleHoldRequest { overrun: 9, ..Default::default() }).await.unwrap_err();
-    assert_eq!(fields(&status), ["request_id", "customer_id", "target", "overrun"]);
+    assert_eq!(fields(&status), ["context.request_id", "context.customer_id", "target", "overrun"]);
     let status = served.holds().void_work(VoidWorkRequest::default()).await.unwrap_err();
-    assert_eq!(fields(&status), ["request_id", "customer_id", "target", "work_id", "reason"]);
+    assert_eq!(
+        fields(&status),
+        ["context.request_id", "context.customer_id", "context.reason", "target", "work_id"]
+    );
     let adjust = AdjustBalanceRequest { credits: "0".into(), ..Default::default() };
     let status = served.ledgers().adjust_balance(adjust).await.unwrap_err();
-    assert_eq!(fields(&status), ["request_id", "customer_id", "credits", "reason"]);
+    assert_eq!(fields(&status), ["context.request_id", "context.customer_id", "context.reason", "credits"]);
     let late = RecordWorkRequest { work_seconds: -1, solutions: 1_001, ..served.work("i", 1) };
     assert_eq!(fields(&served.holds().record_work(late).await.unwrap_err()), ["work_seconds", "solutions"]);
 }
@@ -63,10 +67,13 @@ async fn refusals_have_their_code_and_reason(on: On) {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "INSUFFICIENT_CREDITS"));
     assert_eq!(status.get_error_details().error_info().unwrap().metadata["shortfall"], "2");
 
-    let other = PlaceHoldRequest { ledger_id: "other".into(), ..served.hold("i-1", "1") };
+    let other = PlaceHoldRequest {
+        context: Some(context(served.next(), "acme").ledger("other")),
+        ..served.hold("i-1", "1")
+    };
     let status = holds.place_hold(other).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "LEDGER_NOT_FOUND"));
-    let nobody = PlaceHoldRequest { customer_id: "nobody".into(), ..served.hold("i-1", "1") };
+    let nobody = PlaceHoldRequest { context: served.of("nobody"), ..served.hold("i-1", "1") };
     let status = holds.place_hold(nobody).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "CUSTOMER_NOT_FOUND"));
     let status = holds.settle_hold(served.settle("i-9")).await.unwrap_err();
@@ -81,7 +88,7 @@ async fn refusals_have_their_code_and_reason(on: On) {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::AlreadyExists, "REQUEST_ID_REUSED"));
     let receipt = GetReceiptRequest {
         customer_id: "acme".into(),
-        target: Some(get_receipt_request::Target::IncidentId("i-1".into())),
+        target: Some(HoldTarget::incident("i-1")),
         ..Default::default()
     };
     let status = holds.get_receipt(receipt).await.unwrap_err();
@@ -98,7 +105,7 @@ async fn what_tonic_refuses_has_a_reason_too() {
     let mut any = tonic::client::Grpc::new(served.channel.clone());
     let mut call = async |path: &'static str| {
         any.ready().await.unwrap();
-        // The first fields of a command are texts; numbers there are no message.
+        // The first fields of a command are a message and a text; numbers there are no request.
         let request = tonic::Request::new(prost_types::Timestamp { seconds: 1, nanos: 1 });
         let codec = tonic_prost::ProstCodec::<prost_types::Timestamp, ()>::default();
         any.unary(request, http::uri::PathAndQuery::from_static(path), codec).await.unwrap_err()

@@ -54,12 +54,15 @@ async fn many_pages_are_read_to_the_end(on: On) {
 
 async fn each_ledger_has_a_journal_of_its_own(on: On) {
     let served = Served::with_credits(on, "5").await;
-    let other = CreateLedgerRequest { ledger_id: "other".into(), request_id: served.next() };
+    let other = CreateLedgerRequest { context: served.of(""), ledger_id: "other".into() };
     served.ledgers().create_ledger(other).await.unwrap();
     let request = StreamJournalRequest { ledger_id: "other".into(), follow: true, ..Default::default() };
     let mut stream = served.ledgers().stream_journal(request).await.unwrap().into_inner();
     served.holds().place_hold(served.hold("i-1", "1")).await.unwrap();
-    let there = CreateCustomerRequest { ledger_id: "other".into(), ..served.customer("only-there") };
+    let there = CreateCustomerRequest {
+        context: Some(context(served.next(), "only-there").ledger("other")),
+        ..served.customer("only-there")
+    };
     served.customers().create_customer(there).await.unwrap();
     let posting = stream.message().await.unwrap().unwrap().posting.unwrap();
     assert_eq!((posting.position, posting.customer_id.as_str()), (1, "only-there"));

@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use crate::bulk::{accepted, command};
 use crate::errors::reason;
 use crate::races::Dice;
-use crate::raw::{call, split, without};
+use crate::raw::{call, outcome, without};
 use crate::served::Served;
 
 const SERVERS: usize = 3;
@@ -107,7 +107,7 @@ impl Three {
             commands.push(command(batch_command::Command::CreateCustomer(self.first().customer(&id))));
             if credits != "0" {
                 let purchase = self.first().purchase(credits, &order);
-                let purchase = PurchaseCreditsRequest { customer_id: id, ..purchase };
+                let purchase = PurchaseCreditsRequest { context: self.first().of(id), ..purchase };
                 commands.push(command(batch_command::Command::PurchaseCredits(purchase)));
             }
         }
@@ -116,16 +116,22 @@ impl Three {
 
     /// A hold of a customer `c-n`.
     fn hold(&self, customer: usize, incident: &str, credits: &str) -> PlaceHoldRequest {
-        PlaceHoldRequest { customer_id: format!("c-{customer}"), ..self.first().hold(incident, credits) }
+        PlaceHoldRequest {
+            context: self.first().of(format!("c-{customer}")),
+            ..self.first().hold(incident, credits)
+        }
     }
 
     /// Sends the same command to all servers at once: one effect, and equal answers.
     async fn one_effect(self: &Arc<Self>, method: &'static str, requests: Vec<Vec<u8>>) {
         let answers = self.at_once(method, requests).await;
         let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
-        let is_first = |answer: &&Vec<u8>| split(answer).iter().all(|(number, _)| *number != REPLAYED);
-        assert_eq!(answers.iter().filter(is_first).count(), 1, "{method}: one of them did it");
-        let plain: Vec<_> = answers.iter().map(|answer| without(answer, &[REPLAYED])).collect();
+        let first = answers.iter().filter(|answer| !outcome(answer).replayed);
+        assert_eq!(first.count(), 1, "{method}: one of them did it");
+        let plain: Vec<_> = answers
+            .iter()
+            .map(|answer| (CommandOutcome { replayed: true, ..outcome(answer) }, without(answer, &[1])))
+            .collect();
         assert!(plain.iter().all(|answer| *answer == plain[0]), "{method}: {plain:?}");
     }
 
@@ -147,9 +153,6 @@ impl Three {
         }
     }
 }
-
-/// The field `replayed` of every answer to a command.
-const REPLAYED: u32 = 2;
 
 /// Asks one server after the other for the trial balance until it is told to stop.
 struct TrialBalances {
@@ -209,7 +212,10 @@ async fn the_first_credits_are_held_once(isolation: Isolation) {
     let found = three.servers[1].ledgers().batch_get_balances(request).await.unwrap().into_inner();
     assert_eq!(found.balances.len(), CUSTOMERS);
     for found in found.balances.into_iter().map(|found| found.balance.unwrap()) {
-        assert_eq!((found.available.as_str(), found.held.as_str(), found.owed.as_str()), ("0", "1", "0"));
+        assert_eq!(
+            (found.available_credits.as_str(), found.held_credits.as_str(), found.owed_credits.as_str()),
+            ("0", "1", "0")
+        );
     }
     // Created, bought, one hold, and a note for each incident that went without.
     assert_eq!(three.servers[2].verify().await, u64::try_from(CUSTOMERS * (2 + CALLERS)).unwrap());
@@ -222,8 +228,8 @@ async fn a_request_sent_to_all_has_one_effect(isolation: Isolation) {
     three
         .for_each(ROUNDS, |three: Arc<Three>, n| async move {
             if n % 2 == 1 {
-                let request_id = three.first().next();
-                let ledger = CreateLedgerRequest { ledger_id: format!("ledger-{n}"), request_id };
+                let ledger_id = format!("ledger-{n}");
+                let ledger = CreateLedgerRequest { context: three.first().of(""), ledger_id };
                 let ledgers = vec![ledger.encode_to_vec(); SERVERS];
                 three.one_effect("LedgerService/CreateLedger", ledgers).await;
             }
@@ -232,17 +238,19 @@ async fn a_request_sent_to_all_has_one_effect(isolation: Isolation) {
             three.one_effect("CustomerService/CreateCustomer", vec![create; SERVERS]).await;
             // The number of an order makes a purchase repeatable, too.
             let mut purchase = three.first().purchase("5", &format!("o-{n}"));
+            purchase.context = three.first().of(customer_id());
             let purchases = (0..SERVERS).map(|_| {
-                let request_id = if n % 2 == 0 { purchase.request_id.clone() } else { three.first().next() };
-                purchase =
-                    PurchaseCreditsRequest { request_id, customer_id: customer_id(), ..purchase.clone() };
+                if n % 2 == 1 {
+                    purchase.context = three.first().of(customer_id());
+                }
                 purchase.encode_to_vec()
             });
             let purchases = purchases.collect();
             three.one_effect("PurchaseService/PurchaseCredits", purchases).await;
             let hold = three.hold(n, "i", "2").encode_to_vec();
             three.one_effect("HoldService/PlaceHold", vec![hold; SERVERS]).await;
-            let settle = SettleHoldRequest { customer_id: customer_id(), ..three.first().settle("i") };
+            let settle =
+                SettleHoldRequest { context: three.first().of(customer_id()), ..three.first().settle("i") };
             three.one_effect("HoldService/SettleHold", vec![settle.encode_to_vec(); SERVERS]).await;
         })
         .await;
@@ -260,7 +268,7 @@ async fn an_order_belongs_to_one_customer(isolation: Isolation) {
         .for_each(ORDERS, |three: Arc<Three>, n| async move {
             let order_id = format!("o-{n}");
             let purchase = |caller| PurchaseCreditsRequest {
-                customer_id: format!("c-{}", (n + 5 * caller) % CUSTOMERS),
+                context: three.first().of(format!("c-{}", (n + 5 * caller) % CUSTOMERS)),
                 ..three.first().purchase("1", &order_id)
             };
             let requests = (0..CALLERS).map(|caller| purchase(caller).encode_to_vec()).collect();
@@ -272,12 +280,11 @@ async fn an_order_belongs_to_one_customer(isolation: Isolation) {
                 assert_eq!(told, (Code::AlreadyExists, "ORDER_ALREADY_RECORDED".to_owned()));
             }
             let won = PurchaseCreditsResponse::decode(won[0].as_ref().unwrap().as_slice()).unwrap();
-            let order = StorefrontOrder { storefront: "web".into(), order_id };
-            let target = Some(get_purchase_request::Target::Order(order));
+            let target = Some(PurchaseTarget::order("web", order_id));
             let request = GetPurchaseRequest { target, ..Default::default() };
             let mut purchases = three.servers[n % SERVERS].purchases();
             let found = purchases.get_purchase(request).await.unwrap().into_inner();
-            assert_eq!(found.purchase, won.purchase);
+            assert_eq!(found.purchase, won.outcome().purchase);
         })
         .await;
     assert_eq!(three.first().verify().await, u64::try_from(CUSTOMERS + ORDERS).unwrap());
@@ -355,7 +362,7 @@ async fn write_on(three: Arc<Three>, writer: usize, stop: Arc<AtomicBool>, times
             let customer = (n + writer) % AS_OF_CUSTOMERS;
             let hold = three.hold(customer, &format!("i-{writer}-{n}"), "0.1").encode_to_vec();
             let answer = three.call(writer % SERVERS, "HoldService/PlaceHold", &hold).await.unwrap();
-            let posting = PlaceHoldResponse::decode(answer.as_slice()).unwrap().posting.unwrap();
+            let posting = outcome(&answer).posting.unwrap();
             times.lock().unwrap().push((customer, posting.recorded_at.unwrap()));
         }
     }

@@ -49,7 +49,7 @@ async fn a_call_that_comes_too_late_does_nothing(on: On) {
         ledger_id: String::new(),
         commands: vec![command(batch_command::Command::PlaceHold(served.hold("i-2", "1")))],
     };
-    let ledger = CreateLedgerRequest { ledger_id: "late".into(), request_id: served.next() };
+    let ledger = CreateLedgerRequest { context: served.of(""), ledger_id: "late".into() };
     for timeout in ["1n", "0m"] {
         for (method, body) in [
             ("HoldService/PlaceHold", frame(&served.hold("i-1", "1"))),
@@ -75,7 +75,7 @@ async fn a_call_that_comes_too_late_does_nothing(on: On) {
     assert_eq!(ledgers.len(), 1, "{ledgers:?}");
     // None of the ids is used up.
     let made = served.ledgers().create_ledger(ledger).await.unwrap().into_inner();
-    assert!(!made.replayed);
+    assert!(!made.outcome().replayed);
 }
 
 #[tokio::test]
@@ -90,15 +90,15 @@ async fn a_command_whose_time_runs_out_in_the_queue_is_not_run() {
     let timeout = [("grpc-timeout", "20m")];
     let status = connection.send("HoldService/PlaceHold", &timeout, frame(&late)).await.status();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
-    let ledger = CreateLedgerRequest { ledger_id: "late".into(), request_id: served.next() };
+    let ledger = CreateLedgerRequest { context: served.of(""), ledger_id: "late".into() };
     let status = connection.send("LedgerService/CreateLedger", &timeout, frame(&ledger)).await.status();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
     gate.set_open(true);
     ahead.await.unwrap().unwrap();
     assert_eq!(served.verify().await, 3);
     let placed = served.holds().place_hold(late).await.unwrap().into_inner();
-    assert!(!placed.replayed);
-    assert!(!served.ledgers().create_ledger(ledger).await.unwrap().into_inner().replayed);
+    assert!(!placed.outcome().replayed);
+    assert!(!served.ledgers().create_ledger(ledger).await.unwrap().into_inner().outcome().replayed);
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn a_full_queue_says_so_and_loses_nothing() {
     let one_too_many = served.hold("i-4", "1");
     let status = at_once(served.holds().place_hold(one_too_many.clone())).await.unwrap_err();
     is_unavailable(&status, "OVERLOADED");
-    let ledger = CreateLedgerRequest { ledger_id: "other".into(), request_id: served.next() };
+    let ledger = CreateLedgerRequest { context: served.of(""), ledger_id: "other".into() };
     is_unavailable(&at_once(served.ledgers().create_ledger(ledger)).await.unwrap_err(), "OVERLOADED");
     let bulk = command(batch_command::Command::PlaceHold(one_too_many.clone()));
     let request = ExecuteBatchRequest { ledger_id: String::new(), commands: vec![bulk.clone()] };
@@ -134,7 +134,7 @@ async fn a_full_queue_says_so_and_loses_nothing() {
         placed.await.unwrap().unwrap();
     }
     let placed = served.holds().place_hold(one_too_many).await.unwrap().into_inner();
-    assert!(!placed.replayed);
+    assert!(!placed.outcome().replayed);
     assert_eq!(served.verify().await, 2 + 5);
 }
 
@@ -152,7 +152,7 @@ async fn a_command_outlives_its_caller_once_it_is_being_committed() {
     assert!(call.await.unwrap_err().is_cancelled());
     gate.set_open(true);
     let placed = served.holds().place_hold(hold).await.unwrap().into_inner();
-    assert!(placed.replayed);
+    assert!(placed.outcome().replayed);
     assert_eq!(served.verify().await, 3);
 }
 
@@ -167,7 +167,7 @@ async fn a_closed_writer_finishes_what_waits_and_takes_nothing_new() {
     until_queue_is(&served, 1).await;
     served.writer.close();
     is_unavailable(&served.holds().place_hold(served.hold("i-3", "1")).await.unwrap_err(), "SHUTTING_DOWN");
-    let ledger = CreateLedgerRequest { ledger_id: "other".into(), request_id: served.next() };
+    let ledger = CreateLedgerRequest { context: served.of(""), ledger_id: "other".into() };
     is_unavailable(&served.ledgers().create_ledger(ledger).await.unwrap_err(), "SHUTTING_DOWN");
     gate.set_open(true);
     running.await.unwrap().unwrap();
@@ -201,7 +201,7 @@ async fn a_server_that_goes_down_answers_what_is_under_way() {
     assert_eq!(answer.correlation_id, 7);
     assert_eq!(accepted(answer.result).sequence, 3);
     is_unavailable(&answers.message().await.unwrap_err(), "SHUTTING_DOWN");
-    assert_eq!(single.await.unwrap().unwrap().posting.unwrap().sequence, 4);
+    assert_eq!(single.await.unwrap().unwrap().outcome().posting.unwrap().sequence, 4);
     drop((journal, answers, batches, served.channel));
     served.server.await.unwrap().unwrap();
 }

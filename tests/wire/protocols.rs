@@ -37,10 +37,10 @@ async fn gzip_is_taken_and_given() {
     let hold = PlaceHoldRequest { note: "again and ".repeat(80), ..served.hold("i-1", "1") };
     let answer = packing.place_hold(hold.clone()).await.unwrap();
     assert_eq!(answer.metadata().get("grpc-encoding").unwrap(), "gzip");
-    assert_eq!(answer.into_inner().hold.unwrap().note, hold.note);
+    assert_eq!(answer.into_inner().outcome().hold.unwrap().note, hold.note);
     // Repeated without gzip: the same content, so the same answer, and plain.
     let plain = served.holds().place_hold(hold).await.unwrap();
-    assert!(plain.metadata().get("grpc-encoding").is_none() && plain.into_inner().replayed);
+    assert!(plain.metadata().get("grpc-encoding").is_none() && plain.into_inner().outcome().replayed);
     // On the wire it is smaller indeed.
     let connection = Connection::open(&served).await;
     let list = || frame(&ListHoldsRequest::default());
@@ -94,7 +94,7 @@ async fn browsers_speak_grpc_web() {
     let length = usize::try_from(u32::from_be_bytes(body[1..5].try_into().unwrap())).unwrap();
     let (answer, trailers) = body[5..].split_at(length);
     let balance = GetBalanceResponse::decode(answer).unwrap().balance.unwrap();
-    assert_eq!(balance.available, "5");
+    assert_eq!(balance.available_credits, "5");
     // Trailers are a frame of their own, with the highest bit set.
     assert_eq!(trailers[0], 0x80);
     let trailers = std::str::from_utf8(&trailers[5..]).unwrap();

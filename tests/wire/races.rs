@@ -59,12 +59,14 @@ async fn the_last_credits_are_held_once(on: On) {
         assert_eq!(["available", "required", "shortfall"].map(|key| info[key].as_str()), ["1", "1.5", "0.5"]);
     }
     // Every accepted call has a place of its own in the customer's history.
-    let sequences: BTreeSet<_> =
-        accepted.into_iter().map(|answer| answer.unwrap().into_inner().posting.unwrap().sequence).collect();
+    let sequences: BTreeSet<_> = accepted
+        .into_iter()
+        .map(|answer| answer.unwrap().into_inner().outcome().posting.unwrap().sequence)
+        .collect();
     assert_eq!(sequences.len(), 6);
     let request = GetBalanceRequest { customer_id: "acme".into(), ..Default::default() };
     let balance = served.ledgers().get_balance(request).await.unwrap().into_inner().balance.unwrap();
-    assert_eq!((balance.available.as_str(), balance.held.as_str()), ("1", "9"));
+    assert_eq!((balance.available_credits.as_str(), balance.held_credits.as_str()), ("1", "9"));
     // Created, bought, 6 holds, and a note for each incident that went without.
     assert_eq!(served.verify().await, 2 + 6 + 58);
 }
@@ -78,13 +80,13 @@ async fn a_thousand_repeats_have_one_effect(on: On) {
     for n in 0..1_000 {
         let mut holds = HoldServiceClient::new(connections[n % CONNECTIONS].clone());
         let hold = hold.clone();
-        callers.spawn(async move { holds.place_hold(hold).await.unwrap().into_inner() });
+        callers.spawn(async move { holds.place_hold(hold).await.unwrap().into_inner().outcome() });
     }
     let mut answers = callers.join_all().await;
     let first = answers.iter().position(|answer| !answer.replayed).unwrap();
     let first = answers.swap_remove(first);
     assert_eq!(answers.len(), 999);
-    let expected = PlaceHoldResponse { replayed: true, ..first };
+    let expected = CommandOutcome { replayed: true, ..first };
     assert_eq!(expected.posting.as_ref().unwrap().sequence, 3);
     for answer in answers {
         assert_eq!(answer, expected);
@@ -101,9 +103,9 @@ async fn an_order_is_recorded_once(on: On) {
         let buy = |connection: usize, credits: &str| {
             let mut purchases = PurchaseServiceClient::new(connections[connection].clone());
             let purchase = served.purchase(credits, &order);
-            tokio::spawn(
-                async move { Ok::<_, Status>(purchases.purchase_credits(purchase).await?.into_inner()) },
-            )
+            tokio::spawn(async move {
+                Ok::<_, Status>(purchases.purchase_credits(purchase).await?.into_inner().outcome())
+            })
         };
         // The same order under two request ids, and another content under a third.
         let (one, two, other) = (buy(0, "2"), buy(1, "2.0"), buy(2, "3"));
@@ -178,8 +180,8 @@ async fn callers_that_go_away_leave_nothing_half_done(on: On) {
     }
     let mut clients = served.holds();
     for hold in holds {
-        let first = clients.place_hold(hold.clone()).await.unwrap().into_inner();
-        let again = clients.place_hold(hold).await.unwrap().into_inner();
+        let first = clients.place_hold(hold.clone()).await.unwrap().into_inner().outcome();
+        let again = clients.place_hold(hold).await.unwrap().into_inner().outcome();
         assert!(again.replayed);
         assert_eq!((first.posting, first.hold), (again.posting, again.hold));
     }
@@ -197,7 +199,7 @@ async fn callers_that_go_away_leave_nothing_half_done(on: On) {
     assert_eq!(served.verify().await, 2 + CALLS + 500);
     let request = GetBalanceRequest { customer_id: "acme".into(), ..Default::default() };
     let balance = served.ledgers().get_balance(request).await.unwrap().into_inner().balance.unwrap();
-    assert_eq!((balance.available.as_str(), balance.held.as_str()), ("350", "650"));
+    assert_eq!((balance.available_credits.as_str(), balance.held_credits.as_str()), ("350", "650"));
 }
 
 on_each_engine! {

@@ -1,6 +1,8 @@
 //! Calls whose messages are bytes, so that a test can send what no client library would.
 
+use creditledger::grpc::wire::CommandOutcome;
 use http::uri::PathAndQuery;
+use prost::Message;
 use prost::bytes::{Buf, BufMut};
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
@@ -55,6 +57,11 @@ pub async fn send(channel: &Channel, method: &str, request: Request<Vec<u8>>) ->
     let request = request.map(|request| tokio_stream::iter([request]));
     let mut answers = client.streaming(request, path, Bytes).await?.into_inner();
     Ok(answers.message().await?.unwrap_or_default())
+}
+
+/// The outcome, which is field 1 of every answer to a command.
+pub fn outcome(answer: &[u8]) -> CommandOutcome {
+    CommandOutcome::decode(nested(answer, 1).as_slice()).unwrap()
 }
 
 /// The fields of an encoded message: number, wire type, and the bytes of tag and value together.

@@ -4,7 +4,8 @@ use creditledger::grpc::wire::rate_card_service_client::RateCardServiceClient;
 use creditledger::grpc::wire::*;
 use tonic::Code;
 
-use crate::served::{On, Served, on_each_engine};
+use crate::errors::{fields, reason};
+use crate::served::{ENGINE, On, SCHEMA, Served, on_each_engine};
 
 fn balance(as_of: Option<get_balance_request::AsOf>) -> GetBalanceRequest {
     GetBalanceRequest { customer_id: "acme".into(), as_of, ..Default::default() }
@@ -28,7 +29,7 @@ async fn balances_as_of_any_point(on: On) {
     ] {
         let found = ledgers.get_balance(balance(as_of)).await.unwrap().into_inner();
         let shown = found.balance.unwrap();
-        assert_eq!((shown.available.as_str(), shown.sequence), (available, sequence), "{as_of:?}");
+        assert_eq!((shown.available_credits.as_str(), shown.sequence), (available, sequence), "{as_of:?}");
         assert_eq!(found.recorded_at.is_some(), sequence > 0, "{as_of:?}");
     }
     let many =
@@ -122,11 +123,12 @@ async fn the_journal_is_followed_and_resumed(on: On) {
 
 async fn ledgers_keep_apart(on: On) {
     let served = Served::with_credits(on, "5").await;
-    let request = CreateLedgerRequest { ledger_id: "other".into(), request_id: served.next() };
+    let request = CreateLedgerRequest { context: served.of(""), ledger_id: "other".into() };
     let made = served.ledgers().create_ledger(request.clone()).await.unwrap().into_inner();
     let again = served.ledgers().create_ledger(request).await.unwrap().into_inner();
-    assert!(!made.replayed && again.replayed && made.ledger == again.ledger);
-    let taken = CreateLedgerRequest { ledger_id: "other".into(), request_id: served.next() };
+    assert_eq!(made.ledger, again.ledger);
+    assert!(!made.outcome().replayed && again.outcome().replayed);
+    let taken = CreateLedgerRequest { context: served.of(""), ledger_id: "other".into() };
     assert_eq!(served.ledgers().create_ledger(taken).await.unwrap_err().code(), Code::AlreadyExists);
     let elsewhere = GetBalanceRequest { ledger_id: "other".into(), ..balance(None) };
     assert_eq!(served.ledgers().get_balance(elsewhere).await.unwrap_err().code(), Code::NotFound);
@@ -134,15 +136,84 @@ async fn ledgers_keep_apart(on: On) {
     assert_eq!(listed.ledgers.iter().map(|l| l.ledger_id.as_str()).collect::<Vec<_>>(), ["main", "other"]);
 }
 
+async fn a_ledger_and_the_server_are_told_of(on: On) {
+    let served = Served::start(on).await;
+    let mut ledgers = served.ledgers();
+    let request = CreateLedgerRequest { context: served.of(""), ledger_id: "other".into() };
+    let made = ledgers.create_ledger(request).await.unwrap().into_inner().ledger.unwrap();
+    let listed = ledgers.list_ledgers(ListLedgersRequest::default()).await.unwrap().into_inner().ledgers;
+    assert_eq!(listed[1], made);
+    for (ledger_id, expected) in [("", &listed[0]), ("main", &listed[0]), ("other", &made)] {
+        let request = GetLedgerRequest { ledger_id: ledger_id.into() };
+        let found = ledgers.get_ledger(request).await.unwrap().into_inner().ledger.unwrap();
+        assert_eq!(&found, expected);
+        assert!(found.created_at.is_some());
+    }
+    let nowhere = ledgers.get_ledger(GetLedgerRequest { ledger_id: "nowhere".into() }).await.unwrap_err();
+    assert_eq!((nowhere.code(), reason(&nowhere).as_str()), (Code::NotFound, "LEDGER_NOT_FOUND"));
+    let bad = ledgers.get_ledger(GetLedgerRequest { ledger_id: "a b".into() }).await.unwrap_err();
+    assert_eq!(fields(&bad), ["ledger_id"]);
+
+    let about = ledgers.get_server_info(GetServerInfoRequest {}).await.unwrap().into_inner().server_info;
+    let about = about.unwrap();
+    assert_eq!((about.version.as_str(), about.engine.as_str()), (env!("CARGO_PKG_VERSION"), ENGINE));
+    assert_eq!(about.schema_version, SCHEMA);
+    assert!(about.features.is_sorted_by(|one, next| one < next), "{:?}", about.features);
+}
+
+async fn a_webhook_endpoint_is_read_by_its_id(on: On) {
+    let served = Served::start(on).await;
+    let other = CreateLedgerRequest { context: served.of(""), ledger_id: "other".into() };
+    served.ledgers().create_ledger(other).await.unwrap();
+    let mut client = served.notifications();
+    let get = |ledger_id: &str, endpoint_id: &str| GetWebhookEndpointRequest {
+        ledger_id: ledger_id.into(),
+        endpoint_id: endpoint_id.into(),
+    };
+    let mut made = Vec::new();
+    for ledger_id in ["", "other"] {
+        let create = CreateWebhookEndpointRequest {
+            context: Some(context(served.next(), "").ledger(ledger_id)),
+            url: "https://hooks.example.com/here".into(),
+            types: vec![EventType::BalanceLow.into()],
+            description: "crm".into(),
+            ..Default::default()
+        };
+        let created = client.create_webhook_endpoint(create).await.unwrap().into_inner();
+        let endpoint = created.endpoint.unwrap();
+        let found = client.get_webhook_endpoint(get(ledger_id, &endpoint.endpoint_id)).await.unwrap();
+        assert_eq!(found.into_inner().endpoint.as_ref(), Some(&endpoint));
+        assert_eq!(endpoint.ledger_id, if ledger_id.is_empty() { "main" } else { ledger_id });
+        made.push(endpoint.endpoint_id);
+    }
+    let update = UpdateWebhookEndpointRequest {
+        context: served.of(""),
+        endpoint_id: made[0].clone(),
+        description: "erp".into(),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["description".into()] }),
+        ..Default::default()
+    };
+    let updated = client.update_webhook_endpoint(update).await.unwrap().into_inner().endpoint;
+    let found = client.get_webhook_endpoint(get("main", &made[0])).await.unwrap().into_inner().endpoint;
+    assert_eq!((found.clone().unwrap().description.as_str(), &found), ("erp", &updated));
+    let delete = DeleteWebhookEndpointRequest { context: served.of(""), endpoint_id: made[0].clone() };
+    client.delete_webhook_endpoint(delete).await.unwrap();
+    // One that is gone, and those of the other ledger, from either side.
+    for (ledger_id, endpoint_id) in [("main", &made[0]), ("main", &made[1]), ("other", &made[0])] {
+        let status = client.get_webhook_endpoint(get(ledger_id, endpoint_id)).await.unwrap_err();
+        let told = (status.code(), reason(&status));
+        assert_eq!(told, (Code::NotFound, "WEBHOOK_ENDPOINT_NOT_FOUND".to_owned()));
+    }
+    for bad in ["", "email", "x"] {
+        let status = client.get_webhook_endpoint(get("", bad)).await.unwrap_err();
+        assert_eq!(fields(&status), ["endpoint_id"]);
+    }
+}
+
 async fn lists_of_purchases_lots_and_customers(on: On) {
     let served = Served::with_credits(on, "5").await;
     served.holds().place_hold(served.hold("i-1", "2")).await.unwrap();
-    let grant = GrantCreditsRequest {
-        request_id: served.next(),
-        customer_id: "acme".into(),
-        credits: "1".into(),
-        ..Default::default()
-    };
+    let grant = GrantCreditsRequest { context: served.of("acme"), credits: "1".into(), ..Default::default() };
     let granted = served.purchases().grant_credits(grant).await.unwrap().into_inner().lot.unwrap();
     assert_eq!((granted.source(), granted.left_credits.as_str()), (LotSource::Grant, "1"));
     let purchases =
@@ -151,21 +222,19 @@ async fn lists_of_purchases_lots_and_customers(on: On) {
     let lots = served.ledgers().list_lots(ListLotsRequest::default()).await.unwrap().into_inner().lots;
     assert_eq!(lots.iter().map(|lot| lot.left_credits.as_str()).collect::<Vec<_>>(), ["1", "5"]);
     assert_eq!(lots[1].lot_id, purchase.purchase_id);
-    let order = StorefrontOrder { storefront: "web".into(), order_id: purchase.order_id.clone() };
-    for target in [
-        get_purchase_request::Target::PurchaseId(purchase.purchase_id.clone()),
-        get_purchase_request::Target::Order(order),
-    ] {
+    for target in
+        [PurchaseTarget::purchase(&purchase.purchase_id), PurchaseTarget::order("web", &purchase.order_id)]
+    {
         let request = GetPurchaseRequest { target: Some(target), ..Default::default() };
         let found = served.purchases().get_purchase(request).await.unwrap().into_inner().purchase.unwrap();
         assert_eq!(found, purchase);
     }
-    let by_lot = get_purchase_request::Target::PurchaseId(granted.lot_id);
+    let by_lot = PurchaseTarget::purchase(granted.lot_id);
     let request = GetPurchaseRequest { target: Some(by_lot), ..Default::default() };
     assert_eq!(served.purchases().get_purchase(request).await.unwrap_err().code(), Code::NotFound);
     let customers =
         served.customers().list_customers(ListCustomersRequest::default()).await.unwrap().into_inner();
-    assert_eq!(customers.customers[0].balance.as_ref().unwrap().available, "4");
+    assert_eq!(customers.customers[0].balance.as_ref().unwrap().available_credits, "4");
 }
 
 async fn price_lists_and_previews(on: On) {
@@ -220,6 +289,8 @@ on_each_engine! {
     postings_and_transfers_are_paged_both_ways
     the_journal_is_followed_and_resumed
     ledgers_keep_apart
+    a_ledger_and_the_server_are_told_of
+    a_webhook_endpoint_is_read_by_its_id
     lists_of_purchases_lots_and_customers
     price_lists_and_previews
     health_is_told

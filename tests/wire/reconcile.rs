@@ -119,8 +119,7 @@ async fn a_long_list_takes_little_memory(on: On) {
         batches.execute_batch(request).await.unwrap();
         // Spent again, all or nothing: what is left of a lot stands in its customer's row, which is written each time.
         let spend = ChargeIncidentRequest {
-            request_id: served.next(),
-            customer_id: "acme".into(),
+            context: served.of("acme"),
             incident_id: format!("i-{n}"),
             work_seconds: 1_800_000,
             ..Default::default()

@@ -22,6 +22,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint, Error};
 
+/// What it says of itself.
+pub const ENGINE: &str = "an engine of tests";
+pub const SCHEMA: i32 = 7;
+
 pub struct Served {
     pub channel: Channel,
     pub address: String,
@@ -74,7 +78,8 @@ impl Served {
         let webhooks =
             Webhooks::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));
         let api =
-            Api::new(writer.clone(), reader, Arc::clone(&outbox), Arc::new(webhooks), Policy::default());
+            Api::new(writer.clone(), reader, Arc::clone(&outbox), Arc::new(webhooks), Policy::default())
+                .stored_in(ENGINE, SCHEMA);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -115,11 +120,7 @@ impl Served {
     pub async fn verify(&self) -> u64 {
         // Commands that are behind all others in the queue, of customers that do not exist: some for each lane.
         for n in 0..8 {
-            let last = CloseCustomerRequest {
-                request_id: self.next(),
-                customer_id: format!("nobody-{n}"),
-                ..Default::default()
-            };
+            let last = CloseCustomerRequest { context: self.of(format!("nobody-{n}")) };
             let refused = self.customers().close_customer(last).await.unwrap_err();
             assert_eq!(refused.code(), tonic::Code::NotFound);
         }
@@ -169,14 +170,18 @@ impl Served {
         format!("r-{}", self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// The context of a command about this customer that was not sent before.
+    pub fn of(&self, customer: impl Into<String>) -> Option<CommandContext> {
+        Some(context(self.next(), customer))
+    }
+
     pub fn customer(&self, id: &str) -> CreateCustomerRequest {
-        CreateCustomerRequest { request_id: self.next(), customer_id: id.into(), ..Default::default() }
+        CreateCustomerRequest { context: self.of(id), ..Default::default() }
     }
 
     pub fn purchase(&self, credits: &str, order: &str) -> PurchaseCreditsRequest {
         PurchaseCreditsRequest {
-            request_id: self.next(),
-            customer_id: "acme".into(),
+            context: self.of("acme"),
             storefront: "web".into(),
             order_id: order.into(),
             credits: credits.into(),
@@ -187,8 +192,7 @@ impl Served {
 
     pub fn hold(&self, incident: &str, credits: &str) -> PlaceHoldRequest {
         PlaceHoldRequest {
-            request_id: self.next(),
-            customer_id: "acme".into(),
+            context: self.of("acme"),
             incident_id: incident.into(),
             quote: Some(place_hold_request::Quote::Credits(credits.into())),
             ..Default::default()
@@ -197,19 +201,17 @@ impl Served {
 
     pub fn estimate(&self, incident: &str, credits: &str) -> EstimateIncidentRequest {
         EstimateIncidentRequest {
-            request_id: self.next(),
-            customer_id: "acme".into(),
+            context: self.of("acme"),
             incident_id: incident.into(),
             quote: Some(estimate_incident_request::Quote::Credits(credits.into())),
             ..Default::default()
         }
     }
 
-    pub fn work(&self, incident: &str, minutes: i64) -> RecordWorkRequest {
+    pub fn work(&self, incident: &str, minutes: i32) -> RecordWorkRequest {
         RecordWorkRequest {
-            request_id: self.next(),
-            customer_id: "acme".into(),
-            target: Some(record_work_request::Target::IncidentId(incident.into())),
+            context: self.of("acme"),
+            target: Some(HoldTarget::incident(incident)),
             work_seconds: minutes * 60,
             ..Default::default()
         }
@@ -217,9 +219,8 @@ impl Served {
 
     pub fn settle(&self, incident: &str) -> SettleHoldRequest {
         SettleHoldRequest {
-            request_id: self.next(),
-            customer_id: "acme".into(),
-            target: Some(settle_hold_request::Target::IncidentId(incident.into())),
+            context: self.of("acme"),
+            target: Some(HoldTarget::incident(incident)),
             ..Default::default()
         }
     }

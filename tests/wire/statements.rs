@@ -57,14 +57,15 @@ fn units(text: &str) -> i64 {
 }
 
 fn worth(balance: &Balance) -> i64 {
-    units(&balance.available) + units(&balance.held) - units(&balance.owed)
+    units(&balance.available_credits) + units(&balance.held_credits) - units(&balance.owed_credits)
 }
 
 /// The lines lead from the opening to the closing balance, and the subtotals are theirs.
 fn judge(statement: &GetStatementResponse) {
     let (opening, closing) =
         (statement.opening_balance.as_ref().unwrap(), statement.closing_balance.as_ref().unwrap());
-    let mut running = [&opening.available, &opening.held, &opening.owed].map(|text| units(text));
+    let mut running =
+        [&opening.available_credits, &opening.held_credits, &opening.owed_credits].map(|text| units(text));
     for line in &statement.lines {
         let moved = line.transfer.as_ref().unwrap();
         let credits = units(&moved.credits);
@@ -77,9 +78,16 @@ fn judge(statement: &GetStatementResponse) {
             }
         }
         let after = line.balance_after.as_ref().unwrap();
-        assert_eq!(running, [&after.available, &after.held, &after.owed].map(|text| units(text)), "{line:?}");
+        assert_eq!(
+            running,
+            [&after.available_credits, &after.held_credits, &after.owed_credits].map(|text| units(text)),
+            "{line:?}"
+        );
     }
-    assert_eq!(running, [&closing.available, &closing.held, &closing.owed].map(|text| units(text)));
+    assert_eq!(
+        running,
+        [&closing.available_credits, &closing.held_credits, &closing.owed_credits].map(|text| units(text))
+    );
     let sum = |amount: fn(&StatementSubtotal) -> &str| -> i64 {
         statement.subtotals.iter().map(|subtotal| units(amount(subtotal))).sum()
     };
@@ -189,7 +197,12 @@ async fn a_period_that_is_over_is_final(on: On) {
     let long_ago = Timestamp { seconds: 1_600_000_000, nanos: 0 };
     let past = statement(&served, request("acme", BEFORE_ALL, long_ago)).await;
     assert!(!past.provisional && past.lines.is_empty());
-    let nothing = Balance { available: "0".into(), held: "0".into(), owed: "0".into(), sequence: 0 };
+    let nothing = Balance {
+        available_credits: "0".into(),
+        held_credits: "0".into(),
+        owed_credits: "0".into(),
+        sequence: 0,
+    };
     assert_eq!((past.opening_balance.unwrap(), past.closing_balance.unwrap()), (nothing.clone(), nothing));
     for (from, until) in
         [(None, Some(AFTER_ALL)), (Some(AFTER_ALL), None), (Some(AFTER_ALL), Some(AFTER_ALL))]

@@ -5,10 +5,11 @@ use prost::Message;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::bad_values::Types;
+use crate::bad_values::is_bare;
 use crate::errors::{fields, reason};
-use crate::raw::{call, nested, text, without};
+use crate::raw::{call, outcome, text};
 use crate::served::{On, Served, on_each_engine};
+use crate::types::Types;
 use crate::world::World;
 
 const NOWHERE: &str = "0190a2b4-c0de-7000-8000-000000000001";
@@ -21,24 +22,23 @@ async fn ids_of_nothing_and_of_elsewhere_are_not_found(on: On) {
     let mut tried = 0;
     for (method, good) in world.good_requests() {
         let (_, input) = methods.iter().find(|(name, _)| name == method).unwrap();
-        let message = types.message(input);
+        let is_bare = is_bare(types.message(input).name());
         let before = world.served.positions().await;
-        for field in &message.field {
-            let is_target = field.oneof_index.is_some() && !field.proto3_optional();
+        for (path, field, of) in types.paths(input) {
             let incident_reason =
                 if method == "HoldService/GetReceipt" { "SETTLEMENT_NOT_FOUND" } else { "HOLD_NOT_FOUND" };
             let cases: Vec<(&str, &str)> = match field.name() {
                 "ledger_id" if method != "LedgerService/CreateLedger" => {
                     vec![("nowhere", "LEDGER_NOT_FOUND")]
                 }
-                "customer_id" if method != "CustomerService/CreateCustomer" => {
+                "customer_id" if method != "CustomerService/CreateCustomer" && !is_bare => {
                     vec![("nobody", "CUSTOMER_NOT_FOUND"), ("only-there", "CUSTOMER_NOT_FOUND")]
                 }
                 "hold_id" => {
                     [NOWHERE, &world.other_hold, &world.foreign_hold].map(|id| (id, "HOLD_NOT_FOUND")).into()
                 }
                 // An incident of the other ledger, and one of nowhere.
-                "incident_id" if is_target => {
+                "incident_id" if of.name() == "HoldTarget" => {
                     ["only-there", "nothing"].map(|id| (id, incident_reason)).into()
                 }
                 "endpoint_id" => vec![(NOWHERE, "WEBHOOK_ENDPOINT_NOT_FOUND")],
@@ -49,19 +49,10 @@ async fn ids_of_nothing_and_of_elsewhere_are_not_found(on: On) {
             };
             for (id, expected) in cases {
                 tried += 1;
-                let instead: Vec<u32> = message
-                    .field
-                    .iter()
-                    .filter(|other| {
-                        other.number == field.number || (is_target && other.oneof_index == field.oneof_index)
-                    })
-                    .map(|other| other.number().try_into().unwrap())
-                    .collect();
-                let n = field.number().try_into().unwrap();
-                let request = [without(&good, &instead), text(n, id)].concat();
+                let request = types.with(input, &good, &path, &|n| text(n, id));
                 match call(&world.served.channel, method, request).await {
                     Err(status) if status.code() == Code::NotFound && reason(&status) == expected => {}
-                    other => wrong.push(format!("{method} {} {id}: {other:?}", field.name())),
+                    other => wrong.push(format!("{method} {path} {id}: {other:?}")),
                 }
             }
         }
@@ -72,8 +63,7 @@ async fn ids_of_nothing_and_of_elsewhere_are_not_found(on: On) {
     }
     // What the loop above does not reach: inside of messages, and a version.
     let order = |storefront: &str, order_id: &str| {
-        let order = StorefrontOrder { storefront: storefront.into(), order_id: order_id.into() };
-        let target = Some(get_purchase_request::Target::Order(order));
+        let target = Some(PurchaseTarget::order(storefront, order_id));
         GetPurchaseRequest { target, ..Default::default() }.encode_to_vec()
     };
     let card = CreateCustomerRequest {
@@ -105,21 +95,16 @@ async fn in_every_state(served: &Served) {
     for incident in ["QUOTED", "DECLINED", "SUPERSEDED"] {
         holds.estimate_incident(served.estimate(incident, "2")).await.unwrap();
     }
-    let decline = DeclineEstimateRequest {
-        request_id: served.next(),
-        customer_id: "acme".into(),
-        target: Some(decline_estimate_request::Target::IncidentId("DECLINED".into())),
-        ..Default::default()
-    };
+    let decline =
+        DeclineEstimateRequest { context: served.of("acme"), target: Some(HoldTarget::incident("DECLINED")) };
     holds.decline_estimate(decline).await.unwrap();
     for incident in ["ACTIVE", "SETTLED", "RELEASED"] {
         holds.place_hold(served.hold(incident, "2")).await.unwrap();
     }
     holds.settle_hold(served.settle("SETTLED")).await.unwrap();
     let release = ReleaseHoldRequest {
-        request_id: served.next(),
-        customer_id: "acme".into(),
-        target: Some(release_hold_request::Target::IncidentId("RELEASED".into())),
+        context: served.of("acme"),
+        target: Some(HoldTarget::incident("RELEASED")),
         ..Default::default()
     };
     holds.release_hold(release).await.unwrap();
@@ -133,7 +118,7 @@ async fn commands_in_the_wrong_state_are_refused(on: On) {
     in_every_state(served).await;
     let get = |incident: &str| GetHoldRequest {
         customer_id: "acme".into(),
-        target: Some(get_hold_request::Target::IncidentId(incident.into())),
+        target: Some(HoldTarget::incident(incident)),
         ..Default::default()
     };
     let superseded =
@@ -159,15 +144,12 @@ async fn commands_in_the_wrong_state_are_refused(on: On) {
     for (method, legal, expected) in COMMANDS {
         let (_, request) = good.iter().find(|(name, _)| *name == method).unwrap();
         let (_, input) = types.methods().into_iter().find(|(name, _)| name == method).unwrap();
-        let number = |name: &str| {
-            let field = types.message(input).field.iter().find(|field| field.name() == name).unwrap();
-            u32::try_from(field.number()).unwrap()
-        };
         for state in states.into_iter().filter(|state| !legal.contains(state)) {
-            let (hold_id, incident_id) = (number("hold_id"), number("incident_id"));
-            let target =
-                if state == "SUPERSEDED" { text(hold_id, &superseded) } else { text(incident_id, state) };
-            let request = [without(request, &[hold_id, incident_id]), target].concat();
+            let (path, id) = match state {
+                "SUPERSEDED" => ("target.hold_id", superseded.as_str()),
+                _ => ("target.incident_id", state),
+            };
+            let request = types.with(input, request, path, &|n| text(n, id));
             match call(&served.channel, method, request).await {
                 Err(status) if status.code() == Code::FailedPrecondition && reason(&status) == expected => {
                     let told = status.get_error_details().error_info().unwrap().metadata["state"].clone();
@@ -188,38 +170,37 @@ async fn what_else_the_state_forbids(on: On) {
     let served = &world.served;
     let mut holds = served.holds();
     let mut customers = served.customers();
-    let close = |customer: &str| CloseCustomerRequest {
-        request_id: served.next(),
-        customer_id: customer.into(),
-        ..Default::default()
-    };
+    let close = |customer: &str| CloseCustomerRequest { context: served.of(customer) };
     customers.close_customer(close("leaving")).await.unwrap();
-    let first = holds.place_hold(served.hold("open", "1")).await.unwrap().into_inner().hold.unwrap().hold_id;
+    let first = holds
+        .place_hold(served.hold("open", "1"))
+        .await
+        .unwrap()
+        .into_inner()
+        .outcome()
+        .hold
+        .unwrap()
+        .hold_id;
     holds.record_work(served.work("open", 60)).await.unwrap();
     let before = served.positions().await;
     let place = |customer: &str, incident: &str, class: &str, credits: &str| {
         let hold = served.hold(incident, credits);
-        PlaceHoldRequest { customer_id: customer.into(), incident_class: class.into(), ..hold }
+        PlaceHoldRequest { context: served.of(customer), incident_class: class.into(), ..hold }
             .encode_to_vec()
     };
     let release = ReleaseHoldRequest {
-        request_id: served.next(),
-        customer_id: "acme".into(),
-        target: Some(release_hold_request::Target::IncidentId("open".into())),
+        context: served.of("acme"),
+        target: Some(HoldTarget::incident("open")),
         ..Default::default()
     };
     let reverse = ReverseSettlementRequest {
-        request_id: served.next(),
-        customer_id: "acme".into(),
-        target: Some(reverse_settlement_request::Target::IncidentId("reverse".into())),
+        context: Some(context(served.next(), "acme").because("r")),
+        target: Some(HoldTarget::incident("reverse")),
         credits: Some("100".into()),
-        reason: "r".into(),
-        ..Default::default()
     };
     let charge = |incident: &str, class: &str| {
         ChargeIncidentRequest {
-            request_id: served.next(),
-            customer_id: "acme".into(),
+            context: served.of("acme"),
             incident_id: incident.into(),
             incident_class: class.into(),
             work_seconds: 3_600,
@@ -231,21 +212,15 @@ async fn what_else_the_state_forbids(on: On) {
     let settle = SettleHoldRequest { expected_work_seconds: Some(1), ..served.settle("open") };
     let capped = SettleHoldRequest { max_charge_credits: Some("1.5".into()), ..served.settle("open") };
     let void_again = VoidWorkRequest {
-        request_id: served.next(),
-        customer_id: "acme".into(),
-        target: Some(void_work_request::Target::IncidentId("extend".into())),
+        context: Some(context(served.next(), "acme").because("r")),
+        target: Some(HoldTarget::incident("extend")),
         work_id: world.work_id.clone(),
-        reason: "r".into(),
-        ..Default::default()
     };
-    let order = PurchaseCreditsRequest { customer_id: "acme".into(), ..served.purchase("5", "zeta-1") };
-    let ledger = CreateLedgerRequest { ledger_id: "other".into(), request_id: served.next() };
+    let order = PurchaseCreditsRequest { context: served.of("acme"), ..served.purchase("5", "zeta-1") };
+    let ledger = CreateLedgerRequest { context: served.of(""), ledger_id: "other".into() };
     let adjust = AdjustBalanceRequest {
-        request_id: served.next(),
-        customer_id: "leaving".into(),
+        context: Some(context(served.next(), "leaving").because("r")),
         credits: "-1".into(),
-        reason: "r".into(),
-        ..Default::default()
     };
     for (method, request, code, expected) in [
         ("HoldService/PlaceHold", place("acme", "open", "", "1"), Code::AlreadyExists, "HOLD_EXISTS"),
@@ -331,9 +306,10 @@ async fn used_request_ids_are_refused_for_other_content(on: On) {
     let methods = types.methods();
     for (method, good) in world.good_requests() {
         let (_, input) = methods.iter().find(|(name, _)| name == method).unwrap();
-        let message = types.message(input);
         call(&world.served.channel, method, good.clone()).await.unwrap();
-        let Some(id) = message.field.iter().find(|field| field.name() == "request_id") else { continue };
+        if types.message(input).field.iter().all(|field| field.name() != "context") {
+            continue;
+        }
         let before = world.served.positions().await;
         // Other content: who asked for it, or whatever the method has of that sort.
         let (name, value) = match method {
@@ -346,11 +322,9 @@ async fn used_request_ids_are_refused_for_other_content(on: On) {
             "NotificationService/DeleteWebhookEndpoint" | "NotificationService/RedeliverEvent" => {
                 ("endpoint_id", NOWHERE)
             }
-            _ => ("by", "another"),
+            _ => ("context.by", "another"),
         };
-        let field = message.field.iter().find(|field| field.name() == name).unwrap();
-        let n = field.number().try_into().unwrap();
-        let other = [without(&good, &[n]), text(n, value)].concat();
+        let other = types.with(input, &good, name, &|n| text(n, value));
         let status = call(&world.served.channel, method, other).await.unwrap_err();
         assert_eq!(
             (status.code(), reason(&status).as_str()),
@@ -359,16 +333,9 @@ async fn used_request_ids_are_refused_for_other_content(on: On) {
         );
         // The same content is answered again.
         let again = call(&world.served.channel, method, good.clone()).await.unwrap();
-        let replayed = nested_flag(&again);
-        assert!(replayed, "{method}");
+        assert!(outcome(&again).replayed, "{method}");
         assert_eq!(world.served.positions().await, before, "{method}");
-        assert!(!nested(&good, id.number().try_into().unwrap()).is_empty());
     }
-}
-
-/// The field `replayed`, which has the number 2 in every answer.
-fn nested_flag(answer: &[u8]) -> bool {
-    crate::raw::split(answer).into_iter().any(|(number, bytes)| number == 2 && bytes == [2 << 3, 1])
 }
 
 async fn each_command_of_a_batch_is_checked_as_if_it_came_alone(on: On) {
@@ -431,7 +398,10 @@ async fn batches_themselves_have_bounds(on: On) {
     let past = Some(prost_types::Timestamp { seconds: 1_600_000_000, nanos: 0 });
     let late = PlaceHoldRequest { expires_at: past, ..served.hold("late", "1") };
     let unquoted = PlaceHoldRequest { quote: None, ..served.hold("unquoted", "1") };
-    let lost = PlaceHoldRequest { ledger_id: "nowhere".into(), ..served.hold("lost", "1") };
+    let lost = PlaceHoldRequest {
+        context: Some(context(served.next(), "acme").ledger("nowhere")),
+        ..served.hold("lost", "1")
+    };
     let commands = [late, unquoted].map(|hold| crate::bulk::command(batch_command::Command::PlaceHold(hold)));
     let paths = ["place_hold.expires_at", "place_hold.quote"];
     let request = ExecuteBatchRequest { ledger_id: String::new(), commands: commands.to_vec() };

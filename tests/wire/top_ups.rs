@@ -24,10 +24,8 @@ fn settings() -> TopUpSettings {
 
 fn set(served: &Served, top_up: Option<TopUpSettings>) -> SetCustomerTermsRequest {
     SetCustomerTermsRequest {
-        request_id: served.next(),
-        customer_id: "acme".into(),
+        context: Some(context(served.next(), "acme").by("op")),
         update_mask: Some(prost_types::FieldMask { paths: vec!["top_up".into()] }),
-        by: "op".into(),
         top_up,
         ..SetCustomerTermsRequest::default()
     }
@@ -74,6 +72,7 @@ async fn a_storefront_is_asked_and_answers_with_a_purchase(on: On) {
     // The same in other words is the same; with another cap it is another command.
     let spelled = SetCustomerTermsRequest { top_up: Some(shown.clone()), ..request.clone() };
     let again = served.customers().set_customer_terms(spelled).await.unwrap().into_inner();
+    let (first, again) = (first.outcome(), again.outcome());
     assert_eq!((again.replayed, &again.posting), (true, &first.posting));
     let other = TopUpSettings { monthly_cap_credits: None, ..settings() };
     let other = SetCustomerTermsRequest { top_up: Some(other), ..request };
@@ -84,12 +83,12 @@ async fn a_storefront_is_asked_and_answers_with_a_purchase(on: On) {
     assert_eq!((asked(&served).await.len(), acme(&served).await.open_top_up), (0, None), "5 is not below 5");
     let hold = served.hold("i-2", "2.5");
     served.holds().place_hold(hold.clone()).await.unwrap();
-    assert!(served.holds().place_hold(hold).await.unwrap().into_inner().replayed);
+    assert!(served.holds().place_hold(hold).await.unwrap().into_inner().outcome().replayed);
     let events = asked(&served).await;
     assert_eq!(events.len(), 1);
     let event = &events[0];
     assert_eq!((event.customer_id.as_str(), event.contact.as_ref()), ("acme", Some(&contact)));
-    assert_eq!((event.balance.as_ref().unwrap().available.as_str(), event.index), ("2.5", 1));
+    assert_eq!((event.balance.as_ref().unwrap().available_credits.as_str(), event.index), ("2.5", 1));
     let Some(Payload::TopUpEvent(asked_for)) = &event.payload else { panic!("{event:?}") };
     let told = [
         &asked_for.credits,
@@ -124,7 +123,7 @@ async fn a_storefront_is_asked_and_answers_with_a_purchase(on: On) {
     served.purchases().purchase_credits(order).await.unwrap();
     let customer = acme(&served).await;
     assert_eq!((customer.open_top_up, customer.top_up_month_credits.as_str()), (None, "17.5"));
-    assert_eq!(customer.balance.unwrap().available, "20");
+    assert_eq!(customer.balance.unwrap().available_credits, "20");
     assert_eq!(asked(&served).await.len(), 1);
     served.verify().await;
 }

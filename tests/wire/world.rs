@@ -78,8 +78,8 @@ pub fn full_card(name: &str) -> RateCard {
 }
 
 /// An order of the storefront `web`.
-fn order(order_id: &str) -> StorefrontOrder {
-    StorefrontOrder { storefront: "web".into(), order_id: order_id.into() }
+fn order(order_id: &str) -> Option<PurchaseTarget> {
+    Some(PurchaseTarget::order("web", order_id))
 }
 
 /// What stands in the world, where requests need to name it.
@@ -122,48 +122,62 @@ impl World {
         }
         holds.settle_hold(served.settle("reverse")).await.unwrap();
         let worked = holds.record_work(served.work("void", 5)).await.unwrap().into_inner();
-        let work_id = worked.posting.unwrap().work_id;
+        let work_id = worked.entry.unwrap().work_id;
         for order in ["refund", "reverse-refund", "charge-back", "resolve"] {
             served.purchases().purchase_credits(served.purchase("5", order)).await.unwrap();
         }
         let back = RefundPurchaseRequest {
-            request_id: served.next(),
-            customer_id: "acme".into(),
-            target: Some(refund_purchase_request::Target::Order(order("reverse-refund"))),
+            context: served.of("acme"),
+            target: order("reverse-refund"),
             credits: "2".into(),
             ..Default::default()
         };
         let back = served.purchases().refund_purchase(back).await.unwrap().into_inner();
-        let refund_id = back.purchase.unwrap().refunds.remove(0).refund_id;
+        let refund_id = back.outcome().purchase.unwrap().refunds.remove(0).refund_id;
         let taken = RecordChargebackRequest {
-            request_id: served.next(),
-            customer_id: "acme".into(),
-            target: Some(record_chargeback_request::Target::Order(order("resolve"))),
+            context: served.of("acme"),
+            target: order("resolve"),
             ..Default::default()
         };
         served.purchases().record_chargeback(taken).await.unwrap();
-        let order = PurchaseCreditsRequest { customer_id: "zeta".into(), ..served.purchase("5", "zeta-1") };
+        let order = PurchaseCreditsRequest { context: served.of("zeta"), ..served.purchase("5", "zeta-1") };
         served.purchases().purchase_credits(order).await.unwrap();
-        let hold = PlaceHoldRequest { customer_id: "zeta".into(), ..served.hold("extend", "1") };
-        let foreign_hold = holds.place_hold(hold).await.unwrap().into_inner().hold.unwrap().hold_id;
+        let hold = PlaceHoldRequest { context: served.of("zeta"), ..served.hold("extend", "1") };
+        let foreign_hold = holds.place_hold(hold).await.unwrap().into_inner().outcome().hold.unwrap().hold_id;
 
-        let other = CreateLedgerRequest { ledger_id: "other".into(), request_id: served.next() };
-        served.ledgers().create_ledger(other).await.unwrap();
+        let other_ledger = CreateLedgerRequest { context: served.of(""), ledger_id: "other".into() };
+        served.ledgers().create_ledger(other_ledger).await.unwrap();
         let payment_id = keep_payment(&served).await;
         let ledger_id = || "other".to_owned();
         for customer in ["acme", "only-there"] {
-            let customer = CreateCustomerRequest { ledger_id: ledger_id(), ..served.customer(customer) };
+            let customer = CreateCustomerRequest {
+                context: Some(context(served.next(), customer).ledger(ledger_id())),
+                ..served.customer(customer)
+            };
             served.customers().create_customer(customer).await.unwrap();
         }
-        let order = PurchaseCreditsRequest { ledger_id: ledger_id(), ..served.purchase("5", "there-1") };
-        let purchase =
-            served.purchases().purchase_credits(order).await.unwrap().into_inner().purchase.unwrap();
-        let hold = PlaceHoldRequest { ledger_id: ledger_id(), ..served.hold("only-there", "1") };
-        let other_hold = holds.place_hold(hold).await.unwrap().into_inner().hold.unwrap().hold_id;
+        let order = PurchaseCreditsRequest {
+            context: Some(context(served.next(), "acme").ledger(ledger_id())),
+            ..served.purchase("5", "there-1")
+        };
+        let purchase = served
+            .purchases()
+            .purchase_credits(order)
+            .await
+            .unwrap()
+            .into_inner()
+            .outcome()
+            .purchase
+            .unwrap();
+        let hold = PlaceHoldRequest {
+            context: Some(context(served.next(), "acme").ledger(ledger_id())),
+            ..served.hold("only-there", "1")
+        };
+        let other_hold = holds.place_hold(hold).await.unwrap().into_inner().outcome().hold.unwrap().hold_id;
         let mut endpoints = Vec::new();
         for path in ["stays", "leaves"] {
             let endpoint = CreateWebhookEndpointRequest {
-                request_id: served.next(),
+                context: served.of(""),
                 url: format!("https://hooks.example.com/{path}"),
                 ..Default::default()
             };
@@ -191,13 +205,12 @@ impl World {
     pub fn good_requests(&self) -> Vec<(&'static str, Vec<u8>)> {
         let served = &self.served;
         let customer_id = || "acme".to_owned();
-        let request_id = || served.next();
-        /// Target fields are alike, but each message has a type of its own.
-        macro_rules! incident {
-            ($target:ident, $incident:literal) => {
-                Some($target::Target::IncidentId($incident.into()))
-            };
-        }
+        let pairs: std::collections::BTreeMap<_, _> = [("crm".to_owned(), "4711".to_owned())].into();
+        let asks = |by: &str, reason: &str| {
+            let context = context(served.next(), "acme").by(by).because(reason);
+            Some(CommandContext { metadata: pairs.clone(), ..context })
+        };
+        let incident = |incident: &str| Some(HoldTarget::incident(incident));
         let contact =
             || Contact { name: "Ada".into(), email: "ada@example.org".into(), locale: "pt-BR".into() };
         let mask =
@@ -212,88 +225,76 @@ impl World {
         let terms = CustomerTerms {
             rate_card_id: "prepaid".into(),
             package: "gold".into(),
-            product_purchase_date: "2026-01-31".into(),
+            product_purchase_date: Some(Date { year: 2026, month: 1, day: 31 }),
             top_up: Some(top_up()),
         };
         let thresholds = || {
             vec![BalanceThreshold { threshold: Some(balance_threshold::Threshold::Credits("2.5".into())) }]
         };
-        let metadata: std::collections::BTreeMap<_, _> = [("crm".to_owned(), "4711".to_owned())].into();
         macro_rules! good {
             ($($method:literal => $request:expr),* $(,)?) => {
                 vec![$(($method, $request.encode_to_vec())),*]
             };
         }
         good! {
-            "LedgerService/CreateLedger" => CreateLedgerRequest { ledger_id: "third".into(), request_id: request_id() },
+            "LedgerService/CreateLedger" => CreateLedgerRequest { context: served.of(""), ledger_id: "third".into() },
+            "LedgerService/GetLedger" => GetLedgerRequest { ledger_id: "third".into() },
+            "LedgerService/GetServerInfo" => GetServerInfoRequest {},
             "LedgerService/ListLedgers" => ListLedgersRequest::default(),
             "CustomerService/CreateCustomer" => CreateCustomerRequest {
-                name: "New".into(), contact: Some(contact()), metadata: metadata.clone(), terms: Some(terms),
+                name: "New".into(), contact: Some(contact()), metadata: pairs.clone(), terms: Some(terms),
                 ..served.customer("new")
             },
             "CustomerService/GetCustomer" => GetCustomerRequest { customer_id: customer_id(), ..Default::default() },
             "CustomerService/UpdateCustomer" => UpdateCustomerRequest {
-                request_id: request_id(), customer_id: customer_id(), name: "Acme".into(), contact: Some(contact()),
-                metadata, update_mask: mask(&["name", "contact", "metadata"]), ..Default::default()
+                context: served.of("acme"), name: "Acme".into(), contact: Some(contact()), metadata: pairs.clone(),
+                update_mask: mask(&["name", "contact", "metadata"]),
             },
             "CustomerService/ListCustomers" => ListCustomersRequest::default(),
             "CustomerService/SetCustomerTerms" => SetCustomerTermsRequest {
-                request_id: request_id(), customer_id: customer_id(), rate_card_id: "prepaid".into(),
-                package: "gold".into(), product_purchase_date: "2020-01-31".into(),
-                update_mask: mask(&["rate_card_id", "package", "product_purchase_date", "top_up"]), top_up: Some(top_up()),
-                charge_credits: Some("1.5".into()), reason: "renewal".into(), by: "op".into(), ..Default::default()
+                context: asks("op", "renewal"), rate_card_id: "prepaid".into(), package: "gold".into(),
+                product_purchase_date: Some(Date { year: 2020, month: 1, day: 31 }),
+                update_mask: mask(&["rate_card_id", "package", "product_purchase_date", "top_up"]),
+                top_up: Some(top_up()), charge_credits: Some("1.5".into()),
             },
             "CustomerService/CloseCustomer" => CloseCustomerRequest {
-                request_id: request_id(), customer_id: "leaving".into(), reason: "left".into(), by: "desk".into(),
-                ..Default::default()
+                context: Some(context(served.next(), "leaving").by("desk").because("left")),
             },
             "PurchaseService/PurchaseCredits" => PurchaseCreditsRequest {
                 expires_at: Some(LATER), ..served.purchase("7", "good-1")
             },
             "PurchaseService/RefundPurchase" => RefundPurchaseRequest {
-                request_id: request_id(), customer_id: customer_id(),
-                target: Some(refund_purchase_request::Target::Order(order("refund"))), credits: "1".into(),
+                context: asks("shop", "too many"), target: order("refund"), credits: "1".into(),
                 price: Some(Money { currency_code: "EUR".into(), amount: "0.99".into() }),
-                on_shortfall: ShortfallPolicy::Receivable.into(), reason: "too many".into(), by: "shop".into(),
+                on_shortfall: ShortfallPolicy::Receivable.into(),
                 expected_refunded_price: Some(Money { currency_code: "EUR".into(), amount: "0".into() }),
-                ..Default::default()
             },
             "PurchaseService/ReverseRefund" => ReverseRefundRequest {
-                request_id: request_id(), customer_id: customer_id(),
-                target: Some(reverse_refund_request::Target::Order(order("reverse-refund"))),
-                refund_id: self.refund_id.clone(), reason: "bounced".into(), by: "shop".into(), ..Default::default()
+                context: asks("shop", "bounced"), target: order("reverse-refund"), refund_id: self.refund_id.clone(),
             },
             "PurchaseService/RecordChargeback" => RecordChargebackRequest {
-                request_id: request_id(), customer_id: customer_id(),
-                target: Some(record_chargeback_request::Target::Order(order("charge-back"))),
-                credits: Some("2".into()), price: Some(Money { currency_code: "EUR".into(), amount: "7.96".into() }),
-                reason: "stolen card".into(), by: "bank".into(), ..Default::default()
+                context: asks("bank", "stolen card"), target: order("charge-back"), credits: Some("2".into()),
+                price: Some(Money { currency_code: "EUR".into(), amount: "7.96".into() }),
             },
             "PurchaseService/ResolveChargeback" => ResolveChargebackRequest {
-                request_id: request_id(), customer_id: customer_id(),
-                target: Some(resolve_chargeback_request::Target::Order(order("resolve"))),
-                outcome: ChargebackOutcome::Won.into(), reason: "delivered".into(), by: "bank".into(),
-                ..Default::default()
+                context: asks("bank", "delivered"), target: order("resolve"), outcome: ChargebackOutcome::Won.into(),
             },
             "PurchaseService/ListUnmatchedPayments" => ListUnmatchedPaymentsRequest::default(),
             "PurchaseService/AssignPayment" => AssignPaymentRequest {
-                request_id: request_id(), customer_id: customer_id(), payment_id: self.payment_id.clone(),
-                credits: Some("3".into()), ..Default::default()
+                context: served.of("acme"), payment_id: self.payment_id.clone(), credits: Some("3".into()),
             },
             "PurchaseService/GetPurchase" => GetPurchaseRequest {
-                target: Some(get_purchase_request::Target::Order(order("zeta-1"))), ..Default::default()
+                target: order("zeta-1"), ..Default::default()
             },
             "PurchaseService/ListPurchases" => ListPurchasesRequest {
                 customer_id: customer_id(), storefront: "web".into(), created_from: Some(EARLIER),
                 created_until: Some(LATER), ..Default::default()
             },
             "PurchaseService/GrantCredits" => GrantCreditsRequest {
-                request_id: request_id(), customer_id: customer_id(), credits: "3".into(), expires_at: Some(LATER),
-                reason: "sorry".into(), by: "op".into(), ..Default::default()
+                context: asks("op", "sorry"), credits: "3".into(), expires_at: Some(LATER),
             },
             "LedgerService/AdjustBalance" => AdjustBalanceRequest {
-                request_id: request_id(), customer_id: customer_id(), credits: "-1".into(), reason: "slip".into(),
-                by: "op".into(), ..Default::default()
+                context: asks("op", "slip"), credits: "-1".into(),
             },
             "LedgerService/GetBalance" => GetBalanceRequest {
                 customer_id: customer_id(), as_of: Some(get_balance_request::AsOf::Sequence(1)), with_forecast: true,
@@ -331,17 +332,16 @@ impl World {
             },
             "LedgerService/StreamJournal" => StreamJournalRequest::default(),
             "RateCardService/CreateRateCard" => CreateRateCardRequest {
-                request_id: request_id(), rate_card: Some(full_card("own")), by: "op".into(), ..Default::default()
+                context: Some(context(served.next(), "").by("op")), rate_card: Some(full_card("own")),
             },
             "RateCardService/SetDefaultRateCard" => SetDefaultRateCardRequest {
-                request_id: request_id(), rate_card_id: "prepaid".into(), by: "op".into(), ..Default::default()
+                context: Some(context(served.next(), "").by("op")), rate_card_id: "prepaid".into(),
             },
             "NotificationService/SetBalanceAlerts" => SetBalanceAlertsRequest {
-                request_id: request_id(), customer_id: customer_id(), thresholds: thresholds(), by: "op".into(),
-                ..Default::default()
+                context: asks("op", ""), thresholds: thresholds(), ..Default::default()
             },
             "NotificationService/SetDefaultBalanceAlerts" => SetDefaultBalanceAlertsRequest {
-                request_id: request_id(), thresholds: thresholds(), by: "op".into(), ..Default::default()
+                context: Some(context(served.next(), "").by("op")), thresholds: thresholds(),
             },
             "NotificationService/GetBalanceAlerts" => GetBalanceAlertsRequest {
                 customer_id: customer_id(), ..Default::default()
@@ -352,26 +352,28 @@ impl World {
                 ..Default::default()
             },
             "NotificationService/CreateWebhookEndpoint" => CreateWebhookEndpointRequest {
-                request_id: request_id(), url: "https://hooks.example.com/new".into(),
+                context: served.of(""), url: "https://hooks.example.com/new".into(),
                 types: vec![EventType::BalanceLow.into()], description: "crm".into(),
-                secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(), after_position: Some(1), ..Default::default()
+                secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(), after_position: Some(1),
             },
             "NotificationService/UpdateWebhookEndpoint" => UpdateWebhookEndpointRequest {
-                request_id: request_id(), endpoint_id: self.endpoint_id.clone(),
+                context: served.of(""), endpoint_id: self.endpoint_id.clone(),
                 url: "https://hooks.example.com/changed".into(), types: vec![EventType::BalanceLow.into()],
                 description: "crm".into(), secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(), enabled: false,
-                update_mask: mask(&["url", "types", "description", "secret", "enabled"]), ..Default::default()
+                update_mask: mask(&["url", "types", "description", "secret", "enabled"]),
             },
             "NotificationService/ListWebhookEndpoints" => ListWebhookEndpointsRequest::default(),
+            "NotificationService/GetWebhookEndpoint" => GetWebhookEndpointRequest {
+                endpoint_id: self.endpoint_id.clone(), ..Default::default()
+            },
             "NotificationService/ListDeliveries" => ListDeliveriesRequest {
                 endpoint_id: self.endpoint_id.clone(), state: DeliveryState::Dead.into(), ..Default::default()
             },
             "NotificationService/RedeliverEvent" => RedeliverEventRequest {
-                request_id: request_id(), endpoint_id: self.endpoint_id.clone(), position: self.bought_at, index: 0,
-                ..Default::default()
+                context: served.of(""), endpoint_id: self.endpoint_id.clone(), position: self.bought_at, index: 0,
             },
             "NotificationService/DeleteWebhookEndpoint" => DeleteWebhookEndpointRequest {
-                request_id: request_id(), endpoint_id: self.leaving_endpoint_id.clone(), ..Default::default()
+                context: served.of(""), endpoint_id: self.leaving_endpoint_id.clone(),
             },
             "RateCardService/GetRateCard" => GetRateCardRequest {
                 rate_card_id: "prepaid".into(), version: 1, ..Default::default()
@@ -388,65 +390,57 @@ impl World {
                 work: vec![PreviewWork {
                     work_seconds: 60, started_at: Some(EARLIER), line: "first".into(), solutions: 1,
                 }],
-                solutions: 1, product_purchase_date: "2019-01-31".into(), ..Default::default()
+                solutions: 1, product_purchase_date: Some(Date { year: 2019, month: 1, day: 31 }), ..Default::default()
             },
             "HoldService/EstimateIncident" => EstimateIncidentRequest {
-                opened_at: Some(EARLIER), expires_at: Some(LATER), incident_class: "front-end-design".into(),
-                range_override_reason: "agreed".into(), note: "n".into(), by: "desk".into(),
+                context: asks("desk", ""), opened_at: Some(EARLIER), expires_at: Some(LATER),
+                incident_class: "front-end-design".into(), range_override_reason: "agreed".into(), note: "n".into(),
                 ..served.estimate("estimate", "1.5")
             },
             "HoldService/ConfirmEstimate" => ConfirmEstimateRequest {
-                request_id: request_id(), customer_id: customer_id(),
-                target: incident!(confirm_estimate_request, "confirm"), by: "ada".into(), ..Default::default()
+                context: asks("ada", ""), target: incident("confirm"), ..Default::default()
             },
             "HoldService/DeclineEstimate" => DeclineEstimateRequest {
-                request_id: request_id(), customer_id: customer_id(),
-                target: incident!(decline_estimate_request, "decline"), reason: "dear".into(), by: "ada".into(),
-                ..Default::default()
+                context: asks("ada", "dear"), target: incident("decline"),
             },
             "HoldService/PlaceHold" => PlaceHoldRequest {
-                opened_at: Some(EARLIER), expires_at: Some(LATER), note: "n".into(), by: "desk".into(),
+                context: asks("desk", ""), opened_at: Some(EARLIER), expires_at: Some(LATER), note: "n".into(),
                 ..served.hold("place", "1.5")
             },
             "HoldService/ExtendHold" => ExtendHoldRequest {
-                request_id: request_id(), customer_id: customer_id(),
-                target: incident!(extend_hold_request, "extend"), credits: "0.5".into(), reason: "more".into(),
-                by: "desk".into(), ..Default::default()
+                context: asks("desk", "more"), target: incident("extend"), credits: "0.5".into(),
             },
             "HoldService/RecordWork" => RecordWorkRequest {
-                started_at: Some(EARLIER), line: "first".into(), solutions: 2, by: "bo".into(), note: "n".into(),
-                ..served.work("extend", 10)
+                context: asks("bo", ""), started_at: Some(EARLIER), line: "first".into(), solutions: 2,
+                note: "n".into(), ..served.work("extend", 10)
             },
             "HoldService/VoidWork" => VoidWorkRequest {
-                request_id: request_id(), customer_id: customer_id(), target: incident!(void_work_request, "void"),
-                work_id: self.work_id.clone(), reason: "slip".into(), by: "bo".into(), ..Default::default()
+                context: asks("bo", "slip"), target: incident("void"), work_id: self.work_id.clone(),
             },
             "HoldService/SettleHold" => SettleHoldRequest {
-                overrun: OverrunPolicy::CapAtHold.into(), max_charge_credits: Some("9".into()),
-                expected_work_seconds: Some(2_700), by: "bo".into(), ..served.settle("settle")
+                context: asks("bo", ""), overrun: OverrunPolicy::CapAtHold.into(),
+                max_charge_credits: Some("9".into()), expected_work_seconds: Some(2_700), ..served.settle("settle")
             },
             "HoldService/ReleaseHold" => ReleaseHoldRequest {
-                request_id: request_id(), customer_id: customer_id(),
-                target: incident!(release_hold_request, "release"), reason: "gone".into(), by: "bo".into(),
-                ..Default::default()
+                context: asks("bo", "gone"), target: incident("release"), ..Default::default()
             },
             "HoldService/CloseIncident" => CloseIncidentRequest {
-                request_id: request_id(), customer_id: customer_id(),
-                target: incident!(close_incident_request, "close"), max_charge_credits: Some("9".into()),
-                expected_work_seconds: Some(0), reason: "solved".into(), by: "ada".into(), ..Default::default()
+                context: asks("ada", "solved"), target: incident("close"), max_charge_credits: Some("9".into()),
+                expected_work_seconds: Some(0),
             },
             "HoldService/ChargeIncident" => ChargeIncidentRequest {
-                request_id: request_id(), customer_id: customer_id(), incident_id: "charge".into(),
-                work_seconds: 600, started_at: Some(EARLIER), line: "first".into(), solutions: 1, by: "bo".into(),
-                note: "n".into(), opened_at: Some(EARLIER), max_charge_credits: Some("9".into()), ..Default::default()
+                context: asks("bo", ""), incident_id: "charge".into(), work_seconds: 600, started_at: Some(EARLIER),
+                line: "first".into(), solutions: 1, note: "n".into(), opened_at: Some(EARLIER),
+                max_charge_credits: Some("9".into()), ..Default::default()
             },
             "HoldService/ReverseSettlement" => ReverseSettlementRequest {
-                request_id: request_id(), customer_id: customer_id(),
-                target: incident!(reverse_settlement_request, "reverse"), credits: Some("0.5".into()),
-                reason: "goodwill".into(), by: "op".into(), ..Default::default()
+                context: asks("op", "goodwill"), target: incident("reverse"), credits: Some("0.5".into()),
             },
             "HoldService/GetHold" => GetHoldRequest {
-                customer_id: customer_id(), target: incident!(get_hold_request, "extend"), ..Default::default()
+                customer_id: customer_id(), target: incident("extend"), ..Default::default()
+            },
+            "HoldService/ListWork" => ListWorkRequest {
+                customer_id: customer_id(), target: incident("void"), ..Default::default()
             },
             "HoldService/ListHolds" => ListHoldsRequest {
                 customer_id: customer_id(), incident_id: "extend".into(), states: vec![HoldState::Active.into()],
@@ -457,7 +451,7 @@ impl World {
                 created_until: Some(LATER), ..Default::default()
             },
             "HoldService/GetReceipt" => GetReceiptRequest {
-                customer_id: customer_id(), target: incident!(get_receipt_request, "reverse"), ..Default::default()
+                customer_id: customer_id(), target: incident("reverse"), ..Default::default()
             },
         }
     }

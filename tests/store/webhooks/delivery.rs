@@ -154,7 +154,7 @@ fn no_threshold_fires_twice(taken: &[Message]) {
     for events in by_customer.values() {
         let mut below: BTreeSet<String> = BTreeSet::new();
         for event in events.values() {
-            let available: f64 = event["balance"]["available"].as_str().unwrap().parse().unwrap();
+            let available: f64 = event["balance"]["available_credits"].as_str().unwrap().parse().unwrap();
             below.retain(|level| available <= level.split(' ').next().unwrap().parse().unwrap());
             let crossed = event["balance_event"]["crossed"].as_array();
             for crossed in crossed.into_iter().flatten() {
