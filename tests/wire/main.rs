@@ -13,6 +13,7 @@ mod batches;
 mod bulk;
 mod cards;
 mod contexts;
+mod contract;
 mod errors;
 mod events;
 mod gate;
