@@ -237,7 +237,7 @@ fn people_read_tables_and_one_line_when_it_fails() {
         (&["balance", "nobody"][..], "CUSTOMER_NOT_FOUND: "),
         (
             &["customer", "create", "a b"],
-            "INVALID_FIELD: customer_id must consist of letters, digits and ._:@-",
+            "INVALID_FIELD: context.customer_id must consist of letters, digits and ._:@-",
         ),
         (&["customer", "create", "acme"], "CUSTOMER_EXISTS: "),
         (&["purchase", "acme", "1e3", "--order", "1"], "INVALID_FIELD: credits must be a decimal number"),

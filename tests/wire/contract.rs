@@ -18,26 +18,6 @@ fn first_field(message: &MessageDescriptor) -> Option<(String, String)> {
     Some((field.name().to_owned(), field.kind().as_message()?.name().to_owned()))
 }
 
-const NO_SIDE_EFFECTS: i32 = 1;
-const IDEMPOTENT: i32 = 2;
-
-#[test]
-fn each_method_says_whether_it_changes_anything() {
-    let pool = pool();
-    let (mut reads, mut commands) = (0, 0);
-    for method in methods(&pool) {
-        let level = method.options().get_field_by_name("idempotency_level").unwrap().as_enum_number();
-        let has_context = first_field(&method.input()) == Some(("context".into(), "CommandContext".into()));
-        let has_outcome = first_field(&method.output()) == Some(("outcome".into(), "CommandOutcome".into()));
-        assert_eq!(has_context, has_outcome, "{}", method.full_name());
-        let changes = has_context || method.name().starts_with("Execute");
-        let expected = if changes { IDEMPOTENT } else { NO_SIDE_EFFECTS };
-        assert_eq!(level, Some(expected), "{}", method.full_name());
-        if changes { commands += 1 } else { reads += 1 }
-    }
-    assert!(reads > 25 && commands > 34, "{reads} reads, {commands} commands");
-}
-
 #[test]
 fn each_command_about_a_customer_is_in_a_batch() {
     let pool = pool();

@@ -3,7 +3,7 @@
 use prost_types::Timestamp;
 
 use super::settle::{Reverse, Void};
-use super::show::{Shown, hold, hold_line, work};
+use super::show::{Shown, entry, hold, hold_line, work};
 use super::{Limit, RequestId, Target, pages, seconds};
 use crate::app::Failure;
 use crate::app::call::CallError;
@@ -222,13 +222,19 @@ fn state(text: &str) -> Result<wire::HoldState, String> {
 
 /// Sends a change of a hold and prints the answer; all of them answer alike.
 macro_rules! change {
-    ($incident:expr, $method:ident($request:expr)) => {{
+    ($incident:expr, $method:ident($request:expr)) => {
+        $crate::app::client::hold::change!($incident, $method($request), |_answer| Row::default())
+    };
+    ($incident:expr, $method:ident($request:expr), |$answer:ident| $more:expr) => {{
         use $crate::app::client::show::{Row, Shown, outcome};
         use $crate::grpc::wire::hold_service_client::HoldServiceClient;
         let mut client = HoldServiceClient::new($incident.target.connect().await?);
         let (request_id, answer) = $crate::app::client::send!(client.$method($request));
-        let row = outcome(request_id, answer.outcome.as_ref(), Row::default());
-        $incident.target.print(&Shown::One(row))
+        let more = {
+            let $answer = &answer;
+            $more
+        };
+        $incident.target.print(&Shown::One(outcome(request_id, answer.outcome.as_ref(), more)))
     }};
 }
 pub(super) use change;
@@ -348,7 +354,7 @@ impl Work {
             note: self.note,
             labels: self.labels,
         };
-        change!(self.incident, record_work(request))
+        change!(self.incident, record_work(request), |answer| entry(answer.entry.as_ref()))
     }
 }
 

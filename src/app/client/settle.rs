@@ -3,6 +3,7 @@
 use prost_types::Timestamp;
 
 use super::hold::{Circumstances, Incident, change};
+use super::show::entry;
 use super::{RequestId, seconds};
 use crate::app::Failure;
 use crate::grpc::wire;
@@ -208,7 +209,7 @@ impl Void {
             target: Some(wire::HoldTarget::incident(incident.clone())),
             work_id: self.work_id,
         };
-        change!(self.incident, void_work(request))
+        change!(self.incident, void_work(request), |answer| entry(answer.entry.as_ref()))
     }
 }
 

@@ -251,6 +251,11 @@ pub(super) fn work(entry: &wire::WorkEntry) -> Value {
     Value::Object(fields)
 }
 
+/// The entry of work that was just made or voided: whoever withdraws it names it by its id.
+pub(super) fn entry(entry: Option<&wire::WorkEntry>) -> Row {
+    Row::default().with("work", entry.map(work).into_iter().collect::<Vec<_>>())
+}
+
 /// A hold in a list: what fits a line.
 pub(super) fn hold_line(hold: &wire::Hold) -> Row {
     let settlement = hold.settlement.as_ref();
