@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Shop;
-use crate::ledger::{Credits, Money, Text};
+use crate::ledger::{Credits, Money, OpenText, Text};
 
 /// What stands at a path such as `customer.id`. In a list of named values (`[{"name": "a", "value": "b"}]`, or with `key`)
 /// the next step names one of them.
@@ -60,7 +60,7 @@ pub(super) struct Item {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bought {
     /// Each product, with how many.
-    pub products: Vec<Text>,
+    pub products: Vec<OpenText>,
     /// The credits of those that are mapped; `None` where none is.
     pub credits: Option<Credits>,
     /// What was paid for those that are mapped, where other things were bought as well.
@@ -75,7 +75,7 @@ pub(super) fn bought(shop: &Shop, items: &[Item]) -> Bought {
     for item in items {
         let name = item.ids.iter().find(|id| !id.is_empty()).cloned().unwrap_or_default();
         if bought.products.len() < 50 {
-            bought.products.push(cut(&format!("{} x {name}", item.quantity)));
+            bought.products.push(OpenText(cut(&format!("{} x {name}", item.quantity))));
         }
         let each = item.ids.iter().find_map(|id| shop.credits.get(id)).copied();
         let all = each.and_then(|each| each.units().checked_mul(item.quantity));

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::json::{Bought, Item, bought, cut, text, text_at};
 use super::{Shop, amounts};
 use crate::ledger::payment::{Payment, PaymentEvent};
-use crate::ledger::{Money, OrderId, Text};
+use crate::ledger::{Money, OpenText, OrderId, Text};
 
 /// What a delivery of this topic tells; `None` where it is not one of Shopify's.
 pub(super) fn read(shop: &Shop, topic: &str, body: &Value) -> Option<Vec<Payment>> {
@@ -27,7 +27,7 @@ fn paid(shop: &Shop, order: &Value) -> Option<Payment> {
         event: PaymentEvent::Paid,
         storefront: shop.storefront.clone(),
         order: OrderId::parse(&text(order.get("id"))).ok()?,
-        key: cut("paid"),
+        key: OpenText(cut("paid")),
         customer: cut(&text_at(order, &shop.customer)),
         products,
         credits,
@@ -73,7 +73,7 @@ fn refunded(shop: &Shop, refund: &Value) -> Option<Vec<Payment>> {
         event: PaymentEvent::Refunded,
         storefront: shop.storefront.clone(),
         order: OrderId::parse(&text(refund.get("order_id"))).ok()?,
-        key: cut(&format!("refund {}", text(refund.get("id")))),
+        key: OpenText(cut(&format!("refund {}", text(refund.get("id"))))),
         customer: Text::EMPTY,
         products,
         credits,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::json::{Bought, Item, bought, cut, text, text_at};
 use super::{Shop, amounts};
 use crate::ledger::payment::{Payment, PaymentEvent};
-use crate::ledger::{Money, OrderId, Text};
+use crate::ledger::{Money, OpenText, OrderId, Text};
 
 /// What an event tells; `None` where it is not one of Stripe's.
 pub(super) fn read(shop: &Shop, event: &Value) -> Option<Vec<Payment>> {
@@ -88,7 +88,7 @@ fn about(
         event,
         storefront: shop.storefront.clone(),
         order: OrderId::parse(&order).ok()?,
-        key: cut(key),
+        key: OpenText(cut(key)),
         customer: Text::EMPTY,
         products: Vec::new(),
         credits: None,

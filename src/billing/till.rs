@@ -182,9 +182,11 @@ impl Till {
             PaymentEvent::Refunded
             | PaymentEvent::Disputed
             | PaymentEvent::DisputeWon
-            | PaymentEvent::DisputeLost => {
-                Said { by: cut(payment.storefront.as_str()), reason: payment.key.clone(), ..Said::default() }
-            }
+            | PaymentEvent::DisputeLost => Said {
+                by: cut(payment.storefront.as_str()),
+                reason: payment.key.0.clone(),
+                ..Said::default()
+            },
         };
         Ok(self.writer.submit(Request { ledger, customer, request, said, command }, None).await?)
     }

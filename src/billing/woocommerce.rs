@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::json::{Bought, Item, bought, cut, text, text_at};
 use super::{Delivery, Shop, amounts};
 use crate::ledger::payment::{Payment, PaymentEvent};
-use crate::ledger::{OrderId, Text};
+use crate::ledger::{OpenText, OrderId, Text};
 
 /// The first delivery of a new webhook, which is not signed: `webhook_id=7`, as a form.
 pub(super) fn is_ping(delivery: &Delivery<'_>) -> bool {
@@ -66,7 +66,7 @@ fn about(shop: &Shop, order: &OrderId, event: PaymentEvent, key: &str) -> Paymen
         event,
         storefront: shop.storefront.clone(),
         order: order.clone(),
-        key: cut(key),
+        key: OpenText(cut(key)),
         customer: Text::EMPTY,
         products: Vec::new(),
         credits: None,

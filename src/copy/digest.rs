@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::ledger::codec::Codec;
+use crate::ledger::codec::{Codec, Encoder};
 use crate::ledger::{Balances, Posting};
 use crate::store::Recorded;
 
@@ -19,7 +19,9 @@ pub(super) struct JournalDigest {
 impl JournalDigest {
     pub fn add(&mut self, recorded: &Recorded) {
         self.encoding.clear();
-        put(&recorded.posting, &mut self.encoding);
+        let mut encoder = Encoder::inline(std::mem::take(&mut self.encoding));
+        put(&recorded.posting, &mut encoder);
+        self.encoding = encoder.into_bytes();
         let length = u64::try_from(self.encoding.len()).unwrap_or(u64::MAX);
         self.sha.update(recorded.posting.ledger.get().to_be_bytes());
         self.sha.update(recorded.position.0.to_be_bytes());
@@ -38,7 +40,7 @@ impl JournalDigest {
 }
 
 /// Every field in the core's encoding; one that may be missing is led by 1, or is a 0.
-fn put(posting: &Posting, out: &mut Vec<u8>) {
+fn put(posting: &Posting, out: &mut Encoder) {
     let Posting {
         id,
         ledger,
@@ -51,7 +53,8 @@ fn put(posting: &Posting, out: &mut Vec<u8>) {
         amounts,
         after: Balances { available, held, owed },
         storefront,
-        detail,
+        detail: _,
+        texts: _,
     } = posting;
     id.put(out);
     ledger.get().put(out);
@@ -63,10 +66,13 @@ fn put(posting: &Posting, out: &mut Vec<u8>) {
     fingerprint.put(out);
     amounts.0.iter().chain([available, held, owed]).for_each(|credits| credits.put(out));
     put_option(storefront.as_ref(), out);
-    detail.put(out);
+    // As the journal keeps it: erasing what was said changes no digest.
+    let (mut detail, mut words) = (Vec::new(), Vec::new());
+    posting.put_detail(&mut detail, &mut words);
+    out.extend_from_slice(&detail);
 }
 
-fn put_option(value: Option<&impl Codec>, out: &mut Vec<u8>) {
+fn put_option(value: Option<&impl Codec>, out: &mut Encoder) {
     value.is_some().put(out);
     if let Some(value) = value {
         value.put(out);
@@ -81,7 +87,7 @@ mod tests {
     use crate::ledger::account::Amounts;
     use crate::ledger::posting::Detail;
     use crate::ledger::{
-        Credits, CustomerId, CustomerKey, Kind, LedgerNo, PostingId, RequestKey, Storefront, Timestamp,
+        Credits, CustomerId, CustomerKey, Kind, LedgerNo, PostingId, RequestKey, Storefront, Texts, Timestamp,
     };
     use crate::store::Position;
 
@@ -100,6 +106,7 @@ mod tests {
             after: Balances::default(),
             storefront: Some(Storefront::parse("web").unwrap()),
             detail: Detail { created: Some(customer), ..Detail::default() },
+            texts: Texts::default(),
         };
         Recorded { position: Position(1), posting: Arc::new(posting) }
     }

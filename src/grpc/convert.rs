@@ -122,15 +122,10 @@ pub fn posting(posting: &Posting, ledger: &LedgerId, customer: &CustomerId) -> w
         shortfall_credits: or_empty(detail.shortfall.as_ref().map(|short| &short.missing)),
         by: detail.by.to_string(),
         reason: detail.reason.to_string(),
-        metadata: pairs(&detail.metadata),
+        metadata: metadata(&detail.metadata),
         position: 0,
         money_transfers: posting.money_transfers().map(|moved| money_transfer(&moved)).collect(),
     }
-}
-
-/// Pairs of the caller's own.
-fn pairs(metadata: &BTreeMap<Text, Text>) -> BTreeMap<String, String> {
-    metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
 
 /// One movement of money.
@@ -397,7 +392,7 @@ pub fn customer(record: &CustomerRecord, ledger: &LedgerId, now: Timestamp) -> w
         ledger_id: ledger.to_string(),
         name: profile.name.to_string(),
         contact: Some(contact(&profile.contact)),
-        metadata: pairs(&profile.metadata),
+        metadata: metadata(&profile.metadata),
         terms: Some(wire::CustomerTerms {
             rate_card_id: or_empty(rate_card.as_ref()),
             package: or_empty(package.as_ref()),
@@ -411,6 +406,12 @@ pub fn customer(record: &CustomerRecord, ledger: &LedgerId, now: Timestamp) -> w
         open_top_up,
         top_up_month_credits,
     }
+}
+
+/// A caller's own pairs; none where they were erased.
+fn metadata(pairs: &BTreeMap<Text, Text>) -> BTreeMap<String, String> {
+    let kept = pairs.iter().filter(|(key, _)| !key.is_erased());
+    kept.map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
 
 #[cfg(test)]

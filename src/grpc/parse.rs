@@ -249,7 +249,7 @@ impl Fields {
 
     /// At most 32 pairs of the caller's own.
     pub fn metadata(&mut self, metadata: BTreeMap<String, String>) -> Option<BTreeMap<Text, Text>> {
-        const PAIRS_MAX: usize = 32;
+        const PAIRS_MAX: usize = Said::METADATA_MAX;
         if metadata.len() > PAIRS_MAX {
             return self.refuse("metadata", format!("must have at most {PAIRS_MAX} pairs"));
         }

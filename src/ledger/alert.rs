@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::codec::{Codec, DecodeError, record, take_byte};
+use super::codec::{Codec, DecodeError, Decoder, Encoder, record};
 use super::credits::Credits;
 use super::ids::{LedgerNo, Text};
 
@@ -53,7 +53,7 @@ impl Threshold {
 }
 
 impl Codec for Threshold {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         match self {
             Self::Credits(credits) => {
                 out.push(0);
@@ -66,8 +66,8 @@ impl Codec for Threshold {
         }
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        match take_byte(input)? {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match input.byte()? {
             0 => Credits::take(input).map(Self::Credits),
             1 => u32::take(input).map(Self::Percent),
             _ => Err(DecodeError::Range),

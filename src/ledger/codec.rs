@@ -4,6 +4,7 @@
 //! out, so one value has one encoding, and a field added later reads as its default from older rows. Numbers are
 //! varints (signed ones zig-zag), texts and byte strings carry their length.
 
+mod aside;
 mod macros;
 
 use std::collections::BTreeMap;
@@ -13,11 +14,13 @@ use uuid::Uuid;
 
 use super::credits::Credits;
 use super::ids::{
-    CardId, ClassId, CustomerId, HoldId, IncidentId, LabelId, LineId, LotId, OrderId, PackageId, PostingId,
-    RequestKey, Storefront, Text, TopUpId, WorkId,
+    CardId, ClassId, CustomerId, HoldId, IncidentId, LabelId, LineId, LotId, OpenText, OrderId, PackageId,
+    PostingId, RequestKey, Storefront, Text, TopUpId, WorkId,
 };
 use super::time::{Day, Timestamp};
 
+pub(super) use aside::encode_aside_into;
+pub use aside::{Decoder, Encoder, TextSource, decode_aside};
 pub(crate) use macros::{asked, coded_enum, record};
 
 /// Stored bytes that are not what this build wrote.
@@ -45,14 +48,17 @@ pub enum DecodeError {
 
 /// A value with one encoding.
 pub trait Codec: Sized {
+    /// True for what people say, which lies aside where its posting's texts do; a map by it does so as a whole.
+    const IS_SAID: bool = false;
+
     /// Appends the encoding.
-    fn put(&self, out: &mut Vec<u8>);
+    fn put(&self, out: &mut Encoder);
 
     /// Reads it back.
     ///
     /// # Errors
     /// [`DecodeError`] where the bytes are not an encoding.
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError>;
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError>;
 
     /// True where a record leaves the field out.
     fn is_default(&self) -> bool {
@@ -66,52 +72,44 @@ pub trait Codec: Sized {
     }
 }
 
-/// The encoding of a whole value.
+/// The encoding of a whole value, texts of persons included.
 pub fn encode(value: &impl Codec) -> Vec<u8> {
-    let mut out = Vec::with_capacity(96);
+    let mut out = Encoder::inline(Vec::with_capacity(96));
     value.put(&mut out);
-    out
+    out.into_bytes()
 }
 
 /// Replaces what is in `out` by the encoding of a whole value: for who encodes many, one after the other.
 pub fn encode_into(value: &impl Codec, out: &mut Vec<u8>) {
     out.clear();
-    value.put(out);
+    let mut encoder = Encoder::inline(std::mem::take(out));
+    value.put(&mut encoder);
+    *out = encoder.into_bytes();
 }
 
 /// Reads a whole value; nothing may follow it.
 ///
 /// # Errors
 /// [`DecodeError`] where the bytes are not an encoding of `T`.
-pub fn decode<T: Codec>(mut bytes: &[u8]) -> Result<T, DecodeError> {
-    let value = T::take(&mut bytes)?;
-    if bytes.is_empty() { Ok(value) } else { Err(DecodeError::LeftOver) }
+pub fn decode<T: Codec>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let mut input = Decoder::inline(bytes);
+    let value = T::take(&mut input)?;
+    input.end()?;
+    Ok(value)
 }
 
-/// The next byte.
-///
-/// # Errors
-/// [`DecodeError::Truncated`] at the end.
-pub fn take_byte(input: &mut &[u8]) -> Result<u8, DecodeError> {
-    let (first, rest) = input.split_first().ok_or(DecodeError::Truncated)?;
-    *input = rest;
-    Ok(*first)
-}
-
-fn take_bytes<'a>(input: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
+fn take_text<'a>(input: &mut Decoder<'a>) -> Result<&'a str, DecodeError> {
     let length = usize::try_from(u64::take(input)?).map_err(|_| DecodeError::Range)?;
-    let (bytes, rest) = input.split_at_checked(length).ok_or(DecodeError::Truncated)?;
-    *input = rest;
-    Ok(bytes)
+    std::str::from_utf8(input.bytes(length)?).map_err(|_| DecodeError::Text)
 }
 
-fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+fn put_bytes(bytes: &[u8], out: &mut Encoder) {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX).put(out);
     out.extend_from_slice(bytes);
 }
 
 impl Codec for u64 {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         let mut rest = *self;
         loop {
             let low = u8::try_from(rest & 0x7f).unwrap_or(0x7f);
@@ -124,10 +122,10 @@ impl Codec for u64 {
         }
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let mut value: Self = 0;
         for shift in (0..64).step_by(7) {
-            let byte = take_byte(input)?;
+            let byte = input.byte()?;
             let low = Self::from(byte & 0x7f);
             if shift == 63 && low > 1 {
                 return Err(DecodeError::Range);
@@ -150,11 +148,11 @@ impl Codec for u64 {
 }
 
 impl Codec for i64 {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         ((*self << 1) ^ (*self >> 63)).cast_unsigned().put(out);
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let raw = u64::take(input)?;
         let sign = if raw & 1 == 0 { 0 } else { -1 };
         Ok((raw >> 1).cast_signed() ^ sign)
@@ -176,12 +174,12 @@ macro_rules! through {
     };
     ($type:ty as $via:ty, $to:expr, $from:expr, $is_default:expr, $left_out:expr) => {
         impl Codec for $type {
-            fn put(&self, out: &mut Vec<u8>) {
+            fn put(&self, out: &mut Encoder) {
                 let to: fn(&Self) -> $via = $to;
                 to(self).put(out);
             }
 
-            fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+            fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
                 let from: fn($via) -> Result<Self, DecodeError> = $from;
                 from(<$via>::take(input)?)
             }
@@ -213,14 +211,12 @@ through!(Day as i64, |v| i64::from(v.days()), |v| i32::try_from(v)
     .map_err(|_| DecodeError::Range));
 
 impl Codec for Uuid {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         out.extend_from_slice(self.as_bytes());
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        let (bytes, rest) = input.split_first_chunk().ok_or(DecodeError::Truncated)?;
-        *input = rest;
-        Ok(Self::from_bytes(*bytes))
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        input.chunk().map(Self::from_bytes)
     }
 }
 
@@ -234,27 +230,30 @@ uuid_codec!(PostingId HoldId LotId WorkId TopUpId);
 macro_rules! text_codec {
     ($($name:ident)*) => {
         $(impl Codec for $name {
-            fn put(&self, out: &mut Vec<u8>) {
+            fn put(&self, out: &mut Encoder) {
                 put_bytes(self.as_str().as_bytes(), out);
             }
 
-            fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
-                let text = std::str::from_utf8(take_bytes(input)?).map_err(|_| DecodeError::Text)?;
-                Self::parse(text).map_err(|_| DecodeError::Text)
+            fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+                Self::parse(take_text(input)?).map_err(|_| DecodeError::Text)
             }
         })*
     };
 }
 text_codec!(CardId ClassId CustomerId IncidentId LabelId LineId OrderId PackageId Storefront);
 
+/// Lies aside where its posting's texts do: see [`aside`].
 impl Codec for Text {
-    fn put(&self, out: &mut Vec<u8>) {
-        put_bytes(self.as_str().as_bytes(), out);
+    const IS_SAID: bool = true;
+
+    fn put(&self, out: &mut Encoder) {
+        out.aside(|out| put_bytes(self.stored().as_bytes(), out));
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        let text = std::str::from_utf8(take_bytes(input)?).map_err(|_| DecodeError::Text)?;
-        Self::parse(text).map_err(|_| DecodeError::Text)
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        input.aside(aside::ERASED_TEXT, |input| {
+            Self::of_stored(take_text(input)?).map_err(|_| DecodeError::Text)
+        })
     }
 
     fn is_default(&self) -> bool {
@@ -266,8 +265,26 @@ impl Codec for Text {
     }
 }
 
+impl Codec for OpenText {
+    fn put(&self, out: &mut Encoder) {
+        put_bytes(self.0.stored().as_bytes(), out);
+    }
+
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Text::parse(take_text(input)?).map(Self).map_err(|_| DecodeError::Text)
+    }
+
+    fn is_default(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn left_out() -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
 impl Codec for RequestKey {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         match self {
             Self::Uuid(uuid) => {
                 out.push(0);
@@ -280,26 +297,23 @@ impl Codec for RequestKey {
         }
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        match take_byte(input)? {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match input.byte()? {
             0 => Uuid::take(input).map(Self::Uuid),
-            1 => {
-                let text = std::str::from_utf8(take_bytes(input)?).map_err(|_| DecodeError::Text)?;
-                Ok(Self::Text(text.into()))
-            }
+            1 => take_text(input).map(|text| Self::Text(text.into())),
             _ => Err(DecodeError::Range),
         }
     }
 }
 
 impl<T: Codec> Codec for Option<T> {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         if let Some(value) = self {
             value.put(out);
         }
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         T::take(input).map(Some)
     }
 
@@ -313,11 +327,11 @@ impl<T: Codec> Codec for Option<T> {
 }
 
 impl<T: Codec> Codec for Arc<T> {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         T::put(self, out);
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         T::take(input).map(Self::new)
     }
 
@@ -331,14 +345,14 @@ impl<T: Codec> Codec for Arc<T> {
 }
 
 impl<T: Codec> Codec for Vec<T> {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         u64::try_from(self.len()).unwrap_or(u64::MAX).put(out);
         for value in self {
             value.put(out);
         }
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let count = u64::take(input)?;
         // Grown as it is read: a wrong count must not reserve memory.
         let mut values = Self::new();
@@ -358,27 +372,33 @@ impl<T: Codec> Codec for Vec<T> {
 }
 
 impl<K: Codec, V: Codec> Codec for (K, V) {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         self.0.put(out);
         self.1.put(out);
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Ok((K::take(input)?, V::take(input)?))
     }
 }
 
 impl<K: Codec + Ord, V: Codec> Codec for BTreeMap<K, V> {
-    fn put(&self, out: &mut Vec<u8>) {
-        u64::try_from(self.len()).unwrap_or(u64::MAX).put(out);
-        for (key, value) in self {
-            key.put(out);
-            value.put(out);
-        }
+    const IS_SAID: bool = K::IS_SAID;
+
+    fn put(&self, out: &mut Encoder) {
+        let put = |out: &mut Encoder| {
+            u64::try_from(self.len()).unwrap_or(u64::MAX).put(out);
+            for (key, value) in self {
+                key.put(out);
+                value.put(out);
+            }
+        };
+        if Self::IS_SAID { out.aside(put) } else { put(out) }
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        Ok(Vec::<(K, V)>::take(input)?.into_iter().collect())
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let take = |input: &mut Decoder<'_>| Ok(Vec::<(K, V)>::take(input)?.into_iter().collect());
+        if Self::IS_SAID { input.aside(aside::ERASED_MAP, take) } else { take(input) }
     }
 
     fn is_default(&self) -> bool {

@@ -123,11 +123,11 @@ record!(Hold {
 });
 
 impl super::codec::Codec for LedgerNo {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut super::codec::Encoder) {
         self.get().put(out);
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, super::codec::DecodeError> {
+    fn take(input: &mut super::codec::Decoder<'_>) -> Result<Self, super::codec::DecodeError> {
         Self::new(u32::take(input)?).ok_or(super::codec::DecodeError::Range)
     }
 

@@ -152,8 +152,14 @@ impl LedgerId {
 
 /// Free text: at most 1,024 bytes, no control characters; may be empty where a field is optional. Cloning is
 /// cheap.
+///
+/// It is what people say, so it may have to be forgotten: [`Text::is_erased`]. What was erased reads as empty, and is not
+/// [`Text::is_empty`]: something was said. What is no person's is an [`OpenText`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text(Option<Arc<str>>);
+
+/// Stands for a text that was erased: a control character, which no text has.
+const ERASED: &str = "\0";
 
 impl Text {
     /// Nothing said.
@@ -170,16 +176,46 @@ impl Text {
         Ok(Self((!text.is_empty()).then(|| text.into())))
     }
 
-    /// The text.
+    /// The text; empty where it was erased.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.as_deref().unwrap_or_default()
+        match self.stored() {
+            ERASED => "",
+            text => text,
+        }
     }
 
     /// True where nothing was said.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// True where something was said, and what was erased.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.stored() == ERASED
+    }
+
+    /// As it is stored, which tells an erased text from others.
+    pub(super) fn stored(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    /// From how it is stored.
+    pub(super) fn of_stored(text: &str) -> Result<Self, TextError> {
+        if text == ERASED { Ok(Self(Some(ERASED.into()))) } else { Self::parse(text) }
+    }
+}
+
+/// Text that is no person's, such as the key of a shop's message or the name of a product: matching needs it, so it
+/// stays in the journal. Otherwise as [`Text`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpenText(pub Text);
+
+impl fmt::Display for OpenText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -322,14 +322,14 @@ impl Lots {
 
 impl super::codec::Codec for Lots {
     /// As a vector of them.
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut super::codec::Encoder) {
         u64::try_from(self.0.len()).unwrap_or(u64::MAX).put(out);
         for lot in self {
             lot.put(out);
         }
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, super::codec::DecodeError> {
+    fn take(input: &mut super::codec::Decoder<'_>) -> Result<Self, super::codec::DecodeError> {
         Vec::take(input).map(|lots| Self(lots.into()))
     }
 

@@ -31,6 +31,7 @@ pub mod reject;
 pub mod time;
 mod told;
 pub mod top_up;
+pub mod words;
 
 pub use account::{Account, Transfer};
 pub use alert::{Alerts, Threshold};
@@ -42,7 +43,7 @@ pub use customer::{Balances, Contact, Customer, Profile, Terms};
 pub use hold::{Hold, HoldState};
 pub use ids::{
     ClassId, CustomerId, CustomerKey, CustomerMap, CustomerSet, HoldId, IncidentId, LedgerId, LedgerNo,
-    LotId, OrderId, PostingId, RequestKey, Storefront, Text,
+    LotId, OpenText, OrderId, PostingId, RequestKey, Storefront, Text,
 };
 pub use lot::Lot;
 pub use money::{Currency, Money};
@@ -50,3 +51,4 @@ pub use posting::{Kind, Posting};
 pub use reject::Rejection;
 pub use time::{Day, Timestamp};
 pub use top_up::TopUp;
+pub use words::Texts;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::codec::{Codec, DecodeError, coded_enum, record};
+use super::codec::{Codec, DecodeError, Decoder, Encoder, coded_enum, record};
 use super::credits::Credits;
 use super::ids::Storefront;
 use super::posting::Posting;
@@ -74,14 +74,13 @@ impl fmt::Display for Currency {
 }
 
 impl Codec for Currency {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         out.extend_from_slice(&self.0);
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        let (letters, rest) = input.split_first_chunk::<3>().ok_or(DecodeError::Truncated)?;
-        *input = rest;
-        std::str::from_utf8(letters).ok().and_then(Self::parse).ok_or(DecodeError::Text)
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let letters = input.chunk::<3>()?;
+        std::str::from_utf8(&letters).ok().and_then(Self::parse).ok_or(DecodeError::Text)
     }
 }
 

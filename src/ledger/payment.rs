@@ -3,7 +3,7 @@
 use super::codec::{coded_enum, record};
 use super::credits::Credits;
 use super::hash::stable_hash;
-use super::ids::{CustomerId, OrderId, Storefront, Text};
+use super::ids::{CustomerId, OpenText, OrderId, Storefront, Text};
 use super::money::Money;
 
 coded_enum!(
@@ -32,11 +32,11 @@ pub struct Payment {
     /// About which order.
     pub order: OrderId,
     /// Names what happened: what is told again has the same.
-    pub key: Text,
+    pub key: OpenText,
     /// Who bought, as the storefront names them; empty where it does not.
     pub customer: Text,
     /// What was bought, as the storefront names it.
-    pub products: Vec<Text>,
+    pub products: Vec<OpenText>,
     /// What that comes to, where all of it is known.
     pub credits: Option<Credits>,
     /// The money that moved.

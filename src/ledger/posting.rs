@@ -18,6 +18,7 @@ use super::money::MoneyMove;
 use super::payment::Payment;
 use super::time::Timestamp;
 use super::top_up::TopUpRequest;
+use super::words::Texts;
 
 coded_enum!(
     /// What a posting records: the command that was accepted, or what the ledger did by itself.
@@ -124,6 +125,8 @@ pub struct Posting {
     pub storefront: Option<Storefront>,
     /// What changed besides balances.
     pub detail: Detail,
+    /// Where the texts of `detail` are.
+    pub texts: Texts,
 }
 
 /// What a posting changed besides balances: with the amounts it is all that [`super::Book::apply`] needs.

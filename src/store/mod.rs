@@ -33,6 +33,7 @@ pub mod stamps;
 pub mod stored;
 pub mod usage;
 pub mod webhooks;
+pub mod words;
 
 pub use alerts::{DefaultAlertsSet, NewDefaultAlerts, StoredDefaultAlerts};
 pub use audit::{AuditStore, StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder};
@@ -44,6 +45,7 @@ pub use open::{
     Alone, Committed, Engine, Isolation, News, Settings, Time, migrate, open, open_to_check, open_to_read,
     shown_url,
 };
+pub use words::Erased;
 
 /// Why an engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -214,6 +216,19 @@ pub trait WriteStore: Send {
         alerts: &NewDefaultAlerts,
         now: Timestamp,
     ) -> Result<DefaultAlertsSet, StoreError>;
+
+    /// Erases what was said about a customer, in a transaction of its own: texts of its postings that lie aside, and of
+    /// the rows that repeat them. The journal, its checksums, balances and replay stay as they are. Nothing is erased of
+    /// a customer that does not exist.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is erased.
+    async fn erase_words(
+        &mut self,
+        ledger: LedgerNo,
+        customer: &CustomerId,
+        now: Timestamp,
+    ) -> Result<Erased, StoreError>;
 
     /// Housekeeping between batches, such as a checkpoint of the log. Called after every commit; cheap when there is
     /// nothing to do.

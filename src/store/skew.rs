@@ -5,7 +5,7 @@
 //! leaves out the last one. An appended posting finds both pointers in the [`Path`] of the one before it, so
 //! appending reads nothing.
 
-use crate::ledger::codec::{Codec, DecodeError};
+use crate::ledger::codec::{Codec, DecodeError, Decoder, Encoder};
 
 /// The sequence that posting `sequence` jumps to; 0 where there is none before.
 #[must_use]
@@ -76,22 +76,25 @@ impl Path {
     /// Replaces what is in `out` by its stored form.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         out.clear();
+        let mut encoder = Encoder::inline(std::mem::take(out));
         let mut before = 0;
         for key in &self.keys {
-            key.wrapping_sub(before).cast_unsigned().put(out);
+            key.wrapping_sub(before).cast_unsigned().put(&mut encoder);
             before = *key;
         }
+        *out = encoder.into_bytes();
     }
 
     /// From its stored form and the customer's last sequence.
     ///
     /// # Errors
     /// [`DecodeError`] where the keys do not rise, or are not as many as the sequence asks for.
-    pub fn decode(mut bytes: &[u8], sequence: u64) -> Result<Self, DecodeError> {
+    pub fn decode(bytes: &[u8], sequence: u64) -> Result<Self, DecodeError> {
         let mut keys = Vec::with_capacity(32);
         let mut before = 0_i64;
-        while !bytes.is_empty() {
-            let step = i64::try_from(u64::take(&mut bytes)?).map_err(|_| DecodeError::Range)?;
+        let mut input = Decoder::inline(bytes);
+        while input.end().is_err() {
+            let step = i64::try_from(u64::take(&mut input)?).map_err(|_| DecodeError::Range)?;
             if step == 0 {
                 return Err(DecodeError::Range);
             }

@@ -8,9 +8,10 @@ use super::StoreError;
 use crate::ledger::account::Amounts;
 use crate::ledger::codec::{Codec, decode};
 use crate::ledger::command::PurchaseRef;
+use crate::ledger::words::{self, Words};
 use crate::ledger::{
     Balances, Book, Credits, Customer, CustomerId, CustomerKey, Kind, LedgerNo, LotId, Posting, PostingId,
-    RequestKey, Storefront, Timestamp,
+    RequestKey, Storefront, Texts, Timestamp,
 };
 
 /// A complaint about a stored value.
@@ -93,6 +94,70 @@ pub struct PostingColumns<'a> {
     pub storefront: Option<&'a str>,
     /// The encoded detail.
     pub detail: &'a [u8],
+    /// What is stored beside it.
+    pub words: &'a WordsColumns,
+}
+
+/// The columns of a posting's row in `posting_words`; all of them empty where it has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WordsColumns {
+    /// What was said; `None` once it is erased.
+    pub words: Option<Vec<u8>>,
+    /// When it was erased, in microseconds.
+    pub erased_at: Option<i64>,
+    /// [`words_checksum`] of what was said.
+    pub checksum: Option<i64>,
+}
+
+impl WordsColumns {
+    /// Of the row that a posting with these words is given.
+    #[must_use]
+    pub fn of(posting: &Posting, words: &[u8]) -> Self {
+        match posting.texts {
+            Texts::Erased(at) => Self { words: None, erased_at: Some(at.micros()), checksum: None },
+            Texts::Aside | Texts::Inline => Self {
+                words: Some(words.to_vec()),
+                erased_at: None,
+                checksum: Some(words_checksum(posting.customer.raw(), posting.sequence, words)),
+            },
+        }
+    }
+
+    /// As the core reads it.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], naming `what`.
+    pub fn words(&self, what: &str) -> Result<Words<'_>, StoreError> {
+        match (&self.words, self.erased_at) {
+            (None, None) => Ok(Words::None),
+            (Some(words), None) => Ok(Words::Said(words)),
+            (None, Some(at)) => Ok(Words::Erased(Timestamp::from_micros(at))),
+            (Some(_), Some(_)) => Err(damaged(format!("{what}: its words are erased, and there"))),
+        }
+    }
+
+    /// What is wrong with the row beside a posting with this detail.
+    #[must_use]
+    pub fn fault(&self, customer: i64, sequence: i64, detail: &[u8]) -> Option<&'static str> {
+        let is_there = self.words.is_some() || self.erased_at.is_some();
+        let checksum = self
+            .words
+            .as_deref()
+            .map(|words| words_checksum(customer, sequence.try_into().unwrap_or_default(), words));
+        if detail.starts_with(&[words::ASIDE]) != is_there {
+            Some(if is_there { "it has words and said nothing" } else { "its words are not there" })
+        } else if checksum != self.checksum {
+            Some("the checksum of its words is not theirs")
+        } else {
+            None
+        }
+    }
+}
+
+/// The checksum of what a posting said. It is stored, so it must never change.
+#[must_use]
+pub fn words_checksum(customer: i64, sequence: u64, words: &[u8]) -> i64 {
+    checksum([customer, sequence.cast_signed()], &[words])
 }
 
 impl PostingColumns<'_> {
@@ -103,6 +168,8 @@ impl PostingColumns<'_> {
     pub fn posting(self, what: &str) -> Result<Posting, StoreError> {
         let kind = u8::try_from(self.kind).ok().and_then(Kind::from_code);
         let storefront = self.storefront.map(Storefront::parse).transpose();
+        let (detail, texts) = words::read_detail(self.detail, self.words.words(what)?)
+            .map_err(|error| damaged(format!("{what}: {error}")))?;
         Ok(Posting {
             id: PostingId::from_uuid(self.id),
             ledger: self.ledger,
@@ -115,7 +182,8 @@ impl PostingColumns<'_> {
             amounts: Amounts(self.amounts.map(Credits::from_units)),
             after: balances_of(self.after),
             storefront: storefront.map_err(|error| damaged(format!("{what}: storefront {error}")))?,
-            detail: decoded(self.detail, what)?,
+            detail,
+            texts,
         })
     }
 }

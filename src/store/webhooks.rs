@@ -78,11 +78,13 @@ pub struct Disabled {
 record!(Disabled { 1 => at, 2 => reason });
 
 impl crate::ledger::codec::Codec for Position {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut crate::ledger::codec::Encoder) {
         self.0.put(out);
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, crate::ledger::codec::DecodeError> {
+    fn take(
+        input: &mut crate::ledger::codec::Decoder<'_>,
+    ) -> Result<Self, crate::ledger::codec::DecodeError> {
         u64::take(input).map(Self)
     }
 

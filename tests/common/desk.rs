@@ -17,8 +17,8 @@ use creditledger::ledger::decide::{Outcome, decide};
 use creditledger::ledger::job::Circumstances;
 use creditledger::ledger::payment::{Payment, PaymentEvent};
 use creditledger::ledger::{
-    Credits, Currency, Customer, CustomerId, CustomerKey, Hold, LedgerNo, Money, OrderId, PostingId,
-    Rejection, Request, RequestKey, Storefront, Text, Timestamp,
+    Credits, Currency, Customer, CustomerId, CustomerKey, Hold, LedgerNo, Money, OpenText, OrderId,
+    PostingId, Rejection, Request, RequestKey, Storefront, Text, Timestamp,
 };
 
 /// Where the clock starts: 2026-01-01T00:00:00Z.
@@ -273,9 +273,9 @@ pub fn keep_payment(order: &str) -> Command {
             event: PaymentEvent::Paid,
             storefront: id("web"),
             order: id(order),
-            key: id("paid"),
+            key: OpenText(id("paid")),
             customer: Text::EMPTY,
-            products: vec![id("1 x poster")],
+            products: vec![OpenText(id("1 x poster"))],
             credits: None,
             price: Some(euro(500)),
             cumulative: false,

@@ -22,6 +22,8 @@ struct Bench {
     writer: SqliteWriter,
     now: Timestamp,
     requests: u128,
+    /// What is said with each command.
+    said: Said,
     cards: Arc<Cards>,
     _directory: tempfile::TempDir,
 }
@@ -39,7 +41,7 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let (writer, _) = sqlite::open(&directory.path().join("budget.db"), START).await.unwrap();
         let cards = Arc::new(creditledger::cards::built_in());
-        Self { writer, now: START, requests: 0, cards, _directory: directory }
+        Self { writer, now: START, requests: 0, said: Said::default(), cards, _directory: directory }
     }
 
     async fn new() -> Self {
@@ -58,7 +60,7 @@ impl Bench {
         let request =
             RequestKey::Uuid(Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0000 + self.requests));
         let customer = id(&format!("customer-{customer}"));
-        Request { ledger: LedgerNo::MAIN, customer, request: Some(request), said: Said::default(), command }
+        Request { ledger: LedgerNo::MAIN, customer, request: Some(request), said: self.said.clone(), command }
     }
 
     /// One commit: the `nth` command of a run goes to the `nth` customer of an order that jumps about.
@@ -167,4 +169,15 @@ async fn holds_and_settlements_keep_the_budget() {
         bench.cost((batches, size), |nth| work(&incident(nth), 45)).await.is_within(two, "RecordWork", size);
         bench.cost((batches, size), |nth| settle(&incident(nth))).await.is_within(three, "SettleHold", size);
     }
+}
+
+/// Who says something pays one row for it, which appends: the last page of one more tree.
+#[tokio::test]
+async fn words_cost_one_appended_row() {
+    let mut bench = Bench::new().await;
+    let batch = 1.0 / 64.0;
+    let silent = bench.cost((20, 64), |nth| place(&format!("silent-{nth}"), "2")).await;
+    bench.said = Said { by: id("ann"), reason: id("as agreed"), ..Said::default() };
+    let most = Cost { statements: 5.0 + 2.0 * batch, rows: 4.0, pages: silent.pages + 0.1 };
+    bench.cost((20, 64), |nth| place(&format!("said-{nth}"), "2")).await.is_within(most, "PlaceHold", 64);
 }

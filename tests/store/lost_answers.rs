@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use creditledger::ledger::book::Book;
 use creditledger::ledger::card::{CardRequest, Cards, Changed};
 use creditledger::ledger::command::{Command, CreateCustomer};
-use creditledger::ledger::{LedgerId, LedgerNo, Request, RequestKey, Timestamp};
+use creditledger::ledger::{CustomerId, LedgerId, LedgerNo, Request, RequestKey, Timestamp};
 use creditledger::store::memory::Memory;
 use creditledger::store::{
-    CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, StoreError, WriteStore,
+    CardsChanged, DefaultAlertsSet, Erased, LedgerCreated, NewDefaultAlerts, NewLedger, StoreError,
+    WriteStore,
 };
 use creditledger::writer::{Limits, SubmitError, Writer, WriterEnd};
 
@@ -100,6 +101,15 @@ impl WriteStore for Unanswered {
         }
         self.inner.set_default_alerts(alerts, now).await?;
         self.lose()
+    }
+
+    async fn erase_words(
+        &mut self,
+        ledger: LedgerNo,
+        customer: &CustomerId,
+        now: Timestamp,
+    ) -> Result<Erased, StoreError> {
+        self.inner.erase_words(ledger, customer, now).await
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

@@ -41,4 +41,5 @@ mod top_ups;
 mod turns;
 mod verify;
 mod webhooks;
+mod words;
 mod writer;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use creditledger::ledger::book::Book;
 use creditledger::ledger::card::{CardRequest, Cards};
-use creditledger::ledger::{LedgerNo, Request, RequestKey, Timestamp};
+use creditledger::ledger::{CustomerId, LedgerNo, Request, RequestKey, Timestamp};
 use creditledger::store::{
-    CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, StoreError, WriteStore,
+    CardsChanged, DefaultAlertsSet, Erased, LedgerCreated, NewDefaultAlerts, NewLedger, StoreError,
+    WriteStore,
 };
 use creditledger::writer::{Limits, SubmitError, Writer};
 
@@ -59,6 +60,10 @@ impl WriteStore for Away {
         _: &NewDefaultAlerts,
         _: Timestamp,
     ) -> Result<DefaultAlertsSet, StoreError> {
+        away()
+    }
+
+    async fn erase_words(&mut self, _: LedgerNo, _: &CustomerId, _: Timestamp) -> Result<Erased, StoreError> {
         away()
     }
 

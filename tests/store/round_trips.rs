@@ -18,6 +18,8 @@ struct Lane {
     writer: Box<dyn WriteStore>,
     proxy: Proxy,
     batches: u64,
+    /// What is said with each command.
+    said: Said,
 }
 
 impl Lane {
@@ -28,7 +30,7 @@ impl Lane {
             ledger: LedgerNo::MAIN,
             customer: id(&format!("customer-{nth}")),
             request: Some(RequestKey::parse(&format!("{} {nth}", self.batches)).unwrap()),
-            said: Said::default(),
+            said: self.said.clone(),
             command: command(nth),
         };
         let requests: Vec<Request> = (0..customers).map(request).collect();
@@ -57,7 +59,7 @@ async fn a_batch_takes_the_same_round_trips_whatever_its_size() {
     let url = through(&database().await, proxy.address());
     // The reading side, and with it the background task, ends here: only the lane is counted.
     let writer = open(&url, START, &SETTINGS).await.unwrap().writers.remove(0);
-    let mut lane = Lane { writer, proxy, batches: 0 };
+    let mut lane = Lane { writer, proxy, batches: 0, said: Said::default() };
     lane.batch(1_000, |_| Command::CreateCustomer(CreateCustomer::default())).await;
     let mut took = Vec::new();
     // The first round prepares the statements.
@@ -74,4 +76,8 @@ async fn a_batch_takes_the_same_round_trips_whatever_its_size() {
     // row, commit.
     assert_eq!(took[1], [10, 9, 9, 9]);
     assert_eq!(took[2], took[1]);
+    // What is said takes one more. The first time it is prepared.
+    lane.said = Said { by: id("ann"), ..Said::default() };
+    lane.batch(10, |nth| place(&format!("said-{nth}"), "1")).await;
+    assert_eq!(lane.batch(10, |nth| work(&format!("said-{nth}"), 30)).await, took[1][2] + 1);
 }

@@ -364,7 +364,7 @@ async fn a_start_that_was_cut_off_before_the_first_table_is_gone_on_with() {
     .await
     .unwrap();
     let drop_all = format!(
-        "DROP TABLE {} CASCADE; DROP FUNCTION posting_is_append_only, rate_cards_are_append_only; TRUNCATE _sqlx_migrations",
+        "DROP TABLE {} CASCADE; DROP FUNCTION posting_is_append_only, rate_cards_are_append_only, posting_words_are_only_erased; TRUNCATE _sqlx_migrations",
         list.join(", ")
     );
     sqlx::raw_sql(AssertSqlSafe(drop_all)).execute(&mut admin).await.unwrap();

@@ -21,6 +21,7 @@ use crate::rig::Rig;
 const ROWS: &[(&str, &str, &[&str])] = &[
     ("ledger", "ledger_no = 1", &["ledger"]),
     ("posting", "sequence = 6", &["osition 6", "posting 6 ", "posting 7 "]),
+    ("posting_words", "key = 6", &["osition 6", "posting 6 "]),
     (
         "customer",
         "customer_id = 'acme'",
@@ -41,8 +42,13 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("transfer_slot", "kind = 23 AND slot = 1", &["transfer_slot"]),
 ];
 
-/// Columns that nothing else in the database repeats.
-const ALONE: &[(&str, &str)] = &[("ledger", "ledger_id"), ("ledger", "created_at"), ("ledger", "request")];
+/// Columns that nothing else in the database repeats, or that a row's own check keeps as they are.
+const ALONE: &[(&str, &str)] = &[
+    ("ledger", "ledger_id"),
+    ("ledger", "created_at"),
+    ("ledger", "request"),
+    ("posting_words", "erased_at"),
+];
 
 /// What is more than a changed column, and the words by which it is known.
 const DAMAGES: &[(&str, &str)] = &[
@@ -72,9 +78,21 @@ const DAMAGES: &[(&str, &str)] = &[
         "UPDATE posting SET credits_1 = credits_1 + 1, available = available + 1 WHERE sequence = 2",
         "posting 2 ",
     ),
+    ("DELETE FROM posting_words WHERE key = 6", "posting 6 of ledger number 0: its words are not there"),
+    (
+        "INSERT INTO posting_words SELECT 999, words, NULL, checksum FROM posting_words LIMIT 1",
+        "posting_words, key 999: there is no such posting",
+    ),
+    // Erased without the rows that repeat what was said.
+    (
+        "UPDATE posting_words SET words = NULL, erased_at = 1, checksum = NULL
+         WHERE key IN (SELECT key FROM posting WHERE kind = 20)",
+        "hold ",
+    ),
     ("DELETE FROM rate_card_change WHERE revision = 1", "revision 2 follows 0"),
     ("DELETE FROM rate_card_change", "it pins rate card mine version 1, which is not there"),
     ("DROP TRIGGER posting_is_never_updated", "posting_is_never_updated"),
+    ("DROP TRIGGER posting_words_are_only_erased", "posting_words_are_only_erased"),
     ("DROP VIEW transfer", "transfer"),
     ("DROP INDEX hold_watched", "hold_watched"),
     ("CREATE TRIGGER thief AFTER INSERT ON customer BEGIN DELETE FROM hold; END", "thief"),
@@ -137,7 +155,8 @@ fn behind_the_triggers(connection: &Connection, sql: &str) {
     connection
         .execute_batch(
             "DROP TRIGGER posting_is_never_updated; DROP TRIGGER posting_is_never_deleted;
-             DROP TRIGGER rate_card_change_is_never_updated; DROP TRIGGER rate_card_change_is_never_deleted;",
+             DROP TRIGGER rate_card_change_is_never_updated; DROP TRIGGER rate_card_change_is_never_deleted;
+             DROP TRIGGER posting_words_are_only_erased; DROP TRIGGER posting_words_are_never_deleted;",
         )
         .unwrap();
     let changed = connection.execute(sql, params![]).unwrap_or_else(|error| panic!("{sql}: {error}"));

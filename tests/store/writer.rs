@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use creditledger::ledger::book::Book;
 use creditledger::ledger::card::{CardRequest, Cards};
 use creditledger::ledger::command::{Command, CreateCustomer};
-use creditledger::ledger::{LedgerNo, Rejection, Request, RequestKey, Timestamp};
+use creditledger::ledger::{CustomerId, LedgerNo, Rejection, Request, RequestKey, Timestamp};
 use creditledger::store::memory::Memory;
 use creditledger::store::{
-    CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, Position, ReadStore,
+    CardsChanged, DefaultAlertsSet, Erased, LedgerCreated, NewDefaultAlerts, NewLedger, Position, ReadStore,
     StoreError, WriteStore,
 };
 use creditledger::writer::{Limits, SubmitError, Writer, WriterEnd};
@@ -99,6 +99,15 @@ impl WriteStore for Gated {
         now: Timestamp,
     ) -> Result<DefaultAlertsSet, StoreError> {
         self.inner.set_default_alerts(alerts, now).await
+    }
+
+    async fn erase_words(
+        &mut self,
+        ledger: LedgerNo,
+        customer: &CustomerId,
+        now: Timestamp,
+    ) -> Result<Erased, StoreError> {
+        self.inner.erase_words(ledger, customer, now).await
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use creditledger::clock;
 use creditledger::ledger::book::Book;
 use creditledger::ledger::card::{CardRequest, Cards};
-use creditledger::ledger::{Request, Timestamp};
+use creditledger::ledger::{CustomerId, LedgerNo, Request, Timestamp};
 use creditledger::store::{
-    self, CardsChanged, DefaultAlertsSet, Engine, LedgerCreated, NewDefaultAlerts, NewLedger, Settings,
-    StoreError, WriteStore,
+    self, CardsChanged, DefaultAlertsSet, Engine, Erased, LedgerCreated, NewDefaultAlerts, NewLedger,
+    Settings, StoreError, WriteStore,
 };
 use creditledger::writer::Limits;
 use tokio::sync::watch;
@@ -90,6 +90,15 @@ impl WriteStore for Gated {
         now: Timestamp,
     ) -> Result<DefaultAlertsSet, StoreError> {
         self.inner.set_default_alerts(alerts, now).await
+    }
+
+    async fn erase_words(
+        &mut self,
+        ledger: LedgerNo,
+        customer: &CustomerId,
+        now: Timestamp,
+    ) -> Result<Erased, StoreError> {
+        self.inner.erase_words(ledger, customer, now).await
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use creditledger::grpc::wire::*;
 use creditledger::ledger::command::{KeepPayment, Said};
 use creditledger::ledger::payment::{Payment, suspense};
-use creditledger::ledger::{Command, LedgerNo, OrderId, Request, RequestKey, Storefront, Text};
+use creditledger::ledger::{Command, LedgerNo, OpenText, OrderId, Request, RequestKey, Storefront, Text};
 use prost::Message;
 use prost_types::{FieldMask, Timestamp};
 
@@ -20,9 +20,9 @@ async fn keep_payment(served: &Served) -> String {
         event: creditledger::ledger::payment::PaymentEvent::Paid,
         storefront: Storefront::parse("web").unwrap(),
         order: OrderId::parse("nobodys").unwrap(),
-        key: text("paid"),
+        key: OpenText(text("paid")),
         customer: text("who?"),
-        products: vec![text("1 x unknown")],
+        products: vec![OpenText(text("1 x unknown"))],
         credits: None,
         price: None,
         cumulative: false,

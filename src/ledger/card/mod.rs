@@ -6,7 +6,7 @@ mod shelf;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::codec::{Codec, DecodeError, coded_enum, record, take_byte};
+use super::codec::{Codec, DecodeError, Decoder, Encoder, coded_enum, record};
 use super::credits::{Credits, ParseCreditsError, parse_units};
 use super::ids::{CardId, ClassId, LabelId, LineId, PackageId, Text};
 
@@ -110,7 +110,7 @@ pub enum LineRule {
 }
 
 impl Codec for LineRule {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         match self {
             Self::Free => out.push(0),
             Self::CreditsPerHour(rate) => {
@@ -120,8 +120,8 @@ impl Codec for LineRule {
         }
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        match take_byte(input)? {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match input.byte()? {
             0 => Ok(Self::Free),
             1 => Credits::take(input).map(Self::CreditsPerHour),
             _ => Err(DecodeError::Range),
@@ -155,7 +155,7 @@ struct Timed {
 record!(Timed { 1 => range, 2 => credits_per_hour });
 
 impl Codec for ClassRule {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         match self {
             Self::Timed { range, credits_per_hour } => {
                 out.push(0);
@@ -167,8 +167,8 @@ impl Codec for ClassRule {
         }
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        match take_byte(input)? {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match input.byte()? {
             0 => Timed::take(input)
                 .map(|Timed { range, credits_per_hour }| Self::Timed { range, credits_per_hour }),
             1 => Ok(Self::Free),
@@ -220,11 +220,11 @@ impl fmt::Display for Factor {
 }
 
 impl Codec for Factor {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         self.0.put(out);
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         i64::take(input).map(Self)
     }
 }

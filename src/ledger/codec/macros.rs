@@ -19,7 +19,7 @@ macro_rules! record {
     };
     (@ $name:ident { $($more:tt)* } { $($tag:literal => $field:ident),* $(,)? }) => {
         impl $crate::ledger::codec::Codec for $name {
-            fn put(&self, out: &mut Vec<u8>) {
+            fn put(&self, out: &mut $crate::ledger::codec::Encoder) {
                 use $crate::ledger::codec::Codec;
                 // Destructured, so that a field without a tag does not compile.
                 let Self { $($field),* } = self;
@@ -30,11 +30,11 @@ macro_rules! record {
                 out.push(0);
             }
 
-            fn take(input: &mut &[u8]) -> Result<Self, $crate::ledger::codec::DecodeError> {
-                use $crate::ledger::codec::{Codec, DecodeError, take_byte};
+            fn take(input: &mut $crate::ledger::codec::Decoder<'_>) -> Result<Self, $crate::ledger::codec::DecodeError> {
+                use $crate::ledger::codec::{Codec, DecodeError};
                 $(let mut $field = None;)*
                 loop {
-                    match take_byte(input)? {
+                    match input.byte()? {
                         0 => break,
                         $($tag => $field = Some(Codec::take(input)?),)*
                         other => return Err(DecodeError::UnknownField(other)),
@@ -61,7 +61,7 @@ macro_rules! asked {
         $($tag:literal => $field:ident $(, + $then:literal => $then_said:ident)*),* $(,)?
     }) => {
         impl $crate::ledger::command::Asked for $name {
-            fn put_asked(&self, said: &$crate::ledger::command::Said, out: &mut Vec<u8>) {
+            fn put_asked(&self, said: &$crate::ledger::command::Said, out: &mut $crate::ledger::codec::Encoder) {
                 // Destructured, so that a field without a tag does not compile.
                 let Self { $($field),* } = self;
                 $(if !$crate::ledger::codec::Codec::is_default(&said.$first_said) {
@@ -121,12 +121,12 @@ macro_rules! coded_enum {
         }
 
         impl $crate::ledger::codec::Codec for $name {
-            fn put(&self, out: &mut Vec<u8>) {
+            fn put(&self, out: &mut $crate::ledger::codec::Encoder) {
                 out.push(self.code());
             }
 
-            fn take(input: &mut &[u8]) -> Result<Self, $crate::ledger::codec::DecodeError> {
-                let code = $crate::ledger::codec::take_byte(input)?;
+            fn take(input: &mut $crate::ledger::codec::Decoder<'_>) -> Result<Self, $crate::ledger::codec::DecodeError> {
+                let code = input.byte()?;
                 Self::from_code(code).ok_or($crate::ledger::codec::DecodeError::Range)
             }
         }

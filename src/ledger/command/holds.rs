@@ -1,6 +1,6 @@
 //! What callers can ask about holds: estimates, work, settlements and what undoes them.
 
-use crate::ledger::codec::{Codec, DecodeError, asked, coded_enum, take_byte};
+use crate::ledger::codec::{Codec, DecodeError, Decoder, Encoder, asked, coded_enum};
 use crate::ledger::credits::Credits;
 use crate::ledger::ids::{ClassId, HoldId, IncidentId, LabelId, LineId, Text, WorkId};
 use crate::ledger::job::{Circumstances, WorkPart};
@@ -16,7 +16,7 @@ pub enum HoldRef {
 }
 
 impl Codec for HoldRef {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         match self {
             Self::Id(id) => {
                 out.push(1);
@@ -29,8 +29,8 @@ impl Codec for HoldRef {
         }
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        match take_byte(input)? {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match input.byte()? {
             1 => HoldId::take(input).map(Self::Id),
             2 => IncidentId::take(input).map(Self::Incident),
             _ => Err(DecodeError::Range),
@@ -50,7 +50,7 @@ pub enum Quote {
 }
 
 impl Codec for Quote {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         match self {
             Self::Class => out.push(0),
             Self::Credits(credits) => {
@@ -64,8 +64,8 @@ impl Codec for Quote {
         }
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        match take_byte(input)? {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match input.byte()? {
             0 => Ok(Self::Class),
             1 => Credits::take(input).map(Self::Credits),
             2 => u64::take(input).map(Self::Seconds),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::alert::Alerts;
-use super::codec::{Codec, asked, encode};
+use super::codec::{Codec, DecodeError, Decoder, Encoder, asked, encode};
 use super::credits::Credits;
 use super::customer::{Profile, Terms};
 use super::hash::stable_hash;
@@ -64,7 +64,7 @@ impl Said {
 /// What a fingerprint hashes of a command, or of a part of one.
 pub(crate) trait Asked {
     /// Appends the encoding, with what was said in its place.
-    fn put_asked(&self, said: &Said, out: &mut Vec<u8>);
+    fn put_asked(&self, said: &Said, out: &mut Encoder);
 
     /// True where the command around it leaves it out.
     fn is_left_out(&self) -> bool {
@@ -73,7 +73,7 @@ pub(crate) trait Asked {
 }
 
 impl<T: Codec> Asked for T {
-    fn put_asked(&self, _said: &Said, out: &mut Vec<u8>) {
+    fn put_asked(&self, _said: &Said, out: &mut Encoder) {
         self.put(out);
     }
 
@@ -168,7 +168,7 @@ impl<T: Clone> Change<T> {
 }
 
 impl<T: Codec> Codec for Change<T> {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         match self {
             Self::Keep => out.push(0),
             Self::Clear => out.push(1),
@@ -179,12 +179,12 @@ impl<T: Codec> Codec for Change<T> {
         }
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, super::codec::DecodeError> {
-        match super::codec::take_byte(input)? {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match input.byte()? {
             0 => Ok(Self::Keep),
             1 => Ok(Self::Clear),
             2 => T::take(input).map(Self::Set),
-            _ => Err(super::codec::DecodeError::Range),
+            _ => Err(DecodeError::Range),
         }
     }
 
@@ -405,7 +405,7 @@ impl Request {
     /// maps sorted, defaults left out). Never zero, which stands for "no request".
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        let mut bytes = Vec::with_capacity(96);
+        let mut bytes = Encoder::inline(Vec::with_capacity(96));
         let command: &dyn Asked = match &self.command {
             Command::CreateCustomer(c) => c,
             Command::UpdateCustomer(c) => c,
@@ -437,6 +437,7 @@ impl Request {
             Command::ApplyDue => return 1,
         };
         command.put_asked(&self.said, &mut bytes);
+        let bytes = bytes.into_bytes();
         let metadata = &self.said.metadata;
         if metadata.is_empty() {
             // As before there was any.

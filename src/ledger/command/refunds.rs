@@ -1,6 +1,6 @@
 //! What callers can ask about purchases that are given back.
 
-use crate::ledger::codec::{Codec, DecodeError, asked, coded_enum, take_byte};
+use crate::ledger::codec::{Codec, DecodeError, Decoder, Encoder, asked, coded_enum};
 use crate::ledger::credits::Credits;
 use crate::ledger::ids::{LotId, OrderId, PostingId, Storefront};
 use crate::ledger::money::Money;
@@ -15,7 +15,7 @@ pub enum PurchaseRef {
 }
 
 impl Codec for PurchaseRef {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Encoder) {
         match self {
             Self::Id(id) => {
                 out.push(1);
@@ -29,8 +29,8 @@ impl Codec for PurchaseRef {
         }
     }
 
-    fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        match take_byte(input)? {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match input.byte()? {
             1 => LotId::take(input).map(Self::Id),
             2 => Ok(Self::Order(Storefront::take(input)?, OrderId::take(input)?)),
             _ => Err(DecodeError::Range),

@@ -18,6 +18,7 @@ use crate::ledger::posting::{Detail, Kind, Posting};
 use crate::ledger::reject::Rejection;
 use crate::ledger::time::Timestamp;
 use crate::ledger::top_up::TopUps;
+use crate::ledger::words::Texts;
 
 /// A posting in the making, with the customer's balances and lots as they are after what was drafted so far.
 pub(super) struct Draft<'a> {
@@ -241,6 +242,7 @@ impl<'a> Draft<'a> {
             after: self.balances,
             storefront: self.storefront,
             detail: self.detail,
+            texts: Texts::default(),
         }))
     }
 

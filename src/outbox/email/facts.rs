@@ -74,7 +74,7 @@ impl Facts {
             _ => None,
         };
         let is_low = event.event == EventType::BalanceLow;
-        let name = if profile.name.is_empty() { customer.as_str() } else { profile.name.as_str() };
+        let name = if profile.name.as_str().is_empty() { customer.as_str() } else { profile.name.as_str() };
         Self {
             event: event.event,
             event_id: told.id(),

@@ -19,6 +19,7 @@ use crate::ledger::{
 mod audit;
 mod read;
 mod webhooks;
+mod words;
 mod write;
 
 /// Everything there is.

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 
 use super::{Memory, State};
 use crate::ledger::card::{CardRequest, Cards};
-use crate::ledger::{Book, Credits, Customer, Hold, LedgerNo, Posting, Request, Timestamp};
+use crate::ledger::{Book, Credits, Customer, CustomerId, Hold, LedgerNo, Posting, Request, Timestamp};
 use crate::store::cards::{CardsChanged, catch_up, decide};
 use crate::store::nets::changes;
 use crate::store::{
-    DefaultAlertsSet, Ledger, LedgerCreated, NewDefaultAlerts, NewLedger, Position, Recorded, StoreError,
-    StoredDefaultAlerts, WriteStore,
+    DefaultAlertsSet, Erased, Ledger, LedgerCreated, NewDefaultAlerts, NewLedger, Position, Recorded,
+    StoreError, StoredDefaultAlerts, WriteStore,
 };
 
 #[async_trait]
@@ -151,6 +151,15 @@ impl WriteStore for Memory {
                 DefaultAlertsSet::Set { replayed: false }
             }
         })
+    }
+
+    async fn erase_words(
+        &mut self,
+        ledger: LedgerNo,
+        customer: &CustomerId,
+        now: Timestamp,
+    ) -> Result<Erased, StoreError> {
+        self.write().erase(ledger, customer, now)
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

@@ -13,6 +13,7 @@ use crate::ledger::codec::encode;
 use crate::ledger::{Book, Customer, CustomerKey, LedgerNo, Lot, Posting, Profile, Timestamp};
 use crate::store::StoreError;
 use crate::store::nets::nets;
+use crate::store::stored::WordsColumns;
 
 /// Writes the book's batch inside its transaction; `loaded` has the sequences that guard the customers' rows.
 ///
@@ -150,9 +151,8 @@ async fn insert_postings(
     placements: &[Placement],
 ) -> Result<(), StoreError> {
     let postings = book.journal().iter().zip(placements);
-    let mut rows: Vec<PostingRow> = postings
-        .map(|(posting, at)| PostingRow::of(posting, at.batch, at.place, encode(&posting.detail)))
-        .collect();
+    let mut rows: Vec<PostingRow> =
+        postings.map(|(posting, at)| PostingRow::of(posting, at.batch, at.place)).collect();
     rows.sort_unstable_by_key(|row| (row.customer, row.sequence));
     let numbers = |value: fn(&PostingRow) -> i64| rows.iter().map(value).collect::<Vec<i64>>();
     let query = sqlx::query(
@@ -196,7 +196,30 @@ async fn insert_postings(
     .bind(rows.iter().map(|row| row.storefront.as_deref()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.detail.as_slice()).collect::<Vec<_>>())
     .bind(numbers(PostingRow::checksum));
-    query.execute(connection).await.map_err(failed).map(drop)
+    query.execute(&mut *connection).await.map_err(failed)?;
+    insert_words(connection, &rows).await
+}
+
+/// Those who say nothing need no row.
+async fn insert_words(connection: &mut PgConnection, rows: &[PostingRow]) -> Result<(), StoreError> {
+    let rows: Vec<&PostingRow> = rows.iter().filter(|row| row.words != WordsColumns::default()).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO posting_words (customer, sequence, words, erased_at, checksum)
+         SELECT *
+         FROM UNNEST($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[])",
+    )
+    .bind(rows.iter().map(|row| row.customer).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.sequence).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.words.words.as_deref()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.words.erased_at).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.words.checksum).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(failed)
+    .map(drop)
 }
 
 async fn insert_lots(connection: &mut PgConnection, book: &Book) -> Result<(), StoreError> {

@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::connect::Address;
 use super::errors::{damaged, failed};
-use super::rows::{count_of, customer_id_of, ledger_no_of, posting_columns, recorded, sql_count, sql_ledger};
+use super::rows::{
+    count_of, customer_id_of, ledger_no_of, posting_columns, recorded, sql_count, sql_ledger, with_words,
+};
 use super::{alerts, cards, check, read_customers, read_postings};
 use crate::ledger::book::OrderScope;
 use crate::ledger::card::CardChange;
@@ -114,8 +116,9 @@ impl Snapshot {
             "SELECT ",
             posting_columns!("u.position"),
             " FROM UNNEST($1, $2, $3) u(customer, sequence, position)
-              JOIN posting p ON p.customer = u.customer AND p.sequence = u.sequence
-              ORDER BY u.position"
+              JOIN posting p ON p.customer = u.customer AND p.sequence = u.sequence",
+            with_words!(),
+            "ORDER BY u.position"
         ))
         .bind(customers)
         .bind(sequences)

@@ -57,6 +57,7 @@ pub(super) async fn check(snapshot: &mut Snapshot) -> Result<Vec<String>, StoreE
     // Tables that are not as they were made are not read any further.
     if faults.are_none() {
         check_feed::check(snapshot, &mut faults).await?;
+        check_words(snapshot.connection(), &mut faults).await?;
         check_customers(snapshot.connection(), &mut faults).await?;
         check_holds(snapshot.connection(), &mut faults).await?;
         check_lots(snapshot.connection(), &mut faults).await?;
@@ -64,6 +65,27 @@ pub(super) async fn check(snapshot: &mut Snapshot) -> Result<Vec<String>, StoreE
     }
     snapshot.goes_on();
     Ok(faults.into_lines())
+}
+
+/// Words of postings are looked at with them; here are those of none.
+async fn check_words(snapshot: &mut PgConnection, faults: &mut Faults) -> Result<(), StoreError> {
+    let strangers: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT w.customer, w.sequence
+         FROM posting_words w
+         LEFT JOIN posting p ON p.customer = w.customer AND p.sequence = w.sequence
+         WHERE p.customer IS NULL
+         ORDER BY w.customer, w.sequence
+         LIMIT 20",
+    )
+    .fetch_all(&mut *snapshot)
+    .await
+    .map_err(failed)?;
+    for (customer, sequence) in strangers {
+        faults.expect(false, || {
+            format!("posting_words, posting {sequence} of customer key {customer}: there is no such posting")
+        });
+    }
+    Ok(())
 }
 
 /// Each has its last posting, and says what that and its own state say.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::audit::{Snapshot, Unplaced};
 use super::check::PAGE;
 use super::errors::failed;
-use super::rows::{PostingRow, posting_columns, sql_count};
+use super::rows::{PostingRow, posting_columns, sql_count, with_words};
 use crate::store::StoreError;
 use crate::store::checks::Faults;
 
@@ -55,7 +55,7 @@ impl Placed {
             let sequence: Option<i64> = columns.try_get("named_sequence")?;
             Ok::<_, sqlx::Error>(Self {
                 row,
-                checksum: columns.try_get("checksum")?,
+                checksum: columns.try_get("sum")?,
                 counts_from: columns.try_get("counts_from")?,
                 named: customer.zip(sequence),
                 customer_sequence: columns.try_get("customer_sequence")?,
@@ -89,13 +89,14 @@ async fn check_postings(
         let rows = sqlx::query(concat!(
             "SELECT ",
             posting_columns!("f.first_position + p.place"),
-            ", p.checksum, f.counts_from, f.customers[p.place + 1] AS named_customer,
+            ", p.checksum AS sum, f.counts_from, f.customers[p.place + 1] AS named_customer,
                f.sequences[p.place + 1] AS named_sequence, c.sequence AS customer_sequence,
                c.ledger_no AS customer_ledger
              FROM posting p
              LEFT JOIN feed f ON f.batch = p.batch AND f.ledger_no = p.ledger_no
-             LEFT JOIN customer c ON c.customer = p.customer
-             WHERE (p.customer, p.sequence) > ($1, $2)
+             LEFT JOIN customer c ON c.customer = p.customer",
+            with_words!(),
+            "WHERE (p.customer, p.sequence) > ($1, $2)
              ORDER BY p.customer, p.sequence
              LIMIT $3"
         ))
@@ -132,6 +133,8 @@ fn check_posting(
     faults.expect(row.checksum() == placed.checksum, || {
         format!("{}: its checksum is not that of its columns", name())
     });
+    let fault = row.fault_of_words();
+    faults.expect(fault.is_none(), || format!("{}: {}", name(), fault.unwrap_or_default()));
     let last = before.as_ref().map_or(0, |before| before.sequence);
     faults.expect(last.checked_add(1) == Some(row.sequence), || {
         format!("{}: the posting before it is missing", name())

@@ -39,7 +39,8 @@ const SHAPES: &str = "
 /// journal's migration.
 const GUARDS: &str = "
     SELECT wanted.name
-    FROM (VALUES (2, 'posting_is_append_only', 'posting'), (3, 'rate_cards_are_append_only', 'rate_card_change'))
+    FROM (VALUES (2, 'posting_is_append_only', 'posting'), (3, 'rate_cards_are_append_only', 'rate_card_change'),
+                 (8, 'posting_words_are_only_erased', 'posting_words'))
          wanted(version, name, guarded)
     WHERE EXISTS (SELECT 1 FROM _sqlx_migrations m WHERE m.version = wanted.version AND m.success)
       AND NOT EXISTS (
@@ -87,6 +88,7 @@ index posting_kind_name_key: CREATE UNIQUE INDEX posting_kind_name_key ON postin
 index posting_kind_pkey: CREATE UNIQUE INDEX posting_kind_pkey ON posting_kind USING btree (kind)
 index posting_pkey: CREATE UNIQUE INDEX posting_pkey ON posting USING btree (customer, sequence)
 index posting_request: CREATE UNIQUE INDEX posting_request ON posting USING btree (customer, kind, request) WHERE request IS NOT NULL
+index posting_words_pkey: CREATE UNIQUE INDEX posting_words_pkey ON posting_words USING btree (customer, sequence)
 index profile_pkey: CREATE UNIQUE INDEX profile_pkey ON profile USING btree (ledger_no, customer_id)
 index purchase_order_pkey: CREATE UNIQUE INDEX purchase_order_pkey ON purchase_order USING btree (ledger_no, storefront, order_id)
 index rate_card_change_pkey: CREATE UNIQUE INDEX rate_card_change_pkey ON rate_card_change USING btree (revision)
@@ -111,6 +113,7 @@ table lot_source: source smallint NOT NULL, name text NOT NULL
 table pending: stamp bigint NOT NULL, batch uuid NOT NULL, ledger_no integer NOT NULL, customers bigint[] NOT NULL, sequences bigint[] NOT NULL, accounts text[] NOT NULL, amounts bigint[] NOT NULL
 table posting: customer bigint NOT NULL, sequence bigint NOT NULL, ledger_no integer NOT NULL, kind smallint NOT NULL, posting_id uuid NOT NULL, batch uuid NOT NULL, place integer NOT NULL, recorded_at bigint NOT NULL, request bytea, fingerprint bigint NOT NULL, credits_1 bigint NOT NULL, credits_2 bigint NOT NULL, credits_3 bigint NOT NULL, credits_4 bigint NOT NULL, expired bigint NOT NULL, repaid bigint NOT NULL, activated bigint NOT NULL, available bigint NOT NULL, held bigint NOT NULL, owed bigint NOT NULL, storefront text C, detail bytea NOT NULL, checksum bigint NOT NULL
 table posting_kind: kind smallint NOT NULL, name text NOT NULL
+table posting_words: customer bigint NOT NULL, sequence bigint NOT NULL, words bytea, erased_at bigint, checksum bigint
 table profile: ledger_no integer NOT NULL, customer_id text C NOT NULL, customer bigint NOT NULL, profile bytea NOT NULL
 table purchase_order: ledger_no integer NOT NULL, storefront text C NOT NULL, order_id text C NOT NULL, customer bigint NOT NULL, sequence bigint NOT NULL
 table rate_card_change: revision bigint NOT NULL, ledger_no integer NOT NULL, kind smallint NOT NULL, card_id text C NOT NULL, version integer, body bytea, recorded_at bigint NOT NULL, request bytea NOT NULL, fingerprint bigint NOT NULL, made_by text C NOT NULL, checksum bigint NOT NULL

@@ -16,11 +16,11 @@ use super::rows::{decoded, request_bytes, sql_count, sql_ledger};
 use super::write::PgWriter;
 use super::{Address, alerts, cards};
 use crate::ledger::card::{CardChange, CardRequest, Cards};
-use crate::ledger::{Book, Hold, LedgerId, LedgerNo, Request, Timestamp};
+use crate::ledger::{Book, CustomerId, Hold, LedgerId, LedgerNo, Request, Timestamp};
 use crate::store::copy::not_empty;
 use crate::store::nets::nets;
 use crate::store::{
-    CardsChanged, CopyStore, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, Position,
+    CardsChanged, CopyStore, DefaultAlertsSet, Erased, LedgerCreated, NewDefaultAlerts, NewLedger, Position,
     Recorded, StoreError, StoredDefaultAlerts, StoredLedger, WriteStore,
 };
 
@@ -106,6 +106,15 @@ impl WriteStore for PgCopier {
         now: Timestamp,
     ) -> Result<DefaultAlertsSet, StoreError> {
         self.writer.set_default_alerts(alerts, now).await
+    }
+
+    async fn erase_words(
+        &mut self,
+        ledger: LedgerNo,
+        customer: &CustomerId,
+        now: Timestamp,
+    ) -> Result<Erased, StoreError> {
+        self.writer.erase_words(ledger, customer, now).await
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::errors::failed;
 use super::rows::{
     CustomerRow, PostingRow, customer_columns, decoded, ledger_no_of, posting_columns, request_bytes,
-    sql_ledger,
+    sql_ledger, with_words,
 };
 use super::{alerts, cards};
 use crate::ledger::alert::LedgerAlerts;
@@ -164,7 +164,8 @@ async fn earlier_answers(
               SELECT p.*
               FROM UNNEST($1::bigint[], $2::smallint[], $3::bytea[]) u(customer, kind, request)
               JOIN posting p ON p.customer = u.customer AND p.kind = u.kind AND p.request = u.request
-          ) p ON TRUE"
+          ) p ON TRUE",
+        with_words!()
     ))
     .bind(owners)
     .bind(kinds)
@@ -300,7 +301,8 @@ async fn load_orders(
         " FROM UNNEST($1::int[], $2::text[], $3::text[]) u(ledger_no, storefront, order_id)
           JOIN purchase_order o
             ON o.ledger_no = u.ledger_no AND o.storefront = u.storefront AND o.order_id = u.order_id
-          JOIN posting p ON p.customer = o.customer AND p.sequence = o.sequence"
+          JOIN posting p ON p.customer = o.customer AND p.sequence = o.sequence",
+        with_words!()
     ))
     .bind(orders.iter().map(|order| sql_ledger(order.0)).collect::<Vec<_>>())
     .bind(orders.iter().map(|order| order.1.as_str()).collect::<Vec<_>>())

@@ -38,6 +38,7 @@ mod rows;
 mod sequencer;
 mod tend;
 mod webhooks;
+mod words;
 mod write;
 
 #[cfg(test)]
@@ -234,7 +235,7 @@ async fn check_privileges(address: &Address, connection: &mut PgConnection) -> R
     let (replica, denied): (bool, Option<String>) = sqlx::query_as(
         "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
                 (SELECT string_agg(right_to || ' on ' || wanted.name, ', ')
-                 FROM (VALUES ('ledger', 'SELECT INSERT UPDATE'), ('posting', 'SELECT INSERT'),
+                 FROM (VALUES ('ledger', 'SELECT INSERT UPDATE'), ('posting', 'SELECT INSERT'), ('posting_words', 'SELECT INSERT'),
                               ('customer', 'SELECT INSERT UPDATE'), ('profile', 'SELECT INSERT UPDATE'),
                               ('hold', 'SELECT INSERT UPDATE'), ('lot', 'SELECT INSERT'),
                               ('purchase_order', 'SELECT INSERT'), ('pending', 'SELECT INSERT DELETE'),

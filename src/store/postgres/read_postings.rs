@@ -4,7 +4,7 @@ use sqlx::PgExecutor;
 
 use super::errors::{damaged, failed};
 use super::read::PgReader;
-use super::rows::{count_of, posting_columns, recorded, request_bytes, sql_count, sql_ledger};
+use super::rows::{count_of, posting_columns, recorded, request_bytes, sql_count, sql_ledger, with_words};
 use crate::ledger::book::RequestScope;
 use crate::ledger::{CustomerKey, LedgerNo, Timestamp};
 use crate::store::{At, Position, Recorded, StoreError};
@@ -16,8 +16,9 @@ macro_rules! postings_where {
             "SELECT ",
             posting_columns!("f.first_position + p.place"),
             " FROM posting p
-              LEFT JOIN feed f ON f.batch = p.batch AND f.ledger_no = p.ledger_no
-              WHERE ",
+              LEFT JOIN feed f ON f.batch = p.batch AND f.ledger_no = p.ledger_no",
+            with_words!(),
+            "WHERE ",
             $condition
         )
     };
@@ -50,8 +51,9 @@ macro_rules! search {
             posting_columns!("f.first_position + p.place"),
             " FROM search s
               JOIN posting p ON p.customer = $1 AND p.sequence = s.low
-              LEFT JOIN feed f ON f.batch = p.batch AND f.ledger_no = p.ledger_no
-              WHERE s.low = s.high"
+              LEFT JOIN feed f ON f.batch = p.batch AND f.ledger_no = p.ledger_no",
+            with_words!(),
+            "WHERE s.low = s.high"
         )
     };
 }
@@ -85,8 +87,9 @@ pub(super) async fn feed_after(
         posting_columns!("f.first_position + u.place - 1"),
         " FROM feed f
           CROSS JOIN LATERAL UNNEST(f.customers, f.sequences) WITH ORDINALITY u(customer, sequence, place)
-          JOIN posting p ON p.customer = u.customer AND p.sequence = u.sequence
-          WHERE f.ledger_no = $1
+          JOIN posting p ON p.customer = u.customer AND p.sequence = u.sequence",
+        with_words!(),
+        "WHERE f.ledger_no = $1
             AND f.first_position >= (
                 SELECT COALESCE(MAX(b.first_position), 0)
                 FROM feed b

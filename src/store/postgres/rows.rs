@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::errors::failed;
 use crate::ledger::{Credits, Customer, LedgerNo, Posting, RequestKey};
-use crate::store::stored::{self, PostingColumns, checksum, customer_of, damaged};
+use crate::store::stored::{self, PostingColumns, WordsColumns, checksum, customer_of, damaged};
 pub(super) use crate::store::stored::{count_of, customer_id_of, decoded};
 use crate::store::{Position, Recorded, StoreError};
 
@@ -54,7 +54,7 @@ pub(super) fn request_of(bytes: &[u8], what: &str) -> Result<RequestKey, StoreEr
     }
 }
 
-/// The columns of a posting `p` with its position, in the order in which [`PostingRow`] reads them; `$position` is an
+/// The columns of a posting `p` [`with_words`] and with its position, in the order in which [`PostingRow`] reads them; `$position` is an
 /// expression that may be NULL.
 macro_rules! posting_columns {
     ($position:literal) => {
@@ -62,8 +62,16 @@ macro_rules! posting_columns {
             $position,
             ", p.ledger_no, p.customer, p.sequence, p.kind, p.posting_id, p.batch, p.place, p.recorded_at, p.request, \
              p.fingerprint, p.credits_1, p.credits_2, p.credits_3, p.credits_4, p.expired, p.repaid, p.activated, \
-             p.available, p.held, p.owed, p.storefront, p.detail"
+             p.available, p.held, p.owed, p.storefront, p.detail, \
+             w.words, w.erased_at, w.checksum"
         )
+    };
+}
+
+/// What gives postings `p` their words `w`.
+macro_rules! with_words {
+    () => {
+        " LEFT JOIN posting_words w ON w.customer = p.customer AND w.sequence = p.sequence "
     };
 }
 
@@ -74,7 +82,7 @@ macro_rules! customer_columns {
     };
 }
 
-pub(super) use {customer_columns, posting_columns};
+pub(super) use {customer_columns, posting_columns, with_words};
 
 /// A posting as it stands in its row.
 #[derive(Debug)]
@@ -95,6 +103,7 @@ pub(super) struct PostingRow {
     pub after: [i64; 3],
     pub storefront: Option<String>,
     pub detail: Vec<u8>,
+    pub words: WordsColumns,
 }
 
 impl PostingRow {
@@ -124,14 +133,23 @@ impl PostingRow {
                 after: [row.try_get(first + 18)?, row.try_get(first + 19)?, row.try_get(first + 20)?],
                 storefront: row.try_get(first + 21)?,
                 detail: row.try_get(first + 22)?,
+                words: WordsColumns {
+                    words: row.try_get(first + 23)?,
+                    erased_at: row.try_get(first + 24)?,
+                    checksum: row.try_get(first + 25)?,
+                },
             })
         };
         read().map_err(failed)
     }
 
     /// A posting of the core, as it is stored with the commit `batch`.
-    pub fn of(posting: &Posting, batch: Uuid, place: i32, detail: Vec<u8>) -> Self {
+    pub fn of(posting: &Posting, batch: Uuid, place: i32) -> Self {
         let after = posting.after;
+        let (mut detail, mut words) = (Vec::new(), Vec::new());
+        posting.put_detail(&mut detail, &mut words);
+        let words =
+            if words.is_empty() { WordsColumns::default() } else { WordsColumns::of(posting, &words) };
         Self {
             position: None,
             ledger_no: sql_ledger(posting.ledger),
@@ -148,6 +166,7 @@ impl PostingRow {
             after: [after.available.units(), after.held.units(), after.owed.units()],
             storefront: posting.storefront.as_ref().map(ToString::to_string),
             detail,
+            words,
         }
     }
 
@@ -181,6 +200,11 @@ impl PostingRow {
         checksum(numbers, &[id, batch, request, storefront, &self.detail])
     }
 
+    /// What is wrong with what is stored beside it.
+    pub fn fault_of_words(&self) -> Option<&'static str> {
+        self.words.fault(self.customer, self.sequence, &self.detail)
+    }
+
     /// How people find the row.
     pub fn name(&self) -> String {
         format!(
@@ -208,6 +232,7 @@ impl PostingRow {
             after: self.after,
             storefront: self.storefront.as_deref(),
             detail: &self.detail,
+            words: &self.words,
         };
         let posting = columns.posting(&what)?;
         let position = Position(count_of(self.position.unwrap_or_default(), &what)?);

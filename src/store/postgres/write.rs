@@ -13,12 +13,14 @@ use super::errors::{failed, leaves_connection_sound, not_answered, timed_out};
 use super::load::Stamping;
 use super::rows::sql_count;
 use super::tend::Signals;
+use super::words::Erasing;
 use super::{Address, alerts, append, cards, ledgers, load};
 use crate::ledger::card::{CardRequest, Cards};
-use crate::ledger::{Book, CustomerKey, Request, Timestamp};
+use crate::ledger::{Book, CustomerId, CustomerKey, LedgerNo, Request, Timestamp};
 use crate::store::cards::{CardsChanged, catch_up, decide};
 use crate::store::{
-    DefaultAlertsSet, Isolation, LedgerCreated, NewDefaultAlerts, NewLedger, Settings, StoreError, WriteStore,
+    DefaultAlertsSet, Erased, Isolation, LedgerCreated, NewDefaultAlerts, NewLedger, Settings, StoreError,
+    WriteStore,
 };
 
 /// How long one step of a batch may take before its connection is given up.
@@ -276,6 +278,32 @@ impl WriteStore for PgWriter {
             self.roll_back(connection).await;
         }
         Ok(set)
+    }
+
+    async fn erase_words(
+        &mut self,
+        ledger: LedgerNo,
+        customer: &CustomerId,
+        now: Timestamp,
+    ) -> Result<Erased, StoreError> {
+        const ERASING: &str = "erasing words";
+        let connection = self.begin().await?;
+        let (mut connection, erasing) = self
+            .step(ERASING, connection, async |connection| {
+                Erasing::begin(connection, ledger, customer, now).await
+            })
+            .await?;
+        let Some(mut erasing) = erasing else {
+            self.roll_back(connection).await;
+            return Ok(Erased::default());
+        };
+        let mut goes_on = true;
+        while goes_on {
+            let page = async |connection: &mut PgConnection| erasing.page(connection).await;
+            (connection, goes_on) = self.step(ERASING, connection, page).await?;
+        }
+        self.commit(connection).await?;
+        Ok(erasing.erased())
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

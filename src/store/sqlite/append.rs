@@ -14,6 +14,7 @@ use crate::ledger::{
 };
 use crate::store::nets::{full, nets};
 use crate::store::skew::Pointers;
+use crate::store::stored::WordsColumns;
 use crate::store::{Position, StoreError};
 
 /// Writes the book's batch inside its transaction, and moves `loaded` along with it. Gives the ends that it has moved: a
@@ -70,13 +71,15 @@ pub(super) fn append(
     Ok(moved)
 }
 
-/// The three rows of nearly every command.
+/// The rows of nearly every command.
 struct Appender<'a> {
     postings: Prepared<'a>,
+    words: Prepared<'a>,
     customers: Prepared<'a>,
     holds: Prepared<'a>,
     /// Used again and again for what is stored as one compact value.
     encoded: Vec<u8>,
+    encoded_words: Vec<u8>,
     encoded_path: Vec<u8>,
 }
 
@@ -93,6 +96,10 @@ impl<'a> Appender<'a> {
                  available, held, owed, storefront, previous, jump, detail, checksum
              )
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        let words = statements.prepare(
+            "INSERT INTO posting_words (key, words, erased_at, checksum)
+             VALUES (?, ?, ?, ?)",
         )?;
         // Guarded by the sequence in the row: one that another program moved in between is not overwritten.
         let customers = statements.prepare(
@@ -113,13 +120,14 @@ impl<'a> Appender<'a> {
                  estimated = excluded.estimated, charged = excluded.charged, watched = excluded.watched,
                  body = excluded.body",
         )?;
-        Ok(Self { postings, customers, holds, encoded: Vec::new(), encoded_path: Vec::new() })
+        let (encoded, encoded_words, encoded_path) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { postings, words, customers, holds, encoded, encoded_words, encoded_path })
     }
 
     fn insert_posting(&mut self, posting: &Posting, key: i64, pointers: Pointers) -> Result<(), StoreError> {
         let amount = |slot| posting.amounts.get(slot).units();
         let id = posting.id.uuid();
-        encode_into(&posting.detail, &mut self.encoded);
+        posting.put_detail(&mut self.encoded, &mut self.encoded_words);
         let request = posting.request.as_ref().map(request_ref);
         let storefront = posting.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str);
         let checked = Checked {
@@ -190,6 +198,16 @@ impl<'a> Appender<'a> {
             checked.detail,
             checked.checksum(),
         ])?;
+        self.insert_words(posting, key)
+    }
+
+    /// Those who say nothing need no row.
+    fn insert_words(&mut self, posting: &Posting, key: i64) -> Result<(), StoreError> {
+        if self.encoded_words.is_empty() {
+            return Ok(());
+        }
+        let WordsColumns { words, erased_at, checksum } = WordsColumns::of(posting, &self.encoded_words);
+        self.words.run(params![key, words, erased_at, checksum])?;
         Ok(())
     }
 

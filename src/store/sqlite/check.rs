@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::{Row, SqliteConnection};
 
 use super::read::SqliteReader;
-use super::rows::{PostingRow, decoded, place_of, posting_columns};
+use super::rows::{PostingRow, decoded, place_of, posting_columns, with_words};
 use super::{check_schema, failed};
 use crate::ledger::customer::CustomerState;
 use crate::ledger::{Hold, LedgerNo, Lot, Timestamp};
@@ -62,6 +62,7 @@ impl SqliteReader {
         if faults.are_none() {
             check_schema::check(&mut snapshot, &mut faults).await?;
             check_journal(&mut snapshot, &mut faults).await?;
+            check_words(&mut snapshot, &mut faults).await?;
             check_holds(&mut snapshot, &mut faults).await?;
             check_lots(&mut snapshot, &mut faults).await?;
             check_strangers(&mut snapshot, &mut faults).await?;
@@ -79,7 +80,9 @@ async fn check_journal(snapshot: &mut SqliteConnection, faults: &mut Faults) -> 
         let rows = sqlx::query(concat!(
             "SELECT ",
             posting_columns!(),
-            ", p.previous, p.jump, p.checksum FROM posting p WHERE p.key > ? ORDER BY p.key LIMIT ?"
+            ", p.previous, p.jump, p.checksum AS sum FROM posting p",
+            with_words!(),
+            "WHERE p.key > ? ORDER BY p.key LIMIT ?"
         ))
         .bind(after)
         .bind(PAGE)
@@ -97,12 +100,14 @@ async fn check_journal(snapshot: &mut SqliteConnection, faults: &mut Faults) -> 
                 previous: columns.try_get("previous").map_err(failed)?,
                 jump: columns.try_get("jump").map_err(failed)?,
             };
-            let checksum: i64 = columns.try_get("checksum").map_err(failed)?;
+            let checksum: i64 = columns.try_get("sum").map_err(failed)?;
             let (ledger, position) = place_of(key)?;
             let name = || format!("posting {} of ledger number {}", position.0, ledger.get());
             faults.expect(row.checksum(stored) == checksum, || {
                 format!("{}: its checksum is not that of its columns", name())
             });
+            let fault = row.fault_of_words();
+            faults.expect(fault.is_none(), || format!("{}: {}", name(), fault.unwrap_or_default()));
             let before = if place.0 == ledger { place.1 } else { 0 };
             faults.expect(before.checked_add(1) == Some(position.0), || {
                 format!("{}: the position before it is missing", name())
@@ -122,6 +127,24 @@ async fn check_journal(snapshot: &mut SqliteConnection, faults: &mut Faults) -> 
         }
     }
     check_customers(snapshot, faults, &paths).await
+}
+
+/// Words of postings are looked at with them; here are those of none.
+async fn check_words(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Result<(), StoreError> {
+    let strangers: Vec<i64> = sqlx::query_scalar(
+        "SELECT w.key
+         FROM posting_words w
+         WHERE NOT EXISTS (SELECT 1 FROM posting p WHERE p.key = w.key)
+         ORDER BY w.key
+         LIMIT 20",
+    )
+    .fetch_all(&mut *snapshot)
+    .await
+    .map_err(failed)?;
+    for key in strangers {
+        faults.expect(false, || format!("posting_words, key {key}: there is no such posting"));
+    }
+    Ok(())
 }
 
 async fn check_customers(

@@ -159,6 +159,11 @@ impl WriteConnection {
         self.connection.busy_timeout(timeout).map_err(failed)
     }
 
+    /// Whether what is freed on a page is overwritten.
+    pub fn set_secure_delete(&self, is_on: bool) -> Result<(), StoreError> {
+        self.connection.pragma_update_and_check(None, "secure_delete", is_on, |_| Ok(())).map_err(failed)
+    }
+
     /// Closes it in order.
     pub fn close(self) -> Result<(), StoreError> {
         self.connection.close().map_err(|(_, error)| failed(error))

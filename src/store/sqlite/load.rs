@@ -9,7 +9,9 @@ use rusqlite::{Row, params};
 use super::connection::{Prepared, Statements};
 use super::recent::{Recent, Remembered};
 use super::requests::NewRequests;
-use super::rows::{CustomerRow, PostingRow, customer_columns, decoded, posting_columns, request_value};
+use super::rows::{
+    CustomerRow, PostingRow, customer_columns, decoded, posting_columns, request_value, with_words,
+};
 use super::write::Loaded;
 use crate::ledger::book::RequestScope;
 use crate::ledger::command::PurchaseRef;
@@ -121,7 +123,9 @@ impl<'a> Loader<'a> {
         let requests = statements.prepare(concat!(
             "SELECT ",
             posting_columns!(),
-            " FROM posting p WHERE p.request = ? AND p.customer = ? AND p.kind = ?"
+            " FROM posting p",
+            with_words!(),
+            "WHERE p.request = ? AND p.customer = ? AND p.kind = ?"
         ))?;
         let incidents = statements.prepare(
             "SELECT body
@@ -256,7 +260,8 @@ impl<'a> Loader<'a> {
                 "SELECT ",
                 posting_columns!(),
                 " FROM purchase_order o CROSS JOIN posting p ON p.key = o.posting",
-                " WHERE o.ledger_no = ? AND o.storefront = ? AND o.order_id = ?"
+                with_words!(),
+                "WHERE o.ledger_no = ? AND o.storefront = ? AND o.order_id = ?"
             ),
             params![request.ledger.get(), storefront.as_str(), order.as_str()],
             PostingRow::of_writer,

@@ -43,6 +43,7 @@ mod recent;
 mod requests;
 mod rows;
 mod webhooks;
+mod words;
 mod write;
 
 pub use connection::WriteStats;

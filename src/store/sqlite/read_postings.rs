@@ -7,6 +7,7 @@ use super::failed;
 use super::read::SqliteReader;
 use super::rows::{
     POSITION_MAX, PostingRow, damaged, key_of, limit_of, place_of, posting_columns, request_value, uuid_of,
+    with_words,
 };
 use crate::ledger::book::RequestScope;
 use crate::ledger::{CustomerKey, LedgerNo};
@@ -113,11 +114,17 @@ impl SqliteReader {
     }
 
     async fn posting_of_key(&self, key: i64) -> Result<Option<PostingRow>, StoreError> {
-        let row = sqlx::query(concat!("SELECT ", posting_columns!(), " FROM posting p WHERE p.key = ?"))
-            .bind(key)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed)?;
+        let row = sqlx::query(concat!(
+            "SELECT ",
+            posting_columns!(),
+            " FROM posting p",
+            with_words!(),
+            "WHERE p.key = ?"
+        ))
+        .bind(key)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed)?;
         row.as_ref().map(PostingRow::of_reader).transpose().map_err(failed)
     }
 
@@ -147,8 +154,9 @@ impl SqliteReader {
              SELECT ",
             posting_columns!(),
             " FROM back b
-             CROSS JOIN posting p ON p.key = b.key
-             ORDER BY p.key"
+             CROSS JOIN posting p ON p.key = b.key",
+            with_words!(),
+            "ORDER BY p.key"
         ))
         .bind(from)
         .bind(i64::try_from(first).unwrap_or(i64::MAX))
@@ -167,7 +175,9 @@ impl SqliteReader {
         let query = sqlx::query(concat!(
             "SELECT ",
             posting_columns!(),
-            " FROM posting p WHERE p.request = ? AND p.customer = ? AND p.kind = ?"
+            " FROM posting p",
+            with_words!(),
+            "WHERE p.request = ? AND p.customer = ? AND p.kind = ?"
         ));
         let query = match request_value(request) {
             ToSqlOutput::Borrowed(ValueRef::Blob(bytes)) => query.bind(bytes.to_vec()),
@@ -191,7 +201,9 @@ impl SqliteReader {
         let rows = sqlx::query(concat!(
             "SELECT ",
             posting_columns!(),
-            " FROM posting p WHERE p.key > ? AND p.key < ? ORDER BY p.key LIMIT ?"
+            " FROM posting p",
+            with_words!(),
+            "WHERE p.key > ? AND p.key < ? ORDER BY p.key LIMIT ?"
         ))
         .bind(key_of(ledger, after))
         .bind(key_of(ledger, Position(POSITION_MAX)))

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::ledger::{Customer, LedgerNo, RequestKey};
 use crate::store::skew::Pointers;
-use crate::store::stored::{PostingColumns, checksum, customer_of};
+use crate::store::stored::{PostingColumns, WordsColumns, checksum, customer_of};
 pub use crate::store::stored::{count_of, customer_id_of, damaged, decoded, ledger_no_of};
 use crate::store::{Position, Recorded, StoreError};
 
@@ -92,12 +92,20 @@ pub fn request_column(row: &sqlx::sqlite::SqliteRow, column: usize) -> sqlx::Res
     })
 }
 
-/// The columns of a posting `p`, in the order in which [`PostingRow`] reads them.
+/// The columns of a posting `p` [`with_words`], in the order in which [`PostingRow`] reads them.
 macro_rules! posting_columns {
     () => {
         "p.key, p.customer, p.sequence, p.kind, p.posting_id, p.recorded_at, p.request, p.fingerprint, \
          p.credits_1, p.credits_2, p.credits_3, p.credits_4, p.expired, p.repaid, p.activated, \
-         p.available, p.held, p.owed, p.storefront, p.detail"
+         p.available, p.held, p.owed, p.storefront, p.detail, \
+         w.words, w.erased_at, w.checksum"
+    };
+}
+
+/// What gives postings `p` their words `w`, after all that they are joined with.
+macro_rules! with_words {
+    () => {
+        " LEFT JOIN posting_words w ON w.key = p.key "
     };
 }
 
@@ -108,7 +116,7 @@ macro_rules! customer_columns {
     };
 }
 
-pub(super) use {customer_columns, posting_columns};
+pub(super) use {customer_columns, posting_columns, with_words};
 
 /// A posting as it stands in its row.
 #[derive(Debug)]
@@ -125,6 +133,7 @@ pub struct PostingRow {
     after: [i64; 3],
     storefront: Option<String>,
     detail: Vec<u8>,
+    words: WordsColumns,
 }
 
 impl PostingRow {
@@ -154,6 +163,7 @@ impl PostingRow {
             after: [row.get(15)?, row.get(16)?, row.get(17)?],
             storefront: row.get(18)?,
             detail: row.get(19)?,
+            words: WordsColumns { words: row.get(20)?, erased_at: row.get(21)?, checksum: row.get(22)? },
         })
     }
 
@@ -179,6 +189,11 @@ impl PostingRow {
             after: [row.try_get(15)?, row.try_get(16)?, row.try_get(17)?],
             storefront: row.try_get(18)?,
             detail: row.try_get(19)?,
+            words: WordsColumns {
+                words: row.try_get(20)?,
+                erased_at: row.try_get(21)?,
+                checksum: row.try_get(22)?,
+            },
         })
     }
 
@@ -221,6 +236,12 @@ impl PostingRow {
         checked.checksum()
     }
 
+    /// What is wrong with what is stored beside it.
+    #[must_use]
+    pub fn fault_of_words(&self) -> Option<&'static str> {
+        self.words.fault(self.customer, self.sequence, &self.detail)
+    }
+
     /// The posting and its place.
     ///
     /// # Errors
@@ -241,6 +262,7 @@ impl PostingRow {
             after: self.after,
             storefront: self.storefront.as_deref(),
             detail: &self.detail,
+            words: &self.words,
         };
         let posting = columns.posting(&what)?;
         Ok(Recorded { position, posting: Arc::new(posting) })

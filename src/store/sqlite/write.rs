@@ -14,15 +14,15 @@ use super::file::DatabaseLock;
 use super::ledgers::{self, Tail};
 use super::recent::{Recent, Remembered};
 use super::requests::NewRequests;
-use super::{Turns, alerts, cards, load};
+use super::{Turns, alerts, cards, load, words};
 use crate::ledger::alert::LedgerAlerts;
 use crate::ledger::card::{CardRequest, Cards};
-use crate::ledger::{Book, CustomerMap, Posting, Request, Timestamp};
+use crate::ledger::{Book, CustomerId, CustomerMap, LedgerNo, Posting, Request, Timestamp};
 use crate::store::cards::{CardsChanged, catch_up, decide};
 use crate::store::skew;
 use crate::store::stamps::Stamps;
 use crate::store::{
-    DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, News, StoreError, WriteStore,
+    DefaultAlertsSet, Erased, LedgerCreated, NewDefaultAlerts, NewLedger, News, StoreError, WriteStore,
 };
 
 /// What of a loaded customer the core does not keep, from load to append.
@@ -310,6 +310,25 @@ impl WriteStore for SqliteWriter {
             self.roll_back()?;
         }
         Ok(set)
+    }
+
+    async fn erase_words(
+        &mut self,
+        ledger: LedgerNo,
+        customer: &CustomerId,
+        now: Timestamp,
+    ) -> Result<Erased, StoreError> {
+        self.take_turn().await;
+        // What is freed on a page is overwritten, which every other commit goes without.
+        self.connection()?.set_secure_delete(true)?;
+        let erased = self.in_transaction(|writer| words::erase(writer.statements()?, ledger, customer, now));
+        let erased = match erased {
+            Ok(erased) if erased.postings > 0 => self.commit(&[]).map(|()| erased),
+            Ok(erased) => self.roll_back().map(|()| erased),
+            Err(error) => Err(error),
+        };
+        self.connection()?.set_secure_delete(false)?;
+        erased
     }
 
     async fn tidy(&mut self) -> Result<(), StoreError> {

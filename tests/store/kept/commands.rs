@@ -12,7 +12,7 @@ use creditledger::ledger::command::{
 use creditledger::ledger::customer::{Contact, Profile, Terms};
 use creditledger::ledger::job::Circumstances;
 use creditledger::ledger::payment::{Payment, PaymentEvent};
-use creditledger::ledger::{Currency, Money, PostingId, Text, Timestamp};
+use creditledger::ledger::{Currency, Money, OpenText, PostingId, Text, Timestamp};
 
 use crate::desk::{credits, id, incident};
 
@@ -99,9 +99,9 @@ pub fn keep_payment(event: PaymentEvent, order: &str) -> Command {
             event,
             storefront: id("web"),
             order: id(order),
-            key: id(&format!("{order} {event}")),
+            key: OpenText(id(&format!("{order} {event}"))),
             customer: id("who?"),
-            products: vec![id("1 x poster"), id("2 x unknown")],
+            products: vec![OpenText(id("1 x poster")), OpenText(id("2 x unknown"))],
             credits: Some(credits("3")),
             price: Some(money("EUR", 500)),
             cumulative: true,

@@ -1,0 +1,141 @@
+//! Erasing what was said.
+
+use sqlx::PgConnection;
+
+use super::errors::failed;
+use super::rows::{posting_columns, recorded, with_words};
+use crate::ledger::codec::encode;
+use crate::ledger::{CustomerId, CustomerKey, Hold, LedgerNo, Timestamp};
+use crate::store::StoreError;
+use crate::store::stored::damaged;
+use crate::store::words::{Erased, PAGE, Rewritten, Walk};
+
+/// Erases what was said about a customer, inside a transaction, a page of its history a step. Dead rows keep the texts
+/// until the tables are vacuumed.
+pub(super) struct Erasing {
+    walk: Walk,
+    customer: CustomerKey,
+    at: Timestamp,
+    /// The oldest posting that was taken.
+    before: i64,
+}
+
+impl Erasing {
+    /// Locks the customer; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin(
+        connection: &mut PgConnection,
+        ledger: LedgerNo,
+        id: &CustomerId,
+        at: Timestamp,
+    ) -> Result<Option<Self>, StoreError> {
+        let customer = CustomerKey::of(ledger, id);
+        // Nobody decides anything for the customer from here on: see `store::words`.
+        let sequence: Option<i64> = sqlx::query_scalar(
+            "SELECT sequence
+             FROM customer
+             WHERE customer = $1
+               AND ledger_no = $2
+               AND customer_id = $3
+             FOR NO KEY UPDATE",
+        )
+        .bind(customer.raw())
+        .bind(super::rows::sql_ledger(ledger))
+        .bind(id.as_str())
+        .fetch_optional(connection)
+        .await
+        .map_err(failed)?;
+        Ok(sequence.map(|last| Self { walk: Walk::new(at), customer, at, before: last.saturating_add(1) }))
+    }
+
+    /// Takes the next page; false at the end.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn page(&mut self, connection: &mut PgConnection) -> Result<bool, StoreError> {
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            posting_columns!("NULL::bigint"),
+            " FROM posting p",
+            with_words!(),
+            "WHERE p.customer = $1 AND p.sequence < $2 ORDER BY p.sequence DESC LIMIT $3"
+        ))
+        .bind(self.customer.raw())
+        .bind(self.before)
+        .bind(PAGE)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed)?;
+        let mut rewritten = Vec::new();
+        for recorded in recorded(&rows)? {
+            self.before = recorded.posting.sequence.try_into().unwrap_or(i64::MAX);
+            rewritten.extend(self.walk.back_to(&recorded)?);
+        }
+        if !rewritten.is_empty() {
+            self.write(connection, &rewritten).await?;
+        }
+        Ok(!rows.is_empty())
+    }
+
+    /// What came of it.
+    pub const fn erased(&self) -> Erased {
+        self.walk.erased
+    }
+
+    async fn write(&self, connection: &mut PgConnection, rewritten: &[Rewritten]) -> Result<(), StoreError> {
+        let sequences = rewritten.iter().map(|one| one.posting.sequence.try_into().unwrap_or(i64::MAX));
+        let erased = sqlx::query(
+            "UPDATE posting_words
+             SET words = NULL, erased_at = $3, checksum = NULL
+             WHERE customer = $1
+               AND sequence = ANY($2)",
+        )
+        .bind(self.customer.raw())
+        .bind(sequences.collect::<Vec<i64>>())
+        .bind(self.at.micros())
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+        self.all(erased.rows_affected(), rewritten.len())?;
+        let holds: Vec<&Hold> = rewritten.iter().flat_map(Rewritten::holds).collect();
+        let written = sqlx::query(
+            "UPDATE hold h
+             SET body = u.body
+             FROM UNNEST($2::text[], $3::uuid[], $4::bytea[]) u(incident_id, hold_id, body)
+             WHERE h.customer = $1
+               AND h.incident_id = u.incident_id
+               AND h.hold_id = u.hold_id",
+        )
+        .bind(self.customer.raw())
+        .bind(holds.iter().map(|hold| hold.incident.as_str()).collect::<Vec<_>>())
+        .bind(holds.iter().map(|hold| hold.id.uuid()).collect::<Vec<_>>())
+        .bind(holds.iter().map(|hold| encode(*hold)).collect::<Vec<_>>())
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+        self.all(written.rows_affected(), holds.len())?;
+        for profile in rewritten.iter().filter_map(Rewritten::profile) {
+            let written = sqlx::query(
+                "UPDATE profile
+                 SET profile = $2
+                 WHERE customer = $1",
+            )
+            .bind(self.customer.raw())
+            .bind(encode(profile))
+            .execute(&mut *connection)
+            .await
+            .map_err(failed)?;
+            self.all(written.rows_affected(), 1)?;
+        }
+        Ok(())
+    }
+
+    fn all(&self, changed: u64, wanted: usize) -> Result<(), StoreError> {
+        if usize::try_from(changed) == Ok(wanted) {
+            return Ok(());
+        }
+        Err(damaged(format!("customer key {}: rows of its postings are not there", self.customer.raw())))
+    }
+}

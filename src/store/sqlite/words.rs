@@ -1,0 +1,94 @@
+//! Erasing what was said.
+
+use rusqlite::params;
+
+use super::connection::Statements;
+use super::rows::{CustomerRow, PostingRow, customer_columns, damaged, posting_columns, with_words};
+use crate::ledger::codec::encode;
+use crate::ledger::{CustomerId, CustomerKey, LedgerNo, Timestamp};
+use crate::store::StoreError;
+use crate::store::skew::Path;
+use crate::store::words::{Erased, Rewritten, Walk};
+
+/// Erases what was said about a customer, inside a transaction. What is freed on pages is overwritten only where
+/// `secure_delete` is on.
+///
+/// # Errors
+/// [`StoreError`]; the caller rolls back.
+pub(super) fn erase(
+    statements: Statements<'_>,
+    ledger: LedgerNo,
+    customer: &CustomerId,
+    at: Timestamp,
+) -> Result<Erased, StoreError> {
+    let mut walk = Walk::new(at);
+    let row = statements.first(
+        concat!("SELECT ", customer_columns!(), " FROM customer c WHERE c.customer = ?"),
+        [CustomerKey::of(ledger, customer).raw()],
+        CustomerRow::of_writer,
+    )?;
+    let Some(row) = row else { return Ok(walk.erased) };
+    let found = row.customer()?;
+    if found.ledger != ledger || found.id != *customer {
+        return Ok(walk.erased);
+    }
+    let path = Path::decode(&row.path, found.sequence)
+        .map_err(|error| damaged(format!("pointers of customer {customer}: {error}")))?;
+    let mut postings = statements.prepare(concat!(
+        "SELECT ",
+        posting_columns!(),
+        ", p.previous FROM posting p",
+        with_words!(),
+        "WHERE p.key = ?"
+    ))?;
+    let mut next = path.last();
+    while let Some(key) = next {
+        let found = postings
+            .first([key], |row| Ok((PostingRow::of_writer(row)?, row.get::<_, Option<i64>>("previous")?)))?;
+        let (row, previous) =
+            found.ok_or_else(|| damaged(format!("posting key {key} is pointed to and does not exist")))?;
+        if let Some(rewritten) = walk.back_to(&row.recorded()?)? {
+            write(statements, key, at, &rewritten)?;
+        }
+        next = previous;
+    }
+    Ok(walk.erased)
+}
+
+fn write(
+    statements: Statements<'_>,
+    key: i64,
+    at: Timestamp,
+    rewritten: &Rewritten,
+) -> Result<(), StoreError> {
+    let one = |changed: usize| {
+        if changed == 1 {
+            Ok(())
+        } else {
+            Err(damaged(format!("posting key {key}: a row of it is not there")))
+        }
+    };
+    one(statements.run(
+        "UPDATE posting_words
+         SET words = NULL, erased_at = ?, checksum = NULL
+         WHERE key = ?",
+        params![at.micros(), key],
+    )?)?;
+    for hold in rewritten.holds() {
+        one(statements.run(
+            "UPDATE hold
+             SET body = ?
+             WHERE hold_id = ?",
+            params![encode(hold), hold.id.uuid().as_bytes()],
+        )?)?;
+    }
+    if let Some(profile) = rewritten.profile() {
+        one(statements.run(
+            "UPDATE profile
+             SET profile = ?
+             WHERE customer = ?",
+            params![encode(profile), rewritten.posting.customer.raw()],
+        )?)?;
+    }
+    Ok(())
+}
