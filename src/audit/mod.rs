@@ -27,6 +27,7 @@ pub struct Counts {
     pub transfers: u64,
     pub customers: u64,
     pub holds: u64,
+    pub work: u64,
     pub lots: u64,
     pub orders: u64,
     pub system_accounts: u64,
@@ -66,6 +67,9 @@ impl fmt::Display for Counts {
             self.orders,
             self.system_accounts
         )?;
+        if self.work > 0 {
+            write!(f, ", {} entries of work", self.work)?;
+        }
         match self.card_changes {
             0 => Ok(()),
             changes => write!(f, ", {changes} changes of rate cards"),

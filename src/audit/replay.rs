@@ -8,7 +8,7 @@ use crate::cards;
 use crate::ledger::book::{Book, OrderScope};
 use crate::ledger::card::{CardChange, CardRef, CardRequest, Cards, Changed, check};
 use crate::ledger::receipt::{ReceiptError, receipt};
-use crate::ledger::{Credits, CustomerKey, LedgerNo, Lot, LotId, Posting, PostingId, Timestamp};
+use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, Lot, LotId, Posting, PostingId, Timestamp};
 use crate::store::nets::changes;
 use crate::store::{AuditStore, Ledger, Position, Recorded, StoreError, StoredLedger};
 
@@ -19,6 +19,8 @@ const PAGE: usize = 1_000;
 pub(super) struct Replayed {
     /// Customers and holds.
     pub book: Book,
+    /// Whose each hold with work is.
+    pub owners: HashMap<HoldId, CustomerKey>,
     /// Each customer's last posting.
     pub last: HashMap<CustomerKey, PostingId>,
     /// Every lot that came in, as its last posting left it, and whose it is.
@@ -39,6 +41,7 @@ pub(super) async fn replay(
     // Nothing is decided, so neither time nor randomness matter.
     let mut replayed = Replayed {
         book: Book::new(Timestamp::MAX, 0, Arc::new(cards)),
+        owners: HashMap::new(),
         last: HashMap::new(),
         lots: HashMap::new(),
         orders: HashMap::new(),
@@ -118,6 +121,9 @@ impl Replayed {
         }
         if let Err(broken) = self.book.apply(posting) {
             report.fault(format!("{}: {broken}", place()));
+        }
+        if let (Some(hold), Some(_)) = (&posting.detail.hold, &posting.detail.work) {
+            self.owners.insert(hold.id, posting.customer);
         }
         let before = self.last.insert(posting.customer, posting.id);
         if before.is_some_and(|id| id >= posting.id) {

@@ -21,6 +21,7 @@ pub(super) async fn compare(
 ) -> Result<(), StoreError> {
     let sums = customers(auditor, replayed, report).await?;
     holds(auditor, replayed, report).await?;
+    work(auditor, replayed, report).await?;
     lots(auditor, replayed, report).await?;
     orders(auditor, replayed, report).await?;
     accounts(auditor, replayed, sums, report).await
@@ -131,6 +132,33 @@ async fn holds(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Repor
     }
     let made = replayed.last.keys().filter_map(|key| replayed.book.entry(*key));
     missing(report, "holds", report.counts.holds, made.map(|entry| entry.holds().count()).sum());
+    Ok(())
+}
+
+async fn work(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Report) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = auditor.stored_work(after, PAGE).await?;
+        for stored in &page {
+            report.counts.work += 1;
+            let key = (stored.hold, stored.id);
+            after = Some(key);
+            let entry = replayed.owners.get(&stored.hold).and_then(|owner| replayed.book.entry(*owner));
+            match entry.and_then(|entry| entry.work().get(&key)) {
+                None => report.fault(format!("entry of work {}: no posting recorded it", stored.id)),
+                Some(work) if encode(work.as_ref()) != stored.body => {
+                    report
+                        .fault(format!("entry of work {}: it is not as its last posting left it", stored.id));
+                }
+                Some(_) => {}
+            }
+        }
+        if page.len() < PAGE {
+            break;
+        }
+    }
+    let made = replayed.last.keys().filter_map(|key| replayed.book.entry(*key));
+    missing(report, "entries of work", report.counts.work, made.map(|entry| entry.work().len()).sum());
     Ok(())
 }
 

@@ -7,9 +7,11 @@ use super::{Copied, CopyError};
 use crate::ledger::book::OrderScope;
 use crate::ledger::codec::decode;
 use crate::ledger::customer::CustomerState;
+use crate::ledger::ids::WorkId;
 use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId};
 use crate::store::{
     AuditStore, Position, StoreError, StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder,
+    StoredWork,
 };
 
 /// Rows in one read.
@@ -68,6 +70,7 @@ pub(super) async fn compare(
     })
     .await?;
     copied.holds = same_rows(source, target, |_: &StoredHold| ()).await?;
+    copied.work = same_rows(source, target, |_: &StoredWork| ()).await?;
     copied.lots = same_rows(source, target, |_: &StoredLot| ()).await?;
     copied.orders = same_rows(source, target, |_: &StoredOrder| ()).await?;
     accounts(source, target, sums).await?;
@@ -161,6 +164,26 @@ impl StoredRow for StoredHold {
 
     fn name(&self) -> String {
         format!("hold {}", self.id)
+    }
+
+    fn is_copy_of(&self, source: &Self) -> bool {
+        self == source
+    }
+}
+
+impl StoredRow for StoredWork {
+    type Key = (HoldId, WorkId);
+
+    async fn page(store: &dyn AuditStore, after: Option<&Self::Key>) -> Result<Vec<Self>, StoreError> {
+        store.stored_work(after.copied(), PAGE).await
+    }
+
+    fn key(&self) -> Self::Key {
+        (self.hold, self.id)
+    }
+
+    fn name(&self) -> String {
+        format!("entry of work {}", self.id)
     }
 
     fn is_copy_of(&self, source: &Self) -> bool {

@@ -141,15 +141,9 @@ impl Accepted {
         convert::new_lot(&self.answer.posting, &self.ledger_id, &self.customer)
     }
 
-    /// The entry of work that it recorded or voided, as it is now.
+    /// The entry of work that it recorded or voided, as the posting left it.
     pub fn entry(&self) -> Option<wire::WorkEntry> {
-        let hold = self.answer.hold.as_ref()?;
-        let work = match self.answer.posting.detail.work {
-            Some(id) => hold.work.iter().find(|work| work.id == id),
-            // A charge without a hold has one entry, which no posting names.
-            None => hold.work.first().filter(|_| hold.direct),
-        };
-        work.map(convert::work)
+        self.answer.posting.detail.work.as_deref().map(convert::work)
     }
 }
 

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use prost::Message;
 
 use crate::ledger::customer::Contact;
-use crate::ledger::hold::{Pending, Settlement, Voided, Work};
+use crate::ledger::hold::{Pending, Settlement};
 use crate::ledger::job::PriceInputs;
 use crate::ledger::lot::{Lot, Refund};
 use crate::ledger::money::MoneyTransfer;
+use crate::ledger::work::{Voided, Work, WorkSums};
 use crate::ledger::{
-    Balances, Credits, CustomerId, Day, Hold, HoldState, LedgerId, Money, Posting, Terms, Text, Timestamp,
-    Transfer,
+    Balances, Credits, CustomerId, Day, Hold, HoldState, LedgerId, Money, Posting, Terms, Text, Texts,
+    Timestamp, Transfer,
 };
 use crate::query::{BalanceAt, CustomerRecord, Position, Recorded, TransferRecord};
 
@@ -118,11 +119,15 @@ pub fn posting(posting: &Posting, ledger: &LedgerId, customer: &CustomerId) -> w
         hold_id: or_empty(hold.map(|hold| &hold.id)),
         incident_id: or_empty(incident),
         lot_id: or_empty(posting.lot().map(|lot| &lot.id)),
-        work_id: or_empty(detail.work.as_ref()),
+        work_id: or_empty(detail.work.as_ref().map(|work| &work.id)),
         shortfall_credits: or_empty(detail.shortfall.as_ref().map(|short| &short.missing)),
         by: detail.by.to_string(),
         reason: detail.reason.to_string(),
         metadata: metadata(&detail.metadata),
+        texts_erased_at: match posting.texts {
+            Texts::Erased(at) => Some(time(at)),
+            Texts::Aside | Texts::Inline => None,
+        },
         position: 0,
         money_transfers: posting.money_transfers().map(|moved| money_transfer(&moved)).collect(),
     }
@@ -198,7 +203,7 @@ pub fn hold(hold: &Hold, ledger: &LedgerId) -> wire::Hold {
         confirmed_by: hold.confirmed_by.to_string(),
         confirmed_at: hold.confirmed_at.map(time),
         note: hold.note.to_string(),
-        work: Some(work_summary(hold)),
+        work: Some(work_summary(work)),
         settlement: hold.settlement.as_ref().map(settlement),
         ended_at: hold.ended_at.map(time),
         ended_by: hold.ended_by.to_string(),
@@ -239,28 +244,27 @@ fn pending(pending: &Pending) -> wire::PendingEstimate {
     }
 }
 
-fn work_summary(hold: &Hold) -> wire::WorkSummary {
-    let mut sums = PriceInputs::default();
-    sums.add_work(hold.live_work().map(Work::part));
+fn work_summary(sums: &WorkSums) -> wire::WorkSummary {
+    // The lines as a price sees them: none where no line was named.
+    let mut priced = PriceInputs::default();
+    priced.add_sums(std::iter::once(sums), None);
+    let PriceInputs { lines, solutions, span, .. } = priced;
     wire::WorkSummary {
-        entries: count(hold.work.len()),
-        counted_entries: count(hold.live_work().count()),
+        entries: small(sums.entries),
+        counted_entries: small(sums.counted),
         work_seconds: signed(sums.seconds),
-        lines: sums.lines.iter().map(line_time).collect(),
-        solutions: small(sums.solutions),
-        first_started_at: sums.span.map(|span| time(span.from)),
-        last_ended_at: sums.span.map(|span| time(span.until)),
-        placed_seconds: sums.span.map_or(0, |span| signed(span.seconds)),
+        lines: lines.iter().map(line_time).collect(),
+        solutions: small(solutions),
+        first_started_at: span.map(|span| time(span.from)),
+        last_ended_at: span.map(|span| time(span.until)),
+        placed_seconds: span.map_or(0, |span| signed(span.seconds)),
     }
-}
-
-fn count(entries: usize) -> i32 {
-    i32::try_from(entries).unwrap_or(i32::MAX)
 }
 
 /// An entry of work.
 pub fn work(work: &Work) -> wire::WorkEntry {
-    let Work { id, recorded_at, seconds, started_at, line, solutions, by, note, voided, labels } = work;
+    let Work { id, recorded_at, seconds, started_at, line, solutions, by, note, voided, labels, previous: _ } =
+        work;
     wire::WorkEntry {
         work_id: id.to_string(),
         recorded_at: Some(time(*recorded_at)),

@@ -1,14 +1,16 @@
 //! HoldService: estimates, holds, work and charges.
 
+use std::sync::Arc;
+
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::ledger::command::HoldRef;
-use crate::ledger::hold::Work;
-use crate::ledger::ids::{LabelId, WorkId};
+use crate::ledger::ids::LabelId;
 use crate::ledger::receipt::receipt;
+use crate::ledger::work::Work;
 use crate::ledger::{ClassId, CustomerId, IncidentId};
-use crate::query::{HoldFilter, HoldQuery, HoldTarget as Asked, Keyed, ReadError, StoreError};
+use crate::query::{HoldFilter, HoldQuery, HoldTarget as Asked, ReadError, StoreError};
 
 use super::hold_commands::read_hold;
 use super::parse::{Fields, parse};
@@ -114,10 +116,9 @@ impl HoldService for Api {
             Some((ledger?, target?, page?))
         })?;
         let no = self.ledger(&ledger).await?;
-        let hold = self.reader.hold(no, &target).await?;
-        // Entries of one incident may stand on another hold by the time of the next page.
-        let listed = page.take_from(&("work", no, hold.id), hold.work.iter().cloned())?;
-        let (entries, next_page_token) = listed.show(PAGE_BYTES_MAX, convert::work, Message::encoded_len);
+        let listed = self.reader.work(no, &target, &page).await?;
+        let shown = |work: &Arc<Work>| convert::work(work);
+        let (entries, next_page_token) = listed.show(PAGE_BYTES_MAX, shown, Message::encoded_len);
         Ok(Response::new(ListWorkResponse { entries, next_page_token }))
     }
 
@@ -201,14 +202,6 @@ impl HoldService for Api {
             settlement: Some(convert::settlement(settlement)),
         };
         Ok(Response::new(GetReceiptResponse { receipt: Some(receipt) }))
-    }
-}
-
-impl Keyed for Work {
-    type Key = WorkId;
-
-    fn key(&self) -> WorkId {
-        self.id
     }
 }
 

@@ -255,9 +255,11 @@ impl From<Rejection> for Problem {
                 vec![("expected_work_seconds", expected.to_string()), ("work_seconds", recorded.to_string())],
             ),
             Rejection::WorkVoided => (FailedPrecondition, Reason::WorkVoided, vec![]),
-            Rejection::TooMuchWork { max } => {
-                (FailedPrecondition, Reason::TooMuchWork, vec![("max", max.to_string())])
-            }
+            Rejection::TooMuchWork { bound, max } => (
+                FailedPrecondition,
+                Reason::TooMuchWork,
+                vec![("of", bound.name().to_owned()), ("max", max.to_string())],
+            ),
             Rejection::EstimateOutOfRange { estimate, min, max } => (
                 FailedPrecondition,
                 Reason::EstimateOutOfRange,

@@ -21,6 +21,7 @@ use super::payment::Payment;
 use super::posting::{Kind, Posting};
 use super::time::Timestamp;
 use super::top_up;
+use super::work::{Entries, Work, WorkSums, check_moved};
 
 /// What was accepted, and how the customer and the hold stand now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +69,7 @@ pub struct Entry {
     holds: HashMap<HoldId, SharedHold>,
     incidents: HashMap<IncidentId, Vec<HoldId>>,
     lots: HashMap<LotId, Arc<Lot>>,
+    work: Entries,
 }
 
 impl Entry {
@@ -86,6 +88,12 @@ impl Entry {
     #[must_use]
     pub fn lot(&self, id: LotId) -> Option<&Arc<Lot>> {
         self.lots.get(&id)
+    }
+
+    /// The loaded entries of work, and those of this batch, as they are now.
+    #[must_use]
+    pub const fn work(&self) -> &Entries {
+        &self.work
     }
 
     /// The holds of an incident, oldest first.
@@ -120,6 +128,7 @@ pub struct Book {
     touched_customers: BTreeSet<CustomerKey>,
     touched_holds: BTreeMap<HoldId, SharedHold>,
     touched_lots: BTreeMap<LotId, (CustomerKey, Arc<Lot>)>,
+    touched_work: Entries,
 }
 
 impl Book {
@@ -139,6 +148,7 @@ impl Book {
             touched_customers: BTreeSet::new(),
             touched_holds: BTreeMap::new(),
             touched_lots: BTreeMap::new(),
+            touched_work: Entries::new(),
         }
     }
 
@@ -180,6 +190,12 @@ impl Book {
     /// Takes in a loaded lot, under its own customer.
     pub fn put_lot(&mut self, customer: CustomerKey, lot: Arc<Lot>) {
         self.entries.entry(customer).or_default().lots.insert(lot.id, lot);
+    }
+
+    /// Takes in a loaded entry of work, under its hold's customer. Whoever voids an entry needs it, and what
+    /// [`super::work::WorkSums::remove`] says.
+    pub fn put_work(&mut self, customer: CustomerKey, hold: HoldId, work: Arc<Work>) {
+        self.entries.entry(customer).or_default().work.insert((hold, work.id), work);
     }
 
     /// Takes in the posting that answered a request before.
@@ -246,6 +262,11 @@ impl Book {
         self.touched_lots.values().map(|(customer, lot)| (*customer, lot))
     }
 
+    /// The entries of work that were recorded or voided, as they are now, by hold and id.
+    pub fn touched_work(&self) -> impl Iterator<Item = (HoldId, &Arc<Work>)> {
+        self.touched_work.iter().map(|((hold, _), work)| (*hold, work))
+    }
+
     /// The id of the next posting.
     #[must_use]
     pub fn next_id(&self) -> PostingId {
@@ -274,6 +295,9 @@ impl Book {
         self.touched_customers.insert(posting.customer);
         for hold in posting.holds() {
             self.touched_holds.insert(hold.id, Arc::clone(hold));
+        }
+        if let (Some(hold), Some(work)) = (&posting.detail.hold, &posting.detail.work) {
+            self.touched_work.insert((hold.id, work.id), Arc::clone(work));
         }
         self.put_request(Arc::clone(posting));
         if let Some(lot) = &posting.detail.refunded {
@@ -308,6 +332,9 @@ impl Book {
         let broken = |what| Broken { posting: posting.id, sequence: posting.sequence, what };
         let mut customer = entry.customer.take().ok_or_else(|| broken("its customer does not exist"))?;
         let applied = apply_to(Arc::make_mut(&mut customer), entry, posting);
+        if let (Some(hold), Some(work)) = (&posting.detail.hold, &posting.detail.work) {
+            entry.work.insert((hold.id, work.id), Arc::clone(work));
+        }
         for hold in posting.holds() {
             entry.put_hold(Arc::clone(hold));
         }
@@ -371,7 +398,14 @@ fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result
     let mut held_by_holds = Some(Credits::ZERO);
     for hold in posting.holds() {
         let before = entry.hold(hold.id).map(AsRef::as_ref);
-        note_hold(state, before, hold)?;
+        state.note_hold(before, hold)?;
+        let own = posting
+            .detail
+            .work
+            .as_deref()
+            .filter(|_| posting.detail.hold.as_ref().is_some_and(|own| own.id == hold.id));
+        let no_work = WorkSums::default();
+        check_moved(hold.id, before.map_or(&no_work, |before| &before.work), own, &hold.work, &entry.work)?;
         let set_aside = |hold: &Hold| if hold.state == HoldState::Active { hold.held } else { Credits::ZERO };
         held_by_holds = held_by_holds
             .and_then(|sum| sum.checked_add(set_aside(hold)))
@@ -442,32 +476,4 @@ fn move_balances(before: Balances, posting: &Posting) -> Result<(Balances, Credi
         after = after.moved_by(&transfer).ok_or(out_of_bounds)?;
     }
     if after.are_within_bounds() { Ok((after, used)) } else { Err(out_of_bounds) }
-}
-
-/// Counts a hold's change into what the customer remembers about its holds.
-fn note_hold(state: &mut CustomerState, before: Option<&Hold>, after: &Hold) -> Result<(), &'static str> {
-    let count = |count: u32, was: bool, is: bool| match (was, is) {
-        (false, true) => count.checked_add(1),
-        (true, false) => count.checked_sub(1),
-        (true, true) | (false, false) => Some(count),
-    };
-    let was_open = before.is_some_and(|hold| hold.state.is_open());
-    let was_parked = before.is_some_and(Hold::is_parked);
-    state.open_holds =
-        count(state.open_holds, was_open, after.state.is_open()).ok_or("open holds are miscounted")?;
-    state.parked = count(state.parked, was_parked, after.is_parked()).ok_or("parked holds are miscounted")?;
-    state.next_due = Timestamp::earlier(state.next_due, after.due_at());
-    if before.is_none() {
-        if after.previous != state.last_hold {
-            return Err("the chain of holds is broken");
-        }
-        state.last_hold = Some(after.id);
-    }
-    // What was missing is history once more credits are set aside or the hold has ended. A superseded quote lives on
-    // in the newer one.
-    let ended = !after.state.is_open() && after.state != HoldState::Superseded;
-    if ended || after.held > before.map_or(Credits::ZERO, |hold| hold.held) {
-        state.shortfalls.retain(|(incident, _)| *incident != after.incident);
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ use super::account::{Account, Transfer};
 use super::alert::{Alerts, Level};
 use super::codec::record;
 use super::credits::Credits;
+use super::hold::{Hold, HoldState};
 use super::ids::{
     CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LotId, PackageId, PostingId, Text,
 };
@@ -156,6 +157,38 @@ impl CustomerState {
     #[must_use]
     pub fn shortfall(&self, incident: &IncidentId) -> Option<Credits> {
         self.shortfalls.iter().find(|(id, _)| id == incident).map(|(_, missing)| *missing)
+    }
+
+    /// Counts a hold's change.
+    ///
+    /// # Errors
+    /// What does not fit, in words.
+    pub(super) fn note_hold(&mut self, before: Option<&Hold>, after: &Hold) -> Result<(), &'static str> {
+        let count = |count: u32, was: bool, is: bool| match (was, is) {
+            (false, true) => count.checked_add(1),
+            (true, false) => count.checked_sub(1),
+            (true, true) | (false, false) => Some(count),
+        };
+        let was_open = before.is_some_and(|hold| hold.state.is_open());
+        let was_parked = before.is_some_and(Hold::is_parked);
+        self.open_holds =
+            count(self.open_holds, was_open, after.state.is_open()).ok_or("open holds are miscounted")?;
+        self.parked =
+            count(self.parked, was_parked, after.is_parked()).ok_or("parked holds are miscounted")?;
+        self.next_due = Timestamp::earlier(self.next_due, after.due_at());
+        if before.is_none() {
+            if after.previous != self.last_hold {
+                return Err("the chain of holds is broken");
+            }
+            self.last_hold = Some(after.id);
+        }
+        // What was missing is history once more credits are set aside or the hold has ended. A superseded quote lives on
+        // in the newer one.
+        let ended = !after.state.is_open() && after.state != HoldState::Superseded;
+        if ended || after.held > before.map_or(Credits::ZERO, |hold| hold.held) {
+            self.shortfalls.retain(|(incident, _)| *incident != after.incident);
+        }
+        Ok(())
     }
 }
 

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use super::card::CardRef;
-use super::codec::{coded_enum, record};
+use super::codec::{DecodeError, Decoder, coded_enum, record};
 use super::credits::Credits;
-use super::ids::{
-    ClassId, CustomerId, CustomerKey, HoldId, IncidentId, LabelId, LedgerNo, LineId, PostingId, Text, WorkId,
-};
-use super::job::{Circumstances, PriceInputs, WorkPart};
+use super::ids::{ClassId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, PostingId, Text};
+use super::job::{Circumstances, PriceInputs};
 use super::lot::OpenLot;
 use super::time::Timestamp;
+use super::work::{Work, WorkSums, listed_entries};
 
 coded_enum!(
     /// Where a hold stands.
@@ -98,8 +97,8 @@ pub struct Hold {
     pub activated_by: Option<PostingId>,
     /// What was said with the estimate.
     pub note: Text,
-    /// Recorded work, in the order in which it was recorded; at most [`Hold::WORK_MAX`] entries.
-    pub work: Vec<Work>,
+    /// The sums of its work; its entries, at most [`Hold::WORK_MAX`], are kept apart.
+    pub work: WorkSums,
     /// How it was charged.
     pub settlement: Option<Settlement>,
     /// When it ended.
@@ -117,10 +116,35 @@ record!(Hold {
     1 => id, 2 => ledger, 3 => customer, 4 => incident, 5 => class, 6 => state, 7 => direct, 8 => card,
     9 => created_at, 10 => opened_at, 11 => estimate, 12 => held, 13 => valid_until, 14 => expires_at,
     15 => parked_at, 16 => pending, 17 => range_override, 18 => estimated_by, 19 => confirmed_by,
-    20 => confirmed_at, 21 => note, 22 => work, 23 => settlement, 24 => ended_at, 25 => ended_by,
+    20 => confirmed_at, 21 => note, 23 => settlement, 24 => ended_at, 25 => ended_by,
     26 => end_reason, 27 => previous, 28 => activated_by,
-    29 => parked_by, 50 => circumstances, 51 => quoted,
-});
+    29 => parked_by, 50 => circumstances, 51 => quoted, 52 => work,
+} older { 22 => Vec<Work> });
+
+impl Hold {
+    /// Older holds carry all entries of their work.
+    fn fold_older(self, list: Vec<Work>, _: Decoder<'_>) -> Result<Self, DecodeError> {
+        let work = WorkSums::of(&list).ok_or(DecodeError::Range)?;
+        Ok(Self { work, ..self })
+    }
+
+    /// Reads an older hold with the entries of its work that it carries, in the order in which they were recorded; a
+    /// newer one carries none.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the bytes are not an encoding of a hold.
+    pub fn decode_with_entries(bytes: &[u8]) -> Result<(Self, Vec<Work>), DecodeError> {
+        let mut input = Decoder::inline(bytes);
+        let (hold, list) = Self::take_older(&mut input)?;
+        input.end()?;
+        let list = list.unwrap_or_default();
+        if list.is_empty() {
+            return Ok((hold, list));
+        }
+        let entries = listed_entries(list.clone());
+        Ok((hold.fold_older(list, input)?, entries))
+    }
+}
 
 impl super::codec::Codec for LedgerNo {
     fn put(&self, out: &mut super::codec::Encoder) {
@@ -166,61 +190,6 @@ record!(Pending {
     1 => total, 2 => valid_until, 3 => parked_at, 4 => range_override, 5 => estimated_by, 6 => confirmed_by,
     7 => note, 8 => parked_by, 20 => quoted,
 });
-
-/// One entry of recorded work. A wrong one is voided, never edited.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Work {
-    /// Named by the posting that recorded it.
-    pub id: WorkId,
-    /// When it was recorded.
-    pub recorded_at: Timestamp,
-    /// How long it took, in seconds.
-    pub seconds: u64,
-    /// When it began, where known.
-    pub started_at: Option<Timestamp>,
-    /// Which line of support did it.
-    pub line: Option<LineId>,
-    /// How many solutions it brought; 0 where it went on with one that is counted elsewhere.
-    pub solutions: u32,
-    /// Who did it.
-    pub by: Text,
-    /// What was done.
-    pub note: Text,
-    /// Set once it was found wrong.
-    pub voided: Option<Voided>,
-    /// What it may cost more for.
-    pub labels: Vec<LabelId>,
-}
-record!(Work {
-    1 => id, 2 => recorded_at, 3 => seconds, 4 => started_at, 5 => line, 6 => solutions, 7 => by, 8 => note,
-    9 => voided, 20 => labels,
-});
-
-impl Work {
-    /// What its price depends on.
-    #[must_use]
-    pub fn part(&self) -> WorkPart<'_> {
-        WorkPart {
-            seconds: self.seconds,
-            started_at: self.started_at,
-            line: self.line.as_ref(),
-            solutions: self.solutions,
-            labels: &self.labels,
-        }
-    }
-}
-
-/// Why an entry of work no longer counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Voided {
-    /// When.
-    pub at: Timestamp,
-    /// By whom.
-    pub by: Text,
-    /// Why.
-    pub reason: Text,
-}
-record!(Voided { 1 => at, 2 => by, 3 => reason });
 
 /// How a hold, or an incident without one, was charged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -272,18 +241,13 @@ impl Settlement {
 }
 
 impl Hold {
-    /// Entries of work per hold: the row is rewritten with each.
-    pub const WORK_MAX: usize = 1_000;
+    /// Entries of work per hold, voided ones included.
+    pub const WORK_MAX: u32 = 10_000;
 
     /// Its customer's key.
     #[must_use]
     pub fn customer_key(&self) -> CustomerKey {
         CustomerKey::of(self.ledger, &self.customer)
-    }
-
-    /// The entries that count.
-    pub fn live_work(&self) -> impl Iterator<Item = &Work> {
-        self.work.iter().filter(|work| work.voided.is_none())
     }
 
     /// The quote that the customer confirmed, where the estimate is one.
@@ -294,8 +258,8 @@ impl Hold {
 
     /// Seconds of work that count.
     #[must_use]
-    pub fn worked_seconds(&self) -> u64 {
-        self.live_work().fold(0, |sum, work| sum.saturating_add(work.seconds))
+    pub const fn worked_seconds(&self) -> u64 {
+        self.work.seconds
     }
 
     /// True while a parked amount waits for credits: the whole hold, or the rise of an active one.
@@ -330,7 +294,7 @@ impl Hold {
             }
             HoldState::Active => {
                 let pending = self.pending.as_ref().map(|pending| pending.valid_until);
-                let own = self.expires_at.filter(|_| self.live_work().next().is_none());
+                let own = self.expires_at.filter(|_| self.work.is_empty());
                 [pending, own].into_iter().flatten().min()
             }
             HoldState::Settled

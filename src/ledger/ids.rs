@@ -434,6 +434,13 @@ impl From<PostingId> for WorkId {
     }
 }
 
+impl WorkId {
+    /// Before every entry.
+    pub const MIN: Self = Self(Uuid::nil());
+    /// After every entry.
+    pub const MAX: Self = Self(Uuid::max());
+}
+
 impl From<PostingId> for TopUpId {
     fn from(id: PostingId) -> Self {
         Self(id.0)

@@ -4,6 +4,7 @@ use super::codec::record;
 use super::credits::Credits;
 use super::ids::{ClassId, LabelId, LineId, PackageId, Text};
 use super::time::{Day, Timestamp};
+use super::work::WorkSums;
 
 /// What a price depends on besides the card. Stored with each settlement: with the pinned card it gives the receipt
 /// again.
@@ -57,10 +58,12 @@ impl Circumstances {
 
     /// Adds labels, each once.
     pub fn add_labels(&mut self, labels: &[LabelId]) {
-        for label in labels {
-            if let Err(place) = self.labels.binary_search(label) {
-                self.labels.insert(place, label.clone());
-            }
+        labels.iter().for_each(|label| self.add_label(label));
+    }
+
+    fn add_label(&mut self, label: &LabelId) {
+        if let Err(place) = self.labels.binary_search(label) {
+            self.labels.insert(place, label.clone());
         }
     }
 
@@ -101,6 +104,20 @@ impl Span {
         let micros = self.until.micros().saturating_sub(self.from.micros()).max(0).unsigned_abs();
         micros.div_ceil(Timestamp::MICROS_PER_SECOND.unsigned_abs())
     }
+
+    /// From the first start to the last end of both; `None` where their seconds leave their bounds.
+    #[must_use]
+    pub fn with(self, other: Self) -> Option<Self> {
+        Some(Self { seconds: self.seconds.checked_add(other.seconds)?, ..self.joined(other) })
+    }
+
+    fn joined(self, other: Self) -> Self {
+        Self {
+            from: self.from.min(other.from),
+            until: self.until.max(other.until),
+            seconds: self.seconds.saturating_add(other.seconds),
+        }
+    }
 }
 
 /// A piece of work, as far as its price is concerned.
@@ -118,27 +135,71 @@ pub struct WorkPart<'a> {
     pub labels: &'a [LabelId],
 }
 
+impl WorkPart<'_> {
+    /// From its start to its end, where the start is known.
+    #[must_use]
+    pub fn span(&self) -> Option<Span> {
+        let from = self.started_at?;
+        let until = from.plus_seconds(i64::try_from(self.seconds).unwrap_or(i64::MAX));
+        Some(Span { from, until, seconds: self.seconds })
+    }
+}
+
 impl PriceInputs {
+    /// The most lines of support that the work on one incident names, work that names none counting as one.
+    pub const LINES_MAX: u32 = 64;
+    /// The most labels of one incident, those of its work included.
+    pub const LABELS_MAX: u32 = 64;
+
     /// Adds pieces of work, in the order in which they were recorded, to inputs without work.
     pub fn add_work<'a>(&mut self, parts: impl Iterator<Item = WorkPart<'a>>) {
         for (nth, part) in parts.enumerate() {
-            if self.lines.is_empty() && part.line.is_some() && nth > 0 {
-                self.lines.push(LineTime { line: None, seconds: self.seconds });
+            self.add_part(part, nth > 0);
+        }
+    }
+
+    /// Adds the work of several holds, in their order, and a last piece, to inputs without work. That gives what
+    /// [`PriceInputs::add_work`] gives for all of their entries, one hold's after the other's: of each line only the
+    /// sum and the place of its last entry matter.
+    pub fn add_sums<'a>(&mut self, holds: impl Iterator<Item = &'a WorkSums>, last: Option<WorkPart<'_>>) {
+        let mut has_work = false;
+        for sums in holds {
+            for line in &sums.lines {
+                let part =
+                    WorkPart { seconds: line.seconds, line: line.line.as_ref(), ..WorkPart::default() };
+                self.add_part(part, has_work);
+                has_work = true;
             }
-            if !self.lines.is_empty() || part.line.is_some() {
-                self.add_to_line(part.line, part.seconds);
-            }
-            self.seconds = self.seconds.saturating_add(part.seconds);
-            self.solutions = self.solutions.saturating_add(part.solutions);
-            self.circumstances.add_labels(part.labels);
-            if let Some(from) = part.started_at {
-                let until = from.plus_seconds(i64::try_from(part.seconds).unwrap_or(i64::MAX));
-                let span = self.span.get_or_insert(Span { from, until, seconds: 0 });
-                span.from = span.from.min(from);
-                span.until = span.until.max(until);
-                span.seconds = span.seconds.saturating_add(part.seconds);
+            let solutions = u32::try_from(sums.solutions).unwrap_or(u32::MAX);
+            self.solutions = self.solutions.saturating_add(solutions);
+            sums.labels.iter().for_each(|(label, _)| self.circumstances.add_label(label));
+            if let Some(placed) = sums.placed {
+                self.add_span(placed.span);
             }
         }
+        if let Some(part) = last {
+            self.add_part(part, has_work);
+        }
+    }
+
+    /// `has_work` is true where there was work before.
+    fn add_part(&mut self, part: WorkPart<'_>, has_work: bool) {
+        if self.lines.is_empty() && part.line.is_some() && has_work {
+            self.lines.push(LineTime { line: None, seconds: self.seconds });
+        }
+        if !self.lines.is_empty() || part.line.is_some() {
+            self.add_to_line(part.line, part.seconds);
+        }
+        self.seconds = self.seconds.saturating_add(part.seconds);
+        self.solutions = self.solutions.saturating_add(part.solutions);
+        self.circumstances.add_labels(part.labels);
+        if let Some(span) = part.span() {
+            self.add_span(span);
+        }
+    }
+
+    fn add_span(&mut self, span: Span) {
+        self.span = Some(self.span.map_or(span, |before| before.joined(span)));
     }
 
     fn add_to_line(&mut self, line: Option<&LineId>, seconds: u64) {

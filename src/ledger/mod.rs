@@ -32,6 +32,7 @@ pub mod time;
 mod told;
 pub mod top_up;
 pub mod words;
+pub mod work;
 
 pub use account::{Account, Transfer};
 pub use alert::{Alerts, Threshold};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::account::Amounts;
 use super::alert::{Alerts, Crossed};
-use super::codec::{coded_enum, record};
+use super::codec::{DecodeError, Decoder, coded_enum, record};
 use super::command::Change;
 use super::credits::Credits;
 use super::customer::{Balances, Profile, Terms};
-use super::hold::SharedHold;
+use super::hold::{Hold, SharedHold};
 use super::ids::{
     CustomerId, CustomerKey, IncidentId, LedgerNo, PostingId, RequestKey, Storefront, Text, WorkId,
 };
@@ -19,6 +19,7 @@ use super::payment::Payment;
 use super::time::Timestamp;
 use super::top_up::TopUpRequest;
 use super::words::Texts;
+use super::work::{Work, listed_entry};
 
 coded_enum!(
     /// What a posting records: the command that was accepted, or what the ledger did by itself.
@@ -150,8 +151,8 @@ pub struct Detail {
     pub shortfall: Option<Shortfall>,
     /// True where the recorded work came to four fifths of the held credits with this posting.
     pub nearly_used: bool,
-    /// The entry of work that was recorded or voided.
-    pub work: Option<WorkId>,
+    /// The entry of work on the command's hold that was recorded or voided, as it is after the posting.
+    pub work: Option<Arc<Work>>,
     /// Who asked for it.
     pub by: Text,
     /// Why, where a reason was given.
@@ -180,10 +181,24 @@ pub struct Detail {
     pub top_up: Option<Arc<TopUpRequest>>,
 }
 record!(Detail {
-    1 => created, 2 => hold, 3 => others, 4 => lot, 5 => lots, 6 => profile, 7 => terms, 8 => shortfall, 9 => work,
-    10 => by, 11 => reason, 12 => nearly_used, 30 => alerts, 31 => low, 32 => depleted, 33 => recovered, 34 => used,
-    40 => money, 41 => refunded, 42 => payment, 43 => closed_payment, 50 => top_up, 60 => metadata,
-});
+    1 => created, 2 => hold, 3 => others, 4 => lot, 5 => lots, 6 => profile, 7 => terms, 8 => shortfall,
+    10 => by, 11 => reason, 12 => nearly_used, 13 => work, 30 => alerts, 31 => low, 32 => depleted, 33 => recovered,
+    34 => used, 40 => money, 41 => refunded, 42 => payment, 43 => closed_payment, 50 => top_up, 60 => metadata,
+} older { 9 => WorkId });
+
+impl Detail {
+    /// Older details name their entry, and carry it in the list of their hold, which is their first field. Read once
+    /// more, so that the hold itself has to keep no list.
+    fn fold_older(self, work: WorkId, mut whole: Decoder<'_>) -> Result<Self, DecodeError> {
+        const HOLD: u8 = 2;
+        if whole.byte()? != HOLD {
+            return Err(DecodeError::MissingField("hold"));
+        }
+        let (_, list) = Hold::take_older(&mut whole)?;
+        let entry = listed_entry(&list.unwrap_or_default(), work).ok_or(DecodeError::MissingField("work"))?;
+        Ok(Self { work: Some(Arc::new(entry)), ..self })
+    }
+}
 
 /// Credits that an incident needs and the customer does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -109,11 +109,13 @@ pub enum Rejection {
     /// The entry of work was voided before.
     #[error("the entry of work is voided already")]
     WorkVoided,
-    /// A hold takes no more entries of work.
-    #[error("the hold has {max} entries of work, the most that one hold takes")]
+    /// A hold takes no more entries of work, or its incident no more lines or labels.
+    #[error("the work would have more than {max} {}", .bound.name())]
     TooMuchWork {
+        /// What there are too many of.
+        bound: WorkBound,
         /// The bound.
-        max: usize,
+        max: u32,
     },
     /// The estimate lies outside its class's range and no reason was given.
     #[error("the estimate of {estimate} credits is outside the range {min}-{max} of the class")]
@@ -231,6 +233,29 @@ impl Original {
     #[must_use]
     pub const fn of(posting: &Posting) -> Self {
         Self { posting: posting.id, sequence: posting.sequence }
+    }
+}
+
+/// What bounds the work on a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkBound {
+    /// The hold's entries, voided ones included.
+    Entries,
+    /// The lines of support that the incident's work names.
+    Lines,
+    /// The incident's labels, those of its work included.
+    Labels,
+}
+
+impl WorkBound {
+    /// What there are too many of, in a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Entries => "entries",
+            Self::Lines => "lines",
+            Self::Labels => "labels",
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::ledger::ids::LabelId;
+use crate::ledger::ids::{LabelId, WorkId};
+use crate::ledger::work::Work;
 use crate::ledger::{CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, Timestamp};
 use crate::store::HoldFilter;
 
@@ -61,7 +62,34 @@ impl Keyed for Arc<Hold> {
     }
 }
 
+impl Keyed for Arc<Work> {
+    type Key = WorkId;
+
+    fn key(&self) -> WorkId {
+        self.id
+    }
+}
+
 impl Reader {
+    /// A hold's entries of work in the order in which they were recorded, voided ones included: that of
+    /// [`Reader::hold`], or a charge without a hold where it is named by id. A page has at most `page.limit` entries;
+    /// [`Listed::show`] bounds its bytes.
+    ///
+    /// # Errors
+    /// [`ReadError::HoldNotFound`], [`ReadError::CustomerNotFound`], [`ReadError::PageToken`],
+    /// [`ReadError::Storage`].
+    pub async fn work(
+        &self,
+        ledger: LedgerNo,
+        target: &HoldTarget,
+        page: &PageRequest,
+    ) -> Result<Listed<Arc<Work>>, ReadError> {
+        let hold = self.hold(ledger, target).await?;
+        let (after, bound) = page.open(&("work", ledger, hold.id))?;
+        let found = self.store.work(hold.id, after, page.limit).await?;
+        Ok(Listed::new(found.items, found.next, bound))
+    }
+
     /// One hold; of an incident's holds the open one, else the newest. Charges without a hold count only where they
     /// are named by id.
     ///

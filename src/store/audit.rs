@@ -6,6 +6,7 @@ use super::alerts::StoredDefaultAlerts;
 use super::{Ledger, Position, Recorded, StoreError};
 use crate::ledger::book::OrderScope;
 use crate::ledger::card::CardChange;
+use crate::ledger::ids::WorkId;
 use crate::ledger::{
     Balances, Credits, CustomerId, CustomerKey, HoldId, LedgerNo, LotId, PostingId, RequestKey, Timestamp,
 };
@@ -39,6 +40,17 @@ pub struct StoredHold {
     /// The customer under which it stands.
     pub customer: CustomerKey,
     /// The encoding of the [`Hold`].
+    pub body: Vec<u8>,
+}
+
+/// An entry of work's row, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredWork {
+    /// The hold under which it stands.
+    pub hold: HoldId,
+    /// The id it is found by.
+    pub id: WorkId,
+    /// The encoding of the [`crate::ledger::work::Work`].
     pub body: Vec<u8>,
 }
 
@@ -108,6 +120,13 @@ pub trait AuditStore: Send + Sync {
 
     /// Holds of all ledgers.
     async fn stored_holds(&self, after: Option<HoldId>, limit: usize) -> Result<Vec<StoredHold>, StoreError>;
+
+    /// Entries of work of all holds, by hold and in the order of recording.
+    async fn stored_work(
+        &self,
+        after: Option<(HoldId, WorkId)>,
+        limit: usize,
+    ) -> Result<Vec<StoredWork>, StoreError>;
 
     /// Lots of all ledgers.
     async fn stored_lots(&self, after: Option<LotId>, limit: usize) -> Result<Vec<StoredLot>, StoreError>;

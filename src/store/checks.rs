@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::ledger::account::{Slot, slots};
 use crate::ledger::lot::LotSource;
+use crate::ledger::work::Work;
 use crate::ledger::{Hold, HoldState, Kind, Lot, Timestamp};
 
 /// Faults that are told: where there are more, the first ones say what is wrong.
@@ -70,6 +71,36 @@ pub struct HoldColumns {
     pub created_at: i64,
     /// Whether it falls due or waits for credits.
     pub watched: bool,
+}
+
+/// The columns of an entry of work that repeat what its body says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct WorkColumns {
+    /// Its id.
+    pub id: Vec<u8>,
+    /// The entry of its line that it follows on.
+    pub previous: Option<Vec<u8>>,
+    /// Whether it was voided.
+    pub voided: bool,
+    /// Its start, where that is known and the entry counts.
+    pub counts_from: Option<i64>,
+    /// Its end, likewise.
+    pub counts_until: Option<i64>,
+}
+
+impl WorkColumns {
+    /// What they must be.
+    #[must_use]
+    pub fn of(work: &Work) -> Self {
+        let span = work.counted_span();
+        Self {
+            id: work.id.uuid().as_bytes().to_vec(),
+            previous: work.previous.map(|previous| previous.uuid().as_bytes().to_vec()),
+            voided: !work.counts(),
+            counts_from: span.map(|span| span.from.micros()),
+            counts_until: span.map(|span| span.until.micros()),
+        }
+    }
 }
 
 impl HoldColumns {

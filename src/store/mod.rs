@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::{Book, RequestScope};
 use crate::ledger::card::{CardChange, CardRequest, Cards};
+use crate::ledger::ids::WorkId;
 use crate::ledger::lot::{Lot, LotSource};
+use crate::ledger::work::Work;
 use crate::ledger::{
     ClassId, Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, HoldState, IncidentId, LedgerId,
     LedgerNo, LotId, OrderId, Posting, PostingId, Profile, Request, RequestKey, Storefront, Timestamp,
@@ -36,7 +38,7 @@ pub mod webhooks;
 pub mod words;
 
 pub use alerts::{DefaultAlertsSet, NewDefaultAlerts, StoredDefaultAlerts};
-pub use audit::{AuditStore, StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder};
+pub use audit::{AuditStore, StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder, StoredWork};
 pub use cards::CardsChanged;
 pub use class_stats::{ClassStats, ClassStatsFilter};
 pub use copy::{CopyStore, CopyTarget, check_urls, open_for_copy};
@@ -301,6 +303,16 @@ pub struct Page<T, K> {
     pub next: Option<K>,
 }
 
+impl<T, K> Page<T, K> {
+    /// A page of at most `limit` of the items; where there is one more, the next page begins after the last.
+    pub(crate) fn cut(mut items: Vec<T>, limit: usize, key: impl FnOnce(&T) -> K) -> Self {
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| has_more).map(key);
+        Self { items, next }
+    }
+}
+
 /// A lot with its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedLot {
@@ -418,6 +430,14 @@ pub trait ReadStore: Send + Sync {
         before: Option<HoldId>,
         limit: usize,
     ) -> Result<Page<Arc<Hold>, HoldId>, StoreError>;
+
+    /// A hold's entries of work in the order of recording, voided ones included, those after `after`.
+    async fn work(
+        &self,
+        hold: HoldId,
+        after: Option<WorkId>,
+        limit: usize,
+    ) -> Result<Page<Arc<Work>, WorkId>, StoreError>;
 
     /// What the settled incidents of each class were estimated at and charged, by class, those after `after`. Incidents
     /// without a class come first, and their class is the empty text. One statement over any amount of history.

@@ -1,18 +1,67 @@
 //! From what columns hold to values of the core, and what is said where they hold what this program never wrote: the
 //! same for every engine with SQL.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::StoreError;
+use super::{Recorded, StoreError};
 use crate::ledger::account::Amounts;
 use crate::ledger::codec::{Codec, decode};
 use crate::ledger::command::PurchaseRef;
+use crate::ledger::hold::SharedHold;
+use crate::ledger::ids::WorkId;
 use crate::ledger::words::{self, Words};
 use crate::ledger::{
-    Balances, Book, Credits, Customer, CustomerId, CustomerKey, Kind, LedgerNo, LotId, Posting, PostingId,
-    RequestKey, Storefront, Texts, Timestamp,
+    Balances, Book, Credits, Customer, CustomerId, CustomerKey, HoldId, HoldState, Kind, LedgerNo, LotId,
+    Posting, PostingId, Request, RequestKey, Storefront, Texts, Timestamp,
 };
+
+/// Entries of work that may be voided, of one hold.
+#[derive(Debug)]
+pub struct Voids {
+    /// The hold as it was loaded.
+    pub hold: SharedHold,
+    /// The entries, whether they exist or not.
+    pub entries: BTreeSet<WorkId>,
+}
+
+/// What requests may void, by hold, once their holds are loaded: only work on an active hold is.
+pub fn voids_of(book: &Book, requests: &[&Request]) -> BTreeMap<HoldId, Voids> {
+    let mut voids = BTreeMap::new();
+    for request in requests {
+        let keys = request.command.keys();
+        let (Some(work), Some(entry)) = (keys.work, book.entry(request.customer_key())) else { continue };
+        let named = keys.hold.and_then(|id| entry.hold(id));
+        let of_incident = keys
+            .incident
+            .and_then(|incident| entry.incident(incident).find(|hold| hold.state == HoldState::Active));
+        if let Some(hold) = named.or(of_incident).filter(|hold| hold.state == HoldState::Active) {
+            note_void(&mut voids, hold, work);
+        }
+    }
+    voids
+}
+
+/// What postings of another database void, by hold, once the holds that they move are loaded.
+pub fn voids_in(book: &Book, postings: &[Recorded]) -> BTreeMap<HoldId, Voids> {
+    let mut voids = BTreeMap::new();
+    for Recorded { posting, .. } in postings {
+        let detail = &posting.detail;
+        if let (Some(hold), Some(work)) = (&detail.hold, detail.work.as_ref().filter(|work| !work.counts()))
+            && let Some(hold) = book.entry(posting.customer).and_then(|entry| entry.hold(hold.id))
+        {
+            note_void(&mut voids, hold, work.id);
+        }
+    }
+    voids
+}
+
+fn note_void(voids: &mut BTreeMap<HoldId, Voids>, hold: &SharedHold, work: WorkId) {
+    let new = || Voids { hold: SharedHold::clone(hold), entries: BTreeSet::new() };
+    voids.entry(hold.id).or_insert_with(new).entries.insert(work);
+}
 
 /// A complaint about a stored value.
 pub fn damaged(what: impl Into<String>) -> StoreError {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use creditledger::ledger::alert::{Alerts, Threshold};
 use creditledger::ledger::command::{
-    Change, CloseCustomer, Command, EstimateIncident, GrantCredits, OnShortfall, Quote, RefundPurchase,
-    ReopenCustomer, SetBalanceAlerts, SetCustomerTerms, SettleHold, VoidWork,
+    Change, CloseCustomer, Command, EstimateIncident, GrantCredits, NewWork, OnShortfall, Quote, RecordWork,
+    RefundPurchase, ReopenCustomer, SetBalanceAlerts, SetCustomerTerms, SettleHold, VoidWork,
 };
 use creditledger::ledger::ids::WorkId;
 use creditledger::ledger::{ClassId, Credits, Currency, Money, PostingId, Text, Timestamp, TopUp};
@@ -15,8 +15,8 @@ use proptest::test_runner::{RngSeed, TestRunner};
 
 use crate::desk::{
     adjust, charge, charge_back, close_incident, confirm, decline, estimate_command, extend, grant, id,
-    incident, keep_payment, place_with, purchase_command, refund_command, release_waived, resolve, reverse,
-    reverse_refund, settle_command, work,
+    incident, keep_payment, new_work, place_with, purchase_command, refund_command, release_waived, resolve,
+    reverse, reverse_refund, settle_command,
 };
 
 /// One command, some time after the one before.
@@ -91,6 +91,9 @@ pub enum Action {
     Work {
         incident: u8,
         minutes: u64,
+        /// A line of support, and hours ago when it began.
+        line: Option<u8>,
+        began: Option<u32>,
     },
     Void {
         incident: u8,
@@ -219,7 +222,14 @@ pub fn command(
             place_with(EstimateIncident { expires_at: days_on(days), class, ..estimate }, *park)
         }
         Action::Extend { incident, quarters: by } => extend(&incident_name(*incident), &quarters(*by)),
-        Action::Work { incident, minutes } => work(&incident_name(*incident), *minutes),
+        Action::Work { incident: of, minutes, line, began } => Command::RecordWork(RecordWork {
+            hold: incident(&incident_name(*of)),
+            work: NewWork {
+                line: line.map(|line| id(&format!("line-{line}"))),
+                started_at: began.map(|hours| now.plus_seconds(i64::from(hours) * -3_600)),
+                ..new_work(*minutes)
+            },
+        }),
         Action::Void { incident: of, entry: nth } => {
             let name = incident_name(*of);
             Command::VoidWork(VoidWork {
@@ -305,7 +315,8 @@ fn action() -> impl Strategy<Value = Action> {
         4 => (which.clone(), minutes(), any::<bool>(), days())
             .prop_map(|(incident, minutes, park, days)| Action::Place { incident, minutes, park, days }),
         2 => (which.clone(), few.clone()).prop_map(|(incident, quarters)| Action::Extend { incident, quarters }),
-        4 => (which.clone(), minutes()).prop_map(|(incident, minutes)| Action::Work { incident, minutes }),
+        4 => (which.clone(), minutes(), proptest::option::of(0..2_u8), proptest::option::of(0..50_u32))
+            .prop_map(|(incident, minutes, line, began)| Action::Work { incident, minutes, line, began }),
         1 => (which.clone(), 0..3_usize).prop_map(|(incident, entry)| Action::Void { incident, entry }),
         4 => (which.clone(), any::<bool>(), proptest::option::of(few.clone()), proptest::bool::weighted(0.1))
             .prop_map(|(incident, capped, max_quarters, waive)| {

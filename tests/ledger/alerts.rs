@@ -309,7 +309,7 @@ impl Flags {
 #[test]
 fn no_threshold_fires_twice_without_being_armed_again_in_any_month() {
     let told = std::cell::Cell::new(0);
-    for_random_steps(1_000, 60, |steps| {
+    for_random_steps(1_200, 60, |steps| {
         let mut desk = desk();
         for step in &steps {
             let _ = take(&mut desk, step);

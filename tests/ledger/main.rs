@@ -23,3 +23,4 @@ mod pricing;
 mod properties;
 mod refunds;
 mod top_ups;
+mod work;

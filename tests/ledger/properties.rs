@@ -38,7 +38,8 @@ pub fn take(desk: &mut Desk, step: &Step) -> (Request, Outcome) {
     let entry = |incident: &str, nth: usize| {
         let key = CustomerKey::of(LedgerNo::MAIN, &id(CUSTOMERS[step.customer]));
         let hold = desk.book.entry(key)?.incident(&id(incident)).next_back()?.clone();
-        hold.work.get(nth).map(|work| work.id)
+        let work = desk.book.entry(key)?.work().keys().filter(|(of, _)| *of == hold.id);
+        work.map(|(_, id)| *id).nth(nth)
     };
     let refund = refunded_order(&step.action).and_then(|order| {
         let posting = desk.book.order(&(LedgerNo::MAIN, id("web"), id(&order)))?;

@@ -42,4 +42,5 @@ mod turns;
 mod verify;
 mod webhooks;
 mod words;
+mod work;
 mod writer;

@@ -82,7 +82,10 @@ impl<'a> Case<'a> {
                 let incident = id(&format!("i{incident}"));
                 let key = CustomerKey::of(self.ledger, &id(customer));
                 let holds = self.engine.reader.holds_of_incident(key, &incident).await.unwrap();
-                work.extend(holds.last().map(|hold| (incident.to_string(), hold.work.clone())));
+                if let Some(hold) = holds.last() {
+                    let entries = self.engine.reader.work(hold.id, None, 10).await.unwrap().items;
+                    work.push((incident.to_string(), entries));
+                }
             }
             let entry = |incident: &str, nth: usize| {
                 let (_, work) = work.iter().find(|(of, _)| of == incident)?;

@@ -87,6 +87,13 @@ async fn rows(rig: &Rig) -> Vec<String> {
     }
     let mut after = None;
     loop {
+        let page = audit.stored_work(after, 50).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.hold, last.id));
+        told.extend(page.iter().map(|row| format!("{row:?}")));
+    }
+    let mut after = None;
+    loop {
         let page = audit.stored_lots(after, 50).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some(last.id);
@@ -117,7 +124,11 @@ async fn start_case(one: &mut Rig, other: &mut Rig, case: u32) {
 pub async fn request(rig: &mut Rig, step: &Step, number: usize) -> Request {
     rig.customer = id(CUSTOMERS[step.customer]);
     let holds = rig.reader.holds_of_incident(rig.key(), &id("i1")).await.unwrap();
-    let entry = |_: &str, nth: usize| holds.last()?.work.get(nth).map(|work| work.id);
+    let work = match holds.last() {
+        Some(hold) => rig.reader.work(hold.id, None, 10).await.unwrap().items,
+        None => Vec::new(),
+    };
+    let entry = |_: &str, nth: usize| work.get(nth).map(|work| work.id);
     let refund = match refunded_order(&step.action) {
         Some(order) => {
             let found = rig.reader.order(rig.ledger, &id("web"), &id(&order)).await.unwrap();

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use creditledger::audit;
 use creditledger::ledger::card::{Changed, RateCard};
-use creditledger::ledger::command::{Command, PurchaseCredits, SetCustomerTerms};
+use creditledger::ledger::command::{Command, NewWork, PurchaseCredits, RecordWork, SetCustomerTerms};
 use creditledger::ledger::{Currency, Money};
 use creditledger::store::open_to_read;
 use rusqlite::{Connection, params};
 
 use crate::desk::{
-    START, adjust, charge, credits, estimate, grant, place, place_parked, purchase, purchase_command,
-    purchase_until, reverse, settle_capped, work,
+    START, adjust, charge, credits, estimate, grant, incident, new_work, place, place_parked, purchase,
+    purchase_command, purchase_until, reverse, settle_capped, void, work,
 };
 use crate::rig::Rig;
 
@@ -30,6 +30,8 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("profile", "customer_id = 'acme'", &["customer acme", "profile"]),
     ("hold", "incident_id = 'i1'", &["hold "]),
     ("hold", "incident_id = 'parked'", &["hold "]),
+    ("work", "voided = 0 AND counts_from IS NOT NULL", &["ntry of work "]),
+    ("work", "voided = 1", &["ntry of work "]),
     ("lot", "order_id = 'o1'", &["lot "]),
     ("lot", "source = 2", &["lot "]),
     ("purchase_order", "order_id = 'o1'", &["order o1", "order \"o1", "order o1x"]),
@@ -57,6 +59,11 @@ const DAMAGES: &[(&str, &str)] = &[
     ("DELETE FROM customer WHERE customer_id = 'acme'", "customers"),
     ("DELETE FROM profile WHERE customer_id = 'acme'", "acme"),
     ("DELETE FROM hold WHERE incident_id = 'i1'", "holds are stored"),
+    ("DELETE FROM work WHERE voided = 0", "entries of work are stored"),
+    (
+        "INSERT INTO work SELECT hold_id, zeroblob(16), previous, voided, counts_from, counts_until, body FROM work LIMIT 1",
+        "no posting recorded it",
+    ),
     ("DELETE FROM lot WHERE order_id = 'o1'", "lots are stored"),
     ("DELETE FROM purchase_order WHERE order_id = 'o1'", "orders are stored"),
     ("DELETE FROM system_account WHERE account = 'revenue'", "account revenue"),
@@ -109,7 +116,10 @@ async fn database() -> Rig {
     rig.ok(grant("2")).await;
     rig.ok(adjust("1")).await;
     rig.ok(place("i1", "2.5")).await;
-    rig.ok(work("i1", 90)).await;
+    let began = NewWork { started_at: Some(START), ..new_work(90) };
+    rig.ok(Command::RecordWork(RecordWork { hold: incident("i1"), work: began })).await;
+    let wrong = rig.ok(work("i1", 5)).await.posting.id;
+    rig.ok(void("i1", wrong)).await;
     rig.ok(settle_capped("i1")).await;
     rig.ok(reverse("i1", Some("1"))).await;
     rig.ok(charge("i2", 31)).await;
@@ -201,8 +211,8 @@ async fn a_changed_column_is_named_with_its_row() {
                      substr({column}, -1) AS BLOB)
                  WHEN 'text' THEN {column} || 'x'
                  WHEN 'null' THEN CASE WHEN '{column}' IN ('class', 'storefront', 'order_id', 'currency')
-                     THEN 'x' WHEN '{column}' = 'body' OR '{column}' = 'previous' AND '{table}' = 'hold' THEN zeroblob(16) ELSE 3 END
-                 ELSE CASE WHEN '{column}' IN ('direct', 'settled', 'watched') THEN 1 - {column}
+                     THEN 'x' WHEN '{column}' = 'body' OR '{column}' = 'previous' AND '{table}' IN ('hold', 'work') THEN zeroblob(16) ELSE 3 END
+                 ELSE CASE WHEN '{column}' IN ('direct', 'settled', 'watched', 'voided') THEN 1 - {column}
                      WHEN '{column}' IN ('key', 'ledger_no', 'kind', 'state', 'source', 'slot', 'customer', 'revision')
                      THEN {column} + 1000 ELSE {column} + 1 END END"
             );

@@ -84,13 +84,15 @@ impl Copy {
 }
 
 fn json_of(copied: &Copied) -> Value {
-    let Copied { ledgers, postings, customers, holds, lots, orders, card_changes, journal_sha256 } = copied;
+    let Copied { ledgers, postings, customers, holds, work, lots, orders, card_changes, journal_sha256 } =
+        copied;
     json!({
         "verified": true,
         "ledgers": ledgers,
         "postings": postings,
         "customers": customers,
         "holds": holds,
+        "work": work,
         "lots": lots,
         "orders": orders,
         "card_changes": card_changes,

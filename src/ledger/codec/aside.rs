@@ -76,7 +76,7 @@ pub enum TextSource<'a> {
 }
 
 /// What a value is read from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Decoder<'a> {
     bytes: &'a [u8],
     said: TextSource<'a>,

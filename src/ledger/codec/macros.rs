@@ -2,6 +2,10 @@
 
 /// Gives a struct its encoding: `record!(Type { 1 => field, 2 => other })`, tags rising and never reused. A field of a
 /// type that is declared as `Type or default` is left out where it has its default.
+///
+/// A field that older rows have and newer ones do not is named with its type: `record!(Type { .. } older { 9 => Old })`.
+/// It is read for ever and never written: `Type::fold_older` makes of it what the type says instead, and may read the
+/// whole value once more.
 macro_rules! record {
     ($name:ident { $($fields:tt)* }) => {
         $crate::ledger::codec::record!(@ $name {} { $($fields)* });
@@ -17,18 +21,34 @@ macro_rules! record {
             }
         } { $($fields)* });
     };
+    ($name:ident { $($tag:literal => $field:ident),* $(,)? } older { $old:literal => $older:ty }) => {
+        impl $name {
+            /// Reads the value with the field that only older rows have.
+            pub(in $crate::ledger) fn take_older(
+                input: &mut $crate::ledger::codec::Decoder<'_>,
+            ) -> Result<(Self, Option<$older>), $crate::ledger::codec::DecodeError> {
+                $crate::ledger::codec::record!(@ take input older $old { $($tag => $field),* })
+            }
+        }
+
+        impl $crate::ledger::codec::Codec for $name {
+            $crate::ledger::codec::record!(@ put { $($tag => $field),* });
+
+            fn take(
+                input: &mut $crate::ledger::codec::Decoder<'_>,
+            ) -> Result<Self, $crate::ledger::codec::DecodeError> {
+                let whole = input.clone();
+                let (value, older) = Self::take_older(input)?;
+                match older {
+                    Some(older) => value.fold_older(older, whole),
+                    None => Ok(value),
+                }
+            }
+        }
+    };
     (@ $name:ident { $($more:tt)* } { $($tag:literal => $field:ident),* $(,)? }) => {
         impl $crate::ledger::codec::Codec for $name {
-            fn put(&self, out: &mut $crate::ledger::codec::Encoder) {
-                use $crate::ledger::codec::Codec;
-                // Destructured, so that a field without a tag does not compile.
-                let Self { $($field),* } = self;
-                $(if !Codec::is_default($field) {
-                    out.push($tag);
-                    Codec::put($field, out);
-                })*
-                out.push(0);
-            }
+            $crate::ledger::codec::record!(@ put { $($tag => $field),* });
 
             fn take(input: &mut $crate::ledger::codec::Decoder<'_>) -> Result<Self, $crate::ledger::codec::DecodeError> {
                 use $crate::ledger::codec::{Codec, DecodeError};
@@ -50,6 +70,37 @@ macro_rules! record {
             $($more)*
         }
     };
+    (@ put { $($tag:literal => $field:ident),* }) => {
+        fn put(&self, out: &mut $crate::ledger::codec::Encoder) {
+            use $crate::ledger::codec::Codec;
+            // Destructured, so that a field without a tag does not compile.
+            let Self { $($field),* } = self;
+            $(if !Codec::is_default($field) {
+                out.push($tag);
+                Codec::put($field, out);
+            })*
+            out.push(0);
+        }
+    };
+    (@ take $input:ident older $old:literal { $($tag:literal => $field:ident),* }) => {{
+        use $crate::ledger::codec::{Codec, DecodeError};
+        let mut older = None;
+        $(let mut $field = None;)*
+        loop {
+            match $input.byte()? {
+                0 => break,
+                $old => older = Some(Codec::take($input)?),
+                $($tag => $field = Some(Codec::take($input)?),)*
+                other => return Err(DecodeError::UnknownField(other)),
+            }
+        }
+        let value = Self {
+            $($field: $field
+                .or_else(Codec::left_out)
+                .ok_or(DecodeError::MissingField(stringify!($field)))?),*
+        };
+        Ok((value, older))
+    }};
 }
 
 /// Gives a command the encoding that its fingerprint hashes. As [`record`], but `+ tag => by` and `+ tag => reason` say

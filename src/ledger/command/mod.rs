@@ -14,7 +14,7 @@ use super::customer::{Profile, Terms};
 use super::hash::stable_hash;
 use super::ids::{
     CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, OrderId, PackageId, RequestKey,
-    Storefront, Text,
+    Storefront, Text, WorkId,
 };
 use super::money::Money;
 use super::posting::Kind;
@@ -330,6 +330,9 @@ impl Command {
     #[must_use]
     pub fn keys(&self) -> Keys<'_> {
         let mut keys = Keys::default();
+        if let Self::VoidWork(c) = self {
+            keys.work = Some(c.work);
+        }
         match self {
             Self::UpdateCustomer(_) => keys.profile = true,
             Self::PurchaseCredits(c) => keys.order = Some((&c.storefront, &c.order)),
@@ -386,6 +389,9 @@ pub struct Keys<'a> {
     pub incident: Option<&'a IncidentId>,
     /// With `hold`: all holds of that hold's incident as well.
     pub whole_incident: bool,
+    /// An entry of work on the hold, or on the active one of the incident, with the entries that its hold's sums need
+    /// once it is voided: [`super::work::WorkSums::remove`].
+    pub work: Option<WorkId>,
     /// The order of a purchase.
     pub order: Option<(&'a Storefront, &'a OrderId)>,
     /// The lot of a purchase; named by its order, that of `order`.

@@ -12,6 +12,7 @@ use crate::ledger::hold::{Hold, HoldState, Pending, SharedHold};
 use crate::ledger::ids::Text;
 use crate::ledger::posting::Posting;
 use crate::ledger::reject::Rejection;
+use crate::ledger::work::WorkSums;
 
 /// A new estimate supersedes a QUOTED one; on an ACTIVE hold it becomes a pending quote for a new total.
 pub(super) fn estimate(at: &Context<'_>, command: &EstimateIncident) -> Result<Arc<Posting>, Rejection> {
@@ -219,7 +220,7 @@ fn new_hold(at: &Context<'_>, draft: &Draft<'_>, command: &EstimateIncident) -> 
         confirmed_at: None,
         activated_by: None,
         note: command.note.clone(),
-        work: Vec::new(),
+        work: WorkSums::default(),
         settlement: None,
         ended_at: None,
         ended_by: Text::default(),

@@ -1,15 +1,17 @@
 //! What the rate card makes of an incident: the inputs of its price, and the total of an estimate.
 
 use super::Context;
+use super::work::must_be_few;
 use crate::ledger::card::{ClassRule, RateCard};
 use crate::ledger::command::{NewWork, Quote};
 use crate::ledger::credits::Credits;
-use crate::ledger::hold::{Hold, Work};
+use crate::ledger::hold::Hold;
 use crate::ledger::ids::{ClassId, HoldId, IncidentId, Text};
 use crate::ledger::job::{Circumstances, PriceInputs, WorkPart};
 use crate::ledger::price::{charge, free_of_charge};
 use crate::ledger::reject::Rejection;
 use crate::ledger::time::Timestamp;
+use crate::ledger::work::WorkSums;
 
 /// An incident to be priced.
 pub(super) struct Job<'a> {
@@ -33,7 +35,7 @@ pub(super) struct Job<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum JobWork<'a> {
     /// What is recorded on a hold.
-    Hold(&'a Hold),
+    Hold(&'a WorkSums),
     /// One piece that was just named.
     New(&'a NewWork),
     /// So many seconds, in an estimate.
@@ -41,13 +43,13 @@ pub(super) enum JobWork<'a> {
 }
 
 impl<'a> JobWork<'a> {
-    fn parts(self) -> impl Iterator<Item = WorkPart<'a>> {
-        let (hold, one) = match self {
-            Self::Hold(hold) => (Some(hold), None),
+    /// The sums, and a piece that comes after them.
+    fn parts(self) -> (Option<&'a WorkSums>, Option<WorkPart<'a>>) {
+        match self {
+            Self::Hold(sums) => (Some(sums), None),
             Self::New(work) => (None, Some(work.part())),
             Self::Seconds(seconds) => (None, Some(WorkPart { seconds, ..WorkPart::default() })),
-        };
-        hold.into_iter().flat_map(Hold::live_work).map(Work::part).chain(one)
+        }
     }
 }
 
@@ -79,8 +81,8 @@ impl Context<'_> {
             circumstances,
             ..PriceInputs::default()
         };
-        let before = earlier().flat_map(|(hold, _)| hold.live_work().map(Work::part));
-        inputs.add_work(before.chain(job.work.parts()));
+        let (sums, last) = job.work.parts();
+        inputs.add_sums(earlier().map(|(hold, _)| &hold.work).chain(sums), last);
         inputs
     }
 
@@ -110,6 +112,7 @@ impl Context<'_> {
         range_override: &Text,
     ) -> Result<Credits, Rejection> {
         let inputs = self.price_inputs(job, None);
+        must_be_few(&inputs, None, &job.circumstances.labels)?;
         let free = free_of_charge(card, &inputs)?.is_some();
         let rule = card.rule(job.class);
         let total = match quote {

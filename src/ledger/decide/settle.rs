@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::pricing::{Job, JobWork};
-use super::work::settlement_job;
+use super::work::{must_be_few, settlement_job};
 use super::{Context, Draft};
 use crate::ledger::account::Slot;
 use crate::ledger::command::{
@@ -18,6 +18,7 @@ use crate::ledger::money::MoneyAccount;
 use crate::ledger::posting::Posting;
 use crate::ledger::price::{charge as charge_for, free_of_charge};
 use crate::ledger::reject::Rejection;
+use crate::ledger::work::WorkSums;
 
 pub(super) fn settle(at: &Context<'_>, command: &SettleHold) -> Result<Arc<Posting>, Rejection> {
     let hold = at.active_hold(&command.hold)?;
@@ -64,6 +65,7 @@ fn settle_hold(
     }
     let mut inputs = at.price_inputs(&settlement_job(hold, terms.waive_reason), hold.confirmed_quote());
     terms.correct(&mut inputs.circumstances);
+    must_be_few(&inputs, None, terms.command.map_or(&[], |command| &command.labels))?;
     let charge = charge_for(at.pinned_card(hold)?, &inputs)?;
     within(charge, terms.max_charge)?;
     let mut draft = at.draft();
@@ -120,7 +122,7 @@ pub(super) fn release(at: &Context<'_>, command: &ReleaseHold) -> Result<Arc<Pos
     if hold.state != HoldState::AwaitingCredits {
         at.active_hold(&command.hold)?;
     }
-    let has_work = hold.live_work().next().is_some();
+    let has_work = !hold.work.is_empty();
     if has_work && command.waive_reason.is_empty() {
         return Err(Rejection::WorkRecorded { seconds: hold.worked_seconds() });
     }
@@ -134,7 +136,7 @@ pub(super) fn close(at: &Context<'_>, command: &CloseIncident) -> Result<Arc<Pos
     let state = match hold.state {
         HoldState::Quoted => HoldState::Declined,
         HoldState::AwaitingCredits => HoldState::Released,
-        HoldState::Active if hold.live_work().next().is_none() => HoldState::Released,
+        HoldState::Active if hold.work.is_empty() => HoldState::Released,
         HoldState::Active => {
             let terms = SettleTerms {
                 overrun: Overrun::TakeAvailable,
@@ -199,6 +201,8 @@ pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Arc<P
         waive_reason: &command.waive_reason,
     };
     let inputs = at.price_inputs(&job, None);
+    must_be_few(&inputs, command.work.line.as_ref(), &command.work.labels)?;
+    must_be_few(&inputs, None, &command.circumstances.labels)?;
     if card.confirmed_hold_only && free_of_charge(card, &inputs)?.is_none() {
         return Err(Rejection::HoldRequired);
     }
@@ -207,8 +211,8 @@ pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Arc<P
     let mut draft = at.draft();
     draft.need_available(charge)?;
     let settlement = take_charge(&mut draft, at, inputs, [Credits::ZERO, charge, Credits::ZERO])?;
-    let work = at.entry_of_work(&command.work, draft.id.into());
-    draft.detail.work = Some(work.id);
+    let work = at.entry_of_work(&command.work, draft.id.into(), None);
+    let sums = WorkSums::of([&work]).ok_or(Rejection::AmountOutOfBounds)?;
     let mut hold = Hold {
         id: draft.id.into(),
         ledger: at.customer.ledger,
@@ -235,7 +239,7 @@ pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Arc<P
         activated_by: None,
         note: Text::default(),
         ended_by: Text::default(),
-        work: vec![work],
+        work: sums,
         settlement: Some(settlement),
         ended_at: Some(at.book.now),
         end_reason: Text::default(),
@@ -244,6 +248,7 @@ pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Arc<P
     };
     say_end(at, &mut draft, &mut hold, &command.waive_reason);
     draft.detail.hold = Some(Arc::new(hold));
+    draft.detail.work = Some(Arc::new(work));
     draft.finish(at.entry)
 }
 

@@ -7,11 +7,13 @@ use super::pricing::{Job, JobWork};
 use crate::ledger::account::Slot;
 use crate::ledger::command::{ExtendHold, HoldRef, NewWork, RecordWork, Said, VoidWork};
 use crate::ledger::credits::Credits;
-use crate::ledger::hold::{Hold, HoldState, SharedHold, Voided, Work};
-use crate::ledger::ids::{Text, WorkId};
+use crate::ledger::hold::{Hold, HoldState, SharedHold};
+use crate::ledger::ids::{LabelId, LineId, Text, WorkId};
+use crate::ledger::job::PriceInputs;
 use crate::ledger::posting::Posting;
 use crate::ledger::price::charge;
-use crate::ledger::reject::Rejection;
+use crate::ledger::reject::{Rejection, WorkBound};
+use crate::ledger::work::{Voided, Work};
 
 pub(super) fn extend(at: &Context<'_>, command: &ExtendHold) -> Result<Arc<Posting>, Rejection> {
     let hold = at.active_hold(&command.hold)?;
@@ -27,15 +29,18 @@ pub(super) fn extend(at: &Context<'_>, command: &ExtendHold) -> Result<Arc<Posti
 /// Moves no credits; announces missing ones where the work recorded so far costs more than there is.
 pub(super) fn record(at: &Context<'_>, command: &RecordWork) -> Result<Arc<Posting>, Rejection> {
     let hold = at.active_hold(&command.hold)?;
-    if hold.work.len() >= Hold::WORK_MAX {
-        return Err(Rejection::TooMuchWork { max: Hold::WORK_MAX });
+    if hold.work.entries >= Hold::WORK_MAX {
+        return Err(Rejection::TooMuchWork { bound: WorkBound::Entries, max: Hold::WORK_MAX });
     }
     let mut draft = at.draft();
-    let work = at.entry_of_work(&command.work, draft.id.into());
-    draft.detail.work = Some(work.id);
+    let previous = hold.work.last_of(command.work.line.as_ref());
+    let work = at.entry_of_work(&command.work, draft.id.into(), previous);
     let mut after = Hold::clone(hold);
-    after.work.push(work);
-    let charge = at.charge_of(&after)?;
+    after.work.add(&work).ok_or(Rejection::AmountOutOfBounds)?;
+    draft.detail.work = Some(Arc::new(work));
+    let inputs = at.settlement_inputs(&after);
+    must_be_few(&inputs, command.work.line.as_ref(), &command.work.labels)?;
+    let charge = at.charge_for(&after, &inputs)?;
     draft.detail.nearly_used = nearly_uses(charge, hold) && !nearly_uses(at.charge_of(hold)?, hold);
     let missing = charge.less_at_least_zero(hold.held);
     let missing = missing.less_at_least_zero(draft.balances().available);
@@ -52,22 +57,41 @@ fn nearly_uses(charge: Credits, hold: &Hold) -> bool {
 
 pub(super) fn void(at: &Context<'_>, command: &VoidWork) -> Result<Arc<Posting>, Rejection> {
     let hold = at.active_hold(&command.hold)?;
-    let mut after = Hold::clone(hold);
-    let work = after.work.iter_mut().find(|work| work.id == command.work).ok_or(Rejection::WorkNotFound)?;
-    if work.voided.is_some() {
+    let work = at.entry.work().get(&(hold.id, command.work)).ok_or(Rejection::WorkNotFound)?;
+    if !work.counts() {
         return Err(Rejection::WorkVoided);
     }
+    let mut after = Hold::clone(hold);
+    // Where an entry that the sums need was not loaded, the book refuses the posting, and the writer stops.
+    let _ = after.work.remove(hold.id, work, at.entry.work());
     let Said { by, reason, .. } = at.request.said.clone();
-    work.voided = Some(Voided { at: at.book.now, by, reason });
+    let voided = Voided { at: at.book.now, by, reason };
     let mut draft = at.draft();
-    draft.detail.work = Some(command.work);
+    draft.detail.work = Some(Arc::new(Work { voided: Some(voided), ..Work::clone(work) }));
     draft.detail.hold = Some(Arc::new(after));
     draft.finish(at.entry)
 }
 
+/// What an incident's price is made of is kept with each settlement, so it is bounded: new work with a line or label
+/// beyond that is refused. `inputs` have them already.
+pub(super) fn must_be_few(
+    inputs: &PriceInputs,
+    line: Option<&LineId>,
+    labels: &[LabelId],
+) -> Result<(), Rejection> {
+    let over = |count: usize, max: u32| u32::try_from(count).is_ok_and(|count| count > max);
+    if line.is_some() && over(inputs.lines.len(), PriceInputs::LINES_MAX) {
+        return Err(Rejection::TooMuchWork { bound: WorkBound::Lines, max: PriceInputs::LINES_MAX });
+    }
+    if !labels.is_empty() && over(inputs.circumstances.labels.len(), PriceInputs::LABELS_MAX) {
+        return Err(Rejection::TooMuchWork { bound: WorkBound::Labels, max: PriceInputs::LABELS_MAX });
+    }
+    Ok(())
+}
+
 impl<'a> Context<'a> {
     /// An entry of work as it is kept: who asks did it.
-    pub(super) fn entry_of_work(&self, work: &NewWork, id: WorkId) -> Work {
+    pub(super) fn entry_of_work(&self, work: &NewWork, id: WorkId, previous: Option<WorkId>) -> Work {
         Work {
             id,
             recorded_at: self.book.now,
@@ -79,6 +103,7 @@ impl<'a> Context<'a> {
             note: work.note.clone(),
             voided: None,
             labels: work.labels.clone(),
+            previous,
         }
     }
 
@@ -99,11 +124,18 @@ impl<'a> Context<'a> {
 
     /// What settling the hold would charge for the work on it; nothing where there is none.
     fn charge_of(&self, hold: &Hold) -> Result<Credits, Rejection> {
-        if hold.live_work().next().is_none() {
+        if hold.work.is_empty() {
             return Ok(Credits::ZERO);
         }
-        let inputs = self.price_inputs(&settlement_job(hold, &Text::EMPTY), hold.confirmed_quote());
-        match charge(self.pinned_card(hold)?, &inputs) {
+        self.charge_for(hold, &self.settlement_inputs(hold))
+    }
+
+    fn settlement_inputs(&self, hold: &Hold) -> PriceInputs {
+        self.price_inputs(&settlement_job(hold, &Text::EMPTY), hold.confirmed_quote())
+    }
+
+    fn charge_for(&self, hold: &Hold, inputs: &PriceInputs) -> Result<Credits, Rejection> {
+        match charge(self.pinned_card(hold)?, inputs) {
             // Work has outgrown the flat tier: nobody knows yet what it costs, but all that is held is used.
             Err(Rejection::QuoteRequired { .. }) => Ok(hold.held),
             charged => charged,
@@ -118,7 +150,7 @@ pub(super) fn settlement_job<'a>(hold: &'a Hold, waive_reason: &'a Text) -> Job<
         class: hold.class.as_ref(),
         opened_at: hold.opened_at,
         hold: Some(hold.id),
-        work: JobWork::Hold(hold),
+        work: JobWork::Hold(&hold.work),
         circumstances: hold.circumstances.clone(),
         waive_reason,
     }

@@ -6,10 +6,11 @@ use super::Memory;
 use crate::ledger::book::OrderScope;
 use crate::ledger::card::CardChange;
 use crate::ledger::codec::encode;
+use crate::ledger::ids::WorkId;
 use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId, RequestKey};
 use crate::store::{
     AuditStore, Ledger, Position, ReadStore, Recorded, StoreError, StoredCustomer, StoredHold, StoredLedger,
-    StoredLot, StoredOrder,
+    StoredLot, StoredOrder, StoredWork,
 };
 
 #[async_trait]
@@ -72,6 +73,21 @@ impl AuditStore for Memory {
             id: *id,
             customer: hold.customer_key(),
             body: encode(hold.as_ref()),
+        });
+        Ok(stored.collect())
+    }
+
+    async fn stored_work(
+        &self,
+        after: Option<(HoldId, WorkId)>,
+        limit: usize,
+    ) -> Result<Vec<StoredWork>, StoreError> {
+        let state = self.read();
+        let rows = state.work.iter().filter(|(key, _)| after.is_none_or(|after| **key > after));
+        let stored = rows.take(limit).map(|((hold, id), work)| StoredWork {
+            hold: *hold,
+            id: *id,
+            body: encode(work.as_ref()),
         });
         Ok(stored.collect())
     }

@@ -11,6 +11,7 @@ use super::webhooks::WebhookStore;
 use super::{AuditStore, Engine, Ledger, News, Position, ReadStore, Recorded, StoredDefaultAlerts};
 use crate::ledger::book::{OrderScope, RequestScope};
 use crate::ledger::card::CardChange;
+use crate::ledger::work::Entries;
 use crate::ledger::{
     Credits, Customer, CustomerKey, Hold, HoldId, LedgerId, LedgerNo, Lot, LotId, Profile, RequestKey,
     Timestamp,
@@ -33,6 +34,7 @@ struct State {
     customers: BTreeMap<CustomerKey, Customer>,
     profiles: BTreeMap<CustomerKey, Profile>,
     holds: BTreeMap<HoldId, Arc<Hold>>,
+    work: Entries,
     lots: BTreeMap<LotId, (CustomerKey, Arc<Lot>)>,
     requests: BTreeMap<RequestScope, Recorded>,
     orders: BTreeMap<OrderScope, Recorded>,

@@ -10,6 +10,8 @@ use super::{Memory, State};
 use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
 use crate::ledger::card::CardChange;
+use crate::ledger::ids::WorkId;
+use crate::ledger::work::Work;
 use crate::ledger::{
     ClassId, Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerId, LedgerNo, Lot,
     LotId, OrderId, Profile, Storefront, Timestamp,
@@ -200,6 +202,19 @@ impl ReadStore for Memory {
         let wanted =
             |hold: &&Arc<Hold>| before.is_none_or(|before| hold.id < before) && passes(hold, ledger, filter);
         Ok(page(state.holds.values().rev().filter(wanted).cloned(), limit, |hold| hold.id))
+    }
+
+    async fn work(
+        &self,
+        hold: HoldId,
+        after: Option<WorkId>,
+        limit: usize,
+    ) -> Result<Page<Arc<Work>, WorkId>, StoreError> {
+        let state = self.read();
+        let of_hold = state.work.range((hold, WorkId::MIN)..=(hold, WorkId::MAX));
+        let rest = of_hold.filter(|((_, id), _)| after.is_none_or(|after| *id > after));
+        let items = rest.take(limit.saturating_add(1)).map(|(_, work)| Arc::clone(work)).collect();
+        Ok(Page::cut(items, limit, |work| work.id))
     }
 
     async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<Option<OwnedLot>, StoreError> {

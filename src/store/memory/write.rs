@@ -6,7 +6,9 @@ use async_trait::async_trait;
 
 use super::{Memory, State};
 use crate::ledger::card::{CardRequest, Cards};
-use crate::ledger::{Book, Credits, Customer, CustomerId, Hold, LedgerNo, Posting, Request, Timestamp};
+use crate::ledger::{
+    Book, Credits, Customer, CustomerId, Hold, HoldId, LedgerNo, Posting, Request, Timestamp,
+};
 use crate::store::cards::{CardsChanged, catch_up, decide};
 use crate::store::nets::changes;
 use crate::store::{
@@ -41,6 +43,11 @@ impl WriteStore for Memory {
                 let own =
                     |hold: &&Arc<Hold>| hold.ledger == request.ledger && hold.customer == request.customer;
                 state.holds.values().filter(own).cloned().for_each(|hold| book.put_hold(hold));
+            }
+            if request.command.keys().work.is_some() {
+                let of = |hold: HoldId| book.entry(key).is_some_and(|entry| entry.hold(hold).is_some());
+                let own: Vec<_> = state.work.iter().filter(|((hold, _), _)| of(*hold)).collect();
+                own.into_iter().for_each(|((hold, _), work)| book.put_work(key, *hold, Arc::clone(work)));
             }
             if let (Some(id), Some(kind)) = (&request.request, request.command.kind())
                 && let Some(earlier) = state.requests.get(&(key, kind, id.clone()))
@@ -83,6 +90,9 @@ impl WriteStore for Memory {
         }
         for hold in book.touched_holds() {
             state.holds.insert(hold.id, Arc::clone(hold));
+        }
+        for (hold, work) in book.touched_work() {
+            state.work.insert((hold, work.id), Arc::clone(work));
         }
         self.stamps.stored();
         self.growth.send_modify(|commits| *commits = commits.wrapping_add(1));

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::errors::{damaged, failed};
 use super::rows::{PostingRow, sql_count, sql_ledger};
+use super::work;
 use crate::ledger::codec::encode;
 use crate::ledger::{Book, Customer, CustomerKey, LedgerNo, Lot, Posting, Profile, Timestamp};
 use crate::store::StoreError;
@@ -61,7 +62,8 @@ pub(super) async fn append_rows(
     insert_lots(connection, book).await?;
     update_lots(connection, book).await?;
     write_profiles(connection, book).await?;
-    write_holds(connection, book).await
+    write_holds(connection, book).await?;
+    work::append(connection, book).await
 }
 
 async fn insert_customers(connection: &mut PgConnection, customers: &[&Customer]) -> Result<(), StoreError> {

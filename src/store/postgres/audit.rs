@@ -12,16 +12,17 @@ use super::errors::{damaged, failed};
 use super::rows::{
     count_of, customer_id_of, ledger_no_of, posting_columns, recorded, sql_count, sql_ledger, with_words,
 };
-use super::{alerts, cards, check, read_customers, read_postings};
+use super::{alerts, cards, check, read_customers, read_postings, work};
 use crate::ledger::book::OrderScope;
 use crate::ledger::card::CardChange;
+use crate::ledger::ids::WorkId;
 use crate::ledger::{
     Balances, Credits, CustomerKey, HoldId, LedgerNo, LotId, OrderId, PostingId, RequestKey, Storefront,
     Timestamp,
 };
 use crate::store::{
     AuditStore, Ledger, Position, Recorded, StoreError, StoredCustomer, StoredDefaultAlerts, StoredHold,
-    StoredLedger, StoredLot, StoredOrder,
+    StoredLedger, StoredLot, StoredOrder, StoredWork,
 };
 
 /// A snapshot is held for as long as its reader takes, so the time-outs of other connections are not for this one.
@@ -273,6 +274,17 @@ impl AuditStore for PgAudit {
             body,
         };
         Ok(rows.into_iter().map(stored).collect())
+    }
+
+    async fn stored_work(
+        &self,
+        after: Option<(HoldId, WorkId)>,
+        limit: usize,
+    ) -> Result<Vec<StoredWork>, StoreError> {
+        let mut snapshot = self.snapshot().await?;
+        let rows = work::rows(snapshot.connection(), after, limit).await?;
+        snapshot.goes_on();
+        Ok(rows)
     }
 
     async fn stored_lots(&self, after: Option<LotId>, limit: usize) -> Result<Vec<StoredLot>, StoreError> {

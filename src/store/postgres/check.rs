@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::audit::Snapshot;
 use super::errors::failed;
 use super::rows::decoded;
-use super::{check_feed, check_schema};
+use super::{check_feed, check_schema, work};
 use crate::ledger::customer::CustomerState;
 use crate::ledger::{Hold, Lot, Timestamp};
 use crate::store::StoreError;
@@ -60,6 +60,7 @@ pub(super) async fn check(snapshot: &mut Snapshot) -> Result<Vec<String>, StoreE
         check_words(snapshot.connection(), &mut faults).await?;
         check_customers(snapshot.connection(), &mut faults).await?;
         check_holds(snapshot.connection(), &mut faults).await?;
+        work::check(snapshot.connection(), &mut faults).await?;
         check_lots(snapshot.connection(), &mut faults).await?;
         check_strangers(snapshot.connection(), &mut faults).await?;
     }

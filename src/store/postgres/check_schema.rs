@@ -97,10 +97,14 @@ index sequencer_pkey: CREATE UNIQUE INDEX sequencer_pkey ON sequencer USING btre
 index system_account_pkey: CREATE UNIQUE INDEX system_account_pkey ON system_account USING btree (ledger_no, account)
 index transfer_slot_pkey: CREATE UNIQUE INDEX transfer_slot_pkey ON transfer_slot USING btree (kind, slot)
 index unfinished_copy_pkey: CREATE UNIQUE INDEX unfinished_copy_pkey ON unfinished_copy USING btree (only_row)
+index unfinished_step_pkey: CREATE UNIQUE INDEX unfinished_step_pkey ON unfinished_step USING btree (step)
 index webhook_delivery_pkey: CREATE UNIQUE INDEX webhook_delivery_pkey ON webhook_delivery USING btree (endpoint_id, is_dead, \"position\", place)
 index webhook_endpoint_pkey: CREATE UNIQUE INDEX webhook_endpoint_pkey ON webhook_endpoint USING btree (endpoint_id)
 index webhook_relay_pkey: CREATE UNIQUE INDEX webhook_relay_pkey ON webhook_relay USING btree (relay_id)
 index webhook_request_pkey: CREATE UNIQUE INDEX webhook_request_pkey ON webhook_request USING btree (ledger_no, method, request)
+index work_first: CREATE INDEX work_first ON work USING btree (hold_id, counts_from) WHERE counts_from IS NOT NULL
+index work_last: CREATE INDEX work_last ON work USING btree (hold_id, counts_until) WHERE counts_until IS NOT NULL
+index work_pkey: CREATE UNIQUE INDEX work_pkey ON work USING btree (hold_id, work_id)
 table customer: customer bigint NOT NULL, ledger_no integer NOT NULL, customer_id text C NOT NULL, sequence bigint NOT NULL, available bigint NOT NULL, held bigint NOT NULL, owed bigint NOT NULL, next_due bigint, state bytea NOT NULL
 table default_alerts: ledger_no integer NOT NULL, version integer NOT NULL, request bytea NOT NULL, set_at bigint NOT NULL, body bytea NOT NULL
 table feed: ledger_no integer NOT NULL, first_position bigint NOT NULL, batch uuid NOT NULL, counts_from bigint NOT NULL, customers bigint[] NOT NULL, sequences bigint[] NOT NULL
@@ -121,10 +125,12 @@ table sequencer: only_row boolean NOT NULL, turn bigint NOT NULL, watermark bigi
 table system_account: ledger_no integer NOT NULL, account text C NOT NULL, balance numeric(38,0) NOT NULL
 table transfer_slot: kind smallint NOT NULL, slot smallint NOT NULL, debit text NOT NULL, credit text NOT NULL
 table unfinished_copy: only_row boolean NOT NULL, started_at bigint NOT NULL
+table unfinished_step: step text NOT NULL, done_to uuid
 table webhook_delivery: endpoint_id uuid NOT NULL, is_dead boolean NOT NULL, position bigint NOT NULL, place integer NOT NULL, body bytea NOT NULL
 table webhook_endpoint: endpoint_id uuid NOT NULL, body bytea NOT NULL
 table webhook_relay: relay_id uuid NOT NULL, there_until bigint NOT NULL
 table webhook_request: ledger_no integer NOT NULL, method smallint NOT NULL, request bytea NOT NULL, body bytea NOT NULL
+table work: hold_id uuid NOT NULL, work_id uuid NOT NULL, previous uuid, voided boolean NOT NULL, counts_from bigint, counts_until bigint, body bytea NOT NULL
 view customer_decimal: ledger_id text, customer_id text, sequence bigint, available numeric, held numeric, owed numeric
 view money_balance: ledger_no integer, currency text, account text, balance bigint
 view posting_decimal: ledger_id text, position bigint, customer_id text, sequence bigint, kind text, recorded_at timestamp with time zone, request_id text, posting_id uuid, available numeric, held numeric, owed numeric

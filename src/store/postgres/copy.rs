@@ -14,11 +14,12 @@ use super::errors::{damaged, failed};
 use super::load::{hold_bodies, lock_customers};
 use super::rows::{decoded, request_bytes, sql_count, sql_ledger};
 use super::write::PgWriter;
-use super::{Address, alerts, cards};
+use super::{Address, alerts, cards, work};
 use crate::ledger::card::{CardChange, CardRequest, Cards};
 use crate::ledger::{Book, CustomerId, Hold, LedgerId, LedgerNo, Request, Timestamp};
 use crate::store::copy::not_empty;
 use crate::store::nets::nets;
+use crate::store::stored::voids_in;
 use crate::store::{
     CardsChanged, CopyStore, DefaultAlertsSet, Erased, LedgerCreated, NewDefaultAlerts, NewLedger, Position,
     Recorded, StoreError, StoredDefaultAlerts, StoredLedger, WriteStore,
@@ -168,6 +169,8 @@ impl CopyStore for PgCopier {
                 for body in hold_bodies(connection, ids.into_iter().collect()).await? {
                     book.put_hold(Arc::new(decoded::<Hold>(&body, "a hold")?));
                 }
+                let voids = voids_in(&book, postings);
+                work::load(connection, &mut book, &voids).await?;
                 let loaded = customers.iter().map(|(key, customer)| (*key, customer.sequence)).collect();
                 for customer in customers.into_values() {
                     book.put_customer(Arc::new(customer));

@@ -13,14 +13,14 @@ use super::rows::{
     CustomerRow, PostingRow, customer_columns, decoded, ledger_no_of, posting_columns, request_bytes,
     sql_ledger, with_words,
 };
-use super::{alerts, cards};
+use super::{alerts, cards, work};
 use crate::ledger::alert::LedgerAlerts;
 use crate::ledger::card::Cards;
 use crate::ledger::{
     Book, Customer, CustomerKey, Hold, LedgerNo, OrderId, Posting, Profile, Request, Storefront, Timestamp,
 };
 use crate::store::cards::catch_up;
-use crate::store::stored::{count_of, named_lot};
+use crate::store::stored::{count_of, named_lot, voids_of};
 use crate::store::{StoreError, Time};
 
 /// What a batch's stamp and ids are made of.
@@ -90,6 +90,8 @@ pub(super) async fn load(
     book.put_default_alerts(server.default_alerts);
     let loaded = customers.iter().map(|(key, customer)| (*key, customer.sequence)).collect();
     load_holds(connection, requests, &customers, &answers, &mut book).await?;
+    let voids = voids_of(&book, requests);
+    work::load(connection, &mut book, &voids).await?;
     load_orders(connection, requests, &mut book).await?;
     load_lots(connection, requests, &mut book).await?;
     load_profiles(connection, requests, &mut book).await?;

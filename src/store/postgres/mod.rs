@@ -39,6 +39,7 @@ mod sequencer;
 mod tend;
 mod webhooks;
 mod words;
+mod work;
 mod write;
 
 #[cfg(test)]
@@ -171,7 +172,7 @@ async fn schema_of(address: &Address, connection: &mut PgConnection) -> Result<S
         has_tables!(),
         ") ours(are_there) LEFT JOIN _sqlx_migrations m ON TRUE ORDER BY m.version"
     ))
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await
     .map_err(said)?;
     let others = listed.iter().any(|line| line.0);
@@ -197,7 +198,14 @@ async fn schema_of(address: &Address, connection: &mut PgConnection) -> Result<S
             )));
         }
     }
-    Ok(if done.len() == known.len() { Schema::Current } else { Schema::Behind })
+    if done.len() < known.len() {
+        return Ok(Schema::Behind);
+    }
+    let is_unfinished: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM unfinished_step)")
+        .fetch_one(connection)
+        .await
+        .map_err(said)?;
+    Ok(if is_unfinished { Schema::Behind } else { Schema::Current })
 }
 
 async fn run_migrations(address: &Address, connection: &mut PgConnection) -> Result<(), StoreError> {
@@ -217,13 +225,16 @@ async fn run_migrations(address: &Address, connection: &mut PgConnection) -> Res
             .fetch_one(&mut *connection)
             .await
             .map_err(|error| unusable(why(&error)))?;
-    migrations.set_locking(can_lock).run(connection).await.map_err(|error| match error {
+    let migrated = migrations.set_locking(can_lock).run(&mut *connection).await;
+    migrated.map_err(|error| match error {
         MigrateError::Execute(error) => unusable(format!("it cannot be migrated: {}", why(&error))),
         MigrateError::ExecuteMigration(error, version) => {
             unusable(format!("migration {version} failed: {}", why(&error)))
         }
         other => unusable(other.to_string()),
-    })
+    })?;
+    // What the migrations themselves cannot do.
+    work::finish_step(connection).await
 }
 
 /// Reading connections.
@@ -237,7 +248,8 @@ async fn check_privileges(address: &Address, connection: &mut PgConnection) -> R
                 (SELECT string_agg(right_to || ' on ' || wanted.name, ', ')
                  FROM (VALUES ('ledger', 'SELECT INSERT UPDATE'), ('posting', 'SELECT INSERT'), ('posting_words', 'SELECT INSERT'),
                               ('customer', 'SELECT INSERT UPDATE'), ('profile', 'SELECT INSERT UPDATE'),
-                              ('hold', 'SELECT INSERT UPDATE'), ('lot', 'SELECT INSERT'),
+                              ('hold', 'SELECT INSERT UPDATE'), ('work', 'SELECT INSERT UPDATE'),
+                              ('lot', 'SELECT INSERT'),
                               ('purchase_order', 'SELECT INSERT'), ('pending', 'SELECT INSERT DELETE'),
                               ('feed', 'SELECT INSERT'), ('feed_end', 'SELECT INSERT UPDATE'),
                               ('sequencer', 'SELECT UPDATE'), ('system_account', 'SELECT INSERT UPDATE'),

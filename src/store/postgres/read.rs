@@ -16,6 +16,8 @@ use super::{READERS_MAX, cards, read_customers, read_postings};
 use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
 use crate::ledger::card::CardChange;
+use crate::ledger::ids::WorkId;
+use crate::ledger::work::Work;
 use crate::ledger::{
     Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerId, LedgerNo, LotId, OrderId,
     Profile, Storefront, Timestamp,
@@ -227,6 +229,15 @@ impl ReadStore for PgReader {
         limit: usize,
     ) -> Result<Page<Arc<Hold>, HoldId>, StoreError> {
         self.bounded(self.hold_page(ledger, filter, before, limit)).await
+    }
+
+    async fn work(
+        &self,
+        hold: HoldId,
+        after: Option<WorkId>,
+        limit: usize,
+    ) -> Result<Page<Arc<Work>, WorkId>, StoreError> {
+        self.bounded(self.work_page_of(hold, after, limit)).await
     }
 
     async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<Option<OwnedLot>, StoreError> {

@@ -6,6 +6,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use super::connection::{Prepared, Statements};
 use super::ledgers::{SystemBalances, Tail};
 use super::rows::{Checked, POSITION_MAX, damaged, key_of, request_ref};
+use super::work;
 use super::write::Loaded;
 use crate::ledger::account::Slot;
 use crate::ledger::codec::{encode, encode_into};
@@ -67,6 +68,7 @@ pub(super) fn append(
     for (_, lot) in book.touched_lots() {
         update_lot(statements, lot)?;
     }
+    work::append(statements, book)?;
     moved.system = write_nets(statements, book, tail)?;
     Ok(moved)
 }

@@ -7,12 +7,13 @@ use super::read::SqliteReader;
 use super::rows::{count_of, customer_id_of, damaged, ledger_no_of, limit_of, uuid_of};
 use crate::ledger::book::OrderScope;
 use crate::ledger::card::CardChange;
+use crate::ledger::ids::WorkId;
 use crate::ledger::{
     Balances, Credits, CustomerKey, HoldId, LedgerNo, LotId, OrderId, PostingId, Storefront, Timestamp,
 };
 use crate::store::{
     AuditStore, Position, Recorded, StoreError, StoredCustomer, StoredHold, StoredLedger, StoredLot,
-    StoredOrder,
+    StoredOrder, StoredWork,
 };
 
 type CustomerColumns = (i64, i64, String, i64, i64, i64, i64, Option<i64>, Vec<u8>, Option<Vec<u8>>);
@@ -88,6 +89,14 @@ impl AuditStore for SqliteReader {
                 Ok(StoredHold { id, customer: CustomerKey::from_raw(customer), body })
             })
             .collect()
+    }
+
+    async fn stored_work(
+        &self,
+        after: Option<(HoldId, WorkId)>,
+        limit: usize,
+    ) -> Result<Vec<StoredWork>, StoreError> {
+        self.work_rows(after, limit).await
     }
 
     async fn stored_lots(&self, after: Option<LotId>, limit: usize) -> Result<Vec<StoredLot>, StoreError> {

@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::read::SqliteReader;
 use super::rows::{PostingRow, decoded, place_of, posting_columns, with_words};
-use super::{check_schema, failed};
+use super::{check_schema, failed, work};
 use crate::ledger::customer::CustomerState;
 use crate::ledger::{Hold, LedgerNo, Lot, Timestamp};
 use crate::store::StoreError;
@@ -64,6 +64,7 @@ impl SqliteReader {
             check_journal(&mut snapshot, &mut faults).await?;
             check_words(&mut snapshot, &mut faults).await?;
             check_holds(&mut snapshot, &mut faults).await?;
+            work::check(&mut snapshot, &mut faults).await?;
             check_lots(&mut snapshot, &mut faults).await?;
             check_strangers(&mut snapshot, &mut faults).await?;
         }

@@ -12,6 +12,7 @@ use super::requests::NewRequests;
 use super::rows::{
     CustomerRow, PostingRow, customer_columns, decoded, posting_columns, request_value, with_words,
 };
+use super::work;
 use super::write::Loaded;
 use crate::ledger::book::RequestScope;
 use crate::ledger::command::PurchaseRef;
@@ -20,7 +21,7 @@ use crate::ledger::{
     Request, Storefront, Timestamp,
 };
 use crate::store::skew::Path;
-use crate::store::stored::named_lot;
+use crate::store::stored::{named_lot, voids_in, voids_of};
 use crate::store::{Recorded, StoreError};
 
 /// Fills the book with what the requests name. Runs in the batch's transaction.
@@ -60,6 +61,8 @@ pub(super) fn load(
             loader.profile(request)?;
         }
     }
+    let voids = voids_of(&loader.book, requests);
+    work::load(statements, &mut loader.book, &voids)?;
     Ok((loader.book, loader.loaded))
 }
 
@@ -89,6 +92,8 @@ pub(super) fn load_journal(
             }
         }
     }
+    let voids = voids_in(&loader.book, postings);
+    work::load(statements, &mut loader.book, &voids)?;
     Ok((loader.book, loader.loaded))
 }
 

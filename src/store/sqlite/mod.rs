@@ -44,6 +44,7 @@ mod requests;
 mod rows;
 mod webhooks;
 mod words;
+mod work;
 mod write;
 
 pub use connection::WriteStats;
@@ -133,12 +134,12 @@ pub async fn open_to_read(path: &Path) -> Result<SqliteReader, StoreError> {
         .map_err(|error| refused(path, error))?;
     match stored.cmp(&MIGRATIONS.iter().map(|migration| migration.version).max()) {
         // What this reader is for does not ask for a watermark, which only the one who writes can give.
-        std::cmp::Ordering::Equal => {
+        std::cmp::Ordering::Equal if !has_unfinished_step(&connection, path)? => {
             refuse_unfinished(&connection, path)?;
             open_reader(path, Stamps::default()).await
         }
         std::cmp::Ordering::Greater => Err(newer(path)),
-        std::cmp::Ordering::Less => Err(StoreError::Unusable(format!(
+        std::cmp::Ordering::Equal | std::cmp::Ordering::Less => Err(StoreError::Unusable(format!(
             "{} has an older schema; run \"creditledger migrate\" first",
             path.display()
         ))),
@@ -163,6 +164,13 @@ pub fn keep_servers_out(path: &Path) -> Result<DatabaseLock, StoreError> {
 pub async fn migrate(path: &Path) -> Result<(), StoreError> {
     let _lock = prepare(path).await?;
     refuse_unfinished(&connect(path)?, path)
+}
+
+/// True where a migration was cut off before the program had done its part of it.
+fn has_unfinished_step(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
+    connection
+        .query_row("SELECT EXISTS (SELECT 1 FROM unfinished_step)", [], |row| row.get(0))
+        .map_err(|error| refused(path, error))
 }
 
 /// A copy that is not complete is for nothing but to be completed.
@@ -203,6 +211,8 @@ async fn prepare(path: &Path) -> Result<DatabaseLock, StoreError> {
     }
     connection.close().map_err(|(_, error)| refused(path, error))?;
     run_migrations(path).await?;
+    // What the migrations themselves cannot do.
+    work::finish_step(&mut connect(path)?, path)?;
     Ok(lock)
 }
 

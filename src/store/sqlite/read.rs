@@ -9,6 +9,8 @@ use sqlx::sqlite::SqlitePool;
 use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::book::RequestScope;
 use crate::ledger::card::CardChange;
+use crate::ledger::ids::WorkId;
+use crate::ledger::work::Work;
 use crate::ledger::{
     Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerId, LedgerNo, LotId, OrderId,
     Profile, Storefront, Timestamp,
@@ -156,6 +158,15 @@ impl ReadStore for SqliteReader {
         limit: usize,
     ) -> Result<Page<Arc<Hold>, HoldId>, StoreError> {
         self.hold_page(ledger, filter, before, limit).await
+    }
+
+    async fn work(
+        &self,
+        hold: HoldId,
+        after: Option<WorkId>,
+        limit: usize,
+    ) -> Result<Page<Arc<Work>, WorkId>, StoreError> {
+        self.work_page(hold, after, limit).await
     }
 
     async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<Option<OwnedLot>, StoreError> {

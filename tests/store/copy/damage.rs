@@ -1,5 +1,8 @@
 //! A source that is damaged or wrong gives no copy.
 
+use creditledger::ledger::ids::WorkId;
+use creditledger::store::StoredWork;
+
 use super::*;
 
 /// A source whose journal says something else.
@@ -47,6 +50,13 @@ impl<A: Fn(&mut Vec<Recorded>) + Send + Sync> AuditStore for Altered<A> {
     }
     async fn stored_holds(&self, after: Option<HoldId>, limit: usize) -> Result<Vec<StoredHold>, StoreError> {
         self.audit.stored_holds(after, limit).await
+    }
+    async fn stored_work(
+        &self,
+        after: Option<(HoldId, WorkId)>,
+        limit: usize,
+    ) -> Result<Vec<StoredWork>, StoreError> {
+        self.audit.stored_work(after, limit).await
     }
     async fn stored_lots(&self, after: Option<LotId>, limit: usize) -> Result<Vec<StoredLot>, StoreError> {
         self.audit.stored_lots(after, limit).await

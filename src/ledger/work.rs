@@ -1,0 +1,344 @@
+//! Work on a hold: its entries, one at a time, and the sums that the hold keeps of them.
+//!
+//! A hold may have thousands of entries, and each posting that changes it says how it is afterwards. So a hold keeps
+//! sums only, and the entries are rows of their own: whatever a hold holds already, the next entry costs the same.
+//!
+//! Recording an entry moves the sums by that entry alone. Voiding one may need others as well: the entry of its line
+//! that counts before it, and the new first start or last end. [`WorkSums::remove`] says which must be known.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::codec::record;
+use super::ids::{HoldId, LabelId, LineId, Text, WorkId};
+use super::job::{Span, WorkPart};
+use super::time::Timestamp;
+
+/// One entry of recorded work. A wrong one is voided, never edited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Named by the posting that recorded it; ids rise in the order of recording.
+    pub id: WorkId,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// How long it took, in seconds.
+    pub seconds: u64,
+    /// When it began, where known.
+    pub started_at: Option<Timestamp>,
+    /// Which line of support did it.
+    pub line: Option<LineId>,
+    /// How many solutions it brought; 0 where it went on with one that is counted elsewhere.
+    pub solutions: u32,
+    /// Who did it.
+    pub by: Text,
+    /// What was done.
+    pub note: Text,
+    /// Set once it was found wrong.
+    pub voided: Option<Voided>,
+    /// What it may cost more for.
+    pub labels: Vec<LabelId>,
+    /// An earlier entry of the same hold and line, such that none between the two counts: entries of a line are a
+    /// chain, so that voiding the last one finds the one before it without an index. `None` where none before it counts.
+    pub previous: Option<WorkId>,
+}
+record!(Work {
+    1 => id, 2 => recorded_at, 3 => seconds, 4 => started_at, 5 => line, 6 => solutions, 7 => by, 8 => note,
+    9 => voided, 20 => labels, 21 => previous,
+});
+
+impl Work {
+    /// What its price depends on.
+    #[must_use]
+    pub fn part(&self) -> WorkPart<'_> {
+        WorkPart {
+            seconds: self.seconds,
+            started_at: self.started_at,
+            line: self.line.as_ref(),
+            solutions: self.solutions,
+            labels: &self.labels,
+        }
+    }
+
+    /// True unless it was voided.
+    #[must_use]
+    pub const fn counts(&self) -> bool {
+        self.voided.is_none()
+    }
+
+    /// From its start to its end, where it counts and its start is known.
+    #[must_use]
+    pub fn counted_span(&self) -> Option<Span> {
+        self.part().span().filter(|_| self.counts())
+    }
+
+    /// True where `other` is the same entry, whether it counts or not.
+    #[must_use]
+    pub fn is_same_entry(&self, other: &Self) -> bool {
+        let Self {
+            id,
+            recorded_at,
+            seconds,
+            started_at,
+            line,
+            solutions,
+            by,
+            note,
+            voided: _,
+            labels,
+            previous,
+        } = self;
+        (id, recorded_at, seconds, started_at)
+            == (&other.id, &other.recorded_at, &other.seconds, &other.started_at)
+            && (line, solutions, by, note) == (&other.line, &other.solutions, &other.by, &other.note)
+            && (labels, previous) == (&other.labels, &other.previous)
+    }
+}
+
+/// Why an entry of work no longer counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voided {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: Text,
+    /// Why.
+    pub reason: Text,
+}
+record!(Voided { 1 => at, 2 => by, 3 => reason });
+
+/// Entries that are known, by hold and id; of a hold they need not be all.
+pub type Entries = BTreeMap<(HoldId, WorkId), Arc<Work>>;
+
+/// What a hold keeps of its work. Only entries that count are in the sums, but for `entries`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkSums {
+    /// Entries recorded, voided ones included.
+    pub entries: u32,
+    /// Entries that count.
+    pub counted: u32,
+    /// Their seconds.
+    pub seconds: u64,
+    /// Their solutions.
+    pub solutions: u64,
+    /// Their seconds by line of support, in the order in which the lines worked last.
+    pub lines: Vec<LineSum>,
+    /// What they may cost more for, in order, and how many entries name it.
+    pub labels: Vec<(LabelId, u32)>,
+    /// From the first start to the last end, where starts are known.
+    pub placed: Option<Placed>,
+}
+record!(WorkSums or default {
+    1 => entries, 2 => counted, 3 => seconds, 4 => solutions, 5 => lines, 6 => labels, 7 => placed,
+});
+
+/// Time on one line of support.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineSum {
+    /// The line; `None` for work that names none.
+    pub line: Option<LineId>,
+    /// Its seconds.
+    pub seconds: u64,
+    /// Its entries; at least one.
+    pub entries: u32,
+    /// The last of its entries that counts.
+    pub last: WorkId,
+}
+record!(LineSum { 1 => line, 2 => seconds, 3 => entries, 4 => last });
+
+/// The entries whose start is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Their first start and last end, and their seconds.
+    pub span: Span,
+    /// How many they are; at least one.
+    pub entries: u32,
+}
+record!(Placed { 1 => span, 2 => entries });
+
+impl WorkSums {
+    /// True where no entry counts.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.counted == 0
+    }
+
+    /// The last entry of a line that counts.
+    #[must_use]
+    pub fn last_of(&self, line: Option<&LineId>) -> Option<WorkId> {
+        self.lines.iter().find(|sum| sum.line.as_ref() == line).map(|sum| sum.last)
+    }
+
+    /// The sums of entries in the order in which they were recorded; `None` where they leave their bounds.
+    #[must_use]
+    pub fn of<'a>(entries: impl IntoIterator<Item = &'a Work>) -> Option<Self> {
+        let mut sums = Self::default();
+        for entry in entries {
+            if entry.counts() {
+                sums.add(entry)?;
+            } else {
+                sums.entries = sums.entries.checked_add(1)?;
+            }
+        }
+        Some(sums)
+    }
+
+    /// Adds an entry that was recorded after all others; `None` where a sum leaves its bounds.
+    #[must_use]
+    pub fn add(&mut self, entry: &Work) -> Option<()> {
+        self.entries = self.entries.checked_add(1)?;
+        self.counted = self.counted.checked_add(1)?;
+        self.seconds = self.seconds.checked_add(entry.seconds)?;
+        self.solutions = self.solutions.checked_add(entry.solutions.into())?;
+        for label in &entry.labels {
+            match self.labels.binary_search_by(|(known, _)| known.cmp(label)) {
+                Ok(place) => {
+                    let (_, count) = self.labels.get_mut(place)?;
+                    *count = count.checked_add(1)?;
+                }
+                Err(place) => self.labels.insert(place, (label.clone(), 1)),
+            }
+        }
+        let before = self.lines.iter().position(|sum| sum.line == entry.line);
+        let mut sum = match before {
+            Some(place) => self.lines.remove(place),
+            None => LineSum { line: entry.line.clone(), seconds: 0, entries: 0, last: entry.id },
+        };
+        sum.seconds = sum.seconds.checked_add(entry.seconds)?;
+        sum.entries = sum.entries.checked_add(1)?;
+        sum.last = entry.id;
+        self.lines.push(sum);
+        if let Some(span) = entry.part().span() {
+            self.placed = Some(match self.placed {
+                Some(placed) => {
+                    Placed { span: placed.span.with(span)?, entries: placed.entries.checked_add(1)? }
+                }
+                None => Placed { span, entries: 1 },
+            });
+        }
+        Some(())
+    }
+
+    /// Takes an entry out that counted until now, as if it had never been recorded.
+    ///
+    /// Of the other entries of `hold` these must be in `known`, as they are now: where it is the last of its line, the
+    /// chain of [`Work::previous`] from it back to the next that counts; where it bounds the time from the first start to
+    /// the last end, the one that does so after it. `None` where they are not, or the entry is not in the sums.
+    #[must_use]
+    pub fn remove(&mut self, hold: HoldId, entry: &Work, known: &Entries) -> Option<()> {
+        self.counted = self.counted.checked_sub(1)?;
+        self.seconds = self.seconds.checked_sub(entry.seconds)?;
+        self.solutions = self.solutions.checked_sub(entry.solutions.into())?;
+        for label in &entry.labels {
+            let place = self.labels.binary_search_by(|(known, _)| known.cmp(label)).ok()?;
+            let (_, count) = self.labels.get_mut(place)?;
+            *count = count.checked_sub(1)?;
+            if *count == 0 {
+                self.labels.remove(place);
+            }
+        }
+        let place = self.lines.iter().position(|sum| sum.line == entry.line)?;
+        let mut sum = self.lines.remove(place);
+        sum.seconds = sum.seconds.checked_sub(entry.seconds)?;
+        sum.entries = sum.entries.checked_sub(1)?;
+        if sum.entries > 0 {
+            if sum.last == entry.id {
+                sum.last = counted_before(hold, entry, known)?;
+            }
+            let place = self.lines.partition_point(|other| other.last < sum.last);
+            self.lines.insert(place, sum);
+        }
+        if let Some(span) = entry.part().span() {
+            self.placed = self.placed?.without(span, || {
+                let of_hold = known.range((hold, WorkId::MIN)..=(hold, WorkId::MAX)).map(|(_, other)| other);
+                of_hold.filter(|other| other.id != entry.id).filter_map(|other| other.counted_span())
+            })?;
+        }
+        Some(())
+    }
+}
+
+/// The last entry of the line that counts before `entry`.
+fn counted_before(hold: HoldId, entry: &Work, known: &Entries) -> Option<WorkId> {
+    let mut after = entry;
+    loop {
+        let id = after.previous.filter(|id| *id < after.id)?;
+        let found = known.get(&(hold, id)).filter(|found| found.line == entry.line)?;
+        if found.counts() {
+            return Some(id);
+        }
+        after = found;
+    }
+}
+
+impl Placed {
+    /// Without one of them; `others` are those that still count, as far as they may be the first or the last.
+    fn without<I: Iterator<Item = Span>>(self, gone: Span, others: impl Fn() -> I) -> Option<Option<Self>> {
+        let entries = self.entries.checked_sub(1)?;
+        if entries == 0 {
+            return Some(None);
+        }
+        let mut span = Span { seconds: self.span.seconds.checked_sub(gone.seconds)?, ..self.span };
+        if gone.from == span.from {
+            span.from = others().map(|other| other.from).min()?;
+        }
+        if gone.until == span.until {
+            span.until = others().map(|other| other.until).max()?;
+        }
+        Some(Some(Self { span, entries }))
+    }
+}
+
+/// Checks that the sums of a hold's work move with the entry that a posting records or voids, and with nothing else.
+/// `known` are entries as they were before.
+///
+/// # Errors
+/// What is wrong, in words.
+pub(super) fn check_moved(
+    hold: HoldId,
+    before: &WorkSums,
+    entry: Option<&Work>,
+    after: &WorkSums,
+    known: &Entries,
+) -> Result<(), &'static str> {
+    let Some(entry) = entry else {
+        return if before == after { Ok(()) } else { Err("the sums of work move without an entry") };
+    };
+    let mut sums = before.clone();
+    let moved = if entry.counts() {
+        // In older postings it may be an entry that was voided since.
+        let last = sums.last_of(entry.line.as_ref());
+        if entry.previous < last || entry.previous >= Some(entry.id) {
+            return Err("the entry of work does not follow on the last one of its line");
+        }
+        sums.add(entry)
+    } else {
+        let counted =
+            known.get(&(hold, entry.id)).filter(|known| known.counts() && known.is_same_entry(entry));
+        sums.remove(hold, counted.ok_or("the entry of work that it voids is another one")?, known)
+    };
+    if moved.is_some() && sums == *after {
+        Ok(())
+    } else {
+        Err("the sums of work are not those of its entries")
+    }
+}
+
+/// Takes one entry out of the list that older details carry, with its place in the chain of its line. Such an entry
+/// follows on the one of its line that was recorded before it, whether that counts or not.
+#[must_use]
+pub(super) fn listed_entry(list: &[Work], id: WorkId) -> Option<Work> {
+    let place = list.iter().position(|entry| entry.id == id)?;
+    let (before, rest) = list.split_at(place);
+    let entry = rest.first()?;
+    let previous = before.iter().rfind(|earlier| earlier.line == entry.line).map(|earlier| earlier.id);
+    Some(Work { previous, ..entry.clone() })
+}
+
+/// All entries of the list that older holds carry, each as [`listed_entry`] gives it.
+pub(super) fn listed_entries(mut list: Vec<Work>) -> Vec<Work> {
+    let mut last: BTreeMap<Option<LineId>, WorkId> = BTreeMap::new();
+    for entry in &mut list {
+        entry.previous = last.insert(entry.line.clone(), entry.id);
+    }
+    list
+}
