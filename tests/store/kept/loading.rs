@@ -61,5 +61,6 @@ pub fn dump_postgres(url: &str) -> String {
     let is_kept = |line: &&str| {
         !["-- Dumped ", "\\restrict ", "\\unrestrict "].iter().any(|start| line.starts_with(start))
     };
-    dump.lines().filter(is_kept).map(|line| format!("{line}\n")).collect()
+    let lines: Vec<&str> = dump.lines().filter(is_kept).collect();
+    lines.join("\n") + "\n"
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use creditledger::ledger::card::Changed;
 use creditledger::ledger::command::Command;
@@ -128,16 +127,21 @@ impl Stage {
         Request { ledger: self.rig.ledger, customer: self.rig.customer.clone(), request, command }
     }
 
-    fn accepted(&mut self, name: &str, outcome: Outcome) -> Arc<Posting> {
-        match outcome {
-            Ok(answer) => {
-                if !self.is_keeping() && !answer.replayed {
+    fn accepted(&mut self, name: &str, outcome: Outcome) -> PostingId {
+        match (outcome, &self.kept) {
+            (Ok(answer), kept) => {
+                if kept.is_some() && !answer.replayed {
                     self.faults.push(format!("{name} was carried out a second time"));
                 }
                 self.say(name, &posting_line(&answer.posting));
-                answer.posting
+                answer.posting.id
             }
-            Err(rejection) => panic!("{name} was rejected: {rejection}"),
+            (Err(rejection), None) => panic!("{name} was rejected: {rejection}"),
+            (Err(rejection), Some(kept)) => {
+                let id = kept.id(name);
+                self.faults.push(format!("{name} is rejected now: {rejection}"));
+                id
+            }
         }
     }
 
@@ -145,7 +149,7 @@ impl Stage {
     pub async fn ok(&mut self, name: &str, command: Command) -> PostingId {
         let request = self.request(name, command);
         let outcome = self.rig.send(&request).await;
-        self.accepted(name, outcome).id
+        self.accepted(name, outcome)
     }
 
     /// Commands of several customers in one commit.
@@ -183,7 +187,7 @@ impl Stage {
         let request = Some(request.clone());
         let request = Request { ledger: self.rig.ledger, customer, request, command };
         let outcome = self.rig.send(&request).await;
-        self.accepted(name, outcome).id
+        self.accepted(name, outcome)
     }
 
     /// What the ledger does by itself. Nobody can ask for it again, so that its posting is read where it stands.
