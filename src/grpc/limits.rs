@@ -76,7 +76,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let span = trace::span(request.uri().path(), request.headers());
+        let span = trace::span(&request);
         let permit = match self.guard.admit(request.uri().path()) {
             Ok(permit) => permit,
             Err(problem) => return Box::pin(std::future::ready(Ok(Status::from(problem).into_http()))),

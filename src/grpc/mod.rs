@@ -10,6 +10,7 @@ mod card_messages;
 mod card_requests;
 pub mod codec;
 mod command;
+mod connect;
 mod connection;
 mod context;
 mod convert;

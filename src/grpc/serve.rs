@@ -15,6 +15,7 @@ use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 
 use super::Api;
+use super::connect::Door;
 use super::connection::Connection;
 use super::limits::Guard;
 use super::wire::{
@@ -76,13 +77,17 @@ pub async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     tell(&health, ServingStatus::Serving).await;
     let mut builder = Server::builder()
-        .accept_http1(true) // gRPC-Web
+        .accept_http1(true) // gRPC-Web and Connect
         .max_concurrent_streams(limits.connection_streams_max)
         .http2_max_header_list_size(limits.header_bytes_max)
         .http2_keepalive_interval(Some(Duration::from_secs(limits.keepalive_seconds)))
         .http2_keepalive_timeout(Some(Duration::from_secs(limits.keepalive_seconds)))
         .max_connection_age(Duration::from_secs(limits.connection_age_seconds))
         .layer(tower::util::option_layer(api.besides.clone()))
+        .layer(Door {
+            request_bytes_max: limits.request_bytes_max,
+            batch_request_bytes_max: limits.batch_request_bytes_max,
+        })
         .layer(GrpcWebLayer::new())
         .layer(Guard::new(limits.calls_max, limits.batches_max));
 

@@ -56,12 +56,6 @@ impl Problem {
         Self::new(Code::AlreadyExists, Reason::LedgerExists, "the ledger exists already")
     }
 
-    /// A customer with this id was made by another request, whose posting is `original` where that could be read.
-    pub fn customer_exists(original: Option<Original>) -> Self {
-        let problem = Self::from(Rejection::CustomerExists);
-        Self { metadata: original.map(named).unwrap_or_default(), ..problem }
-    }
-
     /// The database has as many ledgers as it can number.
     pub fn too_many_ledgers() -> Self {
         Self::new(Code::FailedPrecondition, Reason::TooManyLedgers, "the server keeps no more ledgers")
@@ -81,6 +75,27 @@ impl Problem {
     /// More than the server does at a time.
     pub fn overloaded() -> Self {
         SubmitError::Overloaded.into()
+    }
+
+    /// What came is no message, or no call.
+    pub fn malformed(message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidArgument, Reason::MalformedRequest, message)
+    }
+
+    /// A message beyond its bound.
+    pub fn too_large(bytes_max: usize) -> Self {
+        let message = format!("a message has at most {bytes_max} bytes, unpacked too");
+        Self::new(Code::ResourceExhausted, Reason::MessageTooLarge, message)
+    }
+
+    /// There is no such thing to be called.
+    pub fn unimplemented(message: &'static str) -> Self {
+        Self::new(Code::Unimplemented, Reason::Unimplemented, message)
+    }
+
+    /// A failure of our own.
+    pub fn internal() -> Self {
+        SubmitError::Internal.into()
     }
 
     /// The server is going down.
@@ -210,17 +225,27 @@ impl From<Rejection> for Problem {
             Rejection::RateCardNotFound(card) => {
                 (NotFound, Reason::RateCardNotFound, vec![("rate_card_id", card.to_string())])
             }
-            Rejection::RequestIdReused { original } => {
-                (AlreadyExists, Reason::RequestIdReused, original.map(named).unwrap_or_default())
-            }
-            Rejection::CustomerExists => (AlreadyExists, Reason::CustomerExists, vec![]),
+            Rejection::RequestIdReused { original: None } => (AlreadyExists, Reason::RequestIdReused, vec![]),
+            Rejection::RequestIdReused { original: Some(Original { posting, sequence }) } => (
+                AlreadyExists,
+                Reason::RequestIdReused,
+                vec![("posting_id", posting.to_string()), ("sequence", sequence.to_string())],
+            ),
+            Rejection::CustomerExists { original: None } => (AlreadyExists, Reason::CustomerExists, vec![]),
+            Rejection::CustomerExists { original: Some(Original { posting, sequence }) } => (
+                AlreadyExists,
+                Reason::CustomerExists,
+                vec![("posting_id", posting.to_string()), ("sequence", sequence.to_string())],
+            ),
             Rejection::CustomerIdUnusable => (FailedPrecondition, Reason::CustomerIdUnusable, vec![]),
             Rejection::HoldExists { hold } => {
                 (AlreadyExists, Reason::HoldExists, vec![("hold_id", hold.to_string())])
             }
-            Rejection::OrderAlreadyRecorded { original } => {
-                (AlreadyExists, Reason::OrderAlreadyRecorded, named(original))
-            }
+            Rejection::OrderAlreadyRecorded { original: Original { posting, sequence } } => (
+                AlreadyExists,
+                Reason::OrderAlreadyRecorded,
+                vec![("posting_id", posting.to_string()), ("sequence", sequence.to_string())],
+            ),
             Rejection::InsufficientCredits { available, required, shortfall } => (
                 FailedPrecondition,
                 Reason::InsufficientCredits,
@@ -329,12 +354,6 @@ impl From<SubmitError> for Problem {
         };
         Self { retry_after: retry_after_ms.map(Duration::from_millis), ..Self::new(code, reason, message) }
     }
-}
-
-/// The posting that stands in the way.
-fn named(original: Original) -> Vec<(&'static str, String)> {
-    let Original { posting, sequence } = original;
-    vec![("posting_id", posting.to_string()), ("sequence", sequence.to_string())]
 }
 
 impl From<ReadError> for Problem {

@@ -1,18 +1,22 @@
 //! The span of a call, as a child of the caller's where it names one (W3C `traceparent`).
 
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// The span of a call to `path`; its ledger is filled in once it is known.
-pub fn span(path: &str, headers: &HeaderMap) -> Span {
+use super::connect::ByConnect;
+
+/// The span of a call; its ledger is filled in once it is known.
+pub fn span<B>(request: &Request<B>) -> Span {
+    let headers = request.headers();
+    let system = if request.extensions().get::<ByConnect>().is_some() { "connect_rpc" } else { "grpc" };
     let span = tracing::info_span!(
         "rpc",
-        otel.name = path.trim_start_matches('/'),
+        otel.name = request.uri().path().trim_start_matches('/'),
         otel.kind = "server",
-        rpc.system = "grpc",
+        rpc.system = system,
         ledger = tracing::field::Empty,
     );
     if headers.contains_key("traceparent") {

@@ -16,7 +16,7 @@ use crate::query::{Keyed, Position, ReadError};
 
 use super::command::bare_outcome;
 use super::context::Keeps;
-use super::json::Json;
+use super::json::{Json, Names, Place};
 use super::notification_service::read_types;
 use super::parse::{Fields, parse, read_mask};
 use super::status::Problem;
@@ -24,8 +24,11 @@ use super::wire::*;
 use super::{Api, PAGE_BYTES_MAX, convert, event};
 
 /// How events are written. The descriptors are those that the messages were generated from; a test reads what comes of them.
-static EVENT: LazyLock<Option<Json>> = LazyLock::new(|| {
-    Json::of(&DescriptorPool::decode(DESCRIPTORS).ok()?.get_message_by_name("creditledger.v1.Event")?)
+static EVENT: LazyLock<Option<(Json, Place)>> = LazyLock::new(|| {
+    let mut json = Json::new(Names::Proto);
+    let pool = DescriptorPool::decode(DESCRIPTORS).ok()?;
+    let event = json.add(&pool.get_message_by_name("creditledger.v1.Event")?)?;
+    Some((json, event))
 });
 
 /// The body of a message: type, timestamp, and as data the event in the JSON of Protocol Buffers with the names of the
@@ -39,7 +42,8 @@ pub fn message(told: &Told, ledger: &LedgerId) -> Vec<u8> {
     body.pop();
     body.extend_from_slice(b",\"data\":");
     let data = body.len();
-    if EVENT.as_ref().and_then(|json| json.write(&event.encode_to_vec(), &mut body)).is_none() {
+    let event = event.encode_to_vec();
+    if EVENT.as_ref().and_then(|(json, place)| json.write(*place, &event, &mut body)).is_none() {
         body.truncate(data);
         body.extend_from_slice(b"null");
     }
@@ -265,7 +269,7 @@ fn read_url(fields: &mut Fields, policy: webhooks::Policy, url: &str) -> Option<
 fn done(changed: Changed) -> Result<(Option<webhooks::Endpoint>, Option<CommandOutcome>), Status> {
     match changed {
         Changed::Done { endpoint, replayed } => {
-            Ok((endpoint.map(|endpoint| *endpoint), bare_outcome(replayed)))
+            Ok((endpoint.map(|endpoint| *endpoint), Some(bare_outcome(replayed))))
         }
         Changed::RequestIdReused => Err(crate::ledger::Rejection::RequestIdReused { original: None }.into()),
         Changed::EndpointNotFound => Err(Problem::endpoint_not_found().into()),

@@ -1,0 +1,124 @@
+//! What is called by Connect: the methods of the descriptors, with the JSON of their messages.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use prost_reflect::prost_types::method_options::IdempotencyLevel;
+use prost_reflect::{DescriptorPool, MethodDescriptor};
+
+use super::super::json::{Json, Names, Place};
+use super::super::wire::DESCRIPTORS;
+
+/// Without readable descriptors, which a test rules out, nothing is called by Connect.
+static ALL: LazyLock<Methods> = LazyLock::new(|| {
+    Methods::read().unwrap_or_else(|| {
+        tracing::error!("the descriptors cannot be read; no JSON");
+        Methods::none()
+    })
+});
+
+/// All methods of all services.
+#[derive(Debug)]
+pub(super) struct Methods {
+    by_path: HashMap<String, Method>,
+    /// The JSON of their messages, and of the details of errors.
+    pub(super) json: Json,
+    details: HashMap<String, Place>,
+}
+
+/// A method.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Method {
+    pub(super) request: Place,
+    pub(super) response: Place,
+    pub(super) shape: Shape,
+    /// It has no side effects, and is called by GET too.
+    pub(super) reads: bool,
+}
+
+/// How many messages go either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// One each.
+    Unary,
+    /// One, and many back.
+    ServerStream,
+    /// Many; back one or many.
+    ClientStream,
+}
+
+impl Methods {
+    pub(super) fn all() -> &'static Self {
+        &ALL
+    }
+
+    fn none() -> Self {
+        Self { by_path: HashMap::new(), json: Json::new(Names::Json), details: HashMap::new() }
+    }
+
+    /// The method at this path.
+    pub(super) fn find(&self, path: &str) -> Option<&Method> {
+        self.by_path.get(path)
+    }
+
+    /// The type of a detail of an error.
+    pub(super) fn detail(&self, name: &str) -> Option<Place> {
+        self.details.get(name).copied()
+    }
+
+    fn read() -> Option<Self> {
+        let mut read = Self::none();
+        for set in [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET] {
+            let pool = DescriptorPool::decode(set).ok()?;
+            for service in pool.services() {
+                for method in service.methods() {
+                    let path = format!("/{}/{}", service.full_name(), method.name());
+                    let method = read.method(&method)?;
+                    read.by_path.insert(path, method);
+                }
+            }
+        }
+        let pool = DescriptorPool::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).ok()?;
+        for name in ["google.rpc.ErrorInfo", "google.rpc.BadRequest", "google.rpc.RetryInfo"] {
+            let place = read.json.add(&pool.get_message_by_name(name)?)?;
+            read.details.insert(name.to_owned(), place);
+        }
+        Some(read)
+    }
+
+    fn method(&mut self, method: &MethodDescriptor) -> Option<Method> {
+        let shape = match (method.is_client_streaming(), method.is_server_streaming()) {
+            (false, false) => Shape::Unary,
+            (false, true) => Shape::ServerStream,
+            (true, _) => Shape::ClientStream,
+        };
+        let options = method.method_descriptor_proto().options.as_ref();
+        let level = options.map(|options| options.idempotency_level());
+        Some(Method {
+            request: self.json.add(&method.input())?,
+            response: self.json.add(&method.output())?,
+            shape,
+            reads: shape == Shape::Unary && level == Some(IdempotencyLevel::NoSideEffects),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_has_its_json() {
+        let methods = Methods::all();
+        let find = |path: &str| methods.find(path).unwrap();
+        assert!(methods.by_path.len() > 60);
+        let balance = find("/creditledger.v1.LedgerService/GetBalance");
+        assert!(balance.reads && balance.shape == Shape::Unary);
+        let grant = find("/creditledger.v1.PurchaseService/GrantCredits");
+        assert!(!grant.reads && grant.shape == Shape::Unary);
+        let watch = find("/creditledger.v1.NotificationService/WatchEvents");
+        assert!(!watch.reads && watch.shape == Shape::ServerStream);
+        assert_eq!(find("/creditledger.v1.BatchService/ExecuteStream").shape, Shape::ClientStream);
+        assert_eq!(find("/grpc.health.v1.Health/Check").shape, Shape::Unary);
+    }
+}

@@ -1,0 +1,106 @@
+//! The door before services that answer as tests need it.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::Frame;
+use serde_json::{Value, json};
+use tonic::Status;
+
+use super::super::limits::Guard;
+use super::*;
+
+const DOOR: Door = Door { request_bytes_max: 1_024, batch_request_bytes_max: 2_048 };
+
+fn request(content_type: &str, method: &str, body: &'static [u8]) -> Request<Body> {
+    Request::post(format!("/creditledger.v1.{method}"))
+        .header(CONTENT_TYPE, content_type)
+        .header("connect-timeout-ms", "1000")
+        .body(Body::new(Full::new(Bytes::from_static(body))))
+        .unwrap()
+}
+
+/// Calls a service that answers with these pieces and trailers.
+async fn call(request: Request<Body>, pieces: &[&'static [u8]], trailers: Option<&str>) -> Response<Body> {
+    let mut frames: Vec<Result<Frame<Bytes>, Status>> =
+        pieces.iter().map(|piece| Ok(Frame::data(Bytes::from_static(piece)))).collect();
+    if let Some(status) = trailers {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_str(status).unwrap());
+        trailers.insert("x-cost", HeaderValue::from_static("7"));
+        frames.push(Ok(Frame::trailers(trailers)));
+    }
+    let mut frames = Some(frames);
+    let inner = tower::service_fn(move |request: Request<Body>| {
+        assert_eq!(request.version(), Version::HTTP_2);
+        assert_eq!(request.headers().get("grpc-timeout").unwrap(), "1000m");
+        let frames = frames.take().unwrap();
+        async move {
+            let body = request.into_body().collect().await;
+            let mut answer = match body {
+                Ok(_) => Response::new(Body::new(StreamBody::new(tokio_stream::iter(frames)))),
+                Err(status) => status.into_http(),
+            };
+            answer.headers_mut().insert("x-region", HeaderValue::from_static("eu"));
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    DOOR.layer(inner).call(request).await.unwrap()
+}
+
+async fn body(answer: Response<Body>) -> Bytes {
+    answer.into_body().collect().await.unwrap().to_bytes()
+}
+
+#[tokio::test]
+async fn an_answer_in_pieces_becomes_one_with_its_metadata() {
+    let get = || request("application/json", "LedgerService/GetBalance", b"{}");
+    let answer = call(get(), &[b"\0\0", b"\0\0\0"], Some("0")).await;
+    assert_eq!(answer.headers().get("x-region").unwrap(), "eu");
+    assert_eq!(answer.headers().get("trailer-x-cost").unwrap(), "7");
+    assert!(answer.headers().keys().all(|name| !name.as_str().starts_with("grpc-")));
+    assert_eq!(body(answer).await, "{}");
+    for (pieces, status) in [(&[][..], Some("0")), (&[b"\0\0\0\0\0".as_slice()][..], None), (&[][..], None)] {
+        let answer = call(get(), pieces, status).await;
+        assert_eq!(answer.status(), 500);
+    }
+    let refused = call(get(), &[], Some("5")).await;
+    assert_eq!(refused.status(), 404);
+}
+
+#[tokio::test]
+async fn a_stream_in_pieces_ends_with_its_metadata() {
+    let envelope = b"\0\0\0\0\x02{}";
+    let watch = || request("application/connect+json", "NotificationService/WatchEvents", envelope);
+    let answer = call(watch(), &[b"\0\0\0\0\0\0", b"\0\0\0", b"\0"], Some("0")).await;
+    assert_eq!(answer.headers().get("x-region").unwrap(), "eu");
+    let end = b"\x02\0\0\0\x1d{\"metadata\":{\"x-cost\":[\"7\"]}}".as_slice();
+    assert_eq!(body(answer).await, [&envelope[..], &envelope[..], end].concat());
+    let answer = body(call(watch(), &[b"\0\0\0"], None).await).await;
+    let end: Value = serde_json::from_slice(&answer[5..]).unwrap();
+    assert_eq!(end["error"]["code"], "internal");
+}
+
+#[tokio::test]
+async fn the_limits_of_all_calls_are_those_of_connect() {
+    let inner = tower::service_fn(|_: Request<Body>| async {
+        // It is not called.
+        Ok::<_, Infallible>(Response::new(Body::empty()))
+    });
+    let mut full = DOOR.layer(Guard::new(0, 0).layer(inner));
+    let answer = full.call(request("application/json", "LedgerService/GetBalance", b"{}")).await.unwrap();
+    assert_eq!(answer.status(), 503);
+    let error: Value = serde_json::from_slice(&body(answer).await).unwrap();
+    assert_eq!(error["details"][0]["debug"], json!({ "retryDelay": "0.100s" }));
+}
+
+#[tokio::test]
+async fn each_service_has_its_bound() {
+    static LARGE: [u8; 1_500] = [b' '; 1_500];
+    for (method, status) in [("LedgerService/GetBalance", 429), ("BatchService/ExecuteBatch", 400)] {
+        let answer = call(request("application/json", method, &LARGE), &[], Some("0")).await;
+        assert_eq!(answer.status(), status, "{method}");
+    }
+}
