@@ -22,6 +22,7 @@ mod copy;
 mod crash;
 mod database;
 mod email;
+mod examples;
 mod export;
 mod life;
 mod postgres_faults;
