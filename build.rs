@@ -10,7 +10,8 @@ const DETAILS: [&str; 2] = ["google/rpc/error_details.proto", "google/rpc/status
 
 fn main() -> Result<(), Box<dyn Error>> {
     let package = Path::new("proto/creditledger/v1");
-    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=proto/creditledger");
+    println!("cargo:rerun-if-changed=proto/third_party");
     // sqlx::migrate! embeds the files that it finds; one that is added later would go unnoticed.
     println!("cargo:rerun-if-changed=migrations");
     let mut protos = Vec::new();
