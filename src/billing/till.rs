@@ -221,7 +221,7 @@ impl Till {
                 let command = Command::CreateCustomer(CreateCustomer::default());
                 let create = Request { request: Some(request), command, ..keep.clone() };
                 match self.writer.submit(create, None).await? {
-                    Ok(_) | Err(Rejection::CustomerExists) => {}
+                    Ok(_) | Err(Rejection::CustomerExists { .. }) => {}
                     Err(rejection) => return Err(rejection.into()),
                 }
                 self.writer.submit(keep, None).await?

@@ -11,7 +11,6 @@ use crate::query::ReadError;
 
 use super::context::{Reason, Scope};
 use super::parse::{Fields, parse};
-use super::status::Problem;
 use super::{Api, Deadline, convert, wire};
 
 /// A wire message that asks for a change of one customer.
@@ -189,8 +188,8 @@ outcomes_with!(lot: GrantCreditsResponse, AdjustBalanceResponse);
 outcomes_with!(entry: RecordWorkResponse, VoidWorkResponse, ChargeIncidentResponse);
 
 /// The outcome of a command about no customer.
-pub fn bare_outcome(replayed: bool) -> Option<wire::CommandOutcome> {
-    Some(wire::CommandOutcome { replayed, ..wire::CommandOutcome::default() })
+pub fn bare_outcome(replayed: bool) -> wire::CommandOutcome {
+    wire::CommandOutcome { replayed, ..wire::CommandOutcome::default() }
 }
 
 impl Api {
@@ -206,19 +205,21 @@ impl Api {
         let (ledger, customer) = (request.ledger, request.customer.clone());
         match self.writer.submit(request, deadline).await? {
             Ok(answer) => Ok(Accepted { ledger, ledger_id, customer, answer }),
-            Err(Rejection::CustomerExists) => Err(self.customer_exists(ledger, &customer).await.into()),
+            Err(Rejection::CustomerExists { .. }) => {
+                Err(self.customer_exists(ledger, &customer).await.into())
+            }
             Err(rejection) => Err(rejection.into()),
         }
     }
 
     /// Names the posting that made the customer. The writer did not load it; where it cannot be read now, the rejection
     /// stands without it.
-    async fn customer_exists(&self, ledger: LedgerNo, customer: &CustomerId) -> Problem {
+    async fn customer_exists(&self, ledger: LedgerNo, customer: &CustomerId) -> Rejection {
         let first = self.reader.first_posting(ledger, customer).await;
         let first = first.inspect_err(|error| {
             tracing::debug!(%error, "the posting that made a customer is not named");
         });
-        Problem::customer_exists(first.ok().map(|first| Original::of(&first.posting)))
+        Rejection::CustomerExists { original: first.ok().map(|first| Original::of(&first.posting)) }
     }
 
     /// Runs a command and answers with what was accepted.

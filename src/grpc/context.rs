@@ -83,9 +83,8 @@ impl Fields {
         self.within("context", |fields| {
             let ledger = fields.ledger(&ledger_id);
             let request = fields.take("request_id", RequestKey::parse(&request_id));
-            let mut empty = |field, is_empty: bool, problem| match is_empty {
-                true => Some(()),
-                false => fields.refuse(field, problem),
+            let mut empty = |field, is_empty: bool, problem| {
+                if is_empty { Some(()) } else { fields.refuse(field, problem) }
             };
             let unkept = "must be empty: this method does not keep it";
             let customer = empty(

@@ -203,7 +203,7 @@ pub fn hold(hold: &Hold, ledger: &LedgerId) -> wire::Hold {
         confirmed_by: hold.confirmed_by.to_string(),
         confirmed_at: hold.confirmed_at.map(time),
         note: hold.note.to_string(),
-        work: Some(work_summary(work)),
+        work: Some(work_summary(&hold.work)),
         settlement: hold.settlement.as_ref().map(settlement),
         ended_at: hold.ended_at.map(time),
         ended_by: hold.ended_by.to_string(),

@@ -47,7 +47,7 @@ impl LedgerService for Api {
         })?;
         match self.writer.create_ledger(ledger, deadline).await? {
             LedgerCreated::Created { ledger, replayed } => {
-                let (ledger, outcome) = (Some(show_ledger(&ledger)), bare_outcome(replayed));
+                let (ledger, outcome) = (Some(show_ledger(&ledger)), Some(bare_outcome(replayed)));
                 Ok(Response::new(CreateLedgerResponse { outcome, ledger }))
             }
             LedgerCreated::Exists => Err(Problem::ledger_exists().into()),

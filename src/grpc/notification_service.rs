@@ -57,7 +57,7 @@ impl NotificationService for Api {
         match self.writer.set_default_alerts(new, deadline).await? {
             DefaultAlertsSet::Set { replayed } => {
                 let alerts = Some(self.default_alerts(ledger).await?);
-                let outcome = bare_outcome(replayed);
+                let outcome = Some(bare_outcome(replayed));
                 Ok(Response::new(SetDefaultBalanceAlertsResponse { outcome, alerts }))
             }
             DefaultAlertsSet::RequestIdReused => Err(Rejection::RequestIdReused { original: None }.into()),

@@ -6,6 +6,7 @@ use std::fmt::{Display, Write as _};
 use uuid::Uuid;
 
 use crate::billing::amounts;
+use crate::ledger::command::Said;
 use crate::ledger::{Credits, Currency, CustomerId, Day, LedgerId, Money, Text, Timestamp};
 use crate::query::PageRequest;
 
@@ -280,8 +281,8 @@ fn read_day(date: wire::Date) -> Option<Day> {
     let wire::Date { year, month, day } = date;
     let year = i16::try_from(year).ok().filter(|year| *year > 0)?;
     let date = jiff::civil::Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
-    let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
-    i32::try_from(midnight.as_second().div_euclid(86_400)).ok().map(Day::from_days)
+    let since_1970 = date.since(jiff::civil::date(1970, 1, 1)).ok()?;
+    Some(Day::from_days(since_1970.get_days()))
 }
 
 /// Which of `legal` a mask names; at least one, and nothing else.

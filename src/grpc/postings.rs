@@ -11,20 +11,20 @@ pub fn read_target(
     message: GetPostingRequest,
     fields: &mut Fields,
 ) -> Option<(LedgerId, CustomerId, PostingTarget)> {
-    use get_posting_request::Target;
-    let GetPostingRequest { ledger_id, customer_id, target } = message;
+    use get_posting_request::NamedBy;
+    let GetPostingRequest { ledger_id, customer_id, named_by } = message;
     let ledger = fields.ledger_or_main(&ledger_id);
     let customer = fields.customer(&customer_id);
-    let target = match target {
-        Some(Target::PostingId(id)) => fields
+    let target = match named_by {
+        Some(NamedBy::PostingId(id)) => fields
             .made_id("posting_id", &id, PostingId::from_uuid)
             .and_then(|id| Some(PostingTarget::Id(customer.clone()?, id))),
-        Some(Target::Request(AnsweredRequest { kind, request_id })) => fields.within("request", |fields| {
+        Some(NamedBy::Request(AnsweredRequest { kind, request_id })) => fields.within("request", |fields| {
             let kind = read_kind(fields, "kind", kind);
             let request = fields.take("request_id", RequestKey::parse(&request_id));
             Some(PostingTarget::Request(customer.clone()?, kind?, request?))
         }),
-        None => fields.refuse("target", "must be a posting_id or a request"),
+        None => fields.refuse("named_by", "must be a posting_id or a request"),
     };
     Some((ledger?, customer?, target?))
 }

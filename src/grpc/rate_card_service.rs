@@ -55,7 +55,7 @@ impl RateCardService for Api {
             Changed::Default(id) => find_card(&cards, ledger, &(Some(id), 0), None)?,
         };
         Ok(Response::new(CreateRateCardResponse {
-            outcome: bare_outcome(replayed),
+            outcome: Some(bare_outcome(replayed)),
             rate_card: Some(shown(&cards, (&id, ledger), &card)),
             warnings: warnings
                 .iter()
@@ -84,7 +84,7 @@ impl RateCardService for Api {
         let cards = self.reader.cards().await?;
         let card = find_card(&cards, ledger, &(Some(id), 0), None)?;
         Ok(Response::new(SetDefaultRateCardResponse {
-            outcome: bare_outcome(replayed),
+            outcome: Some(bare_outcome(replayed)),
             rate_card: Some(shown(&cards, (&ledger_id, ledger), &card)),
         }))
     }

@@ -123,8 +123,8 @@ record!(Hold {
 
 impl Hold {
     /// Older holds carry all entries of their work.
-    fn fold_older(self, list: Vec<Work>, _: Decoder<'_>) -> Result<Self, DecodeError> {
-        let work = WorkSums::of(&list).ok_or(DecodeError::Range)?;
+    fn fold_older(self, list: &[Work], _: Decoder<'_>) -> Result<Self, DecodeError> {
+        let work = WorkSums::of(list).ok_or(DecodeError::Range)?;
         Ok(Self { work, ..self })
     }
 
@@ -141,8 +141,8 @@ impl Hold {
         if list.is_empty() {
             return Ok((hold, list));
         }
-        let entries = listed_entries(list.clone());
-        Ok((hold.fold_older(list, input)?, entries))
+        let hold = hold.fold_older(&list, input)?;
+        Ok((hold, listed_entries(list)))
     }
 }
 

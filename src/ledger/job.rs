@@ -58,7 +58,9 @@ impl Circumstances {
 
     /// Adds labels, each once.
     pub fn add_labels(&mut self, labels: &[LabelId]) {
-        labels.iter().for_each(|label| self.add_label(label));
+        for label in labels {
+            self.add_label(label);
+        }
     }
 
     fn add_label(&mut self, label: &LabelId) {

@@ -189,13 +189,14 @@ record!(Detail {
 impl Detail {
     /// Older details name their entry, and carry it in the list of their hold, which is their first field. Read once
     /// more, so that the hold itself has to keep no list.
-    fn fold_older(self, work: WorkId, mut whole: Decoder<'_>) -> Result<Self, DecodeError> {
+    fn fold_older(self, work: &WorkId, mut whole: Decoder<'_>) -> Result<Self, DecodeError> {
         const HOLD: u8 = 2;
         if whole.byte()? != HOLD {
             return Err(DecodeError::MissingField("hold"));
         }
         let (_, list) = Hold::take_older(&mut whole)?;
-        let entry = listed_entry(&list.unwrap_or_default(), work).ok_or(DecodeError::MissingField("work"))?;
+        let entry =
+            listed_entry(&list.unwrap_or_default(), *work).ok_or(DecodeError::MissingField("work"))?;
         Ok(Self { work: Some(Arc::new(entry)), ..self })
     }
 }

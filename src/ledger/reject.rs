@@ -38,9 +38,12 @@ pub enum Rejection {
         /// thresholds and endpoints.
         original: Option<Original>,
     },
-    /// The customer exists. Its first posting is not loaded with it: who tells the caller reads that one.
+    /// The customer exists.
     #[error("the customer exists already")]
-    CustomerExists,
+    CustomerExists {
+        /// Its first posting. The core gives `None`, as that is not loaded with it; who tells the caller reads it.
+        original: Option<Original>,
+    },
     /// The ids of two customers share a key: 1 in 2^64, see [`super::ids::CustomerKey`].
     #[error("the customer_id cannot be used in this ledger; choose another")]
     CustomerIdUnusable,

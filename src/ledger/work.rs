@@ -38,7 +38,9 @@ pub struct Work {
     /// What it may cost more for.
     pub labels: Vec<LabelId>,
     /// An earlier entry of the same hold and line, such that none between the two counts: entries of a line are a
-    /// chain, so that voiding the last one finds the one before it without an index. `None` where none before it counts.
+    /// chain, so that voiding the last one finds the one before it without an index. [`WorkId::MIN`] where none before
+    /// it counts: it is written all the same, so that the first entry takes as much room as any. `None` only in the
+    /// lists of older holds.
     pub previous: Option<WorkId>,
 }
 record!(Work {
@@ -71,7 +73,8 @@ impl Work {
         self.part().span().filter(|_| self.counts())
     }
 
-    /// True where `other` is the same entry, whether it counts or not.
+    /// True where `other` is the same entry, whether it counts or not. A text that was erased is no other one: of two
+    /// postings about an entry, the words of one may be gone.
     #[must_use]
     pub fn is_same_entry(&self, other: &Self) -> bool {
         let Self {
@@ -87,10 +90,13 @@ impl Work {
             labels,
             previous,
         } = self;
+        let is_same = |one: &Text, other: &Text| one == other || one.is_erased() || other.is_erased();
         (id, recorded_at, seconds, started_at)
             == (&other.id, &other.recorded_at, &other.seconds, &other.started_at)
-            && (line, solutions, by, note) == (&other.line, &other.solutions, &other.by, &other.note)
+            && (line, solutions) == (&other.line, &other.solutions)
             && (labels, previous) == (&other.labels, &other.previous)
+            && is_same(by, &other.by)
+            && is_same(note, &other.note)
     }
 }
 
@@ -330,15 +336,16 @@ pub(super) fn listed_entry(list: &[Work], id: WorkId) -> Option<Work> {
     let place = list.iter().position(|entry| entry.id == id)?;
     let (before, rest) = list.split_at(place);
     let entry = rest.first()?;
-    let previous = before.iter().rfind(|earlier| earlier.line == entry.line).map(|earlier| earlier.id);
-    Some(Work { previous, ..entry.clone() })
+    let previous = before.iter().rfind(|earlier| earlier.line == entry.line);
+    let previous = previous.map_or(WorkId::MIN, |earlier| earlier.id);
+    Some(Work { previous: Some(previous), ..entry.clone() })
 }
 
 /// All entries of the list that older holds carry, each as [`listed_entry`] gives it.
 pub(super) fn listed_entries(mut list: Vec<Work>) -> Vec<Work> {
     let mut last: BTreeMap<Option<LineId>, WorkId> = BTreeMap::new();
     for entry in &mut list {
-        entry.previous = last.insert(entry.line.clone(), entry.id);
+        entry.previous = Some(last.insert(entry.line.clone(), entry.id).unwrap_or(WorkId::MIN));
     }
     list
 }

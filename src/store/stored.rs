@@ -28,6 +28,7 @@ pub struct Voids {
 }
 
 /// What requests may void, by hold, once their holds are loaded: only work on an active hold is.
+#[must_use]
 pub fn voids_of(book: &Book, requests: &[&Request]) -> BTreeMap<HoldId, Voids> {
     let mut voids = BTreeMap::new();
     for request in requests {
@@ -45,6 +46,7 @@ pub fn voids_of(book: &Book, requests: &[&Request]) -> BTreeMap<HoldId, Voids> {
 }
 
 /// What postings of another database void, by hold, once the holds that they move are loaded.
+#[must_use]
 pub fn voids_in(book: &Book, postings: &[Recorded]) -> BTreeMap<HoldId, Voids> {
     let mut voids = BTreeMap::new();
     for Recorded { posting, .. } in postings {

@@ -8,7 +8,7 @@ use creditledger::ledger::codec::{decode, encode};
 use creditledger::ledger::command::{Change, Command, SetBalanceAlerts};
 use creditledger::ledger::event::{EventType, events};
 use creditledger::ledger::posting::Detail;
-use creditledger::ledger::{Credits, CustomerKey, Kind, LedgerNo, Posting, Text};
+use creditledger::ledger::{Credits, CustomerKey, Kind, LedgerNo, Posting};
 
 use crate::desk::{
     Desk, START, adjust, charge, confirm, credits, estimate, extend, grant, place, place_parked, purchase,

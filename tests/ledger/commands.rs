@@ -1,7 +1,8 @@
 //! The command table of the product: exact transfers, balances and lots for every command that exists.
 
 use creditledger::ledger::command::{
-    Change, Command, CreateCustomer, NewWork, ReopenCustomer, SetCustomerTerms, SettleHold, UpdateCustomer,
+    Change, Command, CreateCustomer, NewWork, ReopenCustomer, Said, SetCustomerTerms, SettleHold,
+    UpdateCustomer,
 };
 use creditledger::ledger::customer::{Contact, Profile, Terms};
 use creditledger::ledger::event::events;
@@ -278,7 +279,7 @@ fn customers_are_made_once_changed_in_part_and_closed_without_open_holds() {
     let profile = Profile { name: id("Acme"), ..Profile::default() };
     let create = CreateCustomer { profile, terms: Terms::default() };
     desk.ok(Command::CreateCustomer(create.clone()));
-    assert_eq!(desk.rejected(Command::CreateCustomer(create)), Rejection::CustomerExists);
+    assert_eq!(desk.rejected(Command::CreateCustomer(create)), Rejection::CustomerExists { original: None });
     let contact = Contact { email: id("it@acme.example"), ..Contact::default() };
     let update = UpdateCustomer { contact: Some(contact.clone()), ..UpdateCustomer::default() };
     let answer = desk.ok(Command::UpdateCustomer(update));
@@ -300,12 +301,12 @@ fn customers_are_made_once_changed_in_part_and_closed_without_open_holds() {
 #[test]
 fn a_closed_customer_is_reopened_once_and_takes_work_again() {
     let mut desk = Desk::with("10");
-    let reopen = ReopenCustomer { reason: id("they renewed"), by: id("ada") };
-    let reopen = Command::ReopenCustomer(reopen);
+    let reopen = Command::ReopenCustomer(ReopenCustomer);
     assert_eq!(desk.rejected(reopen.clone()), Rejection::CustomerNotClosed);
-    desk.ok(Command::CloseCustomer(creditledger::ledger::command::CloseCustomer::default()));
+    desk.ok(Command::CloseCustomer(creditledger::ledger::command::CloseCustomer));
     assert!(desk.state().state.closed);
-    let request = desk.request(reopen.clone());
+    let mut request = desk.request(reopen.clone());
+    request.said = Said { by: id("ada"), reason: id("they renewed"), ..Said::default() };
     let answer = desk.send(&request).unwrap();
     let detail = &answer.posting.detail;
     assert_eq!((detail.reason.as_str(), detail.by.as_str()), ("they renewed", "ada"));

@@ -90,7 +90,7 @@ fn fingerprints_stay_what_they_were() {
             b"\x01\x01\x01i\x03\x01\xa0\x9c\x01\x08\x03bob\0\0",
         ),
         (settle("i"), &Said { by: id("bob"), ..Said::default() }, b"\x01\x02\x01i\x02\x01\x06\x03bob\0"),
-        (Command::CreateCustomer(CreateCustomer::default()), &silent, b"\x01\0\x02\0\0"),
+        (Command::CreateCustomer(CreateCustomer::default()), &silent, b"\x01\x02\0\0\x02\0\0"),
     ];
     let mut desk = Desk::new();
     for (command, said, bytes) in cases {
@@ -117,6 +117,7 @@ fn who_why_and_metadata_are_part_of_what_was_asked() {
     for other in others {
         let mut changed = request.clone();
         other(&mut changed.said);
-        assert_eq!(desk.send(&changed), Err(Rejection::RequestIdReused));
+        let original = Some(Original::of(&answer.posting));
+        assert_eq!(desk.send(&changed), Err(Rejection::RequestIdReused { original }));
     }
 }

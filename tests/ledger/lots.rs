@@ -1,9 +1,9 @@
 //! The order in which lots burn, and that reversals restore them exactly.
 
+use creditledger::ledger::Timestamp;
 use creditledger::ledger::command::{Command, GrantCredits};
-use creditledger::ledger::{Text, Timestamp};
 
-use crate::desk::{Desk, START, adjust, charge, credits, grant, id, purchase, purchase_until, reverse};
+use crate::desk::{Desk, START, adjust, charge, credits, grant, purchase, purchase_until, reverse};
 
 fn grant_until(amount: &str, expires_at: Timestamp) -> Command {
     Command::GrantCredits(GrantCredits { credits: credits(amount), expires_at: Some(expires_at) })

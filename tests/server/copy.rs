@@ -99,7 +99,7 @@ async fn a_copy_that_was_killed_is_finished_by_running_it_again() {
         ended.stdout,
         format!(
             "copied and verified: {total} postings of 1 ledger, {CUSTOMERS} customers, {CUSTOMERS} holds, {CUSTOMERS} \
-             lots, {CUSTOMERS} orders; journal sha256 {digest}\n"
+             lots, {CUSTOMERS} orders, {CUSTOMERS} entries of work; journal sha256 {digest}\n"
         )
     );
     let server = target.serve();

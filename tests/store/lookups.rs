@@ -60,14 +60,15 @@ async fn a_posting_is_found_by_its_id_and_by_its_request(mut rig: Rig) {
     let (acme, zeta): (CustomerId, CustomerId) = (id("acme"), id("zeta"));
     let own = rig.reader.postings_of(rig.key(), 1, 100).await.unwrap();
     assert_eq!(own.len(), 61);
-    assert_eq!(reader.first_posting(main, &acme).await.unwrap(), own[0]);
+    assert_eq!(reader.first_posting(main, &acme).await.unwrap().posting, own[0].posting);
     for recorded in &own {
         let posting = &recorded.posting;
         let by_id = PostingTarget::Id(acme.clone(), posting.id);
-        assert_eq!(reader.posting(main, &by_id).await.unwrap(), *recorded);
+        // Its position may have been given meanwhile.
+        assert_eq!(reader.posting(main, &by_id).await.unwrap().posting, *posting);
         let request = posting.request.clone().unwrap();
         let by_request = PostingTarget::Request(acme.clone(), posting.kind, request.clone());
-        assert_eq!(reader.posting(main, &by_request).await.unwrap(), *recorded);
+        assert_eq!(reader.posting(main, &by_request).await.unwrap().posting, *posting);
         let other_kind = PostingTarget::Request(acme.clone(), Kind::CloseCustomer, request);
         for missing in [PostingTarget::Id(zeta.clone(), posting.id), other_kind] {
             let missing = reader.posting(main, &missing).await;

@@ -20,7 +20,7 @@ use crate::rig::Rig;
 /// A table, a row of it, and the words by which a fault of that row is known. Every column is changed in turn.
 const ROWS: &[(&str, &str, &[&str])] = &[
     ("ledger", "ledger_no = 1", &["ledger"]),
-    ("posting", "sequence = 6", &["osition 6", "posting 6 ", "posting 7 "]),
+    ("posting", "sequence = 6", &["osition 6", "posting 6 ", "posting 7 ", "posting 1006 "]),
     ("posting_words", "key = 6", &["osition 6", "posting 6 "]),
     (
         "customer",
@@ -85,7 +85,7 @@ const DAMAGES: &[(&str, &str)] = &[
         "UPDATE posting SET credits_1 = credits_1 + 1, available = available + 1 WHERE sequence = 2",
         "posting 2 ",
     ),
-    ("DELETE FROM posting_words WHERE key = 6", "posting 6 of ledger number 0: its words are not there"),
+    ("DELETE FROM posting_words WHERE key = 6", "posting 6 of ledger number 0: missing field words"),
     (
         "INSERT INTO posting_words SELECT 999, words, NULL, checksum FROM posting_words LIMIT 1",
         "posting_words, key 999: there is no such posting",

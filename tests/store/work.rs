@@ -63,9 +63,10 @@ async fn an_entry_costs_the_same_whatever_the_hold_holds(mut rig: Rig) {
         }
     }
     let sizes: Vec<&[usize; 2]> = measured.values().collect();
-    for what in 0..2 {
-        let of = |nth: usize| sizes[nth][what];
-        let (least, most) = ((0..3).map(of).min().unwrap(), (0..3).map(of).max().unwrap());
+    let parts: [fn(&[usize; 2]) -> usize; 2] = [|[detail, _]| *detail, |[_, body]| *body];
+    for part in parts {
+        let of = || sizes.iter().map(|sizes| part(sizes));
+        let (least, most) = (of().min().unwrap(), of().max().unwrap());
         assert!(most * 10 <= least * 11, "bytes at entry 1, 100 and 10,000: {measured:?}");
     }
     // What the engine stores is what was measured.
@@ -118,30 +119,21 @@ async fn sums_are_those_of_the_entries_after_batches_of_records_and_voids(mut ri
             let name = if numbers.below(4) == 0 { "other" } else { "i" };
             // Mostly the last ones, which bound everything; now and then one twice.
             let place = known.len().checked_sub(1 + usize::try_from(numbers.below(8)).unwrap());
-            match place.filter(|_| numbers.below(2) == 0) {
-                Some(place) => {
-                    let (name, work) = known[place];
-                    let reason = id("wrong ticket");
-                    commands.push(Command::VoidWork(VoidWork {
-                        hold: incident(name),
-                        work,
-                        reason,
-                        by: Text::EMPTY,
-                    }));
-                    if numbers.below(5) > 0 {
-                        known.remove(place);
-                    }
+            if let Some(place) = place.filter(|_| numbers.below(2) == 0) {
+                let (name, work) = known[place];
+                commands.push(Command::VoidWork(VoidWork { hold: incident(name), work }));
+                if numbers.below(5) > 0 {
+                    known.remove(place);
                 }
-                None => {
-                    let line = numbers.below(4);
-                    let start = i64::try_from(numbers.below(500)).unwrap();
-                    let work = NewWork {
-                        line: (line > 0).then(|| id(&format!("line-{line}"))),
-                        started_at: (numbers.below(3) > 0).then(|| START.plus_seconds(start * 60)),
-                        ..new_work(numbers.below(120))
-                    };
-                    commands.push(Command::RecordWork(RecordWork { hold: incident(name), work }));
-                }
+            } else {
+                let line = numbers.below(4);
+                let start = i64::try_from(numbers.below(500)).unwrap();
+                let work = NewWork {
+                    line: (line > 0).then(|| id(&format!("line-{line}"))),
+                    started_at: (numbers.below(3) > 0).then(|| START.plus_seconds(start * 60)),
+                    ..new_work(numbers.below(120))
+                };
+                commands.push(Command::RecordWork(RecordWork { hold: incident(name), work }));
             }
         }
         let requests: Vec<Request> = commands.into_iter().map(|command| rig.request(command)).collect();

@@ -140,21 +140,31 @@ pub fn rule(request: &str, message: &str, field: &str) -> Rule {
         (_, "free_support_days") => Rule::UpTo(36_600),
         (_, "classes" | "multipliers" | "lines" | "packages") => Rule::NestedList,
         (_, "flat_tier" | "rate_card") => Rule::Nested,
+        ("ListHoldsRequest", "label") => Rule::OptionalId,
         (_, "label") => Rule::Id,
         (_, "factor" | "credits_per_hour") => Rule::Positive,
         (_, "mode" | "time_basis") => Rule::Enum,
         (_, "description") => Rule::Text,
         (_, "free" | "confirmed_hold_only") => Rule::Free,
         (_, "ledger_id") => Rule::OptionalId,
-        (_, "context" | "target") => Rule::Nested,
+        (_, "context" | "target" | "request") => Rule::Nested,
+        ("AnsweredRequest", "kind") => Rule::Enum,
+        ("AnsweredRequest", "request_id") => Rule::RequestId,
+        ("ListPostingsRequest" | "ListTransfersRequest", "incident_id" | "storefront") => Rule::OptionalId,
+        ("ListCustomersRequest", "name_prefix" | "contact_email" | "metadata_key" | "metadata_value") => {
+            Rule::Text
+        }
+        ("ListCustomersRequest", "closed" | "low" | "owing") => Rule::Free,
         ("PreviewChargeRequest" | "GetBalanceAlertsRequest" | "WatchEventsRequest", "customer_id") => {
             Rule::OptionalId
         }
         (_, "customer_id" | "incident_id" | "storefront") if is_list => Rule::OptionalId,
         (_, "customer_id" | "incident_id" | "storefront" | "order_id") => Rule::Id,
-        (_, "hold_id" | "work_id" | "purchase_id" | "refund_id" | "endpoint_id" | "payment_id") => {
-            Rule::MadeId
-        }
+        (
+            _,
+            "hold_id" | "work_id" | "purchase_id" | "refund_id" | "endpoint_id" | "payment_id" | "posting_id"
+            | "lot_id",
+        ) => Rule::MadeId,
         (_, "url") => Rule::Url,
         (_, "secret") => Rule::Secret,
         (_, "index") => Rule::UpTo(i32::MAX.into()),
@@ -174,8 +184,8 @@ pub fn rule(request: &str, message: &str, field: &str) -> Rule {
         (_, "opened_at" | "started_at" | "time") => Rule::Time,
         (
             _,
-            "created_from" | "created_until" | "recorded_from" | "recorded_until" | "period_from"
-            | "period_until",
+            "created_from" | "created_until" | "opened_from" | "opened_until" | "recorded_from"
+            | "recorded_until" | "period_from" | "period_until",
         ) => Rule::Time,
         (_, "product_purchase_date") => Rule::Day,
         (_, "work_seconds" | "estimated_seconds") => Rule::UpTo(31_622_400),
@@ -184,7 +194,7 @@ pub fn rule(request: &str, message: &str, field: &str) -> Rule {
         (_, "version" | "page_size") => Rule::UpTo(i32::MAX.into()),
         (_, "page_token") => Rule::PageToken,
         (_, "overrun" | "source" | "on_shortfall" | "outcome") => Rule::Enum,
-        (_, "states" | "types") => Rule::States,
+        (_, "states" | "types" | "kinds") => Rule::States,
         (_, "thresholds") => Rule::Thresholds,
         (_, "resume_token") => Rule::ResumeToken,
         (_, "heartbeat_seconds") => Rule::UpTo(3_600),

@@ -218,6 +218,7 @@ pub fn random_commands(served: &Served, count: u32, on: On) -> Vec<BatchCommand>
         macro_rules! of_incident {
             ($request:ident { $($field:ident: $value:expr),* $(,)? }) => {{
                 let target = Some(HoldTarget::incident(&incident));
+                #[allow(clippy::needless_update)] // some have no other field
                 $request { context: served.of(who), target, $($field: $value,)* ..Default::default() }
             }};
         }

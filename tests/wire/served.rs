@@ -22,10 +22,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint, Error};
 
-/// What it says of itself.
-pub const ENGINE: &str = "an engine of tests";
-pub const SCHEMA: i32 = 7;
-
 pub struct Served {
     pub channel: Channel,
     pub address: String,
@@ -78,8 +74,7 @@ impl Served {
         let webhooks =
             Webhooks::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));
         let api =
-            Api::new(writer.clone(), reader, Arc::clone(&outbox), Arc::new(webhooks), Policy::default())
-                .stored_in(ENGINE, SCHEMA);
+            Api::new(writer.clone(), reader, Arc::clone(&outbox), Arc::new(webhooks), Policy::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -171,6 +166,7 @@ impl Served {
     }
 
     /// The context of a command about this customer that was not sent before.
+    #[allow(clippy::unnecessary_wraps)] // as requests take it
     pub fn of(&self, customer: impl Into<String>) -> Option<CommandContext> {
         Some(context(self.next(), customer))
     }

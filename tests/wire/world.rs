@@ -78,6 +78,7 @@ pub fn full_card(name: &str) -> RateCard {
 }
 
 /// An order of the storefront `web`.
+#[allow(clippy::unnecessary_wraps)] // as requests take it
 fn order(order_id: &str) -> Option<PurchaseTarget> {
     Some(PurchaseTarget::order("web", order_id))
 }
@@ -99,6 +100,8 @@ pub struct World {
     pub bought_at: i64,
     /// A payment that waits.
     pub payment_id: String,
+    /// The request that made `zeta`.
+    pub zeta_request: String,
     /// A refund of the order `reverse-refund`.
     pub refund_id: String,
 }
@@ -108,8 +111,10 @@ impl World {
         let served = Served::start(on).await;
         served.buy("1000").await;
         let mut holds = served.holds();
-        for customer in ["zeta", "leaving"] {
-            served.customers().create_customer(served.customer(customer)).await.unwrap();
+        let zeta = served.customer("zeta");
+        let zeta_request = zeta.context.clone().unwrap().request_id;
+        for customer in [zeta, served.customer("leaving")] {
+            served.customers().create_customer(customer).await.unwrap();
         }
         for incident in ["confirm", "decline"] {
             holds.estimate_incident(served.estimate(incident, "2")).await.unwrap();
@@ -192,6 +197,7 @@ impl World {
             other_purchase: purchase.purchase_id,
             foreign_hold,
             payment_id,
+            zeta_request,
             refund_id,
             endpoint_id,
             leaving_endpoint_id,
@@ -250,7 +256,11 @@ impl World {
                 context: served.of("acme"), name: "Acme".into(), contact: Some(contact()), metadata: pairs.clone(),
                 update_mask: mask(&["name", "contact", "metadata"]),
             },
-            "CustomerService/ListCustomers" => ListCustomersRequest::default(),
+            "CustomerService/ListCustomers" => ListCustomersRequest {
+                name_prefix: "A".into(), contact_email: "ada@example.org".into(), metadata_key: "tier".into(),
+                metadata_value: "gold".into(), closed: Some(false), low: Some(false), owing: Some(false),
+                ..Default::default()
+            },
             "CustomerService/SetCustomerTerms" => SetCustomerTermsRequest {
                 context: asks("op", "renewal"), rate_card_id: "prepaid".into(), package: "gold".into(),
                 product_purchase_date: Some(Date { year: 2020, month: 1, day: 31 }),
@@ -259,6 +269,9 @@ impl World {
             },
             "CustomerService/CloseCustomer" => CloseCustomerRequest {
                 context: Some(context(served.next(), "leaving").by("desk").because("left")),
+            },
+            "CustomerService/ReopenCustomer" => ReopenCustomerRequest {
+                context: Some(context(served.next(), "leaving").by("desk").because("came back")),
             },
             "PurchaseService/PurchaseCredits" => PurchaseCreditsRequest {
                 expires_at: Some(LATER), ..served.purchase("7", "good-1")
@@ -305,12 +318,22 @@ impl World {
             },
             "LedgerService/ListPostings" => ListPostingsRequest {
                 customer_id: customer_id(), recorded_from: Some(EARLIER), recorded_until: Some(LATER),
+                kinds: vec![PostingKind::PlaceHold.into()], incident_id: "extend".into(), storefront: "web".into(),
                 ..Default::default()
             },
             "LedgerService/ListTransfers" => ListTransfersRequest {
                 customer_id: customer_id(), recorded_from: Some(EARLIER), recorded_until: Some(LATER),
+                kinds: vec![PostingKind::PlaceHold.into()], incident_id: "extend".into(), storefront: "web".into(),
                 ..Default::default()
             },
+            "LedgerService/GetPosting" => GetPostingRequest {
+                customer_id: "zeta".into(),
+                named_by: Some(get_posting_request::NamedBy::Request(AnsweredRequest {
+                    kind: PostingKind::CreateCustomer.into(), request_id: self.zeta_request.clone(),
+                })),
+                ..Default::default()
+            },
+            "LedgerService/GetLot" => GetLotRequest { ledger_id: "other".into(), lot_id: self.other_purchase.clone() },
             "LedgerService/ListLots" => ListLotsRequest {
                 customer_id: customer_id(), storefront: "web".into(), created_from: Some(EARLIER),
                 created_until: Some(LATER), ..Default::default()
@@ -444,7 +467,8 @@ impl World {
             },
             "HoldService/ListHolds" => ListHoldsRequest {
                 customer_id: customer_id(), incident_id: "extend".into(), states: vec![HoldState::Active.into()],
-                created_from: Some(EARLIER), created_until: Some(LATER), ..Default::default()
+                created_from: Some(EARLIER), created_until: Some(LATER), label: "vip".into(),
+                opened_from: Some(EARLIER), opened_until: Some(LATER), ..Default::default()
             },
             "HoldService/ListSettlements" => ListSettlementsRequest {
                 customer_id: customer_id(), incident_id: "reverse".into(), created_from: Some(EARLIER),

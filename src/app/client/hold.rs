@@ -223,10 +223,12 @@ fn state(text: &str) -> Result<wire::HoldState, String> {
 /// Sends a change of a hold and prints the answer; all of them answer alike.
 macro_rules! change {
     ($incident:expr, $method:ident($request:expr)) => {
-        $crate::app::client::hold::change!($incident, $method($request), |_answer| Row::default())
+        $crate::app::client::hold::change!($incident, $method($request), |_answer| {
+            $crate::app::client::show::Row::default()
+        })
     };
     ($incident:expr, $method:ident($request:expr), |$answer:ident| $more:expr) => {{
-        use $crate::app::client::show::{Row, Shown, outcome};
+        use $crate::app::client::show::{Shown, outcome};
         use $crate::grpc::wire::hold_service_client::HoldServiceClient;
         let mut client = HoldServiceClient::new($incident.target.connect().await?);
         let (request_id, answer) = $crate::app::client::send!(client.$method($request));

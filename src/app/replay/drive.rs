@@ -101,7 +101,8 @@ async fn work(shared: Arc<Shared>, mut desk: Desk) -> Result<Desk, CallError> {
                 return Ok(desk);
             }
             Next::Event { event, first } => {
-                if let Err(error) = run(&shared, &mut desk, event, first).await {
+                // On the heap: a settlement asked for within a task is large.
+                if let Err(error) = Box::pin(run(&shared, &mut desk, event, first)).await {
                     shared.state().queue.stop();
                     shared.free.notify_waiters();
                     return Err(error);
@@ -118,7 +119,7 @@ async fn run(shared: &Shared, desk: &mut Desk, event: Event, first: bool) -> Res
     }
     let answer = match event.moment {
         Moment::Opening => desk.open(incident).await.map(|()| None),
-        Moment::Closing => desk.close(incident).await.map(Some),
+        Moment::Closing => Box::pin(desk.close(incident)).await.map(Some),
     };
     let mut state = shared.state();
     match answer {

@@ -40,7 +40,7 @@ macro_rules! record {
                 let whole = input.clone();
                 let (value, older) = Self::take_older(input)?;
                 match older {
-                    Some(older) => value.fold_older(older, whole),
+                    Some(older) => value.fold_older(&older, whole),
                     None => Ok(value),
                 }
             }

@@ -21,7 +21,8 @@ pub(super) fn create(
 ) -> Result<Arc<Posting>, Rejection> {
     if let Some(existing) = book.entry(request.customer_key()).and_then(|entry| entry.customer.as_ref()) {
         let same = existing.ledger == request.ledger && existing.id == request.customer;
-        return Err(if same { Rejection::CustomerExists } else { Rejection::CustomerIdUnusable });
+        let exists = Rejection::CustomerExists { original: None };
+        return Err(if same { exists } else { Rejection::CustomerIdUnusable });
     }
     card_exists(book, request.ledger, command.terms.rate_card.as_ref())?;
     let unborn = Customer {

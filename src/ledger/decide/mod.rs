@@ -99,7 +99,7 @@ fn loaded(book: &Book, key: CustomerKey) -> Option<(&Entry, &Customer)> {
 fn command(at: &Context<'_>) -> Result<Accepted, Rejection> {
     match &at.request.command {
         // Decided before anything else; a customer that exists cannot be created.
-        Command::CreateCustomer(_) => Err(Rejection::CustomerExists),
+        Command::CreateCustomer(_) => Err(Rejection::CustomerExists { original: None }),
         Command::UpdateCustomer(c) => customers::update(at, c),
         Command::SetCustomerTerms(c) => customers::set_terms(at, c),
         Command::CloseCustomer(_) => customers::close(at),

@@ -11,7 +11,7 @@ use crate::ledger::command::{
 };
 use crate::ledger::credits::Credits;
 use crate::ledger::hold::{Hold, HoldState, Settlement, SharedHold};
-use crate::ledger::ids::Text;
+use crate::ledger::ids::{Text, WorkId};
 use crate::ledger::job::{Circumstances, PriceInputs};
 use crate::ledger::lot::OpenLot;
 use crate::ledger::money::MoneyAccount;
@@ -211,7 +211,7 @@ pub(super) fn charge(at: &Context<'_>, command: &ChargeIncident) -> Result<Arc<P
     let mut draft = at.draft();
     draft.need_available(charge)?;
     let settlement = take_charge(&mut draft, at, inputs, [Credits::ZERO, charge, Credits::ZERO])?;
-    let work = at.entry_of_work(&command.work, draft.id.into(), None);
+    let work = at.entry_of_work(&command.work, draft.id.into(), WorkId::MIN);
     let sums = WorkSums::of([&work]).ok_or(Rejection::AmountOutOfBounds)?;
     let mut hold = Hold {
         id: draft.id.into(),

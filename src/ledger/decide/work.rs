@@ -33,7 +33,7 @@ pub(super) fn record(at: &Context<'_>, command: &RecordWork) -> Result<Arc<Posti
         return Err(Rejection::TooMuchWork { bound: WorkBound::Entries, max: Hold::WORK_MAX });
     }
     let mut draft = at.draft();
-    let previous = hold.work.last_of(command.work.line.as_ref());
+    let previous = hold.work.last_of(command.work.line.as_ref()).unwrap_or(WorkId::MIN);
     let work = at.entry_of_work(&command.work, draft.id.into(), previous);
     let mut after = Hold::clone(hold);
     after.work.add(&work).ok_or(Rejection::AmountOutOfBounds)?;
@@ -91,7 +91,7 @@ pub(super) fn must_be_few(
 
 impl<'a> Context<'a> {
     /// An entry of work as it is kept: who asks did it.
-    pub(super) fn entry_of_work(&self, work: &NewWork, id: WorkId, previous: Option<WorkId>) -> Work {
+    pub(super) fn entry_of_work(&self, work: &NewWork, id: WorkId, previous: WorkId) -> Work {
         Work {
             id,
             recorded_at: self.book.now,
@@ -103,7 +103,7 @@ impl<'a> Context<'a> {
             note: work.note.clone(),
             voided: None,
             labels: work.labels.clone(),
-            previous,
+            previous: Some(previous),
         }
     }
 

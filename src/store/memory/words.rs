@@ -33,6 +33,9 @@ impl State {
         for hold in rewritten.holds() {
             self.holds.insert(hold.id, Arc::new(hold.clone()));
         }
+        if let Some((hold, work)) = rewritten.work() {
+            self.work.insert((hold, work.id), Arc::new(work.clone()));
+        }
         if let Some(profile) = rewritten.profile() {
             self.profiles.insert(rewritten.posting.customer, profile.clone());
         }

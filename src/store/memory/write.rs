@@ -47,7 +47,9 @@ impl WriteStore for Memory {
             if request.command.keys().work.is_some() {
                 let of = |hold: HoldId| book.entry(key).is_some_and(|entry| entry.hold(hold).is_some());
                 let own: Vec<_> = state.work.iter().filter(|((hold, _), _)| of(*hold)).collect();
-                own.into_iter().for_each(|((hold, _), work)| book.put_work(key, *hold, Arc::clone(work)));
+                for ((hold, _), work) in own {
+                    book.put_work(key, *hold, Arc::clone(work));
+                }
             }
             if let (Some(id), Some(kind)) = (&request.request, request.command.kind())
                 && let Some(earlier) = state.requests.get(&(key, kind, id.clone()))

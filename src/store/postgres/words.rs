@@ -116,6 +116,21 @@ impl Erasing {
         .await
         .map_err(failed)?;
         self.all(written.rows_affected(), holds.len())?;
+        let work: Vec<_> = rewritten.iter().filter_map(Rewritten::work).collect();
+        let written = sqlx::query(
+            "UPDATE work w
+             SET body = u.body
+             FROM UNNEST($1::uuid[], $2::uuid[], $3::bytea[]) u(hold_id, work_id, body)
+             WHERE w.hold_id = u.hold_id
+               AND w.work_id = u.work_id",
+        )
+        .bind(work.iter().map(|(hold, _)| hold.uuid()).collect::<Vec<_>>())
+        .bind(work.iter().map(|(_, work)| work.id.uuid()).collect::<Vec<_>>())
+        .bind(work.iter().map(|(_, work)| encode(*work)).collect::<Vec<_>>())
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+        self.all(written.rows_affected(), work.len())?;
         for profile in rewritten.iter().filter_map(Rewritten::profile) {
             let written = sqlx::query(
                 "UPDATE profile

@@ -75,18 +75,18 @@ pub(super) async fn load(
          FROM line
          UNION ALL
          SELECT u.hold_id, w.body
-         FROM UNNEST($5::uuid[], $6::bigint[]) u(hold_id, some)
+         FROM UNNEST($5::uuid[], $6::bigint[]) u(hold_id, wanted)
          CROSS JOIN LATERAL (SELECT body FROM work
                              WHERE work.hold_id = u.hold_id AND work.counts_from IS NOT NULL
                              ORDER BY counts_from
-                             LIMIT u.some) w
+                             LIMIT u.wanted) w
          UNION ALL
          SELECT u.hold_id, w.body
-         FROM UNNEST($5::uuid[], $6::bigint[]) u(hold_id, some)
+         FROM UNNEST($5::uuid[], $6::bigint[]) u(hold_id, wanted)
          CROSS JOIN LATERAL (SELECT body FROM work
                              WHERE work.hold_id = u.hold_id AND work.counts_until IS NOT NULL
                              ORDER BY counts_until DESC
-                             LIMIT u.some) w",
+                             LIMIT u.wanted) w",
     )
     .bind(named_holds)
     .bind(named)
@@ -260,7 +260,7 @@ async fn move_some(connection: &mut PgConnection) -> Result<bool, StoreError> {
          FROM (
              SELECT hold_id, body, SUM(LENGTH(body)) OVER (ORDER BY hold_id) - LENGTH(body) AS bytes_before
              FROM (SELECT hold_id, body FROM hold WHERE hold_id > $1 ORDER BY hold_id LIMIT $2 FOR UPDATE) h
-         ) some
+         ) older
          WHERE bytes_before < $3
          ORDER BY hold_id",
     )

@@ -82,6 +82,15 @@ fn write(
             params![encode(hold), hold.id.uuid().as_bytes()],
         )?)?;
     }
+    if let Some((hold, work)) = rewritten.work() {
+        one(statements.run(
+            "UPDATE work
+             SET body = ?
+             WHERE hold_id = ?
+               AND work_id = ?",
+            params![encode(work), hold.uuid().as_bytes(), work.id.uuid().as_bytes()],
+        )?)?;
+    }
     if let Some(profile) = rewritten.profile() {
         one(statements.run(
             "UPDATE profile

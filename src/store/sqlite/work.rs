@@ -63,7 +63,8 @@ pub(super) fn load(
                 let work =
                     entry(work)?.ok_or_else(|| damaged(format!("entry {work} of hold {id} is not there")))?;
                 let stays = work.counts() && !entries.contains(&work.id);
-                at = work.previous.filter(|previous| !stays && *previous < work.id);
+                at =
+                    work.previous.filter(|previous| !stays && *previous > WorkId::MIN && *previous < work.id);
                 book.put_work(customer, *id, work);
             }
         }

@@ -165,15 +165,12 @@ pub async fn change_terms(stage: &mut Stage) {
         product_purchased_on: Change::Set(Day::from_days(20_090)),
         top_up: Change::Set(top_up()),
         charge: credits("1.25"),
-        reason: id("renewal"),
-        by: id("op"),
     };
     stage.ok("renew", Command::SetCustomerTerms(renewal)).await;
     let back = SetCustomerTerms {
         rate_card: Change::Clear,
         package: Change::Set(id("gold")),
         top_up: Change::Clear,
-        by: id("op"),
         ..SetCustomerTerms::default()
     };
     stage.ok("back to the card of the ledger", Command::SetCustomerTerms(back)).await;
@@ -182,7 +179,7 @@ pub async fn change_terms(stage: &mut Stage) {
 /// Thresholds of a customer's own, none at all, and those of the ledger again.
 pub fn own_alerts(thresholds: Option<Vec<Threshold>>) -> Command {
     let alerts = thresholds.map(|thresholds| Arc::new(Alerts::new(thresholds).unwrap()));
-    Command::SetBalanceAlerts(SetBalanceAlerts { alerts, by: id("op") })
+    Command::SetBalanceAlerts(SetBalanceAlerts { alerts })
 }
 
 /// A second version of the card of the main ledger: what is open keeps the first.

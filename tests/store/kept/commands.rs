@@ -7,7 +7,7 @@ use creditledger::ledger::command::{
     ChargeIncident, CloseIncident, ClosePayment, Command, ConfirmEstimate, CreateCustomer, DeclineEstimate,
     EstimateIncident, ExtendHold, GrantCredits, HoldRef, KeepPayment, NewWork, OnShortfall, Overrun,
     PlaceHold, PurchaseCredits, PurchaseRef, Quote, RecordChargeback, RecordWork, RefundPurchase,
-    ReleaseHold, ResolveChargeback, ReverseRefund, ReverseSettlement, SettleHold, VoidWork,
+    ReleaseHold, ResolveChargeback, ReverseRefund, ReverseSettlement, Said, SettleHold, VoidWork,
 };
 use creditledger::ledger::customer::{Contact, Profile, Terms};
 use creditledger::ledger::job::Circumstances;
@@ -15,6 +15,38 @@ use creditledger::ledger::payment::{Payment, PaymentEvent};
 use creditledger::ledger::{Currency, Money, OpenText, PostingId, Text, Timestamp};
 
 use crate::desk::{credits, id, incident};
+
+/// Who asks with each command of the script, and why.
+pub fn said_with(command: &Command) -> Said {
+    let (by, reason) = match command {
+        Command::GrantCredits(_) => ("op", "sorry for the wait"),
+        Command::AdjustBalance(_) => ("op", "a slip"),
+        Command::RefundPurchase(_) => ("shop", "too many"),
+        Command::ReverseRefund(_) => ("shop", "it bounced"),
+        Command::RecordChargeback(_) => ("bank", "stolen card"),
+        Command::ResolveChargeback(_) => ("bank", "as decided"),
+        Command::ClosePayment(_) => ("op", "dismissed: a test order"),
+        Command::EstimateIncident(_) | Command::PlaceHold(_) | Command::SettleHold(_) => ("ann", ""),
+        Command::ConfirmEstimate(_) => ("carol", ""),
+        Command::DeclineEstimate(_) => ("carol", "too dear"),
+        Command::ExtendHold(_) => ("ann", "more than it looked"),
+        Command::RecordWork(_) | Command::ChargeIncident(_) => ("bob", ""),
+        Command::VoidWork(_) => ("ann", "wrong ticket"),
+        Command::ReleaseHold(_) => ("ann", "solved by itself"),
+        Command::CloseIncident(_) => ("carol", "all is well"),
+        Command::ReverseSettlement(_) => ("op", "not satisfied"),
+        Command::SetCustomerTerms(terms) if terms.charge.is_positive() => ("op", "renewal"),
+        Command::SetCustomerTerms(_) | Command::SetBalanceAlerts(_) => ("op", ""),
+        Command::CloseCustomer(_) => ("op", "left us"),
+        Command::ReopenCustomer(_) => ("op", "not yet"),
+        Command::CreateCustomer(_)
+        | Command::UpdateCustomer(_)
+        | Command::PurchaseCredits(_)
+        | Command::KeepPayment(_)
+        | Command::ApplyDue => ("", ""),
+    };
+    Said { by: id(by), reason: id(reason), ..Said::default() }
+}
 
 pub fn money(currency: &str, minor_units: i64) -> Money {
     Money { currency: Currency::parse(currency).unwrap(), minor_units }
@@ -46,12 +78,7 @@ pub fn purchase(order: &str, amount: &str, cents: i64, expires_at: Option<Timest
 }
 
 pub fn grant(amount: &str, expires_at: Option<Timestamp>) -> Command {
-    Command::GrantCredits(GrantCredits {
-        credits: credits(amount),
-        expires_at,
-        reason: id("sorry for the wait"),
-        by: id("op"),
-    })
+    Command::GrantCredits(GrantCredits { credits: credits(amount), expires_at })
 }
 
 pub fn order_of(order: &str) -> PurchaseRef {
@@ -65,8 +92,6 @@ pub fn refund_command(order: &str, amount: &str, on_shortfall: OnShortfall) -> R
         price: None,
         expected_refunded: None,
         on_shortfall,
-        reason: id("too many"),
-        by: id("shop"),
     }
 }
 
@@ -76,7 +101,7 @@ pub fn refund(order: &str, amount: &str, on_shortfall: OnShortfall) -> Command {
 
 pub fn reverse_refund(order: &str, refund: PostingId) -> Command {
     let purchase = order_of(order);
-    Command::ReverseRefund(ReverseRefund { purchase, refund, reason: id("it bounced"), by: id("shop") })
+    Command::ReverseRefund(ReverseRefund { purchase, refund })
 }
 
 pub fn charge_back(order: &str, amount: Option<&str>, price: Option<Money>) -> Command {
@@ -84,13 +109,11 @@ pub fn charge_back(order: &str, amount: Option<&str>, price: Option<Money>) -> C
         purchase: order_of(order),
         credits: amount.map(credits),
         price,
-        reason: id("stolen card"),
-        by: id("bank"),
     })
 }
 
 pub fn resolve(purchase: PurchaseRef, won: bool) -> Command {
-    Command::ResolveChargeback(ResolveChargeback { purchase, won, reason: id("as decided"), by: id("bank") })
+    Command::ResolveChargeback(ResolveChargeback { purchase, won })
 }
 
 pub fn keep_payment(event: PaymentEvent, order: &str) -> Command {
@@ -111,7 +134,7 @@ pub fn keep_payment(event: PaymentEvent, order: &str) -> Command {
 }
 
 pub fn close_payment(payment: PostingId) -> Command {
-    Command::ClosePayment(ClosePayment { payment, reason: id("dismissed: a test order"), by: id("op") })
+    Command::ClosePayment(ClosePayment { payment })
 }
 
 pub fn estimate_command(incident: &str, quote: Quote) -> EstimateIncident {
@@ -123,7 +146,6 @@ pub fn estimate_command(incident: &str, quote: Quote) -> EstimateIncident {
         expires_at: None,
         range_override: Text::EMPTY,
         note: id("as talked about on the phone"),
-        by: id("ann"),
         circumstances: Circumstances::default(),
     }
 }
@@ -150,24 +172,15 @@ pub fn place_parked(incident: &str, amount: &str) -> Command {
 }
 
 pub fn confirm(hold: &str, park: bool) -> Command {
-    Command::ConfirmEstimate(ConfirmEstimate { hold: incident(hold), park, by: id("carol") })
+    Command::ConfirmEstimate(ConfirmEstimate { hold: incident(hold), park })
 }
 
 pub fn decline(hold: &str) -> Command {
-    Command::DeclineEstimate(DeclineEstimate {
-        hold: incident(hold),
-        reason: id("too dear"),
-        by: id("carol"),
-    })
+    Command::DeclineEstimate(DeclineEstimate { hold: incident(hold) })
 }
 
 pub fn extend(hold: &str, amount: &str) -> Command {
-    Command::ExtendHold(ExtendHold {
-        hold: incident(hold),
-        credits: credits(amount),
-        reason: id("more than it looked"),
-        by: id("ann"),
-    })
+    Command::ExtendHold(ExtendHold { hold: incident(hold), credits: credits(amount) })
 }
 
 pub fn new_work(minutes: u64) -> NewWork {
@@ -176,7 +189,6 @@ pub fn new_work(minutes: u64) -> NewWork {
         started_at: None,
         line: None,
         solutions: 0,
-        by: id("bob"),
         note: id("looked into it"),
         labels: Vec::new(),
     }
@@ -191,12 +203,7 @@ pub fn work(hold: &str, minutes: u64) -> Command {
 }
 
 pub fn void(hold: &str, work: PostingId) -> Command {
-    Command::VoidWork(VoidWork {
-        hold: incident(hold),
-        work: work.into(),
-        reason: id("wrong ticket"),
-        by: id("ann"),
-    })
+    Command::VoidWork(VoidWork { hold: incident(hold), work: work.into() })
 }
 
 pub fn settle_command(hold: HoldRef) -> SettleHold {
@@ -206,7 +213,6 @@ pub fn settle_command(hold: HoldRef) -> SettleHold {
         max_charge: None,
         expected_work_seconds: None,
         waive_reason: Text::EMPTY,
-        by: id("ann"),
         labels: Vec::new(),
         emergency: None,
         kb_answered: None,
@@ -222,12 +228,7 @@ pub fn settle_capped(hold: &str) -> Command {
 }
 
 pub fn release(hold: &str, waive_reason: Text) -> Command {
-    Command::ReleaseHold(ReleaseHold {
-        hold: incident(hold),
-        waive_reason,
-        reason: id("solved by itself"),
-        by: id("ann"),
-    })
+    Command::ReleaseHold(ReleaseHold { hold: incident(hold), waive_reason })
 }
 
 pub fn close_incident(hold: &str, expected_work_seconds: Option<u64>) -> Command {
@@ -235,8 +236,6 @@ pub fn close_incident(hold: &str, expected_work_seconds: Option<u64>) -> Command
         hold: incident(hold),
         max_charge: Some(credits("50")),
         expected_work_seconds,
-        reason: id("all is well"),
-        by: id("carol"),
     })
 }
 
@@ -257,10 +256,5 @@ pub fn charge(incident: &str, minutes: u64) -> Command {
 }
 
 pub fn reverse(hold: &str, amount: Option<&str>) -> Command {
-    Command::ReverseSettlement(ReverseSettlement {
-        hold: incident(hold),
-        credits: amount.map(credits),
-        reason: id("not satisfied"),
-        by: id("op"),
-    })
+    Command::ReverseSettlement(ReverseSettlement { hold: incident(hold), credits: amount.map(credits) })
 }

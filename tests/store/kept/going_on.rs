@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use creditledger::ledger::book::Answer;
 use creditledger::ledger::card::{Changed, RateCard};
-use creditledger::ledger::command::{CloseCustomer, Command, NewWork, OnShortfall, UpdateCustomer};
+use creditledger::ledger::command::{
+    CloseCustomer, Command, NewWork, OnShortfall, ReopenCustomer, Said, UpdateCustomer,
+};
 use creditledger::ledger::customer::Terms;
 use creditledger::ledger::decide::Outcome;
 use creditledger::ledger::{
@@ -15,7 +17,8 @@ use creditledger::store::{CardsChanged, Position};
 
 use super::commands::{
     charge, charge_back, close_incident, close_payment, confirm, create, decline, estimate, grant, new_work,
-    order_of, place, purchase, record, refund, release, resolve, reverse, reverse_refund, settle, void, work,
+    order_of, place, purchase, record, refund, release, resolve, reverse, reverse_refund, said_with, settle,
+    void, work,
 };
 use super::endpoints::{URL, first_event, request, webhooks};
 use super::stage::Answers;
@@ -46,7 +49,7 @@ impl Hand {
         self.requests += 1;
         let request = RequestKey::parse(&format!("{} {}", self.opened, self.requests)).unwrap();
         let (ledger, customer) = (self.rig.ledger, self.rig.customer.clone());
-        Request { ledger, customer, request: Some(request), command }
+        Request { ledger, customer, request: Some(request), said: said_with(&command), command }
     }
 
     async fn run(&mut self, command: Command) -> Outcome {
@@ -246,7 +249,8 @@ pub async fn second(url: &str, now: Timestamp) {
     let due = hand.rig.reader.customers_due(hand.rig.now, 1_000).await.unwrap();
     assert!(due.contains(&(LedgerNo::MAIN, CustomerId::parse("quoted").unwrap())), "{due:?}");
     for (ledger, customer) in due {
-        let request = Request { ledger, customer, request: None, command: Command::ApplyDue };
+        let request =
+            Request { ledger, customer, request: None, said: Said::default(), command: Command::ApplyDue };
         // Where somebody looked too early, nothing is due.
         let _ = hand.rig.send(&request).await;
     }
@@ -257,9 +261,11 @@ pub async fn second(url: &str, now: Timestamp) {
     assert_eq!(hand.balances().await, "0 4 0", "what a hold covers does not expire");
     hand.ok(release("e-covers", Text::EMPTY)).await;
     assert_eq!(hand.balances().await, "0 0 0", "what it gives back expires at once");
-    let close = CloseCustomer { reason: id("done"), by: Text::EMPTY };
+    let close = CloseCustomer;
     hand.ok(Command::CloseCustomer(close)).await;
     assert!(hand.customer().await.state.closed);
+    hand.ok(Command::ReopenCustomer(ReopenCustomer)).await;
+    assert!(!hand.customer().await.state.closed);
 
     // All that is left of every customer, in the order of the feed.
     for ledger in hand.rig.reader.ledgers().await.unwrap() {

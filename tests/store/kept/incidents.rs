@@ -93,7 +93,6 @@ async fn settled(stage: &mut Stage) {
         started_at: Some(START.plus_days(19)),
         line: Some(id("second")),
         solutions: 2,
-        by: id("bob"),
         note: id("over the phone"),
         labels: vec![id("night"), id("weekend")],
     };

@@ -10,6 +10,7 @@ use creditledger::ledger::{Posting, PostingId, Rejection, Request, RequestKey, T
 use creditledger::store::{At, CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts};
 use uuid::Uuid;
 
+use super::commands::said_with;
 use crate::desk::id;
 use crate::rig::Rig;
 
@@ -124,7 +125,13 @@ impl Stage {
 
     fn request(&mut self, name: &str, command: Command) -> Request {
         let request = Some(self.next_key(name));
-        Request { ledger: self.rig.ledger, customer: self.rig.customer.clone(), request, command }
+        Request {
+            ledger: self.rig.ledger,
+            customer: self.rig.customer.clone(),
+            request,
+            said: said_with(&command),
+            command,
+        }
     }
 
     fn accepted(&mut self, name: &str, outcome: Outcome) -> PostingId {
@@ -176,7 +183,13 @@ impl Stage {
     /// An accepted command's id with other content: refused now and for ever.
     pub async fn reused(&mut self, name: &str, request: RequestKey, command: Command) {
         let customer = self.rig.customer.clone();
-        let request = Request { ledger: self.rig.ledger, customer, request: Some(request), command };
+        let request = Request {
+            ledger: self.rig.ledger,
+            customer,
+            request: Some(request),
+            said: said_with(&command),
+            command,
+        };
         let rejection = self.rig.send(&request).await.unwrap_err();
         assert!(matches!(rejection, Rejection::RequestIdReused { original: Some(_) }), "{name}: {rejection}");
     }
@@ -185,7 +198,8 @@ impl Stage {
     pub async fn ok_as(&mut self, name: &str, request: &RequestKey, command: Command) -> PostingId {
         let customer = self.rig.customer.clone();
         let request = Some(request.clone());
-        let request = Request { ledger: self.rig.ledger, customer, request, command };
+        let request =
+            Request { ledger: self.rig.ledger, customer, request, said: said_with(&command), command };
         let outcome = self.rig.send(&request).await;
         self.accepted(name, outcome)
     }

@@ -180,7 +180,7 @@ async fn holds(rig: &Rig, ledger: &creditledger::store::Ledger) -> Vec<(String, 
             // What is settled stands in the first list as well, but for direct charges.
             for hold in page.items.iter().filter(|hold| !settled || hold.direct) {
                 lines.push((format!("hold {}", hold.id), hold_line(hold)));
-                lines.extend(work_lines(hold));
+                lines.extend(work_lines(rig, hold).await);
             }
             before = page.next;
             if before.is_none() {
@@ -231,8 +231,8 @@ fn hold_line(hold: &Hold) -> String {
 }
 
 /// The entries of work on a hold, voided ones included, wherever they are kept.
-fn work_lines(hold: &Hold) -> Vec<(String, String)> {
-    let line = |work: &creditledger::ledger::hold::Work| {
+async fn work_lines(rig: &Rig, hold: &Hold) -> Vec<(String, String)> {
+    let line = |work: &creditledger::ledger::work::Work| {
         let voided = work.voided.as_ref().map(|voided| (voided.by.to_string(), voided.reason.to_string()));
         let line = format!(
             "{} seconds from {:?} on line {} solved {} by '{}' note '{}' labels {:?} voided {voided:?}",
@@ -246,7 +246,8 @@ fn work_lines(hold: &Hold) -> Vec<(String, String)> {
         );
         (format!("hold {} work {}", hold.id, work.id), line)
     };
-    hold.work.iter().map(line).collect()
+    let entries = rig.reader.work(hold.id, None, ALL).await.unwrap().items;
+    entries.iter().map(|work| line(work)).collect()
 }
 
 async fn lots(rig: &Rig, ledger: &creditledger::store::Ledger) -> Vec<(String, String)> {

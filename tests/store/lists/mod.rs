@@ -67,7 +67,7 @@ async fn fill(rig: &mut Rig) {
         rig.ok(Command::PurchaseCredits(bought)).await;
         if nth % 3 == 0 {
             let own = Alerts::new(vec![Threshold::Percent(60)]).unwrap();
-            let alerts = SetBalanceAlerts { alerts: Some(Arc::new(own)), by: Text::EMPTY };
+            let alerts = SetBalanceAlerts { alerts: Some(Arc::new(own)) };
             rig.ok(Command::SetBalanceAlerts(alerts)).await;
         }
         for incident in 0..4 {
@@ -110,7 +110,7 @@ async fn fill(rig: &mut Rig) {
     }
     rig.new_customer("closed").await;
     rig.ok(grant("1")).await;
-    rig.ok(Command::CloseCustomer(CloseCustomer::default())).await;
+    rig.ok(Command::CloseCustomer(CloseCustomer)).await;
     rig.customer = suspense();
     rig.ok(Command::CreateCustomer(CreateCustomer::default())).await;
     for nth in 0..5 {
