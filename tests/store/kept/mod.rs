@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 use creditledger::audit::verify;
 use creditledger::ledger::command::{Command, HoldRef, VoidWork};
 use creditledger::ledger::{HoldState, Kind};
-use creditledger::store::{Erased, HoldFilter, open_to_check};
+use creditledger::store::{Erased, HoldFilter, migrate, open_to_check};
 
 use crate::rig::Rig;
 use loading::{dump_postgres, load_postgres, load_sqlite, packed, whole_file};
@@ -169,6 +169,42 @@ async fn texts_of_earlier_versions_stay() {
         drop(stage);
         assert_sound(&url, "after what could be erased was").await;
     }
+}
+
+/// Until a migration is done to its end, nobody reads the database; one that was cut off goes on at the next start.
+#[tokio::test]
+async fn a_migration_that_was_cut_off_is_finished_by_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = load_sqlite(&folder().join("v0.1.0/sqlite.db.gz"), directory.path());
+    migrate(&url).await.unwrap();
+    let rows = |sql: &str| -> i64 {
+        let database = rusqlite::Connection::open(url.strip_prefix("sqlite://").unwrap()).unwrap();
+        database.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let entries = rows("SELECT COUNT(*) FROM work");
+    assert!(entries > 10);
+    rows("INSERT INTO unfinished_step (step) VALUES ('work') RETURNING 1");
+    let refused = open_to_check(&url).await.err().unwrap().to_string();
+    assert!(refused.ends_with("has an older schema; run \"creditledger migrate\" first"), "{refused}");
+    migrate(&url).await.unwrap();
+    assert_eq!(
+        (rows("SELECT COUNT(*) FROM unfinished_step"), rows("SELECT COUNT(*) FROM work")),
+        (0, entries)
+    );
+    assert_sound(&url, "after the second migration").await;
+}
+
+#[tokio::test]
+async fn servers_that_start_together_migrate_once() {
+    if !crate::postgres::available() {
+        return;
+    }
+    let url = load_postgres(&folder().join("v0.1.0/postgres.sql.gz")).await;
+    let started = tokio::join!(migrate(&url), migrate(&url), migrate(&url));
+    for started in [started.0, started.1, started.2] {
+        started.unwrap();
+    }
+    assert_sound(&url, "migrated by three at once").await;
 }
 
 /// What makes the kept databases still runs, so that it is there for the next version; asked to, it keeps them.
