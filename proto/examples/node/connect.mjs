@@ -57,8 +57,14 @@ said = (await holds.settleHold({ context: context("settle"), target })).outcome;
 console.log(`repeated: replayed ${said.replayed}, ${said.balance.availableCredits} available`);
 
 async function* watch(start) {
-  for await (const { item, resumeToken } of events.watchEvents({ customerId, start, untilNow: true })) {
-    if (item.case === "event") yield { type: name(EventTypeSchema, item.value.type), resumeToken };
+  const abort = new AbortController();
+  try {
+    const stream = events.watchEvents({ customerId, start, untilNow: true }, { signal: abort.signal });
+    for await (const { item, resumeToken } of stream) {
+      if (item.case === "event") yield { type: name(EventTypeSchema, item.value.type), resumeToken };
+    }
+  } finally {
+    abort.abort(); // whoever stops reading ends the call, too
   }
 }
 let first;
@@ -67,3 +73,4 @@ console.log(`watched: ${first.type}`); // or the connection breaks: what came la
 const told = [];
 for await (const event of watch({ case: "resumeToken", value: first.resumeToken })) told.push(event.type);
 console.log(`resumed: ${told.join(" ")}`);
+process.exit(); // the connection would stay open for a next call

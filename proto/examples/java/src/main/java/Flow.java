@@ -53,7 +53,6 @@ public class Flow {
     }
     said = holds.settleHold(settle).getOutcome();
     System.out.printf("repeated: replayed %b, %s available%n", said.getReplayed(), said.getBalance().getAvailableCredits());
-
     var watch = WatchEventsRequest.newBuilder().setCustomerId(customer).setUntilNow(true);
     var first = watch(channel, watch.setAfterPosition(0).build(), 1).get(0);
     // Or the connection breaks: what came last says where to go on.
@@ -62,13 +61,15 @@ public class Flow {
     for (var message : watch(channel, watch.setResumeToken(first.getResumeToken()).build(), Integer.MAX_VALUE))
       System.out.print(" " + message.getEvent().getType());
     System.out.println();
+    channel.shutdownNow();
   }
 
   static ArrayList<WatchEventsResponse> watch(Channel channel, WatchEventsRequest request, int most) {
     var told = new ArrayList<WatchEventsResponse>();
     try (var stream = Context.current().withCancellation()) { // leaving it cancels the stream
       stream.run(() -> {
-        var messages = NotificationServiceGrpc.newBlockingStub(channel).watchEvents(request);
+        var stub = NotificationServiceGrpc.newBlockingStub(channel).withDeadlineAfter(30, TimeUnit.SECONDS);
+        var messages = stub.watchEvents(request);
         while (told.size() < most && messages.hasNext())
           Optional.of(messages.next()).filter(WatchEventsResponse::hasEvent).ifPresent(told::add);
       });
