@@ -97,7 +97,7 @@ impl Till {
         id: PostingId,
         customer: CustomerId,
         credits: Option<Credits>,
-        request: RequestKey,
+        (request, said): (RequestKey, Said),
         deadline: Option<Instant>,
     ) -> Result<Answer, TillError> {
         let wrong = |field, problem: &str| Rejection::InvalidField { field, problem: problem.to_owned() };
@@ -116,7 +116,6 @@ impl Till {
             expires_at: None,
         });
         let customer_id = customer.clone();
-        let said = Said::default();
         let request = Request { ledger, customer: customer_id, request: Some(request), said, command };
         let answer = self.writer.submit(request, deadline).await??;
         self.close(ledger, id, &cut(&format!("assigned to {customer}"))).await?;

@@ -52,7 +52,8 @@ impl Api {
         let ledger = self.ledger(&ledger_id).await?;
         let till = Till::new(self.writer.clone(), std::sync::Arc::clone(&self.reader));
         let customer = scope.customer.clone();
-        let assigned = till.assign(ledger, payment, scope.customer, credits, scope.request, deadline).await;
+        let request = (scope.request, scope.said);
+        let assigned = till.assign(ledger, payment, scope.customer, credits, request, deadline).await;
         let answer = assigned.map_err(|error| match error {
             TillError::Submit(error) => Status::from(error),
             TillError::Read(error) => error.into(),

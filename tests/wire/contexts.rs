@@ -208,10 +208,21 @@ async fn a_context_is_checked_by_each_command_and_leaves_nothing(on: On) {
         if (world.served.positions().await, besides_postings(channel).await) != before {
             wrong.push(format!("{method} left a trace"));
         }
-        // None of it has used the request_id up.
-        let answer = call(channel, method, good).await.unwrap();
-        if outcome(&answer).replayed {
+        // None of it has used the request_id up; and what is said now is kept.
+        let said = if is_bare(request.name()) {
+            context
+        } else {
+            CommandContext { by: "ann".into(), metadata: pairs(&[("ticket", "T-1")]), ..context }
+        };
+        let answer = call(channel, method, encoded(Some(said.clone()))).await.unwrap();
+        let told = outcome(&answer);
+        if told.replayed {
             wrong.push(format!("{method} was run before"));
+        }
+        if let Some(Posting { by, metadata, .. }) = told.posting
+            && (&by, &metadata) != (&said.by, &said.metadata)
+        {
+            wrong.push(format!("{method} keeps {by:?} and {metadata:?}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

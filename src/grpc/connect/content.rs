@@ -1,6 +1,6 @@
 //! Content types: which protocol a request speaks, and the refusals of those that speak none.
 
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method as Verb, Response, StatusCode};
 use http_body_util::Full;
 use tonic::body::Body;
@@ -108,6 +108,7 @@ fn refusal(status: StatusCode, header: HeaderName, value: &str, text: String) ->
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(header, value);
     }

@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use prost::Message as _;
 use serde_json::{Map, Value, json};
@@ -81,6 +81,8 @@ pub(super) fn answer(status: &Status, encoding: Encoding, streams: bool) -> Resp
     let mut answer = Response::new(Body::new(Full::new(body)));
     *answer.status_mut() = http_status;
     answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    // What does not exist now may in a moment; caches keep such an answer to a GET by themselves.
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }
 

@@ -15,6 +15,9 @@ use super::super::parse::{Violation, Violations};
 use super::field::{FieldValue, Found, Key};
 use super::{Json, Kind, Place, text};
 
+/// Fields that one mask of JSON names.
+const MASK_PATHS_MAX: usize = 100;
+
 /// Why a text is no message.
 #[derive(Clone, Debug)]
 pub enum Unreadable {
@@ -277,8 +280,13 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                 None => self.refuse(),
             },
             Kind::FieldMask => {
-                let mask = prost_types::FieldMask { paths: text::paths(value) };
-                self.put_bytes(&mask.encode_to_vec());
+                // Each comma is a path of its own: a body of them would be many times its size.
+                if value.bytes().filter(|byte| *byte == b',').count() >= MASK_PATHS_MAX {
+                    self.refuse();
+                } else {
+                    let mask = prost_types::FieldMask { paths: text::paths(value) };
+                    self.put_bytes(&mask.encode_to_vec());
+                }
             }
             Kind::Bool | Kind::Message(_) => self.refuse(),
         }

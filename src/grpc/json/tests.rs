@@ -228,3 +228,14 @@ fn what_is_cut_off_is_no_message() {
     json.write(place, &encoded, &mut out).unwrap();
     assert_eq!(out, br#"{"event_id":"1-0","sequence":"300"}"#);
 }
+
+#[test]
+fn a_mask_is_not_many_times_its_size() {
+    let (json, place) = table("UpdateCustomerRequest", Names::Json);
+    let mask = |paths: usize| format!("{{\"updateMask\": \"{}\"}}", vec!["name"; paths].join(","));
+    assert!(json.read(place, mask(100).as_bytes()).is_ok());
+    for paths in [101, 1_000_000] {
+        let found = wrong("UpdateCustomerRequest", mask(paths).as_bytes());
+        assert_eq!(found[0].0, "update_mask");
+    }
+}
