@@ -10,11 +10,11 @@ use super::output::print;
 use super::shops::revealed;
 use crate::clock::Clock;
 use crate::config::{Config, EmailSettings, EmailTls, Flags};
-use crate::ledger::event::EventType;
-use crate::ledger::{CustomerId, LedgerId};
-use crate::outbox::email::{
+use crate::delivery::email::{
     EVENTS, Facts, Link, Mailer, Sender, Smtp, SmtpSettings, Templates, Tls, parse_mailbox, preview,
 };
+use crate::ledger::event::EventType;
+use crate::ledger::{CustomerId, LedgerId};
 
 /// Checks what the settings say, and the templates.
 ///

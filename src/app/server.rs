@@ -13,19 +13,19 @@ use super::call::innermost;
 use super::email::mailer;
 use super::shops::shops;
 use super::sweep::sweep;
-use crate::billing::Till;
 use crate::cards;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Isolation};
+use crate::delivery::EventFeeds;
+use crate::delivery::webhooks::{
+    Courier, Means, Policy, Relay, Render, Sender, SystemNetwork, Webhooks, public_roots,
+};
 use crate::grpc::{self, Api, Besides, Handler};
 use crate::http;
 use crate::ledger::PostingId;
-use crate::outbox::Outbox;
-use crate::outbox::webhooks::{
-    Courier, Means, Policy, Relay, Render, Sender, SystemNetwork, Webhooks, public_roots,
-};
 use crate::query::Reader;
 use crate::store::{self, Settings};
+use crate::storefront::PaymentApplier;
 use crate::writer::{Limits, Writer, WriterEnd};
 
 /// A server that is up.
@@ -64,7 +64,7 @@ impl Server {
             .map_err(|error| Failure::Other(format!("the writer cannot be started: {error}")))?;
         let sweeper =
             tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.expiry_interval()));
-        let outbox = Arc::new(Outbox::new(Arc::clone(&engine.reader), engine.news.clone()));
+        let feeds = Arc::new(EventFeeds::new(Arc::clone(&engine.reader), engine.notifier.clone()));
         let webhooks =
             Webhooks::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));
         let policy = Policy { development: config.webhook_development };
@@ -73,11 +73,11 @@ impl Server {
         let me = PostingId::new(clock.now(), 0, clock::random().map_err(Failure::Randomness)?).uuid();
         let render: Render = Arc::new(grpc::message);
         let means = Means { sender, render, mailer, courier: Courier::start() };
-        let relay = Relay::new(Arc::clone(&outbox), engine.webhooks, clock, means, me);
-        let reader = Arc::new(Reader::new(engine.reader, engine.news, cards));
+        let relay = Relay::new(Arc::clone(&feeds), engine.webhooks, clock, means, me);
+        let reader = Arc::new(Reader::new(engine.reader, engine.notifier, cards));
         let storefronts = Arc::new(http::Webhooks::new(
             shops,
-            Till::new(writer.clone(), Arc::clone(&reader)),
+            PaymentApplier::new(writer.clone(), Arc::clone(&reader)),
             Arc::clone(&reader),
         ));
         let handler: Handler = Arc::new(move |request| {
@@ -85,7 +85,7 @@ impl Server {
             Box::pin(async move { storefronts.answer(request).await })
         });
         let besides = Besides { prefix: http::PREFIX, handler };
-        let api = Api::new(writer.clone(), reader, outbox, Arc::new(webhooks), policy).with(besides);
+        let api = Api::new(writer.clone(), reader, feeds, Arc::new(webhooks), policy).with(besides);
         let (stop, mut stopping) = watch::channel(false);
         let relay = tokio::spawn(relay.run(stop.subscribe()));
         let stopping = async move {

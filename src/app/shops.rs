@@ -1,9 +1,9 @@
 //! From the settings of storefronts to storefronts.
 
 use super::Failure;
-use crate::billing::{Shop, Vendor};
 use crate::config::{Secret, StorefrontSettings};
 use crate::ledger::{Credits, LedgerId, Storefront};
+use crate::storefront::{Shop, Vendor};
 
 /// Checks what the settings say.
 ///

@@ -78,7 +78,7 @@ pub fn balance_at(at: BalanceAt) -> wire::Balance {
 /// An amount of money, with all the digits of its currency.
 pub fn money(money: &Money) -> wire::Money {
     let code = money.currency.as_str();
-    let digits = crate::billing::amounts::digits(code).unwrap_or(0);
+    let digits = crate::storefront::amounts::digits(code).unwrap_or(0);
     let sign = if money.minor_units < 0 { "-" } else { "" };
     let scale = 10_u64.saturating_pow(digits);
     let units = money.minor_units.unsigned_abs();

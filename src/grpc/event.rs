@@ -2,11 +2,11 @@
 
 use prost_types::Timestamp;
 
+use crate::delivery::Told;
 use crate::ledger::alert::{Crossed, Threshold};
 use crate::ledger::event::EventType;
 use crate::ledger::forecast::Forecast;
 use crate::ledger::{Credits, LedgerId, Posting};
-use crate::outbox::Told;
 
 use super::{convert, wire};
 

@@ -9,8 +9,8 @@ use tonic::Status;
 use tracing::Instrument as _;
 
 use crate::clock;
+use crate::delivery::{Cursor, Watch, WatchError};
 use crate::ledger::LedgerId;
-use crate::outbox::{Cursor, Watch, WatchError};
 use crate::query::ReadError;
 
 use super::status::Problem;
@@ -136,16 +136,16 @@ mod tests {
     use tonic_types::StatusExt as _;
 
     use super::*;
+    use crate::delivery::{EventFeeds, Filter};
     use crate::ledger::LedgerNo;
-    use crate::outbox::{Filter, Outbox};
     use crate::store::{Position, Settings, open};
 
     #[tokio::test]
     async fn a_reader_that_takes_nothing_is_cut_off_with_where_to_go_on() {
         let engine = open("memory:", clock::now(), &Settings::default()).await.unwrap();
-        let outbox = Arc::new(Outbox::new(engine.reader, engine.news));
+        let feeds = Arc::new(EventFeeds::new(engine.reader, engine.notifier));
         let start = Cursor::after(Position(7));
-        let watch = Watch::new(&outbox, LedgerNo::MAIN, Filter::default(), start);
+        let watch = Watch::new(&feeds, LedgerNo::MAIN, Filter::default(), start);
         let (_closing, closes) = watch::channel(false);
         // Heartbeats fill what waits for the reader.
         let limit = Duration::from_millis(100);

@@ -44,9 +44,9 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use crate::delivery::EventFeeds;
+use crate::delivery::webhooks::{Policy, Webhooks};
 use crate::ledger::{LedgerId, LedgerNo};
-use crate::outbox::Outbox;
-use crate::outbox::webhooks::{Policy, Webhooks};
 use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
@@ -65,7 +65,7 @@ const PAGE_BYTES_MAX: usize = 3 << 20;
 pub struct Api {
     writer: Writer,
     reader: Arc<Reader>,
-    outbox: Arc<Outbox>,
+    feeds: Arc<EventFeeds>,
     webhooks: Arc<Webhooks>,
     /// Where webhooks may be sent.
     policy: Policy,
@@ -81,11 +81,11 @@ impl Api {
     pub fn new(
         writer: Writer,
         reader: Arc<Reader>,
-        outbox: Arc<Outbox>,
+        feeds: Arc<EventFeeds>,
         webhooks: Arc<Webhooks>,
         policy: Policy,
     ) -> Self {
-        Self { writer, reader, outbox, webhooks, policy, closing: watch::Sender::new(false), besides: None }
+        Self { writer, reader, feeds, webhooks, policy, closing: watch::Sender::new(false), besides: None }
     }
 
     /// Serves something else as well.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status, async_trait};
 
+use crate::delivery::{Cursor, Filter, Watch};
 use crate::ledger::alert::{Alerts, DefaultAlerts, Level, Threshold};
 use crate::ledger::command::SetBalanceAlerts;
 use crate::ledger::event::EventType as Type;
 use crate::ledger::{Command, Customer, CustomerId, CustomerKey, LedgerNo, Rejection};
-use crate::outbox::{Cursor, Filter, Watch};
 use crate::query::Position;
 use crate::writer::{DefaultAlertsSet, NewDefaultAlerts};
 
@@ -95,7 +95,7 @@ impl NotificationService for Api {
         let end = self.reader.last_position(ledger).await?;
         let from = asked.from.unwrap_or(Cursor::after(end));
         let filter = Filter { customer, types: asked.types };
-        let watch = Watch::new(&self.outbox, ledger, filter, from);
+        let watch = Watch::new(&self.feeds, ledger, filter, from);
         let watch = if asked.until_now { watch.until(end) } else { watch };
         Ok(Response::new(self.event_stream(watch, asked.ledger, asked.heartbeat)))
     }

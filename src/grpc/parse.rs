@@ -5,10 +5,10 @@ use std::fmt::{Display, Write as _};
 
 use uuid::Uuid;
 
-use crate::billing::amounts;
 use crate::ledger::command::Said;
 use crate::ledger::{Credits, Currency, CustomerId, Day, LedgerId, Money, Text, Timestamp};
 use crate::query::PageRequest;
+use crate::storefront::amounts;
 
 use super::wire;
 

@@ -3,9 +3,9 @@
 use prost::Message as _;
 use tonic::{Request, Status};
 
-use crate::billing::{Till, TillError};
 use crate::ledger::{LedgerId, PostingId};
 use crate::query::KeptPayment;
+use crate::storefront::{ApplyError, PaymentApplier};
 
 use super::command::Accepted;
 use super::context::Reason;
@@ -50,14 +50,14 @@ impl Api {
         })?;
         let ledger_id = scope.ledger.unwrap_or_else(LedgerId::main);
         let ledger = self.ledger(&ledger_id).await?;
-        let till = Till::new(self.writer.clone(), std::sync::Arc::clone(&self.reader));
+        let applier = PaymentApplier::new(self.writer.clone(), std::sync::Arc::clone(&self.reader));
         let customer = scope.customer.clone();
         let request = (scope.request, scope.said);
-        let assigned = till.assign(ledger, payment, scope.customer, credits, request, deadline).await;
+        let assigned = applier.assign(ledger, payment, scope.customer, credits, request, deadline).await;
         let answer = assigned.map_err(|error| match error {
-            TillError::Submit(error) => Status::from(error),
-            TillError::Read(error) => error.into(),
-            TillError::Rejected(error) => error.into(),
+            ApplyError::Submit(error) => Status::from(error),
+            ApplyError::Read(error) => error.into(),
+            ApplyError::Rejected(error) => error.into(),
         })?;
         Ok(Accepted { ledger, ledger_id, customer, answer }.into())
     }

@@ -7,11 +7,11 @@ use prost_reflect::DescriptorPool;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use crate::delivery::Told;
+use crate::delivery::email::email_endpoint;
+use crate::delivery::webhooks::{self, Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, parse_secret};
 use crate::ledger::event::EventType as Type;
 use crate::ledger::{LedgerId, LedgerNo, Text};
-use crate::outbox::Told;
-use crate::outbox::email::email_endpoint;
-use crate::outbox::webhooks::{self, Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, parse_secret};
 use crate::query::{Keyed, Position, ReadError};
 
 use super::command::bare_outcome;

@@ -11,10 +11,10 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tonic::body::Body;
 
-use crate::billing::{self, Delivery, Refused, Shop, Till, TillError};
 use crate::clock;
 use crate::ledger::Rejection;
 use crate::query::{ReadError, Reader};
+use crate::storefront::{self, ApplyError, Delivery, PaymentApplier, Refused, Shop};
 
 /// Below which path webhooks are served.
 pub const PREFIX: &str = "/webhooks/";
@@ -26,7 +26,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Answers webhooks.
 pub struct Webhooks {
     shops: Vec<Shop>,
-    till: Till,
+    applier: PaymentApplier,
     reader: Arc<Reader>,
 }
 
@@ -39,8 +39,8 @@ impl std::fmt::Debug for Webhooks {
 impl Webhooks {
     /// Of these storefronts.
     #[must_use]
-    pub fn new(shops: Vec<Shop>, till: Till, reader: Arc<Reader>) -> Self {
-        Self { shops, till, reader }
+    pub fn new(shops: Vec<Shop>, applier: PaymentApplier, reader: Arc<Reader>) -> Self {
+        Self { shops, applier, reader }
     }
 
     /// Answers one request.
@@ -68,7 +68,7 @@ impl Webhooks {
         };
         let header = |name: &str| Some(head.headers.get(name)?.to_str().ok()?.to_owned());
         let delivery = Delivery { header: &header, body: &body, now: clock::now() };
-        let payments = match billing::read(shop, &delivery) {
+        let payments = match storefront::read(shop, &delivery) {
             Ok(payments) => payments,
             Err(refused) => {
                 tracing::warn!(storefront = %shop.storefront, %refused, "a webhook is refused");
@@ -87,14 +87,14 @@ impl Webhooks {
         }
     }
 
-    async fn take(&self, shop: &Shop, payments: &[billing::Payment]) -> Result<(), TillError> {
+    async fn take(&self, shop: &Shop, payments: &[storefront::Payment]) -> Result<(), ApplyError> {
         let ledger = self.reader.ledger(&shop.ledger).await.map_err(|error| match error {
             // It may be made yet; until then the storefront is to try again.
-            ReadError::LedgerNotFound => TillError::Rejected(Rejection::CustomerNotFound),
-            error => TillError::Read(error),
+            ReadError::LedgerNotFound => ApplyError::Rejected(Rejection::CustomerNotFound),
+            error => ApplyError::Read(error),
         })?;
         for payment in payments {
-            let applied = self.till.take(ledger, payment).await?;
+            let applied = self.applier.take(ledger, payment).await?;
             tracing::info!(
                 storefront = %payment.storefront, order = %payment.order, event = %payment.event, ?applied,
                 "a storefront told of a payment"

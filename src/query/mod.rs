@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::ledger::card::Cards;
 use crate::ledger::{LedgerId, LedgerNo};
-use crate::store::{News, ReadStore};
+use crate::store::{CommitNotifier, ReadStore};
 
 pub use crate::store::{
     At, ClassStats, ClassStatsFilter, HoldFilter, Ledger, LotFilter, OwnedLot, Position, Recorded, StoreError,
@@ -86,7 +86,7 @@ impl ReadError {
 /// Answers questions from a store; shared by all who ask.
 pub struct Reader {
     store: Arc<dyn ReadStore>,
-    news: News,
+    notifier: CommitNotifier,
     /// Ledgers by id. They are never renamed or removed, so what was found once stays right.
     ledgers: RwLock<HashMap<LedgerId, LedgerNo>>,
     /// Only ever caught up.
@@ -96,19 +96,19 @@ pub struct Reader {
 impl Reader {
     /// Reads from `store`; `cards` is what every ledger has from the start.
     #[must_use]
-    pub fn new(store: Arc<dyn ReadStore>, news: News, cards: Arc<Cards>) -> Self {
-        Self { store, news, ledgers: RwLock::new(HashMap::new()), cards: RwLock::new(cards) }
+    pub fn new(store: Arc<dyn ReadStore>, notifier: CommitNotifier, cards: Arc<Cards>) -> Self {
+        Self { store, notifier, ledgers: RwLock::new(HashMap::new()), cards: RwLock::new(cards) }
     }
 
     /// Changes whenever some ledger's journal may have grown: what followers wait for.
     #[must_use]
     pub fn growth(&self) -> watch::Receiver<u64> {
-        self.news.growth.subscribe()
+        self.notifier.growth.subscribe()
     }
 
     /// False while the database cannot be reached.
     #[must_use]
     pub fn reachable(&self) -> watch::Receiver<bool> {
-        self.news.reachable.clone()
+        self.notifier.reachable.clone()
     }
 }

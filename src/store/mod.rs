@@ -44,8 +44,8 @@ pub use class_stats::{ClassStats, ClassStatsFilter};
 pub use copy::{CopyStore, CopyTarget, check_urls, open_for_copy};
 pub use figures::{Figures, open_figures};
 pub use open::{
-    Alone, Committed, Engine, Isolation, News, Settings, Time, migrate, open, open_to_check, open_to_read,
-    shown_url,
+    CommitNotifier, Committed, Engine, ExclusiveLock, Isolation, Settings, Time, migrate, open,
+    open_to_check, open_to_read, shown_url,
 };
 pub use words::Erased;
 

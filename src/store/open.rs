@@ -22,7 +22,7 @@ pub struct Engine {
     /// Where events are sent.
     pub webhooks: Arc<dyn WebhookStore>,
     /// What it tells by itself.
-    pub news: News,
+    pub notifier: CommitNotifier,
 }
 
 /// Commits that are kept for those who follow; whoever is further behind reads the feed.
@@ -33,7 +33,7 @@ pub type Committed = Arc<Vec<Recorded>>;
 
 /// What an engine tells those who wait.
 #[derive(Clone, Debug)]
-pub struct News {
+pub struct CommitNotifier {
     /// Changes whenever some ledger's feed may have grown, by whichever server. Who follows subscribes; where several
     /// servers write, the engine looks for commits of others more often while somebody does.
     pub growth: Arc<watch::Sender<u64>>,
@@ -44,7 +44,7 @@ pub struct News {
     pub reachable: watch::Receiver<bool>,
 }
 
-impl News {
+impl CommitNotifier {
     /// For an engine inside this process.
     #[must_use]
     pub fn always_reachable(growth: Arc<watch::Sender<u64>>) -> Self {
@@ -125,13 +125,13 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
     }
     let (writer, reader) = sqlite::open(&sqlite_path(url)?, now).await?;
     let reader = Arc::new(reader);
-    let (news, turns) = (writer.news(), writer.turns());
+    let (notifier, turns) = (writer.notifier(), writer.turns());
     Ok(Engine {
         writers: vec![Box::new(writer)],
         reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
         audit: reader,
         webhooks: Arc::new(sqlite::SqliteWebhooks::of(&sqlite_path(url)?, turns)),
-        news,
+        notifier,
     })
 }
 
@@ -156,16 +156,16 @@ pub async fn open_to_read(url: &str) -> Result<Arc<dyn AuditStore>, StoreError> 
 ///
 /// # Errors
 /// As [`open_to_read`]; also while a server has the database open.
-pub async fn open_to_check(url: &str) -> Result<(Arc<dyn AuditStore>, Alone), StoreError> {
+pub async fn open_to_check(url: &str) -> Result<(Arc<dyn AuditStore>, ExclusiveLock), StoreError> {
     // What is read from PostgreSQL is one snapshot, whoever writes meanwhile.
     let is_file = !is_memory(url) && Address::of(url).is_none();
     let alone = if is_file { Some(sqlite::keep_servers_out(&sqlite_path(url)?)?) } else { None };
-    Ok((open_to_read(url).await?, Alone { _lock: alone }))
+    Ok((open_to_read(url).await?, ExclusiveLock { _lock: alone }))
 }
 
 /// While it is there, no server opens the database.
 #[derive(Debug)]
-pub struct Alone {
+pub struct ExclusiveLock {
     _lock: Option<sqlite::DatabaseLock>,
 }
 

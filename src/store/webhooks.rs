@@ -1,5 +1,5 @@
 //! Where events are sent, how far each endpoint has come, and what it did not take: rows, and transactions over them. What
-//! they mean is the outbox's matter; an engine only keeps them.
+//! they mean is the matter of delivery; an engine only keeps them.
 
 use async_trait::async_trait;
 use uuid::Uuid;

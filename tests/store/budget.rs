@@ -152,7 +152,7 @@ impl Cost {
 #[tokio::test]
 async fn holds_and_settlements_keep_the_budget() {
     let mut bench = Bench::new().await;
-    // Alone, a command writes the last page of each tree that grows (postings, request ids, and for a new hold holds
+    // ExclusiveLock, a command writes the last page of each tree that grows (postings, request ids, and for a new hold holds
     // and incidents), the customer's page, and a settlement the page of its hold and of the system account; now and
     // then a full page splits. That cannot be less, and one sync covers it.
     // In batches the growing ends are shared: 64 commands fill about a fifth of a page each there, and a full page

@@ -15,7 +15,7 @@ on_each_engine! {
 }
 
 pub fn reader(rig: &Rig) -> Reader {
-    Reader::new(rig.reader.clone(), rig.news.clone(), rig.cards.clone())
+    Reader::new(rig.reader.clone(), rig.notifier.clone(), rig.cards.clone())
 }
 
 async fn a_ledger_is_found_by_its_id(mut rig: Rig) {

@@ -13,8 +13,8 @@ use creditledger::ledger::{
 use creditledger::store::memory::Memory;
 use creditledger::store::webhooks::WebhookStore;
 use creditledger::store::{
-    AuditStore, CardsChanged, Engine, Isolation, LedgerCreated, NewLedger, News, ReadStore, Settings,
-    StoreError, Time, WriteStore, open,
+    AuditStore, CardsChanged, CommitNotifier, Engine, Isolation, LedgerCreated, NewLedger, ReadStore,
+    Settings, StoreError, Time, WriteStore, open,
 };
 use tempfile::TempDir;
 
@@ -25,7 +25,7 @@ pub struct Rig {
     pub reader: Arc<dyn ReadStore>,
     pub audit: Arc<dyn AuditStore>,
     pub webhooks: Arc<dyn WebhookStore>,
-    pub news: News,
+    pub notifier: CommitNotifier,
     pub now: Timestamp,
     pub ledger: LedgerNo,
     pub customer: CustomerId,
@@ -44,7 +44,7 @@ pub const SETTINGS: Settings = Settings { lanes: 1, isolation: Isolation::ReadCo
 
 impl Rig {
     fn of(engine: Engine, url: Option<String>, directory: Option<TempDir>) -> Self {
-        let Engine { mut writers, reader, audit, webhooks, news } = engine;
+        let Engine { mut writers, reader, audit, webhooks, notifier } = engine;
         let writer = writers.remove(0);
         let customer = id("acme");
         let ledger = LedgerNo::MAIN;
@@ -55,7 +55,7 @@ impl Rig {
             reader,
             audit,
             webhooks,
-            news,
+            notifier,
             now: START,
             ledger,
             customer,

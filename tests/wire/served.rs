@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use creditledger::clock::{self, Clock};
+use creditledger::delivery::EventFeeds;
+use creditledger::delivery::webhooks::{Policy, Webhooks};
 use creditledger::grpc::wire::customer_service_client::CustomerServiceClient;
 use creditledger::grpc::wire::hold_service_client::HoldServiceClient;
 use creditledger::grpc::wire::ledger_service_client::LedgerServiceClient;
@@ -12,8 +14,6 @@ use creditledger::grpc::wire::purchase_service_client::PurchaseServiceClient;
 use creditledger::grpc::wire::*;
 use creditledger::grpc::{Api, Limits, serve};
 use creditledger::ledger::LedgerNo;
-use creditledger::outbox::Outbox;
-use creditledger::outbox::webhooks::{Policy, Webhooks};
 use creditledger::query::Reader;
 use creditledger::store::{self, AuditStore, Engine, ReadStore, Settings};
 use creditledger::writer::{self, Writer, WriterEnd};
@@ -68,13 +68,12 @@ impl Served {
     pub async fn on(engine: Engine, directory: Option<TempDir>, limits: writer::Limits) -> Self {
         let cards = Arc::new(creditledger::cards::built_in());
         let (writer, end) = Writer::start(engine.writers, &cards, limits).unwrap();
-        let outbox = Arc::new(Outbox::new(Arc::clone(&engine.reader), engine.news.clone()));
-        let reader = Arc::new(Reader::new(Arc::clone(&engine.reader), engine.news, cards));
+        let feeds = Arc::new(EventFeeds::new(Arc::clone(&engine.reader), engine.notifier.clone()));
+        let reader = Arc::new(Reader::new(Arc::clone(&engine.reader), engine.notifier, cards));
         let clock: Arc<dyn Clock> = Arc::new(clock::System);
         let webhooks =
             Webhooks::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));
-        let api =
-            Api::new(writer.clone(), reader, Arc::clone(&outbox), Arc::new(webhooks), Policy::default());
+        let api = Api::new(writer.clone(), reader, Arc::clone(&feeds), Arc::new(webhooks), Policy::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();

@@ -12,8 +12,8 @@ use super::stream::measure_stream;
 use super::webhooks::{Rounds, Webhooks, measure_webhooks};
 use crate::app::Failure;
 use crate::app::call::CallError;
+use crate::delivery::webhooks::MESSAGES_AT_A_TIME;
 use crate::grpc::wire::batch_command::Command;
-use crate::outbox::webhooks::MESSAGES_AT_A_TIME;
 use crate::store::Figures;
 
 /// Calls in flight where a line is not about that.

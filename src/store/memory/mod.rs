@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::stamps::Stamps;
 use super::webhooks::WebhookStore;
-use super::{AuditStore, Engine, Ledger, News, Position, ReadStore, Recorded, StoredDefaultAlerts};
+use super::{AuditStore, CommitNotifier, Engine, Ledger, Position, ReadStore, Recorded, StoredDefaultAlerts};
 use crate::ledger::book::{OrderScope, RequestScope};
 use crate::ledger::card::CardChange;
 use crate::ledger::work::Entries;
@@ -70,13 +70,13 @@ impl Memory {
     #[must_use]
     pub fn engine(self) -> Engine {
         let reader = Arc::new(self.clone());
-        let news = News::always_reachable(Arc::clone(&self.growth));
+        let notifier = CommitNotifier::always_reachable(Arc::clone(&self.growth));
         Engine {
             webhooks: Arc::clone(&reader) as Arc<dyn WebhookStore>,
             writers: vec![Box::new(self)],
             reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
             audit: reader as Arc<dyn AuditStore>,
-            news,
+            notifier,
         }
     }
 

@@ -24,7 +24,7 @@ const PROBES: u32 = 16;
 /// between its statements), and a server that is gone must be noticed. Plans: one made while a table was small must not read
 /// all of it when it is large, so the kinds of plans that do are ruled out, and each statement is planned once. How it
 /// commits is pinned: a setting that is changed later in the server's configuration must not reach it. Messages: a
-/// rollback where nothing is open is no news.
+/// rollback where nothing is open is nothing new.
 const SESSION: &str = "
     SELECT set_config(s.name, w.value, FALSE)
     FROM (VALUES

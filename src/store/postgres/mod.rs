@@ -89,7 +89,7 @@ pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Resu
     let reader = Arc::new(PgReader::new(Arc::clone(&address), sequencer, tending));
     let audit = Arc::new(PgAudit::open(&address));
     let webhooks = Arc::new(PgWebhooks::new(Arc::clone(&address), settings.time));
-    Ok(Engine { writers, reader, audit, webhooks, news: signals.news() })
+    Ok(Engine { writers, reader, audit, webhooks, notifier: signals.notifier() })
 }
 
 /// Opens what `verify` reads, beside servers or without them. It must have this version's schema.

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::sequencer::Sequencer;
-use crate::store::News;
+use crate::store::CommitNotifier;
 
 /// How often the server with the lease looks for commits of others, and any server whose readers follow the journal.
 const LOOK_OFTEN: Duration = Duration::from_millis(50);
@@ -47,8 +47,8 @@ impl Signals {
         self.committed.notify_one();
     }
 
-    pub fn news(&self) -> News {
-        News::new(Arc::clone(&self.growth), self.reachable.subscribe())
+    pub fn notifier(&self) -> CommitNotifier {
+        CommitNotifier::new(Arc::clone(&self.growth), self.reachable.subscribe())
     }
 }
 

@@ -22,7 +22,8 @@ use crate::store::cards::{CardsChanged, catch_up, decide};
 use crate::store::skew;
 use crate::store::stamps::Stamps;
 use crate::store::{
-    DefaultAlertsSet, Erased, LedgerCreated, NewDefaultAlerts, NewLedger, News, StoreError, WriteStore,
+    CommitNotifier, DefaultAlertsSet, Erased, LedgerCreated, NewDefaultAlerts, NewLedger, StoreError,
+    WriteStore,
 };
 
 /// What of a loaded customer the core does not keep, from load to append.
@@ -45,7 +46,7 @@ pub struct SqliteWriter {
     _lock: DatabaseLock,
     pub(super) tail: Tail,
     pub(super) stamps: Stamps,
-    news: News,
+    notifier: CommitNotifier,
     turns: Turns,
     /// While a transaction is open.
     turn: Option<OwnedMutexGuard<()>>,
@@ -78,7 +79,7 @@ impl SqliteWriter {
             _lock: lock,
             tail: Tail::default(),
             stamps: Stamps::default(),
-            news: News::always_reachable(Arc::default()),
+            notifier: CommitNotifier::always_reachable(Arc::default()),
             turns: Turns::default(),
             turn: None,
             loaded: CustomerMap::default(),
@@ -122,8 +123,8 @@ impl SqliteWriter {
     }
 
     /// Tells of every commit.
-    pub(crate) fn news(&self) -> News {
-        self.news.clone()
+    pub(crate) fn notifier(&self) -> CommitNotifier {
+        self.notifier.clone()
     }
 
     /// Whose turn it is to write.
@@ -187,7 +188,7 @@ impl SqliteWriter {
         self.connection()?.commit()?;
         self.turn = None;
         self.stamps.stored();
-        self.news.tell(|| self.tail.after(postings));
+        self.notifier.tell(|| self.tail.after(postings));
         Ok(())
     }
 

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use creditledger::clock::Clock as _;
+use creditledger::delivery::email::{EVENTS, SmtpSettings, Templates, Tls, email_endpoint};
+use creditledger::delivery::webhooks::{Changed, EventPlace, Patch};
 use creditledger::ledger::command::{Command, UpdateCustomer};
 use creditledger::ledger::event::EventType;
 use creditledger::ledger::{Contact, LedgerNo};
-use creditledger::outbox::email::{EVENTS, SmtpSettings, Templates, Tls, email_endpoint};
-use creditledger::outbox::webhooks::{Changed, EventPlace, Patch};
 
 use super::{Office, contact, customer, mailer_with, patiently, settings, subjects};
 use crate::desk::{adjust, grant, place, purchase};

@@ -1,8 +1,8 @@
 //! How messages are handed over: what TLS demands, who logs in, what is said to whom, and what a message is made of whatever
 //! stands in names and addresses.
 
+use creditledger::delivery::email::{Smtp, SmtpSettings, Templates, Tls};
 use creditledger::ledger::{Contact, Text};
-use creditledger::outbox::email::{Smtp, SmtpSettings, Templates, Tls};
 
 use super::{Office, contact, customer, mailer_with, patiently, settings};
 use crate::desk::{adjust, id, purchase};

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use creditledger::clock::Clock;
-use creditledger::ledger::command::{Command, CreateCustomer, SetBalanceAlerts};
-use creditledger::ledger::{Alerts, Contact, Credits, LedgerNo, Profile, Text, Threshold};
-use creditledger::outbox::email::{
+use creditledger::delivery::email::{
     Link, Mailer, Sender, Smtp, SmtpSettings, Templates, Tls, email_endpoint, parse_mailbox,
 };
-use creditledger::outbox::webhooks::{Delivery, Endpoint};
+use creditledger::delivery::webhooks::{Delivery, Endpoint};
+use creditledger::ledger::command::{Command, CreateCustomer, SetBalanceAlerts};
+use creditledger::ledger::{Alerts, Contact, Credits, LedgerNo, Profile, Text, Threshold};
 
 use crate::desk::id;
 use crate::mail::{Mail, MailServer};

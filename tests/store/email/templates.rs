@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use creditledger::delivery::email::{EVENTS, Facts, Link, Preview, Templates, preview};
 use creditledger::ledger::event::EventType;
 use creditledger::ledger::{CustomerId, LedgerId};
-use creditledger::outbox::email::{EVENTS, Facts, Link, Preview, Templates, preview};
 use tempfile::TempDir;
 
 fn directory(files: &[(&str, &str)]) -> TempDir {

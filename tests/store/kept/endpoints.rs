@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use creditledger::clock::Clock;
+use creditledger::delivery::webhooks::{Changed, Endpoint, EventPlace, NewEndpoint, Patch, Webhooks};
 use creditledger::ledger::event::EventType;
 use creditledger::ledger::{CustomerId, LedgerNo, RequestKey, Text};
-use creditledger::outbox::webhooks::{Changed, Endpoint, EventPlace, NewEndpoint, Patch, Webhooks};
 use creditledger::store::Position;
 use creditledger::store::webhooks::{Delivery, EMAIL_URL};
 use uuid::Uuid;

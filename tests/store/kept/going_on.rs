@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use creditledger::delivery::webhooks::{Changed as EndpointChanged, EventPlace};
 use creditledger::ledger::book::Answer;
 use creditledger::ledger::card::{Changed, RateCard};
 use creditledger::ledger::command::{
@@ -12,7 +13,6 @@ use creditledger::ledger::decide::Outcome;
 use creditledger::ledger::{
     Customer, CustomerId, CustomerKey, HoldState, LedgerNo, Request, RequestKey, Text, Timestamp,
 };
-use creditledger::outbox::webhooks::{Changed as EndpointChanged, EventPlace};
 use creditledger::store::{CardsChanged, Position};
 
 use super::commands::{

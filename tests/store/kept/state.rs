@@ -20,7 +20,7 @@ const ALL: usize = 100_000;
 pub async fn everything(stage: &mut Stage) {
     let rig = &stage.rig;
     let mut lines = Vec::new();
-    let reader = Reader::new(Arc::clone(&rig.reader), rig.news.clone(), Arc::clone(&rig.cards));
+    let reader = Reader::new(Arc::clone(&rig.reader), rig.notifier.clone(), Arc::clone(&rig.cards));
     for ledger in rig.reader.ledgers().await.unwrap() {
         let at = |what: String| format!("stored {} {what}", ledger.id);
         lines.push((at("ledger".into()), format!("{} {}", ledger.no.get(), ledger.created_at.micros())));

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use creditledger::clock::Clock as _;
+use creditledger::delivery::webhooks::{Changed, EventPlace, Patch};
 use creditledger::ledger::command::{Command, SetBalanceAlerts};
 use creditledger::ledger::{Alerts, Credits, LedgerNo, Threshold, Timestamp};
-use creditledger::outbox::webhooks::{Changed, EventPlace, Patch};
 
 use super::{Desk, endpoint_of, on_each_engine};
 use crate::desk::{adjust, grant, id, place, purchase, release};
@@ -124,12 +124,12 @@ async fn an_hour_of_failures_loses_nothing_and_keeps_the_order(mut rig: Rig) {
     verified_by_the_library(&signed);
     relay.stop().await;
     let stored = desk.stored(endpoint.id).await;
-    assert_eq!((stored.holder, stored.done), (None, desk.outbox_end().await));
+    assert_eq!((stored.holder, stored.done), (None, desk.feed_end().await));
 }
 
 /// Waits until all that was posted is taken and noted: an answer that is on its way must not meet a leap of the clock.
 async fn settled(desk: &Desk, id: uuid::Uuid, port: u16) {
-    let end = desk.outbox_end().await;
+    let end = desk.feed_end().await;
     while desk.stored(id).await.done != end {
         desk.clock.pass(1);
         for _ in 0..10 {
@@ -242,8 +242,8 @@ async fn wait_for(
     desk: &Desk,
     endpoint: uuid::Uuid,
     dead: bool,
-    passes: impl Fn(&[creditledger::outbox::webhooks::Delivery]) -> bool,
-) -> Vec<creditledger::outbox::webhooks::Delivery> {
+    passes: impl Fn(&[creditledger::delivery::webhooks::Delivery]) -> bool,
+) -> Vec<creditledger::delivery::webhooks::Delivery> {
     loop {
         let found =
             desk.webhooks.deliveries(LedgerNo::MAIN, endpoint, dead, None, 100).await.unwrap().unwrap();

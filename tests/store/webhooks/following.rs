@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use creditledger::delivery::{Cursor, Filter, Watch};
 use creditledger::ledger::{LedgerNo, Posting};
-use creditledger::outbox::{Cursor, Filter, Watch};
 use creditledger::store::{Position, Recorded};
 
 use super::{Desk, on_each_engine};
@@ -16,7 +16,7 @@ const PURCHASES: usize = 80;
 async fn what_is_told_of_commits_changes_nothing_of_what_followers_hear(mut rig: Rig) {
     let desk = Desk::new(&rig);
     rig.new_customer("acme").await;
-    let mut watch = Watch::new(&desk.outbox, LedgerNo::MAIN, Filter::default(), Cursor::default());
+    let mut watch = Watch::new(&desk.feeds, LedgerNo::MAIN, Filter::default(), Cursor::default());
     let mut seed = 20_261_126_u64;
     let mut below = |bound: u64| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -33,7 +33,7 @@ async fn what_is_told_of_commits_changes_nothing_of_what_followers_hear(mut rig:
             let position = Position(last.position.0 + 1);
             told.push(Recorded { position, posting: Arc::new(other) });
         }
-        rig.news.tell(|| told);
+        rig.notifier.tell(|| told);
         while below(3) == 0 && heard.len() < n {
             heard.extend(watch.next().await.unwrap().unwrap());
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use creditledger::outbox::webhooks::{Idle, Network, Policy, SendError, Sender, public_roots};
+use creditledger::delivery::webhooks::{Idle, Network, Policy, SendError, Sender, public_roots};
 use http::HeaderMap;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::RootCertStore;

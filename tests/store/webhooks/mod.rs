@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use creditledger::clock::Clock;
-use creditledger::grpc;
-use creditledger::ledger::{LedgerNo, RequestKey, Text, Timestamp};
-use creditledger::outbox::email::Mailer;
-use creditledger::outbox::webhooks::{
+use creditledger::delivery::email::Mailer;
+use creditledger::delivery::webhooks::{
     Changed, Courier, Endpoint, Means, NewEndpoint, Policy, Relay, Sender, SystemNetwork, Webhooks,
     public_roots,
 };
-use creditledger::outbox::{Cursor, Filter, Outbox, Told, Watch};
+use creditledger::delivery::{Cursor, EventFeeds, Filter, Told, Watch};
+use creditledger::grpc;
+use creditledger::ledger::{LedgerNo, RequestKey, Text, Timestamp};
 use creditledger::store::Position;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -55,7 +55,7 @@ impl Clock for TestClock {
 
 /// What a server has for webhooks, over a rig's database.
 pub struct Desk {
-    pub outbox: Arc<Outbox>,
+    pub feeds: Arc<EventFeeds>,
     pub webhooks: Webhooks,
     pub clock: Arc<TestClock>,
     requests: std::cell::Cell<u32>,
@@ -64,13 +64,13 @@ pub struct Desk {
 impl Desk {
     pub fn new(rig: &Rig) -> Self {
         let clock = TestClock::new();
-        let outbox = Arc::new(Outbox::new(Arc::clone(&rig.reader), rig.news.clone()));
+        let feeds = Arc::new(EventFeeds::new(Arc::clone(&rig.reader), rig.notifier.clone()));
         let webhooks = Webhooks::new(
             Arc::clone(&rig.webhooks),
             Arc::clone(&rig.reader),
             Arc::clone(&clock) as Arc<dyn Clock>,
         );
-        Self { outbox, webhooks, clock, requests: std::cell::Cell::new(0) }
+        Self { feeds, webhooks, clock, requests: std::cell::Cell::new(0) }
     }
 
     pub fn request(&self) -> RequestKey {
@@ -106,7 +106,7 @@ impl Desk {
         let network = Arc::new(SystemNetwork);
         let sender = Sender::new(Policy { development: true }, network, public_roots()).unwrap();
         let relay = Relay::new(
-            Arc::clone(&self.outbox),
+            Arc::clone(&self.feeds),
             Arc::clone(&rig.webhooks),
             Arc::clone(&self.clock) as Arc<dyn Clock>,
             Means { sender, render: Arc::new(grpc::message), mailer, courier: Courier::default() },
@@ -118,9 +118,9 @@ impl Desk {
 
     /// All events of the main ledger.
     pub async fn events(&self) -> Vec<Arc<Told>> {
-        let end = self.outbox_end().await;
+        let end = self.feed_end().await;
         let start = Cursor::default();
-        let mut watch = Watch::new(&self.outbox, LedgerNo::MAIN, Filter::default(), start).until(end);
+        let mut watch = Watch::new(&self.feeds, LedgerNo::MAIN, Filter::default(), start).until(end);
         let mut all = Vec::new();
         while let Some(told) = watch.next().await.unwrap() {
             all.extend(told);
@@ -128,7 +128,7 @@ impl Desk {
         all
     }
 
-    async fn outbox_end(&self) -> Position {
+    async fn feed_end(&self) -> Position {
         self.webhooks.last_position(LedgerNo::MAIN).await.unwrap()
     }
 }

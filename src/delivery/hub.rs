@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::told::{Page, read_page, tell};
 use crate::ledger::LedgerNo;
-use crate::store::{Committed, News, Position, ReadStore, Recorded};
+use crate::store::{CommitNotifier, Committed, Position, ReadStore, Recorded};
 
 /// Postings in one read: each read is a short transaction of its own.
 pub(super) const PAGE_POSTINGS: usize = 256;
@@ -42,8 +42,13 @@ struct Shared {
 
 impl Hub {
     /// Reads what comes after `head`, on the current runtime.
-    pub fn start(store: Arc<dyn ReadStore>, news: &News, ledger: LedgerNo, head: Position) -> Self {
-        let (growth, committed) = (news.growth.subscribe(), news.committed.subscribe());
+    pub fn start(
+        store: Arc<dyn ReadStore>,
+        notifier: &CommitNotifier,
+        ledger: LedgerNo,
+        head: Position,
+    ) -> Self {
+        let (growth, committed) = (notifier.growth.subscribe(), notifier.committed.subscribe());
         let shared = Arc::new(Shared { pages: broadcast::Sender::new(PAGES_KEPT), head: Mutex::new(head) });
         let task = tokio::spawn(read(Arc::clone(&shared), store, growth, committed, ledger));
         Self { shared, task }

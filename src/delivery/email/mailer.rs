@@ -8,9 +8,9 @@ use super::message::{NoAddress, Sender, message, recipient};
 use super::smtp::Smtp;
 use super::templates::Templates;
 use crate::clock::Clock;
+use crate::delivery::Told;
+use crate::delivery::webhooks::{Failure, Then, cut};
 use crate::ledger::LedgerId;
-use crate::outbox::Told;
-use crate::outbox::webhooks::{Failure, Then, cut};
 
 /// Writes to customers.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Mailer {
 
 impl Mailer {
     /// Writes to a customer of an event; nothing is sent where the customer has no address, which is no failure.
-    pub(in crate::outbox) async fn send(
+    pub(in crate::delivery) async fn send(
         &self,
         told: &Told,
         ledger: &LedgerId,

@@ -1,14 +1,14 @@
 //! What storefronts tell of payments, in their own words, and how it comes into the ledger.
 //!
-//! A vendor's file reads its payloads into [`Payment`]s, which say the same for all vendors; [`Till`] applies them. What
+//! A vendor's file reads its payloads into [`Payment`]s, which say the same for all vendors; [`PaymentApplier`] applies them. What
 //! cannot be applied waits in the ledger's suspense account, so that nothing that was paid for is dropped.
 
 pub mod amounts;
+mod applier;
 mod json;
 mod shopify;
 mod signature;
 mod stripe;
-mod till;
 mod woocommerce;
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub use crate::ledger::payment::Payment;
 use crate::ledger::{Credits, LedgerId, Storefront, Timestamp};
 
-pub use till::{Applied, Till, TillError};
+pub use applier::{Applied, ApplyError, PaymentApplier};
 
 /// A storefront that tells of payments.
 #[derive(Clone, Debug)]

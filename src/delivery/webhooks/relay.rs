@@ -12,8 +12,8 @@ use super::leases::Leases;
 use super::send::Means;
 use super::worker::{self, End, Shared};
 use crate::clock::Clock;
-use crate::outbox::Outbox;
-use crate::outbox::email::Mailboxes;
+use crate::delivery::EventFeeds;
+use crate::delivery::email::Mailboxes;
 use crate::store::webhooks::{Endpoint, WebhookStore};
 
 /// How often a server looks for endpoints that are new, changed, or nobody's.
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Relay {
 
 /// A worker.
 struct Sending {
-    news: watch::Sender<Endpoint>,
+    changes: watch::Sender<Endpoint>,
     task: JoinHandle<()>,
 }
 
@@ -46,7 +46,7 @@ impl Relay {
     /// A relay that other servers know as `me`.
     #[must_use]
     pub fn new(
-        outbox: Arc<Outbox>,
+        feeds: Arc<EventFeeds>,
         rows: Arc<dyn WebhookStore>,
         clock: Arc<dyn Clock>,
         means: Means,
@@ -54,9 +54,9 @@ impl Relay {
     ) -> Self {
         let email = means.mailer.is_some();
         let leases = Leases { rows: Arc::clone(&rows), clock: Arc::clone(&clock), me, email };
-        let mailboxes = || Mailboxes::new(Arc::clone(&outbox.store), Arc::clone(&rows), Arc::clone(&clock));
+        let mailboxes = || Mailboxes::new(Arc::clone(&feeds.store), Arc::clone(&rows), Arc::clone(&clock));
         let mailboxes = email.then(mailboxes);
-        let shared = Arc::new(Shared { outbox, rows, clock, means, me });
+        let shared = Arc::new(Shared { feeds, rows, clock, means, me });
         Self { shared, leases, mailboxes, workers: HashMap::new() }
     }
 
@@ -93,13 +93,13 @@ impl Relay {
 
     /// Has a worker for each of these endpoints and for no other.
     fn assign(&mut self, endpoints: Vec<Endpoint>) {
-        // A worker whose news end stores its cursor and ends by itself.
+        // A worker whose changes end stores its cursor and ends by itself.
         self.workers.retain(|id, worker| {
             !worker.task.is_finished() && endpoints.iter().any(|endpoint| endpoint.id == *id)
         });
         for endpoint in endpoints {
             if let Some(worker) = self.workers.get(&endpoint.id) {
-                worker.news.send_if_modified(|known| {
+                worker.changes.send_if_modified(|known| {
                     let is_new = known.version != endpoint.version;
                     if is_new {
                         *known = endpoint;
@@ -108,16 +108,16 @@ impl Relay {
                 });
             } else {
                 let id = endpoint.id;
-                let (news, heard) = watch::channel(endpoint);
+                let (changes, heard) = watch::channel(endpoint);
                 let task = tokio::spawn(work(Arc::clone(&self.shared), heard, id));
-                self.workers.insert(id, Sending { news, task });
+                self.workers.insert(id, Sending { changes, task });
             }
         }
     }
 }
 
-async fn work(shared: Arc<Shared>, news: watch::Receiver<Endpoint>, id: Uuid) {
-    match worker::run(shared, news).await {
+async fn work(shared: Arc<Shared>, changes: watch::Receiver<Endpoint>, id: Uuid) {
+    match worker::run(shared, changes).await {
         End::Over => {}
         // The next look starts another worker, from what is stored.
         End::Store(error) => tracing::debug!(%error, endpoint = %id, "sending to an endpoint begins again"),

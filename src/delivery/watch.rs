@@ -8,7 +8,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::hub::{Hub, PAGE_POSTINGS};
 use super::told::{Cursor, Page, Told, read_page, tell};
-use super::{Outbox, StoreError};
+use super::{EventFeeds, StoreError};
 use crate::ledger::event::EventType;
 use crate::ledger::{CustomerKey, LedgerNo};
 use crate::store::{At, Position};
@@ -43,7 +43,7 @@ pub enum WatchError {
 /// A follower of events.
 #[derive(Debug)]
 pub struct Watch {
-    outbox: Arc<Outbox>,
+    feeds: Arc<EventFeeds>,
     ledger: LedgerNo,
     filter: Filter,
     cursor: Cursor,
@@ -64,9 +64,9 @@ struct Live {
 impl Watch {
     /// Follows from `cursor` on.
     #[must_use]
-    pub fn new(outbox: &Arc<Outbox>, ledger: LedgerNo, filter: Filter, cursor: Cursor) -> Self {
-        let outbox = Arc::clone(outbox);
-        Self { outbox, ledger, filter, cursor, end: None, sequence: None, live: None }
+    pub fn new(feeds: &Arc<EventFeeds>, ledger: LedgerNo, filter: Filter, cursor: Cursor) -> Self {
+        let feeds = Arc::clone(feeds);
+        Self { feeds, ledger, filter, cursor, end: None, sequence: None, live: None }
     }
 
     /// Ends after the events of postings up to `end`.
@@ -126,13 +126,13 @@ impl Watch {
 
     /// A page of what was missed, or nothing and the shared feed.
     async fn catch_up(&mut self) -> Result<Vec<Arc<Told>>, WatchError> {
-        let hub = self.outbox.hub(self.ledger).await?;
+        let hub = self.feeds.hub(self.ledger).await?;
         let (pages, head) = hub.join();
         if self.cursor.done >= head {
             self.live = Some(Live { _hub: hub, pages });
             return Ok(Vec::new());
         }
-        let store = &*self.outbox.store;
+        let store = &*self.feeds.store;
         let page = match self.filter.customer {
             Some(customer) => {
                 let (page, sequence) = self.own_page(customer, head).await?;
@@ -147,7 +147,7 @@ impl Watch {
     /// The customer's own postings that were missed, without reading those of all others; and the last one's sequence.
     /// What is at or before `head` has its place, so where nothing more with a place comes, that much was looked at.
     async fn own_page(&self, customer: CustomerKey, head: Position) -> Result<(Page, u64), StoreError> {
-        let store = &*self.outbox.store;
+        let store = &*self.feeds.store;
         let last = if let Some(sequence) = self.sequence {
             sequence
         } else {

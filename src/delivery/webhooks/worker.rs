@@ -14,9 +14,9 @@ use super::http::Idle;
 use super::schedule::{next_attempt, patience};
 use super::send::{Chain, Failure, Lane, Means, Sent, Then, send_all};
 use crate::clock::{self, Clock};
+use crate::delivery::told::read_page;
+use crate::delivery::{Cursor, EventFeeds, Filter, Told, Watch, WatchError};
 use crate::ledger::{CustomerId, LedgerId, Text, Timestamp};
-use crate::outbox::told::read_page;
-use crate::outbox::{Cursor, Filter, Outbox, Told, Watch, WatchError};
 use crate::store::webhooks::{Delivery, Disabled, Endpoint, WebhookStore};
 use crate::store::{Position, StoreError};
 
@@ -35,7 +35,7 @@ const LOOK_SECONDS: i64 = 30;
 
 /// What all workers of a server share.
 pub(super) struct Shared {
-    pub outbox: Arc<Outbox>,
+    pub feeds: Arc<EventFeeds>,
     pub rows: Arc<dyn WebhookStore>,
     pub clock: Arc<dyn Clock>,
     pub means: Means,
@@ -56,7 +56,7 @@ pub(super) enum End {
 /// The sender of one endpoint.
 pub(super) struct Worker {
     shared: Arc<Shared>,
-    news: watch::Receiver<Endpoint>,
+    changes: watch::Receiver<Endpoint>,
     lane: Arc<Lane>,
     aside: Aside,
     watch: Watch,
@@ -68,8 +68,8 @@ pub(super) struct Worker {
 }
 
 /// Runs until there is nothing to do for it any more.
-pub(super) async fn run(shared: Arc<Shared>, news: watch::Receiver<Endpoint>) -> End {
-    let mut worker = match Worker::start(shared, news).await {
+pub(super) async fn run(shared: Arc<Shared>, changes: watch::Receiver<Endpoint>) -> End {
+    let mut worker = match Worker::start(shared, changes).await {
         Ok(worker) => worker,
         Err(end) => return end,
     };
@@ -87,9 +87,9 @@ pub(super) async fn run(shared: Arc<Shared>, news: watch::Receiver<Endpoint>) ->
 }
 
 impl Worker {
-    async fn start(shared: Arc<Shared>, mut news: watch::Receiver<Endpoint>) -> Result<Self, End> {
-        let endpoint = news.borrow_and_update().clone();
-        let ledgers = shared.outbox.store.ledgers().await?;
+    async fn start(shared: Arc<Shared>, mut changes: watch::Receiver<Endpoint>) -> Result<Self, End> {
+        let endpoint = changes.borrow_and_update().clone();
+        let ledgers = shared.feeds.store.ledgers().await?;
         let ledger = ledgers.into_iter().find(|ledger| ledger.no == endpoint.ledger);
         let ledger = ledger.map_or_else(LedgerId::main, |ledger| ledger.id);
         let aside = load_aside(&shared, endpoint.id).await?;
@@ -107,12 +107,12 @@ impl Worker {
         });
         let saved_at = shared.clock.now();
         let not_before = Timestamp::default();
-        Ok(Self { shared, news, lane, aside, watch, not_before, saved, saved_at, unsaved: 0 })
+        Ok(Self { shared, changes, lane, aside, watch, not_before, saved, saved_at, unsaved: 0 })
     }
 
     async fn work(&mut self) -> Result<std::convert::Infallible, End> {
         loop {
-            match self.news.has_changed() {
+            match self.changes.has_changed() {
                 Ok(true) => self.take_news().await?,
                 Ok(false) => {}
                 Err(_) => return Err(End::Over),
@@ -133,7 +133,7 @@ impl Worker {
         }
     }
 
-    /// Waits for events, for `until`, for news, or for the time to store the cursor, and does what comes first.
+    /// Waits for events, for `until`, for a change of the endpoint, or for the time to store the cursor, and does what comes first.
     async fn wait(&mut self, until: Timestamp, for_events: bool) -> Result<(), End> {
         let save_at = self.saved_at.plus_seconds(SAVE_SECONDS);
         let has_moved = self.unsaved > 0 || self.watch.cursor() != self.saved;
@@ -142,8 +142,8 @@ impl Worker {
         let wake = until.min(if has_moved { save_at } else { look_at });
         let clock = Arc::clone(&self.shared.clock);
         tokio::select! {
-            changed = self.news.changed() => match changed {
-                Ok(()) => self.news.mark_changed(),
+            changed = self.changes.changed() => match changed {
+                Ok(()) => self.changes.mark_changed(),
                 Err(_) => return Err(End::Over),
             },
             told = self.watch.next(), if for_events => match told {
@@ -163,7 +163,7 @@ impl Worker {
 
     /// Takes over what was changed about the endpoint.
     async fn take_news(&mut self) -> Result<(), End> {
-        let endpoint = self.news.borrow_and_update().clone();
+        let endpoint = self.changes.borrow_and_update().clone();
         if endpoint.version == self.lane.endpoint.version {
             return Ok(());
         }
@@ -281,7 +281,7 @@ impl Worker {
     /// The event of a delivery, read again from the feed.
     async fn find(&self, delivery: &Delivery) -> Result<Arc<Told>, StoreError> {
         let before = Position(delivery.position.0.saturating_sub(1));
-        let store = &*self.shared.outbox.store;
+        let store = &*self.shared.feeds.store;
         let page = read_page(store, self.lane.endpoint.ledger, before, 1).await?;
         let found = page.told.into_iter().find(|told| (told.position, told.index) == delivery.at());
         found.ok_or_else(|| StoreError::Damaged(format!("there is no event {}", delivery.event_id)))
@@ -354,7 +354,7 @@ fn must_be_whole(accounted: usize, count: usize) -> Result<(), StoreError> {
 
 fn new_watch(shared: &Arc<Shared>, endpoint: &Endpoint, cursor: Cursor) -> Watch {
     let filter = Filter { customer: None, types: endpoint.types.clone() };
-    Watch::new(&shared.outbox, endpoint.ledger, filter, cursor)
+    Watch::new(&shared.feeds, endpoint.ledger, filter, cursor)
 }
 
 async fn load_aside(shared: &Shared, endpoint: Uuid) -> Result<Aside, StoreError> {

@@ -34,7 +34,7 @@ pub enum Applied {
 
 /// Why it is not known what became of a payment: telling it again finds out.
 #[derive(Debug, thiserror::Error)]
-pub enum TillError {
+pub enum ApplyError {
     /// The command was not decided.
     #[error(transparent)]
     Submit(#[from] SubmitError),
@@ -48,18 +48,18 @@ pub enum TillError {
 
 /// Applies payments to ledgers. Cheap to clone.
 #[derive(Clone)]
-pub struct Till {
+pub struct PaymentApplier {
     writer: Writer,
     reader: Arc<Reader>,
 }
 
-impl std::fmt::Debug for Till {
+impl std::fmt::Debug for PaymentApplier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Till").finish_non_exhaustive()
+        f.debug_struct("PaymentApplier").finish_non_exhaustive()
     }
 }
 
-impl Till {
+impl PaymentApplier {
     /// Over a writer and a reader of the same store.
     #[must_use]
     pub fn new(writer: Writer, reader: Arc<Reader>) -> Self {
@@ -69,8 +69,8 @@ impl Till {
     /// Applies what a storefront told, or keeps it.
     ///
     /// # Errors
-    /// [`TillError`].
-    pub async fn take(&self, ledger: LedgerNo, payment: &Payment) -> Result<Applied, TillError> {
+    /// [`ApplyError`].
+    pub async fn take(&self, ledger: LedgerNo, payment: &Payment) -> Result<Applied, ApplyError> {
         let reason = match self.apply(ledger, payment).await? {
             Ok(()) => {
                 self.apply_waiting(ledger, payment).await?;
@@ -90,7 +90,7 @@ impl Till {
     /// purchase does.
     ///
     /// # Errors
-    /// [`TillError`]; [`Rejection::PaymentNotFound`] where none was kept under this id.
+    /// [`ApplyError`]; [`Rejection::PaymentNotFound`] where none was kept under this id.
     pub async fn assign(
         &self,
         ledger: LedgerNo,
@@ -99,7 +99,7 @@ impl Till {
         credits: Option<Credits>,
         (request, said): (RequestKey, Said),
         deadline: Option<Instant>,
-    ) -> Result<Answer, TillError> {
+    ) -> Result<Answer, ApplyError> {
         let wrong = |field, problem: &str| Rejection::InvalidField { field, problem: problem.to_owned() };
         let kept = self.reader.kept_payment(ledger, id).await?.ok_or(Rejection::PaymentNotFound)?;
         if kept.event != PaymentEvent::Paid {
@@ -124,7 +124,7 @@ impl Till {
     }
 
     /// Puts it into an account; why not, where that cannot be done now.
-    async fn apply(&self, ledger: LedgerNo, payment: &Payment) -> Result<Result<(), String>, TillError> {
+    async fn apply(&self, ledger: LedgerNo, payment: &Payment) -> Result<Result<(), String>, ApplyError> {
         if payment.event == PaymentEvent::Paid {
             return self.buy(ledger, payment).await;
         }
@@ -147,7 +147,7 @@ impl Till {
         Ok(Err("other refunds of the order came in between".to_owned()))
     }
 
-    async fn buy(&self, ledger: LedgerNo, payment: &Payment) -> Result<Result<(), String>, TillError> {
+    async fn buy(&self, ledger: LedgerNo, payment: &Payment) -> Result<Result<(), String>, ApplyError> {
         let Ok(customer) = CustomerId::parse(payment.customer.as_str()) else {
             return Ok(Err("the storefront names no customer of the ledger".to_owned()));
         };
@@ -174,7 +174,7 @@ impl Till {
         customer: CustomerId,
         payment: &Payment,
         command: Command,
-    ) -> Result<Result<Answer, Rejection>, TillError> {
+    ) -> Result<Result<Answer, Rejection>, ApplyError> {
         let request = Some(request_of("storefront", payment));
         let said = match payment.event {
             PaymentEvent::Paid => Said::default(),
@@ -191,7 +191,7 @@ impl Till {
     }
 
     /// Applies what waits for the order of a payment, until nothing more can be.
-    async fn apply_waiting(&self, ledger: LedgerNo, payment: &Payment) -> Result<(), TillError> {
+    async fn apply_waiting(&self, ledger: LedgerNo, payment: &Payment) -> Result<(), ApplyError> {
         loop {
             let mut moved = false;
             for (id, waiting) in
@@ -208,7 +208,7 @@ impl Till {
         }
     }
 
-    async fn keep(&self, ledger: LedgerNo, payment: &Payment, reason: &str) -> Result<(), TillError> {
+    async fn keep(&self, ledger: LedgerNo, payment: &Payment, reason: &str) -> Result<(), ApplyError> {
         // The reason is as of the first time that it was told: telling it again is the same command.
         let request = request_of("kept", payment);
         let payment = Payment { reason: cut(reason), ..payment.clone() };
@@ -234,7 +234,7 @@ impl Till {
         }
     }
 
-    async fn close(&self, ledger: LedgerNo, id: PostingId, reason: &Text) -> Result<(), TillError> {
+    async fn close(&self, ledger: LedgerNo, id: PostingId, reason: &Text) -> Result<(), ApplyError> {
         let close = Request {
             ledger,
             customer: suspense(),

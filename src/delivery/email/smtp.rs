@@ -16,8 +16,8 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use tokio::sync::Mutex;
 
 use crate::clock::Clock;
+use crate::delivery::webhooks::{Failure, Then, cut};
 use crate::ledger::Timestamp;
-use crate::outbox::webhooks::{Failure, Then, cut};
 
 /// A server that cannot be used is left alone for so long by all customers' messages.
 const SERVER_WAIT_SECONDS: i64 = 5;

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::ledger::LedgerNo;
-use crate::store::{News, ReadStore};
+use crate::store::{CommitNotifier, ReadStore};
 
 use hub::Hub;
 
@@ -23,24 +23,24 @@ pub use told::{Cursor, Told};
 pub use watch::{Filter, Watch, WatchError};
 
 /// The feeds of all ledgers; shared by all who follow them.
-pub struct Outbox {
+pub struct EventFeeds {
     store: Arc<dyn ReadStore>,
-    news: News,
+    notifier: CommitNotifier,
     /// Feeds that are read now, each for as long as somebody follows it.
     hubs: Mutex<HashMap<LedgerNo, Weak<Hub>>>,
 }
 
-impl std::fmt::Debug for Outbox {
+impl std::fmt::Debug for EventFeeds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outbox").finish_non_exhaustive()
+        f.debug_struct("EventFeeds").finish_non_exhaustive()
     }
 }
 
-impl Outbox {
-    /// Reads from `store` when `news` says that there is something to read.
+impl EventFeeds {
+    /// Reads from `store` when `notifier` says that there is something to read.
     #[must_use]
-    pub fn new(store: Arc<dyn ReadStore>, news: News) -> Self {
-        Self { store, news, hubs: Mutex::default() }
+    pub fn new(store: Arc<dyn ReadStore>, notifier: CommitNotifier) -> Self {
+        Self { store, notifier, hubs: Mutex::default() }
     }
 
     /// The feed of a ledger, read for as long as somebody holds on to it.
@@ -53,7 +53,7 @@ impl Outbox {
         if let Some(hub) = hubs.get(&ledger).and_then(Weak::upgrade) {
             return Ok(hub);
         }
-        let hub = Arc::new(Hub::start(Arc::clone(&self.store), &self.news, ledger, head));
+        let hub = Arc::new(Hub::start(Arc::clone(&self.store), &self.notifier, ledger, head));
         hubs.retain(|_, hub| hub.strong_count() > 0);
         hubs.insert(ledger, Arc::downgrade(&hub));
         Ok(hub)

@@ -14,9 +14,9 @@ use super::http::{Idle, SendError, Sender};
 use super::signature::signatures;
 use super::target::Target;
 use crate::clock::Clock;
+use crate::delivery::Told;
+use crate::delivery::email::Mailer;
 use crate::ledger::{LedgerId, Timestamp};
-use crate::outbox::Told;
-use crate::outbox::email::Mailer;
 use crate::store::webhooks::Endpoint;
 
 /// Messages to one endpoint at a time.
@@ -57,7 +57,7 @@ pub struct Means {
 
 /// Why a message was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::outbox) struct Failure {
+pub(in crate::delivery) struct Failure {
     /// The status of the answer; 0 without one.
     pub status: u16,
     /// In words.
@@ -70,7 +70,7 @@ pub(in crate::outbox) struct Failure {
 
 /// What follows from a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::outbox) enum Then {
+pub(in crate::delivery) enum Then {
     /// It is tried again.
     TryAgain,
     /// It is given up at once: it would fail every time.
@@ -206,6 +206,6 @@ impl Lane {
 }
 
 /// As much as is kept, in one line.
-pub(in crate::outbox) fn cut(error: &str) -> String {
+pub(in crate::delivery) fn cut(error: &str) -> String {
     error.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ERROR_CHARS).collect()
 }

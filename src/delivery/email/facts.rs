@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use minijinja::Value;
 
 use super::link::Link;
+use crate::delivery::Told;
 use crate::ledger::event::EventType;
 use crate::ledger::{Credits, CustomerId, Day, LedgerId};
-use crate::outbox::Told;
 
 /// The names of all variables. Each is a text, empty where it does not apply to the event, so that a template may name
 /// any of them for every event.

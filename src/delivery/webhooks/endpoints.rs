@@ -6,11 +6,11 @@ use uuid::Uuid;
 
 use super::signature::new_secret;
 use crate::clock::{self, Clock};
+use crate::delivery::told::{Told, read_page};
 use crate::ledger::codec::{encode, record};
 use crate::ledger::event::EventType;
 use crate::ledger::hash::stable_hash;
 use crate::ledger::{LedgerNo, PostingId, RequestKey, Text};
-use crate::outbox::told::{Told, read_page};
 use crate::store::webhooks::{
     Asked, Delivery, Disabled, Endpoint, Method, OldSecret, WebhookStore, WebhookTx,
 };
