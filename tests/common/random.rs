@@ -359,12 +359,15 @@ fn step() -> impl Strategy<Value = Step> {
     })
 }
 
-/// Checks `property` for `cases` random sequences of up to `steps` steps. The seed is fixed, and can be set with
-/// `CREDITLEDGER_TEST_SEED`; a failure prints it with the smallest sequence that fails.
+/// Checks `property` for `cases` random sequences of up to `steps` steps. `CREDITLEDGER_TEST_TIMES` runs so many times as
+/// many. The seed is fixed, and can be set with `CREDITLEDGER_TEST_SEED`; a failure prints it with the smallest sequence
+/// that fails.
 pub fn for_random_steps(cases: u32, steps: usize, property: impl Fn(Vec<Step>)) {
-    let seed = std::env::var("CREDITLEDGER_TEST_SEED").map_or(20_261_121, |seed| seed.parse().unwrap());
+    let number = |name: &str| std::env::var(name).map(|number| number.parse::<u64>().unwrap()).ok();
+    let seed = number("CREDITLEDGER_TEST_SEED").unwrap_or(20_261_121);
+    let times = u32::try_from(number("CREDITLEDGER_TEST_TIMES").unwrap_or(1)).unwrap();
     let mut runner = TestRunner::new(ProptestConfig {
-        cases,
+        cases: cases.checked_mul(times).unwrap(),
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: None,
         ..ProptestConfig::default()

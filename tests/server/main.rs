@@ -32,6 +32,7 @@ mod postgres_rig;
 mod postgres_servers;
 mod postgres_starts;
 mod process;
+mod readmes;
 mod replay;
 mod settings;
 mod traces;
