@@ -7,8 +7,9 @@ use super::client::seconds;
 use super::output::{note, print};
 use crate::grpc::reason_of;
 use crate::ledger::ids::{LabelId, LineId, PackageId};
-use crate::ledger::job::{Circumstances, PriceInputs, WorkPart};
+use crate::ledger::job::{Circumstances, PriceInputs};
 use crate::ledger::price::{Receipt, price};
+use crate::ledger::work::WorkPart;
 use crate::ledger::{ClassId, Credits, Rejection};
 use crate::{cards, clock};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use crate::clock;
-use crate::ledger::command::Said;
+use crate::ledger::commands::Said;
 use crate::ledger::{Command, Rejection, Request};
 use crate::store::{ReadStore, StoreError};
 use crate::writer::{SubmitError, Writer};

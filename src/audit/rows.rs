@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Report;
 use super::replay::Replayed;
-use crate::ledger::book::Entry;
 use crate::ledger::codec::{decode, encode};
 use crate::ledger::customer::CustomerState;
+use crate::ledger::entry::Entry;
 use crate::ledger::money::{MoneyAccount, MoneyPlace};
 use crate::ledger::{Credits, Currency, Customer, HoldState, LedgerNo, Timestamp};
 use crate::store::{AuditStore, StoreError, StoredCustomer};

@@ -1,6 +1,6 @@
 //! The context of a command: who asks, about whom, and why. Read once for all of them.
 
-use crate::ledger::command::Said;
+use crate::ledger::commands::Said;
 use crate::ledger::{CustomerId, LedgerId, RequestKey, Text};
 
 use super::parse::Fields;

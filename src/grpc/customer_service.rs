@@ -4,7 +4,7 @@ use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::clock;
-use crate::ledger::command::{
+use crate::ledger::commands::{
     Change, CloseCustomer, CreateCustomer, ReopenCustomer, SetCustomerTerms, UpdateCustomer,
 };
 use crate::ledger::customer::{Contact, Profile, Terms};

@@ -1,6 +1,6 @@
 //! The requests of HoldService that change something, read into commands.
 
-use crate::ledger::command::{
+use crate::ledger::commands::{
     ChargeIncident, CloseIncident, ConfirmEstimate, DeclineEstimate, EstimateIncident, ExtendHold, HoldRef,
     NewWork, Overrun, PlaceHold, Quote, RecordWork, ReleaseHold, ReverseSettlement, SettleHold, VoidWork,
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::ledger::command::HoldRef;
+use crate::ledger::commands::HoldRef;
 use crate::ledger::ids::LabelId;
 use crate::ledger::receipt::receipt;
 use crate::ledger::work::Work;

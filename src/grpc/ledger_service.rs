@@ -4,7 +4,7 @@ use prost::Message;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::clock;
-use crate::ledger::command::AdjustBalance;
+use crate::ledger::commands::AdjustBalance;
 use crate::ledger::lot::LotSource as Source;
 use crate::ledger::{Command, Credits, CustomerId, LedgerId, LotId, Money, Rejection, Storefront};
 use crate::query::{At, LotFilter, LotRecord, Position, TrialBalance};

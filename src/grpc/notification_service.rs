@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::delivery::{Cursor, Filter, Watch};
 use crate::ledger::alert::{Alerts, DefaultAlerts, Level, Threshold};
-use crate::ledger::command::SetBalanceAlerts;
+use crate::ledger::commands::SetBalanceAlerts;
 use crate::ledger::event::EventType as Type;
 use crate::ledger::{Command, Customer, CustomerId, CustomerKey, LedgerNo, Rejection};
 use crate::query::Position;

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 
 use uuid::Uuid;
 
-use crate::ledger::command::Said;
+use crate::ledger::commands::Said;
 use crate::ledger::{Credits, Currency, CustomerId, Day, LedgerId, Money, Text, Timestamp};
 use crate::query::PageRequest;
 use crate::storefront::amounts;

@@ -4,7 +4,7 @@
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::ledger::command::{GrantCredits, PurchaseCredits, PurchaseRef};
+use crate::ledger::commands::{GrantCredits, PurchaseCredits, PurchaseRef};
 use crate::ledger::lot::LotSource;
 use crate::ledger::{Command, CustomerId, OrderId, Storefront};
 use crate::query::{LotFilter, OwnedLot, PurchaseTarget as Asked};

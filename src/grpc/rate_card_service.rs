@@ -8,10 +8,11 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::clock;
 use crate::ledger::card::{CardChange, CardRef, CardRequest, Cards, Changed, RateCard as Card, check};
-use crate::ledger::command::NewWork;
+use crate::ledger::commands::NewWork;
 use crate::ledger::ids::{CardId, LineId, PackageId};
-use crate::ledger::job::{Circumstances, PriceInputs, WorkPart};
+use crate::ledger::job::{Circumstances, PriceInputs};
 use crate::ledger::price::price;
+use crate::ledger::work::WorkPart;
 use crate::ledger::{ClassId, CustomerId, LedgerId, LedgerNo, Rejection, Terms, Timestamp};
 use crate::query::{ClassStatsFilter, ReadError};
 use crate::writer::CardsChanged;

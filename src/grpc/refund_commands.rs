@@ -1,6 +1,6 @@
 //! Reading the commands about purchases that are given back.
 
-use crate::ledger::command::{
+use crate::ledger::commands::{
     OnShortfall, PurchaseRef, RecordChargeback, RefundPurchase, ResolveChargeback, ReverseRefund,
 };
 use crate::ledger::{Command, LotId, OrderId, PostingId, Storefront};

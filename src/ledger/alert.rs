@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::codec::{Codec, DecodeError, Decoder, Encoder, record};
+use super::codec::{record, tagged};
 use super::credits::Credits;
 use super::ids::{LedgerNo, Text};
 
@@ -19,6 +19,7 @@ pub enum Threshold {
     /// So many percent of what the last purchase brought, 1 to 100. Without a purchase it is never crossed.
     Percent(u32),
 }
+tagged!(Threshold { 0 => Credits(credits), 1 => Percent(percent) });
 
 /// What a threshold is compared with: the two things that a posting can change about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,29 +50,6 @@ impl Threshold {
     #[must_use]
     pub fn is_armed(self, at: Level) -> bool {
         self.credits(at.last_purchase).is_some_and(|level| at.available > level)
-    }
-}
-
-impl Codec for Threshold {
-    fn put(&self, out: &mut Encoder) {
-        match self {
-            Self::Credits(credits) => {
-                out.push(0);
-                credits.put(out);
-            }
-            Self::Percent(percent) => {
-                out.push(1);
-                percent.put(out);
-            }
-        }
-    }
-
-    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        match input.byte()? {
-            0 => Credits::take(input).map(Self::Credits),
-            1 => u32::take(input).map(Self::Percent),
-            _ => Err(DecodeError::Range),
-        }
     }
 }
 

@@ -4,24 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::account::{Account, transfers};
 use super::alert::{Alerts, LedgerAlerts};
+use super::apply::apply;
 use super::card::Cards;
-use super::command::Change;
-use super::credits::Credits;
-use super::customer::{Balances, Customer, CustomerState, Profile};
-use super::hold::{Hold, HoldState, SharedHold};
+use super::customer::{Balances, Customer, Profile};
+use super::entry::Entry;
+use super::hold::SharedHold;
 use super::ids::{
-    CustomerId, CustomerKey, CustomerMap, HoldId, IncidentId, LedgerNo, LotId, OrderId, PostingId,
-    RequestKey, Storefront,
+    CustomerId, CustomerKey, CustomerMap, HoldId, LedgerNo, LotId, OrderId, PostingId, RequestKey, Storefront,
 };
+use super::kind::Kind;
 use super::lot::Lot;
-use super::money::money_fits;
-use super::payment::Payment;
-use super::posting::{Kind, Posting};
+use super::posting::Posting;
 use super::time::Timestamp;
-use super::top_up;
-use super::work::{Entries, Work, WorkSums, check_moved};
+use super::work::{Entries, Work};
 
 /// What was accepted, and how the customer and the hold stand now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,61 +53,7 @@ pub type RequestScope = (CustomerKey, Kind, RequestKey);
 /// An order with its scope.
 pub type OrderScope = (LedgerNo, Storefront, OrderId);
 
-/// A loaded customer.
-#[derive(Clone, Debug, Default)]
-pub struct Entry {
-    /// The customer, where it exists. Shared, so that a store can keep it without copying it.
-    pub customer: Option<Arc<Customer>>,
-    /// Its profile, where it was asked for.
-    pub profile: Option<Arc<Profile>>,
-    /// The bound that the customer was loaded with: holds that were not loaded fall due no earlier.
-    pub loaded_due: Option<Timestamp>,
-    holds: HashMap<HoldId, SharedHold>,
-    incidents: HashMap<IncidentId, Vec<HoldId>>,
-    lots: HashMap<LotId, Arc<Lot>>,
-    work: Entries,
-}
-
-impl Entry {
-    /// A loaded hold.
-    #[must_use]
-    pub fn hold(&self, id: HoldId) -> Option<&SharedHold> {
-        self.holds.get(&id)
-    }
-
-    /// The loaded holds, in no order.
-    pub fn holds(&self) -> impl Iterator<Item = &SharedHold> {
-        self.holds.values()
-    }
-
-    /// A loaded lot.
-    #[must_use]
-    pub fn lot(&self, id: LotId) -> Option<&Arc<Lot>> {
-        self.lots.get(&id)
-    }
-
-    /// The loaded entries of work, and those of this batch, as they are now.
-    #[must_use]
-    pub const fn work(&self) -> &Entries {
-        &self.work
-    }
-
-    /// The holds of an incident, oldest first.
-    #[must_use]
-    pub fn incident(&self, incident: &IncidentId) -> impl DoubleEndedIterator<Item = &SharedHold> {
-        self.incidents.get(incident).into_iter().flatten().filter_map(|id| self.holds.get(id))
-    }
-
-    fn put_hold(&mut self, hold: SharedHold) {
-        let ids = self.incidents.entry(hold.incident.clone()).or_default();
-        if let Err(place) = ids.binary_search(&hold.id) {
-            ids.insert(place, hold.id);
-        }
-        self.holds.insert(hold.id, hold);
-    }
-}
-
-/// What a batch is decided against. A store fills it with what [`super::command::Command::keys`] names; `decide`
+/// What a batch is decided against. A store fills it with what [`super::commands::Command::keys`] names; `decide`
 /// reads and moves it; what it then holds in [`Book::journal`] and as touched is what the store appends.
 #[derive(Debug)]
 pub struct Book {
@@ -214,6 +156,17 @@ impl Book {
     #[must_use]
     pub fn entry(&self, customer: CustomerKey) -> Option<&Entry> {
         self.entries.get(&customer)
+    }
+
+    /// A loaded customer with its entry.
+    pub(super) fn loaded(&self, customer: CustomerKey) -> Option<(&Entry, &Customer)> {
+        let entry = self.entry(customer)?;
+        Some((entry, entry.customer.as_deref()?))
+    }
+
+    /// A contradiction in a customer's state that was met before there is a posting.
+    pub(super) fn broken(&self, customer: &Customer, what: &'static str) -> Broken {
+        Broken { posting: self.next_id(), sequence: customer.sequence, what }
     }
 
     /// A customer that exists and is the one that was named, not another with the same key.
@@ -321,17 +274,12 @@ impl Book {
     pub fn apply(&mut self, posting: &Posting) -> Result<(), Broken> {
         let entry = self.entries.entry(posting.customer).or_default();
         if let (Some(id), None) = (&posting.detail.created, &entry.customer) {
-            entry.customer = Some(Arc::new(Customer {
-                ledger: posting.ledger,
-                id: id.clone(),
-                sequence: 0,
-                balances: Balances::default(),
-                state: CustomerState::new(posting.recorded_at),
-            }));
+            let unborn = Customer::unborn(posting.ledger, id, posting.recorded_at);
+            entry.customer = Some(Arc::new(unborn));
         }
         let broken = |what| Broken { posting: posting.id, sequence: posting.sequence, what };
         let mut customer = entry.customer.take().ok_or_else(|| broken("its customer does not exist"))?;
-        let applied = apply_to(Arc::make_mut(&mut customer), entry, posting);
+        let applied = apply(Arc::make_mut(&mut customer), entry, posting);
         if let (Some(hold), Some(work)) = (&posting.detail.hold, &posting.detail.work) {
             entry.work.insert((hold.id, work.id), Arc::clone(work));
         }
@@ -347,133 +295,4 @@ impl Book {
         entry.customer = Some(customer);
         applied.map_err(broken)
     }
-}
-
-/// Moves a customer by one posting and checks every invariant that the posting alone can break.
-fn apply_to(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result<(), &'static str> {
-    if Some(posting.sequence) != customer.sequence.checked_add(1) {
-        return Err("its sequence does not follow the customer's last");
-    }
-    if posting.recorded_at < customer.state.last_recorded_at {
-        return Err("it is recorded before the customer's last");
-    }
-    customer.sequence = posting.sequence;
-    let before = customer.balances;
-    let (balances, used) = move_balances(before, posting)?;
-    customer.balances = balances;
-    if customer.balances != posting.after {
-        return Err("its balances are not those that its transfers give");
-    }
-    let state = &mut customer.state;
-    state.last_recorded_at = posting.recorded_at;
-    for moved in &posting.detail.lots {
-        state.lots.shift(moved).ok_or("a lot falls below zero")?;
-        // A spent lot that gets credits back falls due again.
-        if moved.left.is_positive() {
-            state.next_due = Timestamp::earlier(state.next_due, moved.expires_at);
-        }
-    }
-    if !money_fits(posting) {
-        return Err("the deferred revenue does not move with the lots");
-    }
-    if let Some(lot) = &posting.detail.refunded {
-        let disputed = lot.dispute().is_some();
-        state.disputes.retain(|id| *id != lot.id);
-        if disputed {
-            state.disputes.push(lot.id);
-        }
-        state.lots.mark(lot.id, disputed);
-    }
-    if let Some(payment) = &posting.detail.payment {
-        state.payments.push((posting.id, Payment::order_key(&payment.storefront, &payment.order)));
-    }
-    if let Some(closed) = posting.detail.closed_payment {
-        let place = state.payments.iter().position(|(id, _)| *id == closed);
-        state.payments.remove(place.ok_or("the payment that it closes does not wait")?);
-    }
-    let total = customer.balances.available.checked_add(customer.balances.held);
-    if state.lots.total() != total {
-        return Err("the lots do not sum to available and held");
-    }
-    let mut held_by_holds = Some(Credits::ZERO);
-    for hold in posting.holds() {
-        let before = entry.hold(hold.id).map(AsRef::as_ref);
-        state.note_hold(before, hold)?;
-        let own = posting
-            .detail
-            .work
-            .as_deref()
-            .filter(|_| posting.detail.hold.as_ref().is_some_and(|own| own.id == hold.id));
-        let no_work = WorkSums::default();
-        check_moved(hold.id, before.map_or(&no_work, |before| &before.work), own, &hold.work, &entry.work)?;
-        let set_aside = |hold: &Hold| if hold.state == HoldState::Active { hold.held } else { Credits::ZERO };
-        held_by_holds = held_by_holds
-            .and_then(|sum| sum.checked_add(set_aside(hold)))
-            .and_then(|sum| sum.checked_sub(before.map_or(Credits::ZERO, set_aside)));
-    }
-    if customer.balances.held.checked_sub(before.held) != held_by_holds {
-        return Err("held does not move with the active holds");
-    }
-    note_level(state, before, posting)?;
-    if posting.detail.used != state.used.checked_add(used).ok_or("the credits used leave their bounds")? {
-        return Err("the credits used are miscounted");
-    }
-    state.used = posting.detail.used;
-    if let Some(terms) = &posting.detail.terms {
-        state.terms = terms.clone();
-    }
-    state.closed = posting.kind.leaves_closed(state.closed);
-    if let Some(shortfall) = &posting.detail.shortfall {
-        state.shortfalls.retain(|(incident, _)| *incident != shortfall.incident);
-        if state.shortfalls.len() >= CustomerState::SHORTFALLS_MAX {
-            state.shortfalls.remove(0);
-        }
-        state.shortfalls.push((shortfall.incident.clone(), shortfall.missing));
-    }
-    top_up::note(state, posting)
-}
-
-/// Keeps what thresholds are compared with, and what was told about them.
-fn note_level(state: &mut CustomerState, before: Balances, posting: &Posting) -> Result<(), &'static str> {
-    let Posting { detail, after, .. } = posting;
-    if detail.depleted != (before.available.is_positive() && after.available.is_zero()) {
-        return Err("it tells wrongly whether the last credits went");
-    }
-    if let (Kind::PurchaseCredits, Some(lot)) = (posting.kind, &detail.lot) {
-        state.last_purchase = lot.credits;
-    }
-    match &detail.alerts {
-        Change::Keep => {}
-        Change::Clear => state.alerts = None,
-        Change::Set(alerts) => state.alerts = Some(Arc::clone(alerts)),
-    }
-    state.is_low = (state.is_low && !detail.recovered) || !detail.low.is_empty() || detail.depleted;
-    Ok(())
-}
-
-/// The balances after the posting's transfers, each within its bounds, and the credits used by it.
-fn move_balances(before: Balances, posting: &Posting) -> Result<(Balances, Credits), &'static str> {
-    let out_of_bounds = "a balance leaves its bounds";
-    let amounts = posting.amounts.0.iter().filter(|amount| !amount.is_zero()).count();
-    if transfers(posting).count() != amounts {
-        return Err("an amount moves between no accounts");
-    }
-    let mut after = before;
-    let mut used = Credits::ZERO;
-    for transfer in transfers(posting) {
-        if !transfer.credits.is_positive() {
-            return Err("a transfer is not positive");
-        }
-        match (&transfer.debit, &transfer.credit) {
-            (Account::Available | Account::Held, Account::Revenue) => {
-                used = used.checked_add(transfer.credits).ok_or(out_of_bounds)?;
-            }
-            (Account::Revenue, Account::Available) => {
-                used = used.checked_sub(transfer.credits).ok_or(out_of_bounds)?;
-            }
-            _ => {}
-        }
-        after = after.moved_by(&transfer).ok_or(out_of_bounds)?;
-    }
-    if after.are_within_bounds() { Ok((after, used)) } else { Err(out_of_bounds) }
 }

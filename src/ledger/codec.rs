@@ -12,16 +12,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::credits::Credits;
-use super::ids::{
-    CardId, ClassId, CustomerId, HoldId, IncidentId, LabelId, LineId, LotId, OpenText, OrderId, PackageId,
-    PostingId, RequestKey, Storefront, Text, TopUpId, WorkId,
-};
-use super::time::{Day, Timestamp};
-
-pub(super) use aside::encode_aside_into;
 pub use aside::{Decoder, Encoder, TextSource, decode_aside};
-pub(crate) use macros::{asked, coded_enum, record};
+pub(super) use aside::{ERASED_TEXT, encode_aside_into};
+pub(crate) use macros::{coded_enum, record, tagged};
 
 /// Stored bytes that are not what this build wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +40,7 @@ pub enum DecodeError {
 }
 
 /// A value with one encoding.
-pub trait Codec: Sized {
+pub trait Codec: Sized + PartialEq {
     /// True for what people say, which lies aside where its posting's texts do; a map by it does so as a whole.
     const IS_SAID: bool = false;
 
@@ -60,15 +53,15 @@ pub trait Codec: Sized {
     /// [`DecodeError`] where the bytes are not an encoding.
     fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError>;
 
-    /// True where a record leaves the field out.
-    fn is_default(&self) -> bool {
-        false
-    }
-
     /// What a field that was left out reads as; `None` where it must be there.
     #[must_use]
     fn left_out() -> Option<Self> {
         None
+    }
+
+    /// True where a record leaves the field out.
+    fn is_default(&self) -> bool {
+        Self::left_out().is_some_and(|default| *self == default)
     }
 }
 
@@ -98,14 +91,24 @@ pub fn decode<T: Codec>(bytes: &[u8]) -> Result<T, DecodeError> {
     Ok(value)
 }
 
-fn take_text<'a>(input: &mut Decoder<'a>) -> Result<&'a str, DecodeError> {
+pub(super) fn take_text<'a>(input: &mut Decoder<'a>) -> Result<&'a str, DecodeError> {
     let length = usize::try_from(u64::take(input)?).map_err(|_| DecodeError::Range)?;
     std::str::from_utf8(input.bytes(length)?).map_err(|_| DecodeError::Text)
 }
 
-fn put_bytes(bytes: &[u8], out: &mut Encoder) {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX).put(out);
+fn put_length(length: usize, out: &mut Encoder) {
+    u64::try_from(length).unwrap_or(u64::MAX).put(out);
+}
+
+pub(super) fn put_bytes(bytes: &[u8], out: &mut Encoder) {
+    put_length(bytes.len(), out);
     out.extend_from_slice(bytes);
+}
+
+/// Appends how many values there are, then the values.
+pub(super) fn put_all<'a, T: Codec + 'a>(values: impl ExactSizeIterator<Item = &'a T>, out: &mut Encoder) {
+    put_length(values.len(), out);
+    values.for_each(|value| value.put(out));
 }
 
 impl Codec for u64 {
@@ -138,10 +141,6 @@ impl Codec for u64 {
         Err(DecodeError::Range)
     }
 
-    fn is_default(&self) -> bool {
-        *self == 0
-    }
-
     fn left_out() -> Option<Self> {
         Some(0)
     }
@@ -158,57 +157,54 @@ impl Codec for i64 {
         Ok((raw >> 1).cast_signed() ^ sign)
     }
 
-    fn is_default(&self) -> bool {
-        *self == 0
-    }
-
     fn left_out() -> Option<Self> {
         Some(0)
     }
 }
 
-/// Encodes a type through a simpler one: how to get there, how to come back, and whether it has a default.
+/// Encodes a type through a simpler one: how to get there, how to come back, and its default, where it has one.
 macro_rules! through {
-    ($type:ty as $via:ty, $to:expr, $from:expr) => {
-        through!($type as $via, $to, $from, |_| false, None);
-    };
-    ($type:ty as $via:ty, $to:expr, $from:expr, $is_default:expr, $left_out:expr) => {
-        impl Codec for $type {
-            fn put(&self, out: &mut Encoder) {
+    ($type:ty as $via:ty, $to:expr, $from:expr $(, $default:expr)?) => {
+        impl $crate::ledger::codec::Codec for $type {
+            fn put(&self, out: &mut $crate::ledger::codec::Encoder) {
                 let to: fn(&Self) -> $via = $to;
                 to(self).put(out);
             }
 
-            fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-                let from: fn($via) -> Result<Self, DecodeError> = $from;
-                from(<$via>::take(input)?)
+            fn take(
+                input: &mut $crate::ledger::codec::Decoder<'_>,
+            ) -> Result<Self, $crate::ledger::codec::DecodeError> {
+                let from: fn($via) -> Option<Self> = $from;
+                from(<$via>::take(input)?).ok_or($crate::ledger::codec::DecodeError::Range)
             }
 
-            fn is_default(&self) -> bool {
-                let is_default: fn(&Self) -> bool = $is_default;
-                is_default(self)
-            }
-
-            fn left_out() -> Option<Self> {
-                $left_out
-            }
+            $(fn left_out() -> Option<Self> {
+                Some($default)
+            })?
         }
     };
 }
+pub(super) use through;
 
-through!(
-    u32 as u64,
-    |v| u64::from(*v),
-    |v| Self::try_from(v).map_err(|_| DecodeError::Range),
-    |v| *v == 0,
-    Some(0)
-);
-through!(bool as u64, |v| u64::from(*v), |v| Ok(v != 0), |v| !*v, Some(false));
-through!(Credits as i64, |v| v.units(), |v| Ok(Self::from_units(v)), |v| v.is_zero(), Some(Self::ZERO));
-through!(Timestamp as i64, |v| v.micros(), |v| Ok(Self::from_micros(v)));
-through!(Day as i64, |v| i64::from(v.days()), |v| i32::try_from(v)
-    .map(Self::from_days)
-    .map_err(|_| DecodeError::Range));
+through!(u32 as u64, |v| u64::from(*v), |v| Self::try_from(v).ok(), 0);
+
+impl Codec for bool {
+    fn put(&self, out: &mut Encoder) {
+        out.push(u8::from(*self));
+    }
+
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match input.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(DecodeError::Range),
+        }
+    }
+
+    fn left_out() -> Option<Self> {
+        Some(false)
+    }
+}
 
 impl Codec for Uuid {
     fn put(&self, out: &mut Encoder) {
@@ -220,89 +216,13 @@ impl Codec for Uuid {
     }
 }
 
-macro_rules! uuid_codec {
-    ($($name:ident)*) => {
-        $(through!($name as Uuid, |v| v.uuid(), |v| Ok(Self::from_uuid(v)));)*
-    };
-}
-uuid_codec!(PostingId HoldId LotId WorkId TopUpId);
-
-macro_rules! text_codec {
-    ($($name:ident)*) => {
-        $(impl Codec for $name {
-            fn put(&self, out: &mut Encoder) {
-                put_bytes(self.as_str().as_bytes(), out);
-            }
-
-            fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-                Self::parse(take_text(input)?).map_err(|_| DecodeError::Text)
-            }
-        })*
-    };
-}
-text_codec!(CardId ClassId CustomerId IncidentId LabelId LineId OrderId PackageId Storefront);
-
-/// Lies aside where its posting's texts do: see [`aside`].
-impl Codec for Text {
-    const IS_SAID: bool = true;
-
+impl Codec for Box<str> {
     fn put(&self, out: &mut Encoder) {
-        out.aside(|out| put_bytes(self.stored().as_bytes(), out));
+        put_bytes(self.as_bytes(), out);
     }
 
     fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        input.aside(aside::ERASED_TEXT, |input| {
-            Self::of_stored(take_text(input)?).map_err(|_| DecodeError::Text)
-        })
-    }
-
-    fn is_default(&self) -> bool {
-        self.is_empty()
-    }
-
-    fn left_out() -> Option<Self> {
-        Some(Self::default())
-    }
-}
-
-impl Codec for OpenText {
-    fn put(&self, out: &mut Encoder) {
-        put_bytes(self.0.stored().as_bytes(), out);
-    }
-
-    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Text::parse(take_text(input)?).map(Self).map_err(|_| DecodeError::Text)
-    }
-
-    fn is_default(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn left_out() -> Option<Self> {
-        Some(Self::default())
-    }
-}
-
-impl Codec for RequestKey {
-    fn put(&self, out: &mut Encoder) {
-        match self {
-            Self::Uuid(uuid) => {
-                out.push(0);
-                uuid.put(out);
-            }
-            Self::Text(text) => {
-                out.push(1);
-                put_bytes(text.as_bytes(), out);
-            }
-        }
-    }
-
-    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        match input.byte()? {
-            0 => Uuid::take(input).map(Self::Uuid),
-            1 => take_text(input).map(|text| Self::Text(text.into())),
-            _ => Err(DecodeError::Range),
-        }
+        take_text(input).map(Self::from)
     }
 }
 
@@ -315,10 +235,6 @@ impl<T: Codec> Codec for Option<T> {
 
     fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         T::take(input).map(Some)
-    }
-
-    fn is_default(&self) -> bool {
-        self.is_none()
     }
 
     fn left_out() -> Option<Self> {
@@ -335,21 +251,19 @@ impl<T: Codec> Codec for Arc<T> {
         T::take(input).map(Self::new)
     }
 
-    fn is_default(&self) -> bool {
-        T::is_default(self)
-    }
-
     fn left_out() -> Option<Self> {
         T::left_out().map(Self::new)
+    }
+
+    // Without making a shared one to compare with.
+    fn is_default(&self) -> bool {
+        T::is_default(self)
     }
 }
 
 impl<T: Codec> Codec for Vec<T> {
     fn put(&self, out: &mut Encoder) {
-        u64::try_from(self.len()).unwrap_or(u64::MAX).put(out);
-        for value in self {
-            value.put(out);
-        }
+        put_all(self.iter(), out);
     }
 
     fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -360,10 +274,6 @@ impl<T: Codec> Codec for Vec<T> {
             values.push(T::take(input)?);
         }
         Ok(values)
-    }
-
-    fn is_default(&self) -> bool {
-        self.is_empty()
     }
 
     fn left_out() -> Option<Self> {
@@ -387,7 +297,7 @@ impl<K: Codec + Ord, V: Codec> Codec for BTreeMap<K, V> {
 
     fn put(&self, out: &mut Encoder) {
         let put = |out: &mut Encoder| {
-            u64::try_from(self.len()).unwrap_or(u64::MAX).put(out);
+            put_length(self.len(), out);
             for (key, value) in self {
                 key.put(out);
                 value.put(out);
@@ -401,10 +311,6 @@ impl<K: Codec + Ord, V: Codec> Codec for BTreeMap<K, V> {
         if Self::IS_SAID { input.aside(aside::ERASED_MAP, take) } else { take(input) }
     }
 
-    fn is_default(&self) -> bool {
-        self.is_empty()
-    }
-
     fn left_out() -> Option<Self> {
         Some(Self::new())
     }
@@ -413,6 +319,7 @@ impl<K: Codec + Ord, V: Codec> Codec for BTreeMap<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::{IncidentId, Text};
 
     #[test]
     fn numbers_come_back() {

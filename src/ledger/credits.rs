@@ -4,11 +4,15 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 
+use super::codec::through;
+
 /// An amount of credits: a signed count of ten-thousandths.
 ///
 /// A command carries at most [`Credits::MAX_PER_COMMAND`]; a balance never exceeds [`Credits::MAX_BALANCE`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Credits(i64);
+
+through!(Credits as i64, |credits| credits.0, |units| Some(Self(units)), Self::ZERO);
 
 /// Why a text is not an amount of credits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::account::{Account, Transfer};
+use super::account::{Side, Transfer};
 use super::alert::{Alerts, Level};
 use super::codec::record;
 use super::credits::Credits;
@@ -27,26 +27,30 @@ pub struct Balances {
 }
 
 impl Balances {
-    /// They after a transfer, in bounds or not; `None` where a number leaves 64 bits.
+    /// As they are after a transfer, within bounds or not; `None` where a number leaves 64 bits.
     #[must_use]
     pub fn moved_by(&self, transfer: &Transfer) -> Option<Self> {
-        let mut after = *self;
-        let credits = transfer.credits;
-        for (account, change) in [(&transfer.debit, credits.negated()), (&transfer.credit, credits)] {
-            match account {
-                Account::Available => after.available = after.available.checked_add(change)?,
-                Account::Held => after.held = after.held.checked_add(change)?,
+        let (debit, credit) = transfer.sides();
+        self.moved(debit, credit, transfer.credits)
+    }
+
+    /// As they are after `credits` have moved, within bounds or not; `None` where a number leaves 64 bits.
+    pub(super) fn moved(mut self, debit: Side, credit: Side, credits: Credits) -> Option<Self> {
+        for (side, change) in [(debit, credits.negated()), (credit, credits)] {
+            match side {
+                Side::Available => self.available = self.available.checked_add(change)?,
+                Side::Held => self.held = self.held.checked_add(change)?,
                 // `owed` is the account's balance with the other sign.
-                Account::Receivable => after.owed = after.owed.checked_sub(change)?,
-                Account::Sales(_)
-                | Account::Promotions
-                | Account::Revenue
-                | Account::WriteOffs
-                | Account::Adjustments
-                | Account::Expired => {}
+                Side::Receivable => self.owed = self.owed.checked_sub(change)?,
+                Side::Sales
+                | Side::Promotions
+                | Side::Revenue
+                | Side::WriteOffs
+                | Side::Adjustments
+                | Side::Expired => {}
             }
         }
-        Some(after)
+        Some(self)
     }
 
     /// True where none is below zero and none too large. The bound is on available and held together, so that moving
@@ -78,7 +82,7 @@ pub struct Customer {
 }
 
 /// The part of a customer that is stored as one compact value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CustomerState {
     /// When it was created.
     pub created_at: Timestamp,
@@ -132,25 +136,14 @@ impl CustomerState {
     /// Before the first posting.
     #[must_use]
     pub fn new(created_at: Timestamp) -> Self {
-        Self {
-            created_at,
-            last_recorded_at: created_at,
-            closed: false,
-            lots: Lots::default(),
-            open_holds: 0,
-            parked: 0,
-            next_due: None,
-            last_hold: None,
-            terms: Terms::default(),
-            shortfalls: Vec::new(),
-            disputes: Vec::new(),
-            payments: Vec::new(),
-            alerts: None,
-            last_purchase: Credits::ZERO,
-            is_low: false,
-            used: Credits::ZERO,
-            top_ups: None,
-        }
+        Self { created_at, last_recorded_at: created_at, ..Self::default() }
+    }
+
+    /// From when on a request for a top-up may be made while `available` stays as it is; `None` where none may.
+    #[must_use]
+    pub fn top_up_due(&self, available: Credits) -> Option<Timestamp> {
+        let settings = self.terms.top_up.as_deref().filter(|_| !self.closed)?;
+        settings.due_at(self.top_ups.as_deref(), available)
     }
 
     /// The missing amount last announced for `incident`.
@@ -197,6 +190,23 @@ impl Customer {
     #[must_use]
     pub fn key(&self) -> CustomerKey {
         CustomerKey::of(self.ledger, &self.id)
+    }
+
+    /// A customer before its first posting.
+    pub(super) fn unborn(ledger: LedgerNo, id: &CustomerId, now: Timestamp) -> Self {
+        Self {
+            ledger,
+            id: id.clone(),
+            sequence: 0,
+            balances: Balances::default(),
+            state: CustomerState::new(now),
+        }
+    }
+
+    /// From when on a request for a top-up may be made without anything else happening; `None` where none may.
+    #[must_use]
+    pub fn top_up_due(&self) -> Option<Timestamp> {
+        self.state.top_up_due(self.balances.available)
     }
 
     /// What its thresholds are compared with.

@@ -146,24 +146,6 @@ impl Hold {
     }
 }
 
-impl super::codec::Codec for LedgerNo {
-    fn put(&self, out: &mut super::codec::Encoder) {
-        self.get().put(out);
-    }
-
-    fn take(input: &mut super::codec::Decoder<'_>) -> Result<Self, super::codec::DecodeError> {
-        Self::new(u32::take(input)?).ok_or(super::codec::DecodeError::Range)
-    }
-
-    fn is_default(&self) -> bool {
-        *self == Self::MAIN
-    }
-
-    fn left_out() -> Option<Self> {
-        Some(Self::MAIN)
-    }
-}
-
 /// A new total offered for an ACTIVE hold. Confirming it moves only the difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {

@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::codec::{
+    Codec, DecodeError, Decoder, ERASED_TEXT, Encoder, put_bytes, tagged, take_text, through,
+};
 use super::hash::stable_hash;
 use super::time::Timestamp;
 
@@ -46,8 +49,8 @@ fn check(
 }
 
 macro_rules! chosen_id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        $($(#[$doc])*
         ///
         /// Chosen by the caller: 1-128 bytes of letters, digits and `._:@-`. Cloning is cheap.
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,49 +86,42 @@ macro_rules! chosen_id {
                 f.pad(&self.0)
             }
         }
+
+        impl Codec for $name {
+            fn put(&self, out: &mut Encoder) {
+                put_bytes(self.0.as_bytes(), out);
+            }
+
+            fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+                Self::parse(take_text(input)?).map_err(|_| DecodeError::Text)
+            }
+        }
+        )*
     };
 }
 
-chosen_id!(
+chosen_id! {
     /// A book with its own customers, cards and journal.
-    LedgerId
-);
-chosen_id!(
+    LedgerId;
     /// A customer of one ledger.
-    CustomerId
-);
-chosen_id!(
+    CustomerId;
     /// A support incident, as the helpdesk numbers it.
-    IncidentId
-);
-chosen_id!(
+    IncidentId;
     /// An order, as the storefront numbers it.
-    OrderId
-);
-chosen_id!(
+    OrderId;
     /// A shop that sells credits; its account is `sales:<storefront>`.
-    Storefront
-);
-chosen_id!(
+    Storefront;
     /// A class of incidents, named by the rate card or by the helpdesk alone.
-    ClassId
-);
-chosen_id!(
+    ClassId;
     /// A rate card's name; with its version it names one immutable price list.
-    CardId
-);
-chosen_id!(
+    CardId;
     /// The support package of a customer, which may carry a rate of its own.
-    PackageId
-);
-chosen_id!(
+    PackageId;
     /// A line of support (first line, second line, administrators).
-    LineId
-);
-chosen_id!(
+    LineId;
     /// Something about an incident that a rate card may charge more for (after-hours, on-site).
-    LabelId
-);
+    LabelId;
+}
 
 impl CardId {
     /// The card that every ledger begins with as its default.
@@ -225,6 +221,36 @@ impl fmt::Display for Text {
     }
 }
 
+impl Codec for Text {
+    const IS_SAID: bool = true;
+
+    fn put(&self, out: &mut Encoder) {
+        out.aside(|out| put_bytes(self.stored().as_bytes(), out));
+    }
+
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        input.aside(ERASED_TEXT, |input| Self::of_stored(take_text(input)?).map_err(|_| DecodeError::Text))
+    }
+
+    fn left_out() -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+impl Codec for OpenText {
+    fn put(&self, out: &mut Encoder) {
+        put_bytes(self.0.stored().as_bytes(), out);
+    }
+
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Text::parse(take_text(input)?).map(Self).map_err(|_| DecodeError::Text)
+    }
+
+    fn left_out() -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
 /// The id with which a caller makes a command repeatable: 1-128 printable ASCII characters.
 ///
 /// A text that is a UUID in its canonical lower-case form is kept as 16 bytes: time-ordered ones (UUIDv7) then land
@@ -261,6 +287,8 @@ impl RequestKey {
     }
 }
 
+tagged!(RequestKey { 0 => Uuid(uuid), 1 => Text(text) });
+
 impl fmt::Display for RequestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -292,6 +320,8 @@ impl LedgerNo {
         self.0
     }
 }
+
+through!(LedgerNo as u32, |no| no.0, Self::new, Self::MAIN);
 
 /// A customer's key in the database: a hash of ledger and customer id, so that a client can compute it and no
 /// look-up is needed. The row carries both texts; a second customer with the same key is refused at creation.
@@ -345,8 +375,8 @@ impl CustomerKey {
 }
 
 macro_rules! made_id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        $($(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Uuid);
 
@@ -357,7 +387,6 @@ macro_rules! made_id {
                 Self(uuid)
             }
 
-            /// As a UUID.
             #[must_use]
             pub const fn uuid(self) -> Uuid {
                 self.0
@@ -369,29 +398,35 @@ macro_rules! made_id {
                 self.0.as_hyphenated().fmt(f)
             }
         }
+
+        through!($name as Uuid, |id| id.0, |uuid| Some(Self(uuid)));)*
     };
 }
 
-made_id!(
+made_id! {
     /// A posting: UUIDv7, rising with the customer's sequence.
-    PostingId
-);
-made_id!(
+    PostingId;
     /// A hold, named by the posting that made it.
-    HoldId
-);
-made_id!(
+    HoldId;
     /// A lot (a purchase, a grant, an upward adjustment), named by the posting that brought it in.
-    LotId
-);
-made_id!(
+    LotId;
     /// An entry of recorded work, named by the posting that recorded it.
-    WorkId
-);
-made_id!(
+    WorkId;
     /// A request for a top-up, named by the posting that made it.
-    TopUpId
-);
+    TopUpId;
+}
+
+/// What a posting makes has its id.
+macro_rules! named_by {
+    ($($from:ident => $to:ident),*) => {
+        $(impl From<$from> for $to {
+            fn from(id: $from) -> Self {
+                Self(id.0)
+            }
+        })*
+    };
+}
+named_by!(PostingId => HoldId, PostingId => LotId, PostingId => WorkId, PostingId => TopUpId, LotId => PostingId);
 
 impl PostingId {
     /// The `index`th id of the batch stamped `stamp`, with `random` shared by the batch.
@@ -416,41 +451,11 @@ impl PostingId {
     }
 }
 
-impl From<PostingId> for HoldId {
-    fn from(id: PostingId) -> Self {
-        Self(id.0)
-    }
-}
-
-impl From<PostingId> for LotId {
-    fn from(id: PostingId) -> Self {
-        Self(id.0)
-    }
-}
-
-impl From<PostingId> for WorkId {
-    fn from(id: PostingId) -> Self {
-        Self(id.0)
-    }
-}
-
 impl WorkId {
     /// Before every entry.
     pub const MIN: Self = Self(Uuid::nil());
     /// After every entry.
     pub const MAX: Self = Self(Uuid::max());
-}
-
-impl From<PostingId> for TopUpId {
-    fn from(id: PostingId) -> Self {
-        Self(id.0)
-    }
-}
-
-impl From<LotId> for PostingId {
-    fn from(id: LotId) -> Self {
-        Self(id.0)
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use super::codec::record;
 use super::credits::Credits;
 use super::ids::{ClassId, LabelId, LineId, PackageId, Text};
-use super::time::{Day, Timestamp};
-use super::work::WorkSums;
+use super::time::Day;
+use super::work::{Span, WorkPart, WorkSums};
 
 /// What a price depends on besides the card. Stored with each settlement: with the pinned card it gives the receipt
 /// again.
@@ -86,66 +86,6 @@ pub struct LineTime {
     pub seconds: u64,
 }
 record!(LineTime { 1 => line, 2 => seconds });
-
-/// Work whose start is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// The first start.
-    pub from: Timestamp,
-    /// The last end.
-    pub until: Timestamp,
-    /// The recorded seconds in it, which may be more than it is long (two at work) or less (a pause).
-    pub seconds: u64,
-}
-record!(Span { 1 => from, 2 => until, 3 => seconds });
-
-impl Span {
-    /// From the first start to the last end, in started seconds.
-    #[must_use]
-    pub fn seconds_elapsed(&self) -> u64 {
-        let micros = self.until.micros().saturating_sub(self.from.micros()).max(0).unsigned_abs();
-        micros.div_ceil(Timestamp::MICROS_PER_SECOND.unsigned_abs())
-    }
-
-    /// From the first start to the last end of both; `None` where their seconds leave their bounds.
-    #[must_use]
-    pub fn with(self, other: Self) -> Option<Self> {
-        Some(Self { seconds: self.seconds.checked_add(other.seconds)?, ..self.joined(other) })
-    }
-
-    fn joined(self, other: Self) -> Self {
-        Self {
-            from: self.from.min(other.from),
-            until: self.until.max(other.until),
-            seconds: self.seconds.saturating_add(other.seconds),
-        }
-    }
-}
-
-/// A piece of work, as far as its price is concerned.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct WorkPart<'a> {
-    /// How long it took.
-    pub seconds: u64,
-    /// When it began, where known.
-    pub started_at: Option<Timestamp>,
-    /// Which line did it.
-    pub line: Option<&'a LineId>,
-    /// How many solutions it brought.
-    pub solutions: u32,
-    /// What it may cost more for.
-    pub labels: &'a [LabelId],
-}
-
-impl WorkPart<'_> {
-    /// From its start to its end, where the start is known.
-    #[must_use]
-    pub fn span(&self) -> Option<Span> {
-        let from = self.started_at?;
-        let until = from.plus_seconds(i64::try_from(self.seconds).unwrap_or(i64::MAX));
-        Some(Span { from, until, seconds: self.seconds })
-    }
-}
 
 impl PriceInputs {
     /// The most lines of support that the work on one incident names, work that names none counting as one.

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::{VecDeque, vec_deque};
 
-use super::codec::{coded_enum, record};
+use super::codec::{Codec, DecodeError, Decoder, Encoder, coded_enum, put_all, record};
 use super::credits::Credits;
 use super::ids::{LotId, OrderId, PostingId, Storefront};
 use super::money::Money;
@@ -320,21 +320,13 @@ impl Lots {
     }
 }
 
-impl super::codec::Codec for Lots {
-    /// As a vector of them.
-    fn put(&self, out: &mut super::codec::Encoder) {
-        u64::try_from(self.0.len()).unwrap_or(u64::MAX).put(out);
-        for lot in self {
-            lot.put(out);
-        }
+impl Codec for Lots {
+    fn put(&self, out: &mut Encoder) {
+        put_all(self.0.iter(), out);
     }
 
-    fn take(input: &mut super::codec::Decoder<'_>) -> Result<Self, super::codec::DecodeError> {
+    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Vec::take(input).map(|lots| Self(lots.into()))
-    }
-
-    fn is_default(&self) -> bool {
-        self.0.is_empty()
     }
 
     fn left_out() -> Option<Self> {

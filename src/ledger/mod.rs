@@ -1,26 +1,34 @@
 //! The pure core: what a command does to a book. No I/O, clock, randomness, logging or async in here.
 //!
-//! A [`command::Request`] meets the loaded state of one customer ([`book::Book`]) in [`decide`]; what comes out is a
+//! A [`commands::Request`] meets the loaded state of one customer ([`book::Book`]) in [`decide`]; what comes out is a
 //! [`posting::Posting`] or a [`reject::Rejection`]. [`book::Book::apply`] is the only place that moves state, and it
 //! reads nothing but the posting: replaying the journal gives every balance, hold and lot again.
 
+#![allow(missing_docs)] // a comment that repeats a name says nothing
 #![deny(clippy::as_conversions, clippy::float_arithmetic, clippy::arithmetic_side_effects)]
 
 pub mod account;
 pub mod alert;
+mod apply;
 pub mod book;
 pub mod card;
+pub mod change;
 pub mod codec;
-pub mod command;
+pub mod commands;
 pub mod credits;
 pub mod customer;
 pub mod decide;
+mod due;
+pub mod entry;
 pub mod event;
+pub mod event_type;
+pub mod fingerprint;
 pub mod forecast;
 pub mod hash;
 pub mod hold;
 pub mod ids;
 pub mod job;
+pub mod kind;
 pub mod lot;
 pub mod money;
 pub mod payment;
@@ -28,8 +36,9 @@ pub mod posting;
 pub mod price;
 pub mod receipt;
 pub mod reject;
+pub mod rounding;
+mod steps;
 pub mod time;
-mod told;
 pub mod top_up;
 pub mod words;
 pub mod work;
@@ -38,7 +47,7 @@ pub use account::{Account, Transfer};
 pub use alert::{Alerts, Threshold};
 pub use book::Book;
 pub use card::{CardRef, RateCard};
-pub use command::{Command, Request};
+pub use commands::{Command, Request};
 pub use credits::Credits;
 pub use customer::{Balances, Contact, Customer, Profile, Terms};
 pub use hold::{Hold, HoldState};
@@ -46,10 +55,10 @@ pub use ids::{
     ClassId, CustomerId, CustomerKey, CustomerMap, CustomerSet, HoldId, IncidentId, LedgerId, LedgerNo,
     LotId, OpenText, OrderId, PostingId, RequestKey, Storefront, Text,
 };
+pub use kind::Kind;
 pub use lot::Lot;
 pub use money::{Currency, Money};
-pub use posting::{Kind, Posting};
+pub use posting::{Posting, Texts};
 pub use reject::Rejection;
 pub use time::{Day, Timestamp};
 pub use top_up::TopUp;
-pub use words::Texts;

@@ -6,8 +6,7 @@ use std::fmt;
 use super::codec::{Codec, DecodeError, Decoder, Encoder, coded_enum, record};
 use super::credits::Credits;
 use super::ids::Storefront;
-use super::posting::Posting;
-use super::price::half_up;
+use super::rounding::half_up;
 
 /// An amount in the smallest unit of a currency of ISO 4217 (cents for USD, yen for JPY).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +23,12 @@ impl Money {
     #[must_use]
     pub const fn with(self, minor_units: i64) -> Self {
         Self { minor_units, ..self }
+    }
+
+    /// The difference to another amount of the same currency.
+    #[must_use]
+    pub const fn less(self, other: Self) -> Self {
+        self.with(self.minor_units.saturating_sub(other.minor_units))
     }
 
     /// The same amount on the other side of zero.
@@ -167,25 +172,6 @@ pub struct MoneyTransfer {
     pub minor_units: i64,
 }
 
-/// What a posting moves in money: a function of its row and its detail alone.
-pub fn money_transfers(posting: &Posting) -> impl Iterator<Item = MoneyTransfer> + '_ {
-    posting.detail.money.iter().map(|moved| {
-        let place = |account| MoneyPlace {
-            currency: moved.money.currency,
-            account,
-            storefront: match account {
-                MoneyAccount::StorefrontReceivable => posting.storefront.clone(),
-                MoneyAccount::DeferredRevenue | MoneyAccount::EarnedRevenue | MoneyAccount::Breakage => None,
-            },
-        };
-        MoneyTransfer {
-            debit: place(moved.debit),
-            credit: place(moved.credit),
-            minor_units: moved.money.minor_units,
-        }
-    })
-}
-
 /// Adds a move to those of a posting, one for each pair of accounts and currency. A negative amount moves the other
 /// way; nothing at all is left out. `None` where a sum leaves 64 bits.
 pub fn add_move(
@@ -207,40 +193,6 @@ pub fn add_move(
         None => moves.push(MoneyMove { debit, credit, money }),
     }
     Some(())
-}
-
-/// True where every move of money is positive and between two accounts, and deferred revenue moves, in each currency, by
-/// just what the money of the lots does.
-#[must_use]
-pub fn money_fits(posting: &Posting) -> bool {
-    let detail = &posting.detail;
-    let lots = detail.lots.iter().filter_map(|lot| lot.money);
-    let deferred = |currency: Currency| {
-        let moved = detail.money.iter().filter(|moved| moved.money.currency == currency);
-        moved.fold(0, |sum: i128, moved| {
-            let change = |account| i128::from(account == MoneyAccount::DeferredRevenue);
-            let sign = change(moved.credit).saturating_sub(change(moved.debit));
-            sum.saturating_add(sign.saturating_mul(i128::from(moved.money.minor_units)))
-        })
-    };
-    let in_lots = |currency: Currency| {
-        let units = lots.clone().filter(|money| money.currency == currency);
-        units.fold(0, |sum: i128, money| sum.saturating_add(i128::from(money.minor_units)))
-    };
-    let fits = |currency| deferred(currency) == in_lots(currency);
-    let moves_fit = detail.money.iter().all(|moved| {
-        moved.money.minor_units > 0 && moved.debit != moved.credit && fits(moved.money.currency)
-    });
-    // Each currency is summed up once, and not for each of the ten thousand lots that a posting may burn.
-    let mut others: Vec<Currency> = Vec::new();
-    let lots_fit = lots.clone().all(|Money { currency, .. }| {
-        if detail.money.iter().any(|moved| moved.money.currency == currency) || others.contains(&currency) {
-            return true;
-        }
-        others.push(currency);
-        fits(currency)
-    });
-    moves_fit && lots_fit
 }
 
 #[cfg(test)]

@@ -3,101 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::account::Amounts;
+use super::account::{Amounts, Slot, Transfer};
 use super::alert::{Alerts, Crossed};
-use super::codec::{DecodeError, Decoder, coded_enum, record};
-use super::command::Change;
+use super::change::Change;
+use super::codec::{DecodeError, Decoder, record};
 use super::credits::Credits;
 use super::customer::{Balances, Profile, Terms};
 use super::hold::{Hold, SharedHold};
 use super::ids::{
     CustomerId, CustomerKey, IncidentId, LedgerNo, PostingId, RequestKey, Storefront, Text, WorkId,
 };
+use super::kind::{Kind, slots};
 use super::lot::{Lot, OpenLot};
-use super::money::MoneyMove;
+use super::money::{MoneyAccount, MoneyMove, MoneyPlace, MoneyTransfer};
 use super::payment::Payment;
 use super::time::Timestamp;
 use super::top_up::TopUpRequest;
-use super::words::Texts;
 use super::work::{Work, listed_entry};
-
-coded_enum!(
-    /// What a posting records: the command that was accepted, or what the ledger did by itself.
-    Kind {
-        /// A customer was created.
-        CreateCustomer = 1 / "CREATE_CUSTOMER",
-        /// Name, contact or metadata changed.
-        UpdateCustomer = 2 / "UPDATE_CUSTOMER",
-        /// Card, package, product purchase date or top-ups changed.
-        SetCustomerTerms = 3 / "SET_CUSTOMER_TERMS",
-        /// The customer takes no new work.
-        CloseCustomer = 4 / "CLOSE_CUSTOMER",
-        /// A closed customer takes new work again.
-        ReopenCustomer = 5 / "REOPEN_CUSTOMER",
-        /// Credits were bought.
-        PurchaseCredits = 10 / "PURCHASE_CREDITS",
-        /// Credits were given.
-        GrantCredits = 11 / "GRANT_CREDITS",
-        /// An operator corrected the balance.
-        AdjustBalance = 12 / "ADJUST_BALANCE",
-        /// A purchase was given back, in whole or in part.
-        RefundPurchase = 13 / "REFUND_PURCHASE",
-        /// A refund was undone.
-        ReverseRefund = 14 / "REVERSE_REFUND",
-        /// The customer's bank took the money back.
-        RecordChargeback = 15 / "RECORD_CHARGEBACK",
-        /// The bank has decided.
-        ResolveChargeback = 16 / "RESOLVE_CHARGEBACK",
-        /// A payment that is nobody's yet was kept.
-        KeepPayment = 17 / "KEEP_PAYMENT",
-        /// A payment left the suspense account.
-        ClosePayment = 18 / "CLOSE_PAYMENT",
-        /// An incident was estimated.
-        EstimateIncident = 20 / "ESTIMATE_INCIDENT",
-        /// The estimate was confirmed.
-        ConfirmEstimate = 21 / "CONFIRM_ESTIMATE",
-        /// The estimate was declined.
-        DeclineEstimate = 22 / "DECLINE_ESTIMATE",
-        /// Estimated and confirmed at once.
-        PlaceHold = 23 / "PLACE_HOLD",
-        /// More was set aside.
-        ExtendHold = 24 / "EXTEND_HOLD",
-        /// Work was recorded.
-        RecordWork = 25 / "RECORD_WORK",
-        /// An entry of work was withdrawn.
-        VoidWork = 26 / "VOID_WORK",
-        /// The work was charged.
-        SettleHold = 27 / "SETTLE_HOLD",
-        /// The hold was released.
-        ReleaseHold = 28 / "RELEASE_HOLD",
-        /// The customer closed the incident.
-        CloseIncident = 29 / "CLOSE_INCIDENT",
-        /// An incident was charged without a hold.
-        ChargeIncident = 30 / "CHARGE_INCIDENT",
-        /// A settlement was given back, in whole or in part.
-        ReverseSettlement = 31 / "REVERSE_SETTLEMENT",
-        /// A quote, a parked hold or a pending quote fell due.
-        ExpireEstimate = 40 / "EXPIRE_ESTIMATE",
-        /// An active hold fell due.
-        ExpireHold = 41 / "EXPIRE_HOLD",
-        /// Credits fell due.
-        ExpireCredits = 42 / "EXPIRE_CREDITS",
-        /// A rejected command needed more credits than there are; moves nothing.
-        NoteShortfall = 43 / "NOTE_SHORTFALL",
-        /// A request for a top-up fell due; moves nothing.
-        RequestTopUp = 44 / "REQUEST_TOP_UP",
-        /// The customer's thresholds changed.
-        SetBalanceAlerts = 50 / "SET_BALANCE_ALERTS",
-    }
-);
-
-impl Kind {
-    /// Whether a customer is closed after a posting of this kind, where it was `closed` before.
-    #[must_use]
-    pub const fn leaves_closed(self, closed: bool) -> bool {
-        matches!(self, Self::CloseCustomer) || (closed && !matches!(self, Self::ReopenCustomer))
-    }
-}
 
 /// One row of the journal. Never changed, never deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +40,7 @@ pub struct Posting {
     pub request: Option<RequestKey>,
     /// A hash of the command, to tell a repeat from a clash. Zero without a request.
     pub fingerprint: u64,
-    /// What moved, in fixed columns: [`super::account::transfers`].
+    /// What moved, in fixed columns: [`Posting::transfers`].
     pub amounts: Amounts,
     /// The customer's balances after it.
     pub after: Balances,
@@ -128,6 +50,18 @@ pub struct Posting {
     pub detail: Detail,
     /// Where the texts of `detail` are.
     pub texts: Texts,
+}
+
+/// Where a posting's texts are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Texts {
+    /// Beside the journal, where they can be erased; also where it has none.
+    #[default]
+    Aside,
+    /// In the journal, where older postings have them: these cannot be erased.
+    Inline,
+    /// Nowhere: they were erased at this time.
+    Erased(Timestamp),
 }
 
 /// What a posting changed besides balances: with the amounts it is all that [`super::Book::apply`] needs.
@@ -224,9 +158,25 @@ impl Posting {
             || self.detail.shortfall.as_ref().is_some_and(|shortfall| shortfall.incident == *incident)
     }
 
-    /// What it moves in money: see [`super::money::money_transfers`].
-    pub fn money_transfers(&self) -> impl Iterator<Item = super::money::MoneyTransfer> + '_ {
-        super::money::money_transfers(self)
+    /// What it moves in money: a function of its row and its detail alone.
+    pub fn money_transfers(&self) -> impl Iterator<Item = MoneyTransfer> + '_ {
+        self.detail.money.iter().map(|moved| {
+            let place = |account| MoneyPlace {
+                currency: moved.money.currency,
+                account,
+                storefront: match account {
+                    MoneyAccount::StorefrontReceivable => self.storefront.clone(),
+                    MoneyAccount::DeferredRevenue | MoneyAccount::EarnedRevenue | MoneyAccount::Breakage => {
+                        None
+                    }
+                },
+            };
+            MoneyTransfer {
+                debit: place(moved.debit),
+                credit: place(moved.credit),
+                minor_units: moved.money.minor_units,
+            }
+        })
     }
 
     /// The lot that it brought in, or changed, as it is after the posting.
@@ -235,8 +185,16 @@ impl Posting {
         self.detail.lot.as_ref().or(self.detail.refunded.as_ref())
     }
 
-    /// Its transfers: see [`super::account::transfers`].
-    pub fn transfers(&self) -> impl Iterator<Item = super::account::Transfer> + '_ {
-        super::account::transfers(self)
+    /// Its transfers: a pure function of its row, the same as the SQL view `transfer`.
+    pub fn transfers(&self) -> impl Iterator<Item = Transfer> + '_ {
+        Slot::ALL.into_iter().filter_map(|slot| {
+            let credits = self.amounts.get(slot);
+            if credits.is_zero() {
+                return None;
+            }
+            let (debit, credit) = slots(self.kind, slot)?;
+            let storefront = self.storefront.as_ref();
+            Some(Transfer { debit: debit.account(storefront)?, credit: credit.account(storefront)?, credits })
+        })
     }
 }

@@ -7,18 +7,19 @@ use super::credits::Credits;
 use super::ids::{ClassId, LineId, PackageId};
 use super::job::{LineTime, PriceInputs};
 use super::reject::Rejection;
-use super::told::{Told, amount_of, duration, utc};
+use super::rounding::half_up;
+use super::steps::{Steps, amount_of, duration, utc};
 
-pub use super::told::{Receipt, Step, StepRule};
+pub use super::steps::{Receipt, Step, StepRule};
 
 /// What the card charges, and how that comes about.
 ///
 /// # Errors
 /// As [`charge`].
 pub fn price(card: &RateCard, inputs: &PriceInputs) -> Result<Receipt, Rejection> {
-    let mut told = Told::in_words();
-    let credits = calculate(card, inputs, &mut told)?;
-    Ok(Receipt { credits, steps: told.steps() })
+    let mut steps = Steps::kept();
+    let credits = calculate(card, inputs, &mut steps)?;
+    Ok(Receipt { credits, steps: steps.into_vec() })
 }
 
 /// What the card charges.
@@ -26,54 +27,54 @@ pub fn price(card: &RateCard, inputs: &PriceInputs) -> Result<Receipt, Rejection
 /// # Errors
 /// [`Rejection::OutOfScope`], [`Rejection::QuoteRequired`], [`Rejection::AmountOutOfBounds`].
 pub fn charge(card: &RateCard, inputs: &PriceInputs) -> Result<Credits, Rejection> {
-    calculate(card, inputs, &mut Told::silently())
+    calculate(card, inputs, &mut Steps::dropped())
 }
 
 /// In the order of the product's rules: what is free, a quote, the flat tier, time, rate, multiplier, rounding and
 /// minimum, and what was charged before.
-fn calculate(card: &RateCard, inputs: &PriceInputs, told: &mut Told) -> Result<Credits, Rejection> {
+fn calculate(card: &RateCard, inputs: &PriceInputs, steps: &mut Steps) -> Result<Credits, Rejection> {
     if let Some(rule) = free_of_charge(card, inputs)? {
-        told.amount(rule, Credits::ZERO, || why_free(card, inputs, rule));
+        steps.amount(rule, Credits::ZERO, || why_free(card, inputs, rule));
         return Ok(Credits::ZERO);
     }
     if let (Some(ClassRule::QuoteRequired), Some(class)) = (card.rule(inputs.class.as_ref()), &inputs.class) {
         let quote = inputs.confirmed_quote.ok_or_else(|| quote_required(inputs))?;
-        told.amount(StepRule::Quote, quote, || {
+        steps.amount(StepRule::Quote, quote, || {
             format!("class {class} is charged at the confirmed quote of {}", amount_of(quote))
         });
         return Ok(quote);
     }
     if inputs.circumstances.emergency && card.emergency == EmergencyRule::FreeUnlessKbAnswered {
-        told.time(StepRule::KbAnswered, || {
+        steps.time(StepRule::KbAnswered, || {
             "an emergency that the knowledge base answers is charged".to_owned()
         });
     }
-    let work = billable_work(card, inputs, told);
+    let work = billable_work(card, inputs, steps);
     if !work.is_billable {
-        told.amount(StepRule::FreeLine, Credits::ZERO, || "no time on any line that is charged".to_owned());
+        steps.amount(StepRule::FreeLine, Credits::ZERO, || "no time on any line that is charged".to_owned());
         return Ok(Credits::ZERO);
     }
     let amount = match card.flat {
-        Some(flat) if work.seconds < flat.under_seconds => by_solutions(flat, inputs, told)?,
+        Some(flat) if work.seconds < flat.under_seconds => by_solutions(flat, inputs, steps)?,
         Some(flat) => {
             let quote = inputs.confirmed_quote.ok_or_else(|| quote_required(inputs))?;
-            told.amount(StepRule::Quote, quote, || {
+            steps.amount(StepRule::Quote, quote, || {
                 let (under, quote) = (duration(flat.under_seconds), amount_of(quote));
                 format!("not less than {under}: charged at the confirmed quote of {quote}")
             });
             return Ok(quote);
         }
-        None => by_time(card, inputs, work.seconds, told)?,
+        None => by_time(card, inputs, work.seconds, steps)?,
     };
-    let amount = times_largest(card, inputs, amount, told)?;
+    let amount = times_largest(card, inputs, amount, steps)?;
     let credits = amount.rounded(card.charge_scale)?;
     if !amount.is(credits) {
-        told.amount(StepRule::Rounding, credits, || {
+        steps.amount(StepRule::Rounding, credits, || {
             format!("rounded half up to {} decimals: {}", card.charge_scale, amount_of(credits))
         });
     }
-    let credits = at_least_minimum(card, credits, told);
-    let credits = less_charged_before(credits, inputs.charged_before, told);
+    let credits = at_least_minimum(card, credits, steps);
+    let credits = less_charged_before(credits, inputs.charged_before, steps);
     if credits > Credits::MAX_PER_COMMAND { Err(Rejection::AmountOutOfBounds) } else { Ok(credits) }
 }
 
@@ -129,16 +130,16 @@ struct Billable {
 }
 
 /// The recorded time less that on free lines, or the time from the first start to the last end.
-fn billable_work(card: &RateCard, inputs: &PriceInputs, told: &mut Told) -> Billable {
+fn billable_work(card: &RateCard, inputs: &PriceInputs, steps: &mut Steps) -> Billable {
     match (card.time_basis, &inputs.span) {
         (TimeBasis::Elapsed, Some(span)) => {
             let elapsed = span.seconds_elapsed();
-            told.time(StepRule::Elapsed, || {
+            steps.time(StepRule::Elapsed, || {
                 format!("{} elapsed, from {} to {}", duration(elapsed), utc(span.from), utc(span.until))
             });
             let unplaced = inputs.seconds.saturating_sub(span.seconds);
             if unplaced > 0 {
-                told.time(StepRule::Time, || format!("{} recorded without a start", duration(unplaced)));
+                steps.time(StepRule::Time, || format!("{} recorded without a start", duration(unplaced)));
             }
             return Billable { seconds: elapsed.saturating_add(unplaced), is_billable: true };
         }
@@ -146,7 +147,7 @@ fn billable_work(card: &RateCard, inputs: &PriceInputs, told: &mut Told) -> Bill
     }
     // Elapsed time is not told apart by line, so no line of a card that charges it has a rule.
     if inputs.lines.is_empty() || card.time_basis == TimeBasis::Elapsed {
-        told.time(StepRule::Time, || format!("{} recorded", duration(inputs.seconds)));
+        steps.time(StepRule::Time, || format!("{} recorded", duration(inputs.seconds)));
         return Billable { seconds: inputs.seconds, is_billable: true };
     }
     let mut work = Billable { seconds: 0, is_billable: false };
@@ -156,9 +157,9 @@ fn billable_work(card: &RateCard, inputs: &PriceInputs, told: &mut Told) -> Bill
             format!("{} recorded{on}", duration(time.seconds))
         };
         if is_free(card, time) {
-            told.time(StepRule::FreeLine, || format!("{}, which is free", recorded()));
+            steps.time(StepRule::FreeLine, || format!("{}, which is free", recorded()));
         } else {
-            told.time(StepRule::Time, recorded);
+            steps.time(StepRule::Time, recorded);
             work.seconds = work.seconds.saturating_add(time.seconds);
             work.is_billable = true;
         }
@@ -171,10 +172,10 @@ fn is_free(card: &RateCard, time: &LineTime) -> bool {
     matches!(rule, Some(LineRule::Free))
 }
 
-fn by_solutions(flat: FlatTier, inputs: &PriceInputs, told: &mut Told) -> Result<Exact, Rejection> {
+fn by_solutions(flat: FlatTier, inputs: &PriceInputs, steps: &mut Steps) -> Result<Exact, Rejection> {
     let solutions = inputs.solutions.max(1);
     let amount = Exact::of_flat(flat.credits, solutions);
-    told.amount(StepRule::Flat, amount.nearest()?, || {
+    steps.amount(StepRule::Flat, amount.nearest()?, || {
         let unit = if solutions == 1 { "solution" } else { "solutions" };
         let (under, each) = (duration(flat.under_seconds), amount_of(flat.credits));
         format!("less than {under}: {each} for each of {solutions} {unit}")
@@ -188,18 +189,18 @@ fn by_time(
     card: &RateCard,
     inputs: &PriceInputs,
     recorded: u64,
-    told: &mut Told,
+    steps: &mut Steps,
 ) -> Result<Exact, Rejection> {
     let mut seconds = recorded;
     if seconds < card.minimum_seconds {
         seconds = card.minimum_seconds;
-        told.time(StepRule::MinimumTime, || format!("at least {}", duration(seconds)));
+        steps.time(StepRule::MinimumTime, || format!("at least {}", duration(seconds)));
     }
     if let Some(started) = seconds.checked_next_multiple_of(card.increment_seconds)
         && started != seconds
     {
         seconds = started;
-        told.time(StepRule::Increment, || {
+        steps.time(StepRule::Increment, || {
             format!("rounded up to {} in started {}", duration(seconds), duration(card.increment_seconds))
         });
     }
@@ -208,7 +209,7 @@ fn by_time(
     let mut cost = |seconds, (rate, whose): (Credits, Whose<'_>)| -> Result<(), Rejection> {
         let cost = Exact::of_time(seconds, rate);
         sum = sum.plus(cost)?;
-        told.amount(StepRule::Rate, sum.nearest()?, || {
+        steps.amount(StepRule::Rate, sum.nearest()?, || {
             format!("{} at {rate} credits per hour{whose} = {}", duration(seconds), cost.shown())
         });
         Ok(())
@@ -269,14 +270,14 @@ fn times_largest(
     card: &RateCard,
     inputs: &PriceInputs,
     amount: Exact,
-    told: &mut Told,
+    steps: &mut Steps,
 ) -> Result<Exact, Rejection> {
     let labels = inputs.circumstances.labels.iter();
     let applying = || labels.clone().filter_map(|label| Some((*card.multipliers.get(label)?, label)));
     // Of equal ones the first by name.
     let Some((factor, label)) = applying().rev().max_by_key(|(factor, _)| *factor) else { return Ok(amount) };
     let multiplied = amount.times(factor)?;
-    told.amount(StepRule::Multiplier, multiplied.nearest()?, || {
+    steps.amount(StepRule::Multiplier, multiplied.nearest()?, || {
         let largest = if applying().count() > 1 { ", the largest that applies" } else { "" };
         format!("times {factor} for {label}{largest} = {}", multiplied.shown())
     });
@@ -349,29 +350,21 @@ impl Exact {
     }
 }
 
-/// `numerator / denominator` to the nearest whole number, halves up. Both are at least zero; `None` where the denominator
-/// is zero or the result leaves 64 bits.
-#[must_use]
-pub fn half_up(numerator: i128, denominator: i128) -> Option<i64> {
-    let doubled = numerator.checked_mul(2)?.checked_add(denominator)?;
-    i64::try_from(doubled.checked_div(denominator.checked_mul(2)?)?).ok()
-}
-
-fn at_least_minimum(card: &RateCard, credits: Credits, told: &mut Told) -> Credits {
+fn at_least_minimum(card: &RateCard, credits: Credits, steps: &mut Steps) -> Credits {
     let minimum = card.minimum_credits;
     if credits >= minimum {
         return credits;
     }
-    told.amount(StepRule::MinimumCredits, minimum, || format!("at least {}", amount_of(minimum)));
+    steps.amount(StepRule::MinimumCredits, minimum, || format!("at least {}", amount_of(minimum)));
     minimum
 }
 
-fn less_charged_before(credits: Credits, before: Credits, told: &mut Told) -> Credits {
+fn less_charged_before(credits: Credits, before: Credits, steps: &mut Steps) -> Credits {
     if before.is_zero() {
         return credits;
     }
     let rest = credits.less_at_least_zero(before);
-    told.amount(StepRule::ChargedBefore, rest, || {
+    steps.amount(StepRule::ChargedBefore, rest, || {
         format!("less {} charged for this incident before: {}", amount_of(before), amount_of(rest))
     });
     rest

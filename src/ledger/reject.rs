@@ -222,6 +222,13 @@ pub enum Rejection {
     AmountOutOfBounds,
 }
 
+impl Rejection {
+    /// A field that is wrong; `problem` continues "`field` ...".
+    pub(super) fn field(field: &'static str, problem: &str) -> Self {
+        Self::InvalidField { field, problem: problem.to_owned() }
+    }
+}
+
 /// The posting of an earlier command that stands in the way of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Original {

@@ -1,8 +1,12 @@
 //! Points in time and calendar days, as plain numbers that the core is given and never asks for.
 
+use super::codec::through;
+
 /// Microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
+
+through!(Timestamp as i64, |time| time.0, |micros| Some(Self(micros)));
 
 impl Timestamp {
     /// 9999-12-31T23:59:59.999999Z, the latest that a timestamp on the wire can name.
@@ -56,6 +60,8 @@ impl Timestamp {
 /// A UTC calendar day, as days since 1970-01-01.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(i32);
+
+through!(Day as i64, |day| day.0.into(), |days| i32::try_from(days).ok().map(Self));
 
 impl Day {
     /// From days since 1970-01-01.

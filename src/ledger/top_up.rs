@@ -7,9 +7,8 @@
 
 use super::codec::record;
 use super::credits::Credits;
-use super::customer::{Customer, CustomerState};
 use super::ids::TopUpId;
-use super::posting::{Kind, Posting};
+use super::kind::Kind;
 use super::time::{Day, Timestamp};
 
 /// When a customer is asked for a top-up, and for how much.
@@ -147,7 +146,12 @@ impl TopUps {
     }
 
     /// With one more request; `None` where the count leaves its bounds.
-    fn with(before: Option<Self>, id: TopUpId, request: &TopUpRequest, now: Timestamp) -> Option<Self> {
+    pub(super) fn with(
+        before: Option<Self>,
+        id: TopUpId,
+        request: &TopUpRequest,
+        now: Timestamp,
+    ) -> Option<Self> {
         let counted = before.map_or(Credits::ZERO, |before| before.month_credits);
         Some(Self {
             open: Some(OpenTopUp { id, credits: request.credits, lapses_at: request.lapses_at }),
@@ -156,42 +160,6 @@ impl TopUps {
             month_credits: counted.checked_add(request.credits)?,
         })
     }
-}
-
-impl Customer {
-    /// From when on a request for a top-up may be made without anything else happening; `None` where none may.
-    #[must_use]
-    pub fn top_up_due(&self) -> Option<Timestamp> {
-        top_up_due(&self.state, self.balances.available)
-    }
-}
-
-fn top_up_due(state: &CustomerState, available: Credits) -> Option<Timestamp> {
-    let settings = state.terms.top_up.as_deref().filter(|_| !state.closed)?;
-    settings.due_at(state.top_ups.as_deref(), available)
-}
-
-/// Moves what is remembered of requests by a posting that has moved everything else of the customer.
-///
-/// # Errors
-/// Where it asks for a top-up that is not due, or for another amount.
-pub(super) fn note(state: &mut CustomerState, posting: &Posting) -> Result<(), &'static str> {
-    let now = posting.recorded_at;
-    let mut met = TopUps::met(state.top_ups.as_deref(), posting.kind, now);
-    if let Some(request) = posting.detail.top_up.as_deref() {
-        let settings = state.terms.top_up.as_deref().filter(|_| !state.closed);
-        let due = settings.and_then(|settings| settings.request(met.as_ref(), posting.after.available, now));
-        if due.as_ref() != Some(request) {
-            return Err("it asks for a top-up that is not due");
-        }
-        let with = TopUps::with(met, posting.id.into(), request, now);
-        met = Some(with.ok_or("the top-ups of a month leave their bounds")?);
-    }
-    if state.top_ups.as_deref() != met.as_ref() {
-        state.top_ups = met.map(std::sync::Arc::new);
-    }
-    state.next_due = Timestamp::earlier(state.next_due, top_up_due(state, posting.after.available));
-    Ok(())
 }
 
 #[cfg(test)]

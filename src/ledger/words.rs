@@ -4,23 +4,11 @@
 //! nothing is stored as ever, and so are older ones, whose texts stand where their fields are and cannot be erased.
 
 use super::codec::{DecodeError, TextSource, decode_aside, encode_aside_into, encode_into};
-use super::posting::{Detail, Posting};
+use super::posting::{Detail, Posting, Texts};
 use super::time::Timestamp;
 
 /// The first byte of a detail whose texts lie aside. No record begins with it: tags of [`Detail`] stay below.
 pub const ASIDE: u8 = 0xff;
-
-/// Where a posting's texts are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Texts {
-    /// Beside the journal, where they can be erased; also where it has none.
-    #[default]
-    Aside,
-    /// In the journal, where older postings have them: these cannot be erased.
-    Inline,
-    /// Nowhere: they were erased at this time.
-    Erased(Timestamp),
-}
 
 /// What is stored beside a posting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

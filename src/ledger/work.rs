@@ -10,9 +10,109 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::codec::record;
+use super::fingerprint::asked;
 use super::ids::{HoldId, LabelId, LineId, Text, WorkId};
-use super::job::{Span, WorkPart};
 use super::time::Timestamp;
+
+/// Work whose start is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first start.
+    pub from: Timestamp,
+    /// The last end.
+    pub until: Timestamp,
+    /// The recorded seconds in it, which may be more than it is long (two at work) or less (a pause).
+    pub seconds: u64,
+}
+record!(Span { 1 => from, 2 => until, 3 => seconds });
+
+impl Span {
+    /// From the first start to the last end, in started seconds.
+    #[must_use]
+    pub fn seconds_elapsed(&self) -> u64 {
+        let micros = self.until.micros().saturating_sub(self.from.micros()).max(0).unsigned_abs();
+        micros.div_ceil(Timestamp::MICROS_PER_SECOND.unsigned_abs())
+    }
+
+    /// From the first start to the last end of both; `None` where their seconds leave their bounds.
+    #[must_use]
+    pub fn with(self, other: Self) -> Option<Self> {
+        Some(Self { seconds: self.seconds.checked_add(other.seconds)?, ..self.joined(other) })
+    }
+
+    pub(super) fn joined(self, other: Self) -> Self {
+        Self {
+            from: self.from.min(other.from),
+            until: self.until.max(other.until),
+            seconds: self.seconds.saturating_add(other.seconds),
+        }
+    }
+}
+
+/// A piece of work, as far as its price is concerned.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WorkPart<'a> {
+    /// How long it took.
+    pub seconds: u64,
+    /// When it began, where known.
+    pub started_at: Option<Timestamp>,
+    /// Which line did it.
+    pub line: Option<&'a LineId>,
+    /// How many solutions it brought.
+    pub solutions: u32,
+    /// What it may cost more for.
+    pub labels: &'a [LabelId],
+}
+
+impl WorkPart<'_> {
+    /// From its start to its end, where the start is known.
+    #[must_use]
+    pub fn span(&self) -> Option<Span> {
+        let from = self.started_at?;
+        let until = from.plus_seconds(i64::try_from(self.seconds).unwrap_or(i64::MAX));
+        Some(Span { from, until, seconds: self.seconds })
+    }
+}
+
+/// An entry of work as a command names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewWork {
+    /// How long it took, at most [`NewWork::SECONDS_MAX`].
+    pub seconds: u64,
+    /// When it began, where known.
+    pub started_at: Option<Timestamp>,
+    /// Which line of support did it.
+    pub line: Option<LineId>,
+    /// How many solutions it brought, at most [`NewWork::SOLUTIONS_MAX`]; 0 where it went on with one that is counted
+    /// elsewhere.
+    pub solutions: u32,
+    /// What was done.
+    pub note: Text,
+    /// What it may cost more for, in order and each once.
+    pub labels: Vec<LabelId>,
+}
+asked!(NewWork {
+    1 => seconds, 2 => started_at, 3 => line, 4 => solutions, + 5 => by, 6 => note, 20 => labels,
+});
+
+impl NewWork {
+    /// What its price depends on.
+    #[must_use]
+    pub fn part(&self) -> WorkPart<'_> {
+        WorkPart {
+            seconds: self.seconds,
+            started_at: self.started_at,
+            line: self.line.as_ref(),
+            solutions: self.solutions,
+            labels: &self.labels,
+        }
+    }
+
+    /// The longest single entry: 366 days.
+    pub const SECONDS_MAX: u64 = 366 * 86_400;
+    /// The most solutions in one entry.
+    pub const SOLUTIONS_MAX: u32 = 1_000;
+}
 
 /// One entry of recorded work. A wrong one is voided, never edited.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::ledger::account::{Slot, slots};
+use crate::ledger::account::Slot;
+use crate::ledger::kind::slots;
 use crate::ledger::lot::LotSource;
 use crate::ledger::work::Work;
 use crate::ledger::{Hold, HoldState, Kind, Lot, Timestamp};

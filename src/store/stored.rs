@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Recorded, StoreError};
 use crate::ledger::account::Amounts;
 use crate::ledger::codec::{Codec, decode};
-use crate::ledger::command::PurchaseRef;
+use crate::ledger::commands::PurchaseRef;
 use crate::ledger::hold::SharedHold;
 use crate::ledger::ids::WorkId;
 use crate::ledger::words::{self, Words};

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::ledger::book::Answer;
-use crate::ledger::command::{
+use crate::ledger::commands::{
     ClosePayment, CreateCustomer, KeepPayment, OnShortfall, PurchaseCredits, PurchaseRef, RecordChargeback,
     RefundPurchase, ResolveChargeback, Said,
 };
 use crate::ledger::hash::stable_hash;
 use crate::ledger::payment::{Payment, PaymentEvent, suspense};
-use crate::ledger::price::half_up;
+use crate::ledger::rounding::half_up;
 use crate::ledger::{
     Command, Credits, CustomerId, LedgerNo, Lot, Money, PostingId, Rejection, Request, RequestKey, Text,
 };

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use creditledger::cards;
 use creditledger::ledger::card::Cards;
 use creditledger::ledger::codec::{Codec, decode, encode};
-use creditledger::ledger::command::{
+use creditledger::ledger::commands::{
     Command, CreateCustomer, EstimateIncident, HoldRef, Overrun, PlaceHold, PurchaseCredits, Quote, Said,
     SettleHold,
 };

@@ -7,7 +7,7 @@ use creditledger::cards;
 use creditledger::ledger::account::Transfer;
 use creditledger::ledger::book::{Answer, Book};
 use creditledger::ledger::card::{CardChange, Cards, Changed, RateCard};
-use creditledger::ledger::command::{
+use creditledger::ledger::commands::{
     AdjustBalance, ChargeIncident, CloseIncident, ClosePayment, Command, ConfirmEstimate, CreateCustomer,
     DeclineEstimate, EstimateIncident, ExtendHold, GrantCredits, HoldRef, KeepPayment, NewWork, OnShortfall,
     Overrun, PlaceHold, PurchaseCredits, PurchaseRef, Quote, RecordChargeback, RecordWork, RefundPurchase,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use creditledger::ledger::alert::{Alerts, Threshold};
-use creditledger::ledger::command::{
+use creditledger::ledger::commands::{
     Change, CloseCustomer, Command, EstimateIncident, GrantCredits, NewWork, OnShortfall, Quote, RecordWork,
     RefundPurchase, ReopenCustomer, SetBalanceAlerts, SetCustomerTerms, SettleHold, VoidWork,
 };
@@ -238,7 +238,7 @@ pub fn command(
             })
         }
         Action::Settle { incident, capped, max_quarters, waive } => {
-            use creditledger::ledger::command::Overrun::{CapAtHold, TakeAvailable};
+            use creditledger::ledger::commands::Overrun::{CapAtHold, TakeAvailable};
             Command::SettleHold(SettleHold {
                 overrun: if *capped { CapAtHold } else { TakeAvailable },
                 waive_reason: if *waive { id("goodwill") } else { Text::EMPTY },

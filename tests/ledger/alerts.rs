@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use creditledger::ledger::alert::{Alerts, Threshold};
 use creditledger::ledger::codec::{decode, encode};
-use creditledger::ledger::command::{Change, Command, SetBalanceAlerts};
+use creditledger::ledger::commands::{Change, Command, SetBalanceAlerts};
 use creditledger::ledger::event::{EventType, events};
 use creditledger::ledger::posting::Detail;
 use creditledger::ledger::{Credits, CustomerKey, Kind, LedgerNo, Posting};

@@ -2,7 +2,7 @@
 //! what deciding a command costs.
 
 use allocation_counter::measure;
-use creditledger::ledger::command::{Command, CreateCustomer, OnShortfall, PurchaseCredits};
+use creditledger::ledger::commands::{Command, CreateCustomer, OnShortfall, PurchaseCredits};
 use creditledger::ledger::decide::decide;
 
 use crate::desk::{

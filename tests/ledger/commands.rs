@@ -1,6 +1,6 @@
 //! The command table of the product: exact transfers, balances and lots for every command that exists.
 
-use creditledger::ledger::command::{
+use creditledger::ledger::commands::{
     Change, Command, CreateCustomer, NewWork, ReopenCustomer, Said, SetCustomerTerms, SettleHold,
     UpdateCustomer,
 };
@@ -183,7 +183,7 @@ fn charges_without_a_hold_come_from_available_credits() {
     let hold = desk.hold("i").id;
     assert_eq!(desk.rejected(charge("i", 75)), Rejection::HoldExists { hold });
     assert!(matches!(desk.rejected(charge("j", 6_000)), Rejection::InsufficientCredits { .. }));
-    let capped = creditledger::ledger::command::ChargeIncident {
+    let capped = creditledger::ledger::commands::ChargeIncident {
         max_charge: Some(credits("1")),
         ..charge_command("j", 60)
     };
@@ -288,7 +288,7 @@ fn customers_are_made_once_changed_in_part_and_closed_without_open_holds() {
 
     desk.ok(purchase("1", "10"));
     desk.ok(place("i", "1"));
-    let close = Command::CloseCustomer(creditledger::ledger::command::CloseCustomer);
+    let close = Command::CloseCustomer(creditledger::ledger::commands::CloseCustomer);
     assert_eq!(desk.rejected(close.clone()), Rejection::HoldsOpen { count: 1 });
     desk.ok(release("i"));
     desk.ok(close.clone());
@@ -303,7 +303,7 @@ fn a_closed_customer_is_reopened_once_and_takes_work_again() {
     let mut desk = Desk::with("10");
     let reopen = Command::ReopenCustomer(ReopenCustomer);
     assert_eq!(desk.rejected(reopen.clone()), Rejection::CustomerNotClosed);
-    desk.ok(Command::CloseCustomer(creditledger::ledger::command::CloseCustomer));
+    desk.ok(Command::CloseCustomer(creditledger::ledger::commands::CloseCustomer));
     assert!(desk.state().state.closed);
     let mut request = desk.request(reopen.clone());
     request.said = Said { by: id("ada"), reason: id("they renewed"), ..Said::default() };
@@ -328,7 +328,7 @@ fn an_order_is_recorded_once_whoever_sends_it() {
     assert!(again.replayed && again.posting.id == first.posting.id);
     assert_eq!(desk.balances(), "10 0 0");
     assert_eq!(desk.rejected(purchase("77", "11")), Rejection::OrderAlreadyRecorded { original });
-    let other_shop = creditledger::ledger::command::PurchaseCredits {
+    let other_shop = creditledger::ledger::commands::PurchaseCredits {
         storefront: id("app"),
         ..purchase_command("77", "10")
     };
@@ -366,6 +366,6 @@ fn amounts_beyond_a_balance_are_rejections() {
     desk.ok(place("i", "1"));
     let endless = NewWork { seconds: u64::MAX, ..crate::desk::new_work(1) };
     let record =
-        creditledger::ledger::command::RecordWork { hold: crate::desk::incident("i"), work: endless };
+        creditledger::ledger::commands::RecordWork { hold: crate::desk::incident("i"), work: endless };
     assert_eq!(desk.rejected(Command::RecordWork(record)), Rejection::AmountOutOfBounds);
 }

@@ -1,6 +1,6 @@
 //! Estimates: where their total comes from, ranges, and new totals for active holds.
 
-use creditledger::ledger::command::{Command, EstimateIncident, Quote};
+use creditledger::ledger::commands::{Command, EstimateIncident, Quote};
 use creditledger::ledger::{HoldState, Rejection};
 
 use crate::desk::{
@@ -97,7 +97,7 @@ fn a_class_by_quote_is_settled_at_the_confirmed_quote_and_never_charged_without_
     desk.ok(place_with(of_class("other", Quote::Credits(credits("20"))), false));
     desk.ok(work("i", 5));
     assert_eq!(transfers(&desk.ok(crate::desk::settle("i"))), "held > revenue 20");
-    let unquoted = creditledger::ledger::command::ChargeIncident {
+    let unquoted = creditledger::ledger::commands::ChargeIncident {
         class: Some(id("other")),
         ..crate::desk::charge_command("j", 5)
     };
@@ -175,7 +175,7 @@ fn recorded_work_that_outgrows_all_credits_announces_what_is_missing() {
 
 #[test]
 fn free_support_is_decided_by_the_day_the_incident_was_opened() {
-    use creditledger::ledger::command::{Change, SetCustomerTerms};
+    use creditledger::ledger::commands::{Change, SetCustomerTerms};
     let mut desk = Desk::with("10");
     let bought = desk.book.now.day();
     desk.ok(Command::SetCustomerTerms(SetCustomerTerms {
@@ -190,7 +190,7 @@ fn free_support_is_decided_by_the_day_the_incident_was_opened() {
     assert_eq!(paid.hold.unwrap().held, credits("4"));
     desk.ok(work("free", 120));
     assert_eq!(transfers(&desk.ok(crate::desk::settle("free"))), "");
-    let late = creditledger::ledger::command::ChargeIncident {
+    let late = creditledger::ledger::commands::ChargeIncident {
         opened_at: Some(desk.book.now.plus_seconds(-86_400)),
         ..crate::desk::charge_command("opened-in-time", 60)
     };

@@ -1,6 +1,6 @@
 //! The events that follow from postings.
 
-use creditledger::ledger::command::{Command, OnShortfall};
+use creditledger::ledger::commands::{Command, OnShortfall};
 use creditledger::ledger::event::events;
 
 use crate::desk::{

@@ -1,7 +1,7 @@
 //! What falls due by itself: quotes, parked holds, active holds with an expiry, lots. And that nobody's look decides
 //! what happened.
 
-use creditledger::ledger::command::{Command, EstimateIncident, Quote};
+use creditledger::ledger::commands::{Command, EstimateIncident, Quote};
 use creditledger::ledger::{Credits, HoldState, Rejection};
 
 use crate::desk::{

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use creditledger::ledger::command::{CloseCustomer, Command, CreateCustomer, PurchaseCredits, Said};
+use creditledger::ledger::commands::{CloseCustomer, Command, CreateCustomer, PurchaseCredits, Said};
 use creditledger::ledger::hash::stable_hash;
 use creditledger::ledger::reject::Original;
 use creditledger::ledger::{Posting, Rejection, Request, Text};

@@ -1,7 +1,7 @@
 //! The life of a hold: every arrow of the product, and every arrow that is not there.
 
 use creditledger::ledger::HoldState;
-use creditledger::ledger::command::Command;
+use creditledger::ledger::commands::Command;
 
 use crate::desk::{
     Desk, close_incident, confirm, decline, estimate, extend, place, place_parked, purchase, release,

@@ -1,7 +1,7 @@
 //! The order in which lots burn, and that reversals restore them exactly.
 
 use creditledger::ledger::Timestamp;
-use creditledger::ledger::command::{Command, GrantCredits};
+use creditledger::ledger::commands::{Command, GrantCredits};
 
 use crate::desk::{Desk, START, adjust, charge, credits, grant, purchase, purchase_until, reverse};
 

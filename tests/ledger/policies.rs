@@ -1,7 +1,7 @@
 //! The four real support policies, sentence by sentence, with numbers.
 
 use creditledger::ledger::card::Changed;
-use creditledger::ledger::command::{
+use creditledger::ledger::commands::{
     Change, ChargeIncident, Command, EstimateIncident, Quote, RecordWork, SetCustomerTerms, SettleHold,
 };
 use creditledger::ledger::job::Circumstances;
@@ -25,17 +25,17 @@ fn place(name: &str, class: &str, quote: Option<&str>) -> Command {
 /// Work of so many seconds that began so many minutes after [`START`].
 fn work_at(name: &str, minute: i64, minutes: u64) -> Command {
     let started_at = Some(START.plus_seconds(minute * 60));
-    let work = creditledger::ledger::command::NewWork { started_at, ..new_work(minutes) };
+    let work = creditledger::ledger::commands::NewWork { started_at, ..new_work(minutes) };
     Command::RecordWork(RecordWork { hold: incident(name), work })
 }
 
 fn work_of(name: &str, seconds: u64, solutions: u32) -> Command {
-    let work = creditledger::ledger::command::NewWork { seconds, solutions, ..new_work(0) };
+    let work = creditledger::ledger::commands::NewWork { seconds, solutions, ..new_work(0) };
     Command::RecordWork(RecordWork { hold: incident(name), work })
 }
 
 fn work_on(name: &str, line: &str, minutes: u64) -> Command {
-    let work = creditledger::ledger::command::NewWork { line: Some(id(line)), ..new_work(minutes) };
+    let work = creditledger::ledger::commands::NewWork { line: Some(id(line)), ..new_work(minutes) };
     Command::RecordWork(RecordWork { hold: incident(name), work })
 }
 

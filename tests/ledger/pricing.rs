@@ -3,8 +3,9 @@
 
 use creditledger::ledger::card::{ClassRule, FlatTier, LineRule, RateCard, TimeBasis, check};
 use creditledger::ledger::codec::{decode, encode};
-use creditledger::ledger::job::{Circumstances, PriceInputs, WorkPart};
+use creditledger::ledger::job::{Circumstances, PriceInputs};
 use creditledger::ledger::price::{Receipt, price};
+use creditledger::ledger::work::WorkPart;
 use creditledger::ledger::{Credits, Rejection};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use creditledger::cards;
-use creditledger::ledger::account::Slot;
+use creditledger::ledger::account::{Side, Slot};
 use creditledger::ledger::book::Book;
 use creditledger::ledger::codec::{decode, encode};
-use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::decide::Outcome;
 use creditledger::ledger::lot::OpenLot;
 use creditledger::ledger::money::{MoneyAccount, MoneyPlace};
@@ -92,7 +92,7 @@ fn replaying_the_journal_gives_every_state_again() {
             expected.state.next_due = None;
             found.state.next_due = None;
             assert_eq!(found, expected);
-            let holds = |entry: &creditledger::ledger::book::Entry| -> BTreeMap<_, Arc<Hold>> {
+            let holds = |entry: &creditledger::ledger::entry::Entry| -> BTreeMap<_, Arc<Hold>> {
                 entry.holds().map(|hold| (hold.id, Arc::clone(hold))).collect()
             };
             assert_eq!(holds(is), holds(was));
@@ -287,9 +287,9 @@ impl Auditor {
             let entry = book.entry(key).unwrap();
             let customer = entry.customer.as_ref().unwrap();
             let balances = customer.balances;
-            assert_eq!(balances.available.units(), *self.balance(key, &Account::Available));
-            assert_eq!(balances.held.units(), *self.balance(key, &Account::Held));
-            assert_eq!(-balances.owed.units(), *self.balance(key, &Account::Receivable));
+            assert_eq!(balances.available.units(), *self.balance(key, &Side::Available.into()));
+            assert_eq!(balances.held.units(), *self.balance(key, &Side::Held.into()));
+            assert_eq!(-balances.owed.units(), *self.balance(key, &Side::Receivable.into()));
             assert!(
                 balances.available.units() >= 0 && balances.held.units() >= 0 && balances.owed.units() >= 0
             );

@@ -1,6 +1,6 @@
 //! Refunds and chargebacks, and what undoes them, with their credits and their money: the awkward cases as tables.
 
-use creditledger::ledger::command::{Command, OnShortfall, PurchaseCredits, PurchaseRef, RefundPurchase};
+use creditledger::ledger::commands::{Command, OnShortfall, PurchaseCredits, PurchaseRef, RefundPurchase};
 use creditledger::ledger::lot::{Lot, RefundState};
 use creditledger::ledger::money::MoneyAccount;
 use creditledger::ledger::{Currency, CustomerKey, LedgerNo, LotId, Money, PostingId, Rejection};
@@ -462,6 +462,6 @@ fn what_is_refused() {
     assert_eq!(desk.rejected(reverse_refund("o1", back)), Rejection::RefundNotStanding { state });
     // Another customer's purchase looks as if it did not exist.
     desk.customer = id("zeta");
-    desk.ok(Command::CreateCustomer(creditledger::ledger::command::CreateCustomer::default()));
+    desk.ok(Command::CreateCustomer(creditledger::ledger::commands::CreateCustomer::default()));
     assert_eq!(desk.rejected(refund("o1", "1", Reject)), Rejection::PurchaseNotFound);
 }

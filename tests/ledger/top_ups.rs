@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use creditledger::ledger::book::Book;
 use creditledger::ledger::codec::encode;
-use creditledger::ledger::command::{
+use creditledger::ledger::commands::{
     Change, CloseCustomer, Command, CreateCustomer, OnShortfall, SetCustomerTerms,
 };
 use creditledger::ledger::customer::CustomerState;

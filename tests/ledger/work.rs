@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use creditledger::ledger::codec::{decode, encode};
-use creditledger::ledger::command::{Command, NewWork, RecordWork};
+use creditledger::ledger::commands::{Command, NewWork, RecordWork};
 use creditledger::ledger::job::PriceInputs;
 use creditledger::ledger::posting::Detail;
 use creditledger::ledger::reject::WorkBound;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::decide::decide;
 use creditledger::ledger::{LedgerNo, Request, RequestKey};
 use creditledger::store::{Settings, open};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use creditledger::ledger::card::Cards;
-use creditledger::ledger::command::{Command, CreateCustomer, Said};
+use creditledger::ledger::commands::{Command, CreateCustomer, Said};
 use creditledger::ledger::decide::decide;
 use creditledger::ledger::{LedgerNo, Request, RequestKey, Timestamp};
 use creditledger::store::sqlite::{self, SqliteWriter, WriteStats};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use creditledger::ledger::card::{CardChange, Changed, RateCard};
-use creditledger::ledger::command::{Change, Command, SetCustomerTerms};
+use creditledger::ledger::commands::{Change, Command, SetCustomerTerms};
 use creditledger::ledger::{LedgerNo, Rejection};
 use creditledger::store::CardsChanged;
 use sqlx::Connection as _;

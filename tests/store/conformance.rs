@@ -1,7 +1,7 @@
 //! What every engine must do, run on each of them.
 
 use creditledger::ledger::alert::{Alerts, DefaultAlerts, Threshold};
-use creditledger::ledger::command::{
+use creditledger::ledger::commands::{
     Command, CreateCustomer, EstimateIncident, HoldRef, Quote, SettleHold, UpdateCustomer,
 };
 use creditledger::ledger::reject::Original;

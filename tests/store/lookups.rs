@@ -1,6 +1,6 @@
 //! One of each: a ledger, a posting, a lot, and the server itself, read on each engine.
 
-use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::{CustomerId, Kind, LedgerNo, LotId, PostingId, RequestKey};
 use creditledger::query::{At, PostingTarget, ReadError, Reader};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use creditledger::ledger::book::Book;
 use creditledger::ledger::card::{CardRequest, Cards, Changed};
-use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::{CustomerId, LedgerId, LedgerNo, Request, RequestKey, Timestamp};
 use creditledger::store::memory::Memory;
 use creditledger::store::{

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use creditledger::audit::verify;
 use creditledger::ledger::card::Cards;
-use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::decide::{Outcome, decide};
 use creditledger::ledger::{CustomerKey, LedgerNo, Rejection, Request, RequestKey, Timestamp};
 use creditledger::store::{Engine, LedgerCreated, NewLedger, open};

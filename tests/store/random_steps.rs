@@ -1,7 +1,7 @@
 //! Random months at a support desk, in batches, on an engine and the reference at once: the same rows, and the same reads by every
 //! way to read.
 
-use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::{CustomerKey, HoldState, Request, RequestKey};
 use creditledger::store::{At, ClassStatsFilter, HoldFilter, Isolation, LotFilter, Position};
 use tokio::runtime::Runtime;

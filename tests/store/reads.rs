@@ -1,6 +1,6 @@
 //! History, feeds and lists: what every engine must find, run on each of them.
 
-use creditledger::ledger::command::{ChargeIncident, Command, EstimateIncident, Quote};
+use creditledger::ledger::commands::{ChargeIncident, Command, EstimateIncident, Quote};
 use creditledger::ledger::lot::LotSource;
 use creditledger::ledger::{CustomerKey, HoldState, LedgerNo, PostingId, Timestamp};
 use creditledger::store::{At, ClassStats, ClassStatsFilter, HoldFilter, LotFilter, Position};

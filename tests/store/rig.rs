@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use creditledger::ledger::book::{Answer, Book};
 use creditledger::ledger::card::{CardRequest, Cards, Changed};
-use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::decide::{Outcome, decide};
 use creditledger::ledger::{
     CustomerId, CustomerKey, LedgerId, LedgerNo, Rejection, Request, RequestKey, Timestamp,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use creditledger::ledger::command::{Command, CreateCustomer, Said};
+use creditledger::ledger::commands::{Command, CreateCustomer, Said};
 use creditledger::ledger::decide::decide;
 use creditledger::ledger::{LedgerNo, Request, RequestKey};
 use creditledger::store::{WriteStore, open};

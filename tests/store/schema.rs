@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use creditledger::ledger::account::{Side, Slot, slots, transfers};
+use creditledger::ledger::account::{Side, Slot};
+use creditledger::ledger::kind::slots;
 use creditledger::ledger::lot::LotSource;
 use creditledger::ledger::{HoldState, Kind, LedgerNo};
 use creditledger::store::Position;
@@ -113,7 +114,7 @@ async fn the_view_of_transfers_is_the_function_of_the_core() {
         .unwrap()
         .iter()
         .flat_map(|recorded| {
-            transfers(&recorded.posting).map(|transfer| {
+            recorded.posting.transfers().map(|transfer| {
                 let sides = (transfer.debit.to_string(), transfer.credit.to_string());
                 (recorded.position.0.cast_signed(), sides.0, sides.1, transfer.credits.units())
             })
@@ -195,7 +196,7 @@ async fn the_views_of_postgresql_say_the_same() {
     let expected: Vec<(i64, String, String, i64)> = feed
         .iter()
         .flat_map(|recorded| {
-            transfers(&recorded.posting).map(|transfer| {
+            recorded.posting.transfers().map(|transfer| {
                 let sides = (transfer.debit.to_string(), transfer.credit.to_string());
                 (recorded.position.0.cast_signed(), sides.0, sides.1, transfer.credits.units())
             })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use creditledger::audit::verify;
 use creditledger::ledger::book::Book;
-use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::decide::decide;
 use creditledger::ledger::{Credits, CustomerKey, LedgerNo, Request, RequestKey, Timestamp};
 use creditledger::store::{

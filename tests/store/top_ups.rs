@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use creditledger::audit;
 use creditledger::ledger::codec::{decode, encode};
-use creditledger::ledger::command::{Change, Command, SetCustomerTerms};
+use creditledger::ledger::commands::{Change, Command, SetCustomerTerms};
 use creditledger::ledger::customer::CustomerState;
 use creditledger::ledger::{Credits, Kind, LedgerNo, Rejection, Timestamp, TopUp};
 use creditledger::store::{Position, open_to_read};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use creditledger::audit;
 use creditledger::ledger::card::{Changed, RateCard};
-use creditledger::ledger::command::{Command, NewWork, PurchaseCredits, RecordWork, SetCustomerTerms};
+use creditledger::ledger::commands::{Command, NewWork, PurchaseCredits, RecordWork, SetCustomerTerms};
 use creditledger::ledger::{Currency, Money};
 use creditledger::store::open_to_read;
 use rusqlite::{Connection, params};

@@ -1,7 +1,7 @@
 //! What was said can be forgotten: no byte of it stays, and nothing else changes.
 
 use creditledger::audit::verify;
-use creditledger::ledger::command::{
+use creditledger::ledger::commands::{
     ChargeIncident, Command, ConfirmEstimate, CreateCustomer, EstimateIncident, NewWork, OnShortfall,
     PlaceHold, Quote, RecordWork, RefundPurchase, ReleaseHold, Said, SetCustomerTerms, SettleHold,
     UpdateCustomer,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use creditledger::audit::verify;
 use creditledger::ledger::codec::encode;
-use creditledger::ledger::command::{Command, NewWork, RecordWork, VoidWork};
+use creditledger::ledger::commands::{Command, NewWork, RecordWork, VoidWork};
 use creditledger::ledger::ids::WorkId;
 use creditledger::ledger::work::{Work, WorkSums};
 use creditledger::ledger::{Hold, Request, Text};

@@ -1,7 +1,7 @@
 //! A ledger with something in every state, and a good request to every method, from which bad ones are made.
 
 use creditledger::grpc::wire::*;
-use creditledger::ledger::command::{KeepPayment, Said};
+use creditledger::ledger::commands::{KeepPayment, Said};
 use creditledger::ledger::payment::{Payment, suspense};
 use creditledger::ledger::{Command, LedgerNo, OpenText, OrderId, Request, RequestKey, Storefront, Text};
 use prost::Message;
@@ -28,7 +28,7 @@ async fn keep_payment(served: &Served) -> String {
         cumulative: false,
         reason: Text::EMPTY,
     };
-    let creates = Command::CreateCustomer(creditledger::ledger::command::CreateCustomer::default());
+    let creates = Command::CreateCustomer(creditledger::ledger::commands::CreateCustomer::default());
     for command in [creates, Command::KeepPayment(KeepPayment { payment })] {
         let request = Some(RequestKey::parse(&served.next()).unwrap());
         let request =

@@ -22,7 +22,7 @@ const COLUMNS: [&str; 7] = [
 ];
 
 /// The longest work that the ledger records in one entry, 366 days.
-const MINUTES_MAX: u64 = crate::ledger::command::NewWork::SECONDS_MAX / 60;
+const MINUTES_MAX: u64 = crate::ledger::commands::NewWork::SECONDS_MAX / 60;
 
 /// A line of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,7 +24,7 @@ const OLD_SECRET_SECONDS: i64 = 86_400;
 const TRIES_MAX: u32 = 5;
 
 /// An endpoint to be made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NewEndpoint {
     /// Where to.
     pub url: Text,
@@ -40,7 +40,7 @@ pub struct NewEndpoint {
 record!(NewEndpoint { 1 => url, 2 => types, 3 => description, 4 => secret, 5 => after });
 
 /// What to change of an endpoint; what is `None` stays as it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Patch {
     /// Where to.
     pub url: Option<Text>,

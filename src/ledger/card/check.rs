@@ -1,8 +1,8 @@
 //! Whether a card makes sense: everything that contradicts itself, and what is legal but probably not meant.
 
 use super::{ClassRule, Factor, LineRule, RateCard, TimeBasis};
-use crate::ledger::command::NewWork;
 use crate::ledger::credits::Credits;
+use crate::ledger::work::NewWork;
 
 /// Something that is wrong with a card, or odd about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,17 +1,17 @@
 //! Rate cards: versioned, immutable price lists for support work. A card is data; the calculation is in `price`.
 
+mod catalog;
 mod check;
-mod shelf;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::codec::{Codec, DecodeError, Decoder, Encoder, coded_enum, record};
+use super::codec::{Codec, DecodeError, Decoder, Encoder, coded_enum, record, tagged, through};
 use super::credits::{Credits, ParseCreditsError, parse_units};
 use super::ids::{CardId, ClassId, LabelId, LineId, PackageId, Text};
 
+pub use catalog::{CardChange, CardChangeKind, CardRequest, Cards, CardsError, Changed};
 pub use check::{CardFault, CardFindings, check};
-pub use shelf::{CardChange, CardChangeKind, CardRequest, Cards, CardsError, Changed};
 
 /// One version of one card.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,26 +108,7 @@ pub enum LineRule {
     /// At so many credits an hour.
     CreditsPerHour(Credits),
 }
-
-impl Codec for LineRule {
-    fn put(&self, out: &mut Encoder) {
-        match self {
-            Self::Free => out.push(0),
-            Self::CreditsPerHour(rate) => {
-                out.push(1);
-                rate.put(out);
-            }
-        }
-    }
-
-    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        match input.byte()? {
-            0 => Ok(Self::Free),
-            1 => Credits::take(input).map(Self::CreditsPerHour),
-            _ => Err(DecodeError::Range),
-        }
-    }
-}
+tagged!(LineRule { 0 => Free, 1 => CreditsPerHour(rate) });
 
 /// How incidents of one class are priced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +129,7 @@ pub enum ClassRule {
 }
 
 /// A class by time, as it is stored.
+#[derive(PartialEq)]
 struct Timed {
     range: Option<(Credits, Credits)>,
     credits_per_hour: Option<Credits>,
@@ -182,6 +164,7 @@ impl Codec for ClassRule {
 /// What a charge is multiplied by, in ten-thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Factor(i64);
+through!(Factor as i64, |factor| factor.0, |units| Some(Self(units)));
 
 impl Factor {
     /// Changes nothing.
@@ -216,16 +199,6 @@ impl fmt::Display for Factor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Both have four decimals.
         Credits::from_units(self.0).fmt(f)
-    }
-}
-
-impl Codec for Factor {
-    fn put(&self, out: &mut Encoder) {
-        self.0.put(out);
-    }
-
-    fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        i64::take(input).map(Self)
     }
 }
 

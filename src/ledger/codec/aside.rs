@@ -15,7 +15,7 @@ use super::{Codec, DecodeError};
 /// Stands in the journal for what lies aside.
 const MARK: u8 = 1;
 /// How an erased text is written: a length, and a control character that no text has.
-pub(super) const ERASED_TEXT: &[u8] = &[1, 0];
+pub(in crate::ledger) const ERASED_TEXT: &[u8] = &[1, 0];
 /// How an erased map of texts is written: one pair of erased texts, whatever it had.
 pub(super) const ERASED_MAP: &[u8] = &[1, 1, 0, 1, 0];
 
@@ -51,7 +51,7 @@ impl Encoder {
     }
 
     /// Writes what may have to be forgotten.
-    pub(super) fn aside(&mut self, put: impl FnOnce(&mut Self)) {
+    pub(in crate::ledger) fn aside(&mut self, put: impl FnOnce(&mut Self)) {
         match self.aside.take() {
             None => put(self),
             Some(words) => {
@@ -130,7 +130,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Reads what may have been forgotten; `erased` is read in its place then.
-    pub(super) fn aside<T>(
+    pub(in crate::ledger) fn aside<T>(
         &mut self,
         erased: &'static [u8],
         take: impl FnOnce(&mut Decoder<'_>) -> Result<T, DecodeError>,

@@ -7,19 +7,20 @@
 /// It is read for ever and never written: `Type::fold_older` makes of it what the type says instead, and may read the
 /// whole value once more.
 macro_rules! record {
-    ($name:ident { $($fields:tt)* }) => {
-        $crate::ledger::codec::record!(@ $name {} { $($fields)* });
-    };
-    ($name:ident or default { $($fields:tt)* }) => {
-        $crate::ledger::codec::record!(@ $name {
-            fn is_default(&self) -> bool {
-                *self == Self::default()
+    ($name:ident $(or $default:ident)? { $($tag:literal => $field:ident),* $(,)? }) => {
+        impl $crate::ledger::codec::Codec for $name {
+            $crate::ledger::codec::record!(@ put { $($tag => $field),* });
+
+            fn take(
+                input: &mut $crate::ledger::codec::Decoder<'_>,
+            ) -> Result<Self, $crate::ledger::codec::DecodeError> {
+                $crate::ledger::codec::record!(@ take input {} { $($tag => $field),* })
             }
 
-            fn left_out() -> Option<Self> {
-                Some(Self::default())
-            }
-        } { $($fields)* });
+            $(fn left_out() -> Option<Self> {
+                Some(Self::$default())
+            })?
+        }
     };
     ($name:ident { $($tag:literal => $field:ident),* $(,)? } older { $old:literal => $older:ty }) => {
         impl $name {
@@ -27,7 +28,9 @@ macro_rules! record {
             pub(in $crate::ledger) fn take_older(
                 input: &mut $crate::ledger::codec::Decoder<'_>,
             ) -> Result<(Self, Option<$older>), $crate::ledger::codec::DecodeError> {
-                $crate::ledger::codec::record!(@ take input older $old { $($tag => $field),* })
+                let mut older = None;
+                let value = $crate::ledger::codec::record!(@ take input { $old => older } { $($tag => $field),* });
+                value.map(|value| (value, older))
             }
         }
 
@@ -46,30 +49,6 @@ macro_rules! record {
             }
         }
     };
-    (@ $name:ident { $($more:tt)* } { $($tag:literal => $field:ident),* $(,)? }) => {
-        impl $crate::ledger::codec::Codec for $name {
-            $crate::ledger::codec::record!(@ put { $($tag => $field),* });
-
-            fn take(input: &mut $crate::ledger::codec::Decoder<'_>) -> Result<Self, $crate::ledger::codec::DecodeError> {
-                use $crate::ledger::codec::{Codec, DecodeError};
-                $(let mut $field = None;)*
-                loop {
-                    match input.byte()? {
-                        0 => break,
-                        $($tag => $field = Some(Codec::take(input)?),)*
-                        other => return Err(DecodeError::UnknownField(other)),
-                    }
-                }
-                Ok(Self {
-                    $($field: $field
-                        .or_else(Codec::left_out)
-                        .ok_or(DecodeError::MissingField(stringify!($field)))?),*
-                })
-            }
-
-            $($more)*
-        }
-    };
     (@ put { $($tag:literal => $field:ident),* }) => {
         fn put(&self, out: &mut $crate::ledger::codec::Encoder) {
             use $crate::ledger::codec::Codec;
@@ -82,57 +61,56 @@ macro_rules! record {
             out.push(0);
         }
     };
-    (@ take $input:ident older $old:literal { $($tag:literal => $field:ident),* }) => {{
+    (@ take $input:ident { $($old:literal => $older:ident)? } { $($tag:literal => $field:ident),* }) => {{
         use $crate::ledger::codec::{Codec, DecodeError};
-        let mut older = None;
         $(let mut $field = None;)*
         loop {
             match $input.byte()? {
                 0 => break,
-                $old => older = Some(Codec::take($input)?),
+                $($old => $older = Some(Codec::take($input)?),)?
                 $($tag => $field = Some(Codec::take($input)?),)*
                 other => return Err(DecodeError::UnknownField(other)),
             }
         }
-        let value = Self {
+        Ok(Self {
             $($field: $field
                 .or_else(Codec::left_out)
                 .ok_or(DecodeError::MissingField(stringify!($field)))?),*
-        };
-        Ok((value, older))
+        })
     }};
 }
 
-/// Gives a command the encoding that its fingerprint hashes. As [`record`], but `+ tag => by` and `+ tag => reason` say
-/// where what stands with the request ([`Said`](crate::ledger::command::Said)) has its place: each command was given
-/// its own, and fingerprints that are stored must come out again. A command is never read back.
-macro_rules! asked {
-    ($name:ident {
-        $(+ $first:literal => $first_said:ident),* $(,)?
-        $($tag:literal => $field:ident $(, + $then:literal => $then_said:ident)*),* $(,)?
+/// Gives an enumeration with fields its encoding: `tagged!(Type { 0 => None, 1 => Amount(credits) })` is the code of the
+/// variant, then its fields in their order. Codes are never reused. `or default` as for [`record`].
+macro_rules! tagged {
+    ($name:ident $(<$param:ident>)? $(or $default:ident)? {
+        $($tag:literal => $variant:ident $(($($field:ident),+))?),* $(,)?
     }) => {
-        impl $crate::ledger::command::Asked for $name {
-            fn put_asked(&self, said: &$crate::ledger::command::Said, out: &mut $crate::ledger::codec::Encoder) {
-                // Destructured, so that a field without a tag does not compile.
-                let Self { $($field),* } = self;
-                $(if !$crate::ledger::codec::Codec::is_default(&said.$first_said) {
-                    out.push($first);
-                    $crate::ledger::codec::Codec::put(&said.$first_said, out);
-                })*
-                $(
-                    if !$crate::ledger::command::Asked::is_left_out($field) {
+        impl $(<$param: $crate::ledger::codec::Codec>)? $crate::ledger::codec::Codec for $name $(<$param>)? {
+            fn put(&self, out: &mut $crate::ledger::codec::Encoder) {
+                match self {
+                    $(Self::$variant $(($($field),+))? => {
                         out.push($tag);
-                        $crate::ledger::command::Asked::put_asked($field, said, out);
-                    }
-                    $(if !$crate::ledger::codec::Codec::is_default(&said.$then_said) {
-                        out.push($then);
-                        $crate::ledger::codec::Codec::put(&said.$then_said, out);
+                        $($($crate::ledger::codec::Codec::put($field, out);)+)?
                     })*
-                )*
-                out.push(0);
+                }
             }
+
+            fn take(
+                input: &mut $crate::ledger::codec::Decoder<'_>,
+            ) -> Result<Self, $crate::ledger::codec::DecodeError> {
+                Ok(match input.byte()? {
+                    $($tag => Self::$variant $(($($crate::ledger::codec::tagged!(@ take $field input)),+))?,)*
+                    _ => return Err($crate::ledger::codec::DecodeError::Range),
+                })
+            }
+
+            $(fn left_out() -> Option<Self> {
+                Some(Self::$default())
+            })?
         }
     };
+    (@ take $field:ident $input:ident) => { $crate::ledger::codec::Codec::take($input)? };
 }
 
 /// Declares an enumeration without fields, with the codes under which it is stored; codes are never reused.
@@ -143,7 +121,7 @@ macro_rules! coded_enum {
         pub enum $name { $($(#[$variant_doc])* $variant),* }
 
         impl $name {
-            /// Every value, in the order of its codes.
+            /// Every value.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             /// The stored code.
@@ -184,4 +162,4 @@ macro_rules! coded_enum {
     };
 }
 
-pub(crate) use {asked, coded_enum, record};
+pub(crate) use {coded_enum, record, tagged};

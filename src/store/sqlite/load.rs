@@ -15,7 +15,7 @@ use super::rows::{
 use super::work;
 use super::write::Loaded;
 use crate::ledger::book::RequestScope;
-use crate::ledger::command::PurchaseRef;
+use crate::ledger::commands::PurchaseRef;
 use crate::ledger::{
     Book, Customer, CustomerKey, CustomerMap, CustomerSet, Hold, HoldId, IncidentId, OrderId, Profile,
     Request, Storefront, Timestamp,

@@ -15,7 +15,7 @@ use creditledger::ledger::alert::{Alerts, DefaultAlerts, Threshold};
 use creditledger::ledger::book::OrderScope;
 use creditledger::ledger::card::{CardChange, Changed, RateCard};
 use creditledger::ledger::codec::{decode, encode};
-use creditledger::ledger::command::{Command, CreateCustomer};
+use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::customer::CustomerState;
 use creditledger::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId, Posting, RequestKey, Timestamp};
 use creditledger::store::{

@@ -7,7 +7,7 @@ use std::time::Duration;
 use creditledger::clock::Clock as _;
 use creditledger::delivery::email::{EVENTS, SmtpSettings, Templates, Tls, email_endpoint};
 use creditledger::delivery::webhooks::{Changed, EventPlace, Patch};
-use creditledger::ledger::command::{Command, UpdateCustomer};
+use creditledger::ledger::commands::{Command, UpdateCustomer};
 use creditledger::ledger::event::EventType;
 use creditledger::ledger::{Contact, LedgerNo};
 

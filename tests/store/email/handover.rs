@@ -156,8 +156,8 @@ async fn names_and_subjects_stay_what_they_are() {
         let contact = Contact { name: Text::parse(person).unwrap(), ..contact("carol@example.org") };
         customer(&mut rig, "acme", contact).await;
         let named =
-            creditledger::ledger::command::UpdateCustomer { name: Some(id(name)), ..Default::default() };
-        rig.ok(creditledger::ledger::command::Command::UpdateCustomer(named)).await;
+            creditledger::ledger::commands::UpdateCustomer { name: Some(id(name)), ..Default::default() };
+        rig.ok(creditledger::ledger::commands::Command::UpdateCustomer(named)).await;
         rig.ok(purchase("1", "10")).await;
         rig.ok(adjust("-6")).await;
         server.until(|server| server.taken().len() == 1).await;

@@ -12,7 +12,7 @@ use creditledger::delivery::email::{
     Link, Mailer, Sender, Smtp, SmtpSettings, Templates, Tls, email_endpoint, parse_mailbox,
 };
 use creditledger::delivery::webhooks::{Delivery, Endpoint};
-use creditledger::ledger::command::{Command, CreateCustomer, SetBalanceAlerts};
+use creditledger::ledger::commands::{Command, CreateCustomer, SetBalanceAlerts};
 use creditledger::ledger::{Alerts, Contact, Credits, LedgerNo, Profile, Text, Threshold};
 
 use crate::desk::id;

@@ -6,7 +6,7 @@ use creditledger::ledger::alert::{Alerts, DefaultAlerts, Threshold};
 use creditledger::ledger::card::{
     Changed, ClassRule, EmergencyRule, Factor, FlatTier, LineRule, RateCard, TimeBasis,
 };
-use creditledger::ledger::command::{Change, Command, SetBalanceAlerts, SetCustomerTerms, UpdateCustomer};
+use creditledger::ledger::commands::{Change, Command, SetBalanceAlerts, SetCustomerTerms, UpdateCustomer};
 use creditledger::ledger::customer::Terms;
 use creditledger::ledger::time::Day;
 use creditledger::ledger::top_up::TopUp;

@@ -3,7 +3,7 @@
 //! They are not those of the other tests, whose helpers may change: a kept database knows the fingerprint of each. Where
 //! a command gets a new field, it is left empty here.
 
-use creditledger::ledger::command::{
+use creditledger::ledger::commands::{
     ChargeIncident, CloseIncident, ClosePayment, Command, ConfirmEstimate, CreateCustomer, DeclineEstimate,
     EstimateIncident, ExtendHold, GrantCredits, HoldRef, KeepPayment, NewWork, OnShortfall, Overrun,
     PlaceHold, PurchaseCredits, PurchaseRef, Quote, RecordChargeback, RecordWork, RefundPurchase,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use creditledger::delivery::webhooks::{Changed as EndpointChanged, EventPlace};
 use creditledger::ledger::book::Answer;
 use creditledger::ledger::card::{Changed, RateCard};
-use creditledger::ledger::command::{
+use creditledger::ledger::commands::{
     CloseCustomer, Command, NewWork, OnShortfall, ReopenCustomer, Said, UpdateCustomer,
 };
 use creditledger::ledger::customer::Terms;

@@ -1,6 +1,6 @@
 //! Incidents: quotes, holds in every state, work on them, and how they ended.
 
-use creditledger::ledger::command::{
+use creditledger::ledger::commands::{
     ChargeIncident, Command, EstimateIncident, HoldRef, NewWork, Quote, SettleHold,
 };
 use creditledger::ledger::job::Circumstances;

@@ -35,7 +35,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use creditledger::audit::verify;
-use creditledger::ledger::command::{Command, HoldRef, VoidWork};
+use creditledger::ledger::commands::{Command, HoldRef, VoidWork};
 use creditledger::ledger::{HoldState, Kind};
 use creditledger::store::{Erased, HoldFilter, migrate, open_to_check};
 

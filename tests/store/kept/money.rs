@@ -2,7 +2,7 @@
 
 use creditledger::ledger::Rejection;
 use creditledger::ledger::alert::Threshold;
-use creditledger::ledger::command::{
+use creditledger::ledger::commands::{
     AdjustBalance, CloseCustomer, Command, OnShortfall, PurchaseCredits, PurchaseRef, RefundPurchase,
 };
 use creditledger::ledger::customer::Terms;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use creditledger::ledger::card::Changed;
-use creditledger::ledger::command::Command;
+use creditledger::ledger::commands::Command;
 use creditledger::ledger::decide::Outcome;
 use creditledger::ledger::{Posting, PostingId, Rejection, Request, RequestKey, Timestamp};
 use creditledger::store::{At, CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts};

@@ -1,7 +1,7 @@
 //! One page looks at a bounded number of rows, whatever the filter: it is empty where nothing was found by then, and says
 //! where to go on.
 
-use creditledger::ledger::command::{Command, CreateCustomer, UpdateCustomer};
+use creditledger::ledger::commands::{Command, CreateCustomer, UpdateCustomer};
 use creditledger::ledger::{CustomerId, Kind, Profile, Request};
 use creditledger::query::{CustomerFilter, Keyed, Listed, PageRequest, PostingFilter, ReadError};
 

@@ -6,7 +6,7 @@ mod filters;
 use std::sync::Arc;
 
 use creditledger::ledger::alert::{Alerts, DefaultAlerts, Threshold};
-use creditledger::ledger::command::{
+use creditledger::ledger::commands::{
     CloseCustomer, Command, CreateCustomer, EstimateIncident, PurchaseCredits, PurchaseRef, Quote,
     RecordChargeback, SetBalanceAlerts,
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use creditledger::clock::Clock as _;
 use creditledger::delivery::webhooks::{Changed, EventPlace, Patch};
-use creditledger::ledger::command::{Command, SetBalanceAlerts};
+use creditledger::ledger::commands::{Command, SetBalanceAlerts};
 use creditledger::ledger::{Alerts, Credits, LedgerNo, Threshold, Timestamp};
 
 use super::{Desk, endpoint_of, on_each_engine};

@@ -2,7 +2,7 @@
 
 use super::checkpoints::{CHECKPOINT_PAGES, LOOK_AFTER_COMMITS, RESTART_PAGES, checkpoint};
 use super::*;
-use crate::ledger::command::{Command, CreateCustomer, GrantCredits, Said, UpdateCustomer};
+use crate::ledger::commands::{Command, CreateCustomer, GrantCredits, Said, UpdateCustomer};
 use crate::ledger::decide::decide;
 use crate::ledger::{Credits, CustomerId, LedgerNo, Text};
 

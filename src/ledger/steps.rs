@@ -65,16 +65,16 @@ coded_enum!(
 );
 
 /// Collects the steps of a calculation, where somebody wants to read them: most charges are only moved.
-pub(super) struct Told(Option<Vec<Step>>);
+pub(super) struct Steps(Option<Vec<Step>>);
 
-impl Told {
+impl Steps {
     /// For a receipt.
-    pub const fn in_words() -> Self {
+    pub const fn kept() -> Self {
         Self(Some(Vec::new()))
     }
 
     /// For the amount alone: no text is made.
-    pub const fn silently() -> Self {
+    pub const fn dropped() -> Self {
         Self(None)
     }
 
@@ -93,7 +93,7 @@ impl Told {
     }
 
     /// All of them.
-    pub fn steps(self) -> Vec<Step> {
+    pub fn into_vec(self) -> Vec<Step> {
         self.0.unwrap_or_default()
     }
 }

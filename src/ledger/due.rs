@@ -3,15 +3,19 @@
 
 use std::sync::Arc;
 
-use super::draft::Draft;
-use crate::ledger::account::Slot;
-use crate::ledger::book::{Book, Broken, Entry};
-use crate::ledger::customer::Customer;
-use crate::ledger::hold::{Hold, HoldState, SharedHold};
-use crate::ledger::ids::CustomerKey;
-use crate::ledger::posting::{Kind, Posting};
-use crate::ledger::reject::Rejection;
-use crate::ledger::time::Timestamp;
+use super::account::Slot;
+use super::book::{Book, Broken};
+use super::commands::draft::Draft;
+use super::commands::{Meaning, estimate_of};
+use super::customer::Customer;
+use super::entry::Entry;
+use super::event_type::EventType;
+use super::hold::{Hold, HoldState, SharedHold};
+use super::ids::CustomerKey;
+use super::kind::Kind;
+use super::posting::Posting;
+use super::reject::Rejection;
+use super::time::Timestamp;
 
 /// Applies everything that is due by the batch's time, of a quiet customer a request for a top-up last; returns the last
 /// posting it made.
@@ -25,7 +29,7 @@ pub(super) fn apply(
 ) -> Result<Option<Arc<Posting>>, Broken> {
     let mut last = None;
     loop {
-        let Some((entry, customer)) = super::loaded(book, key) else { return Ok(last) };
+        let Some((entry, customer)) = book.loaded(key) else { return Ok(last) };
         if customer.state.next_due.is_none_or(|due| due > book.now) {
             return Ok(last);
         }
@@ -40,12 +44,11 @@ pub(super) fn apply(
             Due::TopUp => Draft::by_ledger(book, customer, Kind::RequestTopUp).finish(entry),
         };
         // Nothing may be decided as if it had not expired. Of a request nothing is refused.
-        let posting =
-            posting.map_err(|_| super::broken(book, customer, "what has expired cannot be applied"))?;
+        let posting = posting.map_err(|_| book.broken(customer, "what has expired cannot be applied"))?;
         book.post(&posting)?;
         last = Some(posting);
     }
-    let next = super::loaded(book, key).and_then(|(entry, customer)| {
+    let next = book.loaded(key).and_then(|(entry, customer)| {
         let holds = entry.holds().filter_map(|hold| hold.due_at()).min();
         let lots = customer.state.lots.next_expiry(book.now);
         // What fell due within this batch says nothing about the holds that were not loaded with it.
@@ -99,4 +102,10 @@ fn expire_hold(
     after.end(HoldState::Expired, moment);
     draft.detail.hold = Some(Arc::new(after));
     draft.finish(entry)
+}
+
+/// The event that a posting of the ledger's own means by itself.
+pub(super) fn event(posting: &Posting) -> Option<Meaning> {
+    let is_expiry = matches!(posting.kind, Kind::ExpireEstimate | Kind::ExpireHold);
+    is_expiry.then(|| (EventType::HoldExpired, estimate_of(posting)))
 }

@@ -1,4 +1,4 @@
-//! Purchases that are given back: refunds, chargebacks, and what undoes them.
+//! How purchases are given back, and how that is undone: shared by refunds and chargebacks.
 //!
 //! A refund and a chargeback are one thing: credits of a purchase, and their money, return to the storefront. What of
 //! them is left and free is taken from the purchase's own lot; for the rest the customer owes, or the vendor bears it.
@@ -6,68 +6,33 @@
 
 use std::sync::Arc;
 
-use super::{Context, Draft};
+use super::context::Context;
+use super::draft::Draft;
 use crate::ledger::account::Slot;
-use crate::ledger::command::{
-    OnShortfall, PurchaseRef, RecordChargeback, RefundPurchase, ResolveChargeback, ReverseRefund,
-};
+use crate::ledger::codec::coded_enum;
 use crate::ledger::credits::Credits;
 use crate::ledger::lot::{Lot, LotSource, OpenLot, Refund, RefundState};
-use crate::ledger::money::{Money, MoneyAccount};
+use crate::ledger::money::Money;
+use crate::ledger::money::MoneyAccount::{DeferredRevenue, EarnedRevenue, StorefrontReceivable};
 use crate::ledger::posting::Posting;
 use crate::ledger::reject::Rejection;
 
-use MoneyAccount::{DeferredRevenue, EarnedRevenue, StorefrontReceivable};
-
-pub(super) fn refund(at: &Context<'_>, command: &RefundPurchase) -> Result<Arc<Posting>, Rejection> {
-    let lot = at.purchase(&command.purchase)?;
-    if command.expected_refunded.is_some_and(|expected| Some(expected) != lot.refunded_price()) {
-        return Err(Rejection::PurchaseChanged);
+coded_enum!(
+    /// What happens where more is given back than is left of the purchase and free.
+    OnShortfall {
+        /// Nothing is given back.
+        Reject = 1 / "REJECT",
+        /// The customer owes the rest.
+        Receivable = 2 / "RECEIVABLE",
+        /// The vendor bears the rest.
+        WriteOff = 3 / "WRITE_OFF",
     }
-    let price = refunded_price(lot, command.credits, command.price)?;
-    let mut draft = at.draft();
-    let refund =
-        take_back(at, &mut draft, lot, command.credits, price, command.on_shortfall, RefundState::Refunded)?;
-    let mut after = Lot::clone(lot);
-    after.refunds.push(refund);
-    finish(at, draft, after)
-}
-
-pub(super) fn charge_back(at: &Context<'_>, command: &RecordChargeback) -> Result<Arc<Posting>, Rejection> {
-    let lot = at.purchase(&command.purchase)?;
-    if lot.dispute().is_some() {
-        return Err(Rejection::PurchaseDisputed);
-    }
-    let credits = command.credits.unwrap_or_else(|| lot.refundable());
-    let price = refunded_price(lot, credits, command.price)?;
-    let mut draft = at.draft();
-    let shortfall = OnShortfall::Receivable;
-    let refund = take_back(at, &mut draft, lot, credits, price, shortfall, RefundState::Disputed)?;
-    draft.mark_disputed(lot.id, true);
-    let mut after = Lot::clone(lot);
-    after.refunds.push(refund);
-    finish(at, draft, after)
-}
-
-pub(super) fn reverse(at: &Context<'_>, command: &ReverseRefund) -> Result<Arc<Posting>, Rejection> {
-    let lot = at.purchase(&command.purchase)?;
-    let place = lot.refunds.iter().position(|refund| refund.id == command.refund);
-    let place = place.ok_or(Rejection::RefundNotFound)?;
-    undo(at, lot, place, RefundState::Reversed)
-}
-
-pub(super) fn resolve(at: &Context<'_>, command: &ResolveChargeback) -> Result<Arc<Posting>, Rejection> {
-    let lot = at.purchase(&command.purchase)?;
-    let place = lot.refunds.iter().position(|refund| refund.state == RefundState::Disputed);
-    let place = place.ok_or(Rejection::PurchaseNotDisputed)?;
-    let state = if command.won { RefundState::Won } else { RefundState::Lost };
-    undo(at, lot, place, state)
-}
+);
 
 /// The money that goes back with `credits`: what was named, or their share of the price, for all that is given back then
 /// less what was before.
 fn refunded_price(lot: &Lot, credits: Credits, named: Option<Money>) -> Result<Option<Money>, Rejection> {
-    let wrong = |problem: String| Err(Rejection::InvalidField { field: "price", problem });
+    let wrong = |problem: &str| Err(Rejection::field("price", problem));
     let refundable = lot.refundable();
     if credits > refundable || !refundable.is_positive() {
         return Err(Rejection::ExceedsRefundable { refundable });
@@ -77,7 +42,7 @@ fn refunded_price(lot: &Lot, credits: Credits, named: Option<Money>) -> Result<O
     }
     let (Some(price), Some(before)) = (lot.price, lot.refunded_price()) else {
         return match named {
-            Some(_) => wrong("must not be set: the purchase has no price".to_owned()),
+            Some(_) => wrong("must not be set: the purchase has no price"),
             None => Ok(None),
         };
     };
@@ -88,24 +53,25 @@ fn refunded_price(lot: &Lot, credits: Credits, named: Option<Money>) -> Result<O
         return Ok(Some(price.with(due.clamp(0, most))));
     };
     if named.currency != price.currency {
-        return wrong(format!("must be in {}, the currency of the purchase", price.currency));
+        return wrong(&format!("must be in {}, the currency of the purchase", price.currency));
     }
     if named.minor_units > most {
-        return wrong("must be at most what was paid and not given back".to_owned());
+        return wrong("must be at most what was paid and not given back");
     }
     Ok(Some(named))
 }
 
-/// Takes credits and money of a purchase back.
-fn take_back(
-    at: &Context<'_>,
-    draft: &mut Draft<'_>,
+/// Takes credits and money of a purchase back; `named` is the money, where the caller names it.
+pub fn take_back<'a>(
+    at: &Context<'a>,
     lot: &Lot,
     credits: Credits,
-    price: Option<Money>,
+    named: Option<Money>,
     on_shortfall: OnShortfall,
     state: RefundState,
-) -> Result<Refund, Rejection> {
+) -> Result<Draft<'a>, Rejection> {
+    let price = refunded_price(lot, credits, named)?;
+    let mut draft = at.draft();
     let taken = at.customer.state.lots.left(lot.id).min(at.customer.balances.available).min(credits);
     let rest = credits.less_at_least_zero(taken);
     let (owed, written_off) = match on_shortfall {
@@ -125,7 +91,11 @@ fn take_back(
     draft.pay(DeferredRevenue, StorefrontReceivable, at_most(deferred, price))?;
     draft.pay(EarnedRevenue, StorefrontReceivable, beyond(price, deferred))?;
     draft.pay(DeferredRevenue, EarnedRevenue, beyond(deferred, price))?;
-    Ok(Refund {
+    if state == RefundState::Disputed {
+        draft.mark_disputed(lot.id, true);
+    }
+    let mut after = Lot::clone(lot);
+    after.refunds.push(Refund {
         id: draft.id,
         at: at.book.now,
         state,
@@ -136,7 +106,14 @@ fn take_back(
         price,
         deferred_minor: deferred.map_or(0, |money| money.minor_units),
         ended_at: None,
-    })
+    });
+    draft.detail.refunded = Some(Arc::new(after));
+    Ok(draft)
+}
+
+/// How many credits the refund of a posting gave back.
+pub fn credits_of_refund(posting: &Posting) -> Option<Credits> {
+    posting.detail.refunded.as_ref()?.refunds.last().map(|refund| refund.credits)
 }
 
 fn at_most(one: Option<Money>, other: Option<Money>) -> Option<Money> {
@@ -150,7 +127,12 @@ fn beyond(one: Option<Money>, other: Option<Money>) -> Option<Money> {
 
 /// Ends a refund or a chargeback. Where it is undone, what is still owed for it is no longer owed, what the vendor bore
 /// is no longer borne, and the rest goes back to the customer and into the lot.
-fn undo(at: &Context<'_>, lot: &Lot, place: usize, state: RefundState) -> Result<Arc<Posting>, Rejection> {
+pub fn undo<'a>(
+    at: &Context<'a>,
+    lot: &Lot,
+    place: usize,
+    state: RefundState,
+) -> Result<Draft<'a>, Rejection> {
     let mut after = Lot::clone(lot);
     let refund = after.refunds.get_mut(place).ok_or(Rejection::RefundNotFound)?;
     let expected = if state == RefundState::Reversed { RefundState::Refunded } else { RefundState::Disputed };
@@ -166,7 +148,8 @@ fn undo(at: &Context<'_>, lot: &Lot, place: usize, state: RefundState) -> Result
     if !refund.stands() {
         restore(&mut draft, lot, &refund)?;
     }
-    finish(at, draft, after)
+    draft.detail.refunded = Some(Arc::new(after));
+    Ok(draft)
 }
 
 /// Gives back what a refund took. What the customer owes is one sum, so as much as possible of it is taken to be owed for
@@ -204,24 +187,4 @@ fn restore(draft: &mut Draft<'_>, lot: &Lot, refund: &Refund) -> Result<(), Reje
         draft.pay(StorefrontReceivable, EarnedRevenue, money)?;
     }
     Ok(())
-}
-
-fn finish(at: &Context<'_>, mut draft: Draft<'_>, after: Lot) -> Result<Arc<Posting>, Rejection> {
-    draft.detail.refunded = Some(Arc::new(after));
-    draft.finish(at.entry)
-}
-
-impl<'a> Context<'a> {
-    /// The purchase that a command names.
-    fn purchase(&self, purchase: &PurchaseRef) -> Result<&'a Arc<Lot>, Rejection> {
-        let id = match purchase {
-            PurchaseRef::Id(id) => Some(*id),
-            PurchaseRef::Order(storefront, order) => {
-                let scope = (self.request.ledger, storefront.clone(), order.clone());
-                self.book.order(&scope).and_then(|posting| Some(posting.detail.lot.as_ref()?.id))
-            }
-        };
-        let lot = id.and_then(|id| self.entry.lot(id));
-        lot.filter(|lot| lot.source == LotSource::Purchase).ok_or(Rejection::PurchaseNotFound)
-    }
 }

@@ -4,24 +4,34 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::ledger::account::{Amounts, Side, Slot, slots};
+use crate::ledger::account::{Amounts, Slot, charged};
 use crate::ledger::alert::{Alerts, Level};
-use crate::ledger::book::{Book, Entry};
-use crate::ledger::command::Request;
+use crate::ledger::book::Book;
 use crate::ledger::credits::Credits;
 use crate::ledger::customer::{Balances, Customer};
+use crate::ledger::entry::Entry;
+use crate::ledger::fingerprint::{Asked, Said, fingerprint};
 use crate::ledger::hold::{Hold, HoldState, SharedHold};
 use crate::ledger::ids::{LotId, PostingId, RequestKey, Storefront};
+use crate::ledger::kind::{Kind, slots};
 use crate::ledger::lot::{Lots, OpenLot};
 use crate::ledger::money::{Money, MoneyAccount, add_move};
-use crate::ledger::posting::{Detail, Kind, Posting};
+use crate::ledger::posting::{Detail, Posting, Texts};
 use crate::ledger::reject::Rejection;
 use crate::ledger::time::Timestamp;
 use crate::ledger::top_up::TopUps;
-use crate::ledger::words::Texts;
+
+/// What of a request its posting keeps.
+#[derive(Clone, Copy)]
+pub struct Submission<'a> {
+    pub request: Option<&'a RequestKey>,
+    pub said: &'a Said,
+    /// Hashed into the fingerprint, where there is a request id.
+    pub command: &'a dyn Asked,
+}
 
 /// A posting in the making, with the customer's balances and lots as they are after what was drafted so far.
-pub(super) struct Draft<'a> {
+pub struct Draft<'a> {
     /// Its id, which names what it makes.
     pub id: PostingId,
     /// What changed besides balances.
@@ -46,15 +56,16 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// For a command.
-    pub fn by_request(book: &Book, customer: &'a Customer, request: &Request, kind: Kind) -> Self {
+    pub fn by_request(book: &Book, customer: &'a Customer, kind: Kind, submission: Submission<'_>) -> Self {
+        let Submission { request, said, command } = submission;
         let drafted = Self::by_ledger(book, customer, kind);
         Self {
-            request: request.request.clone(),
-            fingerprint: request.request.as_ref().map_or(0, |_| request.fingerprint()),
+            request: request.cloned(),
+            fingerprint: request.map_or(0, |_| fingerprint(command, said)),
             detail: Detail {
-                by: request.said.by.clone(),
-                reason: request.said.reason.clone(),
-                metadata: request.said.metadata.clone(),
+                by: said.by.clone(),
+                reason: said.reason.clone(),
+                metadata: said.metadata.clone(),
                 ..drafted.detail
             },
             ..drafted
@@ -87,6 +98,16 @@ impl<'a> Draft<'a> {
         self
     }
 
+    /// The customer as it was before.
+    pub fn customer(&self) -> &'a Customer {
+        self.customer
+    }
+
+    /// The time of its batch.
+    pub fn recorded_at(&self) -> Timestamp {
+        self.recorded_at
+    }
+
     /// The balances so far.
     pub fn balances(&self) -> Balances {
         self.balances
@@ -101,38 +122,11 @@ impl<'a> Draft<'a> {
         let (debit, credit) = slots(self.kind, slot).ok_or(Rejection::AmountOutOfBounds)?;
         let sum = self.amounts.get(slot).checked_add(credits).ok_or(Rejection::AmountOutOfBounds)?;
         self.amounts.set(slot, sum);
-        self.use_credits(debit, credit, credits)?;
-        self.change(debit, credits.negated())?;
-        self.change(credit, credits)
-    }
-
-    /// Counts what is charged to the customer, and what is given back.
-    fn use_credits(&mut self, debit: Side, credit: Side, credits: Credits) -> Result<(), Rejection> {
-        let change = match (debit, credit) {
-            (Side::Available | Side::Held, Side::Revenue) => credits,
-            (Side::Revenue, Side::Available) => credits.negated(),
-            _ => return Ok(()),
-        };
-        self.detail.used = self.detail.used.checked_add(change).ok_or(Rejection::AmountOutOfBounds)?;
+        let used = self.detail.used.checked_add(charged(debit, credit, credits));
+        self.detail.used = used.ok_or(Rejection::AmountOutOfBounds)?;
+        let moved = self.balances.moved(debit, credit, credits);
+        self.balances = moved.filter(Balances::are_within_bounds).ok_or(Rejection::AmountOutOfBounds)?;
         Ok(())
-    }
-
-    fn change(&mut self, side: Side, credits: Credits) -> Result<(), Rejection> {
-        let Balances { available, held, owed } = &mut self.balances;
-        let (balance, change) = match side {
-            Side::Available => (available, credits),
-            Side::Held => (held, credits),
-            // `owed` is the account's balance with the other sign.
-            Side::Receivable => (owed, credits.negated()),
-            Side::Sales
-            | Side::Promotions
-            | Side::Revenue
-            | Side::WriteOffs
-            | Side::Adjustments
-            | Side::Expired => return Ok(()),
-        };
-        *balance = balance.checked_add(change).ok_or(Rejection::AmountOutOfBounds)?;
-        if self.balances.are_within_bounds() { Ok(()) } else { Err(Rejection::AmountOutOfBounds) }
     }
 
     /// Refuses where less than `required` is available.

@@ -1,20 +1,20 @@
 //! What the rate card makes of an incident: the inputs of its price, and the total of an estimate.
 
-use super::Context;
-use super::work::must_be_few;
+use super::context::Context;
+use super::estimating::Quote;
+use crate::ledger::book::Book;
 use crate::ledger::card::{ClassRule, RateCard};
-use crate::ledger::command::{NewWork, Quote};
 use crate::ledger::credits::Credits;
 use crate::ledger::hold::Hold;
-use crate::ledger::ids::{ClassId, HoldId, IncidentId, Text};
-use crate::ledger::job::{Circumstances, PriceInputs, WorkPart};
+use crate::ledger::ids::{CardId, ClassId, HoldId, IncidentId, LabelId, LedgerNo, LineId, Text};
+use crate::ledger::job::{Circumstances, PriceInputs};
 use crate::ledger::price::{charge, free_of_charge};
-use crate::ledger::reject::Rejection;
+use crate::ledger::reject::{Rejection, WorkBound};
 use crate::ledger::time::Timestamp;
-use crate::ledger::work::WorkSums;
+use crate::ledger::work::{NewWork, WorkPart, WorkSums};
 
 /// An incident to be priced.
-pub(super) struct Job<'a> {
+pub struct Job<'a> {
     /// Which.
     pub incident: &'a IncidentId,
     /// Its class.
@@ -33,7 +33,7 @@ pub(super) struct Job<'a> {
 
 /// Where work is read from.
 #[derive(Clone, Copy)]
-pub(super) enum JobWork<'a> {
+pub enum JobWork<'a> {
     /// What is recorded on a hold.
     Hold(&'a WorkSums),
     /// One piece that was just named.
@@ -53,10 +53,10 @@ impl<'a> JobWork<'a> {
     }
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     /// What the price depends on: a reopened incident costs the price of its whole time, less what earlier
     /// settlements charged and did not give back.
-    pub(super) fn price_inputs(&self, job: &Job<'_>, confirmed_quote: Option<Credits>) -> PriceInputs {
+    pub fn price_inputs(&self, job: &Job<'_>, confirmed_quote: Option<Credits>) -> PriceInputs {
         let earlier = || {
             let others = self.entry.incident(job.incident).filter(|hold| Some(hold.id) != job.hold);
             others.filter_map(|hold| Some((hold, hold.settlement.as_ref()?)))
@@ -87,7 +87,7 @@ impl Context<'_> {
     }
 
     /// The card of the customer: its own, else the ledger's default.
-    pub(super) fn card(&self) -> Result<&RateCard, Rejection> {
+    pub fn card(&self) -> Result<&'a RateCard, Rejection> {
         let ledger = self.customer.ledger;
         let own = self.customer.state.terms.rate_card.as_ref();
         let card = self.book.cards.for_customer(ledger, own);
@@ -98,13 +98,27 @@ impl Context<'_> {
     }
 
     /// The card that was pinned when the hold was made.
-    pub(super) fn pinned_card(&self, hold: &Hold) -> Result<&RateCard, Rejection> {
+    pub fn pinned_card(&self, hold: &Hold) -> Result<&'a RateCard, Rejection> {
         let pinned = self.book.cards.get(hold.ledger, &hold.card);
         pinned.map(AsRef::as_ref).ok_or_else(|| Rejection::RateCardNotFound(hold.card.id.clone()))
     }
 
+    /// What settling the hold starts from, for the work on it so far.
+    pub fn settlement_inputs(&self, hold: &Hold) -> PriceInputs {
+        self.price_inputs(&settlement_job(hold, &Text::EMPTY), hold.confirmed_quote())
+    }
+
+    /// What settling the hold would charge.
+    pub fn charge_so_far(&self, hold: &Hold, inputs: &PriceInputs) -> Result<Credits, Rejection> {
+        match charge(self.pinned_card(hold)?, inputs) {
+            // Work has outgrown the flat tier: nobody knows yet what it costs, but all that is held is used.
+            Err(Rejection::QuoteRequired { .. }) => Ok(hold.held),
+            charged => charged,
+        }
+    }
+
     /// The total of an estimate, within the range of its class unless `range_override` says why not.
-    pub(super) fn estimate_total(
+    pub fn estimate_total(
         &self,
         card: &RateCard,
         job: &Job<'_>,
@@ -155,9 +169,46 @@ fn top_of_range(rule: Option<&ClassRule>, class: Option<&ClassId>) -> Result<Cre
         }
         (Some(ClassRule::Refused), Some(class)) => Err(Rejection::OutOfScope { class: class.clone() }),
         (Some(ClassRule::Free), _) => Ok(Credits::ZERO),
-        (Some(_) | None, _) => Err(Rejection::InvalidField {
-            field: "quote",
-            problem: "must be given: the class has no range to take it from".to_owned(),
-        }),
+        (Some(_) | None, _) => {
+            Err(Rejection::field("quote", "must be given: the class has no range to take it from"))
+        }
+    }
+}
+
+/// What an incident's price is made of is kept with each settlement, so it is bounded: new work with a line or label
+/// beyond that is refused. `inputs` have them already.
+pub(super) fn must_be_few(
+    inputs: &PriceInputs,
+    line: Option<&LineId>,
+    labels: &[LabelId],
+) -> Result<(), Rejection> {
+    let over = |count: usize, max: u32| u32::try_from(count).is_ok_and(|count| count > max);
+    if line.is_some() && over(inputs.lines.len(), PriceInputs::LINES_MAX) {
+        return Err(Rejection::TooMuchWork { bound: WorkBound::Lines, max: PriceInputs::LINES_MAX });
+    }
+    if !labels.is_empty() && over(inputs.circumstances.labels.len(), PriceInputs::LABELS_MAX) {
+        return Err(Rejection::TooMuchWork { bound: WorkBound::Labels, max: PriceInputs::LABELS_MAX });
+    }
+    Ok(())
+}
+
+/// The job that settling a hold prices.
+pub(super) fn settlement_job<'a>(hold: &'a Hold, waive_reason: &'a Text) -> Job<'a> {
+    Job {
+        incident: &hold.incident,
+        class: hold.class.as_ref(),
+        opened_at: hold.opened_at,
+        hold: Some(hold.id),
+        work: JobWork::Hold(&hold.work),
+        circumstances: hold.circumstances.clone(),
+        waive_reason,
+    }
+}
+
+/// Refuses a card that is not there.
+pub(super) fn must_have_card(book: &Book, ledger: LedgerNo, card: &CardId) -> Result<(), Rejection> {
+    match book.cards.newest(ledger, card) {
+        Some(_) => Ok(()),
+        None => Err(Rejection::RateCardNotFound(card.clone())),
     }
 }

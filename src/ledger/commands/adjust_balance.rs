@@ -1,0 +1,43 @@
+//! AdjustBalance: an operator corrects a balance.
+
+use super::context::Context;
+use super::customer_command::{CustomerCommand, Meaning};
+use super::draft::Draft;
+use super::lots::credits_of_lot;
+use crate::ledger::account::Slot;
+use crate::ledger::credits::Credits;
+use crate::ledger::event_type::EventType;
+use crate::ledger::fingerprint::asked;
+use crate::ledger::lot::LotSource;
+use crate::ledger::money::MoneyAccount;
+use crate::ledger::posting::Posting;
+use crate::ledger::reject::Rejection;
+
+/// Corrects a balance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdjustBalance {
+    /// More than zero adds, less than zero takes away; never zero.
+    pub credits: Credits,
+}
+asked!(AdjustBalance { 1 => credits, + 2 => reason, + 3 => by });
+
+impl CustomerCommand for AdjustBalance {
+    fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {
+        let mut draft = at.draft();
+        if self.credits.is_positive() {
+            draft.shift(Slot::First, self.credits)?;
+            draft.open_lot(draft.new_lot(LotSource::Adjustment, self.credits, None))?;
+        } else {
+            let down = self.credits.negated();
+            draft.need_available(down)?;
+            draft.shift(Slot::Second, down)?;
+            draft.burn(down, MoneyAccount::Breakage)?;
+        }
+        Ok(draft)
+    }
+
+    fn event(posting: &Posting) -> Option<Meaning> {
+        let down = posting.amounts.get(Slot::Second).negated();
+        Some((EventType::CreditsAdjusted, credits_of_lot(posting).or(Some(down))))
+    }
+}

@@ -1,0 +1,91 @@
+//! One type for all commands, made from the table, and the request that carries one.
+
+use super::customer_command::CustomerCommand;
+use super::draft::Submission;
+use super::keys::Keys;
+use super::{
+    AdjustBalance, ChargeIncident, CloseCustomer, CloseIncident, ClosePayment, ConfirmEstimate,
+    CreateCustomer, DeclineEstimate, EstimateIncident, ExtendHold, GrantCredits, KeepPayment, PlaceHold,
+    PurchaseCredits, RecordChargeback, RecordWork, RefundPurchase, ReleaseHold, ReopenCustomer,
+    ResolveChargeback, ReverseRefund, ReverseSettlement, SetBalanceAlerts, SetCustomerTerms, SettleHold,
+    UpdateCustomer, VoidWork, kind_table,
+};
+use crate::ledger::fingerprint::{Said, fingerprint};
+use crate::ledger::ids::{CustomerId, CustomerKey, LedgerNo, RequestKey};
+use crate::ledger::kind::Kind;
+
+macro_rules! define_commands {
+    (
+        commands { $($(#[$doc:meta])* $name:ident = $code:literal / $label:literal { $($slots:tt)* })* }
+        ledger { $($rest:tt)* }
+    ) => {
+        /// A command; each is explained at its struct, and here by what it leaves.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Command {
+            $($(#[$doc])* $name($name),)*
+            /// Everything due of a customer was applied. Asked by the ledger itself, of customers that send no commands.
+            ApplyDue,
+        }
+
+        impl Command {
+            /// The kind of posting that an accepted command leaves, which is also the scope of its request id.
+            /// [`Command::ApplyDue`] leaves postings of other kinds and has no request id.
+            #[must_use]
+            pub const fn kind(&self) -> Option<Kind> {
+                match self {
+                    $(Self::$name(_) => Some(Kind::$name),)*
+                    Self::ApplyDue => None,
+                }
+            }
+
+            /// The command in its own file; `None` for [`Command::ApplyDue`].
+            pub(in crate::ledger) fn inner(&self) -> Option<&dyn CustomerCommand> {
+                match self {
+                    $(Self::$name(command) => Some(command),)*
+                    Self::ApplyDue => None,
+                }
+            }
+        }
+    };
+}
+kind_table!(define_commands);
+
+impl Command {
+    /// What of the stored state the command reads beyond its customer.
+    #[must_use]
+    pub fn keys(&self) -> Keys<'_> {
+        self.inner().map(CustomerCommand::keys).unwrap_or_default()
+    }
+}
+
+/// A command about one customer, with the id that makes it repeatable.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub ledger: LedgerNo,
+    pub customer: CustomerId,
+    /// Same id and same content: answered from the first posting. `None` only for what the ledger asks of itself.
+    pub request: Option<RequestKey>,
+    /// Who asks, and why.
+    pub said: Said,
+    pub command: Command,
+}
+
+impl Request {
+    /// The customer's key.
+    #[must_use]
+    pub fn customer_key(&self) -> CustomerKey {
+        CustomerKey::of(self.ledger, &self.customer)
+    }
+
+    /// A hash of the parsed command, for comparing two requests with the same id.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        // What has no request id is compared with nothing.
+        self.command.inner().map_or(1, |command| fingerprint(command, &self.said))
+    }
+
+    /// What of it the posting of `command`, its own, keeps.
+    pub(in crate::ledger) fn submission<'a>(&'a self, command: &'a dyn CustomerCommand) -> Submission<'a> {
+        Submission { request: self.request.as_ref(), said: &self.said, command }
+    }
+}

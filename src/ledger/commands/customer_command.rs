@@ -1,0 +1,45 @@
+//! What every command says of itself.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::draft::Draft;
+use super::keys::Keys;
+use crate::ledger::credits::Credits;
+use crate::ledger::event_type::EventType;
+use crate::ledger::fingerprint::Asked;
+use crate::ledger::posting::Posting;
+use crate::ledger::reject::Rejection;
+
+/// An event, and how many credits it is about, where it is about an amount.
+pub type Meaning = (EventType, Option<Credits>);
+
+/// A command about one customer, which exists.
+pub trait CustomerCommand: Asked {
+    /// What of the stored state it reads beyond its customer.
+    fn keys(&self) -> Keys<'_> {
+        Keys::default()
+    }
+
+    /// The posting of an earlier command with the same meaning, which answers this one too.
+    ///
+    /// # Errors
+    /// The rejection, where an earlier command rules this one out.
+    fn earlier(&self, _at: &Context<'_>) -> Result<Option<Arc<Posting>>, Rejection> {
+        Ok(None)
+    }
+
+    /// The draft of its posting. The first check that fails is the rejection.
+    ///
+    /// # Errors
+    /// The rejection.
+    fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection>;
+
+    /// The event that its posting means by itself; what follows from the posting is `event.rs`.
+    fn event(_posting: &Posting) -> Option<Meaning>
+    where
+        Self: Sized,
+    {
+        None
+    }
+}

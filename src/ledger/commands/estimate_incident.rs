@@ -1,0 +1,137 @@
+//! EstimateIncident: quotes an incident.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::customer_command::{CustomerCommand, Meaning};
+use super::draft::Draft;
+use super::estimating::{Quote, estimate_of};
+use super::keys::Keys;
+use super::pricing::{Job, JobWork};
+use crate::ledger::event_type::EventType;
+use crate::ledger::fingerprint::asked;
+use crate::ledger::hold::{Hold, HoldState, Pending, SharedHold};
+use crate::ledger::ids::{ClassId, IncidentId, Text};
+use crate::ledger::job::Circumstances;
+use crate::ledger::posting::Posting;
+use crate::ledger::reject::Rejection;
+use crate::ledger::time::Timestamp;
+
+/// Estimates an incident. A new estimate supersedes a QUOTED one; on an ACTIVE hold it becomes a pending quote for a new
+/// total.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EstimateIncident {
+    pub incident: IncidentId,
+    /// Its class; the card's defaults apply to one that it does not name. On an ACTIVE hold the hold's class stays.
+    pub class: Option<ClassId>,
+    pub quote: Quote,
+    /// When the incident was opened; by default now.
+    pub opened_at: Option<Timestamp>,
+    /// When an ACTIVE hold without work falls due; by default never.
+    pub expires_at: Option<Timestamp>,
+    /// Why the estimate lies outside its class's range.
+    pub range_override: Text,
+    /// What the customer should know.
+    pub note: Text,
+    /// What is special about the incident. On an ACTIVE hold the hold's own stay.
+    pub circumstances: Circumstances,
+}
+asked!(EstimateIncident {
+    1 => incident, 2 => class, 3 => quote, 4 => opened_at, 5 => expires_at, 6 => range_override, 7 => note, + 8 => by,
+    20 => circumstances, + 60 => reason,
+});
+
+impl CustomerCommand for EstimateIncident {
+    fn keys(&self) -> Keys<'_> {
+        Keys::incident(&self.incident)
+    }
+
+    fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {
+        at.must_not_be_closed()?;
+        let quoted = match at.open_hold(&self.incident) {
+            None => None,
+            Some(hold) if hold.state == HoldState::Quoted => Some(hold),
+            Some(hold) if hold.state == HoldState::Active && !hold.is_parked() => {
+                return self.estimate_anew(at, hold);
+            }
+            // What waits for credits was confirmed by the customer; it is declined first.
+            Some(hold) => return Err(Rejection::HoldExists { hold: hold.id }),
+        };
+        let mut draft = at.draft();
+        let hold = self.new_hold(at, &draft)?;
+        draft.announce_missing(at, &hold, hold.estimate);
+        if let Some(quoted) = quoted {
+            let mut superseded = Hold::clone(quoted);
+            superseded.end(HoldState::Superseded, at.book.now);
+            draft.detail.others.push(Arc::new(superseded));
+        }
+        draft.detail.hold = Some(Arc::new(hold));
+        Ok(draft)
+    }
+
+    fn event(posting: &Posting) -> Option<Meaning> {
+        let pending = posting.detail.hold.as_ref().and_then(|hold| hold.pending.as_ref());
+        Some((EventType::HoldQuoted, pending.map(|pending| pending.total).or(estimate_of(posting))))
+    }
+}
+
+impl EstimateIncident {
+    fn estimate_anew<'a>(&self, at: &Context<'a>, hold: &SharedHold) -> Result<Draft<'a>, Rejection> {
+        let card = at.pinned_card(hold)?;
+        let job = self.job(hold.class.as_ref(), hold.opened_at);
+        let job = Job { hold: Some(hold.id), circumstances: hold.circumstances.clone(), ..job };
+        let total = at.estimate_total(card, &job, &self.quote, &self.range_override)?;
+        let mut draft = at.draft();
+        draft.announce_missing(at, hold, total.less_at_least_zero(hold.held));
+        let mut after = Hold::clone(hold);
+        after.pending = Some(Pending {
+            total,
+            valid_until: at.book.now.plus_days(card.quote_valid_days),
+            parked_at: None,
+            parked_by: None,
+            range_override: self.range_override.clone(),
+            estimated_by: at.submission.said.by.clone(),
+            confirmed_by: Text::default(),
+            note: self.note.clone(),
+            quoted: self.quote.is_named(),
+        });
+        draft.detail.hold = Some(Arc::new(after));
+        Ok(draft)
+    }
+
+    /// A QUOTED hold for the estimate, priced by the customer's card, which it pins.
+    pub(super) fn new_hold(&self, at: &Context<'_>, draft: &Draft<'_>) -> Result<Hold, Rejection> {
+        at.must_be_later("expires_at", self.expires_at)?;
+        let card = at.card()?;
+        let opened_at = self.opened_at.unwrap_or(at.book.now);
+        let job = self.job(self.class.as_ref(), opened_at);
+        Ok(Hold {
+            class: self.class.clone(),
+            estimate: at.estimate_total(card, &job, &self.quote, &self.range_override)?,
+            valid_until: Some(at.book.now.plus_days(card.quote_valid_days)),
+            expires_at: self.expires_at,
+            range_override: self.range_override.clone(),
+            estimated_by: at.submission.said.by.clone(),
+            note: self.note.clone(),
+            circumstances: self.circumstances.clone(),
+            quoted: self.quote.is_named(),
+            ..draft.quoted_hold(&self.incident, card, opened_at)
+        })
+    }
+
+    fn job<'a>(&'a self, class: Option<&'a ClassId>, opened_at: Timestamp) -> Job<'a> {
+        let seconds = match self.quote {
+            Quote::Seconds(seconds) => seconds,
+            Quote::Class | Quote::Credits(_) => 0,
+        };
+        Job {
+            incident: &self.incident,
+            class,
+            opened_at,
+            hold: None,
+            work: JobWork::Seconds(seconds),
+            circumstances: self.circumstances.clone(),
+            waive_reason: &Text::EMPTY,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! PlaceHold: estimates an incident and confirms the estimate at once.
+
+use super::context::Context;
+use super::customer_command::{CustomerCommand, Meaning};
+use super::draft::Draft;
+use super::estimate_incident::EstimateIncident;
+use super::estimating::{confirm_whole, confirmation};
+use super::keys::Keys;
+use crate::ledger::fingerprint::asked;
+use crate::ledger::posting::Posting;
+use crate::ledger::reject::Rejection;
+
+/// Estimate and confirmation in one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceHold {
+    pub estimate: EstimateIncident,
+    /// Wait for credits where there are too few, instead of a rejection.
+    pub park: bool,
+}
+asked!(PlaceHold { 1 => estimate, 2 => park });
+
+impl CustomerCommand for PlaceHold {
+    fn keys(&self) -> Keys<'_> {
+        self.estimate.keys()
+    }
+
+    fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {
+        at.must_not_be_closed()?;
+        at.must_have_no_open_hold(&self.estimate.incident)?;
+        let draft = at.draft();
+        let hold = self.estimate.new_hold(at, &draft)?;
+        confirm_whole(at, draft, hold, self.park)
+    }
+
+    fn event(posting: &Posting) -> Option<Meaning> {
+        Some(confirmation(posting))
+    }
+}

@@ -1,0 +1,29 @@
+//! SetBalanceAlerts: changes from which balance on a customer is warned.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::customer_command::CustomerCommand;
+use super::draft::Draft;
+use crate::ledger::alert::Alerts;
+use crate::ledger::change::Change;
+use crate::ledger::fingerprint::asked;
+use crate::ledger::reject::Rejection;
+
+/// Changes the thresholds of a customer. It moves nothing; where the balance is above all thresholds now, a customer who
+/// was warned is told of the recovery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetBalanceAlerts {
+    /// Its own thresholds from now on, maybe none at all; `None` for those of its ledger.
+    pub alerts: Option<Arc<Alerts>>,
+}
+asked!(SetBalanceAlerts { 1 => alerts, + 2 => by, + 60 => reason });
+
+impl CustomerCommand for SetBalanceAlerts {
+    fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {
+        let mut draft = at.draft();
+        draft.alerts = self.alerts.as_ref().or_else(|| at.book.default_alerts(at.customer.ledger)).cloned();
+        draft.detail.alerts = self.alerts.clone().map_or(Change::Clear, Change::Set);
+        Ok(draft)
+    }
+}

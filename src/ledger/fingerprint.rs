@@ -1,0 +1,89 @@
+//! Fingerprints: the hash of a command's content, by which a repeat is told from a clash.
+
+use std::collections::BTreeMap;
+
+use super::codec::{Codec, Encoder, encode};
+use super::hash::stable_hash;
+use super::ids::Text;
+
+/// What a caller says with any command. No decision reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Who asks; for work, who did it.
+    pub by: Text,
+    /// The reason for the command.
+    pub reason: Text,
+    /// At most [`Said::METADATA_MAX`] pairs of the caller's own, kept with the posting.
+    pub metadata: BTreeMap<Text, Text>,
+}
+
+impl Said {
+    /// The most pairs of metadata.
+    pub const METADATA_MAX: usize = 32;
+}
+
+/// What a fingerprint hashes of a command, or of a part of one.
+pub(crate) trait Asked {
+    /// Appends the encoding, with what was said in its place.
+    fn put_asked(&self, said: &Said, out: &mut Encoder);
+
+    /// True where the command around it leaves it out.
+    fn is_left_out(&self) -> bool {
+        false
+    }
+}
+
+impl<T: Codec> Asked for T {
+    fn put_asked(&self, _said: &Said, out: &mut Encoder) {
+        self.put(out);
+    }
+
+    fn is_left_out(&self) -> bool {
+        self.is_default()
+    }
+}
+
+/// A hash of a parsed command: equal for equal content, whatever it looked like on the wire ("1.5" = "1.50", maps
+/// sorted, defaults left out). Never zero, which stands for "no request".
+pub(super) fn fingerprint(command: &dyn Asked, said: &Said) -> u64 {
+    let mut bytes = Encoder::inline(Vec::with_capacity(96));
+    command.put_asked(said, &mut bytes);
+    let bytes = bytes.into_bytes();
+    if said.metadata.is_empty() {
+        // Commands without metadata keep the hash that they had before metadata existed.
+        return stable_hash(&[&bytes]).max(1);
+    }
+    stable_hash(&[&bytes, &encode(&said.metadata)]).max(1)
+}
+
+/// Gives a command the encoding that its fingerprint hashes. As [`record`](super::codec::record), but `+ tag => by` and
+/// `+ tag => reason` give the places of what is [`Said`]: each command has its own, and stored fingerprints must come out
+/// again. A command is never read back.
+macro_rules! asked {
+    ($name:ident {
+        $(+ $first:literal => $first_said:ident),* $(,)?
+        $($tag:literal => $field:ident $(, + $then:literal => $then_said:ident)*),* $(,)?
+    }) => {
+        impl $crate::ledger::fingerprint::Asked for $name {
+            fn put_asked(&self, said: &$crate::ledger::fingerprint::Said, out: &mut $crate::ledger::codec::Encoder) {
+                // Destructured, so that a field without a tag does not compile.
+                let Self { $($field),* } = self;
+                $($crate::ledger::fingerprint::put_field($first, &said.$first_said, said, out);)*
+                $(
+                    $crate::ledger::fingerprint::put_field($tag, $field, said, out);
+                    $($crate::ledger::fingerprint::put_field($then, &said.$then_said, said, out);)*
+                )*
+                out.push(0);
+            }
+        }
+    };
+}
+pub(crate) use asked;
+
+/// Appends a field under its tag, unless it has its default.
+pub(super) fn put_field(tag: u8, field: &impl Asked, said: &Said, out: &mut Encoder) {
+    if !field.is_left_out() {
+        out.push(tag);
+        field.put_asked(said, out);
+    }
+}
