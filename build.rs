@@ -1,9 +1,34 @@
-//! Compiles the protos without protoc: messages, clients, servers, and the descriptor set that reflection serves.
+//! Compiles the protos without protoc: messages, clients, servers, the descriptor set that reflection serves, and the code
+//! that is the same for every command, read and method.
+//!
+//! | written to `OUT_DIR` | included by | what it has |
+//! |---|---|---|
+//! | `descriptors.bin` | `grpc/wire.rs` | the descriptors of all protos |
+//! | `messages.rs` | `grpc/wire.rs` | which requests have a context or name a ledger, which responses have an outcome |
+//! | `batch_commands.rs` | `grpc/command.rs` | the reading of the commands of a batch |
+//! | `services.rs` | `grpc/services.rs` | the services: each method calls its function of `Api` |
+//!
+//! So a new command needs its proto, its `CommandMessage`, and nothing else on this side.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
+use prost_types::method_options::IdempotencyLevel;
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
+
+/// The package that this server serves.
+const PACKAGE: &str = "creditledger.v1";
+const CONTEXT: &str = ".creditledger.v1.CommandContext";
+const OUTCOME: &str = ".creditledger.v1.CommandOutcome";
+
+/// Requests that are read as another one: all fields of the first are fields of the second, but those named here.
+const READ_AS: [(&str, &str, &[&str]); 3] = [
+    ("ListTransfersRequest", "ListPostingsRequest", &[]),
+    ("ListSettlementsRequest", "ListHoldsRequest", &[]),
+    ("PlaceHoldRequest", "EstimateIncidentRequest", &["park"]),
+];
 
 /// Messages of others that no field of ours has, but the details of every error: reflection knows them too.
 const DETAILS: [&str; 2] = ["google/rpc/error_details.proto", "google/rpc/status.proto"];
@@ -28,10 +53,226 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = compiler.encode_file_descriptor_set();
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), &descriptors)?;
+    let set = FileDescriptorSet::decode(descriptors.as_slice())?;
+    let protos = Protos { files: set.file.iter().filter(|file| file.package() == PACKAGE).collect() };
+    std::fs::write(out.join("messages.rs"), protos.messages()?)?;
+    std::fs::write(out.join("batch_commands.rs"), protos.batch_commands()?)?;
+    std::fs::write(out.join("services.rs"), protos.services()?)?;
     tonic_prost_build::configure()
         .btree_map(".")
         .codec_path("crate::grpc::codec::SmallCodec")
         .extern_path(".google.type.Date", "crate::grpc::wire::Date")
-        .compile_fds(tonic_prost_build::FileDescriptorSet::decode(descriptors.as_slice())?)?;
+        .compile_fds(set)?;
     Ok(())
+}
+
+/// The protos of the package.
+struct Protos<'a> {
+    files: Vec<&'a FileDescriptorProto>,
+}
+
+impl Protos<'_> {
+    fn all_messages(&self) -> impl Iterator<Item = &DescriptorProto> {
+        self.files.iter().flat_map(|file| &file.message_type)
+    }
+
+    fn message(&self, name: &str) -> Result<&DescriptorProto, String> {
+        self.all_messages()
+            .find(|message| message.name() == name)
+            .ok_or(format!("there is no message {name}"))
+    }
+
+    /// The commands of a batch: the fields of its one oneof.
+    fn commands(&self) -> Result<&[FieldDescriptorProto], String> {
+        Ok(&self.message("BatchCommand")?.field)
+    }
+
+    /// What messages have in common, as implementations of the traits of `wire.rs`.
+    fn messages(&self) -> Result<String, Box<dyn Error>> {
+        let mut code = String::new();
+        for message in self.all_messages() {
+            let name = message.name();
+            let has = |field: &str, of: &str| {
+                message.field.iter().any(|it| it.name() == field && it.type_name() == of)
+            };
+            if has("context", CONTEXT) {
+                writeln!(
+                    code,
+                    "impl WithContext for {name} {{
+                        fn take_context(&mut self) -> Option<CommandContext> {{ self.context.take() }}
+                    }}"
+                )?;
+            } else if name.ends_with("Request") && has("ledger_id", "") {
+                writeln!(
+                    code,
+                    "impl OfLedger for {name} {{ fn ledger_id(&self) -> &str {{ &self.ledger_id }} }}"
+                )?;
+            }
+            if has("outcome", OUTCOME) {
+                writeln!(
+                    code,
+                    "impl Answered for {name} {{
+                        fn outcome(self) -> CommandOutcome {{ self.outcome.unwrap_or_default() }}
+                    }}"
+                )?;
+            }
+        }
+        for (from, to, besides) in READ_AS {
+            code += &read_as(self.message(from)?, self.message(to)?, besides)?;
+        }
+        Ok(code)
+    }
+
+    fn batch_commands(&self) -> Result<String, Box<dyn Error>> {
+        let mut arms = String::new();
+        for command in self.commands()? {
+            let (field, variant) = (command.name(), camel(command.name()));
+            writeln!(
+                arms,
+                "Some(wire::batch_command::Command::{variant}(message)) => {{
+                    fields.within(\"{field}\", |fields| read_in(message, fields, ledger))
+                }}"
+            )?;
+        }
+        Ok(format!(
+            "/// Reads one command of a batch, which is all in one ledger, or of a stream.
+            pub fn read_batch_command(
+                fields: &mut Fields,
+                command: wire::BatchCommand,
+                ledger: Option<&LedgerId>,
+            ) -> Option<(Scope, Command)> {{
+                match command.command {{
+                    {arms}
+                    None => fields.refuse(\"command\", \"must be set\"),
+                }}
+            }}"
+        ))
+    }
+
+    /// Each method calls the function of its name. Methods without side effects are given their message, the others the
+    /// whole request, which has the deadline. Commands are run, and answered by the fields of their response.
+    fn services(&self) -> Result<String, Box<dyn Error>> {
+        let commands: Vec<&str> = self.commands()?.iter().map(|command| short(command.type_name())).collect();
+        let mut code = String::new();
+        for service in self.files.iter().flat_map(|file| &file.service) {
+            let name = service.name();
+            writeln!(code, "#[tonic::async_trait]\nimpl {}_server::{name} for Api {{", snake(name))?;
+            for method in &service.method {
+                let function = snake(method.name());
+                let (input, output) = (short(method.input_type()), short(method.output_type()));
+                let mut answer = output.to_owned();
+                if method.server_streaming() {
+                    answer = format!("ReceiverStream<Result<{output}, Status>>");
+                    writeln!(code, "type {}Stream = {answer};", method.name())?;
+                }
+                let request =
+                    if method.client_streaming() { format!("Streaming<{input}>") } else { input.to_owned() };
+                let level = method.options.as_ref().map(|options| options.idempotency_level());
+                let body = if commands.contains(&input) {
+                    self.run(output)?
+                } else if level == Some(IdempotencyLevel::NoSideEffects) {
+                    format!("Api::{function}(self, request.into_inner()).await.map(Response::new)")
+                } else {
+                    format!("Api::{function}(self, request).await.map(Response::new)")
+                };
+                writeln!(
+                    code,
+                    "async fn {function}(
+                        &self,
+                        request: Request<{request}>,
+                    ) -> Result<Response<{answer}>, Status> {{ {body} }}"
+                )?;
+            }
+            code += "}\n";
+        }
+        let services = self.files.iter().flat_map(|file| &file.service);
+        let names: Vec<_> = services.map(|service| format!("{PACKAGE}.{}", service.name())).collect();
+        writeln!(
+            code,
+            "/// The names of the services.\npub const SERVICE_NAMES: [&str; {}] = {names:?};",
+            names.len()
+        )?;
+        Ok(code)
+    }
+
+    /// Runs a command. What its response has besides the outcome is found by `OutcomeWith` of that field's type.
+    fn run(&self, response: &str) -> Result<String, String> {
+        let fields = self.message(response)?.field.iter().filter(|field| field.name() != "outcome");
+        match fields.collect::<Vec<_>>().as_slice() {
+            [] => Ok(format!(
+                "let outcome = Some(self.run(request).await?.outcome());
+                Ok(Response::new({response} {{ outcome }}))"
+            )),
+            [field] => Ok(format!(
+                "let accepted = self.run(request).await?;
+                let (outcome, shown) = OutcomeWith::<{}>::outcome_with(self, &accepted).await?;
+                Ok(Response::new({response} {{ outcome: Some(outcome), {}: shown }}))",
+                short(field.type_name()),
+                field.name(),
+            )),
+            [_, _, ..] => Err(format!("{response} has more than one field besides its outcome")),
+        }
+    }
+}
+
+/// The conversion of one request into another that has the same fields.
+fn read_as(from: &DescriptorProto, to: &DescriptorProto, besides: &[&str]) -> Result<String, Box<dyn Error>> {
+    let (from_name, to_name) = (from.name(), to.name());
+    let mut fields = String::new();
+    for field in &from.field {
+        let name = field.name();
+        if besides.contains(&name) || in_oneof(field) {
+            continue;
+        }
+        if !to.field.iter().any(|other| other.name() == name && other.r#type() == field.r#type()) {
+            return Err(format!("{from_name}.{name} is no field of {to_name}").into());
+        }
+        write!(fields, "{name}: from.{name}, ")?;
+    }
+    for (index, oneof) in (0..).zip(&from.oneof_decl) {
+        let (name, kind) = (oneof.name(), camel(oneof.name()));
+        let mut arms = String::new();
+        for field in from.field.iter().filter(|field| in_oneof(field) && field.oneof_index == Some(index)) {
+            let variant = camel(field.name());
+            let [from, to] =
+                [from_name, to_name].map(|message| format!("{}::{kind}::{variant}", snake(message)));
+            write!(arms, "{from}(it) => {to}(it), ")?;
+        }
+        if !arms.is_empty() {
+            write!(fields, "{name}: from.{name}.map(|it| match it {{ {arms} }}), ")?;
+        }
+    }
+    Ok(format!(
+        "impl From<{from_name}> for {to_name} {{
+            fn from(from: {from_name}) -> Self {{ Self {{ {fields} ..Self::default() }} }}
+        }}"
+    ))
+}
+
+/// Whether a field is one of a oneof, and not only optional.
+fn in_oneof(field: &FieldDescriptorProto) -> bool {
+    field.oneof_index.is_some() && !field.proto3_optional()
+}
+
+/// A name without its package.
+fn short(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+fn snake(camel: &str) -> String {
+    let mut snake = String::new();
+    for c in camel.chars() {
+        if c.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(c.to_ascii_lowercase());
+    }
+    snake
+}
+
+fn camel(snake: &str) -> String {
+    let capital = |word: &str| {
+        word.get(..1).unwrap_or_default().to_ascii_uppercase() + word.get(1..).unwrap_or_default()
+    };
+    snake.split('_').map(capital).collect()
 }

@@ -20,7 +20,7 @@ use crate::delivery::EventFeeds;
 use crate::delivery::webhooks::{
     Courier, Means, Policy, Relay, Render, Sender, SystemNetwork, Webhooks, public_roots,
 };
-use crate::grpc::{self, Api, Besides, Handler};
+use crate::grpc::{self, Api, Handler, HttpRoutes};
 use crate::http;
 use crate::ledger::PostingId;
 use crate::query::Reader;
@@ -84,8 +84,8 @@ impl Server {
             let storefronts = Arc::clone(&storefronts);
             Box::pin(async move { storefronts.answer(request).await })
         });
-        let besides = Besides { prefix: http::PREFIX, handler };
-        let api = Api::new(writer.clone(), reader, feeds, Arc::new(webhooks), policy).with(besides);
+        let routes = HttpRoutes { prefix: http::PREFIX, handler };
+        let api = Api::new(writer.clone(), reader, feeds, Arc::new(webhooks), policy).with(routes);
         let (stop, mut stopping) = watch::channel(false);
         let relay = tokio::spawn(relay.run(stop.subscribe()));
         let stopping = async move {

@@ -9,7 +9,7 @@ use crate::ledger::card::{
 use crate::ledger::ids::{CardId, LabelId, LineId, PackageId};
 use crate::ledger::{ClassId, Credits};
 
-use super::parse::{Amount, Fields};
+use super::parse::{Amount, Fields, complete};
 use super::wire;
 
 /// Reads a card and checks it as a whole; its version is 1 until a ledger gives it another one.
@@ -36,75 +36,61 @@ pub fn read_rate_card(fields: &mut Fields, card: wire::RateCard) -> Option<RateC
         emergency,
         confirmed_hold_only,
     } = card;
-    let id = fields.take("rate_card_id", CardId::parse(&rate_card_id));
-    let description = fields.text("description", &description);
-    let rate = optional_amount(fields, "credits_per_hour", &credits_per_hour, Amount::AtLeastZero);
     // What is checked as a whole says more about a number than that it is too large.
     let any = i64::MAX.unsigned_abs();
-    let increment = fields.number("increment_seconds", increment_seconds.into(), any);
-    let minimum = fields.number("minimum_seconds", minimum_seconds.into(), any);
-    let minimum_credits = optional_amount(fields, "minimum_credits", &minimum_credits, Amount::AtLeastZero);
-    let scale = count(fields, "charge_scale", charge_scale);
-    let quote_valid = match quote_valid_days {
-        0 => Some(RateCard::QUOTE_VALID_DAYS),
-        days => count(fields, "quote_valid_days", days),
-    };
-    let free_support = match free_support_days {
-        Some(days) => count(fields, "free_support_days", days).map(Some),
-        None => Some(None),
-    };
-    let classes = read_entries(fields, "classes", classes, read_class);
-    let time_basis = fields.known("time_basis", time_basis).map(|basis| match basis {
-        wire::TimeBasis::Unspecified | wire::TimeBasis::Sum => TimeBasis::Sum,
-        wire::TimeBasis::Elapsed => TimeBasis::Elapsed,
-    });
-    let flat = match flat_tier {
-        Some(wire::FlatTier { under_seconds, credits }) => fields.within("flat_tier", |fields| {
-            let under_seconds = fields.number("under_seconds", under_seconds.into(), any);
-            let credits = fields.credits("credits", &credits, Amount::Positive);
-            Some(Some(FlatTier { under_seconds: under_seconds?, credits: credits? }))
+    let card_ref =
+        fields.take("rate_card_id", CardId::parse(&rate_card_id)).map(|id| CardRef { id, version: 1 });
+    let card = complete!(RateCard {
+        card: card_ref,
+        description: fields.text("description", &description),
+        credits_per_hour: credits_or_zero(fields, "credits_per_hour", &credits_per_hour),
+        packages: read_entries(fields, "packages", packages, |fields, rate| {
+            let wire::PackageRate { package, credits_per_hour } = rate;
+            let package = fields.take("package", PackageId::parse(&package));
+            package.zip(fields.credits("credits_per_hour", &credits_per_hour, Amount::Positive))
         }),
-        None => Some(None),
-    };
-    let multipliers = read_entries(fields, "multipliers", multipliers, |fields, multiplier| {
-        let wire::Multiplier { label, factor } = multiplier;
-        let label = fields.take("label", LabelId::parse(&label));
-        let problem = format!("must be a factor such as 1.5, more than 0 and at most {}", Factor::MAX);
-        let read = Factor::parse(&factor).ok().filter(|factor| factor.units() > 0);
-        let factor = fields.take("factor", read.ok_or(problem));
-        Some((label?, factor?))
-    });
-    let lines = read_entries(fields, "lines", lines, read_line);
-    let packages = read_entries(fields, "packages", packages, |fields, rate| {
-        let wire::PackageRate { package, credits_per_hour } = rate;
-        let package = fields.take("package", PackageId::parse(&package));
-        let rate = fields.credits("credits_per_hour", &credits_per_hour, Amount::Positive);
-        Some((package?, rate?))
-    });
-    let emergency = fields.known("emergency", emergency).map(|policy| match policy {
-        wire::EmergencyPolicy::Unspecified | wire::EmergencyPolicy::Charged => EmergencyRule::Charged,
-        wire::EmergencyPolicy::Free => EmergencyRule::Free,
-        wire::EmergencyPolicy::FreeUnlessKbAnswered => EmergencyRule::FreeUnlessKbAnswered,
-    });
-    let card = RateCard {
-        card: CardRef { id: id?, version: 1 },
-        description: description?,
-        credits_per_hour: rate?.unwrap_or_default(),
-        packages: packages?,
-        time_basis: time_basis?,
-        increment_seconds: increment?,
-        minimum_seconds: minimum?,
-        flat: flat?,
-        minimum_credits: minimum_credits?.unwrap_or_default(),
-        charge_scale: scale?,
-        multipliers: multipliers?,
-        lines: lines?,
-        emergency: emergency?,
-        quote_valid_days: quote_valid?,
-        free_support_days: free_support?,
+        time_basis: fields.known("time_basis", time_basis).map(|basis| match basis {
+            wire::TimeBasis::Unspecified | wire::TimeBasis::Sum => TimeBasis::Sum,
+            wire::TimeBasis::Elapsed => TimeBasis::Elapsed,
+        }),
+        increment_seconds: fields.number("increment_seconds", increment_seconds.into(), any),
+        minimum_seconds: fields.number("minimum_seconds", minimum_seconds.into(), any),
+        flat: match flat_tier {
+            Some(wire::FlatTier { under_seconds, credits }) => fields.within("flat_tier", |fields| {
+                let tier = complete!(FlatTier {
+                    under_seconds: fields.number("under_seconds", under_seconds.into(), any),
+                    credits: fields.credits("credits", &credits, Amount::Positive),
+                });
+                tier.map(Some)
+            }),
+            None => Some(None),
+        },
+        minimum_credits: credits_or_zero(fields, "minimum_credits", &minimum_credits),
+        charge_scale: count(fields, "charge_scale", charge_scale),
+        multipliers: read_entries(fields, "multipliers", multipliers, |fields, multiplier| {
+            let wire::Multiplier { label, factor } = multiplier;
+            let label = fields.take("label", LabelId::parse(&label));
+            let problem = format!("must be a factor such as 1.5, more than 0 and at most {}", Factor::MAX);
+            let read = Factor::parse(&factor).ok().filter(|factor| factor.units() > 0);
+            label.zip(fields.take("factor", read.ok_or(problem)))
+        }),
+        lines: read_entries(fields, "lines", lines, read_line),
+        emergency: fields.known("emergency", emergency).map(|policy| match policy {
+            wire::EmergencyPolicy::Unspecified | wire::EmergencyPolicy::Charged => EmergencyRule::Charged,
+            wire::EmergencyPolicy::Free => EmergencyRule::Free,
+            wire::EmergencyPolicy::FreeUnlessKbAnswered => EmergencyRule::FreeUnlessKbAnswered,
+        }),
+        quote_valid_days: match quote_valid_days {
+            0 => Some(RateCard::QUOTE_VALID_DAYS),
+            days => count(fields, "quote_valid_days", days),
+        },
+        free_support_days: match free_support_days {
+            Some(days) => count(fields, "free_support_days", days).map(Some),
+            None => Some(None),
+        },
         confirmed_hold_only,
-        classes: classes?,
-    };
+        classes: read_entries(fields, "classes", classes, read_class),
+    })?;
     let faults = check(&card).faults;
     for fault in &faults {
         let (field, problem) = named(fault);
@@ -205,7 +191,10 @@ fn optional_amount(fields: &mut Fields, field: &str, text: &str, amount: Amount)
     if text.is_empty() { Some(None) } else { fields.credits(field, text, amount).map(Some) }
 }
 
+fn credits_or_zero(fields: &mut Fields, field: &str, text: &str) -> Option<Credits> {
+    optional_amount(fields, field, text, Amount::AtLeastZero).map(Option::unwrap_or_default)
+}
+
 fn count(fields: &mut Fields, field: &str, number: i32) -> Option<u32> {
-    let number = fields.number(field, number.into(), i32::MAX.unsigned_abs().into())?;
-    u32::try_from(number).ok()
+    fields.count(field, number, i32::MAX.unsigned_abs())
 }

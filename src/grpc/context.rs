@@ -1,9 +1,9 @@
 //! The context of a command: who asks, about whom, and why. Read once for all of them.
 
 use crate::ledger::commands::Said;
-use crate::ledger::{CustomerId, LedgerId, RequestKey, Text};
+use crate::ledger::{Command, CustomerId, LedgerId, LedgerNo, Request, RequestKey, Text};
 
-use super::parse::Fields;
+use super::parse::{Fields, complete};
 use super::wire;
 
 /// Whether a command must say why.
@@ -28,6 +28,19 @@ pub struct Scope {
     pub said: Said,
 }
 
+impl Scope {
+    /// The ledger; the default where none is named.
+    pub fn ledger_or_main(&self) -> LedgerId {
+        self.ledger.clone().unwrap_or_else(LedgerId::main)
+    }
+
+    /// The request of a command within this context, in the ledger that it names.
+    pub fn request(self, ledger: LedgerNo, command: Command) -> Request {
+        let Self { ledger: _, request, customer, said } = self;
+        Request { ledger, customer, request: Some(request), said, command }
+    }
+}
+
 /// What a command about no customer keeps of its context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeps {
@@ -39,20 +52,13 @@ pub enum Keeps {
 
 /// The context of a command about no customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BareScope {
+pub struct LedgerScope {
     /// The ledger, where one is named.
     pub ledger: Option<LedgerId>,
     /// The request id.
     pub request: RequestKey,
     /// Who asks, where it is kept.
     pub by: Text,
-}
-
-impl BareScope {
-    /// The ledger; the default where none is named.
-    pub fn ledger_or_main(&self) -> LedgerId {
-        self.ledger.clone().unwrap_or_else(LedgerId::main)
-    }
 }
 
 impl Fields {
@@ -69,15 +75,18 @@ impl Fields {
                 Reason::Optional => fields.text("reason", &reason),
                 Reason::Required => fields.required_text("reason", &reason),
             };
-            let metadata = fields.metadata(metadata);
-            let said = Said { by: by?, reason: reason?, metadata: metadata? };
-            Some(Scope { ledger: ledger?, request: request?, customer: customer?, said })
+            let said = complete!(Said { by: by, reason: reason, metadata: fields.metadata(metadata) });
+            complete!(Scope { ledger: ledger, request: request, customer: customer, said: said })
         })
     }
 
     /// The context of a command about no customer. What would not be kept is refused: nobody should find out later that
     /// it is gone.
-    pub fn bare_context(&mut self, context: Option<wire::CommandContext>, keeps: Keeps) -> Option<BareScope> {
+    pub fn ledger_context(
+        &mut self,
+        context: Option<wire::CommandContext>,
+        keeps: Keeps,
+    ) -> Option<LedgerScope> {
         let wire::CommandContext { ledger_id, request_id, customer_id, by, reason, metadata } =
             context.unwrap_or_default();
         self.within("context", |fields| {
@@ -98,10 +107,8 @@ impl Fields {
                 Keeps::By => fields.text("by", &by),
                 Keeps::Nothing => empty("by", by.is_empty(), unkept).map(|()| Text::EMPTY),
             };
-            customer?;
-            reason?;
-            metadata?;
-            Some(BareScope { ledger: ledger?, request: request?, by: by? })
+            customer.and(reason).and(metadata)?;
+            complete!(LedgerScope { ledger: ledger, request: request, by: by })
         })
     }
 }
@@ -142,7 +149,7 @@ mod tests {
     #[test]
     fn a_context_about_no_customer_keeps_nothing_in_secret() {
         let read = |context: wire::CommandContext, keeps| {
-            let read = parse((), |(), fields| fields.bare_context(Some(context), keeps));
+            let read = parse((), |(), fields| fields.ledger_context(Some(context), keeps));
             read.map_err(|violations| {
                 violations.shown.into_iter().map(|violation| violation.field).collect::<Vec<_>>()
             })

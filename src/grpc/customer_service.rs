@@ -1,132 +1,57 @@
 //! CustomerService: who customers are, and what was agreed with them.
 
-use prost::Message;
-use tonic::{Request, Response, Status, async_trait};
-
 use crate::clock;
+use crate::ledger::Command;
 use crate::ledger::commands::{
     Change, CloseCustomer, CreateCustomer, ReopenCustomer, SetCustomerTerms, UpdateCustomer,
 };
 use crate::ledger::customer::{Contact, Profile, Terms};
 use crate::ledger::ids::{CardId, PackageId};
-use crate::ledger::{Command, Credits, LedgerId};
 use crate::query::{CustomerFilter, CustomerRecord, PageRequest};
 
-use super::command::CommandMessage;
+use super::api::{Api, Reply, show_page};
+use super::command::{AcceptedCommand, CommandMessage, OutcomeWith};
 use super::context::Reason;
-use super::parse::{Amount, Fields, parse, read_mask};
-use super::wire::customer_service_server::CustomerService;
+use super::parse::{Amount, Fields, complete, read_mask};
 use super::wire::{self, *};
-use super::{Api, PAGE_BYTES_MAX, convert, top_up};
-
-#[async_trait]
-impl CustomerService for Api {
-    async fn create_customer(
-        &self,
-        request: Request<CreateCustomerRequest>,
-    ) -> Result<Response<CreateCustomerResponse>, Status> {
-        self.execute_and_read(request).await
-    }
-
-    async fn get_customer(
-        &self,
-        request: Request<GetCustomerRequest>,
-    ) -> Result<Response<GetCustomerResponse>, Status> {
-        let (ledger, customer) = parse(request.into_inner(), |message, fields| {
-            let GetCustomerRequest { ledger_id, customer_id } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let customer = fields.customer(&customer_id);
-            Some((ledger?, customer?))
-        })?;
-        let no = self.ledger(&ledger).await?;
-        let record = self.reader.customer_record(no, &customer).await?;
-        let customer = Some(convert::customer(&record, &ledger, clock::now()));
-        Ok(Response::new(GetCustomerResponse { customer }))
-    }
-
-    async fn update_customer(
-        &self,
-        request: Request<UpdateCustomerRequest>,
-    ) -> Result<Response<UpdateCustomerResponse>, Status> {
-        self.execute_and_read(request).await
-    }
-
-    async fn list_customers(
-        &self,
-        request: Request<ListCustomersRequest>,
-    ) -> Result<Response<ListCustomersResponse>, Status> {
-        let (ledger, filter, page) = parse(request.into_inner(), read_list)?;
-        let no = self.ledger(&ledger).await?;
-        let listed = self.reader.customers(no, &filter, &page).await?;
-        let shown = |record: &CustomerRecord| convert::customer(record, &ledger, clock::now());
-        let (customers, next_page_token) = listed.show(PAGE_BYTES_MAX, shown, Message::encoded_len);
-        Ok(Response::new(ListCustomersResponse { customers, next_page_token }))
-    }
-
-    async fn close_customer(
-        &self,
-        request: Request<CloseCustomerRequest>,
-    ) -> Result<Response<CloseCustomerResponse>, Status> {
-        self.execute_and_read(request).await
-    }
-
-    async fn reopen_customer(
-        &self,
-        request: Request<ReopenCustomerRequest>,
-    ) -> Result<Response<ReopenCustomerResponse>, Status> {
-        self.execute_and_read(request).await
-    }
-
-    async fn set_customer_terms(
-        &self,
-        request: Request<SetCustomerTermsRequest>,
-    ) -> Result<Response<SetCustomerTermsResponse>, Status> {
-        self.execute_and_read(request).await
-    }
-}
-
-/// The outcome, and the customer as it is after it.
-type Changed = (wire::CommandOutcome, wire::Customer);
+use super::{convert, top_up};
 
 impl Api {
-    async fn execute_and_read<M, R>(&self, request: Request<M>) -> Result<Response<R>, Status>
-    where
-        M: CommandMessage,
-        R: From<Changed>,
-    {
-        let accepted = self.run(request).await?;
-        let record = self.reader.customer_record(accepted.ledger, &accepted.customer).await?;
-        let customer = convert::customer(&record, &accepted.ledger_id, clock::now());
-        // Of one read, so that the two balances of an answer are the same.
-        let outcome = wire::CommandOutcome { balance: customer.balance.clone(), ..accepted.outcome() };
-        Ok(Response::new((outcome, customer).into()))
+    pub(super) async fn get_customer(&self, message: GetCustomerRequest) -> Reply<GetCustomerResponse> {
+        let read = |message, fields: &mut Fields| {
+            let GetCustomerRequest { ledger_id: _, customer_id } = message;
+            fields.customer(&customer_id)
+        };
+        let (ledger, customer) = self.read(message, read).await?;
+        let record = self.reader.customer_record(ledger.no, &customer).await?;
+        let customer = Some(convert::customer(&record, &ledger.id, clock::now()));
+        Ok(GetCustomerResponse { customer })
+    }
+
+    pub(super) async fn list_customers(&self, message: ListCustomersRequest) -> Reply<ListCustomersResponse> {
+        let (ledger, (filter, page)) = self.read(message, read_list).await?;
+        let listed = self.reader.customers(ledger.no, &filter, &page).await?;
+        let show = |record: &CustomerRecord| convert::customer(record, &ledger.id, clock::now());
+        let (customers, next_page_token) = show_page(listed, show);
+        Ok(ListCustomersResponse { customers, next_page_token })
     }
 }
 
-macro_rules! answers {
-    ($($response:ident),* $(,)?) => {
-        $(impl From<Changed> for $response {
-            fn from((outcome, customer): Changed) -> Self {
-                Self { outcome: Some(outcome), customer: Some(customer) }
-            }
-        })*
-    };
+/// The customer as it is after the command.
+impl OutcomeWith<Customer> for Api {
+    async fn outcome_with(&self, accepted: &AcceptedCommand) -> Reply<(CommandOutcome, Option<Customer>)> {
+        let record = self.reader.customer_record(accepted.ledger.no, &accepted.customer).await?;
+        let customer = convert::customer(&record, &accepted.ledger.id, clock::now());
+        // Of one read, so that the two balances of an answer are the same.
+        let outcome = CommandOutcome { balance: customer.balance.clone(), ..accepted.outcome() };
+        Ok((outcome, Some(customer)))
+    }
 }
-answers!(
-    CreateCustomerResponse,
-    UpdateCustomerResponse,
-    CloseCustomerResponse,
-    ReopenCustomerResponse,
-    SetCustomerTermsResponse,
-);
 
 /// Which customers.
-fn read_list(
-    message: ListCustomersRequest,
-    fields: &mut Fields,
-) -> Option<(LedgerId, CustomerFilter, PageRequest)> {
+fn read_list(message: ListCustomersRequest, fields: &mut Fields) -> Option<(CustomerFilter, PageRequest)> {
     let ListCustomersRequest {
-        ledger_id,
+        ledger_id: _,
         name_prefix,
         contact_email,
         metadata_key,
@@ -137,7 +62,6 @@ fn read_list(
         page_size,
         page_token,
     } = message;
-    let ledger = fields.ledger_or_main(&ledger_id);
     let name_prefix = fields.text("name_prefix", &name_prefix);
     let email = fields.text("contact_email", &contact_email);
     let key = fields.text("metadata_key", &metadata_key);
@@ -146,40 +70,36 @@ fn read_list(
     } else {
         fields.text("metadata_value", &metadata_value)
     };
-    let page = fields.page(page_size, page_token);
-    let filter = CustomerFilter {
-        name_prefix: name_prefix?,
-        email: Some(email?).filter(|email| !email.is_empty()),
-        metadata: Some((key?, value?)).filter(|(key, _)| !key.is_empty()),
+    let filter = complete!(CustomerFilter {
+        name_prefix: name_prefix,
+        email: email.map(|email| Some(email).filter(|email| !email.is_empty())),
+        metadata: key.zip(value).map(|pair| Some(pair).filter(|(key, _)| !key.is_empty())),
         closed,
         low,
         owing,
-    };
-    Some((ledger?, filter, page?))
+    });
+    filter.zip(fields.page(page_size, page_token))
 }
 
 impl CommandMessage for CreateCustomerRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, name, contact, metadata, terms } = self;
-        let name = fields.text("name", &name);
-        let contact = read_contact(fields, contact);
-        let metadata = fields.metadata(metadata);
+        let profile = complete!(Profile {
+            name: fields.text("name", &name),
+            contact: read_contact(fields, contact),
+            metadata: fields.metadata(metadata),
+        });
         let CustomerTerms { rate_card_id, package, product_purchase_date, top_up } =
             terms.unwrap_or_default();
         let terms = fields.within("terms", |fields| {
-            let rate_card = fields.optional("rate_card_id", &rate_card_id, CardId::parse);
-            let package = fields.optional("package", &package, PackageId::parse);
-            let product_purchased_on = fields.day("product_purchase_date", product_purchase_date);
-            let top_up = top_up::read(fields, top_up);
-            Some(Terms {
-                rate_card: rate_card?,
-                package: package?,
-                product_purchased_on: product_purchased_on?,
-                top_up: top_up?,
+            complete!(Terms {
+                rate_card: fields.optional("rate_card_id", &rate_card_id, CardId::parse),
+                package: fields.optional("package", &package, PackageId::parse),
+                product_purchased_on: fields.day("product_purchase_date", product_purchase_date),
+                top_up: top_up::read(fields, top_up),
             })
         });
-        let profile = Profile { name: name?, contact: contact?, metadata: metadata? };
-        Some(Command::CreateCustomer(CreateCustomer { profile, terms: terms? }))
+        complete!(CreateCustomer { profile: profile, terms: terms }).map(Command::CreateCustomer)
     }
 }
 
@@ -235,7 +155,7 @@ impl CommandMessage for SetCustomerTermsRequest {
         let purchased_on = fields.day("product_purchase_date", product_purchase_date);
         let legal = ["rate_card_id", "package", "product_purchase_date", "top_up"];
         let named = read_mask(fields, update_mask, legal);
-        let charge = fields.optional_credits("charge_credits", charge_credits.as_deref(), Amount::Positive);
+        let charge = fields.optional_credits("charge_credits", charge_credits, Amount::Positive);
         let top_up = top_up::read(fields, top_up);
         let [names_card, names_package, names_date, names_top_up] = named?;
         let command = SetCustomerTerms {
@@ -243,7 +163,7 @@ impl CommandMessage for SetCustomerTermsRequest {
             package: change(names_package, package?),
             product_purchased_on: change(names_date, purchased_on?),
             top_up: change(names_top_up, top_up?),
-            charge: charge?.unwrap_or(Credits::ZERO),
+            charge: charge?.unwrap_or_default(),
         };
         Some(Command::SetCustomerTerms(command))
     }
@@ -252,10 +172,11 @@ impl CommandMessage for SetCustomerTermsRequest {
 fn read_contact(fields: &mut Fields, contact: Option<wire::Contact>) -> Option<Contact> {
     let wire::Contact { name, email, locale } = contact.unwrap_or_default();
     fields.within("contact", |fields| {
-        let name = fields.text("name", &name);
-        let email = fields.text("email", &email);
-        let locale = fields.text("locale", &locale);
-        Some(Contact { name: name?, email: email?, locale: locale? })
+        complete!(Contact {
+            name: fields.text("name", &name),
+            email: fields.text("email", &email),
+            locale: fields.text("locale", &locale),
+        })
     })
 }
 

@@ -13,13 +13,14 @@ use crate::delivery::{Cursor, Watch, WatchError};
 use crate::ledger::LedgerId;
 use crate::query::ReadError;
 
+use super::api::{Api, Reply};
+use super::convert;
 use super::status::Problem;
 use super::wire::watch_events_response::Item;
 use super::wire::{Heartbeat, WatchEventsResponse};
-use super::{Api, convert, event};
 
 /// What a caller of WatchEvents reads from.
-pub type EventStream = ReceiverStream<Result<WatchEventsResponse, Status>>;
+pub type EventStream = ReceiverStream<Reply<WatchEventsResponse>>;
 
 /// Messages that wait for a reader; what it does not take stays in the feed.
 const MESSAGES_MAX: usize = 64;
@@ -31,7 +32,7 @@ struct Pump {
     ledger: LedgerId,
     heartbeat: Duration,
     closing: watch::Receiver<bool>,
-    sink: mpsc::Sender<Result<WatchEventsResponse, Status>>,
+    sink: mpsc::Sender<Reply<WatchEventsResponse>>,
     /// How long the reader may take nothing.
     stalled: Duration,
     /// After the last message that was given to the reader.
@@ -92,7 +93,7 @@ impl Pump {
                 None => self.beat().await?,
                 Some(Ok(Some(events))) => {
                     for told in events {
-                        let item = Item::Event(event::event(&told, &self.ledger));
+                        let item = Item::Event(convert::event(&told, &self.ledger));
                         self.send(item, told.cursor()).await?;
                     }
                 }

@@ -1,16 +1,16 @@
-//! The requests of HoldService that change something, read into commands.
+//! The commands of HoldService, read from their requests.
 
 use crate::ledger::commands::{
     ChargeIncident, CloseIncident, ConfirmEstimate, DeclineEstimate, EstimateIncident, ExtendHold, HoldRef,
     NewWork, Overrun, PlaceHold, Quote, RecordWork, ReleaseHold, ReverseSettlement, SettleHold, VoidWork,
 };
-use crate::ledger::ids::{LabelId, LineId, WorkId};
+use crate::ledger::ids::{LineId, WorkId};
 use crate::ledger::job::Circumstances;
-use crate::ledger::{ClassId, Command, HoldId, IncidentId};
+use crate::ledger::{ClassId, Command, Credits, HoldId, IncidentId, Text};
 
 use super::command::CommandMessage;
 use super::context::Reason;
-use super::parse::{Amount, Fields};
+use super::parse::{Amount, Fields, complete};
 use super::wire::*;
 
 /// The hold that a request names.
@@ -34,44 +34,14 @@ impl CommandMessage for EstimateIncidentRequest {
 
 impl CommandMessage for PlaceHoldRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
-        let Self {
-            context: _,
-            incident_id,
-            incident_class,
-            quote,
-            opened_at,
-            expires_at,
-            range_override_reason,
-            note,
-            park,
-            labels,
-            emergency,
-            kb_answered,
-        } = self;
-        let quote = quote.map(|quote| match quote {
-            place_hold_request::Quote::Credits(credits) => estimate_incident_request::Quote::Credits(credits),
-            place_hold_request::Quote::EstimatedSeconds(seconds) => {
-                estimate_incident_request::Quote::EstimatedSeconds(seconds)
-            }
-        });
-        let estimate = EstimateIncidentRequest {
-            context: None,
-            incident_id,
-            incident_class,
-            quote,
-            opened_at,
-            expires_at,
-            range_override_reason,
-            note,
-            labels,
-            emergency,
-            kb_answered,
-        };
-        read_estimate(fields, estimate).map(|estimate| Command::PlaceHold(PlaceHold { estimate, park }))
+        let park = self.park;
+        let estimate = read_estimate(fields, self.into());
+        complete!(PlaceHold { estimate: estimate, park }).map(Command::PlaceHold)
     }
 }
 
 fn read_estimate(fields: &mut Fields, message: EstimateIncidentRequest) -> Option<EstimateIncident> {
+    use estimate_incident_request::Quote as Asked;
     let EstimateIncidentRequest {
         context: _,
         incident_id,
@@ -85,97 +55,75 @@ fn read_estimate(fields: &mut Fields, message: EstimateIncidentRequest) -> Optio
         emergency,
         kb_answered,
     } = message;
-    let incident = fields.take("incident_id", IncidentId::parse(&incident_id));
-    let class = fields.optional("incident_class", &incident_class, ClassId::parse);
-    let quote = match quote {
-        Some(estimate_incident_request::Quote::Credits(credits)) => {
-            fields.credits("credits", &credits, Amount::AtLeastZero).map(Quote::Credits)
-        }
-        Some(estimate_incident_request::Quote::EstimatedSeconds(seconds)) => {
-            fields.number("estimated_seconds", seconds.into(), NewWork::SECONDS_MAX).map(Quote::Seconds)
-        }
-        None => Some(Quote::Class),
-    };
-    let opened_at = fields.time("opened_at", opened_at);
-    let expires_at = fields.time("expires_at", expires_at);
-    let range_override = fields.text("range_override_reason", &range_override_reason);
-    let note = fields.text("note", &note);
-    let labels = read_labels(fields, labels);
-    Some(EstimateIncident {
-        incident: incident?,
-        class: class?,
-        quote: quote?,
-        opened_at: opened_at?,
-        expires_at: expires_at?,
-        range_override: range_override?,
-        note: note?,
-        circumstances: Circumstances { labels: labels?, emergency, kb_answered },
+    complete!(EstimateIncident {
+        incident: fields.take("incident_id", IncidentId::parse(&incident_id)),
+        class: fields.optional("incident_class", &incident_class, ClassId::parse),
+        quote: match quote {
+            Some(Asked::Credits(credits)) => {
+                fields.credits("credits", &credits, Amount::AtLeastZero).map(Quote::Credits)
+            }
+            Some(Asked::EstimatedSeconds(seconds)) => {
+                fields.number("estimated_seconds", seconds.into(), NewWork::SECONDS_MAX).map(Quote::Seconds)
+            }
+            None => Some(Quote::Class),
+        },
+        opened_at: fields.time("opened_at", opened_at),
+        expires_at: fields.time("expires_at", expires_at),
+        range_override: fields.text("range_override_reason", &range_override_reason),
+        note: fields.text("note", &note),
+        circumstances: read_circumstances(fields, labels, emergency, kb_answered),
     })
 }
 
-/// What an incident may cost more for, in order and each once.
-pub(super) fn read_labels(fields: &mut Fields, labels: Vec<String>) -> Option<Vec<LabelId>> {
-    if labels.len() > Circumstances::LABELS_MAX {
-        return fields.refuse("labels", format!("must be at most {}", Circumstances::LABELS_MAX));
-    }
-    let mut labels =
-        fields.each("labels", labels, |fields, label| fields.take("", LabelId::parse(&label)))?;
-    labels.sort_unstable();
-    labels.dedup();
-    Some(labels)
+fn read_circumstances(
+    fields: &mut Fields,
+    labels: Vec<String>,
+    emergency: bool,
+    kb_answered: bool,
+) -> Option<Circumstances> {
+    complete!(Circumstances { labels: fields.labels(labels), emergency, kb_answered })
 }
 
 impl CommandMessage for ConfirmEstimateRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, park } = self;
-        let hold = read_hold(fields, target);
-        Some(Command::ConfirmEstimate(ConfirmEstimate { hold: hold?, park }))
+        complete!(ConfirmEstimate { hold: read_hold(fields, target), park }).map(Command::ConfirmEstimate)
     }
 }
 
 impl CommandMessage for DeclineEstimateRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target } = self;
-        let hold = read_hold(fields, target);
-        Some(Command::DeclineEstimate(DeclineEstimate { hold: hold? }))
+        complete!(DeclineEstimate { hold: read_hold(fields, target) }).map(Command::DeclineEstimate)
     }
 }
 
 impl CommandMessage for ExtendHoldRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, credits } = self;
-        let hold = read_hold(fields, target);
-        let credits = fields.credits("credits", &credits, Amount::Positive);
-        let command = ExtendHold { hold: hold?, credits: credits? };
-        Some(Command::ExtendHold(command))
+        let command = complete!(ExtendHold {
+            hold: read_hold(fields, target),
+            credits: fields.credits("credits", &credits, Amount::Positive),
+        });
+        command.map(Command::ExtendHold)
     }
 }
 
-/// What two messages say about work, before it is read.
-struct WorkFields {
+/// What is said of work wherever work is named; without note and labels.
+pub fn read_work(
+    fields: &mut Fields,
     work_seconds: i32,
     started_at: Option<prost_types::Timestamp>,
-    line: String,
+    line: &str,
     solutions: i32,
-    note: String,
-    labels: Vec<String>,
-}
-
-fn read_work(fields: &mut Fields, work: WorkFields) -> Option<NewWork> {
-    let WorkFields { work_seconds, started_at, line, solutions, note, labels } = work;
-    let seconds = fields.number("work_seconds", work_seconds.into(), NewWork::SECONDS_MAX);
-    let started_at = fields.time("started_at", started_at);
-    let line = fields.optional("line", &line, LineId::parse);
-    let solutions = fields.number("solutions", solutions.into(), NewWork::SOLUTIONS_MAX.into());
-    let note = fields.text("note", &note);
-    let labels = read_labels(fields, labels);
-    Some(NewWork {
-        seconds: seconds?,
-        started_at: started_at?,
-        line: line?,
-        solutions: u32::try_from(solutions?).ok()?,
-        note: note?,
-        labels: labels?,
+) -> Option<NewWork> {
+    complete!(NewWork {
+        seconds: fields.number("work_seconds", work_seconds.into(), NewWork::SECONDS_MAX),
+        started_at: fields.time("started_at", started_at),
+        line: fields.optional("line", line, LineId::parse),
+        solutions: fields.count("solutions", solutions, NewWork::SOLUTIONS_MAX),
+        note: Some(Text::EMPTY),
+        labels: Some(Vec::new()),
     })
 }
 
@@ -183,8 +131,11 @@ impl CommandMessage for RecordWorkRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, work_seconds, started_at, line, solutions, note, labels } = self;
         let hold = read_hold(fields, target);
-        let work = read_work(fields, WorkFields { work_seconds, started_at, line, solutions, note, labels });
-        Some(Command::RecordWork(RecordWork { hold: hold?, work: work? }))
+        let work = read_work(fields, work_seconds, started_at, &line, solutions);
+        let note = fields.text("note", &note);
+        let labels = fields.labels(labels);
+        let work = NewWork { note: note?, labels: labels?, ..work? };
+        Some(Command::RecordWork(RecordWork { hold: hold?, work }))
     }
 }
 
@@ -195,9 +146,11 @@ impl CommandMessage for VoidWorkRequest {
 
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, work_id } = self;
-        let hold = read_hold(fields, target);
-        let work = fields.made_id("work_id", &work_id, WorkId::from_uuid);
-        Some(Command::VoidWork(VoidWork { hold: hold?, work: work? }))
+        let command = complete!(VoidWork {
+            hold: read_hold(fields, target),
+            work: fields.made_id("work_id", &work_id, WorkId::from_uuid),
+        });
+        command.map(Command::VoidWork)
     }
 }
 
@@ -214,28 +167,25 @@ impl CommandMessage for SettleHoldRequest {
             emergency,
             kb_answered,
         } = self;
-        let hold = read_hold(fields, target);
-        let overrun = fields.known("overrun", overrun).map(|policy| match policy {
-            OverrunPolicy::Unspecified | OverrunPolicy::TakeAvailable => Overrun::TakeAvailable,
-            OverrunPolicy::CapAtHold => Overrun::CapAtHold,
-        });
-        let max_charge = max_charge_credits.as_deref();
-        let max_charge = fields.optional_credits("max_charge_credits", max_charge, Amount::AtLeastZero);
-        let expected_work_seconds = read_expected(fields, expected_work_seconds);
-        let waive_reason = fields.text("waive_reason", &waive_reason);
-        let labels = read_labels(fields, labels);
-        let command = SettleHold {
-            hold: hold?,
-            overrun: overrun?,
-            max_charge: max_charge?,
-            expected_work_seconds: expected_work_seconds?,
-            waive_reason: waive_reason?,
-            labels: labels?,
+        let command = complete!(SettleHold {
+            hold: read_hold(fields, target),
+            overrun: fields.known("overrun", overrun).map(|policy| match policy {
+                OverrunPolicy::Unspecified | OverrunPolicy::TakeAvailable => Overrun::TakeAvailable,
+                OverrunPolicy::CapAtHold => Overrun::CapAtHold,
+            }),
+            max_charge: read_max_charge(fields, max_charge_credits),
+            expected_work_seconds: read_expected(fields, expected_work_seconds),
+            waive_reason: fields.text("waive_reason", &waive_reason),
+            labels: fields.labels(labels),
             emergency,
             kb_answered,
-        };
-        Some(Command::SettleHold(command))
+        });
+        command.map(Command::SettleHold)
     }
+}
+
+fn read_max_charge(fields: &mut Fields, credits: Option<String>) -> Option<Option<Credits>> {
+    fields.optional_credits("max_charge_credits", credits, Amount::AtLeastZero)
 }
 
 fn read_expected(fields: &mut Fields, seconds: Option<i64>) -> Option<Option<u64>> {
@@ -248,26 +198,23 @@ fn read_expected(fields: &mut Fields, seconds: Option<i64>) -> Option<Option<u64
 impl CommandMessage for ReleaseHoldRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, waive_reason } = self;
-        let hold = read_hold(fields, target);
-        let waive_reason = fields.text("waive_reason", &waive_reason);
-        let command = ReleaseHold { hold: hold?, waive_reason: waive_reason? };
-        Some(Command::ReleaseHold(command))
+        let command = complete!(ReleaseHold {
+            hold: read_hold(fields, target),
+            waive_reason: fields.text("waive_reason", &waive_reason),
+        });
+        command.map(Command::ReleaseHold)
     }
 }
 
 impl CommandMessage for CloseIncidentRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, max_charge_credits, expected_work_seconds } = self;
-        let hold = read_hold(fields, target);
-        let max_charge = max_charge_credits.as_deref();
-        let max_charge = fields.optional_credits("max_charge_credits", max_charge, Amount::AtLeastZero);
-        let expected_work_seconds = read_expected(fields, expected_work_seconds);
-        let command = CloseIncident {
-            hold: hold?,
-            max_charge: max_charge?,
-            expected_work_seconds: expected_work_seconds?,
-        };
-        Some(Command::CloseIncident(command))
+        let command = complete!(CloseIncident {
+            hold: read_hold(fields, target),
+            max_charge: read_max_charge(fields, max_charge_credits),
+            expected_work_seconds: read_expected(fields, expected_work_seconds),
+        });
+        command.map(Command::CloseIncident)
     }
 }
 
@@ -289,25 +236,17 @@ impl CommandMessage for ChargeIncidentRequest {
             emergency,
             kb_answered,
         } = self;
-        let incident = fields.take("incident_id", IncidentId::parse(&incident_id));
-        let class = fields.optional("incident_class", &incident_class, ClassId::parse);
-        let work = WorkFields { work_seconds, started_at, line, solutions, note, labels: Vec::new() };
-        let work = read_work(fields, work);
-        let labels = read_labels(fields, labels);
-        let opened_at = fields.time("opened_at", opened_at);
-        let max_charge = max_charge_credits.as_deref();
-        let max_charge = fields.optional_credits("max_charge_credits", max_charge, Amount::AtLeastZero);
-        let waive_reason = fields.text("waive_reason", &waive_reason);
-        let command = ChargeIncident {
-            incident: incident?,
-            class: class?,
-            work: work?,
-            opened_at: opened_at?,
-            max_charge: max_charge?,
-            waive_reason: waive_reason?,
-            circumstances: Circumstances { labels: labels?, emergency, kb_answered },
-        };
-        Some(Command::ChargeIncident(command))
+        let work = read_work(fields, work_seconds, started_at, &line, solutions);
+        let command = complete!(ChargeIncident {
+            incident: fields.take("incident_id", IncidentId::parse(&incident_id)),
+            class: fields.optional("incident_class", &incident_class, ClassId::parse),
+            work: work.zip(fields.text("note", &note)).map(|(work, note)| NewWork { note, ..work }),
+            circumstances: read_circumstances(fields, labels, emergency, kb_answered),
+            opened_at: fields.time("opened_at", opened_at),
+            max_charge: read_max_charge(fields, max_charge_credits),
+            waive_reason: fields.text("waive_reason", &waive_reason),
+        });
+        command.map(Command::ChargeIncident)
     }
 }
 
@@ -318,9 +257,10 @@ impl CommandMessage for ReverseSettlementRequest {
 
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, credits } = self;
-        let hold = read_hold(fields, target);
-        let credits = fields.optional_credits("credits", credits.as_deref(), Amount::Positive);
-        let command = ReverseSettlement { hold: hold?, credits: credits? };
-        Some(Command::ReverseSettlement(command))
+        let command = complete!(ReverseSettlement {
+            hold: read_hold(fields, target),
+            credits: fields.optional_credits("credits", credits, Amount::Positive),
+        });
+        command.map(Command::ReverseSettlement)
     }
 }

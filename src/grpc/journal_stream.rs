@@ -4,46 +4,43 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
 use tracing::Instrument as _;
 
-use crate::ledger::{LedgerId, LedgerNo};
 use crate::query::{Position, Reader};
 
+use super::api::{Api, NamedLedger, Reply};
+use super::convert;
+use super::parse::Fields;
 use super::status::Problem;
-use super::wire::StreamJournalResponse;
-use super::{Api, convert};
-
-/// What a caller of StreamJournal reads from.
-pub type JournalStream = ReceiverStream<Result<StreamJournalResponse, Status>>;
+use super::wire::{StreamJournalRequest, StreamJournalResponse};
 
 /// Postings in one read: each read is a transaction of its own, so that a slow caller keeps none open.
 const PAGE_POSTINGS: usize = 256;
 
 struct Pump {
     reader: Arc<Reader>,
-    id: LedgerId,
-    ledger: LedgerNo,
+    ledger: NamedLedger,
     after: Position,
     follow: bool,
     growth: watch::Receiver<u64>,
     closing: watch::Receiver<bool>,
-    sink: mpsc::Sender<Result<StreamJournalResponse, Status>>,
+    sink: mpsc::Sender<Reply<StreamJournalResponse>>,
 }
 
 impl Api {
     /// The postings of a ledger after a position.
-    pub(super) fn journal_stream(
+    pub(super) async fn stream_journal(
         &self,
-        id: LedgerId,
-        ledger: LedgerNo,
-        after: Position,
-        follow: bool,
-    ) -> JournalStream {
+        message: StreamJournalRequest,
+    ) -> Reply<ReceiverStream<Reply<StreamJournalResponse>>> {
+        let read = |message, fields: &mut Fields| {
+            let StreamJournalRequest { ledger_id: _, after_position, follow } = message;
+            fields.position("after_position", after_position).map(|after| (after, follow))
+        };
+        let (ledger, (after, follow)) = self.read(message, read).await?;
         let (sink, source) = mpsc::channel(PAGE_POSTINGS);
         let pump = Pump {
             reader: Arc::clone(&self.reader),
-            id,
             ledger,
             after,
             follow,
@@ -58,20 +55,20 @@ impl Api {
             }
         };
         tokio::spawn(task.in_current_span());
-        ReceiverStream::new(source)
+        Ok(ReceiverStream::new(source))
     }
 }
 
 impl Pump {
-    async fn run(mut self) -> Result<(), Status> {
+    async fn run(mut self) -> Reply<()> {
         loop {
             // Taken note of before the read: growth during it makes `changed` ready at once.
             self.growth.mark_unchanged();
-            let page = self.reader.journal(self.ledger, self.after, PAGE_POSTINGS).await?;
+            let page = self.reader.journal(self.ledger.no, self.after, PAGE_POSTINGS).await?;
             let full = page.len() >= PAGE_POSTINGS;
             for (recorded, customer) in page {
                 self.after = recorded.position;
-                let posting = Some(convert::recorded(&recorded, &self.id, &customer));
+                let posting = Some(convert::recorded(&recorded, &self.ledger.id, &customer));
                 if self.sink.send(Ok(StreamJournalResponse { posting })).await.is_err() {
                     return Ok(());
                 }

@@ -1,9 +1,6 @@
 //! What every call passes first: a span, a bound on calls at a time, and its deadline.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Request, Response};
@@ -12,15 +9,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::body::Body;
 use tonic_health::pb::health_server;
-use tower::{Layer, Service};
 use tracing::Instrument as _;
 
-use super::Deadline;
+use super::api::Deadline;
+use super::stage::{Answer, Inner, Stage};
 use super::status::Problem;
 use super::trace;
 use super::wire::batch_service_server;
 
-/// Puts [`Guarded`] around the services.
+/// The bounds of all calls.
 #[derive(Clone)]
 pub struct Guard {
     calls: Arc<Semaphore>,
@@ -46,65 +43,38 @@ impl Guard {
     }
 }
 
-impl<S> Layer<S> for Guard {
-    type Service = Guarded<S>;
-
-    fn layer(&self, inner: S) -> Guarded<S> {
-        Guarded { inner, guard: self.clone() }
-    }
-}
-
-/// The services behind the bounds.
-#[derive(Clone)]
-pub struct Guarded<S> {
-    inner: S,
-    guard: Guard,
-}
-
-impl<S> Service<Request<Body>> for Guarded<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+impl Stage for Guard {
+    fn call<S: Inner>(&self, mut request: Request<Body>, services: &mut S) -> Answer<S> {
         let span = trace::span(&request);
-        let permit = match self.guard.admit(request.uri().path()) {
+        let refuse = |problem: Problem| -> Answer<S> {
+            Answer::<S>::own(std::future::ready(Ok(Status::from(problem).into_http())))
+        };
+        let permit = match self.admit(request.uri().path()) {
             Ok(permit) => permit,
-            Err(problem) => return Box::pin(std::future::ready(Ok(Status::from(problem).into_http()))),
+            Err(problem) => return refuse(problem),
         };
         // tonic answers CANCELLED when the time is up; our own clock stops a moment earlier, inside of it.
         let left = timeout(request.headers());
         if left.is_some_and(|left| left.is_zero()) {
             // The first poll of a call can do all of its work, so it must not be made.
-            return Box::pin(std::future::ready(Ok(Status::from(Problem::deadline_exceeded()).into_http())));
+            return refuse(Problem::deadline_exceeded());
         }
         let deadline = left.and_then(|left| Instant::now().checked_add(left));
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(Deadline(deadline));
         }
-        let answer = span.in_scope(|| self.inner.call(request));
-        Box::pin(
-            async move {
-                let answer = match deadline {
-                    None => answer.await,
-                    Some(deadline) => match tokio::time::timeout_at(deadline.into(), answer).await {
-                        Ok(answer) => answer,
-                        Err(_) => return Ok(Status::from(Problem::deadline_exceeded()).into_http()),
-                    },
-                };
-                answer.map(explained).map(|answer| answer.map(|body| counted(body, permit)))
-            }
-            .instrument(span),
-        )
+        let answer = span.in_scope(|| services.call(request));
+        let bounded = async move {
+            let answer = match deadline {
+                None => answer.await,
+                Some(deadline) => match tokio::time::timeout_at(deadline.into(), answer).await {
+                    Ok(answer) => answer,
+                    Err(_) => return Ok(Status::from(Problem::deadline_exceeded()).into_http()),
+                },
+            };
+            answer.map(explained).map(|answer| answer.map(|body| counted(body, permit)))
+        };
+        Answer::<S>::own(bounded.instrument(span))
     }
 }
 
@@ -150,6 +120,9 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use tower::{Layer as _, Service as _};
+
+    use super::super::stage::Staged;
     use super::*;
 
     const LATE: &str = "5m";
@@ -182,7 +155,7 @@ mod tests {
         if let Some(timeout) = timeout {
             request.headers_mut().insert("grpc-timeout", http::HeaderValue::from_static(timeout));
         }
-        let answer = guard.layer(inner).call(request).await.unwrap();
+        let answer = Staged(guard.clone()).layer(inner).call(request).await.unwrap();
         Status::from_header_map(answer.headers())
     }
 
@@ -211,10 +184,10 @@ mod tests {
                 Body::new(http_body_util::Full::new(tonic::codegen::Bytes::from_static(b"to be sent")));
             Ok::<_, std::convert::Infallible>(Response::new(body))
         });
-        let streaming = guard.layer(inner).call(Request::new(Body::default())).await.unwrap();
+        let streaming = Staged(guard.clone()).layer(inner).call(Request::new(Body::default())).await.unwrap();
         assert_eq!(call(&guard, None).await.unwrap().code(), tonic::Code::Unavailable);
         let check = Request::builder().uri("/grpc.health.v1.Health/Check").body(Body::default()).unwrap();
-        let answer = guard.layer(inner).call(check).await.unwrap();
+        let answer = Staged(guard.clone()).layer(inner).call(check).await.unwrap();
         assert!(Status::from_header_map(answer.headers()).is_none());
         drop(streaming);
         assert!(call(&guard, None).await.is_none());

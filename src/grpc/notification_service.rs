@@ -1,157 +1,93 @@
-//! NotificationService: from which balance on customers are told, and the stream of events.
+//! NotificationService: from which balance on customers are told, and the stream of events. Its endpoints of webhooks are
+//! in `webhooks`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::{Request, Response, Status, async_trait};
+use tonic::Request;
 
 use crate::delivery::{Cursor, Filter, Watch};
 use crate::ledger::alert::{Alerts, DefaultAlerts, Level, Threshold};
 use crate::ledger::commands::SetBalanceAlerts;
 use crate::ledger::event::EventType as Type;
 use crate::ledger::{Command, Customer, CustomerId, CustomerKey, LedgerNo, Rejection};
-use crate::query::Position;
 use crate::writer::{DefaultAlertsSet, NewDefaultAlerts};
 
-use super::command::{CommandMessage, bare_outcome};
+use super::api::{Api, LedgerCommand, Reply};
+use super::command::{AcceptedCommand, CommandMessage, OutcomeWith, ledger_outcome};
 use super::context::Keeps;
-use super::event::threshold;
+use super::convert;
 use super::event_stream::EventStream;
-use super::parse::{Amount, Fields, parse};
-use super::wire::notification_service_server::NotificationService;
+use super::parse::{Amount, Fields, complete};
 use super::wire::*;
-use super::{Api, Deadline};
 
 /// Seconds between heartbeats, unless asked for otherwise.
 const HEARTBEAT_SECONDS: u64 = 30;
 const HEARTBEAT_SECONDS_MAX: u64 = 3_600;
 
-#[async_trait]
-impl NotificationService for Api {
-    type WatchEventsStream = EventStream;
-
-    async fn set_balance_alerts(
+/// The thresholds of the customer as they are after the command.
+impl OutcomeWith<BalanceAlerts> for Api {
+    async fn outcome_with(
         &self,
-        request: Request<SetBalanceAlertsRequest>,
-    ) -> Result<Response<SetBalanceAlertsResponse>, Status> {
-        let accepted = self.run(request).await?;
-        let customer = self.reader.customer(accepted.ledger, &accepted.customer).await?;
-        let (outcome, alerts) = (Some(accepted.outcome()), Some(self.alerts_of(&customer).await?));
-        Ok(Response::new(SetBalanceAlertsResponse { outcome, alerts }))
+        accepted: &AcceptedCommand,
+    ) -> Reply<(CommandOutcome, Option<BalanceAlerts>)> {
+        let customer = self.reader.customer(accepted.ledger.no, &accepted.customer).await?;
+        Ok((accepted.outcome(), Some(self.alerts_of(&customer).await?)))
     }
+}
 
-    async fn set_default_balance_alerts(
+impl Api {
+    pub(super) async fn set_default_balance_alerts(
         &self,
         request: Request<SetDefaultBalanceAlertsRequest>,
-    ) -> Result<Response<SetDefaultBalanceAlertsResponse>, Status> {
-        let deadline = Deadline::of(&request);
-        let (scope, alerts) = parse(request.into_inner(), |message, fields| {
-            let SetDefaultBalanceAlertsRequest { context, thresholds } = message;
-            let scope = fields.bare_context(context, Keeps::By);
-            let alerts = read_thresholds(fields, thresholds);
-            Some((scope?, alerts?))
-        })?;
-        let ledger = self.ledger(&scope.ledger_or_main()).await?;
-        let default = DefaultAlerts { alerts, by: scope.by };
-        let new = NewDefaultAlerts { ledger, request: scope.request, default };
+    ) -> Reply<SetDefaultBalanceAlertsResponse> {
+        let read = |message, fields: &mut Fields| {
+            let SetDefaultBalanceAlertsRequest { context: _, thresholds } = message;
+            read_thresholds(fields, thresholds)
+        };
+        let (command, alerts) = self.read_ledger_command(request, Keeps::By, read).await?;
+        let LedgerCommand { ledger, request, by, deadline } = command;
+        let new = NewDefaultAlerts { ledger: ledger.no, request, default: DefaultAlerts { alerts, by } };
         match self.writer.set_default_alerts(new, deadline).await? {
             DefaultAlertsSet::Set { replayed } => {
-                let alerts = Some(self.default_alerts(ledger).await?);
-                let outcome = Some(bare_outcome(replayed));
-                Ok(Response::new(SetDefaultBalanceAlertsResponse { outcome, alerts }))
+                let alerts = Some(self.default_alerts(ledger.no).await?);
+                Ok(SetDefaultBalanceAlertsResponse { outcome: Some(ledger_outcome(replayed)), alerts })
             }
             DefaultAlertsSet::RequestIdReused => Err(Rejection::RequestIdReused { original: None }.into()),
         }
     }
 
-    async fn get_balance_alerts(
+    pub(super) async fn get_balance_alerts(
         &self,
-        request: Request<GetBalanceAlertsRequest>,
-    ) -> Result<Response<GetBalanceAlertsResponse>, Status> {
-        let (ledger, customer) = parse(request.into_inner(), |message, fields| {
-            let GetBalanceAlertsRequest { ledger_id, customer_id } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
-            Some((ledger?, customer?))
-        })?;
-        let ledger = self.ledger(&ledger).await?;
-        let alerts = match customer {
-            Some(customer) => self.alerts_of(&self.reader.customer(ledger, &customer).await?).await?,
-            None => self.default_alerts(ledger).await?,
+        message: GetBalanceAlertsRequest,
+    ) -> Reply<GetBalanceAlertsResponse> {
+        let read = |message, fields: &mut Fields| {
+            let GetBalanceAlertsRequest { ledger_id: _, customer_id } = message;
+            fields.optional("customer_id", &customer_id, CustomerId::parse)
         };
-        Ok(Response::new(GetBalanceAlertsResponse { alerts: Some(alerts) }))
+        let (ledger, customer) = self.read(message, read).await?;
+        let alerts = match customer {
+            Some(customer) => self.alerts_of(&self.reader.customer(ledger.no, &customer).await?).await?,
+            None => self.default_alerts(ledger.no).await?,
+        };
+        Ok(GetBalanceAlertsResponse { alerts: Some(alerts) })
     }
 
-    async fn watch_events(
-        &self,
-        request: Request<WatchEventsRequest>,
-    ) -> Result<Response<EventStream>, Status> {
-        let asked = parse(request.into_inner(), read_watch)?;
-        let ledger = self.ledger(&asked.ledger).await?;
+    pub(super) async fn watch_events(&self, message: WatchEventsRequest) -> Reply<EventStream> {
+        let (ledger, asked) = self.read(message, read_watch).await?;
         if let Some(customer) = &asked.customer {
-            self.reader.customer(ledger, customer).await?;
+            self.reader.customer(ledger.no, customer).await?;
         }
-        let customer = asked.customer.as_ref().map(|customer| CustomerKey::of(ledger, customer));
-        let end = self.reader.last_position(ledger).await?;
+        let customer = asked.customer.as_ref().map(|customer| CustomerKey::of(ledger.no, customer));
+        let end = self.reader.last_position(ledger.no).await?;
         let from = asked.from.unwrap_or(Cursor::after(end));
         let filter = Filter { customer, types: asked.types };
-        let watch = Watch::new(&self.feeds, ledger, filter, from);
+        let watch = Watch::new(&self.feeds, ledger.no, filter, from);
         let watch = if asked.until_now { watch.until(end) } else { watch };
-        Ok(Response::new(self.event_stream(watch, asked.ledger, asked.heartbeat)))
+        Ok(self.event_stream(watch, ledger.id, asked.heartbeat))
     }
 
-    async fn create_webhook_endpoint(
-        &self,
-        request: Request<CreateWebhookEndpointRequest>,
-    ) -> Result<Response<CreateWebhookEndpointResponse>, Status> {
-        self.create_endpoint(request).await
-    }
-
-    async fn update_webhook_endpoint(
-        &self,
-        request: Request<UpdateWebhookEndpointRequest>,
-    ) -> Result<Response<UpdateWebhookEndpointResponse>, Status> {
-        self.update_endpoint(request).await
-    }
-
-    async fn get_webhook_endpoint(
-        &self,
-        request: Request<GetWebhookEndpointRequest>,
-    ) -> Result<Response<GetWebhookEndpointResponse>, Status> {
-        self.get_endpoint(request.into_inner()).await.map(Response::new)
-    }
-
-    async fn list_webhook_endpoints(
-        &self,
-        request: Request<ListWebhookEndpointsRequest>,
-    ) -> Result<Response<ListWebhookEndpointsResponse>, Status> {
-        self.list_endpoints(request).await
-    }
-
-    async fn delete_webhook_endpoint(
-        &self,
-        request: Request<DeleteWebhookEndpointRequest>,
-    ) -> Result<Response<DeleteWebhookEndpointResponse>, Status> {
-        self.delete_endpoint(request).await
-    }
-
-    async fn list_deliveries(
-        &self,
-        request: Request<ListDeliveriesRequest>,
-    ) -> Result<Response<ListDeliveriesResponse>, Status> {
-        self.list_endpoint_deliveries(request).await
-    }
-
-    async fn redeliver_event(
-        &self,
-        request: Request<RedeliverEventRequest>,
-    ) -> Result<Response<RedeliverEventResponse>, Status> {
-        self.redeliver(request).await
-    }
-}
-
-impl Api {
-    async fn alerts_of(&self, customer: &Customer) -> Result<BalanceAlerts, Status> {
+    async fn alerts_of(&self, customer: &Customer) -> Reply<BalanceAlerts> {
         let own = customer.state.alerts.as_deref().cloned();
         let is_default = own.is_none();
         let alerts = match own {
@@ -165,7 +101,7 @@ impl Api {
         })
     }
 
-    async fn default_alerts(&self, ledger: LedgerNo) -> Result<BalanceAlerts, Status> {
+    async fn default_alerts(&self, ledger: LedgerNo) -> Reply<BalanceAlerts> {
         let alerts = self.reader.default_alerts(ledger).await?;
         let alerts = alerts.iter().map(|of| show_alert(of, None)).collect();
         Ok(BalanceAlerts { alerts, is_default: true, last_purchase_credits: String::new() })
@@ -175,15 +111,14 @@ impl Api {
 fn show_alert(of: Threshold, at: Option<Level>) -> BalanceAlert {
     let level = at.and_then(|at| of.credits(at.last_purchase));
     BalanceAlert {
-        threshold: Some(threshold(of)),
-        level_credits: level.map(|level| level.to_string()).unwrap_or_default(),
+        threshold: Some(convert::threshold(of)),
+        level_credits: convert::or_empty(level.as_ref()),
         armed: at.is_some_and(|at| of.is_armed(at)),
     }
 }
 
 /// What a caller of WatchEvents wants.
 struct Asked {
-    ledger: crate::ledger::LedgerId,
     customer: Option<CustomerId>,
     types: Vec<Type>,
     from: Option<Cursor>,
@@ -193,38 +128,22 @@ struct Asked {
 
 fn read_watch(message: WatchEventsRequest, fields: &mut Fields) -> Option<Asked> {
     use watch_events_request::Start;
-    let WatchEventsRequest { ledger_id, customer_id, types, until_now, heartbeat_seconds, start } = message;
-    let ledger = fields.ledger_or_main(&ledger_id);
-    let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
-    let types = read_types(fields, types);
-    let from = match start {
-        Some(Start::AfterPosition(position)) => {
-            let position = fields.number("after_position", position, i64::MAX.unsigned_abs());
-            position.map(|position| Some(Cursor::after(Position(position))))
-        }
-        Some(Start::ResumeToken(token)) => fields.take("resume_token", token.parse()).map(Some),
-        None => Some(None),
-    };
-    let heartbeat = fields.number("heartbeat_seconds", heartbeat_seconds.into(), HEARTBEAT_SECONDS_MAX);
-    let heartbeat = match heartbeat? {
-        0 => HEARTBEAT_SECONDS,
-        seconds => seconds,
-    };
-    Some(Asked {
-        ledger: ledger?,
-        customer: customer?,
-        types: types?,
-        from: from?,
+    let WatchEventsRequest { ledger_id: _, customer_id, types, until_now, heartbeat_seconds, start } =
+        message;
+    complete!(Asked {
+        customer: fields.optional("customer_id", &customer_id, CustomerId::parse),
+        types: fields.event_types(types),
+        from: match start {
+            Some(Start::AfterPosition(position)) => {
+                fields.position("after_position", position).map(|position| Some(Cursor::after(position)))
+            }
+            Some(Start::ResumeToken(token)) => fields.take("resume_token", token.parse()).map(Some),
+            None => Some(None),
+        },
         until_now,
-        heartbeat: Duration::from_secs(heartbeat),
-    })
-}
-
-/// Types of events, of which 0 is none.
-pub(super) fn read_types(fields: &mut Fields, types: Vec<i32>) -> Option<Vec<Type>> {
-    fields.each("types", types, |fields, code| {
-        let known = u8::try_from(code).ok().and_then(Type::from_code);
-        known.or_else(|| fields.refuse("", format!("has no value {code}")))
+        heartbeat: fields
+            .number("heartbeat_seconds", heartbeat_seconds.into(), HEARTBEAT_SECONDS_MAX)
+            .map(|seconds| Duration::from_secs(if seconds == 0 { HEARTBEAT_SECONDS } else { seconds })),
     })
 }
 

@@ -6,8 +6,11 @@ use std::fmt::{Display, Write as _};
 use uuid::Uuid;
 
 use crate::ledger::commands::Said;
+use crate::ledger::event::EventType;
+use crate::ledger::ids::LabelId;
+use crate::ledger::job::Circumstances;
 use crate::ledger::{Credits, Currency, CustomerId, Day, LedgerId, Money, Text, Timestamp};
-use crate::query::PageRequest;
+use crate::query::{PageRequest, Position};
 use crate::storefront::amounts;
 
 use super::wire;
@@ -53,6 +56,20 @@ pub struct Fields {
     path: Vec<(&'static str, Option<usize>)>,
     violations: Violations,
 }
+
+/// A struct of what was read; `None` where one of the parts could not be. All parts are read first, so that each has
+/// said what is wrong with it. A part without an expression is taken as it is.
+macro_rules! complete {
+    (@part $field:ident) => { Some($field) };
+    (@part $field:ident $read:expr) => { $read };
+    ($name:ident { $($field:ident $(: $read:expr)?),* $(,)? }) => {
+        match ($(complete!(@part $field $($read)?),)*) {
+            ($(Some($field),)*) => Some($name { $($field),* }),
+            _ => None,
+        }
+    };
+}
+pub(super) use complete;
 
 /// Reads a message as a whole.
 ///
@@ -176,11 +193,11 @@ impl Fields {
     pub fn optional_credits(
         &mut self,
         field: &str,
-        text: Option<&str>,
+        text: Option<String>,
         amount: Amount,
     ) -> Option<Option<Credits>> {
         match text {
-            Some(text) => self.credits(field, text, amount).map(Some),
+            Some(text) => self.credits(field, &text, amount).map(Some),
             None => Some(None),
         }
     }
@@ -192,6 +209,37 @@ impl Fields {
             Ok(_) => self.refuse(field, format!("must be at most {max}")),
             Err(_) => self.refuse(field, "must be at least 0"),
         }
+    }
+
+    /// As [`Fields::number`], for what 32 bits hold.
+    pub fn count(&mut self, field: &str, number: i32, max: u32) -> Option<u32> {
+        let number = self.number(field, number.into(), max.into())?;
+        u32::try_from(number).ok()
+    }
+
+    /// A position of the journal.
+    pub fn position(&mut self, field: &str, position: i64) -> Option<Position> {
+        self.number(field, position, i64::MAX.unsigned_abs()).map(Position)
+    }
+
+    /// What an incident may cost more for, in order and each once.
+    pub fn labels(&mut self, labels: Vec<String>) -> Option<Vec<LabelId>> {
+        if labels.len() > Circumstances::LABELS_MAX {
+            return self.refuse("labels", format!("must be at most {}", Circumstances::LABELS_MAX));
+        }
+        let mut labels =
+            self.each("labels", labels, |fields, label| fields.take("", LabelId::parse(&label)))?;
+        labels.sort_unstable();
+        labels.dedup();
+        Some(labels)
+    }
+
+    /// Types of events, of which 0 is none.
+    pub fn event_types(&mut self, types: Vec<i32>) -> Option<Vec<EventType>> {
+        self.each("types", types, |fields, code| {
+            let known = u8::try_from(code).ok().and_then(EventType::from_code);
+            known.or_else(|| fields.refuse("", format!("has no value {code}")))
+        })
     }
 
     /// A value of an enumeration that this build knows.

@@ -1,19 +1,15 @@
 //! What requests say about postings: which one, or which of a customer's.
 
-use crate::ledger::{CustomerId, IncidentId, Kind, LedgerId, PostingId, RequestKey, Storefront};
+use crate::ledger::{CustomerId, IncidentId, Kind, PostingId, RequestKey, Storefront};
 use crate::query::{PageRequest, PostingFilter, PostingTarget};
 
-use super::parse::Fields;
+use super::parse::{Fields, complete};
 use super::wire::*;
 
 /// Which posting, and whose.
-pub fn read_target(
-    message: GetPostingRequest,
-    fields: &mut Fields,
-) -> Option<(LedgerId, CustomerId, PostingTarget)> {
+pub fn read_target(message: GetPostingRequest, fields: &mut Fields) -> Option<(CustomerId, PostingTarget)> {
     use get_posting_request::NamedBy;
-    let GetPostingRequest { ledger_id, customer_id, named_by } = message;
-    let ledger = fields.ledger_or_main(&ledger_id);
+    let GetPostingRequest { ledger_id: _, customer_id, named_by } = message;
     let customer = fields.customer(&customer_id);
     let target = match named_by {
         Some(NamedBy::PostingId(id)) => fields
@@ -26,16 +22,16 @@ pub fn read_target(
         }),
         None => fields.refuse("named_by", "must be a posting_id or a request"),
     };
-    Some((ledger?, customer?, target?))
+    customer.zip(target)
 }
 
 /// Which of a customer's postings.
 pub fn read_list(
     message: ListPostingsRequest,
     fields: &mut Fields,
-) -> Option<(LedgerId, CustomerId, PostingFilter, PageRequest)> {
+) -> Option<(CustomerId, PostingFilter, PageRequest)> {
     let ListPostingsRequest {
-        ledger_id,
+        ledger_id: _,
         customer_id,
         recorded_from,
         recorded_until,
@@ -46,27 +42,21 @@ pub fn read_list(
         page_size,
         page_token,
     } = message;
-    let ledger = fields.ledger_or_main(&ledger_id);
     let customer = fields.customer(&customer_id);
-    let from = fields.time("recorded_from", recorded_from);
-    let until = fields.time("recorded_until", recorded_until);
-    let kinds = if kinds.len() > Kind::ALL.len() {
-        fields.refuse("kinds", format!("must be at most {}", Kind::ALL.len()))
-    } else {
-        fields.each("kinds", kinds, |fields, kind| read_kind(fields, "", kind))
-    };
-    let incident = fields.optional("incident_id", &incident_id, IncidentId::parse);
-    let storefront = fields.optional("storefront", &storefront, Storefront::parse);
-    let page = fields.page(page_size, page_token);
-    let filter = PostingFilter {
-        from: from?,
-        until: until?,
+    let filter = complete!(PostingFilter {
+        from: fields.time("recorded_from", recorded_from),
+        until: fields.time("recorded_until", recorded_until),
         newest_first,
-        kinds: kinds?,
-        incident: incident?,
-        storefront: storefront?,
-    };
-    Some((ledger?, customer?, filter, page?))
+        kinds: if kinds.len() > Kind::ALL.len() {
+            fields.refuse("kinds", format!("must be at most {}", Kind::ALL.len()))
+        } else {
+            fields.each("kinds", kinds, |fields, kind| read_kind(fields, "", kind))
+        },
+        incident: fields.optional("incident_id", &incident_id, IncidentId::parse),
+        storefront: fields.optional("storefront", &storefront, Storefront::parse),
+    });
+    let page = fields.page(page_size, page_token);
+    Some((customer?, filter?, page?))
 }
 
 /// The kinds have the same numbers on the wire as in the journal; a test of `convert` compares them.

@@ -1,95 +1,43 @@
-//! PurchaseService: purchases and grants. What is given back of purchases is in `refund_commands`,
-//! payments that are nobody's yet in `payment_commands`.
+//! PurchaseService: purchases and grants, what is given back of them, and payments that are nobody's yet.
 
-use prost::Message;
-use tonic::{Request, Response, Status, async_trait};
+use std::sync::Arc;
 
-use crate::ledger::commands::{GrantCredits, PurchaseCredits, PurchaseRef};
+use tonic::{Request, Status};
+
+use crate::ledger::commands::{
+    GrantCredits, OnShortfall, PurchaseCredits, PurchaseRef, RecordChargeback, RefundPurchase,
+    ResolveChargeback, ReverseRefund,
+};
 use crate::ledger::lot::LotSource;
-use crate::ledger::{Command, CustomerId, OrderId, Storefront};
-use crate::query::{LotFilter, OwnedLot, PurchaseTarget as Asked};
+use crate::ledger::{Command, CustomerId, LedgerId, LotId, OrderId, PostingId, Storefront};
+use crate::query::{KeptPayment, LotFilter, OwnedLot, PurchaseTarget as Asked};
+use crate::storefront::{ApplyError, PaymentApplier};
 
-use super::command::CommandMessage;
-use super::parse::{Amount, Fields, parse};
-use super::refund_commands::read_purchase;
-use super::wire::purchase_service_server::PurchaseService;
+use super::api::{Api, Deadline, Reply, show_page};
+use super::command::{AcceptedCommand, CommandMessage};
+use super::context::Reason;
+use super::convert;
+use super::parse::{Amount, Fields, complete, parse};
 use super::wire::*;
-use super::{Api, PAGE_BYTES_MAX, convert};
 
-#[async_trait]
-impl PurchaseService for Api {
-    async fn purchase_credits(
-        &self,
-        request: Request<PurchaseCreditsRequest>,
-    ) -> Result<Response<PurchaseCreditsResponse>, Status> {
-        self.execute(request).await
+impl Api {
+    pub(super) async fn get_purchase(&self, message: GetPurchaseRequest) -> Reply<GetPurchaseResponse> {
+        let read = |message, fields: &mut Fields| {
+            let GetPurchaseRequest { ledger_id: _, target } = message;
+            read_purchase(fields, target).map(|purchase| match purchase {
+                PurchaseRef::Id(id) => Asked::Id(id),
+                PurchaseRef::Order(storefront, order) => Asked::Order(storefront, order),
+            })
+        };
+        let (ledger, target) = self.read(message, read).await?;
+        let OwnedLot { lot, customer } = self.reader.purchase(ledger.no, &target).await?;
+        Ok(GetPurchaseResponse { purchase: Some(convert::purchase(&lot, &ledger.id, &customer)) })
     }
 
-    async fn refund_purchase(
-        &self,
-        request: Request<RefundPurchaseRequest>,
-    ) -> Result<Response<RefundPurchaseResponse>, Status> {
-        self.execute(request).await
-    }
-
-    async fn reverse_refund(
-        &self,
-        request: Request<ReverseRefundRequest>,
-    ) -> Result<Response<ReverseRefundResponse>, Status> {
-        self.execute(request).await
-    }
-
-    async fn record_chargeback(
-        &self,
-        request: Request<RecordChargebackRequest>,
-    ) -> Result<Response<RecordChargebackResponse>, Status> {
-        self.execute(request).await
-    }
-
-    async fn resolve_chargeback(
-        &self,
-        request: Request<ResolveChargebackRequest>,
-    ) -> Result<Response<ResolveChargebackResponse>, Status> {
-        self.execute(request).await
-    }
-
-    async fn list_unmatched_payments(
-        &self,
-        request: Request<ListUnmatchedPaymentsRequest>,
-    ) -> Result<Response<ListUnmatchedPaymentsResponse>, Status> {
-        self.unmatched_payments(request.into_inner()).await.map(Response::new)
-    }
-
-    async fn assign_payment(
-        &self,
-        request: Request<AssignPaymentRequest>,
-    ) -> Result<Response<AssignPaymentResponse>, Status> {
-        Self::assign_payment(self, request).await.map(Response::new)
-    }
-
-    async fn get_purchase(
-        &self,
-        request: Request<GetPurchaseRequest>,
-    ) -> Result<Response<GetPurchaseResponse>, Status> {
-        let (ledger, target) = parse(request.into_inner(), |message, fields| {
-            let GetPurchaseRequest { ledger_id, target } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let target = read_target(fields, target);
-            Some((ledger?, target?))
-        })?;
-        let no = self.ledger(&ledger).await?;
-        let OwnedLot { lot, customer } = self.reader.purchase(no, &target).await?;
-        let purchase = Some(convert::purchase(&lot, &ledger, &customer));
-        Ok(Response::new(GetPurchaseResponse { purchase }))
-    }
-
-    async fn list_purchases(
-        &self,
-        request: Request<ListPurchasesRequest>,
-    ) -> Result<Response<ListPurchasesResponse>, Status> {
-        let (ledger, customer, filter, page) = parse(request.into_inner(), |message, fields| {
+    pub(super) async fn list_purchases(&self, message: ListPurchasesRequest) -> Reply<ListPurchasesResponse> {
+        let read = |message, fields: &mut Fields| {
             let ListPurchasesRequest {
-                ledger_id,
+                ledger_id: _,
                 customer_id,
                 storefront,
                 created_from,
@@ -97,69 +45,181 @@ impl PurchaseService for Api {
                 page_size,
                 page_token,
             } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
             let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
-            let storefront = fields.optional("storefront", &storefront, Storefront::parse);
-            let from = fields.time("created_from", created_from);
-            let until = fields.time("created_until", created_until);
+            let filter = complete!(LotFilter {
+                customer: Some(None),
+                source: Some(Some(LotSource::Purchase)),
+                storefront: fields.optional("storefront", &storefront, Storefront::parse),
+                from: fields.time("created_from", created_from),
+                until: fields.time("created_until", created_until),
+            });
             let page = fields.page(page_size, page_token);
-            let filter = LotFilter {
-                customer: None,
-                source: Some(LotSource::Purchase),
-                storefront: storefront?,
-                from: from?,
-                until: until?,
-            };
-            Some((ledger?, customer?, filter, page?))
-        })?;
-        let no = self.ledger(&ledger).await?;
-        let show = |owned: &OwnedLot| convert::purchase(&owned.lot, &ledger, &owned.customer);
-        let listed = self.reader.owned_lots(no, customer.as_ref(), filter, &page).await?;
-        let (purchases, next_page_token) = listed.show(PAGE_BYTES_MAX, show, Message::encoded_len);
-        Ok(Response::new(ListPurchasesResponse { purchases, next_page_token }))
+            Some((customer?, filter?, page?))
+        };
+        let (ledger, (customer, filter, page)) = self.read(message, read).await?;
+        let listed = self.reader.owned_lots(ledger.no, customer.as_ref(), filter, &page).await?;
+        let show = |owned: &OwnedLot| convert::purchase(&owned.lot, &ledger.id, &owned.customer);
+        let (purchases, next_page_token) = show_page(listed, show);
+        Ok(ListPurchasesResponse { purchases, next_page_token })
     }
 
-    async fn grant_credits(
+    pub(super) async fn list_unmatched_payments(
         &self,
-        request: Request<GrantCreditsRequest>,
-    ) -> Result<Response<GrantCreditsResponse>, Status> {
-        self.execute(request).await
+        message: ListUnmatchedPaymentsRequest,
+    ) -> Reply<ListUnmatchedPaymentsResponse> {
+        let read = |message, fields: &mut Fields| {
+            let ListUnmatchedPaymentsRequest { ledger_id: _, page_size, page_token } = message;
+            fields.page(page_size, page_token)
+        };
+        let (ledger, page) = self.read(message, read).await?;
+        let listed = self.reader.kept_payments(ledger.no, &page).await?;
+        let (payments, next_page_token) = show_page(listed, |kept| show_payment(kept, &ledger.id));
+        Ok(ListUnmatchedPaymentsResponse { payments, next_page_token })
+    }
+
+    /// Records a payment as a customer's purchase.
+    pub(super) async fn assign_payment(
+        &self,
+        request: Request<AssignPaymentRequest>,
+    ) -> Reply<AssignPaymentResponse> {
+        let deadline = Deadline::of(&request);
+        let (scope, payment, credits) = parse(request.into_inner(), |message, fields| {
+            let AssignPaymentRequest { context, payment_id, credits } = message;
+            let scope = fields.context(context, Reason::Optional);
+            let payment = fields.made_id("payment_id", &payment_id, PostingId::from_uuid);
+            let credits = fields.optional_credits("credits", credits, Amount::Positive);
+            Some((scope?, payment?, credits?))
+        })?;
+        let ledger = self.ledger(scope.ledger_or_main()).await?;
+        let applier = PaymentApplier::new(self.writer.clone(), Arc::clone(&self.reader));
+        let customer = scope.customer.clone();
+        let request = (scope.request, scope.said);
+        let assigned = applier.assign(ledger.no, payment, scope.customer, credits, request, deadline).await;
+        let answer = assigned.map_err(|error| match error {
+            ApplyError::Submit(error) => Status::from(error),
+            ApplyError::Read(error) => error.into(),
+            ApplyError::Rejected(error) => error.into(),
+        })?;
+        let outcome = AcceptedCommand { ledger, customer, answer }.outcome();
+        Ok(AssignPaymentResponse { outcome: Some(outcome) })
     }
 }
 
-/// The purchase that a request asks for.
-fn read_target(fields: &mut Fields, target: Option<PurchaseTarget>) -> Option<Asked> {
-    read_purchase(fields, target).map(|purchase| match purchase {
-        PurchaseRef::Id(id) => Asked::Id(id),
-        PurchaseRef::Order(storefront, order) => Asked::Order(storefront, order),
-    })
+fn show_payment(kept: &KeptPayment, ledger: &LedgerId) -> UnmatchedPayment {
+    let payment = &kept.payment;
+    UnmatchedPayment {
+        payment_id: kept.posting.id.to_string(),
+        ledger_id: ledger.to_string(),
+        event: payment.event.code().into(),
+        storefront: payment.storefront.to_string(),
+        order_id: payment.order.to_string(),
+        customer: payment.customer.to_string(),
+        products: convert::names(&payment.products),
+        credits: convert::or_empty(payment.credits.as_ref()),
+        price: payment.price.as_ref().map(convert::money),
+        reason: payment.reason.to_string(),
+        received_at: Some(convert::time(kept.posting.recorded_at)),
+    }
 }
 
 impl CommandMessage for PurchaseCreditsRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, storefront, order_id, credits, price, expires_at } = self;
-        let storefront = fields.take("storefront", Storefront::parse(&storefront));
-        let order = fields.take("order_id", OrderId::parse(&order_id));
-        let credits = fields.credits("credits", &credits, Amount::Positive);
-        let price = fields.money("price", price);
-        let expires_at = fields.time("expires_at", expires_at);
-        let command = PurchaseCredits {
-            storefront: storefront?,
-            order: order?,
-            credits: credits?,
-            price: price?,
-            expires_at: expires_at?,
-        };
-        Some(Command::PurchaseCredits(command))
+        let command = complete!(PurchaseCredits {
+            storefront: fields.take("storefront", Storefront::parse(&storefront)),
+            order: fields.take("order_id", OrderId::parse(&order_id)),
+            credits: fields.credits("credits", &credits, Amount::Positive),
+            price: fields.money("price", price),
+            expires_at: fields.time("expires_at", expires_at),
+        });
+        command.map(Command::PurchaseCredits)
     }
 }
 
 impl CommandMessage for GrantCreditsRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, credits, expires_at } = self;
-        let credits = fields.credits("credits", &credits, Amount::Positive);
-        let expires_at = fields.time("expires_at", expires_at);
-        let command = GrantCredits { credits: credits?, expires_at: expires_at? };
-        Some(Command::GrantCredits(command))
+        let command = complete!(GrantCredits {
+            credits: fields.credits("credits", &credits, Amount::Positive),
+            expires_at: fields.time("expires_at", expires_at),
+        });
+        command.map(Command::GrantCredits)
+    }
+}
+
+/// The purchase that a request names.
+fn read_purchase(fields: &mut Fields, target: Option<PurchaseTarget>) -> Option<PurchaseRef> {
+    use purchase_target::Target;
+    match target.and_then(|target| target.target) {
+        Some(Target::PurchaseId(id)) => fields.within("target", |fields| {
+            fields.made_id("purchase_id", &id, |id| PurchaseRef::Id(LotId::from_uuid(id)))
+        }),
+        Some(Target::Order(StorefrontOrder { storefront, order_id })) => fields.within("target", |fields| {
+            fields.within("order", |fields| {
+                let storefront = fields.take("storefront", Storefront::parse(&storefront));
+                let order = fields.take("order_id", OrderId::parse(&order_id));
+                Some(PurchaseRef::Order(storefront?, order?))
+            })
+        }),
+        None => fields.refuse("target", "must be a purchase_id or an order"),
+    }
+}
+
+impl CommandMessage for RefundPurchaseRequest {
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, target, credits, price, on_shortfall, expected_refunded_price } = self;
+        let command = complete!(RefundPurchase {
+            purchase: read_purchase(fields, target),
+            credits: fields.credits("credits", &credits, Amount::Positive),
+            price: fields.money("price", price),
+            expected_refunded: fields.money("expected_refunded_price", expected_refunded_price),
+            on_shortfall: fields.known("on_shortfall", on_shortfall).map(|policy| match policy {
+                ShortfallPolicy::Unspecified | ShortfallPolicy::Reject => OnShortfall::Reject,
+                ShortfallPolicy::Receivable => OnShortfall::Receivable,
+                ShortfallPolicy::WriteOff => OnShortfall::WriteOff,
+            }),
+        });
+        command.map(Command::RefundPurchase)
+    }
+}
+
+impl CommandMessage for ReverseRefundRequest {
+    fn reason(&self) -> Reason {
+        Reason::Required
+    }
+
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, target, refund_id } = self;
+        let command = complete!(ReverseRefund {
+            purchase: read_purchase(fields, target),
+            refund: fields.made_id("refund_id", &refund_id, PostingId::from_uuid),
+        });
+        command.map(Command::ReverseRefund)
+    }
+}
+
+impl CommandMessage for RecordChargebackRequest {
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, target, credits, price } = self;
+        let command = complete!(RecordChargeback {
+            purchase: read_purchase(fields, target),
+            credits: fields.optional_credits("credits", credits, Amount::Positive),
+            price: fields.money("price", price),
+        });
+        command.map(Command::RecordChargeback)
+    }
+}
+
+impl CommandMessage for ResolveChargebackRequest {
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, target, outcome } = self;
+        let purchase = read_purchase(fields, target);
+        let won = match fields.known("outcome", outcome) {
+            Some(ChargebackOutcome::Won) => Some(true),
+            Some(ChargebackOutcome::Lost) => Some(false),
+            Some(ChargebackOutcome::Unspecified) => fields.refuse("outcome", "must be WON or LOST"),
+            None => None,
+        };
+        complete!(ResolveChargeback { purchase: purchase, won: won }).map(Command::ResolveChargeback)
     }
 }

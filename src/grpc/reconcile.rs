@@ -2,24 +2,25 @@
 
 use std::sync::Arc;
 
-use tonic::{Status, Streaming};
+use tonic::Streaming;
 
 use crate::ledger::{CustomerId, LedgerId, OrderId, Storefront, Timestamp};
 use crate::query::{Findings, ListedOrder, OwnedLot, Reconciliation};
 
-use super::parse::{Amount, Fields, parse};
+use super::api::{Api, Reply};
+use super::convert;
+use super::parse::{Amount, Fields, complete, parse};
 use super::status::Problem;
 use super::wire::{
     Purchase, PurchaseDifference, ReconcilePurchasesRequest, ReconcilePurchasesResponse, StorefrontPurchase,
 };
-use super::{Api, convert};
 
 /// Orders in one message.
 const ORDERS_MAX: usize = 10_000;
 
 /// What a list is compared with: said in its first message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Scope {
+struct Compared {
     ledger: LedgerId,
     storefront: Storefront,
     from: Option<Timestamp>,
@@ -28,18 +29,18 @@ struct Scope {
 
 impl Api {
     /// Reads the list to its end, and compares as it comes: a slow reader holds the caller back.
-    pub(super) async fn reconcile(
+    pub(super) async fn reconcile_purchases(
         &self,
         mut list: Streaming<ReconcilePurchasesRequest>,
-    ) -> Result<ReconcilePurchasesResponse, Status> {
-        let mut open: Option<(Scope, Reconciliation)> = None;
+    ) -> Reply<ReconcilePurchasesResponse> {
+        let mut open: Option<(Compared, Reconciliation)> = None;
         while let Some(message) = list.message().await? {
             let scope = open.as_ref().map(|(scope, _)| scope);
             let (scope, orders) = parse(message, |message, fields| read(fields, message, scope))?;
             let (scope, mut reconciliation) = if let Some(open) = open.take() {
                 open
             } else {
-                let ledger = self.ledger(&scope.ledger).await?;
+                let ledger = self.ledger(scope.ledger.clone()).await?.no;
                 let storefront = scope.storefront.clone();
                 (scope, Reconciliation::new(Arc::clone(&self.reader), ledger, storefront))
             };
@@ -64,8 +65,8 @@ impl Api {
 fn read(
     fields: &mut Fields,
     message: ReconcilePurchasesRequest,
-    scope: Option<&Scope>,
-) -> Option<(Scope, Vec<ListedOrder>)> {
+    scope: Option<&Compared>,
+) -> Option<(Compared, Vec<ListedOrder>)> {
     let ReconcilePurchasesRequest { ledger_id, storefront, created_from, created_until, orders } = message;
     let ledger = fields.ledger(&ledger_id);
     let storefront = match scope {
@@ -83,7 +84,7 @@ fn read(
     let scope = match (scope, storefront) {
         (None, None) => return None,
         (None, Some(storefront)) => {
-            Scope { ledger: ledger.unwrap_or_else(LedgerId::main), storefront, from, until }
+            Compared { ledger: ledger.unwrap_or_else(LedgerId::main), storefront, from, until }
         }
         (Some(scope), storefront) => {
             let differs = ledger.is_some_and(|ledger| ledger != scope.ledger)
@@ -104,18 +105,19 @@ fn read(
 
 fn read_order(fields: &mut Fields, order: StorefrontPurchase) -> Option<ListedOrder> {
     let StorefrontPurchase { order_id, customer_id, credits, price } = order;
-    let order = fields.take("order_id", OrderId::parse(&order_id));
-    let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
-    let credits = fields.optional_credits("credits", credits.as_deref(), Amount::Positive);
-    let price = fields.money("price", price);
-    Some(ListedOrder { order: order?, customer: customer?, credits: credits?, price: price? })
+    complete!(ListedOrder {
+        order: fields.take("order_id", OrderId::parse(&order_id)),
+        customer: fields.optional("customer_id", &customer_id, CustomerId::parse),
+        credits: fields.optional_credits("credits", credits, Amount::Positive),
+        price: fields.money("price", price),
+    })
 }
 
 fn show_order(order: &ListedOrder) -> StorefrontPurchase {
     let ListedOrder { order, customer, credits, price } = order;
     StorefrontPurchase {
         order_id: order.to_string(),
-        customer_id: customer.as_ref().map(ToString::to_string).unwrap_or_default(),
+        customer_id: convert::or_empty(customer.as_ref()),
         credits: credits.map(|credits| credits.to_string()),
         price: price.as_ref().map(convert::money),
     }
@@ -128,25 +130,19 @@ fn show_purchase(purchase: &OwnedLot, ledger: &LedgerId) -> Purchase {
 
 fn show(findings: Findings, ledger: &LedgerId) -> ReconcilePurchasesResponse {
     let Findings { matched, repeated, missing_in_ledger, missing_in_storefront, different } = findings;
+    let show_purchase = |purchase: &OwnedLot| show_purchase(purchase, ledger);
+    let show_difference = |(listed, purchase): &(ListedOrder, OwnedLot)| PurchaseDifference {
+        in_storefront: Some(show_order(listed)),
+        in_ledger: Some(show_purchase(purchase)),
+    };
     ReconcilePurchasesResponse {
         matched: convert::signed(matched),
         repeated_orders: convert::signed(repeated),
         missing_in_ledger_count: convert::signed(missing_in_ledger.0),
         missing_in_ledger: missing_in_ledger.1.iter().map(show_order).collect(),
         missing_in_storefront_count: convert::signed(missing_in_storefront.0),
-        missing_in_storefront: missing_in_storefront
-            .1
-            .iter()
-            .map(|bought| show_purchase(bought, ledger))
-            .collect(),
+        missing_in_storefront: missing_in_storefront.1.iter().map(show_purchase).collect(),
         different_count: convert::signed(different.0),
-        different: different
-            .1
-            .iter()
-            .map(|(listed, purchase)| PurchaseDifference {
-                in_storefront: Some(show_order(listed)),
-                in_ledger: Some(show_purchase(purchase, ledger)),
-            })
-            .collect(),
+        different: different.1.iter().map(show_difference).collect(),
     }
 }

@@ -7,17 +7,18 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tonic::codec::CompressionEncoding;
-use tonic::server::NamedService;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Error, Server};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 
-use super::Api;
-use super::connect::Door;
+use super::api::Api;
+use super::connect::Connect;
 use super::connection::Connection;
 use super::limits::Guard;
+use super::services::SERVICE_NAMES;
+use super::stage::Staged;
 use super::wire::{
     DESCRIPTORS, batch_service_server, customer_service_server, hold_service_server, ledger_service_server,
     notification_service_server, purchase_service_server, rate_card_service_server,
@@ -75,7 +76,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
-    tell(&health, ServingStatus::Serving).await;
+    report(&health, ServingStatus::Serving).await;
     let mut builder = Server::builder()
         .accept_http1(true) // gRPC-Web and Connect
         .max_concurrent_streams(limits.connection_streams_max)
@@ -83,13 +84,13 @@ pub async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(limits.keepalive_seconds)))
         .http2_keepalive_timeout(Some(Duration::from_secs(limits.keepalive_seconds)))
         .max_connection_age(Duration::from_secs(limits.connection_age_seconds))
-        .layer(tower::util::option_layer(api.besides.clone()))
-        .layer(Door {
+        .layer(tower::util::option_layer(api.http_routes.clone().map(Staged)))
+        .layer(Staged(Connect {
             request_bytes_max: limits.request_bytes_max,
             batch_request_bytes_max: limits.batch_request_bytes_max,
-        })
+        }))
         .layer(GrpcWebLayer::new())
-        .layer(Guard::new(limits.calls_max, limits.batches_max));
+        .layer(Staged(Guard::new(limits.calls_max, limits.batches_max)));
 
     /// A service with its bounds on message sizes, taking and giving gzip.
     macro_rules! bounded {
@@ -124,12 +125,12 @@ pub async fn serve(
             () = shutdown => {}
             // Without its writer the server can only refuse.
             () = writer.ended() => {}
-            () = tell_whether_reachable(&health, api.reader.reachable()) => {}
+            () = follow_reachability(&health, api.reader.reachable()) => {}
         }
-        tell(&health, ServingStatus::NotServing).await;
+        report(&health, ServingStatus::NotServing).await;
         // Who watches hears that and then the end; a watch that stays open would hold up the shutdown.
         let mut health = health;
-        for service in SERVICES {
+        for service in watched() {
             health.clear_service_status(service).await;
         }
         api.closing.send_replace(true);
@@ -166,30 +167,22 @@ fn without_fault<S>(service: Result<S, tonic_reflection::server::Error>) -> Opti
 }
 
 /// What the health service knows about: the server as a whole, and each service.
-const SERVICES: [&str; 8] = [
-    "",
-    customer_service_server::CustomerServiceServer::<Api>::NAME,
-    purchase_service_server::PurchaseServiceServer::<Api>::NAME,
-    hold_service_server::HoldServiceServer::<Api>::NAME,
-    ledger_service_server::LedgerServiceServer::<Api>::NAME,
-    rate_card_service_server::RateCardServiceServer::<Api>::NAME,
-    notification_service_server::NotificationServiceServer::<Api>::NAME,
-    batch_service_server::BatchServiceServer::<Api>::NAME,
-];
+fn watched() -> impl Iterator<Item = &'static str> {
+    std::iter::once("").chain(SERVICE_NAMES)
+}
 
 /// Keeps the health service up to date; never ready.
-async fn tell_whether_reachable(health: &HealthReporter, mut reachable: watch::Receiver<bool>) {
+async fn follow_reachability(health: &HealthReporter, mut reachable: watch::Receiver<bool>) {
     while reachable.changed().await.is_ok() {
         let serving = *reachable.borrow_and_update();
-        tell(health, if serving { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
+        report(health, if serving { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
     }
     // An engine that never says otherwise.
     std::future::pending::<()>().await;
 }
 
-/// Tells the health service.
-async fn tell(health: &HealthReporter, status: ServingStatus) {
-    for service in SERVICES {
+async fn report(health: &HealthReporter, status: ServingStatus) {
+    for service in watched() {
         health.set_service_status(service, status).await;
     }
 }

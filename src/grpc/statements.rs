@@ -1,45 +1,38 @@
 //! Statements and revenue reports: periods in, sums out.
 
-use prost::Message as _;
-use tonic::Status;
-
 use crate::clock;
-use crate::ledger::{Currency, CustomerId, Money, Timestamp};
+use crate::ledger::{Currency, Money};
 use crate::query::{Period, Revenue, RevenueReport, Statement, StatementEnd, TransferRecord};
 
-use super::parse::{Fields, parse};
+use super::api::{Api, Reply, show_page};
+use super::convert;
+use super::parse::{Fields, complete};
 use super::wire::{
     CurrencyRevenue, GetRevenueReportRequest, GetRevenueReportResponse, GetStatementRequest,
     GetStatementResponse, StatementLine, StatementSubtotal,
 };
-use super::{Api, PAGE_BYTES_MAX, convert};
 
 impl Api {
-    /// A page of a statement.
-    pub(super) async fn statement(
-        &self,
-        request: GetStatementRequest,
-    ) -> Result<GetStatementResponse, Status> {
-        let (ledger, customer, period, page) = parse(request, |message, fields| {
+    pub(super) async fn get_statement(&self, message: GetStatementRequest) -> Reply<GetStatementResponse> {
+        let read = |message, fields: &mut Fields| {
             let GetStatementRequest {
-                ledger_id,
+                ledger_id: _,
                 customer_id,
                 period_from,
                 period_until,
                 page_size,
                 page_token,
             } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let customer = fields.take("customer_id", CustomerId::parse(&customer_id));
+            let customer = fields.customer(&customer_id);
             let period = read_period(fields, period_from, period_until);
             let page = fields.page(page_size, page_token);
-            Some((ledger?, customer?, period?, page?))
-        })?;
-        let no = self.ledger(&ledger).await?;
-        let statement = self.reader.statement(no, &customer, period, &page, clock::now()).await?;
+            Some((customer?, period?, page?))
+        };
+        let (ledger, (customer, period, page)) = self.read(message, read).await?;
+        let statement = self.reader.statement(ledger.no, &customer, period, &page, clock::now()).await?;
         let Statement { opening, closing, lines, provisional, end } = statement;
         let StatementEnd { subtotals, open_holds } = end.unwrap_or_default();
-        let (lines, next_page_token) = lines.show(PAGE_BYTES_MAX, show_line, StatementLine::encoded_len);
+        let (lines, next_page_token) = show_page(lines, show_line);
         let subtotals = subtotals.into_iter().map(|(kind, subtotal)| StatementSubtotal {
             kind: kind.code().into(),
             lines: convert::signed(subtotal.lines),
@@ -51,26 +44,23 @@ impl Api {
             lines,
             closing_balance: Some(convert::balance_at(closing)),
             subtotals: subtotals.collect(),
-            open_holds: open_holds.iter().map(|hold| convert::hold(hold, &ledger)).collect(),
+            open_holds: open_holds.iter().map(|hold| convert::hold(hold, &ledger.id)).collect(),
             provisional,
             next_page_token,
         })
     }
 
-    /// The revenue of a period.
-    pub(super) async fn revenue_report(
+    pub(super) async fn get_revenue_report(
         &self,
-        request: GetRevenueReportRequest,
-    ) -> Result<GetRevenueReportResponse, Status> {
-        let (ledger, period) = parse(request, |message, fields| {
-            let GetRevenueReportRequest { ledger_id, period_from, period_until } = message;
-            let ledger = fields.ledger_or_main(&ledger_id);
-            let period = read_period(fields, period_from, period_until);
-            Some((ledger?, period?))
-        })?;
-        let ledger = self.ledger(&ledger).await?;
+        message: GetRevenueReportRequest,
+    ) -> Reply<GetRevenueReportResponse> {
+        let read = |message, fields: &mut Fields| {
+            let GetRevenueReportRequest { ledger_id: _, period_from, period_until } = message;
+            read_period(fields, period_from, period_until)
+        };
+        let (ledger, period) = self.read(message, read).await?;
         let RevenueReport { currencies, provisional } =
-            self.reader.revenue(ledger, period, clock::now()).await?;
+            self.reader.revenue(ledger.no, period, clock::now()).await?;
         let currencies = currencies.into_iter().map(|(currency, revenue)| show_revenue(currency, &revenue));
         Ok(GetRevenueReportResponse { currencies: currencies.collect(), provisional })
     }
@@ -87,26 +77,24 @@ fn read_period(
         }
         fields.time(field, time).flatten()
     };
-    let (from, until): (Option<Timestamp>, Option<Timestamp>) =
-        (required("period_from", from), required("period_until", until));
-    let (from, until) = (from?, until?);
-    if until <= from {
+    let period =
+        complete!(Period { from: required("period_from", from), until: required("period_until", until) })?;
+    if period.until <= period.from {
         return fields.refuse("period_until", "must be later than period_from");
     }
-    Some(Period { from, until })
+    Some(period)
 }
 
 fn show_line(record: &TransferRecord) -> StatementLine {
     let posting = &record.recorded.posting;
-    let lot = posting.lot();
     StatementLine {
         sequence: convert::signed(posting.sequence),
         posting_id: posting.id.to_string(),
         kind: posting.kind.code().into(),
         recorded_at: Some(convert::time(posting.recorded_at)),
         transfer: Some(convert::transfer(&record.transfer)),
-        incident_id: posting.detail.hold.as_ref().map(|hold| hold.incident.to_string()).unwrap_or_default(),
-        order_id: lot.and_then(|lot| lot.order.as_ref()).map(ToString::to_string).unwrap_or_default(),
+        incident_id: convert::or_empty(posting.detail.hold.as_ref().map(|hold| &hold.incident)),
+        order_id: convert::or_empty(posting.lot().and_then(|lot| lot.order.as_ref())),
         reason: posting.detail.reason.to_string(),
         balance_after: Some(convert::balance(record.after, posting.sequence)),
     }

@@ -1,12 +1,11 @@
-//! Settings of top-ups and the request in flight, from the wire and to it.
+//! Settings of top-ups, read from requests.
 
 use std::sync::Arc;
 
-use crate::ledger::top_up::{OpenTopUp, TopUps};
-use crate::ledger::{Credits, Timestamp, TopUp};
+use crate::ledger::TopUp;
 
-use super::parse::{Amount, Fields};
-use super::{convert, wire};
+use super::parse::{Amount, Fields, complete};
+use super::wire;
 
 /// Reads settings, which may be left out.
 pub fn read(fields: &mut Fields, settings: Option<wire::TopUpSettings>) -> Option<Option<Arc<TopUp>>> {
@@ -21,8 +20,7 @@ pub fn read(fields: &mut Fields, settings: Option<wire::TopUpSettings>) -> Optio
     fields.within("top_up", |fields| {
         let below = fields.credits("below_credits", &below_credits, Amount::Positive);
         let target = fields.credits("target_credits", &target_credits, Amount::Positive);
-        let cap =
-            fields.optional_credits("monthly_cap_credits", monthly_cap_credits.as_deref(), Amount::Positive);
+        let cap = fields.optional_credits("monthly_cap_credits", monthly_cap_credits, Amount::Positive);
         let cool_down =
             seconds(fields, "cool_down_seconds", cool_down_seconds, TopUp::COOL_DOWN_SECONDS_DEFAULT);
         let lapse = seconds(fields, "lapse_seconds", lapse_seconds, TopUp::LAPSE_SECONDS_DEFAULT);
@@ -38,14 +36,14 @@ pub fn read(fields: &mut Fields, settings: Option<wire::TopUpSettings>) -> Optio
             }
             Some(_) | None => (target, cap),
         };
-        let settings = TopUp {
-            below: below?,
-            target: target?,
-            monthly_cap: cap?,
-            cool_down_seconds: cool_down?,
-            lapse_seconds: lapse?,
-        };
-        Some(Some(Arc::new(settings)))
+        let settings = complete!(TopUp {
+            below: below,
+            target: target,
+            monthly_cap: cap,
+            cool_down_seconds: cool_down,
+            lapse_seconds: lapse,
+        });
+        settings.map(|settings| Some(Arc::new(settings)))
     })
 }
 
@@ -57,33 +55,6 @@ fn seconds(fields: &mut Fields, field: &str, given: i32, default: u32) -> Option
         Ok(given) if (least..=most).contains(&given) => Some(given),
         Ok(_) | Err(_) => fields.refuse(field, format!("must be 0 or from {least} to {most}")),
     }
-}
-
-/// Settings as they were agreed.
-pub fn settings(of: &TopUp) -> wire::TopUpSettings {
-    let TopUp { below, target, monthly_cap, cool_down_seconds, lapse_seconds } = of;
-    wire::TopUpSettings {
-        below_credits: below.to_string(),
-        target_credits: target.to_string(),
-        monthly_cap_credits: monthly_cap.map(|cap| cap.to_string()),
-        cool_down_seconds: convert::small(*cool_down_seconds),
-        lapse_seconds: convert::small(*lapse_seconds),
-    }
-}
-
-/// The request that is in flight at `now`, and what was asked for in the month of `now`.
-pub fn activity(top_ups: Option<&TopUps>, now: Timestamp) -> (Option<wire::TopUpRequest>, String) {
-    let stand = top_ups.map(|top_ups| top_ups.at(now));
-    let open = stand.and_then(|stand| {
-        let OpenTopUp { id, credits, lapses_at } = stand.open?;
-        Some(wire::TopUpRequest {
-            top_up_id: id.to_string(),
-            credits: credits.to_string(),
-            requested_at: Some(convert::time(stand.last_at)),
-            lapses_at: Some(convert::time(lapses_at)),
-        })
-    });
-    (open, stand.map_or(Credits::ZERO, |stand| stand.month_credits).to_string())
 }
 
 #[cfg(test)]
@@ -103,7 +74,7 @@ mod tests {
     fn read_all(settings: wire::TopUpSettings) -> Result<wire::TopUpSettings, Vec<String>> {
         let read = parse(settings, |settings, fields| read(fields, Some(settings)));
         match read {
-            Ok(read) => Ok(super::settings(&read.unwrap())),
+            Ok(read) => Ok(crate::grpc::convert::top_up_settings(&read.unwrap())),
             Err(violations) => Err(violations.shown.into_iter().map(|violation| violation.field).collect()),
         }
     }

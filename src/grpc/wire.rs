@@ -81,53 +81,22 @@ impl PurchaseTarget {
     }
 }
 
-/// An answer to a command: all of them have one outcome.
+/// A request whose first field is the context of a command.
+pub trait WithContext {
+    /// Takes the context out.
+    fn take_context(&mut self) -> Option<CommandContext>;
+}
+
+/// A request about a ledger, without a context.
+pub trait OfLedger {
+    /// The ledger's id; empty for `main`.
+    fn ledger_id(&self) -> &str;
+}
+
+/// A response to a command: all of them have one outcome.
 pub trait Answered {
     /// What came of the command. An answer without one, which no server gives, has come to nothing.
     fn outcome(self) -> CommandOutcome;
 }
 
-macro_rules! answered {
-    ($($response:ident),* $(,)?) => {
-        $(impl Answered for $response {
-            fn outcome(self) -> CommandOutcome {
-                self.outcome.unwrap_or_default()
-            }
-        })*
-    };
-}
-answered!(
-    CreateCustomerResponse,
-    UpdateCustomerResponse,
-    CloseCustomerResponse,
-    SetCustomerTermsResponse,
-    PurchaseCreditsResponse,
-    RefundPurchaseResponse,
-    ReverseRefundResponse,
-    RecordChargebackResponse,
-    ResolveChargebackResponse,
-    AssignPaymentResponse,
-    GrantCreditsResponse,
-    AdjustBalanceResponse,
-    EstimateIncidentResponse,
-    ConfirmEstimateResponse,
-    DeclineEstimateResponse,
-    PlaceHoldResponse,
-    ExtendHoldResponse,
-    RecordWorkResponse,
-    VoidWorkResponse,
-    SettleHoldResponse,
-    ReleaseHoldResponse,
-    CloseIncidentResponse,
-    ChargeIncidentResponse,
-    ReverseSettlementResponse,
-    SetBalanceAlertsResponse,
-    SetDefaultBalanceAlertsResponse,
-    CreateLedgerResponse,
-    CreateRateCardResponse,
-    SetDefaultRateCardResponse,
-    CreateWebhookEndpointResponse,
-    UpdateWebhookEndpointResponse,
-    DeleteWebhookEndpointResponse,
-    RedeliverEventResponse,
-);
+include!(concat!(env!("OUT_DIR"), "/messages.rs"));

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
@@ -15,10 +15,11 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::super::status::Problem;
-use super::Call;
+use super::call::Call;
 use super::content::Encoding;
 use super::error;
-use super::request::PREFIX_BYTES;
+use super::frame::{framed, is_metadata, taken};
+use super::methods::Methods;
 
 /// Answers of fewer bytes are not worth compressing.
 const GZIP_BYTES_MIN: usize = 1_024;
@@ -74,23 +75,12 @@ fn status_of(trailers: Option<&HeaderMap>) -> Result<(), Status> {
     }
 }
 
-/// The next message of what was received; `None` where it has not come in full.
-fn taken(received: &mut BytesMut) -> Option<Bytes> {
-    let [_, length @ ..] = *received.first_chunk::<PREFIX_BYTES>()?;
-    let length = usize::try_from(u32::from_be_bytes(length)).ok()?;
-    if received.len() < PREFIX_BYTES.checked_add(length)? {
-        return None;
-    }
-    received.advance(PREFIX_BYTES);
-    Some(received.split_to(length).freeze())
-}
-
 fn written(message: Bytes, call: Call) -> Result<Bytes, Problem> {
     match call.encoding {
         Encoding::Proto => Ok(message),
         Encoding::Json => {
             let mut json = Vec::with_capacity(message.len().saturating_mul(2));
-            match call.methods.json.write(call.method.response, &message, &mut json) {
+            match Methods::all().json.write(call.method.response, &message, &mut json) {
                 Some(()) => Ok(json.into()),
                 None => Err(Problem::internal()),
             }
@@ -102,23 +92,6 @@ fn packed(message: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(message).ok()?;
     encoder.finish().ok().map(Bytes::from)
-}
-
-/// A message with its flags and length before it.
-pub(super) fn envelope(flags: u8, message: &[u8]) -> Bytes {
-    let mut envelope = BytesMut::with_capacity(message.len().saturating_add(PREFIX_BYTES));
-    envelope.extend_from_slice(&[flags]);
-    // All messages are far below: those of gRPC have the same prefix.
-    envelope.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
-    envelope.extend_from_slice(message);
-    envelope.freeze()
-}
-
-/// Whether a header or trailer is the service's own, and not one of the protocol.
-pub(super) fn is_metadata(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    let is_ours = ["content-type", "date", "te", "trailer"].contains(&name);
-    !is_ours && !name.starts_with("grpc-") && !name.starts_with("connect-")
 }
 
 fn copy_metadata(from: &HeaderMap, prefix: &str, to: &mut HeaderMap) {
@@ -161,7 +134,7 @@ impl hyper::body::Body for Envelopes {
             let this = &mut *self;
             if let Some(message) = taken(&mut this.received) {
                 return match written(message, this.call) {
-                    Ok(message) => Poll::Ready(Some(Ok(Frame::data(envelope(0, &message))))),
+                    Ok(message) => Poll::Ready(Some(Ok(Frame::data(framed(0, &message))))),
                     Err(problem) => this.end(Err(problem.into()), &HeaderMap::new()),
                 };
             }

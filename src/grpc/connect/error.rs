@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::answer::{self, envelope};
 use super::content::Encoding;
+use super::frame::{framed, is_metadata};
 use super::methods::Methods;
 
 /// The flag of the envelope that ends a stream.
@@ -93,14 +93,14 @@ pub(super) fn end(error: Option<&Status>, trailers: &HeaderMap) -> bytes::Bytes 
         end.insert("error".to_owned(), object(status));
     }
     let mut metadata = Map::new();
-    for name in trailers.keys().filter(|name| answer::is_metadata(name)) {
+    for name in trailers.keys().filter(|name| is_metadata(name)) {
         let values = trailers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         metadata.insert(name.as_str().to_owned(), values.collect());
     }
     if !metadata.is_empty() {
         end.insert("metadata".to_owned(), metadata.into());
     }
-    envelope(END, Value::Object(end).to_string().as_bytes())
+    framed(END, Value::Object(end).to_string().as_bytes())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use flate2::bufread::MultiGzDecoder;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TE, TRANSFER_ENCODING};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame};
@@ -16,11 +16,25 @@ use tonic::body::Body;
 
 use super::super::json::Unreadable;
 use super::super::status::Problem;
-use super::Call;
+use super::call::Call;
 use super::content::Encoding;
+use super::frame::{self, PREFIX_BYTES};
+use super::methods::Methods;
 
-/// Bytes before a message, both in an envelope of Connect and in a frame of gRPC: flags and length.
-pub(super) const PREFIX_BYTES: usize = 5;
+/// Headers that only gRPC may have, that only Connect has, and that were true of the body as it came.
+const REMOVED: [&str; 11] = [
+    "grpc-timeout",
+    "grpc-encoding",
+    "grpc-accept-encoding",
+    "connect-timeout-ms",
+    "connect-protocol-version",
+    "connect-content-encoding",
+    "connect-accept-encoding",
+    "accept-encoding",
+    "content-encoding",
+    "content-length",
+    "transfer-encoding",
+];
 
 /// What the headers of a request say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +73,7 @@ pub(super) fn head(headers: &mut HeaderMap, carrier: Carrier) -> Result<Head, Pr
     };
     let accepted = headers.get_all(ACCEPT_ENCODING);
     let accepts_gzip = accepted.iter().next().map_or(gzip, |_| accepted.iter().any(names_gzip));
-    // What only gRPC may say, and what was true of the body as it came.
-    for name in ["grpc-timeout", "grpc-encoding", "grpc-accept-encoding", "connect-timeout-ms"] {
-        headers.remove(name);
-    }
-    for name in ["connect-protocol-version", "connect-content-encoding", "connect-accept-encoding"] {
-        headers.remove(name);
-    }
-    for name in [ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING] {
+    for name in REMOVED {
         headers.remove(name);
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -125,12 +132,7 @@ pub(super) fn framed(body: Body, call: Call, gzip: bool, bytes_max: usize) -> Bo
             if gzip && !body.is_empty() { unpacked(&body, bytes_max) } else { Ok(body) }
         };
         let message = read.and_then(|message| encoded(message, call))?;
-        let length = u32::try_from(message.len()).map_err(|_| Problem::too_large(bytes_max))?;
-        let mut frame = BytesMut::with_capacity(message.len().saturating_add(PREFIX_BYTES));
-        frame.extend_from_slice(&[0]);
-        frame.extend_from_slice(&length.to_be_bytes());
-        frame.extend_from_slice(&message);
-        Ok(frame.freeze())
+        Ok(frame::framed(0, &message))
     };
     Body::new(Once { frame: Some(Box::pin(frame)) })
 }
@@ -188,7 +190,7 @@ fn enveloped(mut body: Bytes, gzip: bool, bytes_max: usize) -> Result<Bytes, Pro
 fn encoded(message: Bytes, call: Call) -> Result<Bytes, Problem> {
     match call.encoding {
         Encoding::Proto => Ok(message),
-        Encoding::Json => match call.methods.json.read(call.method.request, &message) {
+        Encoding::Json => match Methods::all().json.read(call.method.request, &message) {
             Ok(encoded) => Ok(encoded.into()),
             Err(Unreadable::Syntax(wrong)) => Err(Problem::malformed(format!("the JSON is broken: {wrong}"))),
             Err(Unreadable::Fields(violations)) => Err(violations.into()),

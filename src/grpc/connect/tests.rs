@@ -1,18 +1,22 @@
-//! The door before services that answer as tests need it.
+//! The stage before services that answer as tests need it.
 
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use serde_json::{Value, json};
 use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer as _, Service as _};
 
 use super::super::limits::Guard;
-use super::*;
+use super::super::stage::Staged;
+use super::Connect;
 
-const DOOR: Door = Door { request_bytes_max: 1_024, batch_request_bytes_max: 2_048 };
+const CONNECT: Staged<Connect> = Staged(Connect { request_bytes_max: 1_024, batch_request_bytes_max: 2_048 });
 
 fn request(content_type: &str, method: &str, body: &'static [u8]) -> Request<Body> {
     Request::post(format!("/creditledger.v1.{method}"))
@@ -47,7 +51,7 @@ async fn call(request: Request<Body>, pieces: &[&'static [u8]], trailers: Option
             Ok::<_, Infallible>(answer)
         }
     });
-    DOOR.layer(inner).call(request).await.unwrap()
+    CONNECT.layer(inner).call(request).await.unwrap()
 }
 
 async fn body(answer: Response<Body>) -> Bytes {
@@ -89,7 +93,7 @@ async fn the_limits_of_all_calls_are_those_of_connect() {
         // It is not called.
         Ok::<_, Infallible>(Response::new(Body::empty()))
     });
-    let mut full = DOOR.layer(Guard::new(0, 0).layer(inner));
+    let mut full = CONNECT.layer(Staged(Guard::new(0, 0)).layer(inner));
     let answer = full.call(request("application/json", "LedgerService/GetBalance", b"{}")).await.unwrap();
     assert_eq!(answer.status(), 503);
     let error: Value = serde_json::from_slice(&body(answer).await).unwrap();

@@ -1,6 +1,4 @@
-//! Events as the wire tells them: what each type carries.
-
-use prost_types::Timestamp;
+//! Events as wire messages: what each type carries.
 
 use crate::delivery::Told;
 use crate::ledger::alert::{Crossed, Threshold};
@@ -8,7 +6,9 @@ use crate::ledger::event::EventType;
 use crate::ledger::forecast::Forecast;
 use crate::ledger::{Credits, LedgerId, Posting};
 
-use super::{convert, wire};
+use super::super::wire;
+use super::messages::{balance, contact, hold, new_lot, purchase};
+use super::values::{day, or_empty, signed, small, time};
 
 /// An event with all that its receiver is told.
 pub fn event(told: &Told, ledger: &LedgerId) -> wire::Event {
@@ -20,21 +20,20 @@ pub fn event(told: &Told, ledger: &LedgerId) -> wire::Event {
         EventType::CreditsShortfall => detail.shortfall.as_ref().map(|shortfall| &shortfall.incident),
         _ => None,
     });
-    let recorded_at: Timestamp = convert::time(posting.recorded_at);
     wire::Event {
         event_id: told.id(),
         r#type: told.event.event.code().into(),
         ledger_id: ledger.to_string(),
         customer_id: told.customer.to_string(),
         customer_name: told.profile.name.to_string(),
-        contact: Some(convert::contact(&told.profile.contact)),
+        contact: Some(contact(&told.profile.contact)),
         posting_id: posting.id.to_string(),
-        position: convert::signed(told.position.0),
-        index: i32::try_from(told.index).unwrap_or(i32::MAX),
-        sequence: convert::signed(posting.sequence),
-        recorded_at: Some(recorded_at),
-        balance: Some(convert::balance(posting.after, posting.sequence)),
-        incident_id: incident.map(ToString::to_string).unwrap_or_default(),
+        position: signed(told.position.0),
+        index: small(told.index),
+        sequence: signed(posting.sequence),
+        recorded_at: Some(time(posting.recorded_at)),
+        balance: Some(balance(posting.after, posting.sequence)),
+        incident_id: or_empty(incident),
         by: detail.by.to_string(),
         reason: detail.reason.to_string(),
         payload: Some(payload(told, ledger)),
@@ -44,7 +43,7 @@ pub fn event(told: &Told, ledger: &LedgerId) -> wire::Event {
 fn payload(told: &Told, ledger: &LedgerId) -> wire::event::Payload {
     use wire::event::Payload;
     let posting = &told.posting;
-    let hold = told.event.hold.as_ref().map(|hold| convert::hold(hold, ledger));
+    let hold = told.event.hold.as_ref().map(|of| hold(of, ledger));
     let credits = told.event.credits.unwrap_or(Credits::ZERO).to_string();
     match told.event.event {
         EventType::HoldQuoted
@@ -64,11 +63,11 @@ fn payload(told: &Told, ledger: &LedgerId) -> wire::event::Payload {
         }
         EventType::PurchaseCompleted | EventType::PurchaseRefunded | EventType::PurchaseDisputed => {
             let lot = posting.detail.lot.as_ref().or(posting.detail.refunded.as_ref());
-            let purchase = lot.map(|lot| convert::purchase(lot, ledger, &told.customer));
+            let purchase = lot.map(|lot| purchase(lot, ledger, &told.customer));
             Payload::PurchaseEvent(wire::PurchaseEvent { purchase, credits })
         }
         EventType::CreditsGranted | EventType::CreditsAdjusted => {
-            let lot = convert::new_lot(posting, ledger, &told.customer);
+            let lot = new_lot(posting, ledger, &told.customer);
             Payload::CreditsEvent(wire::CreditsEvent { credits, lot })
         }
         EventType::CreditsExpired => Payload::CreditsEvent(wire::CreditsEvent { credits, lot: None }),
@@ -89,11 +88,11 @@ fn top_up(posting: &Posting) -> wire::TopUpEvent {
     let request = posting.detail.top_up.as_deref();
     wire::TopUpEvent {
         top_up_id: posting.id.to_string(),
-        credits: convert::or_empty(request.map(|request| &request.credits)),
+        credits: or_empty(request.map(|request| &request.credits)),
         available_credits: posting.after.available.to_string(),
-        below_credits: convert::or_empty(request.map(|request| &request.below)),
-        target_credits: convert::or_empty(request.map(|request| &request.target)),
-        lapses_at: request.map(|request| convert::time(request.lapses_at)),
+        below_credits: or_empty(request.map(|request| &request.below)),
+        target_credits: or_empty(request.map(|request| &request.target)),
+        lapses_at: request.map(|request| time(request.lapses_at)),
     }
 }
 
@@ -107,9 +106,7 @@ pub fn threshold(of: Threshold) -> wire::BalanceThreshold {
     use wire::balance_threshold::Threshold as Wire;
     let threshold = match of {
         Threshold::Credits(credits) => Wire::Credits(credits.to_string()),
-        Threshold::Percent(percent) => {
-            Wire::PercentOfLastPurchase(i32::try_from(percent).unwrap_or(i32::MAX))
-        }
+        Threshold::Percent(percent) => Wire::PercentOfLastPurchase(small(percent)),
     };
     wire::BalanceThreshold { threshold: Some(threshold) }
 }
@@ -121,7 +118,7 @@ pub fn forecast(forecast: &Forecast) -> wire::Forecast {
         weekly_credits_over_4_weeks: weekly_over_4.to_string(),
         weekly_credits_over_12_weeks: weekly_over_12.to_string(),
         held_credits: held.to_string(),
-        run_out_date: runs_out_on.map(convert::day),
-        open_holds: i32::try_from(*open_holds).unwrap_or(i32::MAX),
+        run_out_date: runs_out_on.map(day),
+        open_holds: small(*open_holds),
     }
 }

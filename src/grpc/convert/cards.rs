@@ -1,4 +1,4 @@
-//! Rate cards, calculations and what they start from, between the core and the wire.
+//! Rate cards, calculations and what they start from, as wire messages.
 
 use crate::ledger::card::{CardRef, ClassRule, FlatTier, LineRule, RateCard};
 use crate::ledger::ids::LineId;
@@ -7,9 +7,9 @@ use crate::ledger::price::Step;
 use crate::ledger::{ClassId, Credits, LedgerId};
 use crate::query::{ClassStats, Difference, WhatIf};
 
-use super::convert::{day, names, or_empty, short, signed, small, time};
-use super::status::reason_of;
-use super::wire;
+use super::super::status::reason_of;
+use super::super::wire;
+use super::values::{day, names, or_empty, short, signed, small, time};
 
 /// A card's name and version.
 pub fn card_ref(card: &CardRef) -> wire::RateCardRef {

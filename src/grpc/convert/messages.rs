@@ -1,4 +1,4 @@
-//! From the core's types to wire messages.
+//! Postings, holds, work, lots and customers, as wire messages.
 
 use std::collections::BTreeMap;
 
@@ -11,53 +11,15 @@ use crate::ledger::lot::{Lot, Refund};
 use crate::ledger::money::MoneyTransfer;
 use crate::ledger::work::{Voided, Work, WorkSums};
 use crate::ledger::{
-    Balances, Credits, CustomerId, Day, Hold, HoldState, LedgerId, Money, Posting, Terms, Text, Texts,
-    Timestamp, Transfer,
+    Balances, Credits, CustomerId, Hold, HoldState, LedgerId, Money, Posting, Terms, Text, Texts, Timestamp,
+    Transfer,
 };
 use crate::query::{BalanceAt, CustomerRecord, Position, Recorded, TransferRecord};
 
-use super::card_messages::{card_ref, line_time};
-use super::{top_up, wire};
-
-/// The wire's numbers are signed; none of ours comes near the bound.
-pub fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// As [`signed`].
-pub fn small(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
-}
-
-/// Nothing is an empty text.
-pub fn or_empty(value: Option<&impl ToString>) -> String {
-    value.map(ToString::to_string).unwrap_or_default()
-}
-
-/// A point in time.
-#[must_use]
-pub fn time(time: Timestamp) -> prost_types::Timestamp {
-    let seconds = time.micros().div_euclid(Timestamp::MICROS_PER_SECOND);
-    let micros = time.micros().rem_euclid(Timestamp::MICROS_PER_SECOND);
-    prost_types::Timestamp { seconds, nanos: i32::try_from(micros.saturating_mul(1_000)).unwrap_or_default() }
-}
-
-/// A number of seconds that is bounded far below what 32 bits hold.
-pub fn short(seconds: u64) -> i32 {
-    i32::try_from(seconds).unwrap_or(i32::MAX)
-}
-
-/// A day of the calendar.
-pub fn day(day: Day) -> wire::Date {
-    let midnight = i64::from(day.days()).saturating_mul(86_400);
-    // Days are 32 bits, and the calendar ends before they do: a day beyond it is shown as none.
-    let date = jiff::Timestamp::from_second(midnight)
-        .map(|midnight| midnight.to_zoned(jiff::tz::TimeZone::UTC).date());
-    date.map_or_else(
-        |_| wire::Date::default(),
-        |date| wire::Date { year: date.year().into(), month: date.month().into(), day: date.day().into() },
-    )
-}
+use super::super::wire;
+use super::cards::{card_ref, line_time};
+use super::top_up;
+use super::values::{day, money, names, or_empty, short, signed, small, time};
 
 /// A customer's balances.
 pub fn balance(balances: Balances, sequence: u64) -> wire::Balance {
@@ -73,22 +35,6 @@ pub fn balance(balances: Balances, sequence: u64) -> wire::Balance {
 /// Balances as of a point.
 pub fn balance_at(at: BalanceAt) -> wire::Balance {
     balance(at.balances, at.sequence)
-}
-
-/// An amount of money, with all the digits of its currency.
-pub fn money(money: &Money) -> wire::Money {
-    let code = money.currency.as_str();
-    let digits = crate::storefront::amounts::digits(code).unwrap_or(0);
-    let sign = if money.minor_units < 0 { "-" } else { "" };
-    let scale = 10_u64.saturating_pow(digits);
-    let units = money.minor_units.unsigned_abs();
-    let (whole, fraction) = (units.div_euclid(scale), units.rem_euclid(scale));
-    let amount = if digits == 0 {
-        format!("{sign}{whole}")
-    } else {
-        format!("{sign}{whole}.{fraction:0digits$}", digits = usize::try_from(digits).unwrap_or_default())
-    };
-    wire::Money { currency_code: code.to_owned(), amount }
 }
 
 /// One movement of credits.
@@ -213,11 +159,6 @@ pub fn hold(hold: &Hold, ledger: &LedgerId) -> wire::Hold {
         kb_answered: hold.circumstances.kb_answered,
         quoted: hold.quoted,
     }
-}
-
-/// Texts of ids.
-pub fn names(ids: &[impl ToString]) -> Vec<String> {
-    ids.iter().map(ToString::to_string).collect()
 }
 
 fn pending(pending: &Pending) -> wire::PendingEstimate {
@@ -421,7 +362,6 @@ fn metadata(pairs: &BTreeMap<Text, Text>) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Currency;
     use crate::ledger::Kind;
     use crate::ledger::lot::{LotSource, RefundState};
 
@@ -444,25 +384,5 @@ mod tests {
             let wire = wire::RefundState::try_from(i32::from(state.code())).unwrap();
             assert_eq!(wire.as_str_name(), format!("REFUND_STATE_{state}"));
         }
-    }
-
-    #[test]
-    fn money_shows_all_digits() {
-        let shown = |code, minor_units| {
-            money(&Money { currency: Currency::parse(code).unwrap(), minor_units }).amount
-        };
-        assert_eq!(shown("EUR", 1_990), "19.90");
-        assert_eq!(shown("EUR", 5), "0.05");
-        assert_eq!(shown("JPY", 1_500), "1500");
-        assert_eq!(shown("KWD", 1_001), "1.001");
-        assert_eq!((shown("EUR", -5), shown("JPY", -7)), ("-0.05".to_owned(), "-7".to_owned()));
-    }
-
-    #[test]
-    fn days_and_times_are_shown_in_utc() {
-        assert_eq!(day(Day::from_days(-1)), wire::Date { year: 1969, month: 12, day: 31 });
-        assert_eq!(day(Day::from_days(20_778)), wire::Date { year: 2026, month: 11, day: 21 });
-        let before = time(Timestamp::from_micros(-1));
-        assert_eq!((before.seconds, before.nanos), (-1, 999_999_000));
     }
 }

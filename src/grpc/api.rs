@@ -1,0 +1,135 @@
+//! What all services share: the writer and the readers that they call, and the first steps of every call.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use prost::Message;
+use tokio::sync::watch;
+use tonic::{Request, Status};
+
+use crate::delivery::EventFeeds;
+use crate::delivery::webhooks::{Policy, Webhooks};
+use crate::ledger::{LedgerId, LedgerNo, RequestKey, Text};
+use crate::query::{Keyed, Listed, ReadError, Reader};
+use crate::writer::Writer;
+
+use super::context::Keeps;
+use super::http_routes::HttpRoutes;
+use super::parse::{Fields, parse};
+use super::wire::{OfLedger, WithContext};
+
+/// Pages stop here, so that they fit the 4 MiB that clients take by default.
+const PAGE_BYTES_MAX: usize = 3 << 20;
+
+/// What a method gives: its response, or the status that says why there is none.
+pub type Reply<T> = Result<T, Status>;
+
+/// What all services share; cheap to clone. Each service is an `impl` of its generated trait for this.
+#[derive(Clone)]
+pub struct Api {
+    pub(super) writer: Writer,
+    pub(super) reader: Arc<Reader>,
+    pub(super) feeds: Arc<EventFeeds>,
+    pub(super) webhooks: Arc<Webhooks>,
+    /// Where webhooks may be sent.
+    pub(super) policy: Policy,
+    /// True once the server goes down: streams without an end stop then.
+    pub(super) closing: watch::Sender<bool>,
+    /// What the same listener serves besides gRPC.
+    pub(super) http_routes: Option<HttpRoutes>,
+}
+
+/// A ledger that a request names, and that exists.
+#[derive(Clone, Debug)]
+pub struct NamedLedger {
+    pub no: LedgerNo,
+    pub id: LedgerId,
+}
+
+/// A command about a ledger and none of its customers, without its own fields.
+pub struct LedgerCommand {
+    pub ledger: NamedLedger,
+    pub request: RequestKey,
+    /// Who asks, where it is kept.
+    pub by: Text,
+    pub deadline: Option<Instant>,
+}
+
+impl Api {
+    /// The services over a writer, a reader and the events of the same store; `policy` says which URLs are taken.
+    #[must_use]
+    pub fn new(
+        writer: Writer,
+        reader: Arc<Reader>,
+        feeds: Arc<EventFeeds>,
+        webhooks: Arc<Webhooks>,
+        policy: Policy,
+    ) -> Self {
+        Self {
+            writer,
+            reader,
+            feeds,
+            webhooks,
+            policy,
+            closing: watch::Sender::new(false),
+            http_routes: None,
+        }
+    }
+
+    /// Serves plain HTTP below one path as well.
+    #[must_use]
+    pub fn with(self, http_routes: HttpRoutes) -> Self {
+        Self { http_routes: Some(http_routes), ..self }
+    }
+
+    /// The ledger that a call is about, which its span names from now on.
+    pub(super) async fn ledger(&self, id: LedgerId) -> Result<NamedLedger, ReadError> {
+        tracing::Span::current().record("ledger", id.as_str());
+        Ok(NamedLedger { no: self.reader.ledger(&id).await?, id })
+    }
+
+    /// Reads a request about a ledger, and finds the ledger. `read` reads what the message has besides it.
+    pub(super) async fn read<M: OfLedger, T>(
+        &self,
+        message: M,
+        read: impl FnOnce(M, &mut Fields) -> Option<T>,
+    ) -> Reply<(NamedLedger, T)> {
+        let (ledger, asked) = parse(message, |message, fields| {
+            let ledger = fields.ledger_or_main(message.ledger_id());
+            ledger.zip(read(message, fields))
+        })?;
+        Ok((self.ledger(ledger).await?, asked))
+    }
+
+    /// Reads a command about a ledger, and finds the ledger. `read` reads what the message has besides its context.
+    pub(super) async fn read_ledger_command<M: WithContext, T>(
+        &self,
+        request: Request<M>,
+        keeps: Keeps,
+        read: impl FnOnce(M, &mut Fields) -> Option<T>,
+    ) -> Reply<(LedgerCommand, T)> {
+        let deadline = Deadline::of(&request);
+        let (scope, asked) = parse(request.into_inner(), |mut message, fields| {
+            let scope = fields.ledger_context(message.take_context(), keeps);
+            scope.zip(read(message, fields))
+        })?;
+        let ledger = self.ledger(scope.ledger.unwrap_or_else(LedgerId::main)).await?;
+        Ok((LedgerCommand { ledger, request: scope.request, by: scope.by, deadline }, asked))
+    }
+}
+
+/// A page as a response has it: what fits [`PAGE_BYTES_MAX`], and the token of the next page.
+pub fn show_page<T: Keyed, M: Message>(listed: Listed<T>, show: impl FnMut(&T) -> M) -> (Vec<M>, String) {
+    listed.show(PAGE_BYTES_MAX, show, M::encoded_len)
+}
+
+/// When the caller stops waiting; the call's layer puts it among a request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Instant);
+
+impl Deadline {
+    /// The deadline of a call, where it has one.
+    pub fn of<T>(request: &Request<T>) -> Option<Instant> {
+        request.extensions().get::<Self>().map(|deadline| deadline.0)
+    }
+}

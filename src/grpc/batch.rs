@@ -1,0 +1,164 @@
+//! BatchService: many commands in one request, and a stream of them, which are answered as soon as they are decided.
+
+use std::future::{Future, Ready, poll_fn, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Streaming};
+use tracing::Instrument as _;
+
+use crate::ledger::book::Answer;
+use crate::ledger::{self, Kind};
+use crate::writer::Submitted;
+
+use super::api::{Api, Deadline, Reply};
+use super::command::read_batch_command;
+use super::convert;
+use super::parse::parse;
+use super::status::Problem;
+use super::wire::*;
+
+/// Commands in one ExecuteBatch.
+const COMMANDS_MAX: usize = 10_000;
+/// Commands in flight on one stream. Beyond it nothing more is read, so that the caller is held back by the flow
+/// control of its connection instead of by refusals.
+const IN_FLIGHT_MAX: u16 = 1_024;
+
+type Sink = mpsc::Sender<Reply<ExecuteStreamResponse>>;
+
+impl Api {
+    pub(super) async fn execute_batch(
+        &self,
+        request: Request<ExecuteBatchRequest>,
+    ) -> Reply<ExecuteBatchResponse> {
+        let deadline = Deadline::of(&request);
+        let (ledger, commands) = parse(request.into_inner(), |message, fields| {
+            let ExecuteBatchRequest { ledger_id, commands } = message;
+            let ledger = fields.ledger_or_main(&ledger_id);
+            let commands = if commands.is_empty() || commands.len() > COMMANDS_MAX {
+                fields.refuse("commands", format!("must be 1 to {COMMANDS_MAX} commands"))
+            } else {
+                fields.each("commands", commands, |fields, command| {
+                    read_batch_command(fields, command, ledger.as_ref())
+                })
+            };
+            ledger.zip(commands)
+        })?;
+        let ledger = self.ledger(ledger).await?;
+        let kinds: Vec<_> = commands.iter().map(|(_, command)| command.kind()).collect();
+        let requests = commands.into_iter().map(|(scope, command)| scope.request(ledger.no, command));
+        let submitted = self.writer.submit_bulk(requests.collect(), deadline).await?;
+        let results = kinds.into_iter().zip(submitted).map(|(kind, submitted)| show_result(kind, submitted));
+        Ok(ExecuteBatchResponse { results: results.collect() })
+    }
+
+    pub(super) fn execute_stream(
+        &self,
+        request: Request<Streaming<ExecuteStreamRequest>>,
+    ) -> Ready<Reply<ReceiverStream<Reply<ExecuteStreamResponse>>>> {
+        let deadline = Deadline::of(&request);
+        let commands = request.into_inner();
+        let (sink, source) = mpsc::channel(IN_FLIGHT_MAX.into());
+        let api = self.clone();
+        let task = async move {
+            let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX.into()));
+            if let Err(problem) = api.answer_stream(commands, deadline, &sink, &in_flight).await {
+                // An error ends the stream. What is in flight is answered first: its sender would else have to ask
+                // for its fate.
+                tokio::select! {
+                    _ = in_flight.acquire_many(IN_FLIGHT_MAX.into()) => {}
+                    () = sink.closed() => return,
+                }
+                // Where the caller has gone away there is nobody to tell.
+                let _ = sink.send(Err(problem.into())).await;
+            }
+        };
+        tokio::spawn(task.in_current_span());
+        ready(Ok(ReceiverStream::new(source)))
+    }
+
+    async fn answer_stream(
+        self,
+        mut commands: Streaming<ExecuteStreamRequest>,
+        deadline: Option<Instant>,
+        sink: &Sink,
+        in_flight: &Arc<Semaphore>,
+    ) -> Result<(), Problem> {
+        let mut closing = self.closing.subscribe();
+        loop {
+            let Ok(permit) = Arc::clone(in_flight).acquire_owned().await else { return Ok(()) };
+            let message = tokio::select! {
+                message = commands.message() => message.map_err(|status| Problem::before_the_service(&status))?,
+                _ = closing.wait_for(|closing| *closing) => return Err(Problem::shutting_down()),
+                () = sink.closed() => return Ok(()),
+            };
+            let Some(ExecuteStreamRequest { correlation_id, command }) = message else { return Ok(()) };
+            let answer = move |result| Ok(ExecuteStreamResponse { correlation_id, result: Some(result) });
+            let request = match self.read_command(command.unwrap_or_default()).await {
+                Ok(request) => request,
+                Err(problem) => {
+                    let _ = sink.send(answer(show_problem(problem))).await;
+                    continue;
+                }
+            };
+            let writer = self.writer.clone();
+            let kind = request.command.kind();
+            let mut fate: Pin<Box<dyn Future<Output = BatchResult> + Send>> =
+                Box::pin(async move { show_result(kind, writer.submit(request, deadline).await) });
+            // The first poll puts the command into the writer's queue: done here, in the order of the stream, so that
+            // a hold can be placed and settled without waiting in between.
+            let at_once = poll_fn(|context| Poll::Ready(fate.as_mut().poll(context))).await;
+            let sink = sink.clone();
+            tokio::spawn(async move {
+                let result = match at_once {
+                    Poll::Ready(result) => result,
+                    Poll::Pending => fate.await,
+                };
+                let _ = sink.send(answer(result)).await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn read_command(&self, command: BatchCommand) -> Result<ledger::Request, Problem> {
+        let (scope, command) = parse(command, |command, fields| read_batch_command(fields, command, None))?;
+        let ledger = self.ledger(scope.ledger_or_main()).await?;
+        Ok(scope.request(ledger.no, command))
+    }
+}
+
+/// What became of one command, in brief: 10,000 of these fit the 4 MiB that clients take by default.
+fn show_result(command: Option<Kind>, submitted: Submitted) -> BatchResult {
+    match submitted {
+        Ok(Ok(answer)) => {
+            BatchResult { result: Some(batch_result::Result::Accepted(show_accepted(&answer))) }
+        }
+        Ok(Err(rejection)) => {
+            let problem = Problem::from(rejection);
+            show_problem(match command {
+                Some(command) => problem.within(command),
+                None => problem,
+            })
+        }
+        Err(error) => show_problem(error),
+    }
+}
+
+/// A command that was not accepted.
+fn show_problem(problem: impl Into<Problem>) -> BatchResult {
+    BatchResult { result: Some(batch_result::Result::Error(problem.into().into_batch_error())) }
+}
+
+fn show_accepted(answer: &Answer) -> BatchAccepted {
+    BatchAccepted {
+        posting_id: answer.posting.id.to_string(),
+        sequence: convert::signed(answer.posting.sequence),
+        replayed: answer.replayed,
+        hold_id: convert::or_empty(answer.hold.as_ref().map(|hold| &hold.id)),
+        available_credits: answer.balances.available.to_string(),
+    }
+}

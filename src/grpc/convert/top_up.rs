@@ -1,0 +1,34 @@
+//! Settings of top-ups and the request in flight, as wire messages.
+
+use crate::ledger::top_up::{OpenTopUp, TopUps};
+use crate::ledger::{Credits, Timestamp, TopUp};
+
+use super::super::wire;
+use super::values::{small, time};
+
+/// Settings as they were agreed.
+pub fn settings(of: &TopUp) -> wire::TopUpSettings {
+    let TopUp { below, target, monthly_cap, cool_down_seconds, lapse_seconds } = of;
+    wire::TopUpSettings {
+        below_credits: below.to_string(),
+        target_credits: target.to_string(),
+        monthly_cap_credits: monthly_cap.map(|cap| cap.to_string()),
+        cool_down_seconds: small(*cool_down_seconds),
+        lapse_seconds: small(*lapse_seconds),
+    }
+}
+
+/// The request that is in flight at `now`, and what was asked for in the month of `now`.
+pub fn activity(top_ups: Option<&TopUps>, now: Timestamp) -> (Option<wire::TopUpRequest>, String) {
+    let stand = top_ups.map(|top_ups| top_ups.at(now));
+    let open = stand.and_then(|stand| {
+        let OpenTopUp { id, credits, lapses_at } = stand.open?;
+        Some(wire::TopUpRequest {
+            top_up_id: id.to_string(),
+            credits: credits.to_string(),
+            requested_at: Some(time(stand.last_at)),
+            lapses_at: Some(time(lapses_at)),
+        })
+    });
+    (open, stand.map_or(Credits::ZERO, |stand| stand.month_credits).to_string())
+}

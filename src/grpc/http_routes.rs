@@ -1,0 +1,33 @@
+//! Plain HTTP on the listener of gRPC: requests below one path go to a handler of their own.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use tonic::body::Body;
+
+use super::stage::{Answer, Inner, Stage};
+
+/// Answers one HTTP request; it never fails, it answers.
+pub type Handler =
+    Arc<dyn Fn(Request<Body>) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> + Send + Sync>;
+
+/// Requests whose path begins with `prefix` are answered by `handler`.
+#[derive(Clone)]
+pub struct HttpRoutes {
+    /// Such as `/webhooks/`; no gRPC service has a name like it.
+    pub prefix: &'static str,
+    /// What answers.
+    pub handler: Handler,
+}
+
+impl Stage for HttpRoutes {
+    fn call<S: Inner>(&self, request: Request<Body>, services: &mut S) -> Answer<S> {
+        if request.uri().path().starts_with(self.prefix) {
+            let answer = (self.handler)(request);
+            return Answer::<S>::own(async move { Ok(answer.await) });
+        }
+        Answer::<S>::Passed { answer: services.call(request) }
+    }
+}

@@ -1,0 +1,16 @@
+//! The services, as `build.rs` generates them from the protos: each method calls the function of its name of [`Api`].
+//!
+//! | method | what is called |
+//! |---|---|
+//! | a command that a batch may have | `run`, which reads it as a `CommandMessage`; then `OutcomeWith` of what the response has besides its outcome |
+//! | one without side effects | the function, with the message |
+//! | another one | the function, with the request, which has the deadline |
+
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::api::Api;
+use super::command::OutcomeWith;
+use super::wire::*;
+
+include!(concat!(env!("OUT_DIR"), "/services.rs"));
