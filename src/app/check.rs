@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Failure;
+use super::failure::Failure;
 use super::output::{complain, print};
 use crate::audit::{self, Report};
 use crate::config::{Config, Flags};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Failure;
+use super::failure::Failure;
 use super::output::print;
 use super::shops::revealed;
 use crate::clock::Clock;

@@ -1,23 +1,21 @@
 //! The command line: what each subcommand does, made of the layers below.
 
-mod apply;
-pub mod bench;
-pub mod call;
+mod bench;
+mod call;
 mod chart;
 mod check;
-pub mod client;
+mod client;
 mod copy;
 mod csv;
 mod email;
-mod export;
 mod failure;
 mod output;
+mod paging;
 mod price;
-pub mod replay;
+mod replay;
 mod serve;
 mod server;
 mod shops;
-mod statement;
 mod sweep;
 
 use std::process::ExitCode;
@@ -26,7 +24,7 @@ use clap::Parser;
 
 use crate::config::Flags;
 
-pub use failure::Failure;
+use failure::Failure;
 
 /// Prepaid support credits in an append-only double-entry ledger, as a gRPC service
 ///
@@ -35,13 +33,13 @@ pub use failure::Failure;
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Subcommand>,
     #[command(flatten)]
     flags: Flags,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+enum Subcommand {
     /// Serve until SIGTERM or Ctrl-C
     Serve(Flags),
     /// Make the database or bring it up to date
@@ -55,34 +53,9 @@ enum Command {
     Copy(copy::Copy),
     Replay(replay::Replay),
     Bench(bench::Bench),
-    #[command(subcommand)]
-    Customer(client::CustomerCommand),
-    Purchase(client::Purchase),
-    #[command(subcommand)]
-    Refund(client::RefundCommand),
-    #[command(subcommand)]
-    Chargeback(client::ChargebackCommand),
-    #[command(subcommand)]
-    Payment(client::PaymentCommand),
-    #[command(subcommand)]
-    Hold(client::HoldCommand),
-    Settle(client::Settle),
-    Release(client::Release),
-    Charge(client::Charge),
-    Balance(client::Balance),
-    Statement(statement::Statement),
-    Revenue(client::Revenue),
-    Reconcile(client::Reconcile),
-    Export(export::Export),
-    Transfers(client::Transfers),
+    #[command(flatten)]
+    Client(client::ClientCommand),
     Price(price::Price),
-    #[command(subcommand)]
-    RateCard(client::RateCardCommand),
-    Receipt(client::Receipt),
-    Alerts(client::Alerts),
-    Events(client::Events),
-    #[command(subcommand)]
-    Webhook(client::WebhookCommand),
     #[command(subcommand)]
     Email(email::EmailCommand),
 }
@@ -111,33 +84,24 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let done = |()| ExitCode::SUCCESS;
     match cli.command {
         None => serve::serve(&cli.flags).await,
-        Some(Command::Serve(flags)) => serve::serve(&flags).await,
-        Some(Command::Migrate(database)) => check::migrate(database).await,
-        Some(Command::Verify(database)) => check::verify(database).await,
-        Some(Command::Copy(command)) => command.run().await.map(done),
-        Some(Command::Replay(command)) => command.run().await,
-        Some(Command::Bench(command)) => command.run().await,
-        Some(Command::Customer(command)) => command.run().await.map(done),
-        Some(Command::Purchase(command)) => command.run().await.map(done),
-        Some(Command::Refund(command)) => command.run().await.map(done),
-        Some(Command::Chargeback(command)) => command.run().await.map(done),
-        Some(Command::Payment(command)) => command.run().await.map(done),
-        Some(Command::Hold(command)) => command.run().await.map(done),
-        Some(Command::Settle(command)) => command.run().await.map(done),
-        Some(Command::Release(command)) => command.run().await.map(done),
-        Some(Command::Charge(command)) => command.run().await.map(done),
-        Some(Command::Balance(command)) => command.run().await.map(done),
-        Some(Command::Statement(command)) => command.run().await.map(done),
-        Some(Command::Revenue(command)) => command.run().await.map(done),
-        Some(Command::Reconcile(command)) => command.run().await.map(done),
-        Some(Command::Export(command)) => command.run().await.map(done),
-        Some(Command::Transfers(command)) => command.run().await.map(done),
-        Some(Command::RateCard(command)) => command.run().await.map(done),
-        Some(Command::Receipt(command)) => command.run().await.map(done),
-        Some(Command::Price(command)) => command.run().map(done),
-        Some(Command::Alerts(command)) => command.run().await.map(done),
-        Some(Command::Events(command)) => command.run().await.map(done),
-        Some(Command::Webhook(command)) => command.run().await.map(done),
-        Some(Command::Email(command)) => command.run().map(done),
+        Some(Subcommand::Serve(flags)) => serve::serve(&flags).await,
+        Some(Subcommand::Migrate(database)) => check::migrate(database).await,
+        Some(Subcommand::Verify(database)) => check::verify(database).await,
+        Some(Subcommand::Copy(command)) => command.run().await.map(done),
+        Some(Subcommand::Replay(command)) => command.run().await,
+        Some(Subcommand::Bench(command)) => command.run().await,
+        Some(Subcommand::Client(command)) => command.run().await.map(done),
+        Some(Subcommand::Price(command)) => command.run().map(done),
+        Some(Subcommand::Email(command)) => command.run().map(done),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_of_every_command_go_together() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use super::Failure;
+use super::failure::Failure;
 
 /// Writes lines to standard output. A reader that has gone away, as `head` does, is no error.
 ///

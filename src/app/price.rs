@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Failure;
-use super::client::seconds;
+use super::client::arguments::seconds;
+use super::failure::Failure;
 use super::output::{note, print};
 use crate::grpc::reason_of;
 use crate::ledger::ids::{LabelId, LineId, PackageId};

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::Failure;
+use super::failure::Failure;
 use super::output::print;
 use super::server::Server;
 use crate::config::{Config, Flags};

@@ -8,9 +8,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
-use super::Failure;
 use super::call::innermost;
 use super::email::mailer;
+use super::failure::Failure;
 use super::shops::shops;
 use super::sweep::sweep;
 use crate::cards;

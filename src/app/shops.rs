@@ -1,6 +1,6 @@
 //! From the settings of storefronts to storefronts.
 
-use super::Failure;
+use super::failure::Failure;
 use crate::config::{Secret, StorefrontSettings};
 use crate::ledger::{Credits, LedgerId, Storefront};
 use crate::storefront::{Shop, Vendor};

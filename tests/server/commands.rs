@@ -67,6 +67,7 @@ fn a_round_trip_in_json() {
     assert_eq!(ask(&["customer", "get", "acme"])["name"], "Acme GmbH");
     assert_eq!(ask(&["customer", "list"])[0]["available"], "7.5");
     assert_eq!(ask(&["customer", "close", "acme", "--reason", "moved"])["closed"], true);
+    assert_eq!(ask(&["customer", "reopen", "acme", "--reason", "back again"])["closed"], false);
     server.stop();
     place.verify();
 }

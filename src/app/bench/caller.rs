@@ -9,8 +9,8 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::app::Failure;
 use crate::app::call::{CallError, connect};
+use crate::app::failure::Failure;
 use crate::clock;
 use crate::grpc::wire;
 use crate::ledger::PostingId;

@@ -12,7 +12,7 @@ use super::plot::plot;
 use super::progress::Progress;
 use super::resources::Before;
 use super::table::table;
-use crate::app::Failure;
+use crate::app::failure::Failure;
 use crate::app::server::Server;
 use crate::config::Config;
 use crate::grpc::wire::batch_command::Command;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
-use crate::app::Failure;
 use crate::app::call::CallError;
+use crate::app::failure::Failure;
 
 /// How calls are made.
 #[derive(Clone, Copy, Debug)]

@@ -24,9 +24,9 @@ use self::caller::Caller;
 use self::grow::{Growth, grow};
 use self::line::Line;
 use self::plan::{IN_FLIGHT, Plan, Sizes};
-use super::Failure;
 use super::output::print;
 use super::server::Server;
+use crate::app::failure::Failure;
 use crate::config::Config;
 use crate::store::{open_figures, shown_url};
 

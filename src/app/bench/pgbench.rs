@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use crate::app::Failure;
+use crate::app::failure::Failure;
 
 /// Rows of its smallest table, so how many of its clients meet on one row less often than not.
 const SCALE: &str = "10";

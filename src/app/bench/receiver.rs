@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 use super::measure::no_times;
-use crate::app::Failure;
+use crate::app::failure::Failure;
 use crate::clock;
 
 /// What is read at a time: several messages.

@@ -7,8 +7,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::caller::{Caller, Crowd, incident, must_be_accepted};
 use super::measure::{Measured, micros_since, no_times};
-use crate::app::Failure;
 use crate::app::call::CallError;
+use crate::app::failure::Failure;
 use crate::grpc::wire;
 use wire::batch_command::Command;
 use wire::batch_service_client::BatchServiceClient;

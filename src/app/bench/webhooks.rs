@@ -15,7 +15,7 @@ use super::measure::{Load, Measured, Turn, measure, no_times, per_second};
 use super::plan::{IN_FLIGHT, create};
 use super::receiver::Receiver;
 use super::resources::{Before, Used};
-use crate::app::Failure;
+use crate::app::failure::Failure;
 use crate::delivery::webhooks::LOOK_SECONDS;
 
 /// What the part of the holds that is told of is chosen for: more than 2,000 by what the holds lose meanwhile.

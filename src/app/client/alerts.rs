@@ -1,10 +1,12 @@
 //! `creditledger alerts`: from which balance on customers are told.
 
-use super::notices::alerts;
-use super::show::{Row, Shown, replayed};
-use super::{RequestId, Target, send};
-use crate::app::Failure;
-use crate::app::call::CallError;
+use super::arguments::threshold;
+use super::row::Row;
+use super::show::of;
+use super::show_events::alerts;
+use super::target::{Request, Subject};
+use crate::app::failure::Failure;
+use crate::app::paging::method;
 use crate::grpc::wire;
 use wire::notification_service_client::NotificationServiceClient;
 
@@ -27,22 +29,7 @@ pub struct Alerts {
     #[arg(long, conflicts_with_all = ["thresholds", "none"], requires = "customer")]
     use_default: bool,
     #[command(flatten)]
-    request: RequestId,
-    #[command(flatten)]
-    target: Target,
-}
-
-/// Reads `5` or `20%`; what is wrong with the number is for the server to say.
-fn threshold(text: &str) -> Result<wire::BalanceThreshold, String> {
-    use wire::balance_threshold::Threshold;
-    let threshold = match text.strip_suffix('%') {
-        Some(percent) => {
-            let percent = percent.parse().map_err(|_| "whole percents such as 20% are needed")?;
-            Threshold::PercentOfLastPurchase(percent)
-        }
-        None => Threshold::Credits(text.to_owned()),
-    };
-    Ok(wire::BalanceThreshold { threshold: Some(threshold) })
+    request: Request,
 }
 
 impl Alerts {
@@ -51,26 +38,27 @@ impl Alerts {
     /// # Errors
     /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
-        let Self { thresholds, customer: customer_id, none, use_default, request, target } = self;
-        let mut client = NotificationServiceClient::new(target.connect().await?);
-        let ledger_id = target.ledger.clone();
+        let Self { thresholds, customer: customer_id, none, use_default, request } = self;
         let head = Row::default().with("customer_id", customer_id.as_str());
-        let is_read = thresholds.is_empty() && !none && !use_default;
-        let (head, shown) = if is_read {
-            let asked = wire::GetBalanceAlertsRequest { ledger_id, customer_id };
-            let answer = client.get_balance_alerts(asked).await.map_err(CallError::from)?.into_inner();
-            (head, answer.alerts)
+        if thresholds.is_empty() && !none && !use_default {
+            let target = request.target;
+            let asked = wire::GetBalanceAlertsRequest { ledger_id: target.ledger(), customer_id };
+            let answer = target.ask(method!(NotificationServiceClient.get_balance_alerts), asked).await?;
+            target.print(&head.and(of(answer.alerts.as_ref(), alerts)))
         } else if customer_id.is_empty() {
-            let context = Some(target.context(&request, "")?);
-            let asked = wire::SetDefaultBalanceAlertsRequest { context, thresholds };
-            let (request_id, answer) = send!(client.set_default_balance_alerts(asked));
-            (head.and(replayed(request_id, answer.outcome.as_ref())), answer.alerts)
+            let asked = |context| wire::SetDefaultBalanceAlertsRequest { context, thresholds };
+            let method = method!(NotificationServiceClient.set_default_balance_alerts);
+            let send = request.send(Subject::default(), method, asked, |answer, changed| {
+                changed.after(head).and(of(answer.alerts.as_ref(), alerts))
+            });
+            send.await
         } else {
-            let context = Some(target.context(&request, customer_id)?);
-            let asked = wire::SetBalanceAlertsRequest { context, thresholds, use_default };
-            let (request_id, answer) = send!(client.set_balance_alerts(asked));
-            (head.and(replayed(request_id, answer.outcome.as_ref())), answer.alerts)
-        };
-        target.print(&Shown::One(head.and(alerts(shown.as_ref()))))
+            let asked = |context| wire::SetBalanceAlertsRequest { context, thresholds, use_default };
+            let method = method!(NotificationServiceClient.set_balance_alerts);
+            let send = request.send(Subject::customer(customer_id), method, asked, |answer, changed| {
+                changed.after(head).and(of(answer.alerts.as_ref(), alerts))
+            });
+            send.await
+        }
     }
 }

@@ -2,10 +2,11 @@
 
 use tonic::Streaming;
 
-use super::Target;
-use super::notices::{event, event_line};
-use crate::app::Failure;
+use super::arguments::event_type;
+use super::show_events::{event, event_line};
+use super::target::Target;
 use crate::app::call::CallError;
+use crate::app::failure::Failure;
 use crate::app::output::print;
 use crate::grpc::wire;
 use wire::notification_service_client::NotificationServiceClient;
@@ -33,17 +34,8 @@ pub struct Events {
     target: Target,
 }
 
-/// Reads `balance.low` as its number on the wire.
-pub(super) fn event_type(name: &str) -> Result<wire::EventType, String> {
-    let wire_name = format!("EVENT_TYPE_{}", name.replacen('.', "_", 1).to_ascii_uppercase());
-    let known = wire::EventType::from_str_name(&wire_name);
-    known
-        .filter(|known| *known != wire::EventType::Unspecified && name.contains('.'))
-        .ok_or_else(|| "a type of event such as balance.low or hold.quoted is needed".to_owned())
-}
-
 impl Events {
-    /// Asks the server and prints what it tells.
+    /// Asks the server and prints its events.
     ///
     /// # Errors
     /// [`Failure`].
@@ -52,7 +44,7 @@ impl Events {
         let mut client = NotificationServiceClient::new(self.target.connect().await?);
         let from_start = (!self.follow).then_some(0);
         let mut request = wire::WatchEventsRequest {
-            ledger_id: self.target.ledger.clone(),
+            ledger_id: self.target.ledger(),
             customer_id: self.customer,
             types: self.types.into_iter().map(i32::from).collect(),
             until_now: !self.follow,
@@ -62,7 +54,7 @@ impl Events {
         loop {
             let stream = client.watch_events(request.clone()).await.map_err(CallError::from)?.into_inner();
             match show(stream, self.target.json).await? {
-                // It was too slow, as while its output waited for a reader.
+                // This client was too slow, as while its output waited for a reader.
                 Some(token) => request.start = Some(Start::ResumeToken(token)),
                 None => return Ok(()),
             }
@@ -70,7 +62,7 @@ impl Events {
     }
 }
 
-/// Prints events until the stream ends; where it may be gone on with, the place.
+/// Prints events until the stream ends. Returns where to resume a stream that the server cut.
 async fn show(
     mut stream: Streaming<wire::WatchEventsResponse>,
     json: bool,
@@ -87,26 +79,8 @@ async fn show(
                     .map_or(Err(error.into()), |token| Ok(Some(token)));
             }
         };
-        if let Some(Item::Event(told)) = &message.item {
-            print(&if json { event(told).to_json_line() } else { event_line(told) })?;
+        if let Some(Item::Event(shown)) = &message.item {
+            print(&if json { event(shown).json().to_string() } else { event_line(shown) })?;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::event_type;
-    use crate::grpc::wire::EventType;
-    use crate::ledger::event::EventType as Known;
-
-    #[test]
-    fn types_have_the_names_of_the_core() {
-        for known in Known::ALL {
-            assert_eq!(event_type(known.name()).map(i32::from), Ok(known.code().into()));
-        }
-        for bad in ["", "balance", "balance_low", "BALANCE.LOWER", "unspecified", "balance.low.er"] {
-            assert!(event_type(bad).is_err(), "{bad}");
-        }
-        assert_eq!(event_type("hold.nearly_used"), Ok(EventType::HoldNearlyUsed));
     }
 }

@@ -1,14 +1,16 @@
-//! `creditledger hold ...`
+//! `creditledger hold ...`, and `settle`, `release` and `charge`, which end an incident.
 
 use prost_types::Timestamp;
 
-use super::settle::{Reverse, Void};
-use super::show::{Shown, entry, hold, hold_line, work};
-use super::{Limit, RequestId, Target, pages, seconds};
-use crate::app::Failure;
+use super::arguments::{hold_state, seconds};
+use super::row::Row;
+use super::show::{entry, hold, hold_line, work};
+use super::target::{Change, Limit, Target};
 use crate::app::call::CallError;
+use crate::app::failure::Failure;
 use crate::app::output::note;
-use crate::grpc::wire;
+use crate::app::paging::{Method, method};
+use crate::grpc::wire::{self, Answered, CommandContext, HoldTarget};
 use wire::hold_service_client::HoldServiceClient;
 
 /// Holds: estimate, confirm, place, extend, record and void work, reverse, show
@@ -17,44 +19,164 @@ pub enum HoldCommand {
     /// Quote an incident; no credits move
     Estimate(Estimate),
     /// Accept the quote and set its credits aside
-    Confirm(Confirm),
+    Confirm {
+        #[command(flatten)]
+        incident: IncidentChange,
+        /// Wait for credits where there are too few
+        #[arg(long)]
+        park: bool,
+    },
     /// Refuse the quote
-    Decline(Decline),
+    Decline {
+        #[command(flatten)]
+        incident: IncidentChange,
+    },
     /// Estimate and confirm at once
-    Place(Place),
+    Place {
+        #[command(flatten)]
+        estimate: Estimate,
+        /// Wait for credits where there are too few
+        #[arg(long)]
+        park: bool,
+    },
     /// Set more credits aside
-    Extend(Extend),
+    Extend {
+        #[command(flatten)]
+        incident: IncidentChange,
+        /// How many credits more
+        credits: String,
+    },
     /// Record work; no credits move until it is settled
-    Work(Work),
+    Work {
+        #[command(flatten)]
+        incident: IncidentChange,
+        #[command(flatten)]
+        work: WorkDone,
+        /// What it may cost more for, such as after-hours; may be repeated
+        #[arg(long = "label", value_name = "LABEL")]
+        labels: Vec<String>,
+    },
     /// Withdraw a wrong entry of work
-    Void(Void),
+    #[command(mut_arg("reason", |reason| reason.required(true)))]
+    Void {
+        #[command(flatten)]
+        incident: IncidentChange,
+        /// The entry's work_id, as `hold get` shows it
+        work_id: String,
+    },
     /// Give a settlement back, in whole or in part
-    Reverse(Reverse),
+    #[command(mut_arg("reason", |reason| reason.required(true)))]
+    Reverse {
+        #[command(flatten)]
+        incident: IncidentChange,
+        /// How many credits [default: all that were paid and not given back]
+        #[arg(long)]
+        credits: Option<String>,
+    },
     /// Show an incident's hold
-    Get(Get),
+    Get {
+        /// The customer's id
+        customer: String,
+        /// The incident, as the helpdesk numbers it
+        incident: String,
+        #[command(flatten)]
+        target: Target,
+    },
     /// List holds, the newest first
-    List(List),
+    List {
+        /// Of one customer
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+        customer: String,
+        /// Of one incident
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+        incident: String,
+        /// Of one class
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+        class: String,
+        /// In this state, such as active; may be repeated
+        #[arg(long = "state", value_parser = hold_state, value_name = "STATE")]
+        states: Vec<wire::HoldState>,
+        #[command(flatten)]
+        limit: Limit,
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
-/// Entries of work that `hold get` shows.
-const WORK_SHOWN: Limit = Limit { limit: 1_000 };
+/// The commands that end an incident.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum EndCommand {
+    /// Charge the recorded work and give back what is left of the hold
+    Settle {
+        #[command(flatten)]
+        incident: IncidentChange,
+        /// Bear what exceeds the hold, instead of taking it from available credits
+        #[arg(long)]
+        cap_at_hold: bool,
+        /// The most that it may cost
+        #[arg(long, value_name = "CREDITS")]
+        max_charge: Option<String>,
+        /// Refuse if other work than these seconds is recorded
+        #[arg(long, value_name = "SECONDS")]
+        expected_work_seconds: Option<i64>,
+        /// Why nothing is charged
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "REASON")]
+        waive: String,
+        /// What it may cost more for besides what the hold says; may be repeated
+        #[arg(long = "label", value_name = "LABEL")]
+        labels: Vec<String>,
+        /// Whether it was an emergency, where the hold is wrong about that
+        #[arg(long, value_name = "BOOL")]
+        emergency: Option<bool>,
+        /// Whether the knowledge base had the answer, where the hold is wrong about that
+        #[arg(long, value_name = "BOOL")]
+        kb_answered: Option<bool>,
+    },
+    /// Give the held credits back
+    Release {
+        #[command(flatten)]
+        incident: IncidentChange,
+        /// Why recorded work is not charged
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "REASON")]
+        waive: String,
+    },
+    /// Charge an incident without a hold, from available credits
+    Charge {
+        #[command(flatten)]
+        incident: IncidentChange,
+        #[command(flatten)]
+        work: WorkDone,
+        /// The incident's class
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+        class: String,
+        /// When the incident was opened (RFC 3339) [default: now]
+        #[arg(long, value_name = "TIME")]
+        opened_at: Option<Timestamp>,
+        /// The most that it may cost
+        #[arg(long, value_name = "CREDITS")]
+        max_charge: Option<String>,
+        /// Why nothing is charged
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "REASON")]
+        waive: String,
+        #[command(flatten)]
+        circumstances: Circumstances,
+    },
+}
 
-/// Whose incident, on which server.
+/// A change about an incident of a customer.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Incident {
-    /// The customer's id
-    pub(super) customer: String,
-    /// The incident, as the helpdesk numbers it
-    pub(super) incident: String,
+pub struct IncidentChange {
     #[command(flatten)]
-    pub(super) target: Target,
+    change: Change,
+    /// The incident, as the helpdesk numbers it
+    incident: String,
 }
 
-/// See [`HoldCommand::Estimate`].
+/// What is estimated, and for what.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Estimate {
     #[command(flatten)]
-    incident: Incident,
+    incident: IncidentChange,
     /// What the rate card charges for so many minutes, such as 45 or 1.5
     #[arg(long = "minutes", group = "quote", value_parser = seconds, value_name = "MINUTES")]
     seconds: Option<i32>,
@@ -78,11 +200,6 @@ pub struct Estimate {
     note: String,
     #[command(flatten)]
     circumstances: Circumstances,
-    /// Who says so
-    #[arg(long, default_value = "", hide_default_value = true)]
-    by: String,
-    #[command(flatten)]
-    request: RequestId,
 }
 
 /// What is special about an incident.
@@ -90,77 +207,18 @@ pub struct Estimate {
 pub struct Circumstances {
     /// What it may cost more for, such as after-hours; may be repeated
     #[arg(long = "label", value_name = "LABEL")]
-    pub(super) labels: Vec<String>,
+    labels: Vec<String>,
     /// It is an emergency
     #[arg(long)]
-    pub(super) emergency: bool,
+    emergency: bool,
     /// The knowledge base has the answer already
     #[arg(long)]
-    pub(super) kb_answered: bool,
+    kb_answered: bool,
 }
 
-/// See [`HoldCommand::Place`].
+/// A piece of work.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Place {
-    #[command(flatten)]
-    estimate: Estimate,
-    /// Wait for credits where there are too few
-    #[arg(long)]
-    park: bool,
-}
-
-/// See [`HoldCommand::Confirm`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct Confirm {
-    #[command(flatten)]
-    incident: Incident,
-    /// Wait for credits where there are too few
-    #[arg(long)]
-    park: bool,
-    /// The customer, or who confirms on their behalf
-    #[arg(long, default_value = "", hide_default_value = true)]
-    by: String,
-    #[command(flatten)]
-    request: RequestId,
-}
-
-/// See [`HoldCommand::Decline`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct Decline {
-    #[command(flatten)]
-    incident: Incident,
-    /// Why
-    #[arg(long, default_value = "", hide_default_value = true)]
-    reason: String,
-    /// Who says so
-    #[arg(long, default_value = "", hide_default_value = true)]
-    by: String,
-    #[command(flatten)]
-    request: RequestId,
-}
-
-/// See [`HoldCommand::Extend`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct Extend {
-    #[command(flatten)]
-    incident: Incident,
-    /// How many credits more
-    credits: String,
-    /// Why
-    #[arg(long, default_value = "", hide_default_value = true)]
-    reason: String,
-    /// Who says so
-    #[arg(long, default_value = "", hide_default_value = true)]
-    by: String,
-    #[command(flatten)]
-    request: RequestId,
-}
-
-/// See [`HoldCommand::Work`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct Work {
-    #[command(flatten)]
-    incident: Incident,
+pub struct WorkDone {
     /// How long it took, such as 45 or 1.5
     #[arg(long = "minutes", value_parser = seconds, value_name = "MINUTES")]
     seconds: i32,
@@ -173,73 +231,37 @@ pub struct Work {
     /// How many solutions it brought, where a card counts them
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "COUNT")]
     solutions: i32,
-    /// What it may cost more for, such as after-hours; may be repeated
-    #[arg(long = "label", value_name = "LABEL")]
-    labels: Vec<String>,
     /// What was done
     #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
-    /// Who did it
-    #[arg(long, default_value = "", hide_default_value = true)]
-    by: String,
-    #[command(flatten)]
-    request: RequestId,
 }
 
-/// See [`HoldCommand::Get`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct Get {
-    #[command(flatten)]
-    incident: Incident,
+/// Entries of work that `hold get` shows.
+const WORK_SHOWN: Limit = Limit::of(1_000);
+
+impl IncidentChange {
+    /// Sends a change about the incident, and prints all that came of it, with `more` of the answer.
+    async fn send<Q, A: Answered + Clone>(
+        self,
+        method: Method<Q, A>,
+        request: impl FnOnce(Option<CommandContext>, String) -> Q,
+        more: impl FnOnce(&A) -> Row,
+    ) -> Result<(), Failure> {
+        let Self { change, incident } = self;
+        let request = |context| request(context, incident);
+        change.send(method, request, |answer, changed| changed.whole(more(answer))).await
+    }
 }
 
-/// See [`HoldCommand::List`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct List {
-    /// Of one customer
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
-    customer: String,
-    /// Of one incident
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
-    incident: String,
-    /// Of one class
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
-    class: String,
-    /// In this state, such as active; may be repeated
-    #[arg(long = "state", value_parser = state, value_name = "STATE")]
-    states: Vec<wire::HoldState>,
-    #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    target: Target,
+/// Nothing more of an answer than its outcome.
+fn outcome<A>(_: &A) -> Row {
+    Row::default()
 }
 
-fn state(text: &str) -> Result<wire::HoldState, String> {
-    let name = format!("HOLD_STATE_{}", text.to_ascii_uppercase().replace('-', "_"));
-    wire::HoldState::from_str_name(&name)
-        .ok_or_else(|| "a state such as quoted, awaiting-credits, active or settled is needed".to_owned())
+/// The open hold of an incident.
+fn hold_of(incident: String) -> Option<HoldTarget> {
+    Some(HoldTarget::incident(incident))
 }
-
-/// Sends a change of a hold and prints the answer; all of them answer alike.
-macro_rules! change {
-    ($incident:expr, $method:ident($request:expr)) => {
-        $crate::app::client::hold::change!($incident, $method($request), |_answer| {
-            $crate::app::client::show::Row::default()
-        })
-    };
-    ($incident:expr, $method:ident($request:expr), |$answer:ident| $more:expr) => {{
-        use $crate::app::client::show::{Shown, outcome};
-        use $crate::grpc::wire::hold_service_client::HoldServiceClient;
-        let mut client = HoldServiceClient::new($incident.target.connect().await?);
-        let (request_id, answer) = $crate::app::client::send!(client.$method($request));
-        let more = {
-            let $answer = &answer;
-            $more
-        };
-        $incident.target.print(&Shown::One(outcome(request_id, answer.outcome.as_ref(), more)))
-    }};
-}
-pub(super) use change;
 
 impl HoldCommand {
     /// Asks the server and prints its answer.
@@ -248,28 +270,80 @@ impl HoldCommand {
     /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Estimate(command) => command.run().await,
-            Self::Confirm(command) => command.run().await,
-            Self::Decline(command) => command.run().await,
-            Self::Place(command) => command.run().await,
-            Self::Extend(command) => command.run().await,
-            Self::Work(command) => command.run().await,
-            Self::Void(command) => command.run().await,
-            Self::Reverse(command) => command.run().await,
-            Self::Get(command) => command.run().await,
-            Self::List(command) => command.run().await,
+            Self::Estimate(estimate) => estimate.send().await,
+            Self::Place { estimate, park } => estimate.place(park).await,
+            Self::Confirm { incident, park } => {
+                let request = |context, incident| wire::ConfirmEstimateRequest {
+                    context,
+                    target: hold_of(incident),
+                    park,
+                };
+                incident.send(method!(HoldServiceClient.confirm_estimate), request, outcome).await
+            }
+            Self::Decline { incident } => {
+                let request =
+                    |context, incident| wire::DeclineEstimateRequest { context, target: hold_of(incident) };
+                incident.send(method!(HoldServiceClient.decline_estimate), request, outcome).await
+            }
+            Self::Extend { incident, credits } => {
+                let request = |context, incident| wire::ExtendHoldRequest {
+                    context,
+                    target: hold_of(incident),
+                    credits,
+                };
+                incident.send(method!(HoldServiceClient.extend_hold), request, outcome).await
+            }
+            Self::Work { incident, work, labels } => {
+                let request = |context, incident| wire::RecordWorkRequest {
+                    context,
+                    target: hold_of(incident),
+                    work_seconds: work.seconds,
+                    started_at: work.started_at,
+                    line: work.line,
+                    solutions: work.solutions,
+                    note: work.note,
+                    labels,
+                };
+                let method = method!(HoldServiceClient.record_work);
+                incident.send(method, request, |answer| entry(answer.entry.as_ref())).await
+            }
+            Self::Void { incident, work_id } => {
+                let request =
+                    |context, incident| wire::VoidWorkRequest { context, target: hold_of(incident), work_id };
+                let method = method!(HoldServiceClient.void_work);
+                incident.send(method, request, |answer| entry(answer.entry.as_ref())).await
+            }
+            Self::Reverse { incident, credits } => {
+                let request = |context, incident| wire::ReverseSettlementRequest {
+                    context,
+                    target: hold_of(incident),
+                    credits,
+                };
+                incident.send(method!(HoldServiceClient.reverse_settlement), request, outcome).await
+            }
+            Self::Get { customer, incident, target } => get(customer, incident, &target).await,
+            Self::List { customer, incident, class, states, limit, target } => {
+                let request = wire::ListHoldsRequest {
+                    ledger_id: target.ledger(),
+                    customer_id: customer,
+                    incident_id: incident,
+                    states: states.into_iter().map(i32::from).collect(),
+                    incident_class: class,
+                    ..Default::default()
+                };
+                target.list(limit, method!(HoldServiceClient.list_holds), request, hold_line).await
+            }
         }
     }
 }
 
 impl Estimate {
-    async fn run(self) -> Result<(), Failure> {
+    async fn send(self) -> Result<(), Failure> {
         use wire::estimate_incident_request::Quote;
-        let Incident { customer, incident, target } = &self.incident;
         let seconds = self.seconds.map(Quote::EstimatedSeconds);
-        let request = wire::EstimateIncidentRequest {
-            context: Some(target.context(&self.request, customer.clone())?.by(self.by)),
-            incident_id: incident.clone(),
+        let request = |context, incident_id| wire::EstimateIncidentRequest {
+            context,
+            incident_id,
             incident_class: self.class,
             quote: seconds.or(self.credits.map(Quote::Credits)),
             opened_at: self.opened_at,
@@ -280,125 +354,109 @@ impl Estimate {
             emergency: self.circumstances.emergency,
             kb_answered: self.circumstances.kb_answered,
         };
-        change!(self.incident, estimate_incident(request))
+        self.incident.send(method!(HoldServiceClient.estimate_incident), request, outcome).await
     }
-}
 
-impl Place {
-    async fn run(self) -> Result<(), Failure> {
+    async fn place(self, park: bool) -> Result<(), Failure> {
         use wire::place_hold_request::Quote;
-        let Self { estimate, park } = self;
-        let Incident { customer, incident, target } = &estimate.incident;
-        let seconds = estimate.seconds.map(Quote::EstimatedSeconds);
-        let request = wire::PlaceHoldRequest {
-            context: Some(target.context(&estimate.request, customer.clone())?.by(estimate.by)),
-            incident_id: incident.clone(),
-            incident_class: estimate.class,
-            quote: seconds.or(estimate.credits.map(Quote::Credits)),
-            opened_at: estimate.opened_at,
-            expires_at: estimate.expires_at,
-            range_override_reason: estimate.range_override,
-            note: estimate.note,
-            park,
-            labels: estimate.circumstances.labels,
-            emergency: estimate.circumstances.emergency,
-            kb_answered: estimate.circumstances.kb_answered,
-        };
-        change!(estimate.incident, place_hold(request))
-    }
-}
-
-impl Confirm {
-    async fn run(self) -> Result<(), Failure> {
-        let Incident { customer, incident, target } = &self.incident;
-        let request = wire::ConfirmEstimateRequest {
-            context: Some(target.context(&self.request, customer.clone())?.by(self.by)),
-            target: Some(wire::HoldTarget::incident(incident.clone())),
-            park: self.park,
-        };
-        change!(self.incident, confirm_estimate(request))
-    }
-}
-
-impl Decline {
-    async fn run(self) -> Result<(), Failure> {
-        let Incident { customer, incident, target } = &self.incident;
-        let request = wire::DeclineEstimateRequest {
-            context: Some(target.context(&self.request, customer.clone())?.by(self.by).because(self.reason)),
-            target: Some(wire::HoldTarget::incident(incident.clone())),
-        };
-        change!(self.incident, decline_estimate(request))
-    }
-}
-
-impl Extend {
-    async fn run(self) -> Result<(), Failure> {
-        let Incident { customer, incident, target } = &self.incident;
-        let request = wire::ExtendHoldRequest {
-            context: Some(target.context(&self.request, customer.clone())?.by(self.by).because(self.reason)),
-            target: Some(wire::HoldTarget::incident(incident.clone())),
-            credits: self.credits,
-        };
-        change!(self.incident, extend_hold(request))
-    }
-}
-
-impl Work {
-    async fn run(self) -> Result<(), Failure> {
-        let Incident { customer, incident, target } = &self.incident;
-        let request = wire::RecordWorkRequest {
-            context: Some(target.context(&self.request, customer.clone())?.by(self.by)),
-            target: Some(wire::HoldTarget::incident(incident.clone())),
-            work_seconds: self.seconds,
-            started_at: self.started_at,
-            line: self.line,
-            solutions: self.solutions,
-            note: self.note,
-            labels: self.labels,
-        };
-        change!(self.incident, record_work(request), |answer| entry(answer.entry.as_ref()))
-    }
-}
-
-impl Get {
-    async fn run(self) -> Result<(), Failure> {
-        let Incident { customer, incident, target } = self.incident;
-        let request = wire::GetHoldRequest {
-            ledger_id: target.ledger.clone(),
-            customer_id: customer,
-            target: Some(wire::HoldTarget::incident(incident)),
-        };
-        let mut client = HoldServiceClient::new(target.connect().await?);
-        let answer = client.get_hold(request).await.map_err(CallError::from)?.into_inner();
-        let Some(found) = answer.hold else { return Err(CallError::unexpected("hold").into()) };
-        // By its id: meanwhile the incident may have another one.
-        let request = wire::ListWorkRequest {
-            ledger_id: target.ledger.clone(),
-            customer_id: found.customer_id.clone(),
-            target: Some(wire::HoldTarget::hold(found.hold_id.as_str())),
-            ..Default::default()
-        };
-        let (entries, more) = pages!(WORK_SHOWN, client.list_work(request) => entries);
-        if more {
-            note("... more work than is shown");
-        }
-        let entries: Vec<_> = entries.iter().map(work).collect();
-        target.print(&Shown::One(hold(Some(&found)).with("work", entries)))
-    }
-}
-
-impl List {
-    async fn run(self) -> Result<(), Failure> {
-        let mut client = HoldServiceClient::new(self.target.connect().await?);
-        let request = wire::ListHoldsRequest {
-            ledger_id: self.target.ledger.clone(),
-            customer_id: self.customer,
-            incident_id: self.incident,
-            states: self.states.into_iter().map(i32::from).collect(),
+        let seconds = self.seconds.map(Quote::EstimatedSeconds);
+        let request = |context, incident_id| wire::PlaceHoldRequest {
+            context,
+            incident_id,
             incident_class: self.class,
-            ..Default::default()
+            quote: seconds.or(self.credits.map(Quote::Credits)),
+            opened_at: self.opened_at,
+            expires_at: self.expires_at,
+            range_override_reason: self.range_override,
+            note: self.note,
+            park,
+            labels: self.circumstances.labels,
+            emergency: self.circumstances.emergency,
+            kb_answered: self.circumstances.kb_answered,
         };
-        let (holds, more) = pages!(self.limit, client.list_holds(request) => holds);
-        self.target.print_list((holds.iter().map(hold_line).collect(), more))
+        self.incident.send(method!(HoldServiceClient.place_hold), request, outcome).await
+    }
+}
+
+/// Shows a hold with its entries of work.
+async fn get(customer_id: String, incident: String, target: &Target) -> Result<(), Failure> {
+    let ledger_id = target.ledger();
+    let request = wire::GetHoldRequest { ledger_id, customer_id, target: hold_of(incident) };
+    let answer = target.ask(method!(HoldServiceClient.get_hold), request).await?;
+    let found = answer.hold.ok_or_else(|| CallError::unexpected("hold"))?;
+    // By its id: meanwhile the incident may have another one.
+    let request = wire::ListWorkRequest {
+        ledger_id: target.ledger(),
+        customer_id: found.customer_id.clone(),
+        target: Some(HoldTarget::hold(found.hold_id.as_str())),
+        ..Default::default()
+    };
+    let method = method!(HoldServiceClient.list_work);
+    let (entries, more) = target.pages(WORK_SHOWN, method, request).await?;
+    if more {
+        note("... more work than is shown");
+    }
+    target.print(&hold(&found).with("work", entries.iter().map(work).collect::<Vec<_>>()))
+}
+
+impl EndCommand {
+    /// Asks the server and prints its answer.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Settle {
+                incident,
+                cap_at_hold,
+                max_charge,
+                expected_work_seconds,
+                waive,
+                labels,
+                emergency,
+                kb_answered,
+            } => {
+                use wire::OverrunPolicy::{CapAtHold, TakeAvailable};
+                let request = |context, incident| wire::SettleHoldRequest {
+                    context,
+                    target: hold_of(incident),
+                    overrun: if cap_at_hold { CapAtHold } else { TakeAvailable }.into(),
+                    max_charge_credits: max_charge,
+                    expected_work_seconds,
+                    waive_reason: waive,
+                    labels,
+                    emergency,
+                    kb_answered,
+                };
+                incident.send(method!(HoldServiceClient.settle_hold), request, outcome).await
+            }
+            Self::Release { incident, waive } => {
+                let request = |context, incident| wire::ReleaseHoldRequest {
+                    context,
+                    target: hold_of(incident),
+                    waive_reason: waive,
+                };
+                incident.send(method!(HoldServiceClient.release_hold), request, outcome).await
+            }
+            Self::Charge { incident, work, class, opened_at, max_charge, waive, circumstances } => {
+                let request = |context, incident_id| wire::ChargeIncidentRequest {
+                    context,
+                    incident_id,
+                    incident_class: class,
+                    work_seconds: work.seconds,
+                    started_at: work.started_at,
+                    line: work.line,
+                    solutions: work.solutions,
+                    note: work.note,
+                    opened_at,
+                    max_charge_credits: max_charge,
+                    waive_reason: waive,
+                    labels: circumstances.labels,
+                    emergency: circumstances.emergency,
+                    kb_answered: circumstances.kb_answered,
+                };
+                incident.send(method!(HoldServiceClient.charge_incident), request, outcome).await
+            }
+        }
     }
 }

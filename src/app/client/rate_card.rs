@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
-use super::show::{Row, Shown, bare, replayed};
-use super::{Limit, RequestId, Target, pages, send};
-use crate::app::Failure;
-use crate::app::apply::same_as_newest;
-use crate::app::call::CallError;
+use super::apply::same_as_newest;
+use super::row::{Row, row};
+use super::show::{bare, of};
+use super::target::{Limit, Request, Subject, Target};
+use crate::app::failure::Failure;
 use crate::app::output::note;
+use crate::app::paging::method;
 use crate::cards;
 use crate::grpc::{rate_card_message, wire};
 use wire::rate_card_service_client::RateCardServiceClient;
@@ -18,63 +19,43 @@ pub enum RateCardCommand {
     /// Add a card, or the next version of one, from a TOML file
     ///
     /// Does nothing where the newest version is the same already. What is open keeps the version that it was made under.
-    Apply(Apply),
+    Apply {
+        /// The file
+        file: String,
+        /// Who adds it
+        #[arg(long, default_value = "", hide_default_value = true)]
+        by: String,
+        #[command(flatten)]
+        request: Request,
+    },
     /// List every version of every card
-    List(List),
+    List {
+        #[command(flatten)]
+        limit: Limit,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Show one card
-    Show(Show),
+    Show {
+        /// The card [default: the ledger's default]
+        #[arg(default_value = "", hide_default_value = true)]
+        card: String,
+        /// Its version [default: the newest]
+        #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "NUMBER")]
+        version: i32,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Make a card the one for customers without a card of their own
-    Default(SetDefault),
-}
-
-/// See [`RateCardCommand::Apply`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct Apply {
-    /// The file
-    file: String,
-    /// Who adds it
-    #[arg(long, default_value = "", hide_default_value = true)]
-    by: String,
-    #[command(flatten)]
-    request: RequestId,
-    #[command(flatten)]
-    target: Target,
-}
-
-/// See [`RateCardCommand::List`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct List {
-    #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    target: Target,
-}
-
-/// See [`RateCardCommand::Show`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct Show {
-    /// The card [default: the ledger's default]
-    #[arg(default_value = "", hide_default_value = true)]
-    card: String,
-    /// Its version [default: the newest]
-    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "NUMBER")]
-    version: i32,
-    #[command(flatten)]
-    target: Target,
-}
-
-/// See [`RateCardCommand::Default`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct SetDefault {
-    /// The card
-    card: String,
-    /// Who makes it the default
-    #[arg(long, default_value = "", hide_default_value = true)]
-    by: String,
-    #[command(flatten)]
-    request: RequestId,
-    #[command(flatten)]
-    target: Target,
+    Default {
+        /// The card
+        card: String,
+        /// Who makes it the default
+        #[arg(long, default_value = "", hide_default_value = true)]
+        by: String,
+        #[command(flatten)]
+        request: Request,
+    },
 }
 
 impl RateCardCommand {
@@ -84,88 +65,58 @@ impl RateCardCommand {
     /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Apply(command) => command.run().await,
-            Self::List(command) => command.run().await,
-            Self::Show(command) => command.run().await,
-            Self::Default(command) => command.run().await,
+            Self::Apply { file, by, request } => apply(&file, by, request).await,
+            Self::List { limit, target } => {
+                let request = wire::ListRateCardsRequest { ledger_id: target.ledger(), ..Default::default() };
+                target.list(limit, method!(RateCardServiceClient.list_rate_cards), request, line).await
+            }
+            Self::Show { card, version, target } => {
+                let request =
+                    wire::GetRateCardRequest { ledger_id: target.ledger(), rate_card_id: card, version };
+                let answer = target.ask(method!(RateCardServiceClient.get_rate_card), request).await?;
+                target.print(&of(answer.rate_card.as_ref(), whole))
+            }
+            Self::Default { card, by, request } => {
+                let set = |context| wire::SetDefaultRateCardRequest { context, rate_card_id: card };
+                let method = method!(RateCardServiceClient.set_default_rate_card);
+                let send = request.send(Subject::by(by), method, set, |answer, changed| {
+                    changed.after(of(answer.rate_card.as_ref(), line))
+                });
+                send.await
+            }
         }
     }
 }
 
-impl Apply {
-    async fn run(self) -> Result<(), Failure> {
-        let file = cards::read(&self.file).map_err(|error| Failure::Other(error.to_string()))?;
-        for warning in &file.warnings {
-            note(&format!("warning: {warning}"));
-        }
-        let channel = self.target.connect().await?;
-        // A given request id is a repeat: then the server says what came of it.
-        if self.request.is_new()
-            && let Some(newest) = same_as_newest(&channel, &self.target.ledger, &file.card).await?
-        {
-            note("the newest version is the same already");
-            return self.target.print(&Shown::One(row(Some(&newest))));
-        }
-        let mut client = RateCardServiceClient::new(channel);
-        let request = wire::CreateRateCardRequest {
-            context: Some(self.target.context(&self.request, "")?.by(self.by)),
-            rate_card: Some(rate_card_message(&file.card, None, false)),
-        };
-        let (request_id, answer) = send!(client.create_rate_card(request));
-        let made = replayed(request_id, answer.outcome.as_ref());
-        self.target.print(&Shown::One(row(answer.rate_card.as_ref()).and(made)))
+async fn apply(file: &str, by: String, request: Request) -> Result<(), Failure> {
+    let file = cards::read(file).map_err(|error| Failure::Other(error.to_string()))?;
+    for warning in &file.warnings {
+        note(&format!("warning: {warning}"));
     }
-}
-
-impl List {
-    async fn run(self) -> Result<(), Failure> {
-        let mut client = RateCardServiceClient::new(self.target.connect().await?);
-        let request =
-            wire::ListRateCardsRequest { ledger_id: self.target.ledger.clone(), ..Default::default() };
-        let (cards, more) = pages!(self.limit, client.list_rate_cards(request) => rate_cards);
-        self.target.print_list((cards.iter().map(line).collect(), more))
+    let target = &request.target;
+    // A given request id is a repeat: then the server says what came of it.
+    if request.is_new()
+        && let Some(newest) = same_as_newest(&target.connect().await?, &target.ledger(), &file.card).await?
+    {
+        note("the newest version is the same already");
+        return target.print(&whole(&newest));
     }
-}
-
-impl Show {
-    async fn run(self) -> Result<(), Failure> {
-        let mut client = RateCardServiceClient::new(self.target.connect().await?);
-        let request = wire::GetRateCardRequest {
-            ledger_id: self.target.ledger.clone(),
-            rate_card_id: self.card,
-            version: self.version,
-        };
-        let answer = client.get_rate_card(request).await.map_err(CallError::from)?.into_inner();
-        self.target.print(&Shown::One(row(answer.rate_card.as_ref())))
-    }
-}
-
-impl SetDefault {
-    async fn run(self) -> Result<(), Failure> {
-        let mut client = RateCardServiceClient::new(self.target.connect().await?);
-        let request = wire::SetDefaultRateCardRequest {
-            context: Some(self.target.context(&self.request, "")?.by(self.by)),
-            rate_card_id: self.card,
-        };
-        let (request_id, answer) = send!(client.set_default_rate_card(request));
-        let made = replayed(request_id, answer.outcome.as_ref());
-        let card = answer.rate_card.as_ref().map(line).unwrap_or_default();
-        self.target.print(&Shown::One(card.and(made)))
-    }
+    let card = Some(rate_card_message(&file.card, None, false));
+    let create = |context| wire::CreateRateCardRequest { context, rate_card: card };
+    let method = method!(RateCardServiceClient.create_rate_card);
+    let send = request.send(Subject::by(by), method, create, |answer, changed| {
+        changed.after(of(answer.rate_card.as_ref(), whole))
+    });
+    send.await
 }
 
 /// A card in a list: what fits a line.
 fn line(card: &wire::RateCard) -> Row {
-    Row::default()
-        .with("rate_card_id", card.rate_card_id.as_str())
-        .with("version", card.version)
-        .with("is_default", card.is_default)
-        .with("description", card.description.as_str())
+    row!(card: rate_card_id, version, is_default, description)
 }
 
 /// A whole card.
-fn row(card: Option<&wire::RateCard>) -> Row {
-    let Some(card) = card else { return Row::default() };
+fn whole(card: &wire::RateCard) -> Row {
     let classes = card.classes.iter().map(|rule| {
         let mode = bare(rule.mode().as_str_name(), "INCIDENT_CLASS_MODE_");
         let range = if rule.estimate_max_credits.is_empty() {
@@ -191,20 +142,22 @@ fn row(card: Option<&wire::RateCard>) -> Row {
         .flat_tier
         .as_ref()
         .map(|flat| format!("{} for each solution under {} s", flat.credits, flat.under_seconds));
-    line(card)
-        .with("credits_per_hour", card.credits_per_hour.as_str())
-        .with("time_basis", bare(card.time_basis().as_str_name(), "TIME_BASIS_"))
-        .with("minimum_seconds", card.minimum_seconds)
-        .with("increment_seconds", card.increment_seconds)
-        .with("minimum_credits", card.minimum_credits.as_str())
-        .with("charge_scale", card.charge_scale)
-        .with("flat_tier", flat)
-        .with("quote_valid_days", card.quote_valid_days)
-        .with("free_support_days", card.free_support_days)
-        .with("emergency", bare(card.emergency().as_str_name(), "EMERGENCY_POLICY_"))
-        .with("confirmed_hold_only", card.confirmed_hold_only)
-        .with("classes", classes.collect::<Vec<_>>())
-        .with("lines", lines.collect::<Vec<_>>())
-        .with("packages", packages.collect::<Vec<_>>())
-        .with("multipliers", multipliers.collect::<Vec<_>>())
+    let rules = row!(card:
+        credits_per_hour,
+        time_basis = bare(card.time_basis().as_str_name(), "TIME_BASIS_"),
+        minimum_seconds,
+        increment_seconds,
+        minimum_credits,
+        charge_scale,
+        flat_tier = flat,
+        quote_valid_days,
+        free_support_days,
+        emergency = bare(card.emergency().as_str_name(), "EMERGENCY_POLICY_"),
+        confirmed_hold_only,
+        classes = classes.collect::<Vec<_>>(),
+        lines = lines.collect::<Vec<_>>(),
+        packages = packages.collect::<Vec<_>>(),
+        multipliers = multipliers.collect::<Vec<_>>(),
+    );
+    line(card).and(rules)
 }

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use prost_types::Timestamp;
 use serde_json::Value;
 
-use super::show::{Row, Shown};
-use super::{Target, moment};
-use crate::app::Failure;
-use crate::app::call::CallError;
+use super::arguments::moment;
+use super::row::row;
+use super::target::Target;
+use crate::app::failure::Failure;
+use crate::app::paging::method;
 use crate::grpc::wire;
 use wire::ledger_service_client::LedgerServiceClient;
 
@@ -51,30 +52,29 @@ impl Reconcile {
             parts.push(wire::ReconcilePurchasesRequest::default());
         }
         if let Some(first) = parts.first_mut() {
-            first.ledger_id = self.target.ledger.clone();
+            first.ledger_id = self.target.ledger();
             first.storefront = self.storefront;
             first.created_from = self.from;
             first.created_until = self.to;
         }
-        let mut client = LedgerServiceClient::new(self.target.connect().await?);
-        let answer = client.reconcile_purchases(tokio_stream::iter(parts)).await.map_err(CallError::from)?;
-        let answer = answer.into_inner();
+        let method = method!(LedgerServiceClient.reconcile_purchases);
+        let answer = self.target.ask(method, tokio_stream::iter(parts)).await?;
         let listed = |orders: &[wire::StorefrontPurchase]| -> Vec<Value> {
             orders.iter().map(|order| order.order_id.as_str().into()).collect()
         };
         let different: Vec<_> =
             answer.different.iter().filter_map(|different| different.in_storefront.clone()).collect();
         let unlisted = answer.missing_in_storefront.iter().map(|purchase| purchase.order_id.as_str().into());
-        let row = Row::default()
-            .with("matched", answer.matched)
-            .with("repeated_orders", answer.repeated_orders)
-            .with("missing_in_ledger_count", answer.missing_in_ledger_count)
-            .with("missing_in_ledger", listed(&answer.missing_in_ledger))
-            .with("missing_in_storefront_count", answer.missing_in_storefront_count)
-            .with("missing_in_storefront", unlisted.collect::<Vec<Value>>())
-            .with("different_count", answer.different_count)
-            .with("different", listed(&different));
-        self.target.print(&Shown::One(row))
+        self.target.print(&row!(answer:
+            matched,
+            repeated_orders,
+            missing_in_ledger_count,
+            missing_in_ledger = listed(&answer.missing_in_ledger),
+            missing_in_storefront_count,
+            missing_in_storefront = unlisted.collect::<Vec<Value>>(),
+            different_count,
+            different = listed(&different),
+        ))
     }
 }
 

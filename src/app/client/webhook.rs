@@ -1,10 +1,12 @@
 //! `creditledger webhook ...`: the endpoints that events are posted to, and what they did not take.
 
-use super::events::event_type;
-use super::notices::{delivery, endpoint};
-use super::show::{Row, Shown, replayed};
-use super::{Limit, RequestId, Target, pages, send};
-use crate::app::Failure;
+use super::arguments::event_type;
+use super::row::{Row, row};
+use super::show::of;
+use super::show_events::{delivery, endpoint};
+use super::target::{Limit, Request, Subject, Target, mask};
+use crate::app::failure::Failure;
+use crate::app::paging::method;
 use crate::grpc::wire;
 use wire::notification_service_client::NotificationServiceClient;
 
@@ -14,63 +16,73 @@ pub enum WebhookCommand {
     /// Make an endpoint: events are posted to it from now on
     ///
     /// The answer has the secret that messages are signed with. The same --request-id shows it once more.
-    Create(Create),
+    Create {
+        /// Where to post: https, port 443 or 8443, a public address
+        url: String,
+        /// Only this type, such as balance.low; may be given several times
+        #[arg(long = "type", value_parser = event_type, value_name = "TYPE")]
+        types: Vec<wire::EventType>,
+        /// What people call it
+        #[arg(long, default_value = "", hide_default_value = true)]
+        description: String,
+        /// Sign with this: whsec_ and the base64 of 24 to 64 bytes [default: a new one]
+        #[arg(long, env = "CREDITLEDGER_WEBHOOK_SECRET", hide_env_values = true, default_value = "")]
+        #[arg(hide_default_value = true)]
+        secret: String,
+        /// Begin after this position of the journal, 0 for its beginning [default: with what comes]
+        #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(i64).range(0..))]
+        after: Option<i64>,
+        #[command(flatten)]
+        request: Request,
+    },
     /// List the endpoints
-    List(List),
+    List {
+        #[command(flatten)]
+        limit: Limit,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Change an endpoint; what is not named stays
-    Update(Update),
+    Update {
+        /// The endpoint's id
+        endpoint: String,
+        #[command(flatten)]
+        changes: Changes,
+        #[command(flatten)]
+        request: Request,
+    },
     /// Delete an endpoint, with what it did not take
-    Delete(Delete),
+    Delete {
+        /// The endpoint's id
+        endpoint: String,
+        #[command(flatten)]
+        request: Request,
+    },
     /// List the events that an endpoint did not take
-    Deliveries(Deliveries),
+    Deliveries {
+        /// The endpoint's id, or "email" for what is sent by e-mail
+        endpoint: String,
+        /// Those that were given up, instead of those that are tried again
+        #[arg(long)]
+        dead: bool,
+        #[command(flatten)]
+        limit: Limit,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Send an event again
-    Redeliver(Redeliver),
-}
-
-/// See [`WebhookCommand::Create`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct Create {
-    /// Where to post: https, port 443 or 8443, a public address
-    url: String,
-    /// Only this type, such as balance.low; may be given several times
-    #[arg(long = "type", value_parser = event_type, value_name = "TYPE")]
-    types: Vec<wire::EventType>,
-    /// What people call it
-    #[arg(long, default_value = "", hide_default_value = true)]
-    description: String,
-    /// Sign with this: whsec_ and the base64 of 24 to 64 bytes [default: a new one]
-    #[arg(long, env = "CREDITLEDGER_WEBHOOK_SECRET", hide_env_values = true, default_value = "")]
-    #[arg(hide_default_value = true)]
-    secret: String,
-    /// Begin after this position of the journal, 0 for its beginning [default: with what comes]
-    #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(i64).range(0..))]
-    after: Option<i64>,
-    #[command(flatten)]
-    request: RequestId,
-    #[command(flatten)]
-    target: Target,
-}
-
-/// See [`WebhookCommand::List`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct List {
-    #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    target: Target,
-}
-
-/// See [`WebhookCommand::Update`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct Update {
-    /// The endpoint's id
-    endpoint: String,
-    #[command(flatten)]
-    changes: Changes,
-    #[command(flatten)]
-    request: RequestId,
-    #[command(flatten)]
-    target: Target,
+    Redeliver {
+        /// The endpoint's id, or "email" for what is sent by e-mail
+        endpoint: String,
+        /// The place of its posting in the journal
+        #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+        position: i64,
+        /// Its place among the events of its posting
+        #[arg(default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..))]
+        index: i32,
+        #[command(flatten)]
+        request: Request,
+    },
 }
 
 /// What an endpoint may be given anew.
@@ -100,46 +112,14 @@ pub struct Changes {
     disable: bool,
 }
 
-/// See [`WebhookCommand::Delete`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct Delete {
-    /// The endpoint's id
-    endpoint: String,
-    #[command(flatten)]
-    request: RequestId,
-    #[command(flatten)]
-    target: Target,
-}
-
-/// See [`WebhookCommand::Deliveries`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct Deliveries {
-    /// The endpoint's id, or "email" for what is sent by e-mail
-    endpoint: String,
-    /// Those that were given up, instead of those that are tried again
-    #[arg(long)]
-    dead: bool,
-    #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    target: Target,
-}
-
-/// See [`WebhookCommand::Redeliver`].
-#[derive(Clone, Debug, clap::Args)]
-pub struct Redeliver {
-    /// The endpoint's id, or "email" for what is sent by e-mail
-    endpoint: String,
-    /// The place of its posting in the journal
-    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
-    position: i64,
-    /// Its place among the events of its posting
-    #[arg(default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..))]
-    index: i32,
-    #[command(flatten)]
-    request: RequestId,
-    #[command(flatten)]
-    target: Target,
+/// Sends a change about no customer, and prints the row of the answer.
+macro_rules! send {
+    ($request:ident, $method:ident, $message:expr, |$answer:ident| $row:expr) => {{
+        let method = method!(NotificationServiceClient.$method);
+        let send =
+            $request.send(Subject::default(), method, $message, |$answer, changed| changed.after($row));
+        send.await
+    }};
 }
 
 impl WebhookCommand {
@@ -149,119 +129,75 @@ impl WebhookCommand {
     /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Create(command) => command.run().await,
-            Self::List(command) => command.run().await,
-            Self::Update(command) => command.run().await,
-            Self::Delete(command) => command.run().await,
-            Self::Deliveries(command) => command.run().await,
-            Self::Redeliver(command) => command.run().await,
+            Self::Create { url, types, description, secret, after, request } => {
+                let message = |context| wire::CreateWebhookEndpointRequest {
+                    context,
+                    url,
+                    types: types.into_iter().map(i32::from).collect(),
+                    description,
+                    secret,
+                    after_position: after,
+                };
+                send!(request, create_webhook_endpoint, message, |answer| {
+                    with_secret(answer.endpoint.as_ref(), &answer.secret)
+                })
+            }
+            Self::List { limit, target } => {
+                let request =
+                    wire::ListWebhookEndpointsRequest { ledger_id: target.ledger(), ..Default::default() };
+                let method = method!(NotificationServiceClient.list_webhook_endpoints);
+                target.list(limit, method, request, endpoint).await
+            }
+            Self::Update { endpoint, changes, request } => {
+                let Changes { url, types, all_types, description, secret, enable, disable } = changes;
+                let shows_secret = secret.is_some();
+                let named = [
+                    ("url", url.is_some()),
+                    ("types", all_types || !types.is_empty()),
+                    ("description", description.is_some()),
+                    ("secret", shows_secret),
+                    ("enabled", enable || disable),
+                ];
+                let message = |context| wire::UpdateWebhookEndpointRequest {
+                    context,
+                    endpoint_id: endpoint,
+                    url: url.unwrap_or_default(),
+                    types: types.into_iter().map(i32::from).collect(),
+                    description: description.unwrap_or_default(),
+                    // Empty on the wire: the server makes a new one.
+                    secret: secret.filter(|secret| secret != "new").unwrap_or_default(),
+                    enabled: enable,
+                    update_mask: Some(mask(&named)),
+                };
+                send!(request, update_webhook_endpoint, message, |answer| {
+                    with_secret(answer.endpoint.as_ref(), if shows_secret { &answer.secret } else { "" })
+                })
+            }
+            Self::Delete { endpoint, request } => {
+                let message = |context| wire::DeleteWebhookEndpointRequest { context, endpoint_id: endpoint };
+                send!(request, delete_webhook_endpoint, message, |answer| row!(answer: endpoint_id))
+            }
+            Self::Deliveries { endpoint, dead, limit, target } => {
+                let state = if dead { wire::DeliveryState::Dead } else { wire::DeliveryState::Pending };
+                let request = wire::ListDeliveriesRequest {
+                    ledger_id: target.ledger(),
+                    endpoint_id: endpoint,
+                    state: state.into(),
+                    ..Default::default()
+                };
+                let method = method!(NotificationServiceClient.list_deliveries);
+                target.list(limit, method, request, delivery).await
+            }
+            Self::Redeliver { endpoint, position, index, request } => {
+                let message =
+                    |context| wire::RedeliverEventRequest { context, endpoint_id: endpoint, position, index };
+                send!(request, redeliver_event, message, |answer| row!(answer: endpoint_id))
+            }
         }
     }
 }
 
-impl Create {
-    async fn run(self) -> Result<(), Failure> {
-        let mut client = NotificationServiceClient::new(self.target.connect().await?);
-        let request = wire::CreateWebhookEndpointRequest {
-            context: Some(self.target.context(&self.request, "")?),
-            url: self.url,
-            types: self.types.into_iter().map(i32::from).collect(),
-            description: self.description,
-            secret: self.secret,
-            after_position: self.after,
-        };
-        let (request_id, answer) = send!(client.create_webhook_endpoint(request));
-        let shown =
-            made(answer.endpoint.as_ref(), answer.secret, replayed(request_id, answer.outcome.as_ref()));
-        self.target.print(&Shown::One(shown))
-    }
-}
-
-impl List {
-    async fn run(self) -> Result<(), Failure> {
-        let mut client = NotificationServiceClient::new(self.target.connect().await?);
-        let request =
-            wire::ListWebhookEndpointsRequest { ledger_id: self.target.ledger.clone(), ..Default::default() };
-        let (endpoints, more) = pages!(self.limit, client.list_webhook_endpoints(request) => endpoints);
-        self.target.print_list((endpoints.iter().map(|one| endpoint(Some(one))).collect(), more))
-    }
-}
-
-impl Update {
-    async fn run(self) -> Result<(), Failure> {
-        let Changes { url, types, all_types, description, secret, enable, disable } = self.changes;
-        let shows_secret = secret.is_some();
-        let named = [
-            ("url", url.is_some()),
-            ("types", all_types || !types.is_empty()),
-            ("description", description.is_some()),
-            ("secret", shows_secret),
-            ("enabled", enable || disable),
-        ];
-        let paths = named.into_iter().filter(|(_, is_named)| *is_named).map(|(path, _)| path.to_owned());
-        let mut client = NotificationServiceClient::new(self.target.connect().await?);
-        let request = wire::UpdateWebhookEndpointRequest {
-            context: Some(self.target.context(&self.request, "")?),
-            endpoint_id: self.endpoint,
-            url: url.unwrap_or_default(),
-            types: types.into_iter().map(i32::from).collect(),
-            description: description.unwrap_or_default(),
-            // Empty on the wire: the server makes a new one.
-            secret: secret.filter(|secret| secret != "new").unwrap_or_default(),
-            enabled: enable,
-            update_mask: Some(prost_types::FieldMask { paths: paths.collect() }),
-        };
-        let (request_id, answer) = send!(client.update_webhook_endpoint(request));
-        let secret = if shows_secret { answer.secret } else { String::new() };
-        let shown = made(answer.endpoint.as_ref(), secret, replayed(request_id, answer.outcome.as_ref()));
-        self.target.print(&Shown::One(shown))
-    }
-}
-
-impl Delete {
-    async fn run(self) -> Result<(), Failure> {
-        let mut client = NotificationServiceClient::new(self.target.connect().await?);
-        let request = wire::DeleteWebhookEndpointRequest {
-            context: Some(self.target.context(&self.request, "")?),
-            endpoint_id: self.endpoint,
-        };
-        let (request_id, answer) = send!(client.delete_webhook_endpoint(request));
-        let row = Row::default().with("endpoint_id", answer.endpoint_id);
-        self.target.print(&Shown::One(row.and(replayed(request_id, answer.outcome.as_ref()))))
-    }
-}
-
-impl Deliveries {
-    async fn run(self) -> Result<(), Failure> {
-        let state = if self.dead { wire::DeliveryState::Dead } else { wire::DeliveryState::Pending };
-        let mut client = NotificationServiceClient::new(self.target.connect().await?);
-        let request = wire::ListDeliveriesRequest {
-            ledger_id: self.target.ledger.clone(),
-            endpoint_id: self.endpoint,
-            state: state.into(),
-            ..Default::default()
-        };
-        let (deliveries, more) = pages!(self.limit, client.list_deliveries(request) => deliveries);
-        self.target.print_list((deliveries.iter().map(delivery).collect(), more))
-    }
-}
-
-impl Redeliver {
-    async fn run(self) -> Result<(), Failure> {
-        let mut client = NotificationServiceClient::new(self.target.connect().await?);
-        let request = wire::RedeliverEventRequest {
-            context: Some(self.target.context(&self.request, "")?),
-            endpoint_id: self.endpoint,
-            position: self.position,
-            index: self.index,
-        };
-        let (request_id, answer) = send!(client.redeliver_event(request));
-        let row = Row::default().with("endpoint_id", answer.endpoint_id);
-        self.target.print(&Shown::One(row.and(replayed(request_id, answer.outcome.as_ref()))))
-    }
-}
-
-/// An endpoint as a change left it, with the secret where the change was about it.
-fn made(shown: Option<&wire::WebhookEndpoint>, secret: String, replayed: Row) -> Row {
-    endpoint(shown).with("secret", secret).and(replayed)
+/// An endpoint with its secret, which is empty where the change was not about it.
+fn with_secret(shown: Option<&wire::WebhookEndpoint>, secret: &str) -> Row {
+    of(shown, endpoint).with("secret", secret)
 }

@@ -5,8 +5,8 @@ mod progress;
 use serde_json::{Value, json};
 
 use self::progress::Progress;
-use super::Failure;
 use super::output::print;
+use crate::app::failure::Failure;
 use crate::copy::{CHUNK, Copied, Copier, CopyError, check_source};
 use crate::{clock, store};
 

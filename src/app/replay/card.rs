@@ -2,9 +2,9 @@
 
 use tonic::transport::Channel;
 
-use crate::app::Failure;
-use crate::app::apply::{newest, same_as_newest};
 use crate::app::call::CallError;
+use crate::app::client::apply::{newest, same_as_newest};
+use crate::app::failure::Failure;
 use crate::grpc::{rate_card_message, wire};
 use crate::ledger::PostingId;
 use crate::{cards, clock};

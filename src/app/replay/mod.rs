@@ -1,14 +1,14 @@
 //! `creditledger replay FILE.csv`: drives a server with the incidents of a file, as they happened.
 
-pub mod audit;
-pub mod card;
-pub mod csv;
-pub mod desk;
-pub mod drive;
-pub mod plan;
-pub mod queue;
-pub mod summary;
-pub mod totals;
+mod audit;
+mod card;
+mod csv;
+mod desk;
+mod drive;
+mod plan;
+mod queue;
+mod summary;
+mod totals;
 
 use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,11 +24,11 @@ use self::audit::Audit;
 use self::csv::Incident;
 use self::desk::Desk;
 use self::summary::Summary;
-use super::Failure;
 use super::call::connect_to_all;
 use super::check;
 use super::output::print;
 use super::server::Server;
+use crate::app::failure::Failure;
 use crate::config::Config;
 use crate::telemetry::{self, OTLP_ENDPOINT};
 

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::drive::Tally;
 use super::totals::Totals;
-use crate::app::{Failure, chart};
+use crate::app::chart;
+use crate::app::failure::Failure;
 use crate::ledger::{ClassId, Credits};
 
 /// Classes in the chart; the rest is one more bar.

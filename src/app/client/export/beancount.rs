@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Declared, Writer, day, kind_name, legs, price_of_a_credit};
+use super::postings::{Declared, JournalWriter, day, kind_name, legs, price_of_a_credit};
 use crate::grpc::wire;
 
 /// Writes transactions, and opens each account and commodity before its first one.
@@ -14,7 +14,7 @@ pub(super) struct Beancount {
 /// Before all postings, so that the order in which they were recorded does not matter.
 const DECLARED_ON: &str = "1970-01-01";
 
-impl Writer for Beancount {
+impl JournalWriter for Beancount {
     fn begin(&mut self, out: &mut dyn Write, ledger: &str) -> io::Result<()> {
         writeln!(out, "option \"title\" {}", quoted(ledger))?;
         self.commodity(out, "CREDIT")

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use super::{Writer, kind_name};
+use super::postings::{JournalWriter, kind_name};
 use crate::app::csv;
 use crate::grpc::wire;
 
@@ -20,7 +20,7 @@ fn time(posting: &wire::Posting) -> String {
     posting.recorded_at.map(|time| time.to_string()).unwrap_or_default()
 }
 
-impl Writer for Csv {
+impl JournalWriter for Csv {
     fn begin(&mut self, out: &mut dyn Write, _ledger: &str) -> io::Result<()> {
         let names = [
             "position",
@@ -68,7 +68,7 @@ impl Writer for Csv {
     }
 }
 
-impl Writer for Jsonl {
+impl JournalWriter for Jsonl {
     fn begin(&mut self, _out: &mut dyn Write, _ledger: &str) -> io::Result<()> {
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use tonic::transport::Channel;
 
-use super::call::CallError;
+use crate::app::call::CallError;
 use crate::grpc::{rate_card_message, wire};
 use crate::ledger::RateCard;
 use wire::ErrorReason;
@@ -12,7 +12,7 @@ use wire::rate_card_service_client::RateCardServiceClient;
 ///
 /// # Errors
 /// [`CallError`].
-pub(super) async fn newest(
+pub(in crate::app) async fn newest(
     channel: &Channel,
     ledger: &str,
     card: &str,
@@ -31,7 +31,7 @@ pub(super) async fn newest(
 ///
 /// # Errors
 /// [`CallError`].
-pub(super) async fn same_as_newest(
+pub(in crate::app) async fn same_as_newest(
     channel: &Channel,
     ledger: &str,
     card: &RateCard,

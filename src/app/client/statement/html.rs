@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::render::mark;
-use super::{Document, kind_name, shown_time, state_name, subject};
+use super::document::{Document, state_name};
 use crate::grpc::wire;
 
 const STYLE: &str = "\
@@ -24,43 +23,33 @@ pub(super) fn page(document: &Document) -> String {
          <h1>Statement of {customer}</h1>\n<p>{} to {}{}</p>\n",
         document.from,
         document.until,
-        mark(document)
+        document.mark()
     );
     let head = ["", "Time", "What", "From", "To", "About", "Reason"];
     page.push_str("<table><thead><tr>");
     cells(&mut page, "th", "", &head);
     cells(&mut page, "th", "n", &["Credits", "Available", "Held", "Owed"]);
     page.push_str("</tr></thead><tbody>\n");
-    balance_row(&mut page, "Opening balance", &document.opening);
-    for line in &document.lines {
-        let transfer = line.transfer.clone().unwrap_or_default();
-        let after = line.balance_after.clone().unwrap_or_default();
-        page.push_str("<tr>");
-        for text in [
-            line.sequence.to_string().as_str(),
-            &shown_time(line.recorded_at.as_ref()),
-            kind_name(line.kind()),
-            &transfer.debit_account,
-            &transfer.credit_account,
-            subject(line),
-            &line.reason,
-        ] {
-            tag(&mut page, "td", "", text);
-        }
-        for number in [&transfer.credits, &after.available_credits, &after.held_credits, &after.owed_credits]
-        {
-            tag(&mut page, "td", "n", number);
-        }
+    for line in document.lines("Opening balance", "Closing balance") {
+        let (row, sequence, time) = match line.is_balance {
+            true => ("<tr class=\"b\">", "", ""),
+            false => ("<tr>", line.sequence.as_str(), line.recorded_at.as_str()),
+        };
+        page.push_str(row);
+        let (debit, credit) = (&line.debit_account, &line.credit_account);
+        cells(
+            &mut page,
+            "td",
+            "",
+            &[sequence, time, &line.kind, debit, credit, line.subject(), &line.reason],
+        );
+        let wire::Balance { available_credits, held_credits, owed_credits, sequence: _ } = &line.balance;
+        cells(&mut page, "td", "n", &[&line.credits, available_credits, held_credits, owed_credits]);
         page.push_str("</tr>\n");
     }
-    balance_row(&mut page, "Closing balance", &document.closing);
     page.push_str("</tbody></table>\n");
-    let subtotals = document.subtotals.iter().map(|subtotal| {
-        let lines = subtotal.lines.to_string();
-        let wire::StatementSubtotal { credited_credits, debited_credits, .. } = subtotal;
-        [kind_name(subtotal.kind()).to_owned(), lines, credited_credits.clone(), debited_credits.clone()]
-    });
-    small_table(&mut page, "Subtotals", ["What", "Lines", "Credited", "Debited"], subtotals);
+    let head = ["What", "Lines", "Credited", "Debited"];
+    small_table(&mut page, "Subtotals", head, document.subtotals());
     let holds = document.open_holds.iter().map(|hold| {
         let wire::Hold { incident_id, estimated_credits, held_credits, .. } = hold.clone();
         [incident_id, state_name(hold).to_owned(), estimated_credits, held_credits]
@@ -68,14 +57,6 @@ pub(super) fn page(document: &Document) -> String {
     small_table(&mut page, "Open holds", ["Incident", "State", "Estimated", "Held"], holds);
     page.push_str("</body></html>");
     page
-}
-
-fn balance_row(page: &mut String, what: &str, balance: &wire::Balance) {
-    page.push_str("<tr class=\"b\">");
-    cells(page, "td", "", &["", "", what, "", "", "", ""]);
-    let wire::Balance { available_credits, held_credits, owed_credits, sequence: _ } = balance;
-    cells(page, "td", "n", &["", available_credits, held_credits, owed_credits]);
-    page.push_str("</tr>\n");
 }
 
 fn small_table(page: &mut String, title: &str, head: [&str; 4], rows: impl Iterator<Item = [String; 4]>) {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Declared, Writer, day, kind_name, legs, price_of_a_credit};
+use super::postings::{Declared, JournalWriter, day, kind_name, legs, price_of_a_credit};
 use crate::grpc::wire;
 
 /// Writes transactions, and declares each account and commodity before its first one.
@@ -11,7 +11,7 @@ pub(super) struct Hledger {
     declared: Declared,
 }
 
-impl Writer for Hledger {
+impl JournalWriter for Hledger {
     fn begin(&mut self, out: &mut dyn Write, ledger: &str) -> io::Result<()> {
         writeln!(out, "; ledger {ledger}")?;
         self.commodity(out, "1.0000", "CREDIT")
