@@ -10,8 +10,8 @@ use super::output::print;
 use super::shops::revealed;
 use crate::clock::Clock;
 use crate::config::{Config, EmailSettings, EmailTls, Flags};
-use crate::delivery::email::{
-    EVENTS, Facts, Link, Mailer, Sender, Smtp, SmtpSettings, Templates, Tls, parse_mailbox, preview,
+use crate::delivery::mail::{
+    EVENTS, Facts, Link, MailFrom, Mailer, Smtp, SmtpSettings, Templates, Tls, parse_mailbox, preview,
 };
 use crate::ledger::event::EventType;
 use crate::ledger::{CustomerId, LedgerId};
@@ -59,7 +59,7 @@ pub(super) fn mailer(settings: &EmailSettings, clock: &Arc<dyn Clock>) -> Result
     };
     let name = if ca_file.is_some() { "ca_file" } else { "host" };
     let smtp = Smtp::new(smtp, Arc::clone(clock)).map_err(wrong(name))?;
-    Ok(Mailer { templates, sender: Sender { from, reply_to }, link, smtp })
+    Ok(Mailer { templates, from: MailFrom { from, reply_to }, link, smtp, clock: Arc::clone(clock) })
 }
 
 fn complaint(problem: &str) -> Failure {

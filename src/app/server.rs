@@ -16,10 +16,9 @@ use super::sweep::sweep;
 use crate::cards;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Isolation};
-use crate::delivery::EventFeeds;
-use crate::delivery::webhooks::{
-    Courier, Means, Policy, Relay, Render, Sender, SystemNetwork, Webhooks, public_roots,
-};
+use crate::delivery::mail::{MailTransport, Mailboxes, Mailer};
+use crate::delivery::webhooks::{HttpClient, Policy, SystemNetwork, WebhookTransport, public_roots};
+use crate::delivery::{DeliveryThread, Endpoints, EventFeeds, Relay, Transport};
 use crate::grpc::{self, Api, Handler, HttpRoutes};
 use crate::http;
 use crate::ledger::PostingId;
@@ -48,7 +47,7 @@ impl Server {
     pub async fn start(config: &Config) -> Result<Self, Failure> {
         let shops = shops(&config.storefronts)?;
         let clock: Arc<dyn Clock> = Arc::new(clock::System);
-        let mailer = config.email.as_ref().map(|email| mailer(email, &clock)).transpose()?.map(Arc::new);
+        let mailer = config.email.as_ref().map(|email| mailer(email, &clock)).transpose()?;
         // The address first: a second server on it says so and does not touch the database.
         let listener =
             TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
@@ -65,15 +64,15 @@ impl Server {
         let sweeper =
             tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.expiry_interval()));
         let feeds = Arc::new(EventFeeds::new(Arc::clone(&engine.reader), engine.notifier.clone()));
-        let webhooks =
-            Webhooks::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));
         let policy = Policy { development: config.webhook_development };
-        let sender = Sender::new(policy, Arc::new(SystemNetwork), public_roots())
-            .map_err(|error| Failure::Other(format!("TLS cannot be used: {error}")))?;
+        let mailboxes =
+            Mailboxes::new(Arc::clone(&engine.reader), Arc::clone(&engine.webhooks), Arc::clone(&clock));
+        let transports = transports(policy, mailer, mailboxes, &clock)?;
+        let endpoints =
+            Endpoints::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));
         let me = PostingId::new(clock.now(), 0, clock::random().map_err(Failure::Randomness)?).uuid();
-        let render: Render = Arc::new(grpc::message);
-        let means = Means { sender, render, mailer, courier: Courier::start() };
-        let relay = Relay::new(Arc::clone(&feeds), engine.webhooks, clock, means, me);
+        let thread = DeliveryThread::start();
+        let relay = Relay::new(Arc::clone(&feeds), engine.webhooks, clock, transports, thread, me);
         let reader = Arc::new(Reader::new(engine.reader, engine.notifier, cards));
         let storefronts = Arc::new(http::Webhooks::new(
             shops,
@@ -85,7 +84,7 @@ impl Server {
             Box::pin(async move { storefronts.answer(request).await })
         });
         let routes = HttpRoutes { prefix: http::PREFIX, handler };
-        let api = Api::new(writer.clone(), reader, feeds, Arc::new(webhooks), policy).with(routes);
+        let api = Api::new(writer.clone(), reader, feeds, Arc::new(endpoints), policy).with(routes);
         let (stop, mut stopping) = watch::channel(false);
         let relay = tokio::spawn(relay.run(stop.subscribe()));
         let stopping = async move {
@@ -152,6 +151,23 @@ impl Server {
         };
         served.and(written.map_err(Failure::Other))
     }
+}
+
+/// How events are sent: to webhooks, and by e-mail where it is switched on.
+fn transports(
+    policy: Policy,
+    mailer: Option<Mailer>,
+    mailboxes: Mailboxes,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Arc<dyn Transport>>, Failure> {
+    let client = HttpClient::new(policy, Arc::new(SystemNetwork), public_roots())
+        .map_err(|error| Failure::Other(format!("TLS cannot be used: {error}")))?;
+    let webhooks = WebhookTransport { client, render: Arc::new(grpc::message), clock: Arc::clone(clock) };
+    let mut transports: Vec<Arc<dyn Transport>> = vec![Arc::new(webhooks)];
+    if let Some(mailer) = mailer {
+        transports.push(Arc::new(MailTransport::new(Arc::new(mailer), mailboxes)));
+    }
+    Ok(transports)
 }
 
 fn settings(config: &Config) -> Settings {

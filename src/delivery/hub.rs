@@ -1,5 +1,5 @@
 //! One reader of a ledger's feed for all who follow it on this server. It looks when something was committed here, and when
-//! the engine noticed that another server has committed; what the engine told of it is not read again.
+//! the engine noticed that another server has committed; what the engine has announced is not read again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
-use super::told::{Page, read_page, tell};
+use super::notice::{Page, notices_of, read_page};
 use crate::ledger::LedgerNo;
 use crate::store::{CommitNotifier, Committed, Position, ReadStore, Recorded};
 
@@ -18,8 +18,8 @@ pub(super) const PAGE_POSTINGS: usize = 256;
 /// what all of them together keep in memory.
 const PAGES_KEPT: usize = 64;
 /// A read that finds so many new postings has met a busy ledger. It is read again only after a pause: a few large pages
-/// cost far less than one for each commit, and everybody who follows is told a little later. Where calls come one by one
-/// they are read one by one.
+/// cost far less than one for each commit, and followers wait a little longer. Calls that come one by
+/// one are read one by one.
 const BUSY_POSTINGS: u64 = 4;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// How long it waits after a read that failed.
@@ -78,9 +78,9 @@ async fn read(
         // Taken note of before the read: growth during it makes `changed` ready at once.
         growth.mark_unchanged();
         let after = *shared.head.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = take_committed(&mut committed, ledger, after);
-        let page = match told.last().map(|last| last.position) {
-            Some(last) => tell(&*store, told).await.map(|told| Page { told, last }),
+        let taken = take_committed(&mut committed, ledger, after);
+        let page = match taken.last().map(|last| last.position) {
+            Some(last) => notices_of(&*store, taken).await.map(|notices| Page { notices, last }),
             None => read_page(&*store, ledger, after, PAGE_POSTINGS).await,
         };
         match page {
@@ -104,8 +104,8 @@ async fn read(
     }
 }
 
-/// What the engine told of and follows `after` without a gap, about a page of it. What is behind a gap is left out, and
-/// found in the feed.
+/// The postings that the engine has announced and that follow `after` without a gap, about a page of them. Postings
+/// behind a gap are left to the feed.
 fn take_committed(
     committed: &mut broadcast::Receiver<Committed>,
     ledger: LedgerNo,

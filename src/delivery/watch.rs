@@ -6,12 +6,12 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
+use super::feeds::EventFeeds;
 use super::hub::{Hub, PAGE_POSTINGS};
-use super::told::{Cursor, Page, Told, read_page, tell};
-use super::{EventFeeds, StoreError};
+use super::notice::{Cursor, Notice, Page, notices_of, read_page};
 use crate::ledger::event::EventType;
 use crate::ledger::{CustomerKey, LedgerNo};
-use crate::store::{At, Position};
+use crate::store::{At, Position, StoreError};
 
 /// Which events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,9 +23,9 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn wants(&self, told: &Told) -> bool {
-        self.customer.is_none_or(|customer| customer == told.posting.customer)
-            && (self.types.is_empty() || self.types.contains(&told.event.event))
+    fn wants(&self, notice: &Notice) -> bool {
+        self.customer.is_none_or(|customer| customer == notice.posting.customer)
+            && (self.types.is_empty() || self.types.contains(&notice.event.event))
     }
 }
 
@@ -87,12 +87,12 @@ impl Watch {
     ///
     /// # Errors
     /// [`WatchError`].
-    pub async fn next(&mut self) -> Result<Option<Vec<Arc<Told>>>, WatchError> {
+    pub async fn next(&mut self) -> Result<Option<Vec<Arc<Notice>>>, WatchError> {
         loop {
             if self.end.is_some_and(|end| self.cursor.done >= end) {
                 return Ok(None);
             }
-            let told = match &mut self.live {
+            let notices = match &mut self.live {
                 Some(live) => match live.pages.recv().await {
                     Ok(page) => self.take(&page),
                     Err(RecvError::Lagged(_)) => return Err(WatchError::TooSlow),
@@ -104,15 +104,15 @@ impl Watch {
                 },
                 None => self.catch_up().await?,
             };
-            if !told.is_empty() {
-                return Ok(Some(told));
+            if !notices.is_empty() {
+                return Ok(Some(notices));
             }
         }
     }
 
     /// Events that are there without waiting, maybe none that pass the filter; `None` where no more are, or a wait is
     /// needed to find out.
-    pub fn ready(&mut self) -> Option<Vec<Arc<Told>>> {
+    pub fn ready(&mut self) -> Option<Vec<Arc<Notice>>> {
         match self.live.as_mut()?.pages.try_recv() {
             Ok(page) => Some(self.take(&page)),
             Err(TryRecvError::Empty) => None,
@@ -125,7 +125,7 @@ impl Watch {
     }
 
     /// A page of what was missed, or nothing and the shared feed.
-    async fn catch_up(&mut self) -> Result<Vec<Arc<Told>>, WatchError> {
+    async fn catch_up(&mut self) -> Result<Vec<Arc<Notice>>, WatchError> {
         let hub = self.feeds.hub(self.ledger).await?;
         let (pages, head) = hub.join();
         if self.cursor.done >= head {
@@ -164,17 +164,19 @@ impl Watch {
         let (sequence, position) =
             postings.last().map_or((last, Position(0)), |last| (last.posting.sequence, last.position));
         let looked_at = if is_whole { position } else { position.max(head) };
-        Ok((Page { told: tell(store, postings).await?, last: looked_at }, sequence))
+        Ok((Page { notices: notices_of(store, postings).await?, last: looked_at }, sequence))
     }
 
     /// What of a page is wanted and was not given before.
-    fn take(&mut self, page: &Page) -> Vec<Arc<Told>> {
+    fn take(&mut self, page: &Page) -> Vec<Arc<Notice>> {
         let before = self.cursor;
         let end = self.end.unwrap_or(Position(u64::MAX));
-        let wanted = |told: &&Arc<Told>| {
-            !before.is_past(told.position, told.index) && told.position <= end && self.filter.wants(told)
+        let wanted = |notice: &&Arc<Notice>| {
+            !before.is_past(notice.position, notice.index)
+                && notice.position <= end
+                && self.filter.wants(notice)
         };
-        let told: Vec<Arc<Told>> = page.told.iter().filter(wanted).cloned().collect();
+        let notices: Vec<Arc<Notice>> = page.notices.iter().filter(wanted).cloned().collect();
         if page.last > before.done {
             self.cursor = Cursor::after(page.last);
             // What comes from the shared feed is not counted here; it is looked up again where that is needed.
@@ -182,6 +184,6 @@ impl Watch {
                 self.sequence = None;
             }
         }
-        told
+        notices
     }
 }

@@ -7,8 +7,8 @@ use prost::Message;
 use tokio::sync::watch;
 use tonic::{Request, Status};
 
-use crate::delivery::EventFeeds;
-use crate::delivery::webhooks::{Policy, Webhooks};
+use crate::delivery::webhooks::Policy;
+use crate::delivery::{Endpoints, EventFeeds};
 use crate::ledger::{LedgerId, LedgerNo, RequestKey, Text};
 use crate::query::{Keyed, Listed, ReadError, Reader};
 use crate::writer::Writer;
@@ -30,7 +30,7 @@ pub struct Api {
     pub(super) writer: Writer,
     pub(super) reader: Arc<Reader>,
     pub(super) feeds: Arc<EventFeeds>,
-    pub(super) webhooks: Arc<Webhooks>,
+    pub(super) webhooks: Arc<Endpoints>,
     /// Where webhooks may be sent.
     pub(super) policy: Policy,
     /// True once the server goes down: streams without an end stop then.
@@ -62,7 +62,7 @@ impl Api {
         writer: Writer,
         reader: Arc<Reader>,
         feeds: Arc<EventFeeds>,
-        webhooks: Arc<Webhooks>,
+        webhooks: Arc<Endpoints>,
         policy: Policy,
     ) -> Self {
         Self {

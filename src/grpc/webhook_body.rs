@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
 
-use crate::delivery::Told;
+use crate::delivery::Notice;
 use crate::ledger::LedgerId;
 
 use super::convert;
@@ -23,10 +23,10 @@ static EVENT: LazyLock<Option<(Json, Place)>> = LazyLock::new(|| {
 /// The body of a message: type, timestamp, and as data the event in the JSON of Protocol Buffers with the names of the
 /// proto.
 #[must_use]
-pub fn message(told: &Told, ledger: &LedgerId) -> Vec<u8> {
-    let event = convert::event(told, ledger);
+pub fn message(notice: &Notice, ledger: &LedgerId) -> Vec<u8> {
+    let event = convert::event(notice, ledger);
     let timestamp = event.recorded_at.as_ref().map(ToString::to_string);
-    let head = serde_json::json!({ "type": told.event.event.name(), "timestamp": timestamp });
+    let head = serde_json::json!({ "type": notice.event.event.name(), "timestamp": timestamp });
     let mut body = head.to_string().into_bytes();
     body.pop();
     body.extend_from_slice(b",\"data\":");

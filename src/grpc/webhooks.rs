@@ -3,8 +3,9 @@
 use tonic::Request;
 use uuid::Uuid;
 
-use crate::delivery::email::email_endpoint;
-use crate::delivery::webhooks::{self, Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, parse_secret};
+use crate::delivery::mail::email_endpoint;
+use crate::delivery::webhooks::Policy;
+use crate::delivery::{self, Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, parse_secret};
 use crate::ledger::event::EventType as Type;
 use crate::ledger::{LedgerId, LedgerNo, Rejection, Text};
 use crate::query::{Keyed, Listed, Position, ReadError};
@@ -17,7 +18,7 @@ use super::parse::{Fields, complete, read_mask};
 use super::status::Problem;
 use super::wire::*;
 
-impl Keyed for webhooks::Endpoint {
+impl Keyed for delivery::Endpoint {
     type Key = Uuid;
 
     fn key(&self) -> Uuid {
@@ -25,7 +26,7 @@ impl Keyed for webhooks::Endpoint {
     }
 }
 
-impl Keyed for webhooks::Delivery {
+impl Keyed for delivery::Delivery {
     type Key = (u64, u32);
 
     fn key(&self) -> (u64, u32) {
@@ -201,7 +202,7 @@ impl Api {
     }
 }
 
-fn read_url(fields: &mut Fields, policy: webhooks::Policy, url: &str) -> Option<Text> {
+fn read_url(fields: &mut Fields, policy: Policy, url: &str) -> Option<Text> {
     fields.take("url", policy.target(url))?;
     fields.take("url", Text::parse(url))
 }
@@ -227,7 +228,7 @@ fn done(changed: Changed, ledger: &LedgerId) -> Reply<Shown> {
     }
 }
 
-fn show(endpoint: &webhooks::Endpoint, ledger: &LedgerId) -> WebhookEndpoint {
+fn show(endpoint: &delivery::Endpoint, ledger: &LedgerId) -> WebhookEndpoint {
     let disabled = endpoint.disabled.as_ref();
     WebhookEndpoint {
         endpoint_id: endpoint.id.to_string(),
@@ -259,7 +260,7 @@ fn show_endpoint_id(ledger: LedgerNo, id: Uuid) -> String {
     if id == email_endpoint(ledger) { EMAIL.to_owned() } else { id.to_string() }
 }
 
-fn show_delivery(id: &LedgerId, ledger: LedgerNo, delivery: &webhooks::Delivery) -> Delivery {
+fn show_delivery(id: &LedgerId, ledger: LedgerNo, delivery: &delivery::Delivery) -> Delivery {
     let state = if delivery.dead_at.is_some() { DeliveryState::Dead } else { DeliveryState::Pending };
     Delivery {
         endpoint_id: show_endpoint_id(ledger, delivery.endpoint),

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use creditledger::clock::{self, Clock};
+use creditledger::delivery::Endpoints;
 use creditledger::delivery::EventFeeds;
-use creditledger::delivery::webhooks::{Policy, Webhooks};
+use creditledger::delivery::webhooks::Policy;
 use creditledger::grpc::wire::customer_service_client::CustomerServiceClient;
 use creditledger::grpc::wire::hold_service_client::HoldServiceClient;
 use creditledger::grpc::wire::ledger_service_client::LedgerServiceClient;
@@ -72,7 +73,7 @@ impl Served {
         let reader = Arc::new(Reader::new(Arc::clone(&engine.reader), engine.notifier, cards));
         let clock: Arc<dyn Clock> = Arc::new(clock::System);
         let webhooks =
-            Webhooks::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));
+            Endpoints::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));
         let api = Api::new(writer.clone(), reader, Arc::clone(&feeds), Arc::new(webhooks), Policy::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

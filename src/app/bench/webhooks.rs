@@ -16,7 +16,7 @@ use super::plan::{IN_FLIGHT, create};
 use super::receiver::Receiver;
 use super::resources::{Before, Used};
 use crate::app::failure::Failure;
-use crate::delivery::webhooks::LOOK_SECONDS;
+use crate::delivery::LOOK_SECONDS;
 
 /// What the part of the holds that is told of is chosen for: more than 2,000 by what the holds lose meanwhile.
 const EVENTS_PER_SECOND: usize = 2_200;

@@ -84,15 +84,15 @@ pub struct Answer {
 
 /// Sends messages.
 #[derive(Clone)]
-pub struct Sender {
+pub struct HttpClient {
     policy: Policy,
     network: Arc<dyn Network>,
     tls: TlsConnector,
 }
 
-impl std::fmt::Debug for Sender {
+impl std::fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sender").field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("HttpClient").field("policy", &self.policy).finish_non_exhaustive()
     }
 }
 
@@ -108,7 +108,7 @@ type Connection = SendRequest<Full<Bytes>>;
 #[derive(Debug, Default)]
 pub struct Idle(Mutex<Vec<(Connection, Timestamp)>>);
 
-impl Sender {
+impl HttpClient {
     /// Sends where `policy` allows it, over `network`, to servers that `roots` vouch for.
     ///
     /// # Errors

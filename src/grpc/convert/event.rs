@@ -1,6 +1,6 @@
 //! Events as wire messages: what each type carries.
 
-use crate::delivery::Told;
+use crate::delivery::Notice;
 use crate::ledger::alert::{Crossed, Threshold};
 use crate::ledger::event::EventType;
 use crate::ledger::forecast::Forecast;
@@ -11,7 +11,7 @@ use super::messages::{balance, contact, hold, new_lot, purchase};
 use super::values::{day, or_empty, signed, small, time};
 
 /// An event with all that its receiver is told.
-pub fn event(told: &Told, ledger: &LedgerId) -> wire::Event {
+pub fn event(told: &Notice, ledger: &LedgerId) -> wire::Event {
     let posting = &told.posting;
     let detail = &posting.detail;
     let own_hold = told.event.hold.as_ref();
@@ -40,7 +40,7 @@ pub fn event(told: &Told, ledger: &LedgerId) -> wire::Event {
     }
 }
 
-fn payload(told: &Told, ledger: &LedgerId) -> wire::event::Payload {
+fn payload(told: &Notice, ledger: &LedgerId) -> wire::event::Payload {
     use wire::event::Payload;
     let posting = &told.posting;
     let hold = told.event.hold.as_ref().map(|of| hold(of, ledger));

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use creditledger::clock::Clock as _;
-use creditledger::delivery::email::{EVENTS, SmtpSettings, Templates, Tls, email_endpoint};
-use creditledger::delivery::webhooks::{Changed, EventPlace, Patch};
+use creditledger::delivery::mail::{EVENTS, SmtpSettings, Templates, Tls, email_endpoint};
+use creditledger::delivery::{Changed, EventPlace, Patch};
 use creditledger::ledger::commands::{Command, UpdateCustomer};
 use creditledger::ledger::event::EventType;
 use creditledger::ledger::{Contact, LedgerNo};

@@ -1,7 +1,7 @@
 //! How messages are handed over: what TLS demands, who logs in, what is said to whom, and what a message is made of whatever
 //! stands in names and addresses.
 
-use creditledger::delivery::email::{Smtp, SmtpSettings, Templates, Tls};
+use creditledger::delivery::mail::{Smtp, SmtpSettings, Templates, Tls};
 use creditledger::ledger::{Contact, Text};
 
 use super::{Office, contact, customer, mailer_with, patiently, settings};

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use creditledger::clock::Clock;
-use creditledger::delivery::email::{
-    Link, Mailer, Sender, Smtp, SmtpSettings, Templates, Tls, email_endpoint, parse_mailbox,
+use creditledger::delivery::mail::{
+    Link, MailFrom, Mailer, Smtp, SmtpSettings, Templates, Tls, email_endpoint, parse_mailbox,
 };
-use creditledger::delivery::webhooks::{Delivery, Endpoint};
+use creditledger::delivery::{Delivery, Endpoint};
 use creditledger::ledger::commands::{Command, CreateCustomer, SetBalanceAlerts};
 use creditledger::ledger::{Alerts, Contact, Credits, LedgerNo, Profile, Text, Threshold};
 
@@ -41,9 +41,10 @@ pub fn mailer_with(settings: SmtpSettings, templates: Templates, clock: &Arc<dyn
     let reply_to = Some(parse_mailbox("support@example.com").unwrap());
     Arc::new(Mailer {
         templates,
-        sender: Sender { from, reply_to },
+        from: MailFrom { from, reply_to },
         link: Link::parse("https://shop.example.com/{ledger_id}?for={customer_id}").unwrap(),
         smtp: Smtp::new(settings, Arc::clone(clock)).unwrap(),
+        clock: Arc::clone(clock),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use creditledger::delivery::email::{EVENTS, Facts, Link, Preview, Templates, preview};
+use creditledger::delivery::mail::{EVENTS, Facts, Link, Preview, Templates, preview};
 use creditledger::ledger::event::EventType;
 use creditledger::ledger::{CustomerId, LedgerId};
 use tempfile::TempDir;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use creditledger::clock::Clock;
-use creditledger::delivery::webhooks::{Changed, Endpoint, EventPlace, NewEndpoint, Patch, Webhooks};
+use creditledger::delivery::{Changed, Endpoint, Endpoints, EventPlace, NewEndpoint, Patch};
 use creditledger::ledger::event::EventType;
 use creditledger::ledger::{CustomerId, LedgerNo, RequestKey, Text};
 use creditledger::store::Position;
@@ -21,10 +21,10 @@ pub const URL: &str = "https://hooks.example.com/all";
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// What asks for endpoints over a rig's database.
-pub fn webhooks(rig: &Rig) -> Webhooks {
+pub fn webhooks(rig: &Rig) -> Endpoints {
     let clock = TestClock::new();
     clock.set(rig.now);
-    Webhooks::new(Arc::clone(&rig.webhooks), Arc::clone(&rig.reader), clock as Arc<dyn Clock>)
+    Endpoints::new(Arc::clone(&rig.webhooks), Arc::clone(&rig.reader), clock as Arc<dyn Clock>)
 }
 
 pub fn request(text: &str) -> RequestKey {

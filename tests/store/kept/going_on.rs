@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use creditledger::delivery::webhooks::{Changed as EndpointChanged, EventPlace};
+use creditledger::delivery::{Changed as EndpointChanged, EventPlace};
 use creditledger::ledger::book::Answer;
 use creditledger::ledger::card::{Changed, RateCard};
 use creditledger::ledger::commands::{

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use creditledger::clock::Clock as _;
-use creditledger::delivery::webhooks::{Changed, EventPlace, Patch};
+use creditledger::delivery::{Changed, EventPlace, Patch};
 use creditledger::ledger::commands::{Command, SetBalanceAlerts};
 use creditledger::ledger::{Alerts, Credits, LedgerNo, Threshold, Timestamp};
 
@@ -242,8 +242,8 @@ async fn wait_for(
     desk: &Desk,
     endpoint: uuid::Uuid,
     dead: bool,
-    passes: impl Fn(&[creditledger::delivery::webhooks::Delivery]) -> bool,
-) -> Vec<creditledger::delivery::webhooks::Delivery> {
+    passes: impl Fn(&[creditledger::delivery::Delivery]) -> bool,
+) -> Vec<creditledger::delivery::Delivery> {
     loop {
         let found =
             desk.webhooks.deliveries(LedgerNo::MAIN, endpoint, dead, None, 100).await.unwrap().unwrap();

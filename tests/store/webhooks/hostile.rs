@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use creditledger::delivery::webhooks::{Idle, Network, Policy, SendError, Sender, public_roots};
+use creditledger::delivery::webhooks::{HttpClient, Idle, Network, Policy, SendError, public_roots};
 use http::HeaderMap;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::RootCertStore;
@@ -51,7 +51,7 @@ impl Network for Noted {
     }
 }
 
-async fn post(sender: &Sender, url: &str, idle: &Idle) -> Result<u16, SendError> {
+async fn post(sender: &HttpClient, url: &str, idle: &Idle) -> Result<u16, SendError> {
     let body = Bytes::from_static(b"{}");
     sender.post(url, &HeaderMap::new(), body, idle, START).await.map(|answer| answer.status.as_u16())
 }
@@ -169,7 +169,7 @@ const HOSTILE: &[&str] = &[
 async fn no_connection_is_made_for_a_hostile_url() {
     let network = Arc::new(Noted::leading_to(&[&["93.184.216.34"]]));
     let sender =
-        Sender::new(Policy::default(), Arc::clone(&network) as Arc<dyn Network>, public_roots()).unwrap();
+        HttpClient::new(Policy::default(), Arc::clone(&network) as Arc<dyn Network>, public_roots()).unwrap();
     for url in HOSTILE {
         let refused = post(&sender, url, &Idle::default()).await;
         assert!(matches!(refused, Err(SendError::Url(_))), "{url}: {refused:?}");
@@ -179,7 +179,7 @@ async fn no_connection_is_made_for_a_hostile_url() {
     // Development opens this machine, and nothing else.
     let network = Arc::new(Noted::leading_to(&[&["93.184.216.34"]]));
     let policy = Policy { development: true };
-    let sender = Sender::new(policy, Arc::clone(&network) as Arc<dyn Network>, public_roots()).unwrap();
+    let sender = HttpClient::new(policy, Arc::clone(&network) as Arc<dyn Network>, public_roots()).unwrap();
     for url in [
         "http://10.0.0.1/",
         "http://169.254.169.254/",
@@ -220,7 +220,7 @@ async fn no_connection_is_made_where_any_address_of_a_name_is_inside() {
         for leads_to in [&[address][..], &["93.184.216.34", address], &[address, "2606:2800:220:1::1"]] {
             let network = Arc::new(Noted::leading_to(&[leads_to]));
             let sender =
-                Sender::new(Policy::default(), Arc::clone(&network) as Arc<dyn Network>, public_roots())
+                HttpClient::new(Policy::default(), Arc::clone(&network) as Arc<dyn Network>, public_roots())
                     .unwrap();
             let refused = post(&sender, "https://hooks.example.com/", &Idle::default()).await;
             assert!(matches!(refused, Err(SendError::Refused(_))), "{leads_to:?}: {refused:?}");
@@ -247,7 +247,7 @@ async fn a_message_goes_to_the_address_that_was_checked_though_the_name_leads_el
     let public: SocketAddr = "93.184.216.34:443".parse().unwrap();
     let network = Noted::leading_to(&[&["93.184.216.34"], &["127.0.0.1"]]);
     let network = Arc::new(Noted { port: Some(receiver.port), ..network });
-    let sender = Sender::new(Policy::default(), Arc::clone(&network) as Arc<dyn Network>, roots).unwrap();
+    let sender = HttpClient::new(Policy::default(), Arc::clone(&network) as Arc<dyn Network>, roots).unwrap();
     let idle = Idle::default();
     // The second message takes the connection of the first, which is pinned to what was checked.
     for _ in 0..2 {
@@ -274,13 +274,16 @@ async fn strangers_certificates_are_refused_and_redirects_are_not_followed() {
         let network = Noted::leading_to(&[&["93.184.216.34"]]);
         Arc::new(Noted { port: Some(receiver.port), ..network }) as Arc<dyn Network>
     };
-    let trusting = Sender::new(Policy::default(), network(), roots).unwrap();
+    let trusting = HttpClient::new(Policy::default(), network(), roots).unwrap();
     assert_eq!(post(&trusting, "https://hooks.example.com/", &Idle::default()).await.unwrap(), 307);
     assert_eq!(receiver.messages().len(), 1);
     // Its certificate is for another name, or from nobody that is trusted.
     for (sender, url) in [
         (trusting, "https://other.example.com/"),
-        (Sender::new(Policy::default(), network(), public_roots()).unwrap(), "https://hooks.example.com/"),
+        (
+            HttpClient::new(Policy::default(), network(), public_roots()).unwrap(),
+            "https://hooks.example.com/",
+        ),
     ] {
         let refused = post(&sender, url, &Idle::default()).await;
         assert!(matches!(refused, Err(SendError::Io(_))), "{refused:?}");

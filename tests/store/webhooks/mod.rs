@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use creditledger::clock::Clock;
-use creditledger::delivery::email::Mailer;
-use creditledger::delivery::webhooks::{
-    Changed, Courier, Endpoint, Means, NewEndpoint, Policy, Relay, Sender, SystemNetwork, Webhooks,
-    public_roots,
+use creditledger::delivery::mail::{MailTransport, Mailboxes, Mailer};
+use creditledger::delivery::webhooks::{HttpClient, Policy, SystemNetwork, WebhookTransport, public_roots};
+use creditledger::delivery::{
+    Changed, Cursor, DeliveryThread, Endpoint, Endpoints, EventFeeds, Filter, NewEndpoint, Notice, Relay,
+    Transport, Watch,
 };
-use creditledger::delivery::{Cursor, EventFeeds, Filter, Told, Watch};
 use creditledger::grpc;
 use creditledger::ledger::{LedgerNo, RequestKey, Text, Timestamp};
 use creditledger::store::Position;
@@ -56,7 +56,7 @@ impl Clock for TestClock {
 /// What a server has for webhooks, over a rig's database.
 pub struct Desk {
     pub feeds: Arc<EventFeeds>,
-    pub webhooks: Webhooks,
+    pub webhooks: Endpoints,
     pub clock: Arc<TestClock>,
     requests: std::cell::Cell<u32>,
 }
@@ -65,7 +65,7 @@ impl Desk {
     pub fn new(rig: &Rig) -> Self {
         let clock = TestClock::new();
         let feeds = Arc::new(EventFeeds::new(Arc::clone(&rig.reader), rig.notifier.clone()));
-        let webhooks = Webhooks::new(
+        let webhooks = Endpoints::new(
             Arc::clone(&rig.webhooks),
             Arc::clone(&rig.reader),
             Arc::clone(&clock) as Arc<dyn Clock>,
@@ -104,12 +104,22 @@ impl Desk {
     /// One that sends e-mail too.
     pub fn relay_with(&self, rig: &Rig, me: u128, mailer: Option<Arc<Mailer>>) -> Relaying {
         let network = Arc::new(SystemNetwork);
-        let sender = Sender::new(Policy { development: true }, network, public_roots()).unwrap();
+        let client = HttpClient::new(Policy { development: true }, network, public_roots()).unwrap();
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let webhooks =
+            WebhookTransport { client, render: Arc::new(grpc::message), clock: Arc::clone(&clock) };
+        let mut transports: Vec<Arc<dyn Transport>> = vec![Arc::new(webhooks)];
+        if let Some(mailer) = mailer {
+            let rows = Arc::clone(&rig.webhooks);
+            let mailboxes = Mailboxes::new(Arc::clone(&rig.reader), rows, Arc::clone(&clock));
+            transports.push(Arc::new(MailTransport::new(mailer, mailboxes)));
+        }
         let relay = Relay::new(
             Arc::clone(&self.feeds),
             Arc::clone(&rig.webhooks),
-            Arc::clone(&self.clock) as Arc<dyn Clock>,
-            Means { sender, render: Arc::new(grpc::message), mailer, courier: Courier::default() },
+            clock,
+            transports,
+            DeliveryThread::default(),
             Uuid::from_u128(me),
         );
         let (stop, stopped) = watch::channel(false);
@@ -117,7 +127,7 @@ impl Desk {
     }
 
     /// All events of the main ledger.
-    pub async fn events(&self) -> Vec<Arc<Told>> {
+    pub async fn events(&self) -> Vec<Arc<Notice>> {
         let end = self.feed_end().await;
         let start = Cursor::default();
         let mut watch = Watch::new(&self.feeds, LedgerNo::MAIN, Filter::default(), start).until(end);

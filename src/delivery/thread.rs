@@ -9,22 +9,23 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+const NAME: &str = "delivery";
 /// How much lower: beside one busy thread it gets a quarter of a CPU.
 const NICE: i32 = 5;
 
 /// The thread; it ends, and what runs on it, when this is dropped.
 #[derive(Debug, Default)]
-pub struct Courier {
+pub struct DeliveryThread {
     /// Without it the work is done where it is asked for.
     thread: Option<(Handle, oneshot::Sender<()>)>,
 }
 
-impl Courier {
+impl DeliveryThread {
     /// Starts it. The default is none, for tests that pass their own time: what is due is then done in turn with them.
     #[must_use]
     pub fn start() -> Self {
         let thread =
-            start().inspect_err(|error| tracing::debug!(%error, "webhooks have no thread of their own"));
+            start().inspect_err(|error| tracing::debug!(%error, "delivery has no thread of its own"));
         Self { thread: thread.ok() }
     }
 
@@ -50,12 +51,12 @@ fn start() -> io::Result<(Handle, oneshot::Sender<()>)> {
         if cfg!(target_os = "linux")
             && let Err(error) = rustix::process::nice(NICE)
         {
-            tracing::debug!(%error, "webhooks have the priority of calls");
+            tracing::debug!(%error, "delivery has the priority of calls");
         }
         // Ready when the sender is gone.
         let _ = runtime.block_on(stopped);
     };
-    std::thread::Builder::new().name("webhooks".to_owned()).spawn(run)?;
+    std::thread::Builder::new().name(NAME.to_owned()).spawn(run)?;
     Ok((handle, stop))
 }
 
@@ -65,13 +66,13 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_done_on_a_thread_that_gives_way() {
-        let courier = Courier::start();
+        let thread = DeliveryThread::start();
         let look = || {
             let name = std::thread::current().name().map(str::to_owned);
             (name, rustix::process::getpriority_process(None).unwrap())
         };
-        let (name, priority) = courier.run(async move { look() }).await.unwrap();
-        assert_eq!(name.as_deref(), Some("webhooks"));
+        let (name, priority) = thread.run(async move { look() }).await.unwrap();
+        assert_eq!(name.as_deref(), Some(NAME));
         if cfg!(target_os = "linux") {
             assert_eq!(priority, (look().1 + NICE).min(19));
         }
@@ -79,7 +80,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_nobody_waits_for_is_ended() {
-        let courier = Courier::start();
+        let thread = DeliveryThread::start();
         let (is_running, running) = oneshot::channel();
         let (held, ended) = oneshot::channel::<()>();
         let work = async move {
@@ -88,7 +89,7 @@ mod tests {
             drop(held);
         };
         tokio::select! {
-            done = courier.run(work) => panic!("{done:?}"),
+            done = thread.run(work) => panic!("{done:?}"),
             _ = running => {}
         }
         assert!(ended.await.is_err(), "the work goes on");
@@ -96,9 +97,9 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_fails_is_told_and_other_work_goes_on() {
-        let courier = Courier::start();
+        let thread = DeliveryThread::start();
         let failing = async { assert!(std::hint::black_box(false), "on purpose") };
-        assert!(courier.run(failing).await.is_none());
-        assert_eq!(courier.run(async { 7 }).await, Some(7));
+        assert!(thread.run(failing).await.is_none());
+        assert_eq!(thread.run(async { 7 }).await, Some(7));
     }
 }

@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use minijinja::Value;
 
 use super::link::Link;
-use crate::delivery::Told;
+use crate::delivery::Notice;
 use crate::ledger::event::EventType;
 use crate::ledger::{Credits, CustomerId, Day, LedgerId};
+
+/// The events that customers are written to about.
+pub const EVENTS: [EventType; 3] =
+    [EventType::BalanceLow, EventType::BalanceDepleted, EventType::CreditsShortfall];
 
 /// The names of all variables. Each is a text, empty where it does not apply to the event, so that a template may name
 /// any of them for every event.
@@ -58,7 +62,7 @@ pub struct Facts {
     pub threshold: Option<Credits>,
     /// The incident that needs them, for a shortfall.
     pub incident_id: String,
-    /// When the credits will be used up, for a balance that is low and where it can be told.
+    /// When the credits will be used up, for a balance that is low and where it can be said.
     pub used_up_on: Option<Day>,
     /// Where more are bought.
     pub top_up_link: String,
@@ -67,8 +71,8 @@ pub struct Facts {
 impl Facts {
     /// Those of an event.
     #[must_use]
-    pub fn new(told: &Told, ledger: &LedgerId, link: &Link) -> Self {
-        let Told { event, posting, customer, profile, forecast, .. } = told;
+    pub fn new(notice: &Notice, ledger: &LedgerId, link: &Link) -> Self {
+        let Notice { event, posting, customer, profile, forecast, .. } = notice;
         let shortfall = match event.event {
             EventType::CreditsShortfall => posting.detail.shortfall.as_ref(),
             _ => None,
@@ -77,7 +81,7 @@ impl Facts {
         let name = if profile.name.as_str().is_empty() { customer.as_str() } else { profile.name.as_str() };
         Self {
             event: event.event,
-            event_id: told.id(),
+            event_id: notice.id(),
             ledger_id: ledger.clone(),
             customer_id: customer.clone(),
             customer_name: name.to_owned(),

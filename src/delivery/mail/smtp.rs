@@ -16,7 +16,7 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use tokio::sync::Mutex;
 
 use crate::clock::Clock;
-use crate::delivery::webhooks::{Failure, Then, cut};
+use crate::delivery::transport::{Consequence, Failure, cut};
 use crate::ledger::Timestamp;
 
 /// A server that cannot be used is left alone for so long by all customers' messages.
@@ -241,12 +241,16 @@ impl Refusal {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        let (status, error, retry_after, then) = match refusal {
-            Refusal::Server { status, error } => (status, error, Some(SERVER_WAIT_SECONDS), Then::TryAgain),
-            Refusal::Message { status, error, is_final: true } => (status, error, None, Then::GiveUp),
-            Refusal::Message { status, error, is_final: false } => (status, error, None, Then::TryAgain),
+        let (status, error, retry_after, consequence) = match refusal {
+            Refusal::Server { status, error } => {
+                (status, error, Some(SERVER_WAIT_SECONDS), Consequence::TryAgain)
+            }
+            Refusal::Message { status, error, is_final: true } => (status, error, None, Consequence::GiveUp),
+            Refusal::Message { status, error, is_final: false } => {
+                (status, error, None, Consequence::TryAgain)
+            }
         };
-        Self { status, error: cut(&error), retry_after, then }
+        Self { status, error: cut(&error), retry_after, consequence }
     }
 }
 

@@ -1,20 +1,23 @@
-//! An event with all that its receiver is told: the posting it follows from, the customer, whom to write to.
+//! What receivers are told of an event: the event, its posting and its customer; and the place of an event in the feed.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::ledger::event::{Event, EventType, events};
 use crate::ledger::forecast::Forecast;
-use crate::ledger::{CustomerId, CustomerKey, LedgerNo, Posting, Profile};
+use crate::ledger::{CustomerId, CustomerKey, LedgerNo, Posting, Profile, Text};
 use crate::store::usage::{Moment, forecast};
+use crate::store::webhooks::Delivery;
 use crate::store::{Position, ReadStore, Recorded, StoreError};
 
-/// A place in the events of a ledger: what was told so far. One posting can have several events.
+/// A place in the events of a ledger: everything before it was given. One posting can have several events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
-    /// All events of postings up to this position were told.
+    /// All events of postings up to this position were given.
     pub done: Position,
     /// And so many of the posting after it.
     pub taken: u32,
@@ -27,7 +30,7 @@ impl Cursor {
         Self { done, taken: 0 }
     }
 
-    /// True where the event at this place was told.
+    /// True where the event at this place was given.
     #[must_use]
     pub fn is_past(self, position: Position, index: u32) -> bool {
         let next = self.done.0.saturating_add(1);
@@ -57,9 +60,9 @@ impl FromStr for Cursor {
     }
 }
 
-/// An event as it is told.
+/// An event as receivers are told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct Notice {
     /// The ledger.
     pub ledger: LedgerNo,
     /// The place of its posting in the ledger's feed.
@@ -72,13 +75,13 @@ pub struct Told {
     pub posting: Arc<Posting>,
     /// Whose.
     pub customer: CustomerId,
-    /// Whom to write to, as of when it is told.
+    /// The customer's name and contact when the notice was made.
     pub profile: Arc<Profile>,
     /// For a balance that is low: how long it will last.
     pub forecast: Option<Forecast>,
 }
 
-impl Told {
+impl Notice {
     /// The place after it.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
@@ -86,10 +89,28 @@ impl Told {
         Cursor { done, taken: self.index.saturating_add(1) }
     }
 
-    /// Its id, the same whenever and by whomever it is told.
+    /// Its id: the same in every message about it.
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}-{}", self.posting.id, self.index)
+    }
+
+    /// The row for an endpoint that did not take it and was not tried yet.
+    pub(super) fn to_delivery(&self, endpoint: Uuid) -> Delivery {
+        Delivery {
+            endpoint,
+            position: self.position,
+            place: self.index,
+            event: self.event.event,
+            event_id: Text::parse(&self.id()).unwrap_or_default(),
+            customer: self.customer.clone(),
+            attempts: 0,
+            next_at: None,
+            dead_at: None,
+            tried_at: None,
+            status: 0,
+            error: Text::default(),
+        }
     }
 }
 
@@ -97,7 +118,7 @@ impl Told {
 #[derive(Debug, Default)]
 pub(super) struct Page {
     /// In their order.
-    pub told: Vec<Arc<Told>>,
+    pub notices: Vec<Arc<Notice>>,
     /// The last posting that was looked at; 0 where there was none.
     pub last: Position,
 }
@@ -114,17 +135,17 @@ pub(super) async fn read_page(
 ) -> Result<Page, StoreError> {
     let feed = store.feed(ledger, after, postings).await?;
     let last = feed.last().map_or(after, |last| last.position);
-    Ok(Page { told: tell(store, feed).await?, last })
+    Ok(Page { notices: notices_of(store, feed).await?, last })
 }
 
 /// The events of postings, with what goes with them. Postings without events cost nothing.
 ///
 /// # Errors
 /// [`StoreError`].
-pub(super) async fn tell(
+pub(super) async fn notices_of(
     store: &dyn ReadStore,
     postings: Vec<Recorded>,
-) -> Result<Vec<Arc<Told>>, StoreError> {
+) -> Result<Vec<Arc<Notice>>, StoreError> {
     let with_events: Vec<(Recorded, Vec<Event>)> = postings
         .into_iter()
         .map(|recorded| {
@@ -143,7 +164,7 @@ pub(super) async fn tell(
     let profiles = store.profiles_by_key(&keys).await?;
     let profiles: HashMap<CustomerKey, (CustomerId, Arc<Profile>)> =
         profiles.into_iter().map(|(key, id, profile)| (key, (id, Arc::new(profile)))).collect();
-    let mut told = Vec::with_capacity(with_events.len());
+    let mut notices = Vec::with_capacity(with_events.len());
     for (Recorded { position, posting }, events) in with_events {
         let (customer, profile) = profiles
             .get(&posting.customer)
@@ -153,7 +174,7 @@ pub(super) async fn tell(
                 EventType::BalanceLow => Some(forecast_after(store, &posting).await?),
                 _ => None,
             };
-            told.push(Arc::new(Told {
+            notices.push(Arc::new(Notice {
                 ledger: posting.ledger,
                 position,
                 index,
@@ -165,7 +186,7 @@ pub(super) async fn tell(
             }));
         }
     }
-    Ok(told)
+    Ok(notices)
 }
 
 async fn forecast_after(store: &dyn ReadStore, posting: &Posting) -> Result<Forecast, StoreError> {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::signature::new_secret;
+use super::notice::{Notice, read_page};
+use super::secret::new_secret;
 use crate::clock::{self, Clock};
-use crate::delivery::told::{Told, read_page};
 use crate::ledger::codec::{encode, record};
 use crate::ledger::event::EventType;
 use crate::ledger::hash::stable_hash;
@@ -88,15 +88,15 @@ pub enum Changed {
 }
 
 /// Endpoints and their deliveries, as callers ask about them.
-pub struct Webhooks {
-    pub(super) rows: Arc<dyn WebhookStore>,
-    pub(super) store: Arc<dyn ReadStore>,
-    pub(super) clock: Arc<dyn Clock>,
+pub struct Endpoints {
+    rows: Arc<dyn WebhookStore>,
+    store: Arc<dyn ReadStore>,
+    clock: Arc<dyn Clock>,
 }
 
-impl std::fmt::Debug for Webhooks {
+impl std::fmt::Debug for Endpoints {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Webhooks").finish_non_exhaustive()
+        f.debug_struct("Endpoints").finish_non_exhaustive()
     }
 }
 
@@ -104,10 +104,10 @@ enum Change {
     Create(NewEndpoint, Position),
     Update(Uuid, Patch),
     Delete(Uuid),
-    Redeliver(Uuid, Option<Arc<Told>>),
+    Redeliver(Uuid, Option<Arc<Notice>>),
 }
 
-impl Webhooks {
+impl Endpoints {
     /// Over the rows and the feed of one database.
     #[must_use]
     pub fn new(rows: Arc<dyn WebhookStore>, store: Arc<dyn ReadStore>, clock: Arc<dyn Clock>) -> Self {
@@ -147,7 +147,7 @@ impl Webhooks {
         self.change((ledger, Method::Update, request), &content, &Change::Update(id, patch)).await
     }
 
-    /// Removes an endpoint with what is kept aside for it.
+    /// Removes an endpoint with its retry queue.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -173,10 +173,11 @@ impl Webhooks {
     ) -> Result<Changed, StoreError> {
         let before = Position(place.position.0.saturating_sub(1));
         let page = read_page(&*self.store, ledger, before, 1).await?;
-        let told =
-            page.told.into_iter().find(|told| (told.position, told.index) == (place.position, place.index));
+        let is_there =
+            |notice: &Arc<Notice>| (notice.position, notice.index) == (place.position, place.index);
+        let notice = page.notices.into_iter().find(is_there);
         let content = [id.as_bytes().to_vec(), encode(&place)].concat();
-        self.change((ledger, Method::Redeliver, request), &content, &Change::Redeliver(id, told)).await
+        self.change((ledger, Method::Redeliver, request), &content, &Change::Redeliver(id, notice)).await
     }
 
     /// The last position of a ledger, up to which an endpoint can have come.
@@ -344,36 +345,18 @@ async fn make(tx: &mut dyn WebhookTx, ledger: LedgerNo, change: &Change) -> Resu
             return Ok(Ok((*id, None)));
         }
         Change::Redeliver(_, None) => return Ok(Err(Changed::EventNotFound)),
-        Change::Redeliver(_, Some(told))
-            if endpoint.is_email() && !endpoint.types.contains(&told.event.event) =>
+        Change::Redeliver(_, Some(notice))
+            if endpoint.is_email() && !endpoint.types.contains(&notice.event.event) =>
         {
             return Ok(Err(Changed::EventNotFound));
         }
-        Change::Redeliver(_, Some(told)) => {
-            let delivery = Delivery { next_at: Some(now), ..new_delivery(*id, told) };
+        Change::Redeliver(_, Some(notice)) => {
+            let delivery = Delivery { next_at: Some(now), ..notice.to_delivery(*id) };
             tx.put_delivery(&delivery).await?;
         }
     }
     tx.put_endpoint(&endpoint).await?;
     Ok(Ok((*id, Some(endpoint))))
-}
-
-/// An event that is kept aside for an endpoint and was not tried yet.
-pub(super) fn new_delivery(endpoint: Uuid, told: &Told) -> Delivery {
-    Delivery {
-        endpoint,
-        position: told.position,
-        place: told.index,
-        event: told.event.event,
-        event_id: Text::parse(&told.id()).unwrap_or_default(),
-        customer: told.customer.clone(),
-        attempts: 0,
-        next_at: None,
-        dead_at: None,
-        tried_at: None,
-        status: 0,
-        error: Text::default(),
-    }
 }
 
 fn secret(given: Option<&Text>) -> Result<Text, StoreError> {

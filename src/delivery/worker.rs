@@ -1,27 +1,29 @@
-//! Sends the events of a ledger to one endpoint: a cursor over the feed, and what was not taken kept aside and tried again.
+//! Sends the events of a ledger to one endpoint, along a cursor over the feed. What is not taken goes to the retry queue.
 //!
-//! The cursor is stored after what it has passed was taken or is stored aside, so a server that dies loses nothing; what
-//! was sent and not stored yet is sent again by whoever takes over.
+//! The cursor is stored after each event before it was taken or is stored in the retry queue, so a server that dies loses
+//! nothing. What was sent and not stored yet is sent again by the server that takes over.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::aside::Aside;
-use super::endpoints::new_delivery;
-use super::http::Idle;
+use super::chains::{Chain, Outgoing, Sent, send_all};
+use super::feeds::EventFeeds;
+use super::notice::{Cursor, Notice, read_page};
+use super::retry_queue::RetryQueue;
 use super::schedule::{next_attempt, patience};
-use super::send::{Chain, Failure, Lane, Means, Sent, Then, send_all};
+use super::thread::DeliveryThread;
+use super::transport::{Consequence, Failure, Sender, Transport, transport_of};
+use super::watch::{Filter, Watch, WatchError};
 use crate::clock::{self, Clock};
-use crate::delivery::told::read_page;
-use crate::delivery::{Cursor, EventFeeds, Filter, Told, Watch, WatchError};
 use crate::ledger::{CustomerId, LedgerId, Text, Timestamp};
 use crate::store::webhooks::{Delivery, Disabled, Endpoint, WebhookStore};
 use crate::store::{Position, StoreError};
 
-/// Events that are kept aside for one endpoint; beyond that the cursor stays where it is until some were taken.
-const ASIDE_MAX: usize = 1_000;
+/// Events in the retry queue of one endpoint; beyond that the cursor stays where it is until some were taken.
+const RETRIES_MAX: usize = 1_000;
 /// Events of one round.
 const ROUND_EVENTS: usize = 256;
 /// Customers whose failed events are tried again in one round, and events of each.
@@ -38,7 +40,9 @@ pub(super) struct Shared {
     pub feeds: Arc<EventFeeds>,
     pub rows: Arc<dyn WebhookStore>,
     pub clock: Arc<dyn Clock>,
-    pub means: Means,
+    pub transports: Arc<[Arc<dyn Transport>]>,
+    /// Where messages are made and sent.
+    pub thread: DeliveryThread,
     pub me: Uuid,
 }
 
@@ -57,8 +61,11 @@ pub(super) enum End {
 pub(super) struct Worker {
     shared: Arc<Shared>,
     changes: watch::Receiver<Endpoint>,
-    lane: Arc<Lane>,
-    aside: Aside,
+    endpoint: Endpoint,
+    ledger: LedgerId,
+    transport: Arc<dyn Transport>,
+    sender: Arc<dyn Sender>,
+    retries: RetryQueue,
     watch: Watch,
     /// Until when the endpoint asks to be left alone.
     not_before: Timestamp,
@@ -90,30 +97,32 @@ impl Worker {
     async fn start(shared: Arc<Shared>, mut changes: watch::Receiver<Endpoint>) -> Result<Self, End> {
         let endpoint = changes.borrow_and_update().clone();
         let ledgers = shared.feeds.store.ledgers().await?;
-        let ledger = ledgers.into_iter().find(|ledger| ledger.no == endpoint.ledger);
-        let ledger = ledger.map_or_else(LedgerId::main, |ledger| ledger.id);
-        let aside = load_aside(&shared, endpoint.id).await?;
+        let ledger = ledgers.into_iter().find(|ledger| ledger.no == endpoint.ledger).map(|ledger| ledger.id);
+        let ledger = ledger.ok_or_else(|| {
+            StoreError::Damaged(format!("the ledger of endpoint {} is missing", endpoint.id))
+        })?;
+        let transport = Arc::clone(transport_of(&shared.transports, &endpoint).ok_or(End::Over)?);
         let saved = Cursor { done: endpoint.done, taken: endpoint.taken };
-        let watch = new_watch(&shared, &endpoint, saved);
-        let lane = Arc::new(Lane {
-            ledger,
-            target: shared.means.sender.policy().target(endpoint.url.as_str()),
-            sender: shared.means.sender.clone(),
-            clock: Arc::clone(&shared.clock),
-            render: Arc::clone(&shared.means.render),
-            idle: Arc::new(Idle::default()),
-            mailer: shared.means.mailer.clone(),
+        Ok(Self {
+            sender: transport.sender(&endpoint, &ledger),
+            retries: load_retries(&shared, endpoint.id).await?,
+            watch: new_watch(&shared, &endpoint, saved),
+            not_before: Timestamp::default(),
+            saved,
+            saved_at: shared.clock.now(),
+            unsaved: 0,
+            shared,
+            changes,
             endpoint,
-        });
-        let saved_at = shared.clock.now();
-        let not_before = Timestamp::default();
-        Ok(Self { shared, changes, lane, aside, watch, not_before, saved, saved_at, unsaved: 0 })
+            ledger,
+            transport,
+        })
     }
 
     async fn work(&mut self) -> Result<std::convert::Infallible, End> {
         loop {
             match self.changes.has_changed() {
-                Ok(true) => self.take_news().await?,
+                Ok(true) => self.apply_changes().await?,
                 Ok(false) => {}
                 Err(_) => return Err(End::Over),
             }
@@ -122,13 +131,13 @@ impl Worker {
                 self.wait(self.not_before, false).await?;
                 continue;
             }
-            let due = self.aside.take_due(now, ROUND_CUSTOMERS, CUSTOMER_EVENTS);
+            let due = self.retries.take_due(now, ROUND_CUSTOMERS, CUSTOMER_EVENTS);
             if !due.is_empty() {
                 self.send_again(due).await?;
                 continue;
             }
-            let next = self.aside.next_at().unwrap_or(Timestamp::MAX);
-            let has_room = self.aside.len() < ASIDE_MAX;
+            let next = self.retries.next_at().unwrap_or(Timestamp::MAX);
+            let has_room = self.retries.len() < RETRIES_MAX;
             self.wait(next, has_room).await?;
         }
     }
@@ -146,11 +155,11 @@ impl Worker {
                 Ok(()) => self.changes.mark_changed(),
                 Err(_) => return Err(End::Over),
             },
-            told = self.watch.next(), if for_events => match told {
-                Ok(told) => self.send(told.unwrap_or_default()).await?,
+            notices = self.watch.next(), if for_events => match notices {
+                Ok(notices) => self.send(notices.unwrap_or_default()).await?,
                 // It goes on from its cursor, and catches up by itself.
                 Err(WatchError::TooSlow) => {
-                    self.watch = new_watch(&self.shared, &self.lane.endpoint, self.watch.cursor());
+                    self.watch = new_watch(&self.shared, &self.endpoint, self.watch.cursor());
                 }
                 Err(WatchError::Storage(error)) => return Err(error.into()),
             },
@@ -161,129 +170,111 @@ impl Worker {
         if has_moved && is_time { self.save(&[], &[], None).await } else { Ok(()) }
     }
 
-    /// Takes over what was changed about the endpoint.
-    async fn take_news(&mut self) -> Result<(), End> {
+    /// Takes over a change of the endpoint that this server did not make.
+    async fn apply_changes(&mut self) -> Result<(), End> {
         let endpoint = self.changes.borrow_and_update().clone();
-        if endpoint.version == self.lane.endpoint.version {
+        if endpoint.version == self.endpoint.version {
             return Ok(());
         }
         self.save(&[], &[], None).await?;
-        if endpoint.types != self.lane.endpoint.types {
+        if endpoint.types != self.endpoint.types {
             self.watch = new_watch(&self.shared, &endpoint, self.watch.cursor());
         }
-        self.aside = load_aside(&self.shared, endpoint.id).await?;
+        self.retries = load_retries(&self.shared, endpoint.id).await?;
         self.not_before = Timestamp::default();
-        let Lane { ledger, sender, clock, render, mailer, .. } = &*self.lane;
-        self.lane = Arc::new(Lane {
-            target: sender.policy().target(endpoint.url.as_str()),
-            endpoint,
-            ledger: ledger.clone(),
-            sender: sender.clone(),
-            clock: Arc::clone(clock),
-            render: Arc::clone(render),
-            // The old ones lead to the old URL.
-            idle: Arc::new(Idle::default()),
-            mailer: mailer.clone(),
-        });
+        // A new one: connections of the old one lead to the old URL.
+        self.sender = self.transport.sender(&endpoint, &self.ledger);
+        self.endpoint = endpoint;
         Ok(())
     }
 
-    /// A round of new events. Those of a customer who has some aside wait behind them.
-    async fn send(&mut self, mut told: Vec<Arc<Told>>) -> Result<(), End> {
-        while told.len() < ROUND_EVENTS {
+    /// Sends a round of new events. Those of a customer in the retry queue go behind the ones that wait there.
+    async fn send(&mut self, mut notices: Vec<Arc<Notice>>) -> Result<(), End> {
+        while notices.len() < ROUND_EVENTS {
             match self.watch.ready() {
-                Some(more) => told.extend(more),
+                Some(more) => notices.extend(more),
                 None => break,
             }
         }
         let mut put = Vec::new();
-        let mut chains: Vec<Chain<()>> = Vec::new();
-        let mut places: std::collections::HashMap<CustomerId, usize> = std::collections::HashMap::new();
-        for told in told {
-            if self.aside.has(&told.customer) {
-                let delivery = new_delivery(self.lane.endpoint.id, &told);
-                self.aside.push(delivery.clone());
+        let mut chains: Vec<Chain> = Vec::new();
+        let mut places: HashMap<CustomerId, usize> = HashMap::new();
+        for notice in notices {
+            if self.retries.has(&notice.customer) {
+                let delivery = notice.to_delivery(self.endpoint.id);
+                self.retries.push(delivery.clone());
                 put.push(delivery);
                 continue;
             }
-            let place = *places.entry(told.customer.clone()).or_insert(chains.len());
+            let place = *places.entry(notice.customer.clone()).or_insert(chains.len());
+            let outgoing = Outgoing { notice, stored: None };
             match chains.get_mut(place) {
-                Some(chain) => chain.push((told, ())),
-                None => chains.push(vec![(told, ())]),
+                Some(chain) => chain.push(outgoing),
+                None => chains.push(vec![outgoing]),
             }
         }
-        let count: usize = chains.iter().map(Vec::len).sum();
-        let sent = self.courier_sends(chains).await;
-        let mut accounted = 0_usize;
-        let mut gone = None;
-        for Sent { taken, failed, rest } in sent {
-            accounted = accounted.saturating_add(taken.len()).saturating_add(rest.len());
-            if let Some((told, (), failure)) = failed {
-                accounted = accounted.saturating_add(1);
-                let delivery = new_delivery(self.lane.endpoint.id, &told);
-                let delivery = self.after(delivery, &failure);
-                gone = gone.or(failure.is_gone().then_some(failure));
-                put.push(delivery.clone());
-                if delivery.dead_at.is_none() {
-                    self.aside.push(delivery);
-                }
-            }
-            for (told, ()) in rest {
-                let delivery = new_delivery(self.lane.endpoint.id, &told);
-                put.push(delivery.clone());
-                self.aside.push(delivery);
-            }
-        }
-        must_be_whole(accounted, count)?;
-        self.unsaved = self.unsaved.saturating_add(count);
-        if put.is_empty() { Ok(()) } else { self.save(&put, &[], gone.as_ref()).await }
+        self.unsaved = self.unsaved.saturating_add(chains.iter().map(Vec::len).sum());
+        self.send_chains(chains, put).await
     }
 
     /// Tries again what is due, each customer's events in their order.
     async fn send_again(&mut self, due: Vec<Vec<Delivery>>) -> Result<(), End> {
-        let mut chains: Vec<Chain<Delivery>> = Vec::with_capacity(due.len());
+        let mut chains: Vec<Chain> = Vec::with_capacity(due.len());
         for deliveries in due {
             let mut chain = Vec::with_capacity(deliveries.len());
             for delivery in deliveries {
-                chain.push((self.find(&delivery).await?, delivery));
+                chain.push(Outgoing { notice: self.find(&delivery).await?, stored: Some(delivery) });
             }
             chains.push(chain);
         }
-        let count: usize = chains.iter().map(Vec::len).sum();
-        let sent = self.courier_sends(chains).await;
-        let (mut put, mut remove, mut accounted, mut gone) = (Vec::new(), Vec::new(), 0_usize, None);
-        for Sent { taken, failed, rest } in sent {
-            accounted = accounted.saturating_add(taken.len()).saturating_add(rest.len());
-            remove.extend(taken.iter().map(Delivery::at));
-            let mut back = Vec::new();
-            if let Some((_, delivery, failure)) = failed {
-                accounted = accounted.saturating_add(1);
-                let delivery = self.after(delivery, &failure);
-                gone = gone.or(failure.is_gone().then_some(failure));
-                put.push(delivery.clone());
-                if delivery.dead_at.is_none() {
-                    back.push(delivery);
-                }
-            }
-            back.extend(rest.into_iter().map(|(_, delivery)| delivery));
-            self.aside.put_back(back);
-        }
-        must_be_whole(accounted, count)?;
-        self.save(&put, &remove, gone.as_ref()).await
+        self.send_chains(chains, Vec::new()).await
     }
 
-    /// What becomes of chains; nothing is known of those that the courier did not get done.
-    async fn courier_sends<T: Send + 'static>(&self, chains: Vec<Chain<T>>) -> Vec<Sent<T>> {
-        let sends = send_all(Arc::clone(&self.lane), chains);
-        self.shared.means.courier.run(sends).await.unwrap_or_default()
+    /// Sends chains, puts what was not taken at the front of the retry queue, and stores that with the rows of `put`.
+    async fn send_chains(&mut self, chains: Vec<Chain>, mut put: Vec<Delivery>) -> Result<(), End> {
+        let id = self.endpoint.id;
+        let count: usize = chains.iter().map(Vec::len).sum();
+        let sends = send_all(Arc::clone(&self.sender), self.transport.messages_at_a_time(), chains);
+        let sent = self.shared.thread.run(sends).await.unwrap_or_default();
+        let (mut remove, mut accounted, mut disabling) = (Vec::new(), 0_usize, None);
+        for Sent { taken, failed, rest } in sent {
+            accounted = accounted.saturating_add(taken.len()).saturating_add(rest.len());
+            remove.extend(taken.iter().filter_map(|outgoing| outgoing.stored.as_ref()).map(Delivery::at));
+            let mut waiting = Vec::new();
+            if let Some((Outgoing { notice, stored }, failure)) = failed {
+                accounted = accounted.saturating_add(1);
+                let delivery = self.after(stored.unwrap_or_else(|| notice.to_delivery(id)), &failure);
+                disabling = disabling.or(failure.disables_endpoint().then_some(failure));
+                put.push(delivery.clone());
+                if delivery.dead_at.is_none() {
+                    waiting.push(delivery);
+                }
+            }
+            for Outgoing { notice, stored } in rest {
+                waiting.push(stored.unwrap_or_else(|| {
+                    let delivery = notice.to_delivery(id);
+                    put.push(delivery.clone());
+                    delivery
+                }));
+            }
+            self.retries.put_back(waiting);
+        }
+        if accounted != count {
+            let unknown = "what became of some messages is not known; they are sent again";
+            return Err(StoreError::Failed(unknown.into()).into());
+        }
+        if put.is_empty() && remove.is_empty() {
+            return Ok(());
+        }
+        self.save(&put, &remove, disabling.as_ref()).await
     }
 
     /// The event of a delivery, read again from the feed.
-    async fn find(&self, delivery: &Delivery) -> Result<Arc<Told>, StoreError> {
+    async fn find(&self, delivery: &Delivery) -> Result<Arc<Notice>, StoreError> {
         let before = Position(delivery.position.0.saturating_sub(1));
         let store = &*self.shared.feeds.store;
-        let page = read_page(store, self.lane.endpoint.ledger, before, 1).await?;
-        let found = page.told.into_iter().find(|told| (told.position, told.index) == delivery.at());
+        let page = read_page(store, self.endpoint.ledger, before, 1).await?;
+        let found = page.notices.into_iter().find(|notice| (notice.position, notice.index) == delivery.at());
         found.ok_or_else(|| StoreError::Damaged(format!("there is no event {}", delivery.event_id)))
     }
 
@@ -293,9 +284,11 @@ impl Worker {
         let attempts = delivery.attempts.saturating_add(1);
         // Without randomness what failed together comes together again; it is tried all the same.
         let random = clock::random().unwrap_or(100);
-        let next_at = match failure.then {
-            Then::GiveUp => None,
-            Then::TryAgain | Then::Disable => next_attempt(now, attempts, failure.retry_after, random),
+        let next_at = match failure.consequence {
+            Consequence::GiveUp => None,
+            Consequence::TryAgain | Consequence::DisableEndpoint => {
+                next_attempt(now, attempts, failure.retry_after, random)
+            }
         };
         if let Some(wait) = failure.retry_after {
             self.not_before = self.not_before.max(patience(now, wait));
@@ -311,14 +304,14 @@ impl Worker {
         }
     }
 
-    /// Stores what was kept aside and taken from there, and how far the feed was read.
+    /// Stores what was put into the retry queue and taken from there, and how far the feed was read.
     async fn save(
         &mut self,
         put: &[Delivery],
         remove: &[(Position, u32)],
-        gone: Option<&Failure>,
+        disabling: Option<&Failure>,
     ) -> Result<(), End> {
-        let id = self.lane.endpoint.id;
+        let id = self.endpoint.id;
         let cursor = self.watch.cursor();
         let mut tx = self.shared.rows.begin(self.shared.clock.now()).await?;
         let Some(mut endpoint) = tx.endpoint(id).await? else { return Err(End::Over) };
@@ -326,8 +319,8 @@ impl Worker {
             return Err(End::Over);
         }
         (endpoint.done, endpoint.taken) = (cursor.done, cursor.taken);
-        if let Some(gone) = gone {
-            let reason = Text::parse(&format!("the endpoint answered {}", gone.error)).unwrap_or_default();
+        if let Some(failure) = disabling {
+            let reason = Text::parse(&format!("the endpoint answered {}", failure.error)).unwrap_or_default();
             endpoint.disabled = Some(Disabled { at: tx.now(), reason });
             endpoint.holder = None;
         }
@@ -340,16 +333,8 @@ impl Worker {
         }
         tx.commit().await?;
         (self.saved, self.saved_at, self.unsaved) = (cursor, self.shared.clock.now(), 0);
-        if gone.is_some() { Err(End::Over) } else { Ok(()) }
+        if disabling.is_some() { Err(End::Over) } else { Ok(()) }
     }
-}
-
-/// Whether each event of a round is known to be taken or not.
-fn must_be_whole(accounted: usize, count: usize) -> Result<(), StoreError> {
-    if accounted == count {
-        return Ok(());
-    }
-    Err(StoreError::Failed("what became of some messages is not known; they are sent again".into()))
 }
 
 fn new_watch(shared: &Arc<Shared>, endpoint: &Endpoint, cursor: Cursor) -> Watch {
@@ -357,9 +342,9 @@ fn new_watch(shared: &Arc<Shared>, endpoint: &Endpoint, cursor: Cursor) -> Watch
     Watch::new(&shared.feeds, endpoint.ledger, filter, cursor)
 }
 
-async fn load_aside(shared: &Shared, endpoint: Uuid) -> Result<Aside, StoreError> {
+async fn load_retries(shared: &Shared, endpoint: Uuid) -> Result<RetryQueue, StoreError> {
     let mut tx = shared.rows.begin(shared.clock.now()).await?;
     let deliveries = tx.deliveries(endpoint, false, None, usize::MAX).await?;
     tx.commit().await?;
-    Ok(Aside::new(deliveries))
+    Ok(RetryQueue::new(deliveries))
 }

@@ -6,11 +6,11 @@
 //! [`PAUSE_SECONDS_MAX`] e-mail begins at the end again, because what a balance was then is not true any more.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
-use super::EVENTS;
+use super::facts::EVENTS;
 use crate::clock::Clock;
 use crate::ledger::{LedgerNo, RequestKey, Text};
 use crate::store::webhooks::{Asked, EMAIL_URL, Endpoint, Method, WebhookStore};
@@ -27,18 +27,18 @@ pub fn email_endpoint(ledger: LedgerNo) -> Uuid {
     Uuid::from_u128(ID | u128::from(ledger.get()))
 }
 
-/// Sees to it that each ledger has its endpoint.
+/// Makes the endpoint of each ledger.
 pub struct Mailboxes {
     store: Arc<dyn ReadStore>,
     rows: Arc<dyn WebhookStore>,
     clock: Arc<dyn Clock>,
     /// Ledgers that have theirs.
-    seen: HashSet<LedgerNo>,
+    seen: Mutex<HashSet<LedgerNo>>,
 }
 
 impl std::fmt::Debug for Mailboxes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mailboxes").field("seen", &self.seen.len()).finish_non_exhaustive()
+        f.debug_struct("Mailboxes").field("seen", &self.seen).finish_non_exhaustive()
     }
 }
 
@@ -46,17 +46,19 @@ impl Mailboxes {
     /// Over the rows and the ledgers of one database.
     #[must_use]
     pub fn new(store: Arc<dyn ReadStore>, rows: Arc<dyn WebhookStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, rows, clock, seen: HashSet::new() }
+        Self { store, rows, clock, seen: Mutex::default() }
     }
 
     /// Makes the endpoints of ledgers that have none yet, and at the first look notices a pause.
     ///
     /// # Errors
     /// [`StoreError`], also where another server made them at the same moment; the next look finds them.
-    pub async fn look(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn make(&self) -> Result<(), StoreError> {
         let ledgers = self.store.ledgers().await?;
-        let new: Vec<LedgerNo> =
-            ledgers.iter().map(|ledger| ledger.no).filter(|no| !self.seen.contains(no)).collect();
+        let new: Vec<LedgerNo> = {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            ledgers.iter().map(|ledger| ledger.no).filter(|no| !seen.contains(no)).collect()
+        };
         if new.is_empty() {
             return Ok(());
         }
@@ -79,7 +81,7 @@ impl Mailboxes {
                     tracing::warn!(
                         from,
                         to,
-                        "e-mail was off for long; what was posted meanwhile is not told"
+                        "e-mail was off for long; what was posted meanwhile is not sent"
                     );
                     (endpoint.done, endpoint.taken, endpoint.held_until) = (*end, 0, now);
                     endpoint.version = endpoint.version.saturating_add(1);
@@ -114,7 +116,8 @@ impl Mailboxes {
             }
         }
         tx.commit().await?;
-        self.seen.extend(ends.into_iter().map(|(ledger, _)| ledger));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.extend(ends.into_iter().map(|(ledger, _)| ledger));
         Ok(())
     }
 }

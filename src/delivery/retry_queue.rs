@@ -1,26 +1,26 @@
-//! What an endpoint did not take, by customer: the first of a customer is tried again at its time, and the later ones wait
-//! behind it, so that a customer's events keep their order.
+//! The events that an endpoint did not take, by customer. The first one of a customer is tried again at its time; the later
+//! ones wait behind it, so that a customer's events keep their order.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::ledger::{CustomerId, Timestamp};
 use crate::store::webhooks::Delivery;
 
-/// Events that are kept aside for one endpoint.
+/// The retry queue of one endpoint.
 #[derive(Debug, Default)]
-pub(super) struct Aside {
+pub(super) struct RetryQueue {
     queues: BTreeMap<CustomerId, VecDeque<Delivery>>,
     count: usize,
 }
 
-impl Aside {
+impl RetryQueue {
     /// As they are stored, in the order of the feed.
     pub fn new(deliveries: Vec<Delivery>) -> Self {
-        let mut aside = Self::default();
+        let mut retries = Self::default();
         for delivery in deliveries {
-            aside.push(delivery);
+            retries.push(delivery);
         }
-        aside
+        retries
     }
 
     /// Puts one behind the others of its customer.
@@ -45,7 +45,7 @@ impl Aside {
     }
 
     /// Takes the queues out whose first is due, at most `customers` of them, of each the first `length`; what is behind
-    /// stays. They are put back with [`Aside::put_back`] as far as they were not taken.
+    /// stays. They are put back with [`RetryQueue::put_back`] as far as they were not taken.
     pub fn take_due(&mut self, now: Timestamp, customers: usize, length: usize) -> Vec<Vec<Delivery>> {
         let is_due = |queue: &VecDeque<Delivery>| queue.front().is_some_and(|first| due_at(first) <= now);
         let due: Vec<CustomerId> = self

@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::feeds::EventFeeds;
 use super::leases::Leases;
-use super::send::Means;
+use super::thread::DeliveryThread;
+use super::transport::Transport;
 use super::worker::{self, End, Shared};
 use crate::clock::Clock;
-use crate::delivery::EventFeeds;
-use crate::delivery::email::Mailboxes;
 use crate::store::webhooks::{Endpoint, WebhookStore};
 
 /// How often a server looks for endpoints that are new, changed, or nobody's.
@@ -25,8 +25,6 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Relay {
     shared: Arc<Shared>,
     leases: Leases,
-    /// Where e-mail is switched on.
-    mailboxes: Option<Mailboxes>,
     workers: HashMap<Uuid, Sending>,
 }
 
@@ -43,31 +41,35 @@ struct Sending {
 }
 
 impl Relay {
-    /// A relay that other servers know as `me`.
+    /// A relay that other servers know as `me`. Messages are made and sent on `thread`.
     #[must_use]
     pub fn new(
         feeds: Arc<EventFeeds>,
         rows: Arc<dyn WebhookStore>,
         clock: Arc<dyn Clock>,
-        means: Means,
+        transports: Vec<Arc<dyn Transport>>,
+        thread: DeliveryThread,
         me: Uuid,
     ) -> Self {
-        let email = means.mailer.is_some();
-        let leases = Leases { rows: Arc::clone(&rows), clock: Arc::clone(&clock), me, email };
-        let mailboxes = || Mailboxes::new(Arc::clone(&feeds.store), Arc::clone(&rows), Arc::clone(&clock));
-        let mailboxes = email.then(mailboxes);
-        let shared = Arc::new(Shared { feeds, rows, clock, means, me });
-        Self { shared, leases, mailboxes, workers: HashMap::new() }
+        let transports: Arc<[_]> = transports.into();
+        let leases = Leases {
+            rows: Arc::clone(&rows),
+            clock: Arc::clone(&clock),
+            me,
+            transports: Arc::clone(&transports),
+        };
+        let shared = Arc::new(Shared { feeds, rows, clock, transports, thread, me });
+        Self { shared, leases, workers: HashMap::new() }
     }
 
     /// Sends until `stop` says true; then it stores how far it has come, and leaves its endpoints to others.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let clock = Arc::clone(&self.shared.clock);
         loop {
-            if let Some(mailboxes) = &mut self.mailboxes
-                && let Err(error) = mailboxes.look().await
-            {
-                tracing::debug!(%error, "the endpoints of e-mail could not be looked at");
+            for transport in self.shared.transports.iter() {
+                if let Err(error) = transport.make_endpoints().await {
+                    tracing::debug!(%error, "the server's own endpoints could not be looked at");
+                }
             }
             match self.leases.look().await {
                 Ok(endpoints) => self.assign(endpoints),

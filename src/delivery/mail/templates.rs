@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use minijinja::{Environment, UndefinedBehavior};
 
+use super::facts::{EVENTS, Facts, VARIABLES};
 use super::link::Link;
 use super::message::one_line;
-use super::{EVENTS, Facts, VARIABLES};
 use crate::ledger::event::EventType;
 use crate::ledger::{CustomerId, LedgerId};
 

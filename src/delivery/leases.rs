@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::transport::{Transport, transport_of};
 use crate::clock::Clock;
 use crate::store::StoreError;
 use crate::store::webhooks::{Endpoint, WebhookStore};
@@ -20,8 +21,8 @@ pub(super) struct Leases {
     pub clock: Arc<dyn Clock>,
     /// This server, to the others.
     pub me: Uuid,
-    /// Whether it sends e-mail.
-    pub email: bool,
+    /// What it sends with.
+    pub transports: Arc<[Arc<dyn Transport>]>,
 }
 
 impl Leases {
@@ -34,7 +35,8 @@ impl Leases {
         let mut tx = self.rows.begin(self.clock.now()).await?;
         let now = tx.now();
         let mut endpoints = tx.endpoints().await?;
-        endpoints.retain(|endpoint| endpoint.disabled.is_none() && (self.email || !endpoint.is_email()));
+        let is_served = |endpoint: &Endpoint| transport_of(&self.transports, endpoint).is_some();
+        endpoints.retain(|endpoint| endpoint.disabled.is_none() && is_served(endpoint));
         if endpoints.is_empty() {
             tx.commit().await?;
             return Ok(endpoints);
@@ -50,8 +52,10 @@ impl Leases {
         }
         // A lease counts for as long as its server does.
         let is_there = |holder| relays.iter().any(|(relay, until)| *relay == holder && *until > now);
-        // E-mail is not shared evenly: others may have it switched off and take none of it, and it is little.
-        let shared = |endpoint: &&Endpoint| !endpoint.is_email();
+        let is_shared = |endpoint: &Endpoint| {
+            transport_of(&self.transports, endpoint).is_some_and(|transport| transport.is_shared_evenly())
+        };
+        let shared = |endpoint: &&Endpoint| is_shared(endpoint);
         let share = endpoints.iter().filter(shared).count().div_ceil(others.saturating_add(1));
         let is_mine = |endpoint: &Endpoint| endpoint.holder == Some(self.me);
         let mut has = endpoints.iter().filter(shared).filter(|endpoint| is_mine(endpoint)).count();
@@ -59,7 +63,7 @@ impl Leases {
         for seen in endpoints {
             let is_free = !seen.holder.is_some_and(is_there) || seen.held_until <= now;
             let (may_keep, may_take) =
-                if seen.is_email() { (true, true) } else { (has <= share, has < share) };
+                if is_shared(&seen) { (has <= share, has < share) } else { (true, true) };
             let (keeps, takes) = (is_mine(&seen) && may_keep, !is_mine(&seen) && is_free && may_take);
             if keeps && seen.held_until > renew {
                 mine.push(seen);
@@ -74,7 +78,7 @@ impl Leases {
                 continue;
             }
             if keeps || takes {
-                has = if takes && !seen.is_email() { has.saturating_add(1) } else { has };
+                has = if takes && is_shared(&seen) { has.saturating_add(1) } else { has };
                 (endpoint.holder, endpoint.held_until) = (Some(self.me), until);
                 tx.put_endpoint(&endpoint).await?;
                 mine.push(endpoint);

@@ -16,7 +16,7 @@ const LINE_CHARS: usize = 200;
 
 /// Who messages are from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sender {
+pub struct MailFrom {
     /// The address that they come from.
     pub from: Mailbox,
     /// Where answers go, if elsewhere.
@@ -74,7 +74,7 @@ pub(super) fn recipient(contact: &Contact) -> Result<Mailbox, NoAddress> {
 /// # Errors
 /// What of it cannot be written.
 pub(super) fn message(
-    sender: &Sender,
+    from: &MailFrom,
     to: Mailbox,
     event_id: &str,
     content: Content,
@@ -83,13 +83,13 @@ pub(super) fn message(
     let since = Duration::from_micros(now.micros().try_into().unwrap_or(0));
     let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
     let mut builder = Message::builder()
-        .from(sender.from.clone())
+        .from(from.from.clone())
         .to(to)
-        .message_id(Some(format!("<{event_id}@{}>", sender.from.email.domain())))
+        .message_id(Some(format!("<{event_id}@{}>", from.from.email.domain())))
         .date(UNIX_EPOCH + since)
         .subject(content.subject)
         .raw_header(HeaderValue::new(automatic, "auto-generated".to_owned()));
-    if let Some(reply_to) = &sender.reply_to {
+    if let Some(reply_to) = &from.reply_to {
         builder = builder.reply_to(reply_to.clone());
     }
     builder.multipart(MultiPart::alternative_plain_html(content.text, content.html))

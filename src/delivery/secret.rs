@@ -1,0 +1,49 @@
+//! The secrets that messages to an endpoint are signed with: `whsec_` and base64, as Standard Webhooks has them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::ledger::Text;
+
+/// What secrets begin with.
+const PREFIX: &str = "whsec_";
+/// How many bytes a secret may have: as the specification has it.
+const BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
+/// A new secret from random bytes.
+pub(super) fn new_secret(random: [u64; 4]) -> Text {
+    let bytes: Vec<u8> = random.iter().flat_map(|part| part.to_be_bytes()).collect();
+    Text::parse(&format!("{PREFIX}{}", STANDARD.encode(bytes))).unwrap_or_default()
+}
+
+/// Reads a secret that a caller gives.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_secret(text: &str) -> Result<Text, &'static str> {
+    let wrong = "must be whsec_ and the base64 of 24 to 64 bytes";
+    key_of(text).filter(|key| BYTES.contains(&key.len())).ok_or(wrong)?;
+    Text::parse(text).map_err(|_| wrong)
+}
+
+/// The key that a secret stands for; `None` where it is none.
+pub(super) fn key_of(secret: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(secret.strip_prefix(PREFIX)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_checked() {
+        assert!(parse_secret(new_secret([1, 2, 3, u64::MAX]).as_str()).is_ok());
+        let of = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7; bytes]));
+        assert!(parse_secret(&of(24)).is_ok() && parse_secret(&of(64)).is_ok());
+        for bad in
+            ["", "whsec_", &of(23), &of(65), "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_!!!!", "whsek_AAAA"]
+        {
+            assert!(parse_secret(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Posts events to endpoints over HTTP, each message signed.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::http::{HttpClient, Idle, SendError};
+use super::signature::signatures;
+use super::target::Target;
+use crate::clock::Clock;
+use crate::delivery::Notice;
+use crate::delivery::transport::{Consequence, Failure, Sender, Transport, cut};
+use crate::ledger::{LedgerId, Timestamp};
+use crate::store::StoreError;
+use crate::store::webhooks::Endpoint;
+
+/// Messages to one endpoint at a time.
+pub const MESSAGES_AT_A_TIME: usize = 32;
+/// How long an endpoint may take to answer.
+const ANSWER_SECONDS: i64 = 15;
+
+/// Makes the body of a message.
+pub type Render = Arc<dyn Fn(&Notice, &LedgerId) -> Vec<u8> + Send + Sync>;
+
+/// The transport of webhooks.
+#[derive(Clone)]
+pub struct WebhookTransport {
+    /// What messages are posted with.
+    pub client: HttpClient,
+    /// What makes their bodies.
+    pub render: Render,
+    /// The time of signatures, and what bounds an answer.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Posts to one endpoint.
+struct WebhookSender {
+    transport: WebhookTransport,
+    endpoint: Endpoint,
+    ledger: LedgerId,
+    /// The endpoint's URL, read.
+    target: Result<Target, &'static str>,
+    idle: Idle,
+}
+
+#[async_trait]
+impl Transport for WebhookTransport {
+    fn serves(&self, endpoint: &Endpoint) -> bool {
+        !endpoint.is_email()
+    }
+
+    fn is_shared_evenly(&self) -> bool {
+        true
+    }
+
+    fn messages_at_a_time(&self) -> usize {
+        MESSAGES_AT_A_TIME
+    }
+
+    async fn make_endpoints(&self) -> Result<(), StoreError> {
+        // Callers make them.
+        Ok(())
+    }
+
+    fn sender(&self, endpoint: &Endpoint, ledger: &LedgerId) -> Arc<dyn Sender> {
+        Arc::new(WebhookSender {
+            target: self.client.policy().target(endpoint.url.as_str()),
+            transport: self.clone(),
+            endpoint: endpoint.clone(),
+            ledger: ledger.clone(),
+            idle: Idle::default(),
+        })
+    }
+}
+
+#[async_trait]
+impl Sender for WebhookSender {
+    async fn send(&self, notice: &Notice) -> Result<(), Failure> {
+        let WebhookTransport { client, render, clock } = &self.transport;
+        let now = clock.now();
+        let body = Bytes::from(render(notice, &self.ledger));
+        let failed = |error: &dyn std::error::Error| Failure::without_answer(&error.to_string());
+        let headers = self.headers(notice, &body, now).map_err(|error| failed(&error))?;
+        let target = self.target.as_ref().map_err(|&wrong| failed(&SendError::Url(wrong)))?;
+        let post = client.post_to(target, &headers, body, &self.idle, now);
+        let answer = tokio::select! {
+            answer = post => answer.map_err(|error| failed(&error))?,
+            () = clock.sleep_until(now.plus_seconds(ANSWER_SECONDS)) => {
+                return Err(Failure::without_answer(&format!("no answer within {ANSWER_SECONDS} s")));
+            }
+        };
+        if answer.status.is_success() {
+            return Ok(());
+        }
+        // A redirect is a failure: following it would send the message where nobody checked.
+        let error = cut(&answer.status.to_string());
+        let is_gone = answer.status == StatusCode::GONE;
+        let consequence = if is_gone { Consequence::DisableEndpoint } else { Consequence::TryAgain };
+        let status = answer.status.as_u16();
+        Err(Failure { status, error, retry_after: answer.retry_after, consequence })
+    }
+}
+
+impl WebhookSender {
+    fn headers(
+        &self,
+        notice: &Notice,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<HeaderMap, http::header::InvalidHeaderValue> {
+        let id = notice.id();
+        let seconds = now.micros().div_euclid(Timestamp::MICROS_PER_SECOND);
+        let signed = signatures(&self.endpoint, &id, seconds, body, now);
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("creditledger/", env!("CARGO_PKG_VERSION"))),
+        );
+        headers.insert(HeaderName::from_static("webhook-id"), HeaderValue::from_str(&id)?);
+        headers.insert(HeaderName::from_static("webhook-timestamp"), HeaderValue::from(seconds));
+        headers.insert(HeaderName::from_static("webhook-signature"), HeaderValue::from_str(&signed)?);
+        Ok(headers)
+    }
+}
