@@ -29,7 +29,7 @@ pub struct Database {
 impl Database {
     /// Its URL, from where a server takes it.
     fn url(self) -> Result<String, Failure> {
-        let flags = Flags { config: self.config, database_url: self.database_url, ..Flags::default() };
+        let flags = Flags::of_database(self.config, self.database_url);
         Ok(Config::load(&flags, std::env::vars_os())?.database_url)
     }
 }

@@ -21,8 +21,9 @@ use crate::ledger::{CustomerId, LedgerId};
 /// # Errors
 /// [`Failure::Other`] with one line that names the setting, or the template and its line.
 pub(super) fn mailer(settings: &EmailSettings, clock: &Arc<dyn Clock>) -> Result<Mailer, Failure> {
-    let EmailSettings { host, port, tls, ca_file, user, password, .. } = settings;
-    let EmailSettings { from, reply_to, top_up_link, templates, timeout_ms, .. } = settings;
+    let EmailSettings {
+        host, tls, ca_file, user, from, reply_to, top_up_link, templates, timeout_ms, ..
+    } = settings;
     let wrong = |name: &'static str| move |problem: String| complaint(&format!("{name} {problem}"));
     let tls = match tls {
         EmailTls::StartTls => Tls::StartTls,
@@ -36,7 +37,8 @@ pub(super) fn mailer(settings: &EmailSettings, clock: &Arc<dyn Clock>) -> Result
     let reply_to = reply_to.as_deref().map(parse_mailbox).transpose().map_err(wrong("reply_to"))?;
     let link = Link::parse(top_up_link).map_err(wrong("top_up_link"))?;
     let templates = Templates::load(templates.as_deref()).map_err(|error| complaint(&error.to_string()))?;
-    let password = password.as_ref().map(revealed).transpose().map_err(|problem| complaint(&problem))?;
+    let password =
+        settings.password().as_ref().map(revealed).transpose().map_err(|problem| complaint(&problem))?;
     if password.as_ref().is_some_and(String::is_empty) {
         return Err(complaint("its password is empty"));
     }
@@ -48,11 +50,11 @@ pub(super) fn mailer(settings: &EmailSettings, clock: &Arc<dyn Clock>) -> Result
         None => None,
     };
     let smtp = SmtpSettings {
-        host: host.clone(),
-        port: *port,
+        host: host.to_string(),
+        port: settings.port(),
         tls,
         authorities,
-        credentials: user.clone().zip(password),
+        credentials: user.as_deref().map(str::to_owned).zip(password),
         // What the machine calls itself says nothing to a server elsewhere; this name is ours.
         hello: from.email.domain().to_owned(),
         timeout: Duration::from_millis(*timeout_ms),
@@ -107,12 +109,12 @@ impl EmailCommand {
     /// [`Failure`] for settings and templates that are wrong.
     pub fn run(self) -> Result<(), Failure> {
         let Self::Preview(PreviewCommand { config, event, locale, html }) = self;
-        let flags = Flags { config, ..Flags::default() };
+        let flags = Flags::of_database(config, None);
         let config = Config::load(&flags, std::iter::empty())?;
         let directory = config.email.as_ref().and_then(|email| email.templates.clone());
         let link = config.email.map_or_else(
             || "https://shop.example.com/credits?customer={customer_id}".to_owned(),
-            |email| email.top_up_link,
+            |email| email.top_up_link.to_string(),
         );
         let link = Link::parse(&link).map_err(|problem| complaint(&format!("top_up_link {problem}")))?;
         let templates =

@@ -23,7 +23,7 @@ fn complaint(id: &str, wrong: &str) -> Failure {
 /// Where it is not there; a line without what it says.
 pub(super) fn revealed(secret: &Secret) -> Result<String, String> {
     match secret {
-        Secret::Text(text) => Ok(text.clone()),
+        Secret::Text(text) => Ok(text.revealed().to_owned()),
         Secret::Variable(name) => {
             std::env::var(name).map_err(|_| format!("the variable {name} of its secret is not set"))
         }
@@ -36,13 +36,13 @@ pub(super) fn revealed(secret: &Secret) -> Result<String, String> {
 }
 
 fn shop(settings: &StorefrontSettings) -> Result<Shop, String> {
-    let StorefrontSettings { id, vendor, ledger, secrets, customer, product, credits } = settings;
+    let StorefrontSettings { id, vendor, ledger, customer, product, credits, .. } = settings;
     let mapped = |(product, credits): (&String, &String)| {
         let amount = Credits::parse(credits).ok().filter(|amount| amount.is_positive());
         let amount = amount.ok_or_else(|| format!("{credits:?} is no amount of credits for {product}"))?;
         Ok::<_, String>((product.clone(), amount))
     };
-    let secrets = secrets.iter().map(revealed).collect::<Result<Vec<_>, _>>()?;
+    let secrets = settings.secrets().map(|secret| revealed(&secret)).collect::<Result<Vec<_>, _>>()?;
     if secrets.iter().any(String::is_empty) {
         return Err("a secret is empty".to_owned());
     }
@@ -51,7 +51,7 @@ fn shop(settings: &StorefrontSettings) -> Result<Shop, String> {
         vendor: Vendor::named(vendor).ok_or("its vendor must be stripe, shopify or woocommerce")?,
         ledger: LedgerId::parse(ledger).map_err(|error| format!("its ledger {error}"))?,
         secrets,
-        customer: customer.clone(),
+        customer: customer.to_string(),
         product: product.clone(),
         credits: credits.iter().map(mapped).collect::<Result<_, _>>()?,
     })

@@ -1,43 +1,48 @@
 //! The table `[email]` of the file: the mail server, who messages are from, and where their templates are.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use serde::{Deserialize, Deserializer};
 
-use super::{Secret, number};
+use super::secret::{NonEmpty, Secret, SecretText};
 
 /// E-mail as the file describes it. Addresses, links and templates are checked where they are used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EmailSettings {
     /// The mail server's name or address.
-    pub host: String,
-    /// Its port, 1-65535.
-    pub port: u16,
+    pub host: NonEmpty,
+    port: Option<NonZeroU16>,
     /// How the connection to it is encrypted.
+    #[serde(default)]
     pub tls: EmailTls,
     /// Certificates in PEM of the authorities to trust instead of those that browsers trust.
     pub ca_file: Option<PathBuf>,
     /// The user, where the server wants one.
-    pub user: Option<String>,
-    /// The user's password: there is one where there is a user.
-    pub password: Option<Secret>,
+    pub user: Option<NonEmpty>,
+    password: Option<SecretText>,
+    password_variable: Option<String>,
+    password_file: Option<PathBuf>,
     /// Who messages are from.
-    pub from: String,
+    pub from: NonEmpty,
     /// Where answers go, if elsewhere.
-    pub reply_to: Option<String>,
+    pub reply_to: Option<NonEmpty>,
     /// Where customers buy credits, with places for ids.
-    pub top_up_link: String,
+    pub top_up_link: NonEmpty,
     /// A directory of templates that take the place of the built-in ones.
     pub templates: Option<PathBuf>,
     /// How long one message may take to be handed over, in milliseconds: 100-600,000 (10 min).
+    #[serde(default = "default_timeout_ms", deserialize_with = "timeout_ms")]
     pub timeout_ms: u64,
 }
 
 /// How the connection to the mail server is encrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EmailTls {
     /// By STARTTLS, which the server must offer.
+    #[default]
     StartTls,
     /// From the first byte on.
     Implicit,
@@ -45,115 +50,52 @@ pub enum EmailTls {
     None,
 }
 
-/// Keys of the table.
-const KEYS: [&str; 13] = [
-    "host",
-    "port",
-    "tls",
-    "ca_file",
-    "user",
-    "password",
-    "password_variable",
-    "password_file",
-    "from",
-    "reply_to",
-    "top_up_link",
-    "templates",
-    "timeout_ms",
-];
-
-/// Where in the file, if not where the table begins, and what is wrong.
-type Wrong = (Option<usize>, String);
-
-/// Reads the table; what is wrong continues "`email` ...".
-pub(super) fn read(value: &Spanned<DeValue<'_>>) -> Result<EmailSettings, Wrong> {
-    let DeValue::Table(table) = value.get_ref() else {
-        return Err((None, "must be a table: [email]".to_owned()));
-    };
-    if let Some(key) = table.keys().find(|key| !KEYS.contains(&&**key.get_ref())) {
-        return Err((Some(key.span().start), format!("has no {}", key.get_ref())));
-    }
-    let needed = |name: &str| -> Result<String, Wrong> {
-        text(table, name)?.ok_or_else(|| (None, format!("must have {name}")))
-    };
-    let host = needed("host")?;
-    let tls = match text(table, "tls")?.as_deref() {
-        None | Some("starttls") => EmailTls::StartTls,
-        Some("implicit") => EmailTls::Implicit,
-        Some("none") => EmailTls::None,
-        Some(other) => {
-            return Err(wrong(
-                table,
-                "tls",
-                format!("must have starttls, implicit or none as tls, not {other:?}"),
-            ));
-        }
-    };
-    let port = match tls {
-        EmailTls::StartTls => 587,
-        EmailTls::Implicit => 465,
-        EmailTls::None => 25,
-    };
-    let port = whole(table, "port", 1..=u16::MAX)?.unwrap_or(port);
-    let user = text(table, "user")?;
-    let passwords = [
-        text(table, "password")?.map(Secret::Text),
-        text(table, "password_variable")?.map(Secret::Variable),
-        text(table, "password_file")?.map(|path| Secret::File(path.into())),
-    ];
-    let mut passwords = passwords.into_iter().flatten();
-    let password = passwords.next();
-    if passwords.next().is_some() {
-        return Err((None, "must have one of password, password_variable and password_file".to_owned()));
-    }
-    if user.is_some() != password.is_some() {
-        return Err((None, "must have user and a password, or neither".to_owned()));
-    }
-    Ok(EmailSettings {
-        host,
-        port,
-        tls,
-        ca_file: text(table, "ca_file")?.map(PathBuf::from),
-        user,
-        password,
-        from: needed("from")?,
-        reply_to: text(table, "reply_to")?,
-        top_up_link: needed("top_up_link")?,
-        templates: text(table, "templates")?.map(PathBuf::from),
-        timeout_ms: whole(table, "timeout_ms", 100..=600_000)?.unwrap_or(15_000),
-    })
+const fn default_timeout_ms() -> u64 {
+    15_000
 }
 
-fn wrong(table: &DeTable<'_>, name: &str, problem: String) -> Wrong {
-    let key = table.keys().find(|key| &**key.get_ref() == name);
-    (key.map(|key| key.span().start), problem)
+fn timeout_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let ms = u64::deserialize(deserializer)?;
+    let wrong = || serde::de::Error::custom(format!("must be a whole number from 100 to 600000, not {ms}"));
+    (100..=600_000).contains(&ms).then_some(ms).ok_or_else(wrong)
 }
 
-fn text(table: &DeTable<'_>, name: &str) -> Result<Option<String>, Wrong> {
-    match table.get(name).map(Spanned::get_ref) {
-        None => Ok(None),
-        Some(DeValue::String(text)) if !text.is_empty() => Ok(Some(text.to_string())),
-        Some(DeValue::String(_)) => Err(wrong(table, name, format!("must not have an empty {name}"))),
-        Some(other) => {
-            let problem = format!("must have a string as {name}, not {}", other.type_str());
-            Err(wrong(table, name, problem))
-        }
+impl EmailSettings {
+    /// The mail server's port: the usual one of its encryption unless the file names one.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port.map_or(
+            match self.tls {
+                EmailTls::StartTls => 587,
+                EmailTls::Implicit => 465,
+                EmailTls::None => 25,
+            },
+            NonZeroU16::get,
+        )
     }
-}
 
-fn whole<T>(table: &DeTable<'_>, name: &str, range: std::ops::RangeInclusive<T>) -> Result<Option<T>, Wrong>
-where
-    T: std::str::FromStr + PartialOrd + std::fmt::Display,
-{
-    match table.get(name).map(Spanned::get_ref) {
-        None => Ok(None),
-        Some(DeValue::Integer(integer)) => {
-            let read = number(&integer.to_string(), range);
-            read.map(Some).map_err(|problem| wrong(table, name, format!("has a {name} that {problem}")))
+    /// The user's password: there is one where there is a user.
+    #[must_use]
+    pub fn password(&self) -> Option<Secret> {
+        self.passwords().next()
+    }
+
+    fn passwords(&self) -> impl Iterator<Item = Secret> {
+        let text = self.password.clone().map(Secret::Text);
+        let variable = self.password_variable.clone().map(Secret::Variable);
+        let file = self.password_file.clone().map(Secret::File);
+        [text, variable, file].into_iter().flatten()
+    }
+
+    /// What no single key is wrong about, continuing the name of the table.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let passwords = self.passwords().count();
+        if passwords > 1 {
+            return Err("must have one of password, password_variable and password_file".to_owned());
         }
-        Some(other) => {
-            let problem = format!("must have a whole number as {name}, not {}", other.type_str());
-            Err(wrong(table, name, problem))
+        if self.user.is_some() != (passwords == 1) {
+            return Err("must have user and a password, or neither".to_owned());
         }
+        Ok(())
     }
 }

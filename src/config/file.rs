@@ -1,12 +1,18 @@
-//! The TOML file: flat keys, each a setting, and the tables of e-mail and storefronts; whatever is wrong is named with its line.
+//! The TOML file: flat keys, each a setting, and the tables of e-mail and storefronts. What is wrong is named with its line.
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::source::ConfigError;
-use super::{Config, SETTINGS, Shape};
+use super::email::EmailSettings;
+use super::error::ConfigError;
+use super::settings::{Config, Kind, Setting};
+use super::storefronts;
+
+/// The byte of the file that it is about, and what is wrong.
+type Wrong = (usize, String);
 
 /// Reads the file's settings into `config`.
 ///
@@ -16,53 +22,86 @@ pub(super) fn read(path: &Path, config: &mut Config) -> Result<(), ConfigError> 
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: shown.clone(), source })?;
-    let wrong = |start: usize, problem: String| ConfigError::File {
-        path: shown.clone(),
+    read_text(&text, config).map_err(|(start, problem)| ConfigError::File {
+        path: shown,
         line: line_of(&text, start),
         problem,
-    };
-    let table = DeTable::parse(&text).map_err(|error| {
-        let start = error.span().map_or(0, |span| span.start);
-        wrong(start, error.message().replace('\n', ", "))
-    })?;
+    })
+}
+
+fn read_text(text: &str, config: &mut Config) -> Result<(), Wrong> {
+    let table = DeTable::parse(text).map_err(|error| described(&error, 0))?;
     let mut entries: Vec<_> = table.get_ref().iter().collect();
     // The table is sorted by key; the first mistake is the first in the file.
     entries.sort_by_key(|(key, _)| key.span().start);
     for (key, value) in entries {
         let name: &str = key.get_ref();
-        let problem = |problem: String| wrong(key.span().start, format!("{name} {problem}"));
-        if name == "storefronts" {
-            config.storefronts = super::storefronts::read(value).map_err(problem)?;
-            continue;
+        let start = key.span().start;
+        let wrong = |problem: String| (start, format!("{name} {problem}"));
+        match name {
+            "email" if !value.get_ref().is_table() => {
+                return Err(wrong("must be a table: [email]".to_owned()));
+            }
+            "email" => {
+                let email: EmailSettings = read_table(name, value, start)?;
+                email.check().map_err(wrong)?;
+                config.email = Some(email);
+            }
+            "storefronts" => {
+                config.storefronts = read_table(name, value, start)?;
+                storefronts::check(&config.storefronts).map_err(wrong)?;
+            }
+            _ => read_setting(name, value, config).map_err(wrong)?,
         }
-        if name == "email" {
-            let at = |(start, problem): (Option<usize>, String)| {
-                wrong(start.unwrap_or(key.span().start), format!("{name} {problem}"))
-            };
-            config.email = Some(super::email::read(value).map_err(at)?);
-            continue;
-        }
-        let text = text_of(name, value).map_err(problem)?;
-        config.set(name, &text).map_err(problem)?;
     }
     Ok(())
 }
 
-/// The value as the text that a flag would give.
-fn text_of(name: &str, value: &Spanned<DeValue<'_>>) -> Result<String, String> {
-    let (_, shape) = SETTINGS.iter().find(|(setting, _)| *setting == name).ok_or("is not a setting")?;
-    let value = value.get_ref();
-    match (shape, value) {
-        (Shape::Text, DeValue::String(text)) => Ok(text.to_string()),
-        (Shape::Flag, DeValue::Boolean(flag)) => Ok(flag.to_string()),
-        (Shape::Integer, DeValue::Integer(integer)) => {
-            Ok(i64::from_str_radix(integer.as_str(), integer.radix())
-                .map_or_else(|_| integer.to_string(), |number| number.to_string()))
+fn read_table<T: DeserializeOwned>(
+    name: &str,
+    value: &Spanned<DeValue<'_>>,
+    start: usize,
+) -> Result<T, Wrong> {
+    T::deserialize(ValueDeserializer::from(value.clone())).map_err(|error| {
+        let (start, problem) = described(&error, start);
+        (start, format!("{name}{}: {problem}", key_at(value, start)))
+    })
+}
+
+/// The keys that lead to the value at a byte, each after a point.
+fn key_at(value: &Spanned<DeValue<'_>>, byte: usize) -> String {
+    let is_at = |value: &Spanned<DeValue<'_>>| value.span().contains(&byte);
+    match value.get_ref() {
+        DeValue::Table(table) => {
+            let found = table.iter().find(|(_, value)| is_at(value));
+            found.map(|(key, value)| format!(".{}{}", key.get_ref(), key_at(value, byte))).unwrap_or_default()
         }
-        (Shape::Text, _) => Err(format!("must be a string, not {}", value.type_str())),
-        (Shape::Flag, _) => Err(format!("must be true or false, not {}", value.type_str())),
-        (Shape::Integer, _) => Err(format!("must be a whole number, not {}", value.type_str())),
+        DeValue::Array(values) => {
+            values.iter().find(|value| is_at(value)).map(|value| key_at(value, byte)).unwrap_or_default()
+        }
+        _ => String::new(),
     }
+}
+
+fn read_setting(name: &str, value: &Spanned<DeValue<'_>>, config: &mut Config) -> Result<(), String> {
+    let setting = Setting::named(name).ok_or("is not a setting")?;
+    // As the text that a flag would give.
+    let text = match (setting.kind, value.get_ref()) {
+        (Kind::Text, DeValue::String(text)) => text.to_string(),
+        (Kind::Switch, DeValue::Boolean(switch)) => switch.to_string(),
+        (Kind::Whole(..), DeValue::Integer(integer)) => {
+            i64::from_str_radix(integer.as_str(), integer.radix())
+                .map_or_else(|_| integer.to_string(), |number| number.to_string())
+        }
+        (Kind::Text, other) => return Err(format!("must be a string, not {}", other.type_str())),
+        (Kind::Switch, other) => return Err(format!("must be true or false, not {}", other.type_str())),
+        (Kind::Whole(..), other) => return Err(format!("must be a whole number, not {}", other.type_str())),
+    };
+    (setting.set)(config, &text)
+}
+
+fn described(error: &toml::de::Error, start: usize) -> Wrong {
+    (error.span().map_or(start, |span| span.start), error.message().replace('\n', ", "))
 }
 
 /// The line, from 1, of a byte offset.

@@ -166,24 +166,30 @@ fn settings_that_are_wrong_are_named_and_nothing_is_started() {
     let without =
         |key: &str| good.lines().filter(|line| !line.starts_with(key)).collect::<Vec<_>>().join("\n");
     let with = |more: &str| table(25, more);
-    let at = |line: usize, problem: &str| format!("mail.toml line {line}: email {problem}");
+    let at = |line: usize, problem: &str| format!("mail.toml line {line}: email{problem}");
     let cases = [
-        ("email = 1".to_owned(), at(1, "must be a table: [email]")),
-        (without("host"), at(1, "must have host")),
-        (without("from"), at(1, "must have from")),
-        (without("top_up_link"), at(1, "must have top_up_link")),
-        (with("hots = \"x\""), at(6, "has no hots")),
-        (with("tls = \"ssl\""), at(6, "must have starttls, implicit or none as tls, not \"ssl\"")),
-        (with("tls = 1"), at(6, "must have a string as tls, not integer")),
-        (with("reply_to = \"\""), at(6, "must not have an empty reply_to")),
-        (without("port") + "\nport = 0", at(6, "has a port that must be a whole number from 1 to 65535")),
-        (without("port") + "\nport = \"25\"", at(6, "must have a whole number as port, not string")),
-        (with("timeout_ms = 99"), at(6, "has a timeout_ms that must be a whole number from 100 to 600000")),
-        (with("user = \"u\""), at(1, "must have user and a password, or neither")),
-        (with("password = \"p4ss\""), at(1, "must have user and a password, or neither")),
+        ("email = 1".to_owned(), at(1, " must be a table: [email]")),
+        (without("host"), at(1, ": missing field `host`")),
+        (without("from"), at(1, ": missing field `from`")),
+        (without("top_up_link"), at(1, ": missing field `top_up_link`")),
+        (with("hots = \"x\""), at(6, ": unknown field `hots`, expected one of `host`, `port`")),
+        (
+            with("tls = \"ssl\""),
+            at(6, ".tls: unknown variant `ssl`, expected one of `starttls`, `implicit`, `none`"),
+        ),
+        (with("tls = 1"), at(6, ".tls: wanted string or table")),
+        (with("reply_to = \"\""), at(6, ".reply_to: must not be empty")),
+        (without("port") + "\nport = 0", at(6, ".port: invalid value: integer `0`, expected a nonzero u16")),
+        (
+            without("port") + "\nport = \"25\"",
+            at(6, ".port: invalid type: string \"25\", expected a nonzero u16"),
+        ),
+        (with("timeout_ms = 99"), at(6, ".timeout_ms: must be a whole number from 100 to 600000, not 99")),
+        (with("user = \"u\""), at(1, " must have user and a password, or neither")),
+        (with("password = \"p4ss\""), at(1, " must have user and a password, or neither")),
         (
             with("user = \"u\"\npassword = \"p4ss\"\npassword_file = \"p\""),
-            at(1, "must have one of password, password_variable and password_file"),
+            at(1, " must have one of password, password_variable and password_file"),
         ),
         (with("user = \"u\"\npassword_variable = \"NO_SUCH\""), "email: the variable NO_SUCH".to_owned()),
         (with("user = \"u\"\npassword_file = \"none\""), "email: none of its secret: ".to_owned()),

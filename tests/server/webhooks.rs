@@ -404,7 +404,7 @@ fn settings_of_storefronts_are_checked_at_the_start() {
         ("price_10 = \"10\"", "price_10 = \"ten\"", "ten"),
         ("id = \"woo\"", "id = \"shopify\"", "twice"),
         ("secrets = [\"woo secret\"]", "secret_variables = [\"NO_SUCH_VARIABLE\"]", "NO_SUCH_VARIABLE"),
-        ("secrets = [\"woo secret\"]", "secret = \"x\"", "has no secret"),
+        ("secrets = [\"woo secret\"]", "secret = \"x\"", "unknown field `secret`"),
     ] {
         let config = place.write("shops.toml", &CONFIG.replacen(from, to, 1)).display().to_string();
         let ended = place.run(&["serve", "--listen", "127.0.0.1:0", "--config", &config]);

@@ -1,0 +1,107 @@
+//! The flags and variables of the settings, all as text: one reader serves every source.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+
+use super::error::ConfigError;
+use super::settings::{Config, Kind, SETTINGS, Setting};
+
+/// Every variable of ours begins with it, so that one that does and is not known is a typing error.
+const PREFIX: &str = "CREDITLEDGER_";
+/// The variable of the file.
+const CONFIG: &str = "CREDITLEDGER_CONFIG";
+/// Read by the client commands.
+const OF_CLIENTS: [&str; 2] = ["CREDITLEDGER_SERVER", "CREDITLEDGER_WEBHOOK_SECRET"];
+
+/// Settings from one source, as text.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// The TOML file.
+    pub config: Option<PathBuf>,
+    /// Settings by name.
+    pub settings: Vec<(&'static str, String)>,
+}
+
+impl Flags {
+    /// The flags of commands that have these two alone.
+    #[must_use]
+    pub fn of_database(config: Option<PathBuf>, database_url: Option<String>) -> Self {
+        Self { config, settings: database_url.map(|url| ("database_url", url)).into_iter().collect() }
+    }
+}
+
+impl Args for Flags {
+    fn augment_args(command: Command) -> Command {
+        let file = Arg::new("config").long("config").value_name("FILE");
+        let file = file.value_parser(clap::value_parser!(PathBuf));
+        let file = file.help(format!("A TOML file with settings [env: {CONFIG}]"));
+        command.arg(file).args(SETTINGS.iter().map(flag))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+fn flag(setting: &'static Setting) -> Arg {
+    let Setting { name, help, kind, value_name, default, set: _ } = setting;
+    let flag = Arg::new(*name).long(name.replace('_', "-"));
+    if *kind == Kind::Switch {
+        return flag.help(help.trim()).action(ArgAction::SetTrue);
+    }
+    let bounds = match kind {
+        Kind::Whole(min, max) => format!(": {min}-{max}"),
+        Kind::Text | Kind::Switch => String::new(),
+    };
+    let default = default(&Config::default());
+    flag.value_name(*value_name).help(format!("{}{bounds} [default: {default}]", help.trim()))
+}
+
+impl FromArgMatches for Flags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |setting: &Setting| match setting.kind {
+            Kind::Switch => matches.get_flag(setting.name).then(|| true.to_string()),
+            Kind::Text | Kind::Whole(..) => matches.get_one::<String>(setting.name).cloned(),
+        };
+        let settings = SETTINGS.iter().filter_map(|setting| Some((setting.name, given(setting)?)));
+        Ok(Self { config: matches.get_one("config").cloned(), settings: settings.collect() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// The name of a setting's variable.
+pub(super) fn variable_of(setting: &str) -> String {
+    format!("{PREFIX}{}", setting.to_ascii_uppercase())
+}
+
+/// Picks our variables out of the environment.
+///
+/// # Errors
+/// [`ConfigError::Variable`] for one with our prefix that is not known or not text.
+pub(super) fn variables(
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Flags, ConfigError> {
+    let mut variables = Flags::default();
+    for (name, value) in environment {
+        let name = name.to_string_lossy().into_owned();
+        if !name.starts_with(PREFIX) || OF_CLIENTS.contains(&name.as_str()) {
+            continue;
+        }
+        let wrong = |problem: &str| ConfigError::Variable { name: name.clone(), problem: problem.to_owned() };
+        let text = value.into_string().map_err(|_| wrong("must be UTF-8 text"))?;
+        if name == CONFIG {
+            variables.config = Some(text.into());
+            continue;
+        }
+        let setting = SETTINGS.iter().find(|setting| variable_of(setting.name) == name);
+        let setting = setting.ok_or_else(|| wrong("is not a setting"))?;
+        variables.settings.push((setting.name, text));
+    }
+    Ok(variables)
+}

@@ -1,0 +1,166 @@
+//! Brings the sources of settings together: flags over variables over the file over defaults.
+
+use std::ffi::OsString;
+
+use super::error::ConfigError;
+use super::file;
+use super::flags::{Flags, variable_of, variables};
+use super::settings::{Config, Setting};
+
+impl Config {
+    /// Reads the file that the flags or `CREDITLEDGER_CONFIG` name, then the variables, then the flags.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first key, variable or flag that is unknown or has a bad value.
+    pub fn load(
+        flags: &Flags,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        let variables = variables(environment)?;
+        if let Some(path) = flags.config.as_ref().or(variables.config.as_ref()) {
+            file::read(path, &mut config)?;
+        }
+        for (name, text) in &variables.settings {
+            config
+                .set(name, text)
+                .map_err(|problem| ConfigError::Variable { name: variable_of(name), problem })?;
+        }
+        for (name, text) in &flags.settings {
+            config
+                .set(name, text)
+                .map_err(|problem| ConfigError::Flag { name: name.replace('_', "-"), problem })?;
+        }
+        Ok(config)
+    }
+
+    fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
+        let setting = Setting::named(name).ok_or("is not a setting")?;
+        (setting.set)(self, text)
+    }
+
+    /// Refuses to serve beyond this machine without authentication, unless told to.
+    ///
+    /// # Errors
+    /// [`ConfigError::Exposed`].
+    pub fn check_exposure(&self) -> Result<(), ConfigError> {
+        if self.insecure || self.listen.ip().is_loopback() {
+            return Ok(());
+        }
+        Err(ConfigError::Exposed { listen: self.listen })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::{Kind, LogFormat, SETTINGS};
+
+    fn flag(name: &'static str, text: &str) -> Flags {
+        Flags { config: None, settings: vec![(name, text.to_owned())] }
+    }
+
+    fn load(flags: &Flags, variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        let mut variables: Vec<_> = variables.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        if let Some(text) = file {
+            std::fs::write(&path, text).unwrap();
+            variables.push(("CREDITLEDGER_CONFIG".into(), path.clone().into()));
+        }
+        let shown = format!("{}", path.display());
+        Config::load(flags, variables.into_iter())
+            .map_err(|error| error.to_string().replace(&shown, "c.toml"))
+    }
+
+    #[test]
+    fn flags_win_over_variables_over_file_over_defaults() {
+        let none = Flags::default();
+        assert_eq!(load(&none, &[], None), Ok(Config::default()));
+        // What the client commands read is no setting of a server that is started in the same shell.
+        let of_clients = [("CREDITLEDGER_SERVER", "http://x"), ("CREDITLEDGER_WEBHOOK_SECRET", "whsec_x")];
+        assert_eq!(load(&none, &of_clients, None), Ok(Config::default()));
+        let file =
+            "listen = \"127.0.0.1:1\"\nbatch_commands_max = 1_0\ninsecure = true\nlog_format = \"json\"";
+        let variables = [("CREDITLEDGER_LISTEN", "127.0.0.1:2"), ("CREDITLEDGER_BATCH_COMMANDS_MAX", "20")];
+        let config = load(&flag("listen", "127.0.0.1:3"), &variables, Some(file)).unwrap();
+        assert_eq!(config.listen.port(), 3);
+        assert_eq!(config.batch_commands_max, 20);
+        assert!(config.insecure);
+        assert_eq!(config.log_format, LogFormat::Json);
+        let config = load(&none, &[], Some(file)).unwrap();
+        assert_eq!((config.listen.port(), config.batch_commands_max), (1, 10));
+    }
+
+    #[test]
+    fn every_setting_can_be_set_from_each_source() {
+        for Setting { name, kind, .. } in SETTINGS {
+            let value = match (*name, kind) {
+                ("listen", _) => "127.0.0.1:7",
+                ("log_format", _) => "json",
+                ("log_filter", _) => "warn",
+                ("postgres_lanes", _) => "7",
+                ("postgres_isolation", _) => "serializable",
+                ("batch_commands_max", _) => "77",
+                (_, Kind::Text) => "sqlite://x.db",
+                (_, Kind::Whole(..)) => "70000",
+                (_, Kind::Switch) => "true",
+            };
+            let quoted = if *kind == Kind::Text { format!("{value:?}") } else { value.to_owned() };
+            let from_file = load(&Flags::default(), &[], Some(&format!("{name} = {quoted}"))).unwrap();
+            let from_variable = load(&Flags::default(), &[(&variable_of(name), value)], None).unwrap();
+            let from_flag = load(&flag(name, value), &[], None).unwrap();
+            assert_eq!(from_file, from_variable, "{name}");
+            assert_eq!(from_file, from_flag, "{name}");
+            assert_ne!(from_file, Config::default(), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_what_is_wrong_and_where() {
+        let none = Flags::default();
+        let file = |text: &str| load(&none, &[], Some(text)).unwrap_err();
+        assert_eq!(file("insecure = false\nlistn = 1"), "c.toml line 2: listn is not a setting");
+        assert_eq!(file("[limits]\nqueue = 1"), "c.toml line 1: limits is not a setting");
+        assert_eq!(file("\nlisten = 5"), "c.toml line 2: listen must be a string, not integer");
+        assert_eq!(file("insecure = \"yes\""), "c.toml line 1: insecure must be true or false, not string");
+        assert_eq!(
+            file("queue_commands_max = 9_999"),
+            "c.toml line 1: queue_commands_max must be a whole number from 10000 to 10000000, not \"9999\""
+        );
+        assert!(file("a = 1\nlisten = ").starts_with("c.toml line 2: "));
+        assert!(file("insecure = true\ninsecure = true").starts_with("c.toml line 2: "));
+
+        let variable = |name, text| load(&none, &[(name, text)], None).unwrap_err();
+        assert_eq!(variable("CREDITLEDGER_LISTN", "x"), "CREDITLEDGER_LISTN is not a setting");
+        assert_eq!(
+            variable("CREDITLEDGER_LOG_FORMAT", "xml"),
+            "CREDITLEDGER_LOG_FORMAT must be text or json, not \"xml\""
+        );
+        assert!(
+            variable("CREDITLEDGER_CONFIG", "/no/such.toml").starts_with("/no/such.toml cannot be read: ")
+        );
+
+        assert!(
+            load(&flag("log_filter", "creditledger=loud"), &[], None)
+                .unwrap_err()
+                .starts_with("--log-filter must be log directives")
+        );
+    }
+
+    #[test]
+    fn serves_beyond_loopback_only_when_told_to() {
+        let at = |listen: &str, insecure| Config {
+            listen: listen.parse().unwrap(),
+            insecure,
+            ..Config::default()
+        };
+        assert!(at("127.9.9.9:1", false).check_exposure().is_ok());
+        assert!(at("[::1]:1", false).check_exposure().is_ok());
+        assert!(at("0.0.0.0:1", true).check_exposure().is_ok());
+        for open in ["0.0.0.0:1", "[::]:1", "192.168.1.1:1"] {
+            let error = at(open, false).check_exposure().unwrap_err().to_string();
+            assert!(error.contains("--insecure") && !error.contains('\n'), "{error}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Every setting of a server, once: its name, meaning, default and bounds, and how its text is read.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+use super::email::EmailSettings;
+use super::storefronts::StorefrontSettings;
+
+/// A setting that a flag, a variable and a key of the file give. All of them have its name.
+pub(super) struct Setting {
+    pub name: &'static str,
+    pub help: &'static str,
+    pub kind: Kind,
+    /// What its value is called in the help; empty for a switch.
+    pub value_name: &'static str,
+    /// Its default as text.
+    pub default: fn(&Config) -> String,
+    /// Reads its text; what is wrong continues the name.
+    pub set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+/// What a TOML file must give for a setting. Flags and variables give text for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    /// A whole number within bounds.
+    Whole(u64, u64),
+    Switch,
+}
+
+/// A line for each setting: `name: type = default, kind(reader, or bounds), value name`. The comment is its help too.
+macro_rules! settings {
+    ($(#[doc = $help:literal] $name:ident: $type:ty = $default:expr, $kind:ident($($of:expr),*), $value_name:literal;)*) => {
+        /// What a server is started with.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Config {
+            $(#[doc = $help] pub $name: $type,)*
+            /// E-mail to customers; without, none is sent. Only in the file.
+            pub email: Option<EmailSettings>,
+            /// Storefronts whose webhooks are served. Only in the file.
+            pub storefronts: Vec<StorefrontSettings>,
+        }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self { $($name: $default,)* email: None, storefronts: Vec::new() }
+            }
+        }
+
+        pub(super) const SETTINGS: &[Setting] = &[$(Setting {
+            name: stringify!($name),
+            help: $help,
+            kind: settings!(@kind $kind($($of),*)),
+            value_name: $value_name,
+            default: |config| settings!(@shown $kind config.$name),
+            set: |config, text| {
+                config.$name = settings!(@read $kind(text $(, $of)*))?;
+                Ok(())
+            },
+        }),*];
+    };
+    (@kind Whole($min:expr, $max:expr)) => { Kind::Whole($min, $max) };
+    (@kind Switch()) => { Kind::Switch };
+    (@kind $text:ident($($of:expr),*)) => { Kind::Text };
+    (@shown Choice $value:expr) => { name_of(&$value) };
+    (@shown $kind:ident $value:expr) => { $value.to_string() };
+    (@read Text($text:expr, $read:expr)) => { $read($text) };
+    (@read Choice($text:expr)) => { choice($text) };
+    (@read Whole($text:expr, $min:expr, $max:expr)) => { whole($text, $min, $max) };
+    (@read Switch($text:expr)) => { switch($text) };
+}
+
+settings! {
+    /// Where to serve gRPC: an address and a port; port 0 takes a free one
+    listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_051)), Text(address), "ADDRESS";
+    /// Which database to use; its scheme chooses the engine
+    database_url: String = "sqlite://./creditledger.db".to_owned(), Text(not_empty), "URL";
+    /// Serve beyond loopback although callers are not authenticated
+    insecure: bool = false, Switch(), "";
+    /// How logs look: text or json
+    log_format: LogFormat = LogFormat::Text, Choice(), "FORMAT";
+    /// Which logs are written, such as warn,creditledger=debug
+    log_filter: String = "info".to_owned(), Text(log_directives), "DIRECTIVES";
+    /// Commands that may wait for the writer before callers are answered OVERLOADED; one ExecuteBatch has to fit
+    queue_commands_max: usize = 32_768, Whole(10_000, 10_000_000), "COUNT";
+    /// Commands in one commit; more raise the tail latency, fewer the cost of each
+    batch_commands_max: usize = 1_000, Whole(2, 10_000), "COUNT";
+    /// The largest request that is read
+    request_bytes_max: usize = 4 << 20, Whole(64 << 10, 1 << 30), "BYTES";
+    /// The largest request that is read by the batch service; 10,000 commands stay well below the default
+    batch_request_bytes_max: usize = 16 << 20, Whole(64 << 10, 1 << 30), "BYTES";
+    /// How long open calls may take to end at shutdown
+    shutdown_timeout_ms: u64 = 10_000, Whole(0, 3_600_000), "MILLISECONDS";
+    /// How often quiet customers are looked through for what expires or is due
+    expiry_interval_ms: u64 = 5_000, Whole(10, 3_600_000), "MILLISECONDS";
+    /// PostgreSQL: connections that write, each for its share of the customers
+    postgres_lanes: usize = 2, Whole(1, 64), "COUNT";
+    /// PostgreSQL: read-committed or serializable
+    postgres_isolation: Isolation = Isolation::ReadCommitted, Choice(), "LEVEL";
+    /// Let webhooks go to this machine and without TLS, to any port: for development only
+    webhook_development: bool = false, Switch(), "";
+}
+
+/// How writing transactions are kept apart in PostgreSQL. Both are safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Isolation {
+    /// Rows are locked first and then read: the faster one.
+    ReadCommitted,
+    /// For engines that know no other.
+    Serializable,
+}
+
+/// How logs look on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object a line, for machines.
+    Json,
+}
+
+impl Setting {
+    /// The setting of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.name == name)
+    }
+}
+
+impl Config {
+    /// [`Config::shutdown_timeout_ms`] as a duration.
+    #[must_use]
+    pub const fn shutdown_timeout(&self) -> Duration {
+        Duration::from_millis(self.shutdown_timeout_ms)
+    }
+
+    /// [`Config::expiry_interval_ms`] as a duration.
+    #[must_use]
+    pub const fn expiry_interval(&self) -> Duration {
+        Duration::from_millis(self.expiry_interval_ms)
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("must be an address and a port such as 127.0.0.1:50051, not {text:?}"))
+}
+
+fn not_empty(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+fn log_directives(text: &str) -> Result<String, String> {
+    let read = EnvFilter::builder().parse(text);
+    read.map(|_| text.to_owned())
+        .map_err(|error| format!("must be log directives such as info or warn,creditledger=debug: {error}"))
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("must be true or false, not {text:?}"))
+}
+
+fn whole<T: TryFrom<u64>>(text: &str, min: u64, max: u64) -> Result<T, String> {
+    let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+    number
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| format!("must be a whole number from {min} to {max}, not {text:?}"))
+}
+
+fn choice<T: ValueEnum>(text: &str) -> Result<T, String> {
+    T::from_str(text, false).map_err(|_| {
+        let names: Vec<_> = T::value_variants().iter().map(name_of).collect();
+        format!("must be {}, not {text:?}", names.join(" or "))
+    })
+}
+
+fn name_of(choice: &impl ValueEnum) -> String {
+    choice.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
