@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batch::{Batch, Queue};
+use super::ask::Change;
+use super::error::{SubmitError, Submitted};
+use super::limits::Limits;
+use super::queue::{Batch, Queue};
 use super::retry::Retry;
-use super::{Change, Limits, SubmitError, Submitted};
 use crate::clock;
 use crate::ledger::Request;
 use crate::ledger::book::{Book, Broken};
@@ -73,8 +75,8 @@ impl Task {
             match self.run_batch(&mut batch).await {
                 Ok(outcomes) => self.queue.answer(batch, outcomes),
                 Err(fault) => {
-                    let told = batch.requests.iter().map(|_| Err(fault.answer())).collect();
-                    self.queue.answer(batch, told);
+                    let answers = batch.requests.iter().map(|_| Err(fault.answer())).collect();
+                    self.queue.answer(batch, answers);
                     self.queue.refuse_all(SubmitError::ShuttingDown);
                     return Err(fault.to_string());
                 }
@@ -96,7 +98,8 @@ impl Task {
         for change in batch.changes.drain(..) {
             self.change(change).await?;
         }
-        let commands: Vec<Command> = batch.requests.iter().zip(&batch.deadlines).map(Command::new).collect();
+        let commands: Vec<Submission> =
+            batch.requests.iter().zip(&batch.deadlines).map(Submission::new).collect();
         match self.commit(&commands).await {
             Err(Fault::Store(StoreError::Refused(error))) => {
                 tracing::error!(%error, commands = commands.len(), "the database refused a batch");
@@ -119,21 +122,18 @@ impl Task {
         // Where the caller has gone away there is nobody to tell.
         match change {
             Change::Create(ledger, reply) => {
-                let made =
-                    self.alone(async |task| task.store.create_ledger(&ledger, clock::now()).await).await?;
-                let _ = reply.send(made);
+                let create = async |task: &mut Self| task.store.create_ledger(&ledger, clock::now()).await;
+                let _ = reply.send(self.in_own_transaction(create).await?);
             }
             Change::DefaultAlerts(alerts, reply) => {
-                let set = self
-                    .alone(async |task| task.store.set_default_alerts(&alerts, clock::now()).await)
-                    .await?;
-                let _ = reply.send(set);
+                let set = async |task: &mut Self| task.store.set_default_alerts(&alerts, clock::now()).await;
+                let _ = reply.send(self.in_own_transaction(set).await?);
             }
             Change::Cards(request, reply) => {
                 let change = async |task: &mut Self| {
                     task.store.change_cards(&request, clock::now(), &mut task.cards).await
                 };
-                let _ = reply.send(self.alone(change).await?);
+                let _ = reply.send(self.in_own_transaction(change).await?);
             }
         }
         Ok(())
@@ -141,7 +141,7 @@ impl Task {
 
     /// A change of a ledger is repeatable by its request id, so an attempt of unknown fate is simply made again. Where
     /// that comes to nothing, the change may be there all the same.
-    async fn alone<T>(
+    async fn in_own_transaction<T>(
         &mut self,
         mut attempt: impl AsyncFnMut(&mut Self) -> Result<T, StoreError>,
     ) -> Result<Result<T, SubmitError>, Fault> {
@@ -170,10 +170,10 @@ impl Task {
 
     /// One transaction for all of them, and another one for as long as the store asks for that. Commands whose
     /// deadline passes meanwhile are left out, unless an attempt may have stored them.
-    async fn commit(&mut self, commands: &[Command<'_>]) -> Result<Vec<Submitted>, Fault> {
+    async fn commit(&mut self, commands: &[Submission<'_>]) -> Result<Vec<Submitted>, Fault> {
         let mut retry = self.retry();
         let mut unanswered: Vec<Unanswered> = Vec::new();
-        let mut live: Vec<Command<'_>> = commands.to_vec();
+        let mut live: Vec<Submission<'_>> = commands.to_vec();
         let answers = loop {
             if live.is_empty() {
                 break Vec::new();
@@ -199,9 +199,9 @@ impl Task {
             } else if !retry.pause().await {
                 self.gave_up = true;
                 tracing::error!(%error, commands = live.len(), "a batch could not be stored");
-                let told =
+                let answer =
                     if unanswered.is_empty() { Fault::Store(error).answer() } else { SubmitError::Unknown };
-                break live.iter().map(|_| Err(told)).collect();
+                break live.iter().map(|_| Err(answer)).collect();
             }
             if unanswered.is_empty() {
                 let now = Instant::now();
@@ -210,7 +210,7 @@ impl Task {
         };
         // What is not live any more was too late.
         let mut answers = live.iter().zip(answers).peekable();
-        let answer = |command: &Command<'_>| match answers.peek() {
+        let answer = |command: &Submission<'_>| match answers.peek() {
             Some((live, _)) if std::ptr::eq(live.request, command.request) => {
                 answers.next().map_or(Err(SubmitError::Internal), |(_, answer)| answer)
             }
@@ -222,7 +222,7 @@ impl Task {
     /// One transaction.
     async fn attempt(
         &mut self,
-        commands: &[Command<'_>],
+        commands: &[Submission<'_>],
         unanswered: &mut Vec<Unanswered>,
     ) -> Result<Vec<Submitted>, Fault> {
         let requests: Vec<&Request> = commands.iter().map(|command| command.request).collect();
@@ -269,7 +269,7 @@ impl Task {
     }
 
     /// Keeps one command that the database refuses from failing its neighbours.
-    async fn commit_one_by_one(&mut self, commands: &[Command<'_>]) -> Result<Vec<Submitted>, Fault> {
+    async fn commit_one_by_one(&mut self, commands: &[Submission<'_>]) -> Result<Vec<Submitted>, Fault> {
         let mut outcomes = Vec::with_capacity(commands.len());
         for command in commands {
             match self.commit(std::slice::from_ref(command)).await {
@@ -285,14 +285,14 @@ impl Task {
     }
 }
 
-/// A command of a batch, until when it may be decided.
+/// A command of a batch, and until when it may be decided.
 #[derive(Clone, Copy)]
-struct Command<'a> {
+struct Submission<'a> {
     request: &'a Request,
     deadline: Option<Instant>,
 }
 
-impl<'a> Command<'a> {
+impl<'a> Submission<'a> {
     fn new((request, deadline): (&'a Request, &Option<Instant>)) -> Self {
         Self { request, deadline: *deadline }
     }

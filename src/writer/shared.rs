@@ -1,17 +1,13 @@
-//! Lanes: a queue, a task on a thread of its own, and how all of them end together.
+//! What all lanes share: how much waits, whether more is taken, and how they have ended.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
-use super::batch::Queue;
-use super::run::Task;
-use super::{Bulk, Limits, Single, SubmitError};
-use crate::ledger::card::Cards;
-use crate::store::WriteStore;
+use super::error::SubmitError;
 
-/// What all lanes share: how much waits, and whether more is taken.
+/// What waits, and whether more is taken.
 #[derive(Debug)]
 pub(super) struct Shared {
     /// Commands that wait. The channels are unbounded because this counts commands, not messages.
@@ -56,72 +52,6 @@ impl Shared {
     }
 }
 
-/// The way to one lane.
-#[derive(Debug)]
-pub(super) struct Lane {
-    singles: mpsc::UnboundedSender<Single>,
-    bulks: mpsc::UnboundedSender<Bulk>,
-}
-
-impl Lane {
-    /// Queues one command.
-    pub fn send(&self, shared: &Shared, single: Single) -> Result<(), SubmitError> {
-        shared.enqueue(1)?;
-        self.singles.send(single).map_err(|_| SubmitError::ShuttingDown)
-    }
-
-    /// Queues commands that are counted already. Where the lane has ended, whoever waits for the reply notices.
-    pub fn send_bulk(&self, bulk: Bulk) {
-        if let Err(mpsc::error::SendError(mut bulk)) = self.bulks.send(bulk) {
-            let count = bulk.requests.len();
-            bulk.done.extend((0..count).map(|_| Err(SubmitError::ShuttingDown)));
-            let _ = bulk.reply.send(bulk.done);
-        }
-    }
-}
-
-/// Starts a lane.
-pub(super) fn start(
-    store: Box<dyn WriteStore>,
-    cards: Arc<Cards>,
-    limits: Limits,
-    shared: &Arc<Shared>,
-    ends: &Arc<Ends>,
-) -> std::io::Result<Lane> {
-    let (singles, single_queue) = mpsc::unbounded_channel();
-    let (bulks, bulk_queue) = mpsc::unbounded_channel();
-    let queue = Queue::new(Arc::clone(shared), single_queue, bulk_queue);
-    let task = Task { store, cards, limits, queue, gave_up: false };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (shared, ends) = (Arc::clone(shared), Arc::clone(ends));
-    std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-        // Also where the lane panics its end is told, or the server would wait for it for ever.
-        let guard = EndGuard { shared, ends, result: Err("the writer has ended".to_owned()) };
-        guard.end(runtime.block_on(task.run()));
-    })?;
-    Ok(Lane { singles, bulks })
-}
-
-struct EndGuard {
-    shared: Arc<Shared>,
-    ends: Arc<Ends>,
-    result: Result<(), String>,
-}
-
-impl EndGuard {
-    fn end(mut self, result: Result<(), String>) {
-        self.result = result;
-    }
-}
-
-impl Drop for EndGuard {
-    fn drop(&mut self) {
-        // One lane that cannot go on takes the others with it: they end what waits for them.
-        self.shared.close();
-        self.ends.lane_ended(std::mem::replace(&mut self.result, Ok(())));
-    }
-}
-
 /// How the lanes have ended.
 #[derive(Debug)]
 pub(super) struct Ends {
@@ -150,7 +80,7 @@ impl Ends {
     }
 
     /// Tells of a lane's end; of the first fault, once the last lane has ended.
-    fn lane_ended(&self, result: Result<(), String>) {
+    pub fn lane_ended(&self, result: Result<(), String>) {
         let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Err(line), None) = (result, fault.as_ref()) {
             *fault = Some(line);

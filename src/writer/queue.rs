@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::lanes::Shared;
-use super::{Ask, Bulk, Change, Single, SubmitError, Submitted};
+use super::ask::{Ask, Bulk, Change, Single};
+use super::error::{SubmitError, Submitted};
+use super::shared::Shared;
 use crate::ledger::Request;
 
 /// Part of a batch that bulk commands keep while single ones wait too: one in four, so that neither starves.

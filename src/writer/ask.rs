@@ -1,0 +1,57 @@
+//! What callers ask of the writer, with the way to answer them.
+
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::error::{SubmitError, Submitted};
+use crate::ledger::Request;
+use crate::ledger::card::CardRequest;
+use crate::store::{CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger};
+
+/// A command alone, or a change of a ledger.
+#[derive(Debug)]
+pub(super) struct Single {
+    pub ask: Ask,
+    pub deadline: Option<Instant>,
+}
+
+#[derive(Debug)]
+pub(super) enum Ask {
+    Command(Box<Request>, oneshot::Sender<Submitted>),
+    Ledger(Change),
+}
+
+/// Where the answer to a change goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, SubmitError>>;
+
+/// A change of a ledger itself, with its reply.
+#[derive(Debug)]
+pub(super) enum Change {
+    Create(NewLedger, Reply<LedgerCreated>),
+    DefaultAlerts(NewDefaultAlerts, Reply<DefaultAlertsSet>),
+    Cards(Box<CardRequest>, Reply<CardsChanged>),
+}
+
+impl Change {
+    /// Tells that nothing was done.
+    pub fn refuse(self, error: SubmitError) {
+        // Where the caller has gone away there is nobody to tell.
+        match self {
+            Self::Create(_, reply) => drop(reply.send(Err(error))),
+            Self::DefaultAlerts(_, reply) => drop(reply.send(Err(error))),
+            Self::Cards(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+/// Many commands with one reply.
+#[derive(Debug)]
+pub(super) struct Bulk {
+    pub requests: std::vec::IntoIter<Request>,
+    pub deadline: Option<Instant>,
+    pub done: Vec<Submitted>,
+    /// How many of its commands are in the batch that is being run.
+    pub in_batch: usize,
+    pub reply: oneshot::Sender<Vec<Submitted>>,
+}

@@ -1,0 +1,182 @@
+//! The handle to the writer, which request handlers hold.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::ask::{Ask, Bulk, Change, Reply, Single};
+use super::error::{SubmitError, Submitted};
+use super::lane::{self, Lane};
+use super::limits::Limits;
+use super::shared::{Ends, Shared};
+use crate::ledger::Request;
+use crate::ledger::card::{CardRequest, Cards};
+use crate::store::{CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, WriteStore};
+
+/// The way to the writer's lanes; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    shared: Arc<Shared>,
+    lanes: Arc<[Lane]>,
+    ends: Arc<Ends>,
+}
+
+/// The end of a writer: how it stopped.
+#[derive(Debug)]
+pub struct WriterEnd {
+    /// Becomes ready when all lanes have stopped: `Ok` after [`Writer::close`], `Err` with one clear line after a fault.
+    pub stopped: oneshot::Receiver<Result<(), String>>,
+}
+
+impl Writer {
+    /// Starts a lane for each store, on a thread of its own, where an embedded database may block.
+    ///
+    /// # Errors
+    /// Where the system gives no thread, or there is no store.
+    pub fn start(
+        stores: Vec<Box<dyn WriteStore>>,
+        cards: &Arc<Cards>,
+        limits: Limits,
+    ) -> std::io::Result<(Self, WriterEnd)> {
+        if stores.is_empty() {
+            return Err(std::io::Error::other("there is nothing to write to"));
+        }
+        let shared = Arc::new(Shared::new(limits.queue_commands_max));
+        let (ends, stopped) = Ends::new(stores.len());
+        let lanes: Vec<Lane> = stores
+            .into_iter()
+            .map(|store| lane::start(store, Arc::clone(cards), limits, &shared, &ends))
+            .collect::<std::io::Result<_>>()?;
+        Ok((Self { shared, lanes: lanes.into(), ends }, WriterEnd { stopped }))
+    }
+
+    /// Submits one command and waits for its fate.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn submit(&self, request: Request, deadline: Option<Instant>) -> Submitted {
+        let (reply, outcome) = oneshot::channel();
+        let lane = self.lane_of(&request);
+        lane.send(&self.shared, Single { ask: Ask::Command(Box::new(request), reply), deadline })?;
+        outcome.await.unwrap_or(Err(SubmitError::Unknown))
+    }
+
+    /// Submits many commands at once; those of a customer keep their order, and outcome `i` belongs to request `i`. They
+    /// wait behind single commands, and may be spread over several commits.
+    ///
+    /// # Errors
+    /// [`SubmitError`] for all of them where none was queued; else one each.
+    pub async fn submit_bulk(
+        &self,
+        requests: Vec<Request>,
+        deadline: Option<Instant>,
+    ) -> Result<Vec<Submitted>, SubmitError> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let count = requests.len();
+        self.shared.enqueue(count)?;
+        let mut parts: Vec<(Vec<usize>, Vec<Request>)> = vec![Default::default(); self.lanes.len()];
+        for (place, request) in requests.into_iter().enumerate() {
+            let (places, requests) = &mut parts[self.lane_no(&request)];
+            places.push(place);
+            requests.push(request);
+        }
+        let mut waiting = Vec::with_capacity(parts.len());
+        for (lane, (places, requests)) in self.lanes.iter().zip(parts).filter(|(_, part)| !part.0.is_empty())
+        {
+            let (reply, outcomes) = oneshot::channel();
+            let done = Vec::with_capacity(requests.len());
+            lane.send_bulk(Bulk { requests: requests.into_iter(), deadline, done, in_batch: 0, reply });
+            waiting.push((places, outcomes));
+        }
+        let mut all: Vec<Submitted> = (0..count).map(|_| Err(SubmitError::Unknown)).collect();
+        for (places, outcomes) in waiting {
+            // Of a lane that ended with the commands in its hands nobody knows what became of them.
+            for (place, outcome) in places.into_iter().zip(outcomes.await.unwrap_or_default()) {
+                if let Some(slot) = all.get_mut(place) {
+                    *slot = outcome;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Makes a ledger.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn create_ledger(
+        &self,
+        ledger: NewLedger,
+        deadline: Option<Instant>,
+    ) -> Result<LedgerCreated, SubmitError> {
+        self.change(|reply| Change::Create(ledger, reply), deadline).await
+    }
+
+    /// Adds a rate card, or makes one the default. What is decided after the answer knows it, by whichever server.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn change_cards(
+        &self,
+        request: CardRequest,
+        deadline: Option<Instant>,
+    ) -> Result<CardsChanged, SubmitError> {
+        self.change(|reply| Change::Cards(Box::new(request), reply), deadline).await
+    }
+
+    /// Sets the thresholds of a ledger's customers without their own.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn set_default_alerts(
+        &self,
+        alerts: NewDefaultAlerts,
+        deadline: Option<Instant>,
+    ) -> Result<DefaultAlertsSet, SubmitError> {
+        self.change(|reply| Change::DefaultAlerts(alerts, reply), deadline).await
+    }
+
+    async fn change<T>(
+        &self,
+        change: impl FnOnce(Reply<T>) -> Change,
+        deadline: Option<Instant>,
+    ) -> Result<T, SubmitError> {
+        let (reply, outcome) = oneshot::channel();
+        self.lanes[0].send(&self.shared, Single { ask: Ask::Ledger(change(reply)), deadline })?;
+        outcome.await.unwrap_or(Err(SubmitError::Unknown))
+    }
+
+    /// Waits until some lane has stopped: from then on the writer can only refuse.
+    pub async fn ended(&self) {
+        self.ends.ended().await;
+    }
+
+    /// Commands that wait now.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.shared.queued()
+    }
+
+    /// Takes nothing new from now on; what waits is still run. [`WriterEnd::stopped`] tells when that is done.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    fn lane_of(&self, request: &Request) -> &Lane {
+        &self.lanes[self.lane_no(request)]
+    }
+
+    /// By the customer's key, which is a hash. There is at least one lane.
+    fn lane_no(&self, request: &Request) -> usize {
+        match self.lanes.len() {
+            1 => 0,
+            lanes => {
+                let hash = request.customer_key().raw().cast_unsigned() >> 32;
+                usize::try_from(hash).unwrap_or_default() % lanes
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! A lane: a queue, and a task on a thread of its own.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::ask::{Bulk, Single};
+use super::error::SubmitError;
+use super::limits::Limits;
+use super::queue::Queue;
+use super::run::Task;
+use super::shared::{Ends, Shared};
+use crate::ledger::card::Cards;
+use crate::store::WriteStore;
+
+/// The way to one lane.
+#[derive(Debug)]
+pub(super) struct Lane {
+    singles: mpsc::UnboundedSender<Single>,
+    bulks: mpsc::UnboundedSender<Bulk>,
+}
+
+impl Lane {
+    /// Queues one command.
+    pub fn send(&self, shared: &Shared, single: Single) -> Result<(), SubmitError> {
+        shared.enqueue(1)?;
+        self.singles.send(single).map_err(|_| SubmitError::ShuttingDown)
+    }
+
+    /// Queues commands that are counted already. Where the lane has ended, whoever waits for the reply notices.
+    pub fn send_bulk(&self, bulk: Bulk) {
+        if let Err(mpsc::error::SendError(mut bulk)) = self.bulks.send(bulk) {
+            let count = bulk.requests.len();
+            bulk.done.extend((0..count).map(|_| Err(SubmitError::ShuttingDown)));
+            let _ = bulk.reply.send(bulk.done);
+        }
+    }
+}
+
+/// Starts a lane.
+pub(super) fn start(
+    store: Box<dyn WriteStore>,
+    cards: Arc<Cards>,
+    limits: Limits,
+    shared: &Arc<Shared>,
+    ends: &Arc<Ends>,
+) -> std::io::Result<Lane> {
+    let (singles, single_queue) = mpsc::unbounded_channel();
+    let (bulks, bulk_queue) = mpsc::unbounded_channel();
+    let queue = Queue::new(Arc::clone(shared), single_queue, bulk_queue);
+    let task = Task { store, cards, limits, queue, gave_up: false };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (shared, ends) = (Arc::clone(shared), Arc::clone(ends));
+    std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+        // Also where the lane panics its end is told, or the server would wait for it for ever.
+        let guard = EndGuard { shared, ends, result: Err("the writer has ended".to_owned()) };
+        guard.end(runtime.block_on(task.run()));
+    })?;
+    Ok(Lane { singles, bulks })
+}
+
+struct EndGuard {
+    shared: Arc<Shared>,
+    ends: Arc<Ends>,
+    result: Result<(), String>,
+}
+
+impl EndGuard {
+    fn end(mut self, result: Result<(), String>) {
+        self.result = result;
+    }
+}
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        // One lane that cannot go on takes the others with it: they end what waits for them.
+        self.shared.close();
+        self.ends.lane_ended(std::mem::replace(&mut self.result, Ok(())));
+    }
+}
