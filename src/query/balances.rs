@@ -1,13 +1,12 @@
 //! Balances, now and as of an earlier point.
 
-use std::collections::HashMap;
-
 use crate::ledger::forecast::Forecast;
 use crate::ledger::{Balances, Credits, Customer, CustomerId, CustomerKey, LedgerNo, Timestamp};
-use crate::store::At;
 use crate::store::usage::{Moment, forecast};
+use crate::store::{At, Recorded};
 
-use super::{ReadError, Reader};
+use super::error::ReadError;
+use super::reader::Reader;
 
 /// A customer's balances at one point of its history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +24,17 @@ pub struct BalanceAt {
 }
 
 impl BalanceAt {
+    /// Right after a posting. Before the first there was nothing: all zero.
+    pub(super) fn after(found: Option<&Recorded>) -> Self {
+        found.map_or_else(Self::default, |Recorded { posting, .. }| Self {
+            balances: posting.after,
+            sequence: posting.sequence,
+            recorded_at: Some(posting.recorded_at),
+            provisional: false,
+            used: posting.detail.used,
+        })
+    }
+
     fn now(customer: &Customer) -> Self {
         Self {
             balances: customer.balances,
@@ -82,14 +92,7 @@ impl Reader {
             At::Sequence(_) | At::Position(_) | At::Posting(_) => false,
         };
         let found = self.store.posting_at(customer.key(), at).await?;
-        let nothing = BalanceAt { provisional, ..BalanceAt::default() };
-        Ok(found.map_or(nothing, |found| BalanceAt {
-            balances: found.posting.after,
-            sequence: found.posting.sequence,
-            recorded_at: Some(found.posting.recorded_at),
-            provisional,
-            used: found.posting.detail.used,
-        }))
+        Ok(BalanceAt { provisional, ..BalanceAt::after(found.as_ref()) })
     }
 
     /// The balances of many customers in the order of `ids`; `None` for one that does not exist.
@@ -101,12 +104,12 @@ impl Reader {
         ledger: LedgerNo,
         ids: &[CustomerId],
     ) -> Result<Vec<Option<BalanceAt>>, ReadError> {
-        let mut keys: Vec<_> = ids.iter().map(|id| CustomerKey::of(ledger, id)).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let found = self.store.customers_by_key(&keys).await?;
-        let by_id: HashMap<_, _> =
-            found.iter().filter(|found| found.ledger == ledger).map(|found| (&found.id, found)).collect();
-        Ok(ids.iter().map(|id| by_id.get(id).map(|customer| BalanceAt::now(customer))).collect())
+        let found = self.customers_by_key(ids.iter().map(|id| CustomerKey::of(ledger, id))).await?;
+        let balance = |id| {
+            // Keys are hashes: what is found under the key may be another customer.
+            let customer = found.get(&CustomerKey::of(ledger, id));
+            customer.filter(|customer| customer.ledger == ledger && customer.id == *id).map(BalanceAt::now)
+        };
+        Ok(ids.iter().map(balance).collect())
     }
 }

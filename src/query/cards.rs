@@ -6,7 +6,8 @@ use crate::ledger::LedgerNo;
 use crate::ledger::card::{CardRef, Cards};
 use crate::store::cards::catch_up;
 
-use super::{ReadError, Reader};
+use super::error::ReadError;
+use super::reader::Reader;
 
 impl Reader {
     /// All cards there are now: what was acknowledged before this call is in it, whichever server did it.

@@ -1,17 +1,18 @@
 //! What incidents of each class were estimated at and charged.
 
-use crate::ledger::Text;
+use crate::ledger::ClassId;
 use crate::store::{ClassStats, ClassStatsFilter};
 
-use super::{Keyed, Listed, PageRequest, ReadError, Reader};
+use super::error::ReadError;
+use super::page::{Keyed, Listed, PageRequest};
+use super::reader::Reader;
 
 impl Keyed for ClassStats {
-    /// The class; empty for incidents without one, which come first.
-    type Key = Text;
+    /// The class; none for incidents without one, which come first.
+    type Key = Option<ClassId>;
 
-    fn key(&self) -> Text {
-        // Ids are texts of the kind that free text is, only shorter.
-        self.class.as_ref().and_then(|class| Text::parse(class.as_str()).ok()).unwrap_or_default()
+    fn key(&self) -> Option<ClassId> {
+        self.class.clone()
     }
 }
 
@@ -25,12 +26,9 @@ impl Reader {
         filter: &ClassStatsFilter,
         page: &PageRequest,
     ) -> Result<Listed<ClassStats>, ReadError> {
-        let (after, bound) = page.open::<Text>(&("class stats", filter))?;
-        let after = after.as_ref().map(Text::as_str);
-        let mut items = self.store.class_stats(filter, after, page.limit.saturating_add(1)).await?;
-        let more = items.len() > page.limit;
-        items.truncate(page.limit);
-        let next = items.last().filter(|_| more).map(Keyed::key);
-        Ok(Listed::new(items, next, bound))
+        let (after, bound) = page.open::<Option<ClassId>>(&("class stats", filter))?;
+        let after = after.as_ref().map(|class| class.as_ref().map_or("", ClassId::as_str));
+        let items = self.store.class_stats(filter, after, page.limit.saturating_add(1)).await?;
+        Ok(page.cut(items, bound))
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::ledger::{Alerts, Customer, CustomerId, CustomerKey, LedgerNo, Profile, Text};
 
-use super::page::{ROWS_AT_ONCE, ROWS_PER_PAGE_MAX};
-use super::{Keyed, Listed, PageRequest, ReadError, Reader};
+use super::error::ReadError;
+use super::page::{Listed, PageRequest, ROWS_AT_ONCE, ROWS_PER_PAGE_MAX, keyed};
+use super::reader::Reader;
 
 /// A customer with its profile.
 #[derive(Clone, Debug)]
@@ -53,13 +54,7 @@ impl CustomerFilter {
     }
 }
 
-impl Keyed for CustomerRecord {
-    type Key = CustomerId;
-
-    fn key(&self) -> CustomerId {
-        self.customer.id.clone()
-    }
-}
+keyed!(CustomerRecord => CustomerId: |it| it.customer.id.clone());
 
 impl Reader {
     /// A customer by id.
@@ -94,7 +89,8 @@ impl Reader {
         id: &CustomerId,
     ) -> Result<CustomerRecord, ReadError> {
         let customer = self.customer(ledger, id).await?;
-        let profile = self.store.profile(customer.key()).await?.unwrap_or_default();
+        let profile = self.store.profile(customer.key()).await?;
+        let profile = profile.ok_or_else(|| ReadError::damaged(format!("customer {id} has no profile")))?;
         Ok(CustomerRecord { customer, profile })
     }
 

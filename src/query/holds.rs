@@ -7,8 +7,9 @@ use crate::ledger::work::Work;
 use crate::ledger::{CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, Timestamp};
 use crate::store::HoldFilter;
 
-use super::page::{ROWS_AT_ONCE, ROWS_PER_PAGE_MAX};
-use super::{Keyed, Listed, PageRequest, ReadError, Reader};
+use super::error::ReadError;
+use super::page::{Listed, PageRequest, ROWS_AT_ONCE, ROWS_PER_PAGE_MAX, keyed};
+use super::reader::Reader;
 
 /// Which hold is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,21 +55,9 @@ impl HoldQuery {
     }
 }
 
-impl Keyed for Arc<Hold> {
-    type Key = HoldId;
+keyed!(Arc<Hold> => HoldId: |it| it.id);
 
-    fn key(&self) -> HoldId {
-        self.id
-    }
-}
-
-impl Keyed for Arc<Work> {
-    type Key = WorkId;
-
-    fn key(&self) -> WorkId {
-        self.id
-    }
-}
+keyed!(Arc<Work> => WorkId: |it| it.id);
 
 impl Reader {
     /// A hold's entries of work in the order in which they were recorded, voided ones included: that of

@@ -1,6 +1,7 @@
 //! What a server says about itself.
 
-use super::{ReadError, Reader};
+use super::error::ReadError;
+use super::reader::Reader;
 
 /// A server and its database.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,15 +6,11 @@ use crate::ledger::money::MoneyPlace;
 use crate::ledger::{Alerts, Credits, LedgerId, LedgerNo};
 use crate::store::{Ledger, Position};
 
-use super::{Keyed, Listed, PageRequest, ReadError, Reader};
+use super::error::ReadError;
+use super::page::{Listed, PageRequest, keyed};
+use super::reader::Reader;
 
-impl Keyed for Ledger {
-    type Key = LedgerNo;
-
-    fn key(&self) -> LedgerNo {
-        self.no
-    }
-}
+keyed!(Ledger => LedgerNo: |it| it.no);
 
 /// What all accounts of a ledger stand at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! Lots and purchases, one and many.
 
-use std::collections::HashMap;
-
 use crate::ledger::lot::LotSource;
 use crate::ledger::{Credits, CustomerId, CustomerKey, LedgerNo, LotId, OrderId, Storefront};
 use crate::store::{LotFilter, OwnedLot};
 
-use super::{Keyed, Listed, PageRequest, ReadError, Reader};
+use super::error::ReadError;
+use super::page::{Listed, PageRequest, keyed};
+use super::reader::Reader;
 
 /// Which purchase is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,21 +26,9 @@ pub struct LotRecord {
     pub left: Credits,
 }
 
-impl Keyed for LotRecord {
-    type Key = LotId;
+keyed!(LotRecord => LotId: |it| it.lot.lot.id);
 
-    fn key(&self) -> LotId {
-        self.lot.lot.id
-    }
-}
-
-impl Keyed for OwnedLot {
-    type Key = LotId;
-
-    fn key(&self) -> LotId {
-        self.lot.id
-    }
-}
+keyed!(OwnedLot => LotId: |it| it.lot.id);
 
 impl Reader {
     /// One purchase.
@@ -94,17 +82,12 @@ impl Reader {
         page: &PageRequest,
     ) -> Result<Listed<LotRecord>, ReadError> {
         let listed = self.owned_lots(ledger, customer, filter, page).await?;
-        let mut keys: Vec<_> =
-            listed.items.iter().map(|lot| CustomerKey::of(ledger, &lot.customer)).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let owners = self.store.customers_by_key(&keys).await?;
-        let owners: HashMap<_, _> = owners.iter().map(|owner| (&owner.id, owner)).collect();
-        let record = |lot: OwnedLot| {
-            let left =
-                owners.get(&lot.customer).map_or(Credits::ZERO, |owner| owner.state.lots.left(lot.lot.id));
-            LotRecord { lot, left }
-        };
-        Ok(listed.map(record))
+        let key = |lot: &OwnedLot| CustomerKey::of(ledger, &lot.customer);
+        let owners = self.customers_by_key(listed.items.iter().map(key)).await?;
+        listed.try_map(|lot| {
+            let owner = owners.get(&key(&lot));
+            let owner = owner.ok_or_else(|| ReadError::damaged(format!("lot {} is nobody's", lot.lot.id)))?;
+            Ok(LotRecord { left: owner.state.lots.left(lot.lot.id), lot })
+        })
     }
 }

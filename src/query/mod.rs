@@ -1,11 +1,29 @@
 //! The reading side: what callers ask about ledgers, customers, holds, lots and the journal.
 //!
-//! Every method is one or a few short read transactions over a [`ReadStore`]; none of them waits for the writer.
+//! # What it is
+//! A [`Reader`] over a [`ReadStore`](crate::store::ReadStore). Each question is a method of it, in the file of its subject.
+//! Lists are pages: a [`PageRequest`] in, a [`Listed`] out, whose token names the last key and the filter that it is for.
+//!
+//! # Invariants
+//! - A question is one or a few short read transactions; none waits for the writer, none is open while a caller reads.
+//! - A list goes on after a key, never at an offset: what is added or removed meanwhile is neither repeated nor skipped.
+//! - Ledgers and versions of rate cards never change, so what was read once is kept.
+//! - What is asked as of a time is read after the watermark of that time; until it has passed, answers are provisional.
+//!
+//! # Failure
+//! [`ReadError`]: what is asked about is not there, a token is not this list's, or the storage failed. What cannot be what
+//! was written is [`StoreError::Damaged`], never a default.
+//!
+//! # Cost
+//! A page looks at 10,000 rows at most, so that a rare filter gives short pages instead of long reads. A customer's posting
+//! as of a time is a logarithmic number of reads. A revenue report reads the ledger's journal from its beginning, a
+//! statement's sums its period, and a reconciliation keeps 16 bytes for each order.
 
 mod balances;
 mod cards;
 mod class_stats;
 mod customers;
+mod error;
 mod holds;
 mod info;
 mod ledgers;
@@ -13,102 +31,28 @@ mod lots;
 mod page;
 mod payments;
 mod postings;
+mod reader;
 mod reconcile;
 mod revenue;
 mod statement;
 mod what_if;
-
-use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
-
-use tokio::sync::watch;
-
-use crate::ledger::card::Cards;
-use crate::ledger::{LedgerId, LedgerNo};
-use crate::store::{CommitNotifier, ReadStore};
 
 pub use crate::store::{
     At, ClassStats, ClassStatsFilter, HoldFilter, Ledger, LotFilter, OwnedLot, Position, Recorded, StoreError,
 };
 pub use balances::BalanceAt;
 pub use customers::{CustomerFilter, CustomerRecord};
+pub use error::ReadError;
 pub use holds::{HoldQuery, HoldTarget};
 pub use info::ServerInfo;
 pub use ledgers::TrialBalance;
 pub use lots::{LotRecord, PurchaseTarget};
+pub(crate) use page::keyed;
 pub use page::{Keyed, Listed, PageRequest};
 pub use payments::KeptPayment;
 pub use postings::{PostingFilter, PostingTarget, TransferRecord};
+pub use reader::Reader;
 pub use reconcile::{Findings, ListedOrder, Reconciliation};
 pub use revenue::{Revenue, RevenueReport};
 pub use statement::{Period, Statement, StatementEnd, Subtotal, worth};
 pub use what_if::{Difference, WhatIf};
-
-/// Why a question has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// No such ledger.
-    #[error("the ledger does not exist")]
-    LedgerNotFound,
-    /// No such customer in the ledger.
-    #[error("the customer does not exist in this ledger")]
-    CustomerNotFound,
-    /// No such hold, or no hold for the incident.
-    #[error("there is no such hold")]
-    HoldNotFound,
-    /// No such lot in the ledger.
-    #[error("there is no such lot")]
-    LotNotFound,
-    /// No such posting of the customer, or none that answered the request.
-    #[error("there is no such posting")]
-    PostingNotFound,
-    /// No such purchase.
-    #[error("there is no such purchase")]
-    PurchaseNotFound,
-    /// The hold, or the incident, was never settled.
-    #[error("there is no settlement")]
-    SettlementNotFound,
-    /// The page token was not given for this list and filter.
-    #[error("the page_token does not belong to this list and filter")]
-    PageToken,
-    /// The storage failed.
-    #[error(transparent)]
-    Storage(#[from] StoreError),
-}
-
-impl ReadError {
-    /// What is stored leaves the bounds that the writer keeps.
-    fn damaged(what: &str) -> Self {
-        Self::Storage(StoreError::Damaged(format!("{what} leave their bounds")))
-    }
-}
-
-/// Answers questions from a store; shared by all who ask.
-pub struct Reader {
-    store: Arc<dyn ReadStore>,
-    notifier: CommitNotifier,
-    /// Ledgers by id. They are never renamed or removed, so what was found once stays right.
-    ledgers: RwLock<HashMap<LedgerId, LedgerNo>>,
-    /// Only ever caught up.
-    cards: RwLock<Arc<Cards>>,
-}
-
-impl Reader {
-    /// Reads from `store`; `cards` is what every ledger has from the start.
-    #[must_use]
-    pub fn new(store: Arc<dyn ReadStore>, notifier: CommitNotifier, cards: Arc<Cards>) -> Self {
-        Self { store, notifier, ledgers: RwLock::new(HashMap::new()), cards: RwLock::new(cards) }
-    }
-
-    /// Changes whenever some ledger's journal may have grown: what followers wait for.
-    #[must_use]
-    pub fn growth(&self) -> watch::Receiver<u64> {
-        self.notifier.growth.subscribe()
-    }
-
-    /// False while the database cannot be reached.
-    #[must_use]
-    pub fn reachable(&self) -> watch::Receiver<bool> {
-        self.notifier.reachable.clone()
-    }
-}

@@ -6,7 +6,7 @@ use crate::ledger::card::{CardRef, RateCard};
 use crate::ledger::codec::{Codec, decode, encode};
 use crate::ledger::hash::stable_hash;
 
-use super::ReadError;
+use super::error::ReadError;
 
 /// Rows that one page of a filtered list looks at. A rare filter gives short pages, even empty ones, that say where to go
 /// on, so that no filter keeps a connection long.
@@ -31,6 +31,21 @@ pub trait Keyed {
     /// Its place in the list's order.
     fn key(&self) -> Self::Key;
 }
+
+/// Names the key of a list's items: `keyed!(Lot => LotId: |lot| lot.id)`.
+macro_rules! keyed {
+    ($item:ty => $key:ty: |$it:ident| $of:expr) => {
+        impl $crate::query::Keyed for $item {
+            type Key = $key;
+
+            fn key(&self) -> $key {
+                let $it = self;
+                $of
+            }
+        }
+    };
+}
+pub(crate) use keyed;
 
 /// A page of items, and where the next one begins.
 #[derive(Clone, Debug)]
@@ -78,20 +93,20 @@ impl PageRequest {
         T::Key: Ord,
     {
         let (after, filter) = self.open::<T::Key>(filter)?;
-        let mut rest = all.filter(|item| after.as_ref().is_none_or(|after| item.key() > *after));
-        let items: Vec<T> = rest.by_ref().take(self.limit).collect();
-        let next = items.last().filter(|_| rest.next().is_some()).map(Keyed::key);
-        Ok(Listed::new(items, next, filter))
+        let rest = all.filter(|item| after.as_ref().is_none_or(|after| item.key() > *after));
+        Ok(self.cut(rest.take(self.limit.saturating_add(1)).collect(), filter))
+    }
+
+    /// A page of items of which there is one more than the page may have, where the list goes on.
+    pub(super) fn cut<T: Keyed>(&self, mut items: Vec<T>, filter: u64) -> Listed<T> {
+        let goes_on = items.len() > self.limit;
+        items.truncate(self.limit);
+        let next = items.last().filter(|_| goes_on).map(Keyed::key);
+        Listed::new(items, next, filter)
     }
 }
 
-impl Keyed for RateCard {
-    type Key = CardRef;
-
-    fn key(&self) -> CardRef {
-        self.card.clone()
-    }
-}
+keyed!(RateCard => CardRef: |it| it.card.clone());
 
 impl<T: Keyed> Listed<T> {
     /// A page of the list whose filter [`PageRequest::open`] gave.
@@ -100,8 +115,12 @@ impl<T: Keyed> Listed<T> {
     }
 
     /// The same page of other items with the same keys.
-    pub(super) fn map<U: Keyed<Key = T::Key>>(self, change: impl FnMut(T) -> U) -> Listed<U> {
-        Listed { items: self.items.into_iter().map(change).collect(), next: self.next, filter: self.filter }
+    pub(super) fn try_map<U: Keyed<Key = T::Key>>(
+        self,
+        change: impl FnMut(T) -> Result<U, ReadError>,
+    ) -> Result<Listed<U>, ReadError> {
+        let items = self.items.into_iter().map(change).collect::<Result<_, _>>()?;
+        Ok(Listed { items, next: self.next, filter: self.filter })
     }
 
     /// Shows each item by `show` until the sizes reach `bytes_max`, so that a page of large items still fits a

@@ -6,7 +6,9 @@ use crate::ledger::payment::{Payment, suspense};
 use crate::ledger::{CustomerKey, LedgerNo, OrderId, Posting, PostingId, Storefront};
 use crate::store::{At, StoreError};
 
-use super::{Keyed, Listed, PageRequest, ReadError, Reader};
+use super::error::ReadError;
+use super::page::{Keyed, Listed, PageRequest, keyed};
+use super::reader::Reader;
 
 /// A payment that waits, with the posting that keeps it.
 #[derive(Clone, Debug)]
@@ -17,13 +19,7 @@ pub struct KeptPayment {
     pub payment: Arc<Payment>,
 }
 
-impl Keyed for KeptPayment {
-    type Key = PostingId;
-
-    fn key(&self) -> PostingId {
-        self.posting.id
-    }
-}
+keyed!(KeptPayment => PostingId: |it| it.posting.id);
 
 impl Reader {
     /// Payments that wait, oldest first.

@@ -1,15 +1,14 @@
 //! The journal: a customer's postings and transfers, and a ledger's feed.
 
-use std::collections::HashMap;
-
 use crate::ledger::{
     Balances, CustomerId, CustomerKey, IncidentId, Kind, LedgerNo, Posting, PostingId, RequestKey,
     Storefront, Timestamp, Transfer,
 };
-use crate::store::{At, Position, Recorded, StoreError};
+use crate::store::{At, Position, Recorded};
 
-use super::page::{ROWS_AT_ONCE, ROWS_PER_PAGE_MAX};
-use super::{Keyed, Listed, PageRequest, ReadError, Reader};
+use super::error::ReadError;
+use super::page::{Keyed, Listed, PageRequest, ROWS_AT_ONCE, ROWS_PER_PAGE_MAX, keyed};
+use super::reader::Reader;
 
 /// Which posting is asked for. Every answer, event and transfer names its customer beside its posting, and a customer's
 /// posting is a logarithmic number of reads away; an index of all ids would be one more write with every command.
@@ -77,42 +76,37 @@ pub struct TransferRecord {
 
 impl TransferRecord {
     /// The transfers of a posting, each with what it left.
-    pub(super) fn all(recorded: &Recorded) -> Vec<Self> {
-        let transfers: Vec<Transfer> = recorded.posting.transfers().collect();
+    ///
+    /// # Errors
+    /// Where the balances before one of them cannot have been.
+    pub(super) fn all(recorded: &Recorded) -> Result<Vec<Self>, ReadError> {
         // Backwards from the balances that the posting has: what is before one transfer is after the one before it.
         let mut after = recorded.posting.after;
+        let transfers: Vec<Transfer> = recorded.posting.transfers().collect();
         let mut records = Vec::with_capacity(transfers.len());
-        for (index, transfer) in transfers.into_iter().enumerate().rev() {
+        for (index, transfer) in (0_u64..).zip(transfers).collect::<Vec<_>>().into_iter().rev() {
             let undone = Transfer {
                 debit: transfer.credit.clone(),
                 credit: transfer.debit.clone(),
                 credits: transfer.credits,
             };
-            let before = after.moved_by(&undone).unwrap_or(after);
-            let index = u64::try_from(index).unwrap_or(u64::MAX);
+            let before = after.moved_by(&undone).ok_or_else(|| {
+                ReadError::damaged(format!("posting {} moves more than there was", recorded.posting.id))
+            })?;
             records.push(Self { recorded: recorded.clone(), index, transfer, after });
             after = before;
         }
         records.reverse();
-        records
+        Ok(records)
     }
 }
 
-impl Keyed for Recorded {
-    type Key = u64;
+/// After all transfers of a posting.
+const WHOLE: u64 = u64::MAX;
 
-    fn key(&self) -> u64 {
-        self.posting.sequence
-    }
-}
+keyed!(Recorded => (u64, u64): |it| (it.posting.sequence, WHOLE));
 
-impl Keyed for TransferRecord {
-    type Key = (u64, u64);
-
-    fn key(&self) -> (u64, u64) {
-        (self.recorded.posting.sequence, self.index)
-    }
-}
+keyed!(TransferRecord => (u64, u64): |it| (it.recorded.posting.sequence, it.index));
 
 /// A run of a customer's sequences still to be listed, ends included; empty where `first > last`.
 #[derive(Clone, Copy)]
@@ -194,33 +188,7 @@ impl Reader {
         filter: &PostingFilter,
         page: &PageRequest,
     ) -> Result<Listed<Recorded>, ReadError> {
-        let (after, bound) = page.open::<u64>(&("postings", ledger, customer, filter))?;
-        let (key, mut range) = self.range(ledger, customer, filter).await?;
-        if let Some(after) = after {
-            range = range.from(range.after(after));
-        }
-        let mut items = Vec::new();
-        let mut last = None;
-        let (at_once, times) = filter.reads(page.limit);
-        for _ in 0..times {
-            let (cut, next) = range.cut(at_once);
-            for recorded in self.read(key, cut).await? {
-                if items.len() >= page.limit {
-                    return Ok(Listed::new(items, last, bound));
-                }
-                last = Some(recorded.posting.sequence);
-                if filter.takes(&recorded.posting) {
-                    items.push(recorded);
-                }
-            }
-            let Some(next) = next else { return Ok(Listed::new(items, None, bound)) };
-            last = Some(next);
-            if items.len() >= page.limit {
-                break;
-            }
-            range = range.from(range.after(next));
-        }
-        Ok(Listed::new(items, last, bound))
+        self.walk("postings", ledger, customer, filter, page, |recorded| Ok(vec![recorded])).await
     }
 
     /// The transfers of a customer's postings. A page looks at 10,000 postings at most, and without a filter at no more than
@@ -235,37 +203,50 @@ impl Reader {
         filter: &PostingFilter,
         page: &PageRequest,
     ) -> Result<Listed<TransferRecord>, ReadError> {
-        let (after, bound) = page.open::<(u64, u64)>(&("transfers", ledger, customer, filter))?;
+        let transfers = |recorded: Recorded| TransferRecord::all(&recorded);
+        self.walk("transfers", ledger, customer, filter, page, transfers).await
+    }
+
+    /// A page of what `items_of` makes of the postings that the filter takes. A key is a sequence, and the place of an item
+    /// among those of its posting.
+    async fn walk<T: Keyed<Key = (u64, u64)>>(
+        &self,
+        list: &str,
+        ledger: LedgerNo,
+        customer: &CustomerId,
+        filter: &PostingFilter,
+        page: &PageRequest,
+        items_of: impl Fn(Recorded) -> Result<Vec<T>, ReadError>,
+    ) -> Result<Listed<T>, ReadError> {
+        let (after, bound) = page.open::<(u64, u64)>(&(list, ledger, customer, filter))?;
         let (key, mut range) = self.range(ledger, customer, filter).await?;
         if let Some((sequence, index)) = after {
             // Read again, a posting that is listed to its end could be all that a page reads.
-            range = range.from(if index == u64::MAX { range.after(sequence) } else { sequence });
+            range = range.from(if index == WHOLE { range.after(sequence) } else { sequence });
         }
-        let listed_before = |record: &TransferRecord| {
-            after.is_some_and(|(sequence, index)| {
-                record.recorded.posting.sequence == sequence && record.index <= index
-            })
+        let was_listed = |(sequence, index): (u64, u64)| {
+            after.is_some_and(|after| after.0 == sequence && index <= after.1)
         };
-        let mut items: Vec<TransferRecord> = Vec::new();
+        let mut items: Vec<T> = Vec::new();
         let mut last = None;
         let (at_once, times) = filter.reads(page.limit);
         for _ in 0..times {
             let (cut, next) = range.cut(at_once);
-            for recorded in self.read(key, cut).await?.iter().filter(|it| filter.takes(&it.posting)) {
-                for record in TransferRecord::all(recorded) {
-                    if listed_before(&record) {
+            let taken = self.read(key, cut).await?.into_iter().filter(|it| filter.takes(&it.posting));
+            for recorded in taken {
+                for item in items_of(recorded)? {
+                    if was_listed(item.key()) {
                         continue;
                     }
                     if items.len() >= page.limit {
                         return Ok(Listed::new(items, last, bound));
                     }
-                    last = Some(record.key());
-                    items.push(record);
+                    last = Some(item.key());
+                    items.push(item);
                 }
             }
             let Some(next) = next else { return Ok(Listed::new(items, None, bound)) };
-            // After all transfers of the last posting that was read.
-            last = Some((next, u64::MAX));
+            last = Some((next, WHOLE));
             if items.len() >= page.limit {
                 break;
             }
@@ -285,16 +266,11 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<(Recorded, CustomerId)>, ReadError> {
         let feed = self.store.feed(ledger, after, limit).await?;
-        let mut keys: Vec<_> = feed.iter().map(|recorded| recorded.posting.customer).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let customers = self.store.customers_by_key(&keys).await?;
-        let ids: HashMap<_, _> =
-            customers.into_iter().map(|customer| (customer.key(), customer.id)).collect();
+        let customers = self.customers_by_key(feed.iter().map(|recorded| recorded.posting.customer)).await?;
         let named = |recorded: Recorded| {
-            let id = ids.get(&recorded.posting.customer).cloned();
-            let id = id.ok_or_else(|| StoreError::Damaged("a posting's customer is missing".to_owned()))?;
-            Ok((recorded, id))
+            let customer = customers.get(&recorded.posting.customer);
+            let customer = customer.ok_or_else(|| ReadError::damaged("a posting's customer is missing"))?;
+            Ok((recorded, customer.id.clone()))
         };
         feed.into_iter().map(named).collect()
     }
@@ -321,8 +297,7 @@ impl Reader {
 
     /// The sequence of the last posting recorded before `time`; 0 for none.
     async fn last_before(&self, key: CustomerKey, time: Timestamp) -> Result<u64, ReadError> {
-        let just_before = Timestamp::from_micros(time.micros().saturating_sub(1));
-        let found = self.store.posting_at(key, At::Time(just_before)).await?;
+        let found = self.store.posting_at(key, At::Time(just_before(time))).await?;
         Ok(found.map_or(0, |found| found.posting.sequence))
     }
 
@@ -337,6 +312,11 @@ impl Reader {
         }
         Ok(postings)
     }
+}
+
+/// The last moment before a time.
+pub(super) fn just_before(time: Timestamp) -> Timestamp {
+    Timestamp::from_micros(time.micros().saturating_sub(1))
 }
 
 #[cfg(test)]

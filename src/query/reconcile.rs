@@ -8,7 +8,8 @@ use crate::ledger::lot::LotSource;
 use crate::ledger::{Credits, CustomerId, LedgerNo, LotId, Money, OrderId, Storefront, Timestamp};
 use crate::store::{LotFilter, OwnedLot};
 
-use super::{ReadError, Reader};
+use super::error::ReadError;
+use super::reader::Reader;
 
 /// Lots in one read.
 const READ: usize = 1_000;
@@ -118,7 +119,7 @@ impl Reconciliation {
             let ids: Vec<&OrderId> = part.iter().map(|order| &order.order).collect();
             let found = self.reader.store.orders(self.ledger, &self.storefront, &ids).await?;
             let found: HashMap<&OrderId, &OwnedLot> =
-                found.iter().filter_map(|found| Some((found.lot.order.as_ref()?, found))).collect();
+                found.iter().map(|found| Ok((order_of(found)?, found))).collect::<Result<_, ReadError>>()?;
             for order in part {
                 match found.get(&order.order) {
                     None => note(&mut self.findings.missing_in_ledger, order.clone()),
@@ -154,8 +155,7 @@ impl Reconciliation {
         loop {
             let page = self.reader.store.lots(self.ledger, &filter, before, READ).await?;
             for purchase in page.items {
-                let key = purchase.lot.order.as_ref().map(key_of);
-                if key.is_some_and(|key| self.seen.get(key).is_none()) {
+                if self.seen.get(key_of(order_of(&purchase)?)).is_none() {
                     note(&mut self.findings.missing_in_storefront, purchase);
                 }
             }
@@ -165,6 +165,12 @@ impl Reconciliation {
             }
         }
     }
+}
+
+/// The order of a purchase.
+fn order_of(purchase: &OwnedLot) -> Result<&OrderId, ReadError> {
+    let order = purchase.lot.order.as_ref();
+    order.ok_or_else(|| ReadError::damaged(format!("purchase {} has no order", purchase.lot.id)))
 }
 
 /// Stands for an order: that two of a million share it has a chance of about 1 in 37 million.

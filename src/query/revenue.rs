@@ -6,8 +6,10 @@ use crate::ledger::money::MoneyAccount;
 use crate::ledger::{Currency, Kind, LedgerNo, Posting, Timestamp};
 use crate::store::Position;
 
+use super::error::ReadError;
+use super::postings::just_before;
+use super::reader::Reader;
 use super::statement::Period;
-use super::{ReadError, Reader};
 
 /// Postings in one read.
 const READ: usize = 1_000;
@@ -54,7 +56,7 @@ impl Reader {
         period: Period,
         now: Timestamp,
     ) -> Result<RevenueReport, ReadError> {
-        let last = Timestamp::from_micros(period.until.micros().saturating_sub(1));
+        let last = just_before(period.until);
         // Before the reads: what is final by then is what is read.
         let provisional = self.store.watermark(last, now).await? < last;
         let mut currencies: BTreeMap<Currency, Revenue> = BTreeMap::new();
@@ -68,8 +70,9 @@ impl Reader {
                     break 'feed;
                 }
                 if *counts_from < period.until {
-                    add(&mut currencies, &recorded.posting, *counts_from < period.from)
-                        .ok_or_else(|| ReadError::damaged("the sums of a revenue report"))?;
+                    add(&mut currencies, &recorded.posting, *counts_from < period.from).ok_or_else(|| {
+                        ReadError::damaged("the sums of a revenue report leave their bounds")
+                    })?;
                 }
             }
             if page.len() < READ {

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use crate::ledger::{Balances, Credits, CustomerId, CustomerKey, Hold, HoldState, Kind, LedgerNo, Timestamp};
 use crate::store::{At, HoldFilter};
 
-use super::postings::{PostingFilter, TransferRecord};
-use super::{BalanceAt, Listed, PageRequest, ReadError, Reader};
+use super::balances::BalanceAt;
+use super::error::ReadError;
+use super::page::{Listed, PageRequest};
+use super::postings::{PostingFilter, TransferRecord, just_before};
+use super::reader::Reader;
 
 /// Postings in one read of what is summed.
 const READ: u64 = 1_000;
@@ -109,13 +112,7 @@ impl Reader {
     /// A customer's balances after all that counts before `time`.
     async fn balance_before(&self, key: CustomerKey, time: Timestamp) -> Result<BalanceAt, ReadError> {
         let found = self.store.posting_at(key, At::Time(just_before(time))).await?;
-        Ok(found.map_or(BalanceAt::default(), |found| BalanceAt {
-            balances: found.posting.after,
-            sequence: found.posting.sequence,
-            recorded_at: Some(found.posting.recorded_at),
-            provisional: false,
-            used: found.posting.detail.used,
-        }))
+        Ok(BalanceAt::after(found.as_ref()))
     }
 
     async fn subtotals(
@@ -129,9 +126,10 @@ impl Reader {
         while done < last {
             let until = last.min(done.saturating_add(READ));
             for recorded in self.store.postings_of(key, done.saturating_add(1), until).await? {
-                for record in TransferRecord::all(&recorded) {
+                for record in TransferRecord::all(&recorded)? {
                     let sum = subtotals.entry(record.recorded.posting.kind).or_default();
-                    sum.add(&record).ok_or_else(|| ReadError::damaged("the sums of a statement"))?;
+                    sum.add(&record)
+                        .ok_or_else(|| ReadError::damaged("the sums of a statement leave their bounds"))?;
                 }
             }
             done = until;
@@ -162,10 +160,6 @@ impl Reader {
         open.truncate(OPEN_HOLDS_MAX);
         Ok(open)
     }
-}
-
-fn just_before(time: Timestamp) -> Timestamp {
-    Timestamp::from_micros(time.micros().saturating_sub(1))
 }
 
 /// What a customer has, all in all: what a statement's credits and debits change.

@@ -9,7 +9,9 @@ use crate::ledger::price::charge;
 use crate::ledger::{Credits, CustomerId, Hold, LedgerNo, Rejection, Timestamp};
 use crate::store::HoldFilter;
 
-use super::{PageRequest, ReadError, Reader};
+use super::error::ReadError;
+use super::page::PageRequest;
+use super::reader::Reader;
 
 /// Settlements in one read, and reads for one answer: together they bound the answer and the time that it takes.
 const PAGE: usize = 1_000;
@@ -69,7 +71,8 @@ impl Reader {
             for hold in holds {
                 let Some(settlement) = &hold.settlement else { continue };
                 let before = self.charged_before(ledger, card, &hold, settlement).await?;
-                what_if.add(&hold, settlement, charge(card, &with(settlement, before)));
+                let preview = charge(card, &with(settlement, before));
+                what_if.add(&hold, settlement, preview).ok_or_else(beyond)?;
             }
             what_if.next = next;
             if what_if.next.is_empty() {
@@ -99,11 +102,15 @@ impl Reader {
             if settled.standing_charge().is_positive()
                 && let Ok(credits) = charge(card, &with(settled, before))
             {
-                before = before.checked_add(credits).unwrap_or(Credits::MAX_BALANCE);
+                before = before.checked_add(credits).ok_or_else(beyond)?;
             }
         }
         Ok(before)
     }
+}
+
+fn beyond() -> ReadError {
+    ReadError::damaged("the sums of settlements leave their bounds")
 }
 
 fn with(settlement: &Settlement, charged_before: Credits) -> PriceInputs {
@@ -111,21 +118,25 @@ fn with(settlement: &Settlement, charged_before: Credits) -> PriceInputs {
 }
 
 impl WhatIf {
-    fn add(&mut self, hold: &Arc<Hold>, settlement: &Settlement, preview: Result<Credits, Rejection>) {
+    fn add(
+        &mut self,
+        hold: &Arc<Hold>,
+        settlement: &Settlement,
+        preview: Result<Credits, Rejection>,
+    ) -> Option<()> {
         let charged = settlement.charge;
-        // 10,000 bounded charges are far from the end of 64 bits.
-        let sum = |one: Credits, other: Credits| one.checked_add(other).unwrap_or(one);
         if let Ok(preview) = &preview {
-            self.settlements = self.settlements.saturating_add(1);
-            self.charged = sum(self.charged, charged);
-            self.preview = sum(self.preview, *preview);
+            self.settlements = self.settlements.checked_add(1)?;
+            self.charged = self.charged.checked_add(charged)?;
+            self.preview = self.preview.checked_add(*preview)?;
         } else {
-            self.rejected = self.rejected.saturating_add(1);
-            self.rejected_charged = sum(self.rejected_charged, charged);
+            self.rejected = self.rejected.checked_add(1)?;
+            self.rejected_charged = self.rejected_charged.checked_add(charged)?;
         }
         if preview != Ok(charged) {
             let settled_at = settlement.settled_at;
             self.differences.push(Difference { hold: Arc::clone(hold), settled_at, charged, preview });
         }
+        Some(())
     }
 }

@@ -1,0 +1,54 @@
+//! The reader that all questions are asked of.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use tokio::sync::watch;
+
+use crate::ledger::card::Cards;
+use crate::ledger::{Customer, CustomerKey, LedgerId, LedgerNo};
+use crate::store::{CommitNotifier, ReadStore};
+
+use super::error::ReadError;
+
+/// Answers questions from a store; shared by all who ask.
+pub struct Reader {
+    pub(super) store: Arc<dyn ReadStore>,
+    notifier: CommitNotifier,
+    /// Ledgers by id. They are never renamed or removed, so what was found once stays right.
+    pub(super) ledgers: RwLock<HashMap<LedgerId, LedgerNo>>,
+    /// Only ever caught up.
+    pub(super) cards: RwLock<Arc<Cards>>,
+}
+
+impl Reader {
+    /// Reads from `store`; `cards` is what every ledger has from the start.
+    #[must_use]
+    pub fn new(store: Arc<dyn ReadStore>, notifier: CommitNotifier, cards: Arc<Cards>) -> Self {
+        Self { store, notifier, ledgers: RwLock::new(HashMap::new()), cards: RwLock::new(cards) }
+    }
+
+    /// Changes whenever some ledger's journal may have grown: what followers wait for.
+    #[must_use]
+    pub fn growth(&self) -> watch::Receiver<u64> {
+        self.notifier.growth.subscribe()
+    }
+
+    /// False while the database cannot be reached.
+    #[must_use]
+    pub fn reachable(&self) -> watch::Receiver<bool> {
+        self.notifier.reachable.clone()
+    }
+
+    /// Customers by their keys; missing ones are left out.
+    pub(super) async fn customers_by_key(
+        &self,
+        keys: impl Iterator<Item = CustomerKey>,
+    ) -> Result<HashMap<CustomerKey, Customer>, ReadError> {
+        let mut keys: Vec<_> = keys.collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let found = self.store.customers_by_key(&keys).await?;
+        Ok(found.into_iter().map(|customer| (customer.key(), customer)).collect())
+    }
+}
