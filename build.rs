@@ -24,7 +24,9 @@ const CONTEXT: &str = ".creditledger.v1.CommandContext";
 const OUTCOME: &str = ".creditledger.v1.CommandOutcome";
 
 /// Requests that are read as another one: all fields of the first are fields of the second, but those named here.
-const READ_AS: [(&str, &str, &[&str]); 3] = [
+const READ_AS: [(&str, &str, &[&str]); 5] = [
+    ("GetReceiptRequest", "GetHoldRequest", &[]),
+    ("ListPurchasesRequest", "ListLotsRequest", &[]),
     ("ListTransfersRequest", "ListPostingsRequest", &[]),
     ("ListSettlementsRequest", "ListHoldsRequest", &[]),
     ("PlaceHoldRequest", "EstimateIncidentRequest", &["park"]),

@@ -49,10 +49,9 @@ pub fn read_rate_card(fields: &mut Fields, card: wire::RateCard) -> Option<RateC
             let package = fields.take("package", PackageId::parse(&package));
             package.zip(fields.credits("credits_per_hour", &credits_per_hour, Amount::Positive))
         }),
-        time_basis: fields.known("time_basis", time_basis).map(|basis| match basis {
-            wire::TimeBasis::Unspecified | wire::TimeBasis::Sum => TimeBasis::Sum,
-            wire::TimeBasis::Elapsed => TimeBasis::Elapsed,
-        }),
+        time_basis: fields
+            .coded("time_basis", time_basis, TimeBasis::from_code)
+            .map(|basis| basis.unwrap_or(TimeBasis::Sum)),
         increment_seconds: fields.number("increment_seconds", increment_seconds.into(), any),
         minimum_seconds: fields.number("minimum_seconds", minimum_seconds.into(), any),
         flat: match flat_tier {
@@ -75,11 +74,9 @@ pub fn read_rate_card(fields: &mut Fields, card: wire::RateCard) -> Option<RateC
             label.zip(fields.take("factor", read.ok_or(problem)))
         }),
         lines: read_entries(fields, "lines", lines, read_line),
-        emergency: fields.known("emergency", emergency).map(|policy| match policy {
-            wire::EmergencyPolicy::Unspecified | wire::EmergencyPolicy::Charged => EmergencyRule::Charged,
-            wire::EmergencyPolicy::Free => EmergencyRule::Free,
-            wire::EmergencyPolicy::FreeUnlessKbAnswered => EmergencyRule::FreeUnlessKbAnswered,
-        }),
+        emergency: fields
+            .coded("emergency", emergency, EmergencyRule::from_code)
+            .map(|policy| policy.unwrap_or(EmergencyRule::Charged)),
         quote_valid_days: match quote_valid_days {
             0 => Some(RateCard::QUOTE_VALID_DAYS),
             days => count(fields, "quote_valid_days", days),

@@ -6,14 +6,18 @@ use crate::ledger::commands::HoldRef;
 use crate::ledger::ids::LabelId;
 use crate::ledger::receipt::receipt;
 use crate::ledger::work::Work;
-use crate::ledger::{ClassId, CustomerId, IncidentId};
+use crate::ledger::{ClassId, CustomerId, HoldState, IncidentId};
 use crate::query::{HoldFilter, HoldQuery, HoldTarget as Asked, PageRequest, ReadError, StoreError};
 
 use super::api::{Api, Reply, show_page};
 use super::convert;
 use super::hold_commands::read_hold;
 use super::parse::{Fields, complete};
-use super::wire::*;
+use super::wire::{
+    GetHoldRequest, GetHoldResponse, GetReceiptRequest, GetReceiptResponse, Hold, HoldTarget,
+    ListHoldsRequest, ListHoldsResponse, ListSettlementsRequest, ListSettlementsResponse, ListWorkRequest,
+    ListWorkResponse, Receipt,
+};
 
 impl Api {
     pub(super) async fn list_work(&self, message: ListWorkRequest) -> Reply<ListWorkResponse> {
@@ -29,11 +33,7 @@ impl Api {
     }
 
     pub(super) async fn get_hold(&self, message: GetHoldRequest) -> Reply<GetHoldResponse> {
-        let read = |message, fields: &mut Fields| {
-            let GetHoldRequest { ledger_id: _, customer_id, target } = message;
-            read_target(fields, &customer_id, target)
-        };
-        let (ledger, target) = self.read(message, read).await?;
+        let (ledger, target) = self.read(message, read_get).await?;
         let hold = self.reader.hold(ledger.no, &target).await?;
         Ok(GetHoldResponse { hold: Some(convert::hold(&hold, &ledger.id)) })
     }
@@ -52,11 +52,7 @@ impl Api {
     }
 
     pub(super) async fn get_receipt(&self, message: GetReceiptRequest) -> Reply<GetReceiptResponse> {
-        let read = |message, fields: &mut Fields| {
-            let GetReceiptRequest { ledger_id: _, customer_id, target } = message;
-            read_target(fields, &customer_id, target)
-        };
-        let (ledger, target) = self.read(message, read).await?;
+        let (ledger, target) = self.read(message.into(), read_get).await?;
         let hold = self.reader.settled_hold(ledger.no, &target).await?;
         let settlement = hold.settlement.as_ref().ok_or(ReadError::SettlementNotFound)?;
         let cards = self.reader.cards_with(ledger.no, &hold.card).await?;
@@ -123,6 +119,11 @@ fn read_list(
     Some((customer?, query?, page?))
 }
 
+fn read_get(message: GetHoldRequest, fields: &mut Fields) -> Option<Asked> {
+    let GetHoldRequest { ledger_id: _, customer_id, target } = message;
+    read_target(fields, &customer_id, target)
+}
+
 /// An incident's number means something only together with its customer.
 fn read_target(fields: &mut Fields, customer_id: &str, target: Option<HoldTarget>) -> Option<Asked> {
     let hold = read_hold(fields, target);
@@ -141,17 +142,9 @@ fn read_target(fields: &mut Fields, customer_id: &str, target: Option<HoldTarget
     }
 }
 
-fn read_states(fields: &mut Fields, states: Vec<i32>) -> Option<Vec<crate::ledger::HoldState>> {
-    use crate::ledger::HoldState as Core;
-    fields.each("states", states, |fields, state| match fields.known("", state)? {
-        HoldState::Unspecified => fields.refuse("", "must be a state"),
-        HoldState::Quoted => Some(Core::Quoted),
-        HoldState::AwaitingCredits => Some(Core::AwaitingCredits),
-        HoldState::Active => Some(Core::Active),
-        HoldState::Settled => Some(Core::Settled),
-        HoldState::Released => Some(Core::Released),
-        HoldState::Expired => Some(Core::Expired),
-        HoldState::Declined => Some(Core::Declined),
-        HoldState::Superseded => Some(Core::Superseded),
+fn read_states(fields: &mut Fields, states: Vec<i32>) -> Option<Vec<HoldState>> {
+    fields.each("states", states, |fields, code| match fields.coded("", code, HoldState::from_code)? {
+        Some(state) => Some(state),
+        None => fields.refuse("", "must be a state"),
     })
 }

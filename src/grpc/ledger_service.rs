@@ -4,9 +4,9 @@ use tonic::Request;
 
 use crate::clock;
 use crate::ledger::commands::AdjustBalance;
-use crate::ledger::lot::LotSource as Source;
+use crate::ledger::lot::LotSource;
 use crate::ledger::{Command, Credits, CustomerId, LedgerId, LotId, Money, Rejection, Storefront};
-use crate::query::{At, LotFilter, LotRecord, TrialBalance};
+use crate::query::{At, LotFilter, LotRecord, PageRequest, TrialBalance};
 use crate::writer::{LedgerCreated, NewLedger};
 
 use super::api::{Api, Deadline, Reply, show_page};
@@ -174,34 +174,7 @@ impl Api {
     }
 
     pub(super) async fn list_lots(&self, message: ListLotsRequest) -> Reply<ListLotsResponse> {
-        let read = |message, fields: &mut Fields| {
-            let ListLotsRequest {
-                ledger_id: _,
-                customer_id,
-                source,
-                storefront,
-                created_from,
-                created_until,
-                page_size,
-                page_token,
-            } = message;
-            let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
-            let filter = complete!(LotFilter {
-                customer: Some(None),
-                source: fields.known("source", source).map(|source| match source {
-                    LotSource::Unspecified => None,
-                    LotSource::Purchase => Some(Source::Purchase),
-                    LotSource::Grant => Some(Source::Grant),
-                    LotSource::Adjustment => Some(Source::Adjustment),
-                }),
-                storefront: fields.optional("storefront", &storefront, Storefront::parse),
-                from: fields.time("created_from", created_from),
-                until: fields.time("created_until", created_until),
-            });
-            let page = fields.page(page_size, page_token);
-            Some((customer?, filter?, page?))
-        };
-        let (ledger, (customer, filter, page)) = self.read(message, read).await?;
+        let (ledger, (customer, filter, page)) = self.read(message, read_lots).await?;
         let listed = self.reader.lots(ledger.no, customer.as_ref(), filter, &page).await?;
         let (lots, next_page_token) = show_page(listed, |record| show_lot(record, &ledger.id));
         Ok(ListLotsResponse { lots, next_page_token })
@@ -229,6 +202,33 @@ impl Api {
             money_accounts: money_accounts.collect(),
         })
     }
+}
+
+/// Which lots.
+pub fn read_lots(
+    message: ListLotsRequest,
+    fields: &mut Fields,
+) -> Option<(Option<CustomerId>, LotFilter, PageRequest)> {
+    let ListLotsRequest {
+        ledger_id: _,
+        customer_id,
+        source,
+        storefront,
+        created_from,
+        created_until,
+        page_size,
+        page_token,
+    } = message;
+    let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
+    let filter = complete!(LotFilter {
+        customer: Some(None),
+        source: fields.coded("source", source, LotSource::from_code),
+        storefront: fields.optional("storefront", &storefront, Storefront::parse),
+        from: fields.time("created_from", created_from),
+        until: fields.time("created_until", created_until),
+    });
+    let page = fields.page(page_size, page_token);
+    Some((customer?, filter?, page?))
 }
 
 fn show_lot(record: &LotRecord, ledger: &LedgerId) -> Lot {

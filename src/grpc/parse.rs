@@ -1,7 +1,7 @@
 //! From wire fields to the core's types: every field is read, and everything that is wrong is told at once.
 
 use std::collections::BTreeMap;
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 
 use uuid::Uuid;
 
@@ -13,30 +13,8 @@ use crate::ledger::{Credits, Currency, CustomerId, Day, LedgerId, Money, Text, T
 use crate::query::{PageRequest, Position};
 use crate::storefront::amounts;
 
+use super::violations::{Collector, Step, Violations};
 use super::wire;
-
-/// What is wrong with one field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Its path, such as `commands[3].place_hold.credits`.
-    pub field: String,
-    /// What is wrong with it, continuing "`field` ...".
-    pub problem: String,
-}
-
-/// What is wrong with a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Violations {
-    /// The first of them, at most [`Violations::SHOWN_MAX`].
-    pub shown: Vec<Violation>,
-    /// How many there are.
-    pub count: usize,
-}
-
-impl Violations {
-    /// A batch of 10,000 malformed commands is not answered with 10,000 sentences.
-    pub const SHOWN_MAX: usize = 128;
-}
 
 /// Which amounts a field takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +30,7 @@ pub enum Amount {
 /// Reads fields and collects what is wrong. Each method gives `None` for a field that it has complained about, so
 /// that a message is put together with `?` after all of its fields were read.
 #[derive(Debug, Default)]
-pub struct Fields {
-    path: Vec<(&'static str, Option<usize>)>,
-    violations: Violations,
-}
+pub struct Fields(Collector<'static>);
 
 /// A struct of what was read; `None` where one of the parts could not be. All parts are read first, so that each has
 /// said what is wrong with it. A part without an expression is taken as it is.
@@ -79,38 +54,24 @@ pub fn parse<M, T>(message: M, read: impl FnOnce(M, &mut Fields) -> Option<T>) -
     let mut fields = Fields::default();
     let value = read(message, &mut fields);
     match value {
-        Some(value) if fields.violations.count == 0 => Ok(value),
-        Some(_) | None => Err(fields.violations),
+        Some(value) if fields.0.violations.count == 0 => Ok(value),
+        Some(_) | None => Err(fields.0.violations),
     }
 }
 
 impl Fields {
     /// Complains about `field`; an empty name means the value that is being read by [`Fields::each`] itself.
     pub fn refuse<T>(&mut self, field: &str, problem: impl Into<String>) -> Option<T> {
-        let violations = &mut self.violations;
-        violations.count = violations.count.saturating_add(1);
-        if violations.shown.len() < Violations::SHOWN_MAX {
-            let mut path = String::new();
-            for (name, index) in &self.path {
-                let dot = if path.is_empty() { "" } else { "." };
-                // Writing to a string does not fail.
-                let _ = match index {
-                    Some(index) => write!(path, "{dot}{name}[{index}]"),
-                    None => write!(path, "{dot}{name}"),
-                };
-            }
-            if !path.is_empty() && !field.is_empty() {
-                path.push('.');
-            }
-            path.push_str(field);
-            violations.shown.push(Violation { field: path, problem: problem.into() });
-        }
+        self.0.refuse(field, problem);
         None
     }
 
     /// Reads the fields of the message in `field`.
     pub fn within<T>(&mut self, field: &'static str, read: impl FnOnce(&mut Self) -> T) -> T {
-        self.under((field, None), read)
+        self.0.enter(Step::Field(field));
+        let value = read(self);
+        self.0.leave();
+        value
     }
 
     /// Reads every item of the list `field`.
@@ -121,18 +82,16 @@ impl Fields {
         mut read: impl FnMut(&mut Self, I) -> Option<T>,
     ) -> Option<Vec<T>> {
         let count = items.len();
-        let mut all = Vec::with_capacity(count);
-        for (index, item) in items.into_iter().enumerate() {
-            all.extend(self.under((field, Some(index)), |fields| read(fields, item)));
-        }
+        let all = self.within(field, |fields| {
+            let mut all = Vec::with_capacity(count);
+            for (index, item) in items.into_iter().enumerate() {
+                fields.0.enter(Step::Index(index));
+                all.extend(read(fields, item));
+                fields.0.leave();
+            }
+            all
+        });
         (all.len() == count).then_some(all)
-    }
-
-    fn under<T>(&mut self, step: (&'static str, Option<usize>), read: impl FnOnce(&mut Self) -> T) -> T {
-        self.path.push(step);
-        let value = read(self);
-        self.path.pop();
-        value
     }
 
     /// Takes what was read, or complains about it.
@@ -247,6 +206,20 @@ impl Fields {
         match E::try_from(value) {
             Ok(value) => Some(value),
             Err(_) => self.refuse(field, format!("has no value {value}")),
+        }
+    }
+
+    /// A value of an enumeration that has the core's codes on the wire; `Some(None)` for 0, the unspecified one.
+    pub fn coded<T>(
+        &mut self,
+        field: &str,
+        code: i32,
+        from_code: impl Fn(u8) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match u8::try_from(code).ok().and_then(from_code) {
+            Some(value) => Some(Some(value)),
+            None if code == 0 => Some(None),
+            None => self.refuse(field, format!("has no value {code}")),
         }
     }
 

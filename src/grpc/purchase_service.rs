@@ -9,7 +9,7 @@ use crate::ledger::commands::{
     ResolveChargeback, ReverseRefund,
 };
 use crate::ledger::lot::LotSource;
-use crate::ledger::{Command, CustomerId, LedgerId, LotId, OrderId, PostingId, Storefront};
+use crate::ledger::{Command, LedgerId, LotId, OrderId, PostingId, Storefront};
 use crate::query::{KeptPayment, LotFilter, OwnedLot, PurchaseTarget as Asked};
 use crate::storefront::{ApplyError, PaymentApplier};
 
@@ -17,6 +17,7 @@ use super::api::{Api, Deadline, Reply, show_page};
 use super::command::{AcceptedCommand, CommandMessage};
 use super::context::Reason;
 use super::convert;
+use super::ledger_service::read_lots;
 use super::parse::{Amount, Fields, complete, parse};
 use super::wire::*;
 
@@ -35,28 +36,8 @@ impl Api {
     }
 
     pub(super) async fn list_purchases(&self, message: ListPurchasesRequest) -> Reply<ListPurchasesResponse> {
-        let read = |message, fields: &mut Fields| {
-            let ListPurchasesRequest {
-                ledger_id: _,
-                customer_id,
-                storefront,
-                created_from,
-                created_until,
-                page_size,
-                page_token,
-            } = message;
-            let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
-            let filter = complete!(LotFilter {
-                customer: Some(None),
-                source: Some(Some(LotSource::Purchase)),
-                storefront: fields.optional("storefront", &storefront, Storefront::parse),
-                from: fields.time("created_from", created_from),
-                until: fields.time("created_until", created_until),
-            });
-            let page = fields.page(page_size, page_token);
-            Some((customer?, filter?, page?))
-        };
-        let (ledger, (customer, filter, page)) = self.read(message, read).await?;
+        let (ledger, (customer, filter, page)) = self.read(ListLotsRequest::from(message), read_lots).await?;
+        let filter = LotFilter { source: Some(LotSource::Purchase), ..filter };
         let listed = self.reader.owned_lots(ledger.no, customer.as_ref(), filter, &page).await?;
         let show = |owned: &OwnedLot| convert::purchase(&owned.lot, &ledger.id, &owned.customer);
         let (purchases, next_page_token) = show_page(listed, show);

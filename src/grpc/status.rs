@@ -12,7 +12,7 @@ use crate::ledger::{Kind, Rejection};
 use crate::query::{ReadError, StoreError};
 use crate::writer::SubmitError;
 
-use super::parse::{Violation, Violations};
+use super::violations::{Violation, Violations};
 use super::wire::{self, ErrorReason as Reason};
 
 /// The domain of every reason.

@@ -8,7 +8,7 @@ use crate::delivery::webhooks::Policy;
 use crate::delivery::{self, Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, parse_secret};
 use crate::ledger::event::EventType as Type;
 use crate::ledger::{LedgerId, LedgerNo, Rejection, Text};
-use crate::query::{Keyed, Listed, Position, ReadError};
+use crate::query::{Keyed, Listed, Position, ReadError, keyed};
 
 use super::api::{Api, LedgerCommand, Reply, show_page};
 use super::command::ledger_outcome;
@@ -18,21 +18,9 @@ use super::parse::{Fields, complete, read_mask};
 use super::status::Problem;
 use super::wire::*;
 
-impl Keyed for delivery::Endpoint {
-    type Key = Uuid;
+keyed!(delivery::Endpoint => Uuid: |it| it.id);
 
-    fn key(&self) -> Uuid {
-        self.id
-    }
-}
-
-impl Keyed for delivery::Delivery {
-    type Key = (u64, u32);
-
-    fn key(&self) -> (u64, u32) {
-        (self.position.0, self.place)
-    }
-}
+keyed!(delivery::Delivery => (u64, u32): |it| (it.position.0, it.place));
 
 impl Api {
     pub(super) async fn create_webhook_endpoint(

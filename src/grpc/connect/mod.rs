@@ -15,14 +15,20 @@
 //! Headers: `connect-protocol-version` (only 1), `connect-timeout-ms` (the deadline), `content-encoding` and
 //! `accept-encoding` (gzip), for streams `connect-content-encoding` (gzip; answers are not compressed).
 //!
-//! # JSON
-//! The JSON mapping of proto3. Fields are written as `customerId` and read as that or as `customer_id`. What has its
-//! default (no, 0, an empty text or list) is left out: a message has one JSON, here and in webhooks, and a page of rows is
-//! not mostly names. Numbers of 64 bits are written as texts; enumerations by their names.
+//! JSON is the mapping of proto3. Fields are written as `customerId` and read as that or as `customer_id`. What has its
+//! default (no, 0, an empty text or list) is left out: a message has one JSON, here and in webhooks. Numbers of 64 bits are
+//! written as texts; enumerations by their names.
 //!
-//! # What is refused
+//! # Invariants
+//! - Deadlines, overload, traces and limits are those of gRPC: the stages behind see no difference, but for the mark
+//!   [`ByConnect`].
+//! - Only methods without side effects are called by GET.
+//! - No web page can have a form executed: other content types and HTTP methods are refused on every path.
+//! - A message is read exactly or not at all: unknown fields, fields given twice and values out of range are refused.
+//!
+//! # Failure
 //! Before anything runs, without an error of the protocol: 405 (with `allow`) for other HTTP methods, and 415 (with
-//! `accept-post`) for other content types, on every path; so no web page can have a form executed.
+//! `accept-post`) for other content types, on every path.
 //! With an error of Connect, which has the reason of every other error in its details:
 //!
 //! | what | code | reason |
@@ -32,10 +38,12 @@
 //! | a body, or what it is unpacked to, beyond the bound of a message (4 MiB; batch service 16 MiB) | `resource_exhausted` | MESSAGE_TOO_LARGE |
 //! | an unknown method, one that streams its requests, an unknown compression | `unimplemented` | UNIMPLEMENTED |
 //!
-//! # Bounds
+//! An answer that ends without a status was cut off: its caller is told `internal`.
+//!
+//! # Cost
 //! A body is read up to the bound of a message, JSON too, and so is what gzip unpacks. A list or map of JSON has at most
-//! 100,000 elements. A call has its place among all calls
-//! from its headers on: the body is read by the service, behind the limits.
+//! 100,000 elements. A call has its place among all calls from its headers on: the service reads the body, behind the
+//! limits. A call of gRPC is passed on without an allocation.
 
 mod answer;
 mod call;

@@ -280,7 +280,8 @@ pub fn new_lot(posting: &Posting, ledger: &LedgerId, customer: &CustomerId) -> O
     let new = posting.detail.lot.as_ref()?;
     let mut moved = posting.detail.lots.iter().filter(|moved| moved.id == new.id);
     let left = moved.try_fold(Credits::ZERO, |sum, part| sum.checked_add(part.left));
-    Some(lot(new, ledger, customer, left.unwrap_or_default()))
+    // Parts of one lot: together they are at most its credits.
+    Some(lot(new, ledger, customer, left?))
 }
 
 /// A lot that was bought.

@@ -1,6 +1,9 @@
 //! Numbers, texts, times and money, as fields of wire messages.
 
+use rust_decimal::Decimal;
+
 use crate::ledger::{Day, Money, Timestamp};
+use crate::storefront::amounts;
 
 use super::super::wire;
 
@@ -37,29 +40,18 @@ pub fn short(seconds: u64) -> i32 {
 
 /// A day of the calendar.
 pub fn day(day: Day) -> wire::Date {
-    let midnight = i64::from(day.days()).saturating_mul(86_400);
-    // Days are 32 bits, and the calendar ends before they do: a day beyond it is shown as none.
-    let date = jiff::Timestamp::from_second(midnight)
-        .map(|midnight| midnight.to_zoned(jiff::tz::TimeZone::UTC).date());
-    date.map_or_else(
-        |_| wire::Date::default(),
-        |date| wire::Date { year: date.year().into(), month: date.month().into(), day: date.day().into() },
-    )
+    let (year, month, day) = day.civil();
+    // Days are counted in 32 bits, so that years have fewer than 24.
+    let part = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
+    wire::Date { year: part(year), month: part(month), day: part(day) }
 }
 
 /// An amount of money, with all the digits of its currency.
 pub fn money(money: &Money) -> wire::Money {
     let code = money.currency.as_str();
-    let digits = crate::storefront::amounts::digits(code).unwrap_or(0);
-    let sign = if money.minor_units < 0 { "-" } else { "" };
-    let scale = 10_u64.saturating_pow(digits);
-    let units = money.minor_units.unsigned_abs();
-    let (whole, fraction) = (units.div_euclid(scale), units.rem_euclid(scale));
-    let amount = if digits == 0 {
-        format!("{sign}{whole}")
-    } else {
-        format!("{sign}{whole}.{fraction:0digits$}", digits = usize::try_from(digits).unwrap_or_default())
-    };
+    // Money is read only in currencies whose digits are known, and ISO 4217 keeps those that are withdrawn.
+    let digits = amounts::digits(code).unwrap_or(0);
+    let amount = Decimal::new(money.minor_units, digits).to_string();
     wire::Money { currency_code: code.to_owned(), amount }
 }
 

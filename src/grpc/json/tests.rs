@@ -1,7 +1,9 @@
 //! The JSON of messages, compared with what reflection makes of them.
 
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, MapKey, SerializeOptions, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, Kind as Described, MapKey, MessageDescriptor, SerializeOptions, Value,
+};
 use serde_json::json;
 
 use super::*;

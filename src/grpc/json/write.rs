@@ -1,6 +1,7 @@
 //! From the encoding of a message to its JSON: what the message does not carry is not written, so defaults are left out.
 
-use super::{Field, Json, Kind, Place, Times};
+use super::table::{Field, Json, Kind, Place, Times};
+use super::text;
 
 impl Json {
     /// Writes an encoded message; `None` where it is not one, with a part written.
@@ -91,7 +92,7 @@ impl Json {
             }
             (Kind::FieldMask, 2) => {
                 let mask: prost_types::FieldMask = prost::Message::decode(delimited(bytes)?).ok()?;
-                let paths: Vec<String> = mask.paths.iter().map(|path| super::text::camel(path)).collect();
+                let paths: Vec<String> = mask.paths.iter().map(|path| text::camel(path)).collect();
                 serde_json::to_writer(out, &paths.join(",")).ok()
             }
             // Lists of numbers are packed.
