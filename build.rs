@@ -35,12 +35,36 @@ const READ_AS: [(&str, &str, &[&str]); 5] = [
 /// Messages of others that no field of ours has, but the details of every error: reflection knows them too.
 const DETAILS: [&str; 2] = ["google/rpc/error_details.proto", "google/rpc/status.proto"];
 
+/// Lists the migrations of each engine, in their order, with their texts: `NNNN_what_it_does.sql`.
+fn list_migrations() -> Result<(), Box<dyn Error>> {
+    let mut list = String::new();
+    for (engine, name) in [("sqlite", "SQLITE"), ("postgres", "POSTGRES")] {
+        let folder = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("migrations").join(engine);
+        let mut files =
+            std::fs::read_dir(folder)?.map(|file| Ok(file?.path())).collect::<std::io::Result<Vec<_>>>()?;
+        files.sort();
+        writeln!(list, "/// The migrations of {engine}.\npub static {name}: &[Migration] = &[")?;
+        for file in files {
+            let stem = file.file_stem().and_then(|stem| stem.to_str()).ok_or("a migration has no name")?;
+            let (version, what) = stem.split_once('_').ok_or("a migration is named NNNN_what_it_does.sql")?;
+            let (version, description) = (version.parse::<i64>()?, what.replace('_', " "));
+            let file = file.display().to_string();
+            writeln!(
+                list,
+                "    Migration {{ version: {version}, description: {description:?}, sql: include_str!({file:?}) }},"
+            )?;
+        }
+        writeln!(list, "];")?;
+    }
+    Ok(std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("migrations.rs"), list)?)
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let package = Path::new("proto/creditledger/v1");
     println!("cargo:rerun-if-changed=proto/creditledger");
     println!("cargo:rerun-if-changed=proto/third_party");
-    // sqlx::migrate! embeds the files that it finds; one that is added later would go unnoticed.
     println!("cargo:rerun-if-changed=migrations");
+    list_migrations()?;
     let mut protos = Vec::new();
     for entry in std::fs::read_dir(package)? {
         protos.push(entry?.path());

@@ -257,7 +257,6 @@ impl<'a> Copier<'a> {
             }
         }
         self.target.writer.append(&book).await?;
-        self.target.writer.tidy().await?;
         part.done = page.last().map_or(part.done, |last| last.position);
         self.done = self.done.saturating_add(u64::try_from(page.len()).unwrap_or(u64::MAX));
         Ok(true)

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use super::alerts::StoredDefaultAlerts;
-use super::{Ledger, Position, Recorded, StoreError};
+use super::error::StoreError;
+use super::recorded::{Ledger, Position, Recorded};
 use crate::ledger::book::OrderScope;
 use crate::ledger::card::CardChange;
 use crate::ledger::ids::WorkId;

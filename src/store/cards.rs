@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::StoreError;
-use super::stored::{checksum, count_of, damaged, decoded, ledger_no_of};
+use super::error::{StoreError, damaged};
+use super::stored::{checksum, count_of, decoded, ledger_no_of};
 use crate::ledger::card::{CardChange, CardChangeKind, CardRequest, Cards, CardsError, Changed, RateCard};
 use crate::ledger::codec::encode;
 use crate::ledger::ids::{CardId, RequestKey, Text};
@@ -127,9 +127,8 @@ impl CardColumns {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] where the row is not as it was written.
-    pub fn change(self, request: Option<RequestKey>) -> Result<CardChange, StoreError> {
+    pub fn change(self, request: RequestKey) -> Result<CardChange, StoreError> {
         let what = format!("rate cards, revision {}", self.revision);
-        let request = request.ok_or_else(|| damaged(format!("{what}: it has no request")))?;
         if self.sum(&request) != self.checksum {
             return Err(damaged(format!("{what}: the row is not as it was written")));
         }

@@ -1,7 +1,5 @@
 //! What incidents of a class were estimated at and charged: what is asked for, and how one class stands in a row.
 
-use super::StoreError;
-use super::stored::{count_of, damaged};
 use crate::ledger::{ClassId, Credits, HoldId, LedgerNo, PostingId, Timestamp};
 
 /// Whose incidents. An incident counts once for each class that its settlements name, whatever their number.
@@ -52,30 +50,3 @@ pub struct ClassStats {
 
 /// The percentiles, in hundredths.
 pub const PERCENTILES: [i64; 3] = [50, 80, 95];
-
-/// A class as a query of an engine with SQL gives it: class (empty for none), incidents, estimated, charged, three
-/// percentiles of charged, with_estimate, over_estimate, three percentiles of the ratio.
-pub type ClassStatsRow =
-    (String, i64, i64, i64, i64, i64, i64, i64, i64, Option<i64>, Option<i64>, Option<i64>);
-
-/// Reads a row.
-///
-/// # Errors
-/// [`StoreError::Damaged`].
-pub fn class_stats_of(row: ClassStatsRow) -> Result<ClassStats, StoreError> {
-    let (class, incidents, estimated, charged, p50, p80, p95, with_estimate, over, r50, r80, r95) = row;
-    let class = (!class.is_empty()).then(|| ClassId::parse(&class)).transpose();
-    Ok(ClassStats {
-        class: class.map_err(|error| damaged(format!("a class: {error}")))?,
-        incidents: count_of(incidents, "a count of incidents")?,
-        estimated: Credits::from_units(estimated),
-        charged: Credits::from_units(charged),
-        charged_percentiles: [p50, p80, p95].map(Credits::from_units),
-        with_estimate: count_of(with_estimate, "a count of incidents")?,
-        over_estimate: count_of(over, "a count of incidents")?,
-        ratio_percentiles: match (r50, r80, r95) {
-            (Some(p50), Some(p80), Some(p95)) => Some([p50, p80, p95]),
-            _ => None,
-        },
-    })
-}

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::open::{is_memory, sqlite_path};
-use super::postgres::{self, Address};
-use super::{AuditStore, Recorded, StoreError, StoredLedger, WriteStore, sqlite};
+use super::audit::{AuditStore, StoredLedger};
+use super::error::StoreError;
+use super::recorded::Recorded;
 use crate::ledger::card::CardChange;
 use crate::ledger::{Book, Timestamp};
 
 /// A writing side that takes in the journal of another database. [`CopyStore::begin_copy`] comes first; then the
 /// ledgers, then their journals in the order of the positions: [`CopyStore::load_journal`], [`Book::post`] for each
-/// posting, [`WriteStore::append`]. [`CopyStore::end_copy`] comes last. Whoever calls it sees to that order.
+/// posting, [`CopyStore::append`]. [`CopyStore::end_copy`] comes last. Whoever calls it sees to that order.
 #[async_trait]
-pub trait CopyStore: WriteStore {
-    /// Marks the database as an unfinished copy, which nothing but [`open_for_copy`] opens, in a transaction of its
+pub trait CopyStore: Send {
+    /// Marks the database as an unfinished copy, which nothing but [`super::open_for_copy`] opens, in a transaction of its
     /// own. Does nothing where the mark is there already.
     ///
     /// # Errors
@@ -46,11 +46,29 @@ pub trait CopyStore: WriteStore {
     /// [`StoreError`]; the transaction is closed.
     async fn load_journal(&mut self, postings: &[Recorded]) -> Result<Book, StoreError>;
 
+    /// Appends the book's journal at the positions that it had, and commits.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is stored.
+    async fn append(&mut self, book: &Book) -> Result<(), StoreError>;
+
+    /// Closes the transaction and stores nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn abandon(&mut self) -> Result<(), StoreError>;
+
     /// Takes the mark away, in a transaction of its own: from here on it is a database like any other.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn end_copy(&mut self) -> Result<(), StoreError>;
+
+    /// Closes the target in order; the last call.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn close(&mut self) -> Result<(), StoreError>;
 }
 
 /// A database that is filled from another one.
@@ -68,54 +86,6 @@ impl std::fmt::Debug for CopyTarget {
     }
 }
 
-/// Opens a database to be filled from another one, made and migrated where needed, and keeps servers out of it.
-///
-/// # Errors
-/// [`StoreError::Unusable`] with one line for a person; others where the disk fails.
-pub async fn open_for_copy(url: &str) -> Result<CopyTarget, StoreError> {
-    if is_memory(url) {
-        return Err(unusable("memory: is gone with its server; nothing can be copied to it"));
-    }
-    if let Some(address) = Address::of(url) {
-        let (writer, audit) = postgres::open_for_copy(address?).await?;
-        return Ok(CopyTarget { writer: Box::new(writer), audit: Arc::new(audit) });
-    }
-    let (writer, reader) = sqlite::open_for_copy(&sqlite_path(url)?).await?;
-    Ok(CopyTarget { writer: Box::new(writer), audit: Arc::new(reader) })
-}
-
-/// Checks what can be said about the two ends of a copy without opening them.
-///
-/// # Errors
-/// [`StoreError::Unusable`] where an end is no database that can be copied, or both are the same.
-pub fn check_urls(from: &str, to: &str) -> Result<(), StoreError> {
-    if is_memory(from) || is_memory(to) {
-        return Err(unusable("memory: is gone with its server; it cannot be copied, nor copied to"));
-    }
-    if place(from)? == place(to)? {
-        return Err(unusable("--from and --to name the same database"));
-    }
-    Ok(())
-}
-
-/// Where a database is, however it is named. A host may have several names; a database that is copied to itself is
-/// refused all the same, for not being empty.
-fn place(url: &str) -> Result<std::path::PathBuf, StoreError> {
-    if let Some(address) = Address::of(url) {
-        return Ok(address?.place().into());
-    }
-    let path = sqlite_path(url)?;
-    // A file that does not exist yet is no other one; its directory may still be named in several ways.
-    if let Ok(real) = path.canonicalize() {
-        return Ok(real);
-    }
-    let directory = path.parent().and_then(|directory| directory.canonicalize().ok());
-    Ok(match (directory, path.file_name()) {
-        (Some(directory), Some(name)) => directory.join(name),
-        _ => path,
-    })
-}
-
 /// What an unfinished copy is refused with by all but the copy itself. A copy that was cut off goes on; one whose rows
 /// were compared and differ has a source that contradicts itself, and would come to the same end each time.
 pub(super) fn unfinished(shown: impl std::fmt::Display) -> StoreError {
@@ -130,6 +100,6 @@ pub(super) fn not_empty() -> StoreError {
     unusable("the target is not empty, and no unfinished copy either: copy to a new database")
 }
 
-fn unusable(what: &str) -> StoreError {
+pub(super) fn unusable(what: &str) -> StoreError {
     StoreError::Unusable(what.to_owned())
 }

@@ -2,9 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::open::{is_memory, sqlite_path};
-use super::postgres::{self, Address};
-use super::{StoreError, sqlite};
+use super::error::StoreError;
 
 /// The figures of one database, read beside the server that has it.
 #[async_trait]
@@ -26,18 +24,4 @@ pub trait Figures: Send {
     /// # Errors
     /// [`StoreError`] where it cannot be read.
     async fn durability(&mut self) -> Result<String, StoreError>;
-}
-
-/// Opens the figures of a database that exists.
-///
-/// # Errors
-/// [`StoreError`] where it cannot be opened; also for the engine in memory, which is made to be right, not fast.
-pub async fn open_figures(url: &str) -> Result<Box<dyn Figures>, StoreError> {
-    if is_memory(url) {
-        return Err(StoreError::Unusable("memory: is not made to be measured".to_owned()));
-    }
-    if let Some(address) = Address::of(url) {
-        return Ok(Box::new(postgres::open_figures(address?).await?));
-    }
-    Ok(Box::new(sqlite::open_figures(&sqlite_path(url)?).await?))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::StoreError;
+use super::error::StoreError;
 use crate::ledger::account::Account;
 use crate::ledger::money::MoneyPlace;
 use crate::ledger::{Book, LedgerNo, Posting};

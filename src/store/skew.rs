@@ -1,9 +1,20 @@
 //! Pointers back along a customer's postings, such that any earlier one is at most 3 log2(n) reads away.
 //!
+//! # What it is
 //! Posting `n` points to posting `n - 1` and to posting [`jump`]`(n)`. The jumps are those of skew-binary numbers
 //! (Myers, "An applicative random-access stack", 1983): `n` is a sum of weights 2^k - 1, largest first, and its jump
-//! leaves out the last one. An appended posting finds both pointers in the [`Path`] of the one before it, so
-//! appending reads nothing.
+//! leaves out the last one.
+//!
+//! # Invariants
+//! - Which sequences a [`Path`] names follows from the customer's last sequence alone.
+//! - The keys of a path rise.
+//!
+//! # Failure
+//! A stored path whose keys do not rise, or are not as many as the sequence asks for, is an error.
+//!
+//! # Cost
+//! An appended posting finds both pointers in the path of the one before it, so appending reads nothing. A path has about
+//! log2(n) keys.
 
 use crate::ledger::codec::{Codec, DecodeError, Decoder, Encoder};
 

@@ -3,19 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Recorded, StoreError};
-use crate::ledger::account::Amounts;
+use super::error::{StoreError, damaged};
+use super::recorded::Recorded;
 use crate::ledger::codec::{Codec, decode};
 use crate::ledger::commands::PurchaseRef;
 use crate::ledger::hold::SharedHold;
 use crate::ledger::ids::WorkId;
 use crate::ledger::words::{self, Words};
 use crate::ledger::{
-    Balances, Book, Credits, Customer, CustomerId, CustomerKey, HoldId, HoldState, Kind, LedgerNo, LotId,
-    Posting, PostingId, Request, RequestKey, Storefront, Texts, Timestamp,
+    Book, CustomerId, HoldId, HoldState, LedgerNo, LotId, Posting, Request, Texts, Timestamp,
 };
 
 /// Entries of work that may be voided, of one hold.
@@ -65,11 +63,6 @@ fn note_void(voids: &mut BTreeMap<HoldId, Voids>, hold: &SharedHold, work: WorkI
     voids.entry(hold.id).or_insert_with(new).entries.insert(work);
 }
 
-/// A complaint about a stored value.
-pub fn damaged(what: impl Into<String>) -> StoreError {
-    StoreError::Damaged(what.into())
-}
-
 /// Decodes a stored value of the core.
 ///
 /// # Errors
@@ -91,6 +84,14 @@ pub fn checksum(numbers: impl IntoIterator<Item = i64>, others: &[&[u8]]) -> i64
         row.extend_from_slice(other);
     }
     xxh3_64(&row).cast_signed()
+}
+
+/// A count or a sequence that is to be stored.
+///
+/// # Errors
+/// [`StoreError::Damaged`] for one that no database reaches.
+pub fn stored_count(count: u64) -> Result<i64, StoreError> {
+    i64::try_from(count).map_err(|_| damaged("a sequence leaves its bounds"))
 }
 
 /// Reads a count, or a position, that is never negative.
@@ -118,37 +119,6 @@ pub fn customer_id_of(text: &str) -> Result<CustomerId, StoreError> {
     CustomerId::parse(text).map_err(|error| damaged(format!("customer id {text:?}: {error}")))
 }
 
-/// The columns that make a posting.
-#[derive(Debug)]
-pub struct PostingColumns<'a> {
-    /// Its ledger.
-    pub ledger: LedgerNo,
-    /// Its customer's key.
-    pub customer: i64,
-    /// Its place among the customer's postings.
-    pub sequence: i64,
-    /// The code of its kind.
-    pub kind: i64,
-    /// Its id.
-    pub id: Uuid,
-    /// When it was recorded, in microseconds.
-    pub recorded_at: i64,
-    /// The request that it answered.
-    pub request: Option<RequestKey>,
-    /// The fingerprint of its command.
-    pub fingerprint: i64,
-    /// The amounts of its slots.
-    pub amounts: [i64; 7],
-    /// Available, held and owed after it.
-    pub after: [i64; 3],
-    /// The storefront of a purchase.
-    pub storefront: Option<&'a str>,
-    /// The encoded detail.
-    pub detail: &'a [u8],
-    /// What is stored beside it.
-    pub words: &'a WordsColumns,
-}
-
 /// The columns of a posting's row in `posting_words`; all of them empty where it has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WordsColumns {
@@ -169,7 +139,7 @@ impl WordsColumns {
             Texts::Aside | Texts::Inline => Self {
                 words: Some(words.to_vec()),
                 erased_at: None,
-                checksum: Some(words_checksum(posting.customer.raw(), posting.sequence, words)),
+                checksum: Some(words_checksum(posting.customer.raw(), posting.sequence.cast_signed(), words)),
             },
         }
     }
@@ -191,10 +161,7 @@ impl WordsColumns {
     #[must_use]
     pub fn fault(&self, customer: i64, sequence: i64, detail: &[u8]) -> Option<&'static str> {
         let is_there = self.words.is_some() || self.erased_at.is_some();
-        let checksum = self
-            .words
-            .as_deref()
-            .map(|words| words_checksum(customer, sequence.try_into().unwrap_or_default(), words));
+        let checksum = self.words.as_deref().map(|words| words_checksum(customer, sequence, words));
         if detail.starts_with(&[words::ASIDE]) != is_there {
             Some(if is_there { "it has words and said nothing" } else { "its words are not there" })
         } else if checksum != self.checksum {
@@ -207,57 +174,8 @@ impl WordsColumns {
 
 /// The checksum of what a posting said. It is stored, so it must never change.
 #[must_use]
-pub fn words_checksum(customer: i64, sequence: u64, words: &[u8]) -> i64 {
-    checksum([customer, sequence.cast_signed()], &[words])
-}
-
-impl PostingColumns<'_> {
-    /// The posting.
-    ///
-    /// # Errors
-    /// [`StoreError::Damaged`], naming `what`.
-    pub fn posting(self, what: &str) -> Result<Posting, StoreError> {
-        let kind = u8::try_from(self.kind).ok().and_then(Kind::from_code);
-        let storefront = self.storefront.map(Storefront::parse).transpose();
-        let (detail, texts) = words::read_detail(self.detail, self.words.words(what)?)
-            .map_err(|error| damaged(format!("{what}: {error}")))?;
-        Ok(Posting {
-            id: PostingId::from_uuid(self.id),
-            ledger: self.ledger,
-            customer: CustomerKey::from_raw(self.customer),
-            sequence: count_of(self.sequence, what)?,
-            kind: kind.ok_or_else(|| damaged(format!("{what}: unknown kind {}", self.kind)))?,
-            recorded_at: Timestamp::from_micros(self.recorded_at),
-            request: self.request,
-            fingerprint: self.fingerprint.cast_unsigned(),
-            amounts: Amounts(self.amounts.map(Credits::from_units)),
-            after: balances_of(self.after),
-            storefront: storefront.map_err(|error| damaged(format!("{what}: storefront {error}")))?,
-            detail,
-            texts,
-        })
-    }
-}
-
-/// A customer from its columns.
-///
-/// # Errors
-/// [`StoreError::Damaged`], naming the customer.
-pub fn customer_of(
-    ledger: LedgerNo,
-    id: &str,
-    sequence: i64,
-    balances: [i64; 3],
-    state: &[u8],
-) -> Result<Customer, StoreError> {
-    let what = format!("customer {id:?}");
-    Ok(Customer {
-        ledger,
-        id: customer_id_of(id)?,
-        sequence: count_of(sequence, &what)?,
-        balances: balances_of(balances),
-        state: decoded(state, &what)?,
-    })
+pub fn words_checksum(customer: i64, sequence: i64, words: &[u8]) -> i64 {
+    checksum([customer, sequence], &[words])
 }
 
 /// The lot that a command names: by its id, or by an order that was loaded into the book before.
@@ -270,10 +188,4 @@ pub fn named_lot(book: &Book, ledger: LedgerNo, purchase: &PurchaseRef) -> Optio
             posting.detail.lot.as_ref().map(|lot| lot.id)
         }
     }
-}
-
-/// Available, held and owed.
-fn balances_of(units: [i64; 3]) -> Balances {
-    let [available, held, owed] = units.map(Credits::from_units);
-    Balances { available, held, owed }
 }

@@ -1,7 +1,8 @@
 //! How fast a customer uses credits: each posting carries what was used so far, so the use between two moments is two
 //! look-ups.
 
-use super::{At, ReadStore, StoreError};
+use super::error::StoreError;
+use super::read_store::{At, ReadStore};
 use crate::ledger::forecast::{Forecast, LONG_WEEKS, SHORT_WEEKS, Used};
 use crate::ledger::{Balances, Credits, CustomerKey, Timestamp};
 

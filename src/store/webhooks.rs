@@ -4,7 +4,8 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Position, StoreError};
+use super::error::StoreError;
+use super::recorded::Position;
 use crate::ledger::codec::{coded_enum, record};
 use crate::ledger::event::EventType;
 use crate::ledger::{CustomerId, LedgerNo, RequestKey, Text, Timestamp};

@@ -15,8 +15,8 @@
 
 use std::collections::HashSet;
 
-use super::stored::damaged;
-use super::{Recorded, StoreError};
+use super::error::{StoreError, damaged};
+use super::recorded::Recorded;
 use crate::ledger::ids::WorkId;
 use crate::ledger::work::Work;
 use crate::ledger::{Hold, HoldId, Posting, Profile, Texts, Timestamp};

@@ -183,7 +183,7 @@ impl<S: WriteStore> Filled<S> {
 }
 
 async fn on_sqlite(directory: &TempDir, name: &str) -> Filled<SqliteWriter> {
-    let (writer, _reader) = sqlite::open(&directory.path().join(name), START).await.unwrap();
+    let (writer, _reader) = sqlite::open(&directory.path().join(name), START).unwrap();
     Filled::new(writer).await
 }
 

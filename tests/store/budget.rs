@@ -37,15 +37,15 @@ struct Cost {
 }
 
 impl Bench {
-    async fn empty() -> Self {
+    fn empty() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (writer, _) = sqlite::open(&directory.path().join("budget.db"), START).await.unwrap();
+        let (writer, _) = sqlite::open(&directory.path().join("budget.db"), START).unwrap();
         let cards = Arc::new(creditledger::cards::built_in());
         Self { writer, now: START, requests: 0, said: Said::default(), cards, _directory: directory }
     }
 
     async fn new() -> Self {
-        let mut bench = Self::empty().await;
+        let mut bench = Self::empty();
         let all: Vec<u32> = (0..CUSTOMERS).collect();
         for some in all.chunks(1_000) {
             bench.run(some, |_| Command::CreateCustomer(CreateCustomer::default())).await;
@@ -106,7 +106,7 @@ fn a_commit_costs_the_same_among_many_ledgers() {
     const LEDGERS: u32 = 300;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut bench = runtime.block_on(async {
-        let mut bench = Bench::empty().await;
+        let mut bench = Bench::empty();
         bench.run(&[0], |_| Command::CreateCustomer(CreateCustomer::default())).await;
         bench
     });

@@ -6,7 +6,7 @@ use creditledger::ledger::account::{Side, Slot};
 use creditledger::ledger::kind::slots;
 use creditledger::ledger::lot::LotSource;
 use creditledger::ledger::{HoldState, Kind, LedgerNo};
-use creditledger::store::Position;
+use creditledger::store::{Position, StoreError, migrate, open_to_read};
 use rusqlite::{Connection, ErrorCode};
 use sqlx::{Connection as _, PgConnection};
 
@@ -84,6 +84,64 @@ async fn names_are_those_of_the_core() {
     assert_eq!(names(&database, "SELECT state, name FROM hold_state"), states);
     let sources = LotSource::ALL.iter().map(|source| (source.code(), source.name().to_owned())).collect();
     assert_eq!(names(&database, "SELECT source, name FROM lot_source"), sources);
+}
+
+const WITHOUT_A_KIND: &str = "DELETE FROM posting_kind WHERE name = 'PLACE_HOLD';
+    DELETE FROM transfer_slot WHERE kind = (SELECT MIN(kind) FROM transfer_slot)";
+const ANOTHER_NAME: &str = "UPDATE posting_kind SET name = 'OTHER' WHERE name = 'PLACE_HOLD'";
+const KINDS: &str = "SELECT COUNT(*) FROM posting_kind";
+
+/// The tables of names follow from the core: a kind that is missing is put in by a start, and not by a reader.
+#[tokio::test]
+async fn a_kind_that_is_missing_is_put_in() {
+    let rig = Rig::sqlite().await;
+    let slots: i64 =
+        open(&rig).query_row("SELECT COUNT(*) FROM transfer_slot", [], |row| row.get(0)).unwrap();
+    open(&rig).execute_batch(WITHOUT_A_KIND).unwrap();
+    let url = format!("sqlite://{}", rig.path().display());
+    let faults = open_to_read(&url).await.unwrap().integrity().await.unwrap();
+    assert!(faults.iter().any(|fault| fault.contains("posting_kind 23")), "{faults:?}");
+    assert!(faults.iter().any(|fault| fault.contains("transfer_slot")), "{faults:?}");
+    let kinds = |rig: &Rig| open(rig).query_row(KINDS, [], |row| row.get::<_, i64>(0)).unwrap();
+    let all = i64::try_from(Kind::ALL.len()).unwrap();
+    assert_eq!(kinds(&rig), all - 1);
+    let mut rig = rig.reopen().await;
+    assert_eq!(kinds(&rig), all);
+    let again = open(&rig).query_row("SELECT COUNT(*) FROM transfer_slot", [], |row| row.get(0));
+    assert_eq!(again, Ok(slots));
+    assert_eq!(rig.audit.integrity().await.unwrap(), Vec::<String>::new());
+    // A row that contradicts the core is for a person.
+    rig.writer.close().await.unwrap();
+    let copy = rig.path().with_file_name("copy.db");
+    std::fs::copy(rig.path(), &copy).unwrap();
+    Connection::open(&copy).unwrap().execute_batch(ANOTHER_NAME).unwrap();
+    let refused = migrate(&format!("sqlite://{}", copy.display())).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Unusable(line)) if line.contains("posting_kind")),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_kind_that_is_missing_is_put_in_on_postgres() {
+    if !crate::postgres::available() {
+        return;
+    }
+    let url = crate::postgres::database().await;
+    migrate(&url).await.unwrap();
+    let mut database = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(WITHOUT_A_KIND).execute(&mut database).await.unwrap();
+    let kinds = i64::try_from(Kind::ALL.len()).unwrap();
+    migrate(&url).await.unwrap();
+    let stored: i64 = sqlx::query_scalar(KINDS).fetch_one(&mut database).await.unwrap();
+    assert_eq!(stored, kinds);
+    assert_eq!(open_to_read(&url).await.unwrap().integrity().await.unwrap(), Vec::<String>::new());
+    sqlx::raw_sql(ANOTHER_NAME).execute(&mut database).await.unwrap();
+    let refused = migrate(&url).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Unusable(line)) if line.contains("posting_kind")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::decide::decide;
 use creditledger::ledger::{Credits, CustomerKey, LedgerNo, Request, RequestKey, Timestamp};
 use creditledger::store::{
-    At, AuditStore, Position, ReadStore, Recorded, Settings, StoreError, WriteStore, open,
+    At, AuditStore, Position, ReadStore, Recorded, Settings, StoreError, WriteStore, migrate, open,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -356,7 +356,7 @@ async fn a_start_that_was_cut_off_before_the_first_table_is_gone_on_with() {
     }
     let url = database().await;
     let mut admin = PgConnection::connect(&url).await.unwrap();
-    sqlx::migrate!("migrations/postgres").set_locking(true).run(&mut admin).await.unwrap();
+    migrate(&url).await.unwrap();
     let list: Vec<String> = sqlx::query_scalar(
         "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations'",
     )

@@ -2,6 +2,7 @@
 
 use creditledger::grpc::DOMAIN;
 use creditledger::grpc::wire::*;
+use creditledger::store::Settings;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -140,6 +141,30 @@ async fn page_tokens_belong_to_their_filter(on: On) {
     let negative = ListHoldsRequest { page_size: -1, states: vec![0, 99], ..Default::default() };
     let status = served.holds().list_holds(negative).await.unwrap_err();
     assert_eq!(fields(&status), ["states[0]", "states[1]", "page_size"]);
+}
+
+/// A page of the file that cannot be read is no outage: no repeat mends it.
+#[tokio::test]
+async fn a_damaged_page_is_told_as_data_loss() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let url = |name: &str| format!("sqlite://{}", path(name).display());
+    let first = Served::at(&url("first.db"), &Settings::default(), None).await;
+    first.buy("5").await;
+    first.holds().place_hold(first.hold("i", "1")).await.unwrap();
+    let root: u64 = {
+        let database = rusqlite::Connection::open(path("first.db")).unwrap();
+        database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'hold'";
+        database.query_row(root, [], |row| row.get::<_, i64>(0)).unwrap().cast_unsigned()
+    };
+    let mut file = std::fs::read(path("first.db")).unwrap();
+    let start = usize::try_from((root - 1) * 4_096).unwrap();
+    file[start..start + 4_096].fill(0xFF);
+    std::fs::write(path("second.db"), file).unwrap();
+    let served = Served::at(&url("second.db"), &Settings::default(), None).await;
+    let status = served.holds().list_holds(ListHoldsRequest::default()).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::DataLoss, "DATA_DAMAGED"));
 }
 
 on_each_engine! {

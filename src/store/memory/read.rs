@@ -17,7 +17,7 @@ use crate::ledger::{
     LotId, OrderId, Profile, Storefront, Timestamp,
 };
 use crate::store::class_stats::{ClassStats, ClassStatsFilter, PERCENTILES};
-use crate::store::stored::damaged;
+use crate::store::error::damaged;
 use crate::store::{
     At, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore, Recorded, StoreError, StoreInfo,
 };

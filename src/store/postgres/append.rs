@@ -7,13 +7,14 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::errors::{damaged, failed};
-use super::rows::{PostingRow, sql_count, sql_ledger};
+use super::rows::{checksum_of, row_of, sql_ledger};
 use super::work;
 use crate::ledger::codec::encode;
 use crate::ledger::{Book, Customer, CustomerKey, LedgerNo, Lot, Posting, Profile, Timestamp};
-use crate::store::StoreError;
+use crate::store::error::{StoreError, damaged};
 use crate::store::nets::nets;
+use crate::store::sql::row::{RequestColumn, sql_count};
+use crate::store::sql::rows::PostingRow;
 use crate::store::stored::WordsColumns;
 
 /// Writes the book's batch inside its transaction; `loaded` has the sequences that guard the customers' rows.
@@ -89,9 +90,8 @@ async fn insert_customers(connection: &mut PgConnection, customers: &[&Customer]
     .bind(customers.iter().map(|c| c.state.next_due.map(Timestamp::micros)).collect::<Vec<_>>())
     .bind(customers.iter().map(|c| encode(&c.state)).collect::<Vec<_>>())
     .execute(connection)
-    .await
-    .map_err(failed)
-    .map(drop)
+    .await?;
+    Ok(())
 }
 
 /// Guarded by the sequences that were loaded: a row that something else moved in between is not overwritten.
@@ -124,8 +124,7 @@ async fn update_customers(
     .bind(customers.iter().map(|c| c.state.next_due.map(Timestamp::micros)).collect::<Vec<_>>())
     .bind(customers.iter().map(|c| encode(&c.state)).collect::<Vec<_>>())
     .execute(connection)
-    .await
-    .map_err(failed)?;
+    .await?;
     if updated.rows_affected() == customers.len().try_into().unwrap_or(u64::MAX) {
         Ok(())
     } else {
@@ -153,10 +152,12 @@ async fn insert_postings(
     placements: &[Placement],
 ) -> Result<(), StoreError> {
     let postings = book.journal().iter().zip(placements);
-    let mut rows: Vec<PostingRow> =
-        postings.map(|(posting, at)| PostingRow::of(posting, at.batch, at.place)).collect();
-    rows.sort_unstable_by_key(|row| (row.customer, row.sequence));
+    let mut rows: Vec<(PostingRow, Placement)> =
+        postings.map(|(posting, at)| Ok((row_of(posting)?, *at))).collect::<Result<_, StoreError>>()?;
+    rows.sort_unstable_by_key(|(row, _)| (row.customer, row.sequence));
+    let (rows, places): (Vec<PostingRow>, Vec<Placement>) = rows.into_iter().unzip();
     let numbers = |value: fn(&PostingRow) -> i64| rows.iter().map(value).collect::<Vec<i64>>();
+    let checksums = rows.iter().zip(&places).map(|(row, at)| checksum_of(row, at.batch, at.place.into()));
     let query = sqlx::query(
         "INSERT INTO posting (
              customer, sequence, ledger_no, kind, posting_id, batch, place, recorded_at, request, fingerprint,
@@ -166,7 +167,7 @@ async fn insert_postings(
          SELECT customer, sequence, ledger_no, kind, posting_id, batch, place, recorded_at, request, fingerprint,
                 credits_1, credits_2, credits_3, credits_4, expired, repaid, activated,
                 available, held, owed, storefront, detail, checksum
-         FROM UNNEST($2::bigint[], $3::bigint[], $4::int[], $5::smallint[], $6::uuid[], $1::uuid[], $7::int[], $8::bigint[],
+         FROM UNNEST($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::uuid[], $1::uuid[], $7::int[], $8::bigint[],
                      $9::bytea[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
                      $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[],
                      $21::text[], $22::bytea[], $23::bigint[])
@@ -175,15 +176,15 @@ async fn insert_postings(
                 expired, repaid, activated, available, held, owed,
                 storefront, detail, checksum)",
     )
-    .bind(rows.iter().map(|row| row.batch).collect::<Vec<_>>())
+    .bind(places.iter().map(|at| at.batch).collect::<Vec<_>>())
     .bind(numbers(|row| row.customer))
     .bind(numbers(|row| row.sequence))
-    .bind(rows.iter().map(|row| row.ledger_no).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.kind).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.posting_id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.place).collect::<Vec<_>>())
+    .bind(numbers(|row| row.ledger_no))
+    .bind(numbers(|row| row.kind))
+    .bind(rows.iter().map(|row| row.id).collect::<Vec<_>>())
+    .bind(places.iter().map(|at| at.place).collect::<Vec<_>>())
     .bind(numbers(|row| row.recorded_at))
-    .bind(rows.iter().map(|row| row.request.as_deref()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.request.as_ref().map(RequestColumn::concat)).collect::<Vec<_>>())
     .bind(numbers(|row| row.fingerprint))
     .bind(numbers(|row| row.amounts[0]))
     .bind(numbers(|row| row.amounts[1]))
@@ -197,8 +198,8 @@ async fn insert_postings(
     .bind(numbers(|row| row.after[2]))
     .bind(rows.iter().map(|row| row.storefront.as_deref()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.detail.as_slice()).collect::<Vec<_>>())
-    .bind(numbers(PostingRow::checksum));
-    query.execute(&mut *connection).await.map_err(failed)?;
+    .bind(checksums.collect::<Vec<i64>>());
+    query.execute(&mut *connection).await?;
     insert_words(connection, &rows).await
 }
 
@@ -219,9 +220,8 @@ async fn insert_words(connection: &mut PgConnection, rows: &[PostingRow]) -> Res
     .bind(rows.iter().map(|row| row.words.erased_at).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.words.checksum).collect::<Vec<_>>())
     .execute(connection)
-    .await
-    .map_err(failed)
-    .map(drop)
+    .await?;
+    Ok(())
 }
 
 async fn insert_lots(connection: &mut PgConnection, book: &Book) -> Result<(), StoreError> {
@@ -262,8 +262,7 @@ async fn insert_lots(connection: &mut PgConnection, book: &Book) -> Result<(), S
     .bind(numbers(|lot| Some(lot.created_at.micros())))
     .bind(lots.iter().map(|(_, lot)| encode(*lot)).collect::<Vec<_>>())
     .execute(&mut *connection)
-    .await
-    .map_err(failed)?;
+    .await?;
     insert_orders(connection, &lots).await
 }
 
@@ -285,8 +284,7 @@ async fn update_lots(connection: &mut PgConnection, book: &Book) -> Result<(), S
     .bind(lots.iter().map(|(_, lot)| lot.id.uuid()).collect::<Vec<_>>())
     .bind(lots.iter().map(|(_, lot)| encode(lot.as_ref())).collect::<Vec<_>>())
     .execute(connection)
-    .await
-    .map_err(failed)?;
+    .await?;
     if updated.rows_affected() == lots.len().try_into().unwrap_or(u64::MAX) {
         Ok(())
     } else {
@@ -319,9 +317,8 @@ async fn insert_orders(connection: &mut PgConnection, lots: &[(&Posting, &Lot)])
     .bind(orders.iter().map(|order| order.3).collect::<Vec<_>>())
     .bind(orders.iter().map(|order| order.4).collect::<Vec<_>>())
     .execute(connection)
-    .await
-    .map_err(failed)
-    .map(drop)
+    .await?;
+    Ok(())
 }
 
 /// Every customer has a profile from its creation on: the list of customers walks this table.
@@ -353,9 +350,8 @@ async fn write_profiles(connection: &mut PgConnection, book: &Book) -> Result<()
     .bind(profiles.values().map(|value| value.0).collect::<Vec<_>>())
     .bind(profiles.values().map(|value| value.1.as_slice()).collect::<Vec<_>>())
     .execute(connection)
-    .await
-    .map_err(failed)
-    .map(drop)
+    .await?;
+    Ok(())
 }
 
 async fn write_holds(connection: &mut PgConnection, book: &Book) -> Result<(), StoreError> {
@@ -397,9 +393,8 @@ async fn write_holds(connection: &mut PgConnection, book: &Book) -> Result<(), S
     .bind(holds.iter().map(|hold| hold.is_watched()).collect::<Vec<_>>())
     .bind(holds.iter().map(|hold| encode(hold.as_ref())).collect::<Vec<_>>())
     .execute(connection)
-    .await
-    .map_err(failed)
-    .map(drop)
+    .await?;
+    Ok(())
 }
 
 /// What the sequencer needs to give the batch its places, and what the trial balance adds until then: the batch's own
@@ -426,9 +421,8 @@ async fn insert_pending(connection: &mut PgConnection, book: &Book, batch: Uuid)
     .bind(nets.keys().map(|key| key.1.to_string()).collect::<Vec<_>>())
     .bind(nets.values().copied().collect::<Vec<i64>>())
     .execute(connection)
-    .await
-    .map_err(failed)
-    .map(drop)
+    .await?;
+    Ok(())
 }
 
 /// Moves the ends of feeds.
@@ -449,9 +443,8 @@ pub(super) async fn set_ends(
     .bind(ends.keys().copied().collect::<Vec<_>>())
     .bind(ends.values().copied().collect::<Vec<_>>())
     .execute(connection)
-    .await
-    .map_err(failed)
-    .map(drop)
+    .await?;
+    Ok(())
 }
 
 /// Adds what placed commits have moved to the accounts that are no customer's.
@@ -477,7 +470,6 @@ pub(super) async fn add_to_accounts(
     .bind(nets.keys().map(|key| key.1.as_str()).collect::<Vec<_>>())
     .bind(nets.values().map(ToString::to_string).collect::<Vec<_>>())
     .execute(connection)
-    .await
-    .map_err(failed)
-    .map(drop)
+    .await?;
+    Ok(())
 }

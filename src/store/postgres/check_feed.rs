@@ -3,16 +3,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row as _};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::audit::{Snapshot, Unplaced};
-use super::check::PAGE;
-use super::errors::failed;
-use super::rows::{PostingRow, posting_columns, sql_count, with_words};
-use crate::store::StoreError;
+use super::columns::{placed_posting_columns, with_words};
+use super::rows::checksum_of;
+use super::snapshot::{Snapshot, Unplaced};
 use crate::store::checks::Faults;
+use crate::store::error::StoreError;
+use crate::store::sql::check::{PAGE, readable};
+use crate::store::sql::database::Sql;
+use crate::store::sql::row::{Row, sql_count};
+use crate::store::sql::rows::{POSTING_COLUMNS, PostingRow, posting_columns};
 
 /// Two postings never have the same place, because a place names one posting. So where each posting has one, and there
 /// are as many of one as of the other, no place is left that names something else.
@@ -39,30 +41,30 @@ pub(super) async fn check(snapshot: &mut Snapshot, faults: &mut Faults) -> Resul
 /// A posting's row, with what stands at its place and with its customer.
 struct Placed {
     row: PostingRow,
+    batch: Uuid,
+    place: i64,
     checksum: i64,
     counts_from: Option<i64>,
     /// The customer and the sequence that the feed names at its place.
     named: Option<(i64, i64)>,
     customer_sequence: Option<i64>,
-    customer_ledger: Option<i32>,
+    customer_ledger: Option<i64>,
 }
 
 impl Placed {
-    fn read(columns: &PgRow) -> Result<Self, StoreError> {
-        let row = PostingRow::read(columns, 0)?;
-        let read = || {
-            let customer: Option<i64> = columns.try_get("named_customer")?;
-            let sequence: Option<i64> = columns.try_get("named_sequence")?;
-            Ok::<_, sqlx::Error>(Self {
-                row,
-                checksum: columns.try_get("sum")?,
-                counts_from: columns.try_get("counts_from")?,
-                named: customer.zip(sequence),
-                customer_sequence: columns.try_get("customer_sequence")?,
-                customer_ledger: columns.try_get("customer_ledger")?,
-            })
-        };
-        read().map_err(failed)
+    fn read(columns: &dyn Row) -> Result<Self, StoreError> {
+        let customer: Option<i64> = columns.get(POSTING_COLUMNS + 4)?;
+        let sequence: Option<i64> = columns.get(POSTING_COLUMNS + 5)?;
+        Ok(Self {
+            row: PostingRow::read(columns, 0)?,
+            batch: columns.get(POSTING_COLUMNS)?,
+            place: columns.get(POSTING_COLUMNS + 1)?,
+            checksum: columns.get(POSTING_COLUMNS + 2)?,
+            counts_from: columns.get(POSTING_COLUMNS + 3)?,
+            named: customer.zip(sequence),
+            customer_sequence: columns.get(POSTING_COLUMNS + 6)?,
+            customer_ledger: columns.get(POSTING_COLUMNS + 7)?,
+        })
     }
 }
 
@@ -76,7 +78,7 @@ struct Before {
 
 /// All postings, customer by customer; tells how many there are.
 async fn check_postings(
-    snapshot: &mut PgConnection,
+    sql: &mut PgConnection,
     faults: &mut Faults,
     unplaced: &[Unplaced],
 ) -> Result<i64, StoreError> {
@@ -86,12 +88,11 @@ async fn check_postings(
     let mut after = (i64::MIN, i64::MIN);
     let mut before: Option<Before> = None;
     while !faults.are_enough() {
-        let rows = sqlx::query(concat!(
+        let text = concat!(
             "SELECT ",
-            posting_columns!("f.first_position + p.place"),
-            ", p.checksum AS sum, f.counts_from, f.customers[p.place + 1] AS named_customer,
-               f.sequences[p.place + 1] AS named_sequence, c.sequence AS customer_sequence,
-               c.ledger_no AS customer_ledger
+            placed_posting_columns!("f.first_position + p.place"),
+            ", p.batch, p.place, p.checksum, f.counts_from, f.customers[p.place + 1], f.sequences[p.place + 1],
+               c.sequence, c.ledger_no
              FROM posting p
              LEFT JOIN feed f ON f.batch = p.batch AND f.ledger_no = p.ledger_no
              LEFT JOIN customer c ON c.customer = p.customer",
@@ -99,23 +100,27 @@ async fn check_postings(
             "WHERE (p.customer, p.sequence) > ($1, $2)
              ORDER BY p.customer, p.sequence
              LIMIT $3"
-        ))
-        .bind(after.0)
-        .bind(after.1)
-        .bind(PAGE)
-        .fetch_all(&mut *snapshot)
-        .await
-        .map_err(failed)?;
-        if rows.is_empty() {
-            break;
-        }
-        for columns in &rows {
+        );
+        let read = |row: &dyn Row| {
+            let key: (i64, i64) = (row.get(2)?, row.get(3)?);
+            Ok((key, readable(Placed::read(row))?))
+        };
+        let rows = sql.all(text, &[after.0.into(), after.1.into(), PAGE.into()], read).await?;
+        let Some((last, _)) = rows.last() else { break };
+        after = *last;
+        for ((customer, sequence), placed) in rows {
             count = count.saturating_add(1);
-            let placed = Placed::read(columns)?;
-            let row = &placed.row;
-            after = (row.customer, row.sequence);
-            let waiting = unplaced.get(&(row.batch, row.ledger_no)).copied();
-            before = Some(check_posting(&placed, waiting, before, faults));
+            match placed {
+                Ok(placed) => {
+                    let commit = i32::try_from(placed.row.ledger_no).ok().map(|no| (placed.batch, no));
+                    let waiting = commit.and_then(|commit| unplaced.get(&commit).copied());
+                    before = Some(check_posting(&placed, waiting, before, faults));
+                }
+                Err(damage) => {
+                    faults
+                        .expect(false, || format!("posting {sequence} of customer key {customer}: {damage}"));
+                }
+            }
         }
     }
     Ok(count)
@@ -130,11 +135,12 @@ fn check_posting(
     let row = &placed.row;
     let name = || row.name();
     let before = before.filter(|before| before.customer == row.customer);
-    faults.expect(row.checksum() == placed.checksum, || {
+    faults.expect(checksum_of(row, placed.batch, placed.place) == placed.checksum, || {
         format!("{}: its checksum is not that of its columns", name())
     });
-    let fault = row.fault_of_words();
-    faults.expect(fault.is_none(), || format!("{}: {}", name(), fault.unwrap_or_default()));
+    if let Some(fault) = row.fault_of_words() {
+        faults.expect(false, || format!("{}: {fault}", name()));
+    }
     let last = before.as_ref().map_or(0, |before| before.sequence);
     faults.expect(last.checked_add(1) == Some(row.sequence), || {
         format!("{}: the posting before it is missing", name())
@@ -146,7 +152,7 @@ fn check_posting(
         format!("{}: its customer stands in another ledger", name())
     });
     let own = Some((row.customer, row.sequence));
-    let place = usize::try_from(row.place).ok();
+    let place = usize::try_from(placed.place).ok();
     let in_pending = place.and_then(|place| waiting?.postings.get(place).copied());
     let sound = match (placed.row.position, waiting) {
         (Some(_), None) => placed.named == own,
@@ -158,8 +164,9 @@ fn check_posting(
         (Some(_), Some(_)) => format!("{}: its commit has a place, and waits for one", name()),
         _ => format!("{}: its place names another posting", name()),
     });
-    let waits_for = waiting.map(|commit| commit.first_position.saturating_add(row.place.into()));
-    let position = row.position.or(waits_for).unwrap_or_default();
+    let waits_for = waiting.map(|commit| commit.first_position.saturating_add(placed.place));
+    // Without a place, which is told already, nothing can be said of the order.
+    let position = row.position.or(waits_for).unwrap_or(i64::MAX);
     faults.expect(before.as_ref().is_none_or(|before| before.position < position), || {
         format!("{}: its position is not after that of the posting before it", name())
     });
@@ -174,28 +181,23 @@ fn check_posting(
 }
 
 /// The commits of the feed, ledger by ledger; tells how many places they have.
-async fn check_commits(snapshot: &mut PgConnection, faults: &mut Faults) -> Result<i64, StoreError> {
+async fn check_commits(sql: &mut PgConnection, faults: &mut Faults) -> Result<i64, StoreError> {
     let mut places = 0_i64;
-    let mut after = (i32::MIN, i64::MIN);
-    let mut ends: BTreeMap<i32, i64> = BTreeMap::new();
+    let mut after = (i64::MIN, i64::MIN);
+    let mut ends: BTreeMap<i64, i64> = BTreeMap::new();
     while !faults.are_enough() {
-        let rows: Vec<(i32, i64, i32, i32)> = sqlx::query_as(
-            "SELECT ledger_no, first_position, CARDINALITY(customers), CARDINALITY(sequences)
-             FROM feed
-             WHERE (ledger_no, first_position) > ($1, $2)
-             ORDER BY ledger_no, first_position
-             LIMIT $3",
-        )
-        .bind(after.0)
-        .bind(after.1)
-        .bind(PAGE)
-        .fetch_all(&mut *snapshot)
-        .await
-        .map_err(failed)?;
+        let text = "
+            SELECT ledger_no, first_position, CARDINALITY(customers), CARDINALITY(sequences)
+            FROM feed
+            WHERE (ledger_no, first_position) > ($1, $2)
+            ORDER BY ledger_no, first_position
+            LIMIT $3";
+        let read = |row: &dyn Row| row.array::<4>(0);
+        let rows = sql.all(text, &[after.0.into(), after.1.into(), PAGE.into()], read).await?;
         if rows.is_empty() {
             break;
         }
-        for (ledger, first_position, customers, sequences) in rows {
+        for [ledger, first_position, customers, sequences] in rows {
             after = (ledger, first_position);
             let name = || format!("the commit at position {first_position} of ledger number {ledger}");
             faults.expect(customers > 0 && customers == sequences, || {
@@ -205,19 +207,16 @@ async fn check_commits(snapshot: &mut PgConnection, faults: &mut Faults) -> Resu
             faults.expect(end.checked_add(1) == Some(first_position), || {
                 format!("{} does not begin just after the one before it", name())
             });
-            *end = first_position.saturating_add(customers.into()).saturating_sub(1);
-            places = places.saturating_add(customers.into());
+            *end = first_position.saturating_add(customers).saturating_sub(1);
+            places = places.saturating_add(customers);
         }
     }
-    let stored: Vec<(i32, i64)> =
-        sqlx::query_as("SELECT ledger_no, position FROM feed_end ORDER BY ledger_no")
-            .fetch_all(&mut *snapshot)
-            .await
-            .map_err(failed)?;
-    let stored: BTreeMap<i32, i64> = stored.into_iter().collect();
+    let text = "SELECT ledger_no, position FROM feed_end ORDER BY ledger_no";
+    let stored = sql.all(text, &[], |row| Ok((row.get(0)?, row.get(1)?))).await?;
+    let stored: BTreeMap<i64, i64> = stored.into_iter().collect();
     for ledger in ends.keys().chain(stored.keys().filter(|ledger| !ends.contains_key(ledger))) {
         // A ledger without postings may have a row or not.
-        let [end, stored] = [&ends, &stored].map(|ends| ends.get(ledger).copied().unwrap_or_default());
+        let [end, stored] = [&ends, &stored].map(|ends| ends.get(ledger).copied().unwrap_or(0));
         faults.expect(end == stored, || {
             format!("the feed of ledger number {ledger} ends at position {end}, and feed_end says {stored}")
         });

@@ -9,9 +9,11 @@ use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
-use super::errors::failed;
-use crate::store::StoreError;
-use crate::store::checks::{Faults, named_rows};
+use crate::store::checks::Faults;
+use crate::store::error::StoreError;
+use crate::store::sql::database::Sql;
+use crate::store::sql::names;
+use crate::store::sql::row::Row;
 
 /// Tables and views with their columns, and indexes, as in [`made`]. The name of a column's collation is told where it
 /// is a table's.
@@ -53,13 +55,6 @@ const GUARDS: &str = "
             AND c.relnamespace = CURRENT_SCHEMA()::REGNAMESPACE
       )
     ORDER BY wanted.version";
-
-/// The rows of the tables that name things, as [`named_rows`] tells them.
-const NAMES: &str = "
-    SELECT 'posting_kind ' || kind, name FROM posting_kind UNION ALL
-    SELECT 'hold_state ' || state, name FROM hold_state UNION ALL
-    SELECT 'lot_source ' || source, name FROM lot_source UNION ALL
-    SELECT 'transfer_slot ' || kind || ' ' || slot, debit || ' to ' || credit FROM transfer_slot";
 
 /// What the migrations make.
 const MADE: &str = "
@@ -144,10 +139,9 @@ view trial_balance_decimal: ledger_id text, account text, balance numeric
 ///
 /// # Errors
 /// [`StoreError`] where the database cannot be read.
-pub(super) async fn check(snapshot: &mut PgConnection, faults: &mut Faults) -> Result<(), StoreError> {
-    let stored: Vec<(String, String)> =
-        sqlx::query_as(SHAPES).fetch_all(&mut *snapshot).await.map_err(failed)?;
-    let stored: BTreeSet<(String, String)> = stored.into_iter().collect();
+pub(super) async fn check(sql: &mut PgConnection, faults: &mut Faults) -> Result<(), StoreError> {
+    let read = |row: &dyn Row| Ok((row.get::<String>(0)?, row.get::<String>(1)?));
+    let stored: BTreeSet<_> = sql.all(SHAPES, &[], read).await?.into_iter().collect();
     for (name, _) in made().difference(&stored) {
         faults.expect(false, || format!("schema: {name} is not there as the migrations made it"));
     }
@@ -155,20 +149,10 @@ pub(super) async fn check(snapshot: &mut PgConnection, faults: &mut Faults) -> R
     if !faults.are_none() {
         return Ok(());
     }
-    let missing: Vec<String> = sqlx::query_scalar(GUARDS).fetch_all(&mut *snapshot).await.map_err(failed)?;
-    for name in missing {
+    for name in sql.all(GUARDS, &[], |row| row.get::<String>(0)).await? {
         faults.expect(false, || format!("schema: trigger {name} is not there as the migrations made it"));
     }
-    let stored: Vec<(String, String)> =
-        sqlx::query_as(NAMES).fetch_all(&mut *snapshot).await.map_err(failed)?;
-    let (stored, expected) = (stored.into_iter().collect(), named_rows());
-    for (name, _) in expected.difference(&stored) {
-        faults.expect(false, || format!("schema: {name} is not there as the migrations made it"));
-    }
-    for (name, _) in stored.difference(&expected) {
-        faults.expect(false, || format!("schema: {name} is none that the migrations made"));
-    }
-    Ok(())
+    names::check(sql, faults).await
 }
 
 /// What the migrations make, one line each.

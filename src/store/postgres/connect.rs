@@ -7,8 +7,9 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Row as _};
 
 use super::errors::{failed, lost};
-use super::refuse_unfinished_copy;
-use crate::store::StoreError;
+use crate::store::copy::unfinished;
+use crate::store::error::StoreError;
+use crate::store::sql::copy::is_unfinished;
 
 /// The oldest PostgreSQL whose behaviour this program was written for and tested with.
 const VERSION_MIN: i32 = 130_000;
@@ -125,13 +126,24 @@ impl Address {
     pub(super) async fn connect_to_write(&self) -> Result<PgConnection, StoreError> {
         let mut connection = self.connect().await?;
         let check = async {
-            refuse_read_only(&mut connection).await.map_err(failed)?;
-            if self.is_for_copies { Ok(()) } else { refuse_unfinished_copy(self, &mut connection).await }
+            refuse_read_only(&mut connection).await?;
+            if self.is_for_copies { Ok(()) } else { self.refuse_unfinished_copy(&mut connection).await }
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, check).await {
             Ok(done) => done.map(|()| connection),
             Err(elapsed) => Err(lost(elapsed)),
         }
+    }
+
+    /// A copy that is not complete is for nothing but to be completed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] for such a one.
+    pub(super) async fn refuse_unfinished_copy(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<(), StoreError> {
+        if is_unfinished(connection).await? { Err(unfinished(self.shown())) } else { Ok(()) }
     }
 
     /// The first connection, when everything that is wrong must be said in one line.
@@ -153,7 +165,8 @@ impl Address {
             Ok((row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?))
         };
         let facts: (String, String) = facts.await.map_err(|error: sqlx::Error| unusable(why(&error)))?;
-        let version: i32 = facts.0.parse().unwrap_or_default();
+        // A server that does not say it in digits is none that was tested.
+        let version: i32 = facts.0.parse().unwrap_or(0);
         if let Some(complaint) = too_old(version) {
             return Err(unusable(complaint));
         }

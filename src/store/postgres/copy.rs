@@ -9,21 +9,22 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::append::{Placement, add_to_accounts, append_rows, set_ends};
-use super::connect::SERVER;
-use super::errors::{damaged, failed};
-use super::load::{hold_bodies, lock_customers};
-use super::rows::{decoded, request_bytes, sql_count, sql_ledger};
+use super::connect::{Address, SERVER};
+use super::load::{holds_by_id, lock_customers};
+use super::rows::sql_ledger;
+use super::work;
 use super::write::PgWriter;
-use super::{Address, alerts, cards, work};
-use crate::ledger::card::{CardChange, CardRequest, Cards};
-use crate::ledger::{Book, CustomerId, Hold, LedgerId, LedgerNo, Request, Timestamp};
-use crate::store::copy::not_empty;
+use crate::ledger::card::{CardChange, Cards};
+use crate::ledger::{Book, Timestamp};
+use crate::store::audit::StoredLedger;
+use crate::store::copy::CopyStore;
+use crate::store::error::StoreError;
 use crate::store::nets::nets;
+use crate::store::recorded::{Position, Recorded};
+use crate::store::sql::row::sql_count;
+use crate::store::sql::{cards, copy};
 use crate::store::stored::voids_in;
-use crate::store::{
-    CardsChanged, CopyStore, DefaultAlertsSet, Erased, LedgerCreated, NewDefaultAlerts, NewLedger, Position,
-    Recorded, StoreError, StoredDefaultAlerts, StoredLedger, WriteStore,
-};
+use crate::store::write_store::WriteStore as _;
 
 /// The sessions of a server that has just ended are given this long to go away: 2 s.
 const LOOKS: u32 = 20;
@@ -55,82 +56,9 @@ impl PgCopier {
 }
 
 #[async_trait]
-impl WriteStore for PgCopier {
-    async fn load(
-        &mut self,
-        requests: &[&Request],
-        clock: Timestamp,
-        random: u64,
-        cards: &mut Arc<Cards>,
-    ) -> Result<Book, StoreError> {
-        self.writer.load(requests, clock, random, cards).await
-    }
-
-    async fn append(&mut self, book: &Book) -> Result<(), StoreError> {
-        let (connection, loaded) = self.writer.open_transaction()?;
-        let first = self.first;
-        let (connection, ()) = self
-            .writer
-            .step("copying", connection, async |connection| {
-                let placements = placements(book);
-                append_rows(connection, book, &loaded, &placements).await?;
-                place(connection, book, &placements, first).await
-            })
-            .await?;
-        self.writer.commit(connection).await
-    }
-
-    async fn abandon(&mut self) -> Result<(), StoreError> {
-        self.writer.abandon().await
-    }
-
-    async fn create_ledger(
-        &mut self,
-        ledger: &NewLedger,
-        now: Timestamp,
-    ) -> Result<LedgerCreated, StoreError> {
-        self.writer.create_ledger(ledger, now).await
-    }
-
-    async fn change_cards(
-        &mut self,
-        request: &CardRequest,
-        now: Timestamp,
-        cards: &mut Arc<Cards>,
-    ) -> Result<CardsChanged, StoreError> {
-        self.writer.change_cards(request, now, cards).await
-    }
-
-    async fn set_default_alerts(
-        &mut self,
-        alerts: &NewDefaultAlerts,
-        now: Timestamp,
-    ) -> Result<DefaultAlertsSet, StoreError> {
-        self.writer.set_default_alerts(alerts, now).await
-    }
-
-    async fn erase_words(
-        &mut self,
-        ledger: LedgerNo,
-        customer: &CustomerId,
-        now: Timestamp,
-    ) -> Result<Erased, StoreError> {
-        self.writer.erase_words(ledger, customer, now).await
-    }
-
-    async fn tidy(&mut self) -> Result<(), StoreError> {
-        self.writer.tidy().await
-    }
-
-    async fn close(&mut self) -> Result<(), StoreError> {
-        self.writer.close().await
-    }
-}
-
-#[async_trait]
 impl CopyStore for PgCopier {
     async fn begin_copy(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        let is_new = self.alone(async |connection| mark(connection, now).await).await?;
+        let is_new = self.alone(async |connection| copy::mark(connection, now).await).await?;
         // One may have come since the target was opened: from here on the mark keeps them out.
         let address = self.writer.address();
         let refused = self.alone(async |connection| refuse_servers(&address, connection).await).await;
@@ -141,7 +69,7 @@ impl CopyStore for PgCopier {
     }
 
     async fn copy_ledger(&mut self, ledger: &StoredLedger) -> Result<(), StoreError> {
-        self.alone(async |connection| write_ledger(connection, ledger).await).await
+        self.alone(async |connection| copy::write_ledger(connection, ledger).await).await
     }
 
     async fn copy_cards(&mut self, changes: &[CardChange]) -> Result<(), StoreError> {
@@ -166,8 +94,8 @@ impl CopyStore for PgCopier {
                 let mut book = Book::new(latest.unwrap_or_default(), 0, Arc::new(Cards::none()));
                 let holds = postings.iter().flat_map(|recorded| recorded.posting.holds());
                 let ids = holds.map(|hold| hold.id.uuid()).collect::<BTreeSet<Uuid>>();
-                for body in hold_bodies(connection, ids.into_iter().collect()).await? {
-                    book.put_hold(Arc::new(decoded::<Hold>(&body, "a hold")?));
+                for hold in holds_by_id(connection, ids.into_iter().collect()).await? {
+                    book.put_hold(hold);
                 }
                 let voids = voids_in(&book, postings);
                 work::load(connection, &mut book, &voids).await?;
@@ -183,12 +111,30 @@ impl CopyStore for PgCopier {
         Ok(book)
     }
 
+    async fn append(&mut self, book: &Book) -> Result<(), StoreError> {
+        let (connection, loaded) = self.writer.open_transaction()?;
+        let first = self.first;
+        let (connection, ()) = self
+            .writer
+            .step("copying", connection, async |connection| {
+                let placements = placements(book);
+                append_rows(connection, book, &loaded, &placements).await?;
+                place(connection, book, &placements, first).await
+            })
+            .await?;
+        self.writer.commit(connection).await
+    }
+
+    async fn abandon(&mut self) -> Result<(), StoreError> {
+        self.writer.abandon().await
+    }
+
     async fn end_copy(&mut self) -> Result<(), StoreError> {
-        self.alone(async |connection| {
-            let done = sqlx::query("DELETE FROM unfinished_copy").execute(connection).await;
-            done.map_err(failed).map(drop)
-        })
-        .await
+        self.alone(async |connection| copy::unmark(connection).await).await
+    }
+
+    async fn close(&mut self) -> Result<(), StoreError> {
+        self.writer.close().await
     }
 }
 
@@ -208,8 +154,7 @@ pub(super) async fn refuse_servers(
         )
         .bind(SERVER)
         .fetch_one(&mut *connection)
-        .await
-        .map_err(failed)?;
+        .await?;
         if !served {
             return Ok(());
         }
@@ -258,8 +203,7 @@ async fn place(
     .bind(journal.iter().map(|posting| posting.customer.raw()).collect::<Vec<_>>())
     .bind(journal.iter().map(|posting| sql_count(posting.sequence)).collect::<Vec<_>>())
     .execute(&mut *connection)
-    .await
-    .map_err(failed)?;
+    .await?;
     set_ends(connection, &BTreeMap::from([(ledger, end)])).await?;
     let nets = nets(book)?;
     let nets = nets
@@ -271,58 +215,6 @@ async fn place(
     sqlx::query("UPDATE sequencer SET turn = turn + 1, watermark = GREATEST(watermark, $1) WHERE only_row")
         .bind(latest.micros())
         .execute(connection)
-        .await
-        .map_err(failed)
-        .map(drop)
-}
-
-/// Sets the mark; false where it is set already.
-async fn mark(connection: &mut PgConnection, now: Timestamp) -> Result<bool, StoreError> {
-    let (marked, used): (bool, bool) = sqlx::query_as(
-        "SELECT EXISTS (SELECT 1 FROM unfinished_copy),
-                EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)
-                    OR EXISTS (SELECT 1 FROM rate_card_change)",
-    )
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(failed)?;
-    if marked {
-        return Ok(false);
-    }
-    if used {
-        return Err(not_empty());
-    }
-    sqlx::query("INSERT INTO unfinished_copy (only_row, started_at) VALUES (TRUE, $1)")
-        .bind(now.micros())
-        .execute(connection)
-        .await
-        .map_err(failed)
-        .map(|_| true)
-}
-
-async fn write_ledger(connection: &mut PgConnection, stored: &StoredLedger) -> Result<(), StoreError> {
-    let StoredLedger { ledger, request, default_alerts } = stored;
-    for StoredDefaultAlerts { request, set_at, default } in default_alerts {
-        alerts::insert(connection, ledger.no, request, *set_at, default).await?;
-    }
-    if ledger.no == LedgerNo::MAIN {
-        if ledger.id != LedgerId::main() || request.is_some() {
-            return Err(damaged("the first ledger is not main"));
-        }
-        return sqlx::query("UPDATE ledger SET created_at = $1 WHERE ledger_no = 0")
-            .bind(ledger.created_at.micros())
-            .execute(connection)
-            .await
-            .map_err(failed)
-            .map(drop);
-    }
-    sqlx::query("INSERT INTO ledger (ledger_no, ledger_id, created_at, request) VALUES ($1, $2, $3, $4)")
-        .bind(sql_ledger(ledger.no))
-        .bind(ledger.id.as_str())
-        .bind(ledger.created_at.micros())
-        .bind(request.as_ref().map(request_bytes))
-        .execute(connection)
-        .await
-        .map_err(failed)
-        .map(drop)
+        .await?;
+    Ok(())
 }

@@ -2,8 +2,7 @@
 
 use sqlx::Error;
 
-use crate::store::StoreError;
-pub(super) use crate::store::stored::damaged;
+use crate::store::error::StoreError;
 
 /// An error before the commit: nothing is stored.
 pub(super) fn failed(error: Error) -> StoreError {

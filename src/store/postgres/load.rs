@@ -4,24 +4,28 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::errors::failed;
-use super::rows::{
-    CustomerRow, PostingRow, customer_columns, decoded, ledger_no_of, posting_columns, request_bytes,
-    sql_ledger, with_words,
-};
-use super::{alerts, cards, work};
-use crate::ledger::alert::LedgerAlerts;
+use super::columns::{placed_posting_columns, with_words};
+use super::rows::{request_bytes, sql_ledger};
+use super::work;
+use crate::ledger::alert::{DefaultAlerts, LedgerAlerts};
 use crate::ledger::card::Cards;
 use crate::ledger::{
     Book, Customer, CustomerKey, Hold, LedgerNo, OrderId, Posting, Profile, Request, Storefront, Timestamp,
 };
 use crate::store::cards::catch_up;
-use crate::store::stored::{count_of, named_lot, voids_of};
-use crate::store::{StoreError, Time};
+use crate::store::engine::Time;
+use crate::store::error::{StoreError, damaged};
+use crate::store::sql::cards;
+use crate::store::sql::database::Sql as _;
+use crate::store::sql::holds::hold;
+use crate::store::sql::row::{Param, Row};
+use crate::store::sql::rows::{
+    CUSTOMER_COLUMNS, PostingRow, body, customer, customer_columns, posting_columns,
+};
+use crate::store::stored::{count_of, customer_id_of, decoded, ledger_no_of, named_lot, voids_of};
 
 /// What a batch's stamp and ids are made of.
 pub(super) struct Stamping<'a> {
@@ -111,22 +115,17 @@ pub(super) async fn lock_customers(
     keys: &BTreeSet<CustomerKey>,
 ) -> Result<BTreeMap<CustomerKey, Customer>, StoreError> {
     let raw: Vec<i64> = keys.iter().map(|key| key.raw()).collect();
-    let rows = sqlx::query(concat!(
+    let text = concat!(
         "SELECT ",
         customer_columns!(),
         ", c.customer FROM customer c WHERE c.customer = ANY($1) ORDER BY c.customer FOR NO KEY UPDATE"
-    ))
-    .bind(raw)
-    .fetch_all(connection)
-    .await
-    .map_err(failed)?;
-    rows.iter()
-        .map(|row| {
-            let key = CustomerKey::from_raw(row.try_get(7).map_err(failed)?);
-            Ok((key, CustomerRow::read(row, 0)?.customer()?))
-        })
-        .collect()
+    );
+    let read = |row: &dyn Row| Ok((CustomerKey::from_raw(row.get(CUSTOMER_COLUMNS)?), customer(row)?));
+    Ok(connection.all(text, &[Param::Ints(&raw)], read).await?.into_iter().collect())
 }
+
+/// Columns of the server's facts, which come before those of a posting.
+const FACTS: usize = 4;
 
 /// The server after the locks, and the postings that answered these requests before. Those of customers that
 /// were not there to be locked are left out: what has come to be in between is read by the next attempt.
@@ -150,7 +149,7 @@ async fn earlier_answers(
     // The server's facts come with every row, and alone where nothing was answered before.
     let rows = sqlx::query(concat!(
         "SELECT server.clock, server.backend, server.cards, server.alerts, ",
-        posting_columns!("NULL::bigint"),
+        placed_posting_columns!("NULL::bigint"),
         " FROM (
               SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT), pg_backend_pid(),
                      (SELECT COALESCE(MAX(revision), 0) FROM rate_card_change),
@@ -174,28 +173,29 @@ async fn earlier_answers(
     .bind(ids)
     .bind(ledgers.iter().map(|ledger| sql_ledger(*ledger)).collect::<Vec<_>>())
     .fetch_all(connection)
-    .await
-    .map_err(failed)?;
-    let first = rows.first().ok_or_else(|| failed(sqlx::Error::RowNotFound))?;
-    let clock = Timestamp::from_micros(first.try_get(0).map_err(failed)?);
-    let bodies: Vec<Option<Vec<u8>>> = first.try_get(3).map_err(failed)?;
+    .await?;
+    let first = rows.first().ok_or_else(|| damaged("the server says nothing of itself"))?;
+    let clock = Timestamp::from_micros(first.try_get(0)?);
+    let bodies: Vec<Option<Vec<u8>>> = first.try_get(3)?;
     let mut default_alerts = LedgerAlerts::new();
     for (ledger, body) in ledgers.iter().zip(bodies) {
         if let Some(body) = body {
-            default_alerts.insert(*ledger, Arc::new(alerts::read(&body)?.alerts));
+            let default: DefaultAlerts = decoded(&body, "the thresholds of a ledger")?;
+            default_alerts.insert(*ledger, Arc::new(default.alerts));
         }
     }
     let server = Server {
         clock,
-        backend: first.try_get(1).map_err(failed)?,
-        cards_revision: count_of(first.try_get(2).map_err(failed)?, "the revision of rate cards")?,
+        backend: first.try_get(1)?,
+        cards_revision: count_of(first.try_get(2)?, "the revision of rate cards")?,
         default_alerts: Arc::new(default_alerts),
     };
-    let is_there = |row: &PgRow| row.try_get::<Option<Uuid>, _>("posting_id").map(|id| id.is_some());
     let mut answers = Vec::new();
     for row in &rows {
-        if is_there(row).map_err(failed)? {
-            answers.push(PostingRow::read(row, 4)?.recorded()?.posting);
+        let row: &dyn Row = row;
+        // The id is the sixth column of a posting; without one there is no posting.
+        if row.get::<Option<Uuid>>(FACTS + 5)?.is_some() {
+            answers.push(PostingRow::read(row, FACTS)?.recorded()?.posting);
         }
     }
     Ok((server, answers))
@@ -231,7 +231,7 @@ async fn load_holds(
         return Ok(());
     }
     let (owners, incidents): (Vec<i64>, Vec<&str>) = incidents.into_iter().unzip();
-    let bodies: Vec<Vec<u8>> = sqlx::query_scalar(
+    let rows = sqlx::query(
         "SELECT h.body
          FROM hold h
          WHERE h.hold_id = ANY($1)
@@ -256,10 +256,9 @@ async fn load_holds(
     .bind(incidents)
     .bind(watched)
     .fetch_all(connection)
-    .await
-    .map_err(failed)?;
-    for body in bodies {
-        let hold: Hold = decoded(&body, "a hold")?;
+    .await?;
+    for row in &rows {
+        let hold: Hold = body(row, 0, "a hold")?;
         // Another customer's looks as if it did not exist; it goes under its own customer, where that is locked.
         if customers.get(&hold.customer_key()).is_some_and(|owner| owner.id == hold.customer) {
             book.put_hold(Arc::new(hold));
@@ -268,19 +267,17 @@ async fn load_holds(
     Ok(())
 }
 
-/// The stored forms of holds, as far as they exist.
+/// Holds by their ids, as far as they exist.
 ///
 /// # Errors
 /// [`StoreError`].
-pub(super) async fn hold_bodies(
+pub(super) async fn holds_by_id(
     connection: &mut PgConnection,
     ids: Vec<Uuid>,
-) -> Result<Vec<Vec<u8>>, StoreError> {
-    sqlx::query_scalar("SELECT h.body FROM hold h WHERE h.hold_id = ANY($1)")
-        .bind(ids)
-        .fetch_all(connection)
-        .await
-        .map_err(failed)
+) -> Result<Vec<Arc<Hold>>, StoreError> {
+    let text = "SELECT h.body FROM hold h WHERE h.hold_id = ANY($1)";
+    let rows = sqlx::query(text).bind(ids).fetch_all(connection).await?;
+    rows.iter().map(|row| hold(row)).collect()
 }
 
 async fn load_orders(
@@ -299,7 +296,7 @@ async fn load_orders(
     }
     let rows = sqlx::query(concat!(
         "SELECT o.storefront, o.order_id, ",
-        posting_columns!("NULL::bigint"),
+        placed_posting_columns!("NULL::bigint"),
         " FROM UNNEST($1::int[], $2::text[], $3::text[]) u(ledger_no, storefront, order_id)
           JOIN purchase_order o
             ON o.ledger_no = u.ledger_no AND o.storefront = u.storefront AND o.order_id = u.order_id
@@ -310,11 +307,9 @@ async fn load_orders(
     .bind(orders.iter().map(|order| order.1.as_str()).collect::<Vec<_>>())
     .bind(orders.iter().map(|order| order.2.as_str()).collect::<Vec<_>>())
     .fetch_all(connection)
-    .await
-    .map_err(failed)?;
+    .await?;
     for row in rows {
-        let (storefront, order): (String, String) =
-            (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+        let (storefront, order): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let posting = PostingRow::read(&row, 2)?.recorded()?.posting;
         let named = orders.iter().find(|named| {
             (named.0, named.1.as_str(), named.2.as_str()) == (posting.ledger, &*storefront, &*order)
@@ -343,7 +338,7 @@ async fn load_lots(
         return Ok(());
     }
     let (owners, ids): (Vec<i64>, Vec<Uuid>) = named.into_iter().unzip();
-    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+    let rows = sqlx::query(
         "SELECT l.customer, l.body
          FROM UNNEST($1::bigint[], $2::uuid[]) u(customer, lot_id)
          JOIN lot l ON l.customer = u.customer AND l.lot_id = u.lot_id",
@@ -351,10 +346,9 @@ async fn load_lots(
     .bind(owners)
     .bind(ids)
     .fetch_all(connection)
-    .await
-    .map_err(failed)?;
-    for (customer, body) in rows {
-        book.put_lot(CustomerKey::from_raw(customer), Arc::new(decoded(&body, "a lot")?));
+    .await?;
+    for row in &rows {
+        book.put_lot(CustomerKey::from_raw(row.try_get(0)?), Arc::new(body(row, 1, "a lot")?));
     }
     Ok(())
 }
@@ -371,7 +365,7 @@ async fn load_profiles(
         return Ok(());
     }
     let (ledgers, ids): (Vec<i32>, Vec<&str>) = named.into_iter().unzip();
-    let rows: Vec<(i32, String, Vec<u8>)> = sqlx::query_as(
+    let rows = sqlx::query(
         "SELECT p.ledger_no, p.customer_id, p.profile
          FROM UNNEST($1::int[], $2::text[]) u(ledger_no, customer_id)
          JOIN profile p ON p.ledger_no = u.ledger_no AND p.customer_id = u.customer_id",
@@ -379,12 +373,12 @@ async fn load_profiles(
     .bind(ledgers)
     .bind(ids)
     .fetch_all(connection)
-    .await
-    .map_err(failed)?;
-    for (ledger, id, body) in rows {
-        let profile: Profile = decoded(&body, "a profile")?;
-        let id = super::rows::customer_id_of(&id)?;
-        book.put_profile(CustomerKey::of(ledger_no_of(ledger)?, &id), profile);
+    .await?;
+    for row in &rows {
+        let profile: Profile = body(row, 2, "a profile")?;
+        let id = customer_id_of(row.try_get(1)?)?;
+        let ledger: i32 = row.try_get(0)?;
+        book.put_profile(CustomerKey::of(ledger_no_of(ledger.into())?, &id), profile);
     }
     Ok(())
 }

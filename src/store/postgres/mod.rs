@@ -1,41 +1,42 @@
 //! The PostgreSQL engine: several servers write at once, each with a few lanes; a sequencer gives positions.
 //!
-//! The order of a batch keeps it right: lock the customers' rows in sorted order, read in a later statement what the
-//! batch names, decide, write every table in the order of its keys, commit. What the servers share is in the database,
-//! so a server may die at any point, and another goes on.
+//! # What it is
+//! A batch locks its customers' rows in sorted order, reads in a later statement what it names, is decided, writes every
+//! table in the order of its keys, and commits. Readers have a pool of connections of their own.
+//!
+//! # Invariants
+//! - Two writers never update one balance: the row is locked before it is read, and updated only where its sequence is the
+//!   one that was read.
+//! - What the servers share is in the database, so a server may die at any point, and another goes on.
+//! - A reader that has seen a position never misses one below it; see `sequencer`.
+//!
+//! # Failure
+//! Conflicts, time-outs and lost connections ask for another attempt of the whole batch. After a commit without an answer
+//! the next attempt takes the locks and looks whether the batch was stored.
+//!
+//! # Cost
+//! The number of round trips of a batch does not depend on its size.
 
-use std::sync::Arc;
-
-use sqlx::PgConnection;
-use sqlx::migrate::{MigrateError, Migrator};
-use uuid::Uuid;
-
-use crate::ledger::Timestamp;
-use crate::store::copy::unfinished;
-use crate::store::open::{Engine, Settings};
-use crate::store::{StoreError, WriteStore};
-
-mod alerts;
 mod append;
 mod audit;
-mod cards;
 mod check;
 mod check_feed;
 mod check_schema;
-mod class_stats;
+mod columns;
 mod connect;
 mod copy;
+mod dialect;
+mod driver;
 mod errors;
-mod figures;
-mod ledgers;
+mod history;
+mod lists;
 mod load;
+mod opening;
 mod read;
-mod read_customers;
-mod read_holds;
-mod read_lots;
-mod read_postings;
 mod rows;
 mod sequencer;
+mod snapshot;
+mod steps;
 mod tend;
 mod webhooks;
 mod words;
@@ -46,242 +47,7 @@ mod write;
 #[path = "../../../tests/common/postgres.rs"]
 mod test_server;
 
-pub use audit::PgAudit;
 pub use connect::Address;
 pub use copy::PgCopier;
-pub use figures::{PgFigures, open_figures};
-pub use read::PgReader;
-pub use webhooks::PgWebhooks;
+pub use opening::{migrate, open, open_figures, open_for_copy, open_to_read};
 pub use write::PgWriter;
-
-use connect::why;
-use errors::failed;
-use sequencer::Sequencer;
-use tend::{Signals, Tending};
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
-
-/// Opens the database for serving, its tables made and migrated where needed.
-///
-/// # Errors
-/// [`StoreError::Unusable`] with one line for a person.
-pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Result<Engine, StoreError> {
-    let mut connection = address.connect_first().await?;
-    run_migrations(&address, &mut connection).await?;
-    check_privileges(&address, &mut connection).await?;
-    refuse_unfinished_copy(&address, &mut connection).await?;
-    // The migration cannot know when main came to be.
-    sqlx::query("UPDATE ledger SET created_at = $1 WHERE ledger_no = 0 AND created_at = 0")
-        .bind(now.micros())
-        .execute(&mut connection)
-        .await
-        .map_err(failed)?;
-    let me: Uuid =
-        sqlx::query_scalar("SELECT gen_random_uuid()").fetch_one(&mut connection).await.map_err(failed)?;
-    let address = Arc::new(address);
-    let signals = Signals::new();
-    let sequencer = Arc::new(Sequencer::new(Arc::clone(&address), *settings, me));
-    let lane = || -> Box<dyn WriteStore> {
-        Box::new(PgWriter::new(Arc::clone(&address), *settings, signals.clone()))
-    };
-    let writers: Vec<_> = (0..settings.lanes.max(1)).map(|_| lane()).collect();
-    let tending = Tending::start(Arc::clone(&sequencer), signals.clone());
-    let reader = Arc::new(PgReader::new(Arc::clone(&address), sequencer, tending));
-    let audit = Arc::new(PgAudit::open(&address));
-    let webhooks = Arc::new(PgWebhooks::new(Arc::clone(&address), settings.time));
-    Ok(Engine { writers, reader, audit, webhooks, notifier: signals.notifier() })
-}
-
-/// Opens what `verify` reads, beside servers or without them. It must have this version's schema.
-///
-/// # Errors
-/// As [`open`].
-pub async fn open_to_read(address: Address) -> Result<PgAudit, StoreError> {
-    let mut connection = address.connect_first().await?;
-    if schema_of(&address, &mut connection).await? != Schema::Current {
-        return Err(StoreError::Unusable(format!(
-            "{} has no schema or an older one; run \"creditledger migrate\" first",
-            address.shown()
-        )));
-    }
-    refuse_unfinished_copy(&address, &mut connection).await?;
-    Ok(PgAudit::open(&address))
-}
-
-/// Opens a database to be filled from another one, made and migrated where needed.
-///
-/// # Errors
-/// As [`open`], but an unfinished copy is gone on with.
-pub async fn open_for_copy(address: Address) -> Result<(PgCopier, PgAudit), StoreError> {
-    let address = address.for_copies();
-    let mut connection = address.connect_first().await?;
-    run_migrations(&address, &mut connection).await?;
-    check_privileges(&address, &mut connection).await?;
-    copy::refuse_servers(&address, &mut connection).await?;
-    let audit = PgAudit::open(&address);
-    let writer = PgWriter::new(Arc::new(address), Settings::default(), Signals::new());
-    Ok((PgCopier::new(writer), audit))
-}
-
-/// Brings the schema up to date and does nothing else.
-///
-/// # Errors
-/// As [`open`].
-pub async fn migrate(address: Address) -> Result<(), StoreError> {
-    let mut connection = address.connect_first().await?;
-    run_migrations(&address, &mut connection).await?;
-    refuse_unfinished_copy(&address, &mut connection).await
-}
-
-/// Where the database's schema stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Schema {
-    /// There is nothing yet, or something older.
-    Behind,
-    /// It is this version's.
-    Current,
-}
-
-/// Whether there are tables with names of ours; a migration's version, success and checksum, where there is one.
-type Listed = (bool, Option<i64>, Option<bool>, Option<Vec<u8>>);
-
-/// Whether there are tables with names of ours.
-macro_rules! has_tables {
-    () => {
-        "EXISTS (SELECT 1 FROM pg_catalog.pg_class
-                 WHERE relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
-                   AND relname IN ('posting', 'customer', 'ledger'))"
-    };
-}
-
-/// Looks at the schema without changing anything, so that a server whose role may not change it can start.
-async fn schema_of(address: &Address, connection: &mut PgConnection) -> Result<Schema, StoreError> {
-    let unusable = |what: &str| StoreError::Unusable(format!("{}: {what}", address.shown()));
-    let said = |error: sqlx::Error| unusable(&why(&error));
-    let (migrated, others): (bool, bool) =
-        sqlx::query_as(concat!("SELECT to_regclass('_sqlx_migrations') IS NOT NULL, ", has_tables!()))
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(said)?;
-    if !migrated {
-        return if others { Err(unusable("it has tables of another program")) } else { Ok(Schema::Behind) };
-    }
-    // One statement: another server may be at it, and each migration comes at once with its line in the list.
-    let listed: Vec<Listed> = sqlx::query_as(concat!(
-        "SELECT ours.are_there, m.version, m.success, m.checksum FROM (SELECT ",
-        has_tables!(),
-        ") ours(are_there) LEFT JOIN _sqlx_migrations m ON TRUE ORDER BY m.version"
-    ))
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(said)?;
-    let others = listed.iter().any(|line| line.0);
-    let done: Vec<(i64, bool, Vec<u8>)> = listed
-        .into_iter()
-        .filter_map(|(_, version, success, sum)| Some((version?, success?, sum?)))
-        .collect();
-    // The list itself is made before the first tables.
-    if others == done.is_empty() {
-        return Err(unusable("it has tables of another program"));
-    }
-    let known: Vec<_> = MIGRATIONS.iter().collect();
-    for (version, success, checksum) in &done {
-        let Some(migration) = known.iter().find(|migration| migration.version == *version) else {
-            return Err(unusable("it was written by a newer version of creditledger"));
-        };
-        if !success {
-            return Err(unusable(&format!("migration {version} was cut off half-way")));
-        }
-        if migration.checksum.as_ref() != checksum.as_slice() {
-            return Err(unusable(&format!(
-                "it has another schema {version} than this version of creditledger"
-            )));
-        }
-    }
-    if done.len() < known.len() {
-        return Ok(Schema::Behind);
-    }
-    let is_unfinished: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM unfinished_step)")
-        .fetch_one(connection)
-        .await
-        .map_err(said)?;
-    Ok(if is_unfinished { Schema::Behind } else { Schema::Current })
-}
-
-async fn run_migrations(address: &Address, connection: &mut PgConnection) -> Result<(), StoreError> {
-    let unusable = |what: String| StoreError::Unusable(format!("{}: {what}", address.shown()));
-    if schema_of(address, connection).await? == Schema::Current {
-        return Ok(());
-    }
-    // Another server may be at it, and tables may be large: this takes as long as it takes.
-    sqlx::raw_sql("SET lock_timeout = 0; SET statement_timeout = 0")
-        .execute(&mut *connection)
-        .await
-        .map_err(|error| unusable(why(&error)))?;
-    let mut migrations = sqlx::migrate!("migrations/postgres");
-    // Servers that start together wait for each other, where the engine has a lock for that.
-    let can_lock: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_proc WHERE proname = 'pg_advisory_lock')")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(|error| unusable(why(&error)))?;
-    let migrated = migrations.set_locking(can_lock).run(&mut *connection).await;
-    migrated.map_err(|error| match error {
-        MigrateError::Execute(error) => unusable(format!("it cannot be migrated: {}", why(&error))),
-        MigrateError::ExecuteMigration(error, version) => {
-            unusable(format!("migration {version} failed: {}", why(&error)))
-        }
-        other => unusable(other.to_string()),
-    })?;
-    // What the migrations themselves cannot do.
-    work::finish_step(connection).await
-}
-
-/// Reading connections.
-const READERS_MAX: u32 = 8;
-
-/// Refuses what would fail at the first command: a role that may not write, a server that is a replica.
-async fn check_privileges(address: &Address, connection: &mut PgConnection) -> Result<(), StoreError> {
-    let unusable = |what: String| StoreError::Unusable(format!("{}: {what}", address.shown()));
-    let (replica, denied): (bool, Option<String>) = sqlx::query_as(
-        "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
-                (SELECT string_agg(right_to || ' on ' || wanted.name, ', ')
-                 FROM (VALUES ('ledger', 'SELECT INSERT UPDATE'), ('posting', 'SELECT INSERT'), ('posting_words', 'SELECT INSERT'),
-                              ('customer', 'SELECT INSERT UPDATE'), ('profile', 'SELECT INSERT UPDATE'),
-                              ('hold', 'SELECT INSERT UPDATE'), ('work', 'SELECT INSERT UPDATE'),
-                              ('lot', 'SELECT INSERT'),
-                              ('purchase_order', 'SELECT INSERT'), ('pending', 'SELECT INSERT DELETE'),
-                              ('feed', 'SELECT INSERT'), ('feed_end', 'SELECT INSERT UPDATE'),
-                              ('sequencer', 'SELECT UPDATE'), ('system_account', 'SELECT INSERT UPDATE'),
-                              ('default_alerts', 'SELECT INSERT'),
-                              ('webhook_endpoint', 'SELECT INSERT UPDATE DELETE'),
-                              ('webhook_delivery', 'SELECT INSERT DELETE'),
-                              ('webhook_request', 'SELECT INSERT'),
-                              ('webhook_relay', 'SELECT INSERT UPDATE DELETE'), ('unfinished_copy', 'SELECT'),
-                              ('rate_card_change', 'SELECT INSERT'))
-                      wanted(name, rights),
-                      UNNEST(string_to_array(rights, ' ')) right_to
-                 WHERE NOT has_table_privilege(wanted.name, right_to))",
-    )
-    .fetch_one(connection)
-    .await
-    .map_err(|error| unusable(why(&error)))?;
-    if let Some(denied) = denied {
-        return Err(unusable(format!("the role lacks privileges: {denied}")));
-    }
-    if replica {
-        return Err(unusable("it is read-only; a server must write to it".to_owned()));
-    }
-    Ok(())
-}
-
-async fn refuse_unfinished_copy(address: &Address, connection: &mut PgConnection) -> Result<(), StoreError> {
-    let is_unfinished: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM unfinished_copy)")
-        .fetch_one(connection)
-        .await
-        .map_err(failed)?;
-    if is_unfinished {
-        return Err(unfinished(address.shown()));
-    }
-    Ok(())
-}

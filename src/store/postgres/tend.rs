@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::sequencer::Sequencer;
-use crate::store::CommitNotifier;
+use crate::store::engine::CommitNotifier;
 
 /// How often the server with the lease looks for commits of others, and any server whose readers follow the journal.
 const LOOK_OFTEN: Duration = Duration::from_millis(50);

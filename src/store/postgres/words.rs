@@ -2,12 +2,13 @@
 
 use sqlx::PgConnection;
 
-use super::errors::failed;
-use super::rows::{posting_columns, recorded, with_words};
+use super::columns::{placed_posting_columns, with_words};
+use super::rows::sql_ledger;
 use crate::ledger::codec::encode;
 use crate::ledger::{CustomerId, CustomerKey, Hold, LedgerNo, Timestamp};
-use crate::store::StoreError;
-use crate::store::stored::damaged;
+use crate::store::error::{StoreError, damaged};
+use crate::store::sql::database::Sql as _;
+use crate::store::sql::rows::{posting_columns, recorded};
 use crate::store::words::{Erased, PAGE, Rewritten, Walk};
 
 /// Erases what was said about a customer, inside a transaction, a page of its history a step. Dead rows keep the texts
@@ -42,11 +43,10 @@ impl Erasing {
              FOR NO KEY UPDATE",
         )
         .bind(customer.raw())
-        .bind(super::rows::sql_ledger(ledger))
+        .bind(sql_ledger(ledger))
         .bind(id.as_str())
         .fetch_optional(connection)
-        .await
-        .map_err(failed)?;
+        .await?;
         Ok(sequence.map(|last| Self { walk: Walk::new(at), customer, at, before: last.saturating_add(1) }))
     }
 
@@ -55,28 +55,24 @@ impl Erasing {
     /// # Errors
     /// [`StoreError`].
     pub async fn page(&mut self, connection: &mut PgConnection) -> Result<bool, StoreError> {
-        let rows = sqlx::query(concat!(
+        let text = concat!(
             "SELECT ",
-            posting_columns!("NULL::bigint"),
+            placed_posting_columns!("NULL::bigint"),
             " FROM posting p",
             with_words!(),
             "WHERE p.customer = $1 AND p.sequence < $2 ORDER BY p.sequence DESC LIMIT $3"
-        ))
-        .bind(self.customer.raw())
-        .bind(self.before)
-        .bind(PAGE)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(failed)?;
+        );
+        let params = [self.customer.into(), self.before.into(), PAGE.into()];
+        let page = connection.all(text, &params, recorded).await?;
         let mut rewritten = Vec::new();
-        for recorded in recorded(&rows)? {
+        for recorded in &page {
             self.before = recorded.posting.sequence.try_into().unwrap_or(i64::MAX);
-            rewritten.extend(self.walk.back_to(&recorded)?);
+            rewritten.extend(self.walk.back_to(recorded)?);
         }
         if !rewritten.is_empty() {
             self.write(connection, &rewritten).await?;
         }
-        Ok(!rows.is_empty())
+        Ok(!page.is_empty())
     }
 
     /// What came of it.
@@ -96,8 +92,7 @@ impl Erasing {
         .bind(sequences.collect::<Vec<i64>>())
         .bind(self.at.micros())
         .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
+        .await?;
         self.all(erased.rows_affected(), rewritten.len())?;
         let holds: Vec<&Hold> = rewritten.iter().flat_map(Rewritten::holds).collect();
         let written = sqlx::query(
@@ -113,8 +108,7 @@ impl Erasing {
         .bind(holds.iter().map(|hold| hold.id.uuid()).collect::<Vec<_>>())
         .bind(holds.iter().map(|hold| encode(*hold)).collect::<Vec<_>>())
         .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
+        .await?;
         self.all(written.rows_affected(), holds.len())?;
         let work: Vec<_> = rewritten.iter().filter_map(Rewritten::work).collect();
         let written = sqlx::query(
@@ -128,8 +122,7 @@ impl Erasing {
         .bind(work.iter().map(|(_, work)| work.id.uuid()).collect::<Vec<_>>())
         .bind(work.iter().map(|(_, work)| encode(*work)).collect::<Vec<_>>())
         .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
+        .await?;
         self.all(written.rows_affected(), work.len())?;
         for profile in rewritten.iter().filter_map(Rewritten::profile) {
             let written = sqlx::query(
@@ -140,8 +133,7 @@ impl Erasing {
             .bind(self.customer.raw())
             .bind(encode(profile))
             .execute(&mut *connection)
-            .await
-            .map_err(failed)?;
+            .await?;
             self.all(written.rows_affected(), 1)?;
         }
         Ok(())

@@ -1,31 +1,18 @@
-//! Entries of work: loading those that a void needs, writing those that a batch recorded or voided, reading and
-//! checking the rows, and moving them out of the holds of older databases.
+//! Entries of work: loading those that a void needs, writing those that a batch recorded or voided, and moving them out
+//! of the holds of older databases.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::errors::failed;
-use super::read::PgReader;
-use super::rows::{decoded, sql_count};
 use crate::ledger::codec::encode;
-use crate::ledger::ids::WorkId;
 use crate::ledger::work::Work;
-use crate::ledger::{Book, Hold, HoldId};
-use crate::store::checks::{Faults, WorkColumns};
-use crate::store::stored::{Voids, damaged};
-use crate::store::{Page, StoreError, StoredWork};
-
-/// Rows read at a time.
-const PAGE: i64 = 1_000;
-/// Holds that one transaction moves out of their older form, and the bytes of their bodies, but for the last one's: far
-/// less than what engines bound a transaction by.
-const STEP_HOLDS: i64 = 500;
-const STEP_BYTES: i64 = 1 << 20;
-
-type WorkTuple = (Uuid, Uuid, Option<Uuid>, bool, Option<i64>, Option<i64>, Vec<u8>);
+use crate::ledger::{Book, HoldId};
+use crate::store::error::StoreError;
+use crate::store::sql::row::sql_count;
+use crate::store::sql::work::{STEP_BYTES, STEP_HOLDS, entry, taken_apart};
+use crate::store::stored::Voids;
 
 /// Fills the book with the entries that are to be voided, and with what the sums of their holds need then: back along
 /// each line to the first entry that stays, and as many of the first starts and last ends that at least one still counts.
@@ -52,7 +39,7 @@ pub(super) async fn load(
     let (named_holds, named): (Vec<Uuid>, Vec<Uuid>) = voids.iter().flat_map(named).unzip();
     let (line_holds, last): (Vec<Uuid>, Vec<Uuid>) = voids.iter().flat_map(last).unzip();
     let (placed_holds, some): (Vec<Uuid>, Vec<i64>) = voids.iter().filter_map(placed).unzip();
-    let rows: Vec<(Uuid, Vec<u8>)> = sqlx::query_as(
+    let rows = sqlx::query(
         "WITH RECURSIVE named(hold_id, work_id) AS (
              SELECT * FROM UNNEST($1::uuid[], $2::uuid[])
          ), line(hold_id, previous, body, goes_on) AS (
@@ -95,12 +82,11 @@ pub(super) async fn load(
     .bind(placed_holds)
     .bind(some)
     .fetch_all(connection)
-    .await
-    .map_err(failed)?;
-    for (hold, body) in rows {
-        let hold = HoldId::from_uuid(hold);
+    .await?;
+    for row in &rows {
+        let hold = HoldId::from_uuid(row.try_get(0)?);
         if let Some(Voids { hold: of, .. }) = voids.get(&hold) {
-            book.put_work(of.customer_key(), hold, work_of(&body)?);
+            book.put_work(of.customer_key(), hold, entry(row, 1)?);
         }
     }
     Ok(())
@@ -136,103 +122,7 @@ async fn write(connection: &mut PgConnection, entries: &[(HoldId, &Work)]) -> Re
     .bind(spans.iter().map(|span| span.map(|span| span.until.micros())).collect::<Vec<_>>())
     .bind(entries.iter().map(|(_, work)| encode(*work)).collect::<Vec<_>>())
     .execute(connection)
-    .await
-    .map_err(failed)
-    .map(drop)
-}
-
-fn work_of(body: &[u8]) -> Result<Arc<Work>, StoreError> {
-    decoded(body, "an entry of work").map(Arc::new)
-}
-
-impl PgReader {
-    pub(super) async fn work_page_of(
-        &self,
-        hold: HoldId,
-        after: Option<WorkId>,
-        limit: usize,
-    ) -> Result<Page<Arc<Work>, WorkId>, StoreError> {
-        // No id is nil.
-        let bodies: Vec<Vec<u8>> = sqlx::query_scalar(
-            "SELECT body
-             FROM work
-             WHERE hold_id = $1
-               AND work_id > $2
-             ORDER BY work_id
-             LIMIT $3",
-        )
-        .bind(hold.uuid())
-        .bind(after.map_or(Uuid::nil(), |after| after.uuid()))
-        .bind(sql_count(limit.saturating_add(1)))
-        .fetch_all(&self.pool())
-        .await
-        .map_err(failed)?;
-        let items = bodies.iter().map(|body| work_of(body)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Page::cut(items, limit, |work| work.id))
-    }
-}
-
-/// Rows as they are stored, after a key.
-///
-/// # Errors
-/// [`StoreError`].
-pub(super) async fn rows(
-    connection: &mut PgConnection,
-    after: Option<(HoldId, WorkId)>,
-    limit: usize,
-) -> Result<Vec<StoredWork>, StoreError> {
-    let (hold, work) = after.map_or((Uuid::nil(), Uuid::nil()), |(hold, work)| (hold.uuid(), work.uuid()));
-    let rows: Vec<(Uuid, Uuid, Vec<u8>)> = sqlx::query_as(
-        "SELECT hold_id, work_id, body
-         FROM work
-         WHERE (hold_id, work_id) > ($1, $2)
-         ORDER BY hold_id, work_id
-         LIMIT $3",
-    )
-    .bind(hold)
-    .bind(work)
-    .bind(sql_count(limit))
-    .fetch_all(connection)
-    .await
-    .map_err(failed)?;
-    let stored =
-        |(hold, id, body)| StoredWork { hold: HoldId::from_uuid(hold), id: WorkId::from_uuid(id), body };
-    Ok(rows.into_iter().map(stored).collect())
-}
-
-/// The columns that repeat what the bodies say.
-pub(super) async fn check(snapshot: &mut PgConnection, faults: &mut Faults) -> Result<(), StoreError> {
-    let mut after = (Uuid::nil(), Uuid::nil());
-    while !faults.are_enough() {
-        let rows: Vec<WorkTuple> = sqlx::query_as(
-            "SELECT hold_id, work_id, previous, voided, counts_from, counts_until, body
-             FROM work
-             WHERE (hold_id, work_id) > ($1, $2)
-             ORDER BY hold_id, work_id
-             LIMIT $3",
-        )
-        .bind(after.0)
-        .bind(after.1)
-        .bind(PAGE)
-        .fetch_all(&mut *snapshot)
-        .await
-        .map_err(failed)?;
-        let Some(last) = rows.last() else { break };
-        after = (last.0, last.1);
-        for (_, id, previous, voided, counts_from, counts_until, body) in rows {
-            let work: Work = decoded(&body, &format!("entry of work {id}"))?;
-            let columns = WorkColumns {
-                id: id.as_bytes().to_vec(),
-                previous: previous.map(|id| id.as_bytes().to_vec()),
-                voided,
-                counts_from,
-                counts_until,
-            };
-            faults.expect(columns == WorkColumns::of(&work), || {
-                format!("entry of work {id}: its columns are not those of its body")
-            });
-        }
-    }
+    .await?;
     Ok(())
 }
 
@@ -248,12 +138,11 @@ pub(super) async fn finish_step(connection: &mut PgConnection) -> Result<(), Sto
 
 /// True where there may be more.
 async fn move_some(connection: &mut PgConnection) -> Result<bool, StoreError> {
-    let mut transaction = connection.begin().await.map_err(failed)?;
+    let mut transaction = connection.begin().await?;
     let step: Option<Option<Uuid>> =
         sqlx::query_scalar("SELECT done_to FROM unfinished_step WHERE step = 'work' FOR UPDATE")
             .fetch_optional(&mut *transaction)
-            .await
-            .map_err(failed)?;
+            .await?;
     let Some(done_to) = step else { return Ok(false) };
     let older: Vec<(Uuid, Vec<u8>)> = sqlx::query_as(
         "SELECT hold_id, body
@@ -268,14 +157,12 @@ async fn move_some(connection: &mut PgConnection) -> Result<bool, StoreError> {
     .bind(STEP_HOLDS)
     .bind(STEP_BYTES)
     .fetch_all(&mut *transaction)
-    .await
-    .map_err(failed)?;
+    .await?;
     let last = older.last().map(|(id, _)| *id);
     let (mut moved, mut bodies) = (Vec::new(), Vec::new());
     let mut entries = Vec::new();
     for (id, body) in older {
-        let (hold, work) =
-            Hold::decode_with_entries(&body).map_err(|error| damaged(format!("hold {id}: {error}")))?;
+        let (hold, work) = taken_apart(id, &body)?;
         if !work.is_empty() {
             moved.push(id);
             bodies.push(encode(&hold));
@@ -294,14 +181,13 @@ async fn move_some(connection: &mut PgConnection) -> Result<bool, StoreError> {
         .bind(moved)
         .bind(bodies)
         .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
+        .await?;
     }
     let step = match last {
         Some(last) => sqlx::query("UPDATE unfinished_step SET done_to = $1 WHERE step = 'work'").bind(last),
         None => sqlx::query("DELETE FROM unfinished_step WHERE step = 'work'"),
     };
-    step.execute(&mut *transaction).await.map_err(failed)?;
-    transaction.commit().await.map_err(failed)?;
+    step.execute(&mut *transaction).await?;
+    transaction.commit().await?;
     Ok(last.is_some())
 }

@@ -2,29 +2,28 @@
 //! one: what was open on it ends with it.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::PgConnection;
 
+use super::connect::Address;
 use super::errors::{failed, leaves_connection_sound, not_answered, timed_out};
 use super::load::Stamping;
-use super::rows::sql_count;
+use super::steps::{STEP_TIMEOUT, begin_statement, within};
 use super::tend::Signals;
 use super::words::Erasing;
-use super::{Address, alerts, append, cards, ledgers, load};
+use super::{append, load};
 use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, CustomerId, CustomerKey, LedgerNo, Request, Timestamp};
+use crate::store::alerts::{DefaultAlertsSet, NewDefaultAlerts};
 use crate::store::cards::{CardsChanged, catch_up, decide};
-use crate::store::{
-    DefaultAlertsSet, Erased, Isolation, LedgerCreated, NewDefaultAlerts, NewLedger, Settings, StoreError,
-    WriteStore,
-};
-
-/// How long one step of a batch may take before its connection is given up.
-const STEP_TIMEOUT: Duration = Duration::from_secs(15);
+use crate::store::engine::Settings;
+use crate::store::error::StoreError;
+use crate::store::sql::row::sql_count;
+use crate::store::sql::{alerts, cards, ledgers};
+use crate::store::words::Erased;
+use crate::store::write_store::{LedgerCreated, NewLedger, WriteStore};
 
 /// A writing side of a PostgreSQL database.
 pub struct PgWriter {
@@ -137,26 +136,6 @@ impl PgWriter {
                 Err(error)
             }
         }
-    }
-}
-
-/// Begins a transaction, whatever the server's default is.
-pub(super) const fn begin_statement(isolation: Isolation) -> &'static str {
-    match isolation {
-        Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
-        Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
-    }
-}
-
-/// Waits for an answer of the server, but not for ever.
-pub(super) async fn within<T>(
-    what: &'static str,
-    work: impl Future<Output = Result<T, sqlx::Error>>,
-    told: fn(sqlx::Error) -> StoreError,
-) -> Result<T, StoreError> {
-    match tokio::time::timeout(STEP_TIMEOUT, work).await {
-        Ok(done) => done.map_err(told),
-        Err(_) => Err(timed_out(what)),
     }
 }
 

@@ -4,19 +4,21 @@ use rusqlite::params;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use super::connection::{Prepared, Statements};
-use super::ledgers::{SystemBalances, Tail};
-use super::rows::{Checked, POSITION_MAX, damaged, key_of, request_ref};
+use super::driver::request_ref;
+use super::journal::{Checked, numbers_of};
+use super::keys::key_of;
+use super::recent::Loaded;
+use super::tail::{SystemBalances, Tail};
 use super::work;
-use super::write::Loaded;
-use crate::ledger::account::Slot;
 use crate::ledger::codec::{encode, encode_into};
 use crate::ledger::{
-    Book, Customer, CustomerId, CustomerMap, Hold, LedgerNo, Lot, Posting, Profile, Timestamp,
+    Book, ClassId, Customer, CustomerId, CustomerMap, Hold, LedgerNo, Lot, OrderId, Posting, Profile,
+    RequestKey, Storefront, Timestamp,
 };
+use crate::store::error::{StoreError, damaged};
 use crate::store::nets::{full, nets};
 use crate::store::skew::Pointers;
-use crate::store::stored::WordsColumns;
-use crate::store::{Position, StoreError};
+use crate::store::stored::{WordsColumns, stored_count};
 
 /// Writes the book's batch inside its transaction, and moves `loaded` along with it. Gives the ends that it has moved: a
 /// database may have very many ledgers, and a batch is about few of them.
@@ -35,10 +37,7 @@ pub(super) fn append(
         let last = tail.positions.get(&posting.ledger).ok_or_else(|| unknown_ledger(posting.ledger))?;
         let position = moved.positions.entry(posting.ledger).or_insert(*last);
         *position = position.saturating_add(1);
-        if *position >= POSITION_MAX {
-            return Err(damaged("the ledger has no positions left"));
-        }
-        let key = key_of(posting.ledger, Position(*position));
+        let key = key_of(posting.ledger, *position)?;
         let path = &mut loaded.entry(posting.customer).or_default().path;
         let pointers = path.push(key);
         if path.sequence() != posting.sequence {
@@ -127,34 +126,19 @@ impl<'a> Appender<'a> {
     }
 
     fn insert_posting(&mut self, posting: &Posting, key: i64, pointers: Pointers) -> Result<(), StoreError> {
-        let amount = |slot| posting.amounts.get(slot).units();
         let id = posting.id.uuid();
         posting.put_detail(&mut self.encoded, &mut self.encoded_words);
-        let request = posting.request.as_ref().map(request_ref);
-        let storefront = posting.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str);
+        let request = posting.request.as_ref();
         let checked = Checked {
-            numbers: [
-                key,
-                posting.customer.raw(),
-                stored_count(posting.sequence)?,
-                posting.kind.code().into(),
-                posting.recorded_at.micros(),
-                posting.fingerprint.cast_signed(),
-                amount(Slot::First),
-                amount(Slot::Second),
-                amount(Slot::Third),
-                amount(Slot::Fourth),
-                amount(Slot::Expired),
-                amount(Slot::Repaid),
-                amount(Slot::Activated),
-                posting.after.available.units(),
-                posting.after.held.units(),
-                posting.after.owed.units(),
-            ],
+            numbers: numbers_of(posting, key)?,
             pointers,
             id: id.as_bytes(),
-            request: request.unwrap_or(ValueRef::Null),
-            storefront,
+            request: match request {
+                Some(RequestKey::Uuid(id)) => (b"b", id.as_bytes()),
+                Some(RequestKey::Text(text)) => (b"t", text.as_bytes()),
+                None => (b"", b""),
+            },
+            storefront: posting.storefront.as_ref().map(Storefront::as_str),
             detail: &self.encoded,
         };
         let [
@@ -182,7 +166,7 @@ impl<'a> Appender<'a> {
             kind,
             checked.id,
             recorded_at,
-            ToSqlOutput::Borrowed(checked.request),
+            ToSqlOutput::Borrowed(request.map_or(ValueRef::Null, request_ref)),
             fingerprint,
             first,
             second,
@@ -194,7 +178,7 @@ impl<'a> Appender<'a> {
             available,
             held,
             owed,
-            storefront,
+            checked.storefront,
             pointers.previous,
             pointers.jump,
             checked.detail,
@@ -254,7 +238,7 @@ impl<'a> Appender<'a> {
             hold.previous.map(|previous| previous.uuid().into_bytes()),
             hold.state.code(),
             hold.direct,
-            hold.class.as_ref().map(crate::ledger::ids::ClassId::as_str),
+            hold.class.as_ref().map(ClassId::as_str),
             hold.settlement.is_some(),
             hold.estimate.units(),
             hold.settlement.as_ref().map(|settlement| settlement.charge.units()),
@@ -278,8 +262,8 @@ fn insert_lot(statements: Statements<'_>, posting: &Posting, lot: &Lot, key: i64
             posting.ledger.get(),
             posting.customer.raw(),
             lot.source.code(),
-            lot.storefront.as_ref().map(crate::ledger::ids::Storefront::as_str),
-            lot.order.as_ref().map(crate::ledger::ids::OrderId::as_str),
+            lot.storefront.as_ref().map(Storefront::as_str),
+            lot.order.as_ref().map(OrderId::as_str),
             lot.credits.units(),
             lot.repaid.units(),
             lot.price.map(|price| price.minor_units),
@@ -385,10 +369,6 @@ fn write_nets(statements: Statements<'_>, book: &Book, tail: &Tail) -> Result<Sy
         balances.insert(scope, balance);
     }
     Ok(balances)
-}
-
-fn stored_count(count: u64) -> Result<i64, StoreError> {
-    i64::try_from(count).map_err(|_| damaged("a sequence leaves its bounds"))
 }
 
 fn one_row(changed: usize, what: &str, id: &CustomerId) -> Result<(), StoreError> {

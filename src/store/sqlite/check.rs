@@ -1,341 +1,191 @@
-//! The engine's check of itself: SQLite's own, positions, pointers, and columns that repeat what a value says.
+//! The engine's check of itself: SQLite's own, the schema, positions, pointers, and columns that repeat what a value says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use sqlx::{Row, SqliteConnection};
+use rusqlite::Connection;
 
-use super::read::SqliteReader;
-use super::rows::{PostingRow, decoded, place_of, posting_columns, with_words};
-use super::{check_schema, failed, work};
+use super::columns::{Sqlite, keyed_posting_columns, with_words};
+use super::driver::fetch;
+use super::journal::checksum_of;
+use super::keys::place_of;
 use crate::ledger::customer::CustomerState;
-use crate::ledger::{Hold, LedgerNo, Lot, Timestamp};
-use crate::store::StoreError;
-use crate::store::checks::{Faults, HoldColumns, LotColumns};
+use crate::ledger::{LedgerNo, Timestamp};
+use crate::store::checks::Faults;
+use crate::store::error::StoreError;
+use crate::store::migrations::SQLITE;
 use crate::store::skew::{Path, Pointers};
+use crate::store::sql::check::{PAGE, check_bodies, check_strangers, readable};
+use crate::store::sql::database::Sql;
+use crate::store::sql::names;
+use crate::store::sql::row::Row;
+use crate::store::sql::rows::{POSTING_COLUMNS, PostingRow, body, posting_columns};
 
-/// Rows read at a time.
-const PAGE: i64 = 1_000;
-
-type CustomerColumns = (i64, String, Vec<u8>, Option<i64>, Vec<u8>);
-type HoldTuple = (
-    Vec<u8>,
-    i64,
-    i64,
-    String,
-    Option<Vec<u8>>,
-    i64,
-    bool,
-    Option<String>,
-    bool,
-    i64,
-    Option<i64>,
-    i64,
-    bool,
-    Vec<u8>,
-);
-type LotTuple = (
-    Vec<u8>,
-    i64,
-    Option<String>,
-    Option<String>,
-    i64,
-    i64,
-    Option<i64>,
-    Option<String>,
-    Option<i64>,
-    i64,
-    Vec<u8>,
-);
-
-impl SqliteReader {
-    pub(super) async fn check_itself(&self) -> Result<Vec<String>, StoreError> {
-        let mut snapshot = self.pool.begin().await.map_err(failed)?;
-        let mut faults = Faults::default();
-        let lines: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(20)")
-            .fetch_all(&mut *snapshot)
-            .await
-            .map_err(failed)?;
-        for line in lines {
-            faults.expect(line == "ok", || line);
-        }
-        // What SQLite itself finds damaged is not read any further.
-        if faults.are_none() {
-            check_schema::check(&mut snapshot, &mut faults).await?;
-            check_journal(&mut snapshot, &mut faults).await?;
-            check_words(&mut snapshot, &mut faults).await?;
-            check_holds(&mut snapshot, &mut faults).await?;
-            work::check(&mut snapshot, &mut faults).await?;
-            check_lots(&mut snapshot, &mut faults).await?;
-            check_strangers(&mut snapshot, &mut faults).await?;
-        }
-        Ok(faults.into_lines())
+/// The first faults, of one snapshot.
+///
+/// # Errors
+/// [`StoreError`] where the database cannot be read; who lends the connection ends the transaction.
+pub(super) async fn check<S: Sql<Dialect = Sqlite> + Send>(sql: &mut S) -> Result<Vec<String>, StoreError> {
+    let mut faults = Faults::default();
+    sql.run("BEGIN", &[]).await?;
+    // Where a page is too damaged for the check itself, that is the fault.
+    let lines = sql.all("PRAGMA integrity_check(20)", &[], |row| row.get::<String>(0)).await;
+    for line in readable(lines)?.unwrap_or_else(|damage| vec![damage]) {
+        faults.expect(line == "ok", || line);
     }
+    // What SQLite itself finds damaged is not read any further; who lends the connection ends the transaction.
+    if faults.are_none() {
+        check_schema(sql, &mut faults).await?;
+        check_journal(sql, &mut faults).await?;
+        check_bodies(sql, &mut faults).await?;
+        check_strangers(sql, &mut faults).await?;
+        sql.run("COMMIT", &[]).await?;
+    }
+    Ok(faults.into_lines())
 }
 
-/// Rows are as they were written; positions and sequences have no gaps; pointers are those that the same postings would be given again.
-async fn check_journal(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Result<(), StoreError> {
+/// What is compared of the schema: what it is, then the rest of it.
+const SCHEMA: &str = "
+    SELECT type || ' ' || name, COALESCE(sql, '')
+    FROM sqlite_schema
+    WHERE name <> '_sqlx_migrations'
+      AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+
+/// What the migrations make.
+fn made() -> Result<BTreeSet<(String, String)>, StoreError> {
+    let new = Connection::open_in_memory()?;
+    for migration in SQLITE {
+        new.execute_batch(migration.sql)?;
+    }
+    let mut schema = new.prepare(SCHEMA)?;
+    Ok(fetch(&mut schema, &[], |row| Ok((row.get(0)?, row.get(1)?)))?.into_iter().collect())
+}
+
+/// Tables, indexes, triggers and views are those of the migrations. A trigger that is gone guards nothing, and a view over
+/// a wrong row gives an auditor wrong sums.
+async fn check_schema<S: Sql>(sql: &mut S, faults: &mut Faults) -> Result<(), StoreError> {
+    let read = |row: &dyn Row| Ok((row.get::<String>(0)?, row.get::<String>(1)?));
+    let stored: BTreeSet<_> = sql.all(SCHEMA, &[], read).await?.into_iter().collect();
+    let expected = made()?;
+    for (name, _) in expected.difference(&stored) {
+        faults.expect(false, || format!("schema: {name} is not there as the migrations made it"));
+    }
+    for (name, _) in stored.difference(&expected) {
+        faults.expect(false, || format!("schema: {name} is none that the migrations made"));
+    }
+    // A table that is gone cannot be read.
+    let is_missing = |(name, _): &(String, String)| name.starts_with("table ");
+    if expected.difference(&stored).any(is_missing) { Ok(()) } else { names::check(sql, faults).await }
+}
+
+/// A posting's row with what the engine adds to it.
+struct Checked {
+    key: i64,
+    row: PostingRow,
+    pointers: Pointers,
+    checksum: i64,
+}
+
+/// Rows are as they were written; positions and sequences have no gaps; pointers are those that the same postings would be
+/// given again.
+async fn check_journal<S: Sql + Send>(sql: &mut S, faults: &mut Faults) -> Result<(), StoreError> {
     let mut paths: HashMap<i64, Path> = HashMap::new();
     let mut after = -1_i64;
     let mut place: (LedgerNo, u64) = (LedgerNo::MAIN, 0);
-    loop {
-        let rows = sqlx::query(concat!(
+    while !faults.are_enough() {
+        let text = concat!(
             "SELECT ",
-            posting_columns!(),
-            ", p.previous, p.jump, p.checksum AS sum FROM posting p",
+            keyed_posting_columns!(),
+            ", p.key, p.previous, p.jump, p.checksum FROM posting p",
             with_words!(),
-            "WHERE p.key > ? ORDER BY p.key LIMIT ?"
-        ))
-        .bind(after)
-        .bind(PAGE)
-        .fetch_all(&mut *snapshot)
-        .await
-        .map_err(failed)?;
-        if rows.is_empty() {
-            break;
-        }
-        for columns in &rows {
-            let row = PostingRow::of_reader(columns).map_err(failed)?;
-            let (key, customer, sequence) = row.place();
-            after = key;
-            let stored = Pointers {
-                previous: columns.try_get("previous").map_err(failed)?,
-                jump: columns.try_get("jump").map_err(failed)?,
+            "WHERE p.key > $1 ORDER BY p.key LIMIT $2"
+        );
+        let read = |row: &dyn Row| {
+            let key: i64 = row.get(POSTING_COLUMNS)?;
+            let checked = || {
+                let pointers =
+                    Pointers { previous: row.get(POSTING_COLUMNS + 1)?, jump: row.get(POSTING_COLUMNS + 2)? };
+                let checksum = row.get(POSTING_COLUMNS + 3)?;
+                Ok(Checked { key, row: PostingRow::read(row, 0)?, pointers, checksum })
             };
-            let checksum: i64 = columns.try_get("sum").map_err(failed)?;
-            let (ledger, position) = place_of(key)?;
-            let name = || format!("posting {} of ledger number {}", position.0, ledger.get());
-            faults.expect(row.checksum(stored) == checksum, || {
-                format!("{}: its checksum is not that of its columns", name())
-            });
-            let fault = row.fault_of_words();
-            faults.expect(fault.is_none(), || format!("{}: {}", name(), fault.unwrap_or_default()));
-            let before = if place.0 == ledger { place.1 } else { 0 };
-            faults.expect(before.checked_add(1) == Some(position.0), || {
-                format!("{}: the position before it is missing", name())
-            });
-            place = (ledger, position.0);
-            let path = paths.entry(customer).or_default();
-            let pointers = path.push(key);
-            faults.expect(u64::try_from(sequence) == Ok(path.sequence()), || {
-                format!("{}: its customer has {} postings by then", name(), path.sequence())
-            });
-            faults.expect(pointers == stored, || {
-                format!("{}: its pointers are not those of its customer's history", name())
-            });
+            Ok((key, readable(checked())?))
+        };
+        let rows = sql.all(text, &[after.into(), PAGE.into()], read).await?;
+        let Some((last, _)) = rows.last() else { return check_customers(sql, faults, &paths).await };
+        after = *last;
+        for (key, checked) in rows {
+            match checked {
+                Ok(checked) => check_posting(&checked, &mut place, &mut paths, faults)?,
+                Err(damage) => faults.expect(false, || format!("posting key {key}: {damage}")),
+            }
         }
-        if faults.are_enough() {
-            return Ok(());
-        }
-    }
-    check_customers(snapshot, faults, &paths).await
-}
-
-/// Words of postings are looked at with them; here are those of none.
-async fn check_words(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Result<(), StoreError> {
-    let strangers: Vec<i64> = sqlx::query_scalar(
-        "SELECT w.key
-         FROM posting_words w
-         WHERE NOT EXISTS (SELECT 1 FROM posting p WHERE p.key = w.key)
-         ORDER BY w.key
-         LIMIT 20",
-    )
-    .fetch_all(&mut *snapshot)
-    .await
-    .map_err(failed)?;
-    for key in strangers {
-        faults.expect(false, || format!("posting_words, key {key}: there is no such posting"));
     }
     Ok(())
 }
 
-async fn check_customers(
-    snapshot: &mut SqliteConnection,
+fn check_posting(
+    Checked { key, row, pointers, checksum }: &Checked,
+    place: &mut (LedgerNo, u64),
+    paths: &mut HashMap<i64, Path>,
+    faults: &mut Faults,
+) -> Result<(), StoreError> {
+    let (ledger, position) = place_of(*key)?;
+    let name = || format!("posting {} of ledger number {}", position.0, ledger.get());
+    faults.expect(checksum_of(row, *key, *pointers) == *checksum, || {
+        format!("{}: its checksum is not that of its columns", name())
+    });
+    if let Some(fault) = row.fault_of_words() {
+        faults.expect(false, || format!("{}: {fault}", name()));
+    }
+    let before = if place.0 == ledger { place.1 } else { 0 };
+    faults.expect(before.checked_add(1) == Some(position.0), || {
+        format!("{}: the position before it is missing", name())
+    });
+    *place = (ledger, position.0);
+    let path = paths.entry(row.customer).or_default();
+    let expected = path.push(*key);
+    faults.expect(u64::try_from(row.sequence) == Ok(path.sequence()), || {
+        format!("{}: its customer has {} postings by then", name(), path.sequence())
+    });
+    faults.expect(expected == *pointers, || {
+        format!("{}: its pointers are not those of its customer's history", name())
+    });
+    Ok(())
+}
+
+async fn check_customers<S: Sql>(
+    sql: &mut S,
     faults: &mut Faults,
     paths: &HashMap<i64, Path>,
 ) -> Result<(), StoreError> {
     let mut after: Option<i64> = None;
     let mut count = 0_usize;
     loop {
-        let rows: Vec<CustomerColumns> = sqlx::query_as(
-            "SELECT customer, customer_id, path, next_due, state
-             FROM customer
-             WHERE customer >= ?
-               AND customer IS NOT ?
-             ORDER BY customer
-             LIMIT ?",
-        )
-        .bind(after.unwrap_or(i64::MIN))
-        .bind(after)
-        .bind(PAGE)
-        .fetch_all(&mut *snapshot)
-        .await
-        .map_err(failed)?;
+        let text = "
+            SELECT customer, customer_id, path, next_due, state
+            FROM customer
+            WHERE customer >= $1
+              AND customer IS NOT $2
+            ORDER BY customer
+            LIMIT $3";
+        let read = |row: &dyn Row| {
+            let next_due = row.get::<Option<i64>>(3)?.map(Timestamp::from_micros);
+            let due = body::<CustomerState>(row, 4, "its state").map(|state| state.next_due == next_due);
+            Ok((row.get::<i64>(0)?, row.get::<String>(1)?, row.get::<Vec<u8>>(2)?, readable(due)?))
+        };
+        let rows =
+            sql.all(text, &[after.unwrap_or(i64::MIN).into(), after.into(), PAGE.into()], read).await?;
         let Some(last) = rows.last() else { break };
         after = Some(last.0);
-        for (key, id, path, next_due, state) in rows {
+        for (key, id, path, is_due) in rows {
             count = count.saturating_add(1);
-            let expected = paths.get(&key).map(Path::encode);
-            faults.expect(expected.as_ref() == Some(&path), || {
+            faults.expect(paths.get(&key).map(Path::encode).as_ref() == Some(&path), || {
                 format!("customer {id}: its pointers do not lead to its postings")
             });
-            let state: CustomerState = decoded(&state, &format!("customer {id}"))?;
-            faults.expect(state.next_due == next_due.map(Timestamp::from_micros), || {
-                format!("customer {id}: next_due is not that of its state")
-            });
+            faults.expect_readable(is_due, || format!("customer {id}"), "next_due is not that of its state");
         }
     }
     faults.expect(count == paths.len(), || {
         format!("{} customers have postings, {count} have rows", paths.len())
     });
     Ok(())
-}
-
-async fn check_holds(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Result<(), StoreError> {
-    let mut after: Vec<u8> = Vec::new();
-    loop {
-        let rows: Vec<HoldTuple> = sqlx::query_as(
-            "SELECT hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, estimated,
-                    charged, created_at, watched, body
-             FROM hold
-             WHERE hold_id > ?
-             ORDER BY hold_id
-             LIMIT ?",
-        )
-        .bind(after.as_slice())
-        .bind(PAGE)
-        .fetch_all(&mut *snapshot)
-        .await
-        .map_err(failed)?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        after.clone_from(&last.0);
-        for (
-            id,
-            ledger,
-            customer,
-            incident,
-            previous,
-            state,
-            direct,
-            class,
-            settled,
-            estimated,
-            charged,
-            created_at,
-            watched,
-            body,
-        ) in rows
-        {
-            let hold: Hold = decoded(&body, &format!("hold {}", name_of(&id)))?;
-            let columns = HoldColumns {
-                id,
-                ledger,
-                customer,
-                incident,
-                previous,
-                state,
-                direct,
-                class,
-                settled,
-                estimated,
-                charged,
-                created_at,
-                watched,
-            };
-            let same = columns == HoldColumns::of(&hold);
-            faults.expect(same, || format!("hold {}: its columns are not those of its body", hold.id));
-        }
-    }
-}
-
-async fn check_lots(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Result<(), StoreError> {
-    let mut after: Vec<u8> = Vec::new();
-    loop {
-        let rows: Vec<LotTuple> = sqlx::query_as(
-            "SELECT lot_id, source, storefront, order_id, credits, repaid, price_minor, currency, expires_at,
-                    created_at, body
-             FROM lot
-             WHERE lot_id > ?
-             ORDER BY lot_id
-             LIMIT ?",
-        )
-        .bind(after.as_slice())
-        .bind(PAGE)
-        .fetch_all(&mut *snapshot)
-        .await
-        .map_err(failed)?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        after.clone_from(&last.0);
-        for (
-            id,
-            source,
-            storefront,
-            order,
-            credits,
-            repaid,
-            price_minor,
-            currency,
-            expires_at,
-            created_at,
-            body,
-        ) in rows
-        {
-            let lot: Lot = decoded(&body, &format!("lot {}", name_of(&id)))?;
-            let columns = LotColumns {
-                id,
-                source,
-                storefront,
-                order,
-                credits,
-                repaid,
-                price_minor,
-                currency,
-                expires_at,
-                created_at,
-            };
-            let same = columns == LotColumns::of(&lot);
-            faults.expect(same, || format!("lot {}: its columns are not those of its body", lot.id));
-        }
-    }
-}
-
-/// Rows that repeat what stands with a customer or a posting, and say otherwise.
-async fn check_strangers(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Result<(), StoreError> {
-    let strangers = [
-        "SELECT 'the profile of customer ' || p.customer_id || ' stands under another customer'
-         FROM profile p
-         LEFT JOIN customer c ON c.customer = p.customer
-         WHERE p.ledger_no IS NOT c.ledger_no
-            OR p.customer_id IS NOT c.customer_id
-         LIMIT ?",
-        "SELECT 'lot ' || lower(hex(l.lot_id)) || ' stands under another ledger'
-         FROM lot l
-         LEFT JOIN customer c ON c.customer = l.customer
-         WHERE l.ledger_no IS NOT c.ledger_no
-         LIMIT ?",
-        "SELECT 'order ' || order_id || ' of ' || storefront || ' points into another ledger'
-         FROM purchase_order
-         WHERE ledger_no IS NOT posting >> 40
-         LIMIT ?",
-        "SELECT 'posting ' || (key & 1099511627775) || ' of ledger number ' || (key >> 40) || ': there is no such ledger'
-         FROM posting
-         WHERE key >> 40 NOT IN (SELECT ledger_no FROM ledger)
-         LIMIT ?",
-        "SELECT 'account ' || account || ' of ledger ' || ledger_no || ': there is no such ledger'
-         FROM system_account
-         WHERE ledger_no NOT IN (SELECT ledger_no FROM ledger)
-         LIMIT ?",
-    ];
-    for stranger in strangers {
-        let found: Vec<String> =
-            sqlx::query_scalar(stranger).bind(PAGE).fetch_all(&mut *snapshot).await.map_err(failed)?;
-        for fault in found {
-            faults.expect(false, || fault);
-        }
-    }
-    Ok(())
-}
-
-/// The name of a row whose value may not be readable.
-fn name_of(id: &[u8]) -> String {
-    uuid::Uuid::from_slice(id).map_or_else(|_| "without an id".to_owned(), |id| id.to_string())
 }

@@ -1,18 +1,29 @@
-//! Keeping the write-ahead log short without keeping commits waiting: a second connection moves the log's pages into the
-//! database while the writer goes on, and the writer itself moves only what was committed meanwhile.
+//! Keeping the write-ahead log short without keeping commits waiting.
 //!
-//! The second half is needed because a log begins anew only where all of it has been moved and nothing was appended
-//! since, which a busy writer never allows to anybody else.
+//! # What it is
+//! A second connection moves the log's pages into the database while the writer goes on. When it has finished, the writer
+//! itself moves only what was committed meanwhile.
+//!
+//! # Invariants
+//! - A log begins anew only where all of it has been moved and nothing was appended since. A busy writer never allows that to
+//!   anybody else, so it does the last part.
+//! - The second connection syncs as the writing one does.
+//!
+//! # Failure
+//! An error ends the writing side. Readers that hold up a log which has grown long are waited for, for a bounded time.
+//!
+//! # Cost
+//! A look costs as much as a small statement, once in many commits. Hardly any commit waits for a checkpoint.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::Row;
 use tokio::task::JoinHandle;
 
 use super::connection::{WriteConnection, WriteStats};
-use super::{BUSY_TIMEOUT, failed};
-use crate::store::StoreError;
+use super::settings::BUSY_TIMEOUT;
+use crate::store::error::{StoreError, damaged};
+use crate::store::sql::row::Row;
 
 /// Looks at the log's size after this many commits, or rows: a look costs as much as a small statement.
 pub(super) const LOOK_AFTER_COMMITS: u64 = 32;
@@ -74,7 +85,7 @@ impl Checkpoints {
     /// Waits for the second connection, where it is at work.
     pub async fn wait(&mut self) -> Result<(), StoreError> {
         if let Some(at_work) = self.at_work.take() {
-            self.second = Some(at_work.await.map_err(failed)??);
+            self.second = Some(at_work.await.map_err(StoreError::failed)??);
         }
         Ok(())
     }
@@ -119,6 +130,6 @@ pub(super) fn move_the_rest(connection: &WriteConnection) -> Result<(), StoreErr
 
 /// Runs a checkpoint of some kind and says how the log stands after it.
 pub(super) fn checkpoint(connection: &WriteConnection, pragma: &str) -> Result<Log, StoreError> {
-    let read = |row: &Row<'_>| Ok(Log { pages: row.get(1)?, moved: row.get(2)? });
-    Ok(connection.statements().first(pragma, [], read)?.unwrap_or_default())
+    let read = |row: &dyn Row| Ok(Log { pages: row.get(1)?, moved: row.get(2)? });
+    connection.statements().first(pragma, [], read)?.ok_or_else(|| damaged("a checkpoint gave no row"))
 }

@@ -1,12 +1,20 @@
-//! The writing connection, and the statements on it, counted.
+//! A connection that writes, and the statements on it, counted. The writer has two: one appends, one checkpoints.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, Row};
+use rusqlite::{CachedStatement, Connection, Params};
 
-use super::failed;
-use crate::store::StoreError;
+use super::columns::Sqlite;
+use super::driver::{execute, failed, fetch, not_written};
+use crate::store::error::StoreError;
+use crate::store::sql::database::Sql;
+use crate::store::sql::row::{Param, Row};
+
+/// Who writes next: the writer, or whoever keeps endpoints. SQLite's own lock is not fair: it is tried again after pauses of
+/// up to 100 ms, and a busy writer lets it go only for moments. This one is given in the order in which it is asked for.
+pub(crate) type Turns = Arc<tokio::sync::Mutex<()>>;
 
 /// What the writing side has done, for tests of the storage budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +65,7 @@ impl<'a> Statements<'a> {
         self,
         sql: &str,
         params: impl Params,
-        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+        read: impl FnOnce(&dyn Row) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
         self.prepare(sql)?.first(params, read)
     }
@@ -67,9 +75,40 @@ impl<'a> Statements<'a> {
         self,
         sql: &str,
         params: impl Params,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        read: impl FnMut(&dyn Row) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         self.prepare(sql)?.all(params, read)
+    }
+}
+
+/// For statements that both engines share.
+impl Sql for Statements<'_> {
+    type Dialect = Sqlite;
+
+    fn all<T: Send>(
+        &mut self,
+        sql: &'static str,
+        params: &[Param<'_>],
+        read: impl FnMut(&dyn Row) -> Result<T, StoreError> + Send,
+    ) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send {
+        let rows = self.prepare(sql).and_then(|mut prepared| {
+            prepared.count(0);
+            fetch(&mut prepared.statement, params, read)
+        });
+        std::future::ready(rows)
+    }
+
+    fn run(
+        &mut self,
+        sql: &'static str,
+        params: &[Param<'_>],
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        let changed = self.prepare(sql).and_then(|mut prepared| {
+            let changed = execute(&mut prepared.statement, params)?;
+            prepared.count(changed);
+            Ok(changed as u64)
+        });
+        std::future::ready(changed)
     }
 }
 
@@ -92,20 +131,36 @@ impl Prepared<'_> {
     pub(super) fn first<T>(
         &mut self,
         params: impl Params,
-        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+        read: impl FnOnce(&dyn Row) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
         self.count(0);
-        self.statement.query_row(params, read).optional().map_err(failed)
+        let mut rows = self.statement.query(params)?;
+        rows.next()?.map(|row| read(row)).transpose()
+    }
+
+    /// Reads the first row of a statement that both engines share.
+    pub(super) fn shared_first<T>(
+        &mut self,
+        params: &[Param<'_>],
+        read: impl FnMut(&dyn Row) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        self.count(0);
+        Ok(fetch(&mut self.statement, params, read)?.into_iter().next())
     }
 
     /// Reads all rows.
     pub(super) fn all<T>(
         &mut self,
         params: impl Params,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        mut read: impl FnMut(&dyn Row) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         self.count(0);
-        self.statement.query_map(params, read).and_then(Iterator::collect).map_err(failed)
+        let mut rows = self.statement.query(params)?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next()? {
+            all.push(read(row)?);
+        }
+        Ok(all)
     }
 }
 
@@ -170,17 +225,10 @@ impl WriteConnection {
     }
 }
 
-/// A row that breaks a rule of the schema is one command's fault; anything else is the disk's.
-fn not_written(error: rusqlite::Error) -> StoreError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::ConstraintViolation) => StoreError::Refused(Box::new(error)),
-        _ => failed(error),
-    }
-}
-
 fn fate_unknown(error: StoreError) -> StoreError {
     match error {
         StoreError::Failed(source) | StoreError::Refused(source) => StoreError::UnknownFate(source),
+        StoreError::Damaged(damage) => StoreError::UnknownFate(damage.into()),
         other => other,
     }
 }

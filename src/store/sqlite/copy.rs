@@ -3,21 +3,23 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::params;
 
-use super::connection::Statements;
-use super::rows::{damaged, request_value};
+use super::driver::ready;
+use super::load;
 use super::write::SqliteWriter;
-use super::{alerts, cards, load};
 use crate::ledger::card::{CardChange, Cards};
-use crate::ledger::{Book, LedgerId, LedgerNo, Timestamp};
-use crate::store::copy::not_empty;
-use crate::store::{CopyStore, Recorded, StoreError, StoredDefaultAlerts, StoredLedger};
+use crate::ledger::{Book, Timestamp};
+use crate::store::audit::StoredLedger;
+use crate::store::copy::CopyStore;
+use crate::store::error::StoreError;
+use crate::store::recorded::Recorded;
+use crate::store::sql::{cards, copy};
+use crate::store::write_store::WriteStore;
 
 #[async_trait]
 impl CopyStore for SqliteWriter {
     async fn begin_copy(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        if self.in_transaction(|writer| mark(writer.statements()?, now))? {
+        if self.in_transaction(|writer| ready(copy::mark(&mut writer.statements()?, now)))? {
             self.commit(&[])
         } else {
             self.roll_back()
@@ -25,7 +27,7 @@ impl CopyStore for SqliteWriter {
     }
 
     async fn copy_ledger(&mut self, ledger: &StoredLedger) -> Result<(), StoreError> {
-        self.in_transaction(|writer| write_ledger(writer.statements()?, ledger))?;
+        self.in_transaction(|writer| ready(copy::write_ledger(&mut writer.statements()?, ledger)))?;
         self.commit(&[])?;
         self.tail.positions.entry(ledger.ledger.no).or_insert(0);
         Ok(())
@@ -33,8 +35,8 @@ impl CopyStore for SqliteWriter {
 
     async fn copy_cards(&mut self, changes: &[CardChange]) -> Result<(), StoreError> {
         self.in_transaction(|writer| {
-            let statements = writer.statements()?;
-            changes.iter().try_for_each(|change| cards::insert(statements, change))
+            let mut statements = writer.statements()?;
+            changes.iter().try_for_each(|change| ready(cards::insert(&mut statements, change)))
         })?;
         self.commit(&[])?;
         self.cards_revision = changes.last().map_or(self.cards_revision, |last| last.revision);
@@ -61,52 +63,21 @@ impl CopyStore for SqliteWriter {
         Ok(book)
     }
 
+    async fn append(&mut self, book: &Book) -> Result<(), StoreError> {
+        WriteStore::append(self, book).await?;
+        self.tidy().await
+    }
+
+    async fn abandon(&mut self) -> Result<(), StoreError> {
+        self.roll_back()
+    }
+
     async fn end_copy(&mut self) -> Result<(), StoreError> {
-        self.in_transaction(|writer| writer.statements()?.run("DELETE FROM unfinished_copy", []))?;
+        self.in_transaction(|writer| ready(copy::unmark(&mut writer.statements()?)))?;
         self.commit(&[])
     }
-}
 
-/// True where the mark was set, false where it stands already.
-fn mark(statements: Statements<'_>, now: Timestamp) -> Result<bool, StoreError> {
-    if statements.first("SELECT 1 FROM unfinished_copy", [], |_| Ok(()))?.is_some() {
-        return Ok(false);
+    async fn close(&mut self) -> Result<(), StoreError> {
+        WriteStore::close(self).await
     }
-    let used = statements.first(
-        "SELECT EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)
-             OR EXISTS (SELECT 1 FROM rate_card_change)",
-        [],
-        |row| row.get::<_, bool>(0),
-    )?;
-    if used == Some(true) {
-        return Err(not_empty());
-    }
-    statements.run("INSERT INTO unfinished_copy (only_row, started_at) VALUES (1, ?)", [now.micros()])?;
-    Ok(true)
-}
-
-fn write_ledger(statements: Statements<'_>, stored: &StoredLedger) -> Result<(), StoreError> {
-    let StoredLedger { ledger, request, default_alerts } = stored;
-    for StoredDefaultAlerts { request, set_at, default } in default_alerts {
-        alerts::insert(statements, ledger.no, request, *set_at, default)?;
-    }
-    if ledger.no == LedgerNo::MAIN {
-        if ledger.id != LedgerId::main() || request.is_some() {
-            return Err(damaged("the first ledger is not main"));
-        }
-        statements
-            .run("UPDATE ledger SET created_at = ? WHERE ledger_no = 0", [ledger.created_at.micros()])?;
-        return Ok(());
-    }
-    statements.run(
-        "INSERT INTO ledger (ledger_no, ledger_id, created_at, request)
-         VALUES (?, ?, ?, ?)",
-        params![
-            ledger.no.get(),
-            ledger.id.as_str(),
-            ledger.created_at.micros(),
-            request.as_ref().map(request_value)
-        ],
-    )?;
-    Ok(())
 }

@@ -4,25 +4,25 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use rusqlite::{Row, params};
+use rusqlite::params;
 
+use super::columns::{POSTING_OF_REQUEST, keyed_posting_columns, with_words};
 use super::connection::{Prepared, Statements};
-use super::recent::{Recent, Remembered};
+use super::recent::{Loaded, Recent, Remembered};
 use super::requests::NewRequests;
-use super::rows::{
-    CustomerRow, PostingRow, customer_columns, decoded, posting_columns, request_value, with_words,
-};
 use super::work;
-use super::write::Loaded;
 use crate::ledger::book::RequestScope;
 use crate::ledger::commands::PurchaseRef;
 use crate::ledger::{
     Book, Customer, CustomerKey, CustomerMap, CustomerSet, Hold, HoldId, IncidentId, OrderId, Profile,
     Request, Storefront, Timestamp,
 };
+use crate::store::error::{StoreError, damaged};
+use crate::store::recorded::Recorded;
 use crate::store::skew::Path;
-use crate::store::stored::{named_lot, voids_in, voids_of};
-use crate::store::{Recorded, StoreError};
+use crate::store::sql::row::Row;
+use crate::store::sql::rows::{CUSTOMER_COLUMNS, customer, customer_columns, posting_columns, recorded};
+use crate::store::stored::{decoded, named_lot, voids_in, voids_of};
 
 /// Fills the book with what the requests name. Runs in the batch's transaction.
 ///
@@ -123,15 +123,9 @@ impl<'a> Loader<'a> {
         let customers = statements.prepare(concat!(
             "SELECT ",
             customer_columns!(),
-            " FROM customer c WHERE c.customer = ?"
+            ", c.path, c.next_due FROM customer c WHERE c.customer = ?"
         ))?;
-        let requests = statements.prepare(concat!(
-            "SELECT ",
-            posting_columns!(),
-            " FROM posting p",
-            with_words!(),
-            "WHERE p.request = ? AND p.customer = ? AND p.kind = ?"
-        ))?;
+        let requests = statements.prepare(POSTING_OF_REQUEST)?;
         let incidents = statements.prepare(
             "SELECT body
              FROM hold
@@ -167,13 +161,15 @@ impl<'a> Loader<'a> {
 
     /// A customer's row.
     fn stored_customer(&mut self, key: CustomerKey) -> Result<Option<Remembered>, StoreError> {
-        let Some(row) = self.customers.first([key.raw()], CustomerRow::of_writer)? else { return Ok(None) };
-        let customer = row.customer()?;
-        let path = Path::decode(&row.path, customer.sequence)
-            .map_err(|error| StoreError::Damaged(format!("pointers of customer {}: {error}", customer.id)))?;
-        let next_due = row.next_due.map(Timestamp::from_micros);
-        let loaded = Loaded { path, stored_sequence: customer.sequence, next_due };
-        Ok(Some(Remembered { customer: Arc::new(customer), loaded }))
+        self.customers.first([key.raw()], |row| {
+            let customer = customer(row)?;
+            let path: Vec<u8> = row.get(CUSTOMER_COLUMNS)?;
+            let path = Path::decode(&path, customer.sequence)
+                .map_err(|error| damaged(format!("pointers of customer {}: {error}", customer.id)))?;
+            let next_due = row.get::<Option<i64>>(CUSTOMER_COLUMNS + 1)?.map(Timestamp::from_micros);
+            let loaded = Loaded { path, stored_sequence: customer.sequence, next_due };
+            Ok(Remembered { customer: Arc::new(customer), loaded })
+        })
     }
 
     /// Holds that the customer's next command may move without naming them: something is due, or waits for credits.
@@ -201,9 +197,9 @@ impl<'a> Loader<'a> {
         if !self.seen.requests.insert((key, kind, id.clone())) {
             return Ok(());
         }
-        let params = params![request_value(id), key.raw(), kind.code()];
-        let Some(row) = self.requests.first(params, PostingRow::of_writer)? else { return Ok(()) };
-        let Recorded { posting, .. } = row.recorded()?;
+        let found =
+            self.requests.shared_first(&[key.into(), i64::from(kind.code()).into(), id.into()], recorded)?;
+        let Some(Recorded { posting, .. }) = found else { return Ok(()) };
         // A repeat is answered with the hold as it is now.
         if let Some(hold) = &posting.detail.hold {
             self.hold(request, hold.id)?;
@@ -260,20 +256,20 @@ impl<'a> Loader<'a> {
         storefront: &Storefront,
         order: &OrderId,
     ) -> Result<(), StoreError> {
-        let row = self.statements.first(
+        let found = self.statements.first(
             concat!(
                 "SELECT ",
-                posting_columns!(),
+                keyed_posting_columns!(),
                 " FROM purchase_order o CROSS JOIN posting p ON p.key = o.posting",
                 with_words!(),
                 "WHERE o.ledger_no = ? AND o.storefront = ? AND o.order_id = ?"
             ),
             params![request.ledger.get(), storefront.as_str(), order.as_str()],
-            PostingRow::of_writer,
+            recorded,
         )?;
-        if let Some(row) = row {
+        if let Some(Recorded { posting, .. }) = found {
             let scope = (request.ledger, storefront.clone(), order.clone());
-            self.book.put_order(scope, row.recorded()?.posting);
+            self.book.put_order(scope, posting);
         }
         Ok(())
     }
@@ -317,6 +313,6 @@ impl<'a> Loader<'a> {
     }
 }
 
-fn read_body(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
+fn read_body(row: &dyn Row) -> Result<Vec<u8>, StoreError> {
     row.get(0)
 }

@@ -8,11 +8,22 @@
 
 use std::sync::Arc;
 
-use super::write::Loaded;
-use crate::ledger::{Customer, CustomerKey, CustomerMap};
+use crate::ledger::{Customer, CustomerKey, CustomerMap, Timestamp};
+use crate::store::skew;
 
 /// Customers in a generation. Two of them take at most about 25 MB.
 const GENERATION_MAX: usize = 16_384;
+
+/// What of a loaded customer the core does not keep, from load to append.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    /// Where its next posting points.
+    pub path: skew::Path,
+    /// The sequence in its row, which guards the update; 0 where there is no row yet.
+    pub stored_sequence: u64,
+    /// The indexed column as it stands, so that it is written only when it changes.
+    pub next_due: Option<Timestamp>,
+}
 
 /// A customer as it is committed.
 #[derive(Debug)]

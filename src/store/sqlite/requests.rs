@@ -7,12 +7,12 @@
 
 use std::collections::HashSet;
 
-use rusqlite::types::Value;
 use uuid::Uuid;
 
 use super::connection::Statements;
 use crate::ledger::{RequestKey, Timestamp};
-use crate::store::StoreError;
+use crate::store::error::StoreError;
+use crate::store::sql::row::RequestColumn;
 
 /// Ids in a generation. Callers that are later than this many others are looked up; two generations take at most 2 MB.
 const GENERATION_MAX: usize = 16_384;
@@ -47,11 +47,12 @@ impl NewRequests {
     pub fn read(statements: Statements<'_>, now: Timestamp) -> Result<Self, StoreError> {
         let ahead = latest(now);
         let bound = |sql: &str, otherwise: Uuid| {
-            let found = statements.first(sql, [ahead.as_bytes()], |row| row.get::<_, Value>(0))?;
+            let found = statements.first(sql, [ahead.as_bytes()], |row| row.request(0))?.flatten();
+            let found = found.as_ref().map(|found: &RequestColumn| found.key("a posting")).transpose()?;
             // Texts come before all UUIDs, so where one is found there is no UUID on this side.
             Ok::<_, StoreError>(match found {
-                Some(Value::Blob(bytes)) => Uuid::from_slice(&bytes).unwrap_or(otherwise),
-                Some(_) | None => otherwise,
+                Some(RequestKey::Uuid(id)) => id,
+                Some(RequestKey::Text(_)) | None => otherwise,
             })
         };
         let floor = bound(
@@ -110,7 +111,7 @@ impl NewRequests {
 /// The largest id that can be a time.
 fn latest(now: Timestamp) -> Uuid {
     let millis = now.plus_seconds(AHEAD_SECONDS).micros().div_euclid(1_000);
-    let millis = u128::from(u64::try_from(millis).unwrap_or_default());
+    let millis = u128::from(u64::try_from(millis).unwrap_or(0));
     Uuid::from_u128((millis << 80) | ((1 << 80) - 1))
 }
 

@@ -2,12 +2,15 @@
 
 use rusqlite::params;
 
+use super::columns::{keyed_posting_columns, with_words};
 use super::connection::Statements;
-use super::rows::{CustomerRow, PostingRow, customer_columns, damaged, posting_columns, with_words};
 use crate::ledger::codec::encode;
 use crate::ledger::{CustomerId, CustomerKey, LedgerNo, Timestamp};
-use crate::store::StoreError;
+use crate::store::error::{StoreError, damaged};
 use crate::store::skew::Path;
+use crate::store::sql::rows::{
+    CUSTOMER_COLUMNS, POSTING_COLUMNS, customer as customer_of, customer_columns, posting_columns, recorded,
+};
 use crate::store::words::{Erased, Rewritten, Walk};
 
 /// Erases what was said about a customer, inside a transaction. What is freed on pages is overwritten only where
@@ -22,32 +25,30 @@ pub(super) fn erase(
     at: Timestamp,
 ) -> Result<Erased, StoreError> {
     let mut walk = Walk::new(at);
-    let row = statements.first(
-        concat!("SELECT ", customer_columns!(), " FROM customer c WHERE c.customer = ?"),
+    let found = statements.first(
+        concat!("SELECT ", customer_columns!(), ", c.path FROM customer c WHERE c.customer = ?"),
         [CustomerKey::of(ledger, customer).raw()],
-        CustomerRow::of_writer,
+        |row| Ok((customer_of(row)?, row.get::<Vec<u8>>(CUSTOMER_COLUMNS)?)),
     )?;
-    let Some(row) = row else { return Ok(walk.erased) };
-    let found = row.customer()?;
+    let Some((found, path)) = found else { return Ok(walk.erased) };
     if found.ledger != ledger || found.id != *customer {
         return Ok(walk.erased);
     }
-    let path = Path::decode(&row.path, found.sequence)
+    let path = Path::decode(&path, found.sequence)
         .map_err(|error| damaged(format!("pointers of customer {customer}: {error}")))?;
     let mut postings = statements.prepare(concat!(
         "SELECT ",
-        posting_columns!(),
+        keyed_posting_columns!(),
         ", p.previous FROM posting p",
         with_words!(),
         "WHERE p.key = ?"
     ))?;
     let mut next = path.last();
     while let Some(key) = next {
-        let found = postings
-            .first([key], |row| Ok((PostingRow::of_writer(row)?, row.get::<_, Option<i64>>("previous")?)))?;
-        let (row, previous) =
+        let found = postings.first([key], |row| Ok((recorded(row)?, row.get(POSTING_COLUMNS)?)))?;
+        let (recorded, previous) =
             found.ok_or_else(|| damaged(format!("posting key {key} is pointed to and does not exist")))?;
-        if let Some(rewritten) = walk.back_to(&row.recorded()?)? {
+        if let Some(rewritten) = walk.back_to(&recorded)? {
             write(statements, key, at, &rewritten)?;
         }
         next = previous;

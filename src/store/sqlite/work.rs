@@ -1,33 +1,22 @@
-//! Entries of work: loading those that a void needs, writing those that a batch recorded or voided, reading and
-//! checking the rows, and moving them out of the holds of older databases.
+//! Entries of work: loading those that a void needs, writing those that a batch recorded or voided, and moving them out
+//! of the holds of older databases.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
-use rusqlite::{Connection, Row, TransactionBehavior, params};
-use sqlx::SqliteConnection;
+use rusqlite::{Connection, TransactionBehavior, params};
 use uuid::Uuid;
 
 use super::connection::Statements;
-use super::read::SqliteReader;
-use super::rows::{decoded, limit_of, uuid_of};
-use super::{failed, refused};
+use super::driver::fetch;
 use crate::ledger::codec::encode;
 use crate::ledger::ids::WorkId;
 use crate::ledger::work::Work;
-use crate::ledger::{Book, Hold, HoldId};
-use crate::store::checks::{Faults, WorkColumns};
-use crate::store::stored::{Voids, damaged};
-use crate::store::{Page, StoreError, StoredWork};
-
-/// Rows read at a time.
-const PAGE: i64 = 1_000;
-/// Holds that one transaction moves out of their older form, and the bytes of their bodies, but for the last one's.
-const STEP_HOLDS: i64 = 500;
-const STEP_BYTES: usize = 4 << 20;
-
-type WorkTuple = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, bool, Option<i64>, Option<i64>, Vec<u8>);
+use crate::ledger::{Book, HoldId};
+use crate::store::checks::WorkColumns;
+use crate::store::error::{StoreError, damaged};
+use crate::store::sql::row::sql_count;
+use crate::store::sql::work::{STEP_BYTES, STEP_HOLDS, entry as entry_of, taken_apart};
+use crate::store::stored::Voids;
 
 /// Fills the book with the entries that are to be voided, and with what the sums of their holds need then.
 ///
@@ -41,15 +30,14 @@ pub(super) fn load(
     for (id, Voids { hold, entries }) in voids {
         let customer = hold.customer_key();
         let entry = |work: WorkId| {
-            let body = statements.first(
+            statements.first(
                 "SELECT body
                  FROM work
                  WHERE hold_id = ?
                    AND work_id = ?",
                 params![id.uuid().as_bytes(), work.uuid().as_bytes()],
-                read_body,
-            )?;
-            body.map(|body| work_of(&body)).transpose()
+                |row| entry_of(row, 0),
+            )
         };
         for work in entries {
             if let Some(work) = entry(*work)? {
@@ -72,7 +60,7 @@ pub(super) fn load(
             continue;
         }
         // At least one of these still counts, whichever are voided.
-        let some = limit_of(entries.len().saturating_add(1));
+        let some = sql_count(entries.len().saturating_add(1));
         for bound in [
             "SELECT body
              FROM work
@@ -87,8 +75,8 @@ pub(super) fn load(
              ORDER BY counts_until DESC
              LIMIT ?",
         ] {
-            for body in statements.all(bound, params![id.uuid().as_bytes(), some], read_body)? {
-                book.put_work(customer, *id, work_of(&body)?);
+            for work in statements.all(bound, params![id.uuid().as_bytes(), some], |row| entry_of(row, 0))? {
+                book.put_work(customer, *id, work);
             }
         }
     }
@@ -117,164 +105,60 @@ pub(super) fn append(statements: Statements<'_>, book: &Book) -> Result<(), Stor
 /// An entry's row, in the order of its columns.
 fn row(hold: HoldId, work: &Work) -> impl rusqlite::Params {
     let WorkColumns { id, previous, voided, counts_from, counts_until } = WorkColumns::of(work);
+    let previous = previous.map(|previous| previous.as_bytes().to_vec());
+    let id = id.as_bytes().to_vec();
     (hold.uuid().as_bytes().to_vec(), id, previous, voided, counts_from, counts_until, encode(work))
-}
-
-fn read_body(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
-    row.get(0)
-}
-
-fn work_of(body: &[u8]) -> Result<Arc<Work>, StoreError> {
-    decoded(body, "an entry of work").map(Arc::new)
-}
-
-impl SqliteReader {
-    pub(super) async fn work_page(
-        &self,
-        hold: HoldId,
-        after: Option<WorkId>,
-        limit: usize,
-    ) -> Result<Page<Arc<Work>, WorkId>, StoreError> {
-        let bodies: Vec<Vec<u8>> = sqlx::query_scalar(
-            "SELECT body
-             FROM work
-             WHERE hold_id = ?
-               AND work_id > ?
-             ORDER BY work_id
-             LIMIT ?",
-        )
-        .bind(hold.uuid().as_bytes().to_vec())
-        .bind(after.map_or(Vec::new(), |after| after.uuid().as_bytes().to_vec()))
-        .bind(limit_of(limit.saturating_add(1)))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed)?;
-        let items = bodies.iter().map(|body| work_of(body)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Page::cut(items, limit, |work| work.id))
-    }
-
-    pub(super) async fn work_rows(
-        &self,
-        after: Option<(HoldId, WorkId)>,
-        limit: usize,
-    ) -> Result<Vec<StoredWork>, StoreError> {
-        let (hold, work) = after.map_or_else(Default::default, |(hold, work)| {
-            (hold.uuid().as_bytes().to_vec(), work.uuid().as_bytes().to_vec())
-        });
-        let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> = sqlx::query_as(
-            "SELECT hold_id, work_id, body
-             FROM work
-             WHERE (hold_id, work_id) > (?, ?)
-             ORDER BY hold_id, work_id
-             LIMIT ?",
-        )
-        .bind(hold)
-        .bind(work)
-        .bind(limit_of(limit))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed)?;
-        rows.into_iter()
-            .map(|(hold, id, body)| {
-                let hold = HoldId::from_uuid(uuid_of(&hold, "hold id")?);
-                Ok(StoredWork { hold, id: WorkId::from_uuid(uuid_of(&id, "work id")?), body })
-            })
-            .collect()
-    }
-}
-
-/// The columns that repeat what the bodies say.
-pub(super) async fn check(snapshot: &mut SqliteConnection, faults: &mut Faults) -> Result<(), StoreError> {
-    let mut after: (Vec<u8>, Vec<u8>) = Default::default();
-    loop {
-        let rows: Vec<WorkTuple> = sqlx::query_as(
-            "SELECT hold_id, work_id, previous, voided, counts_from, counts_until, body
-             FROM work
-             WHERE (hold_id, work_id) > (?, ?)
-             ORDER BY hold_id, work_id
-             LIMIT ?",
-        )
-        .bind(after.0.as_slice())
-        .bind(after.1.as_slice())
-        .bind(PAGE)
-        .fetch_all(&mut *snapshot)
-        .await
-        .map_err(failed)?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        after = (last.0.clone(), last.1.clone());
-        for (_, id, previous, voided, counts_from, counts_until, body) in rows {
-            let name = Uuid::from_slice(&id).map_or_else(|_| "without an id".to_owned(), |id| id.to_string());
-            let work: Work = decoded(&body, &format!("entry of work {name}"))?;
-            let columns = WorkColumns { id, previous, voided, counts_from, counts_until };
-            faults.expect(columns == WorkColumns::of(&work), || {
-                format!("entry of work {name}: its columns are not those of its body")
-            });
-        }
-    }
 }
 
 /// Moves the entries of older holds to their table, some holds a transaction; one that was cut off goes on where it was.
 ///
 /// # Errors
 /// [`StoreError`]; what was not committed is as it was.
-pub(super) fn finish_step(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    while move_some(connection, path)? {}
+pub(super) fn finish_step(connection: &mut Connection) -> Result<(), StoreError> {
+    while move_some(connection)? {}
     Ok(())
 }
 
 /// True where there may be more.
-fn move_some(connection: &mut Connection, path: &Path) -> Result<bool, StoreError> {
-    let said = |error| refused(path, error);
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(said)?;
-    let mut done_to: Option<Vec<u8>> = {
-        let mut step =
-            transaction.prepare("SELECT done_to FROM unfinished_step WHERE step = 'work'").map_err(said)?;
-        let mut rows = step.query([]).map_err(said)?;
-        match rows.next().map_err(said)? {
-            Some(row) => row.get(0).map_err(said)?,
-            None => return Ok(false),
-        }
+fn move_some(connection: &mut Connection) -> Result<bool, StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done_to: Option<Option<Uuid>> = {
+        let mut step = transaction.prepare("SELECT done_to FROM unfinished_step WHERE step = 'work'")?;
+        fetch(&mut step, &[], |row| row.get(0))?.into_iter().next()
     };
-    let mut older = Vec::new();
-    {
-        let sql = "SELECT hold_id, body FROM hold WHERE hold_id > ? ORDER BY hold_id LIMIT ?";
-        let mut holds = transaction.prepare(sql).map_err(said)?;
-        let mut rows = holds.query(params![done_to.take().unwrap_or_default(), STEP_HOLDS]).map_err(said)?;
-        let mut bytes = 0_usize;
-        while let Some(row) = rows.next().map_err(said)? {
-            let (id, body): (Vec<u8>, Vec<u8>) = (row.get(0).map_err(said)?, row.get(1).map_err(said)?);
-            bytes = bytes.saturating_add(body.len());
-            done_to = Some(id.clone());
-            older.push((id, body));
-            if bytes >= STEP_BYTES {
-                break;
-            }
-        }
-    }
+    let Some(done_to) = done_to else { return Ok(false) };
+    let older: Vec<(Uuid, Vec<u8>)> = {
+        let mut holds = transaction.prepare(
+            "SELECT hold_id, body
+             FROM (
+                 SELECT hold_id, body, SUM(LENGTH(body)) OVER (ORDER BY hold_id) - LENGTH(body) AS bytes_before
+                 FROM (SELECT hold_id, body FROM hold WHERE hold_id > $1 ORDER BY hold_id LIMIT $2)
+             )
+             WHERE bytes_before < $3
+             ORDER BY hold_id",
+        )?;
+        let params = [done_to.unwrap_or(Uuid::nil()).into(), STEP_HOLDS.into(), STEP_BYTES.into()];
+        fetch(&mut holds, &params, |row| Ok((row.get(0)?, row.get(1)?)))?
+    };
+    let last = older.last().map(|(id, _)| *id);
     for (id, body) in older {
-        let (hold, entries) = Hold::decode_with_entries(&body).map_err(|error| {
-            damaged(format!("hold {}: {error}", Uuid::from_slice(&id).unwrap_or_default()))
-        })?;
+        let (hold, entries) = taken_apart(id, &body)?;
         if entries.is_empty() {
             continue;
         }
         for entry in &entries {
             let sql = "INSERT INTO work (hold_id, work_id, previous, voided, counts_from, counts_until, body)
                        VALUES (?, ?, ?, ?, ?, ?, ?)";
-            let mut insert = transaction.prepare_cached(sql).map_err(said)?;
-            insert.execute(row(hold.id, entry)).map_err(said)?;
+            transaction.prepare_cached(sql)?.execute(row(hold.id, entry))?;
         }
-        let mut update =
-            transaction.prepare_cached("UPDATE hold SET body = ? WHERE hold_id = ?").map_err(said)?;
-        update.execute(params![encode(&hold), id]).map_err(said)?;
+        let mut update = transaction.prepare_cached("UPDATE hold SET body = ? WHERE hold_id = ?")?;
+        update.execute(params![encode(&hold), id.as_bytes()])?;
     }
-    let more = done_to.is_some();
-    let sql = if more {
-        "UPDATE unfinished_step SET done_to = ? WHERE step = 'work'"
-    } else {
-        "DELETE FROM unfinished_step WHERE step = 'work' AND ? IS NULL"
+    match last {
+        Some(last) => transaction
+            .execute("UPDATE unfinished_step SET done_to = ? WHERE step = 'work'", [last.as_bytes()])?,
+        None => transaction.execute("DELETE FROM unfinished_step WHERE step = 'work'", [])?,
     };
-    transaction.execute(sql, [done_to]).map_err(said)?;
-    transaction.commit().map_err(said)?;
-    Ok(more)
+    transaction.commit()?;
+    Ok(last.is_some())
 }

@@ -7,35 +7,25 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::append;
 use super::checkpoints::{self, Checkpoints};
-use super::connection::{Statements, WriteConnection, WriteStats};
+use super::connection::{Statements, Turns, WriteConnection, WriteStats};
+use super::driver::ready;
 use super::file::DatabaseLock;
-use super::ledgers::{self, Tail};
-use super::recent::{Recent, Remembered};
+use super::recent::{Loaded, Recent, Remembered};
 use super::requests::NewRequests;
-use super::{Turns, alerts, cards, load, words};
+use super::tail::Tail;
+use super::{append, load, words};
 use crate::ledger::alert::LedgerAlerts;
 use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, CustomerId, CustomerMap, LedgerNo, Posting, Request, Timestamp};
+use crate::store::alerts::{DefaultAlertsSet, NewDefaultAlerts};
 use crate::store::cards::{CardsChanged, catch_up, decide};
-use crate::store::skew;
+use crate::store::engine::CommitNotifier;
+use crate::store::error::StoreError;
+use crate::store::sql::{alerts, cards, ledgers};
 use crate::store::stamps::Stamps;
-use crate::store::{
-    CommitNotifier, DefaultAlertsSet, Erased, LedgerCreated, NewDefaultAlerts, NewLedger, StoreError,
-    WriteStore,
-};
-
-/// What of a loaded customer the core does not keep, from load to append.
-#[derive(Debug, Default)]
-pub(super) struct Loaded {
-    /// Where its next posting points.
-    pub path: skew::Path,
-    /// The sequence in its row, which guards the update; 0 where there is no row yet.
-    pub stored_sequence: u64,
-    /// The indexed column as it stands, so that it is written only when it changes.
-    pub next_due: Option<Timestamp>,
-}
+use crate::store::words::Erased;
+use crate::store::write_store::{LedgerCreated, NewLedger, WriteStore};
 
 /// The writing side of a SQLite database.
 pub struct SqliteWriter {
@@ -100,9 +90,10 @@ impl SqliteWriter {
         statements.run("DELETE FROM webhook_relay", [])?;
         let tail = Tail::read(statements)?;
         // Read as a whole, so that a card that is not as it was written is found before anything is served.
-        let cards_revision = cards::changes(statements, 0)?.last().map_or(0, |last| last.revision);
+        let cards_revision =
+            ready(cards::changes(&mut writer.statements()?, 0))?.last().map_or(0, |last| last.revision);
         let new_requests = NewRequests::read(statements, now)?;
-        let default_alerts = alerts::read(statements)?;
+        let default_alerts = ready(alerts::current(&mut writer.statements()?))?;
         writer.new_requests = new_requests;
         writer.default_alerts = Arc::new(default_alerts);
         writer.tail = tail;
@@ -151,7 +142,8 @@ impl SqliteWriter {
         if cards.revision() == self.cards_revision {
             return Ok(());
         }
-        catch_up(cards, &cards::changes(self.statements()?, cards.revision())?)
+        let changes = ready(cards::changes(&mut self.statements()?, cards.revision()))?;
+        catch_up(cards, &changes)
     }
 
     pub(super) fn roll_back(&mut self) -> Result<(), StoreError> {
@@ -259,7 +251,8 @@ impl WriteStore for SqliteWriter {
         now: Timestamp,
     ) -> Result<LedgerCreated, StoreError> {
         self.take_turn().await;
-        let created = self.in_transaction(|writer| ledgers::create(writer.statements()?, ledger, now))?;
+        let created =
+            self.in_transaction(|writer| ready(ledgers::create(&mut writer.statements()?, ledger, now)))?;
         if let LedgerCreated::Created { ledger, replayed: false } = &created {
             let no = ledger.no;
             self.commit(&[])?;
@@ -279,10 +272,11 @@ impl WriteStore for SqliteWriter {
         self.catch_up(cards)?;
         self.take_turn().await;
         let decided = self.in_transaction(|writer| {
-            let statements = writer.statements()?;
-            let decided = decide(cards, request, cards::earlier(statements, request)?, now)?;
+            let mut statements = writer.statements()?;
+            let earlier = ready(cards::earlier(&mut statements, request))?;
+            let decided = decide(cards, request, earlier, now)?;
             if let CardsChanged::Made { change, replayed: false } = &decided {
-                cards::insert(statements, change)?;
+                ready(cards::insert(&mut statements, change))?;
             }
             Ok(decided)
         })?;
@@ -302,7 +296,7 @@ impl WriteStore for SqliteWriter {
         now: Timestamp,
     ) -> Result<DefaultAlertsSet, StoreError> {
         self.take_turn().await;
-        let set = self.in_transaction(|writer| alerts::set(writer.statements()?, alerts, now))?;
+        let set = self.in_transaction(|writer| ready(alerts::set(&mut writer.statements()?, alerts, now)))?;
         if set == (DefaultAlertsSet::Set { replayed: false }) {
             self.commit(&[])?;
             let thresholds = Arc::new(alerts.default.alerts.clone());

@@ -16,9 +16,9 @@ struct Rig {
 }
 
 impl Rig {
-    async fn new() -> Self {
+    fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (writer, _) = crate::store::sqlite::open(&directory.path().join("a.db"), NOW).await.unwrap();
+        let (writer, _) = crate::store::sqlite::open(&directory.path().join("a.db"), NOW).unwrap();
         Self { writer, now: NOW, directory, said: Said::default() }
     }
 
@@ -49,7 +49,7 @@ fn grant() -> Command {
 
 #[tokio::test]
 async fn a_full_disk_stores_nothing_and_room_mends_it() {
-    let mut rig = Rig::new().await;
+    let mut rig = Rig::new();
     rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
     rig.sql("PRAGMA max_page_count = 1");
     let mut stored = 1;
@@ -69,7 +69,7 @@ async fn a_full_disk_stores_nothing_and_room_mends_it() {
 
 #[tokio::test]
 async fn a_failed_commit_leaves_its_fate_open() {
-    let mut rig = Rig::new().await;
+    let mut rig = Rig::new();
     rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
     // A check that SQLite makes while it commits.
     rig.sql(
@@ -85,7 +85,7 @@ async fn a_failed_commit_leaves_its_fate_open() {
 /// Thousands of commits with a reader beside them, and the log stays short.
 #[tokio::test]
 async fn the_log_begins_anew_under_load() {
-    let mut rig = Rig::new().await;
+    let mut rig = Rig::new();
     rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
     let reader =
         crate::store::open_to_read(&format!("sqlite:{}", rig.directory.path().join("a.db").display()))
@@ -112,7 +112,7 @@ async fn the_log_begins_anew_under_load() {
 
 #[tokio::test]
 async fn a_log_that_readers_hold_up_is_waited_for() {
-    let mut rig = Rig::new().await;
+    let mut rig = Rig::new();
     rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
     rig.writer.checkpoints.restart_at = 1;
     for _ in 1..LOOK_AFTER_COMMITS {
@@ -125,7 +125,7 @@ async fn a_log_that_readers_hold_up_is_waited_for() {
 
 #[tokio::test]
 async fn an_account_that_is_full_refuses_a_command_and_not_the_server() {
-    let mut rig = Rig::new().await;
+    let mut rig = Rig::new();
     rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
     rig.writer.tail.system.insert((LedgerNo::MAIN, "promotions".to_owned()), i64::MIN + 5);
     assert!(matches!(rig.run(grant()).await, Err(StoreError::Refused(_))));

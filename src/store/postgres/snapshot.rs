@@ -1,0 +1,134 @@
+//! One moment of a database, for as long as a transaction is open, with the places that commits will have.
+
+use sqlx::{Connection as _, PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::columns::{placed_posting_columns, with_words};
+use super::rows::sql_ledger;
+use crate::ledger::LedgerNo;
+use crate::store::error::StoreError;
+use crate::store::recorded::Recorded;
+use crate::store::sql::database::Sql as _;
+use crate::store::sql::row::{Param, sql_count};
+use crate::store::sql::rows::{posting_columns, recorded};
+
+/// A snapshot is held for as long as its reader takes, so the time-outs of other connections are not for this one.
+const BEGIN: &str = "
+    BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+    SET LOCAL statement_timeout = 0;
+    SET LOCAL idle_in_transaction_session_timeout = 0;";
+
+/// A moment of the database, for as long as its transaction is open.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    connection: PgConnection,
+    /// In the order of their ledgers and places.
+    pub unplaced: Vec<Unplaced>,
+    /// False from before a statement until it has succeeded: what failed or was given up is not gone on with.
+    sound: bool,
+}
+
+/// A commit that the sequencer had not placed at that moment, with the place that it will have if nothing comes before
+/// it.
+#[derive(Debug)]
+pub(super) struct Unplaced {
+    pub ledger_no: i32,
+    pub batch: Uuid,
+    pub first_position: i64,
+    /// Customer and sequence of each posting.
+    pub postings: Vec<(i64, i64)>,
+}
+
+impl Snapshot {
+    /// Takes the snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin(mut connection: PgConnection) -> Result<Self, StoreError> {
+        // In one go: the snapshot is taken by the first statement after these.
+        sqlx::raw_sql(BEGIN).execute(&mut connection).await?;
+        let rows = sqlx::query(
+            "SELECT q.ledger_no, q.batch, q.customers, q.sequences, COALESCE(e.position, 0)
+             FROM pending q
+             LEFT JOIN feed_end e ON e.ledger_no = q.ledger_no
+             ORDER BY q.ledger_no, q.stamp, q.batch",
+        )
+        .fetch_all(&mut connection)
+        .await?;
+        let mut unplaced: Vec<Unplaced> = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (ledger_no, batch, end): (i32, _, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(4)?);
+            let (customers, sequences): (Vec<i64>, Vec<i64>) = (row.try_get(2)?, row.try_get(3)?);
+            let before = unplaced.last().filter(|before| before.ledger_no == ledger_no);
+            let first_position = before.map_or(end.saturating_add(1), Unplaced::end);
+            let postings = customers.into_iter().zip(sequences).collect();
+            unplaced.push(Unplaced { ledger_no, batch, first_position, postings });
+        }
+        Ok(Self { connection, unplaced, sound: true })
+    }
+
+    /// The connection, for statements; when they have succeeded, [`Snapshot::goes_on`] says so.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        self.sound = false;
+        &mut self.connection
+    }
+
+    pub fn goes_on(&mut self) {
+        self.sound = true;
+    }
+
+    /// False after a statement that failed or was given up.
+    pub const fn is_sound(&self) -> bool {
+        self.sound
+    }
+
+    /// Ends it. Where that fails there is nothing left to end.
+    pub async fn end(mut self) {
+        if self.sound {
+            let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
+            let _ = self.connection.close().await;
+        }
+    }
+
+    /// The postings of a ledger after a position that have no place in the feed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn unplaced_after(
+        &mut self,
+        ledger: LedgerNo,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let (mut customers, mut sequences, mut positions) = (Vec::new(), Vec::new(), Vec::new());
+        let commits = self.unplaced.iter().filter(|commit| commit.ledger_no == sql_ledger(ledger));
+        let places = commits.flat_map(|commit| (commit.first_position..).zip(&commit.postings));
+        for (position, (customer, sequence)) in places.filter(|(position, _)| *position > after).take(limit) {
+            customers.push(*customer);
+            sequences.push(*sequence);
+            positions.push(position);
+        }
+        if positions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let text = concat!(
+            "SELECT ",
+            placed_posting_columns!("u.position"),
+            " FROM UNNEST($1, $2, $3) u(customer, sequence, position)
+              JOIN posting p ON p.customer = u.customer AND p.sequence = u.sequence",
+            with_words!(),
+            "ORDER BY u.position"
+        );
+        let params = [Param::Ints(&customers), Param::Ints(&sequences), Param::Ints(&positions)];
+        let postings = self.connection().all(text, &params, recorded).await?;
+        self.goes_on();
+        Ok(postings)
+    }
+}
+
+impl Unplaced {
+    /// The position after its last one.
+    pub fn end(&self) -> i64 {
+        self.first_position.saturating_add(sql_count(self.postings.len()))
+    }
+}

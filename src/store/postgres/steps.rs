@@ -1,0 +1,30 @@
+//! How a transaction begins, and how long one step of it may take.
+
+use std::time::Duration;
+
+use super::errors::timed_out;
+use crate::store::engine::Isolation;
+use crate::store::error::StoreError;
+
+/// How long one step of a batch may take before its connection is given up.
+pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Begins a transaction, whatever the server's default is.
+pub(super) const fn begin_statement(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+    }
+}
+
+/// Waits for an answer of the server, but not for ever.
+pub(super) async fn within<T>(
+    what: &'static str,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+    told: fn(sqlx::Error) -> StoreError,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(STEP_TIMEOUT, work).await {
+        Ok(done) => done.map_err(told),
+        Err(_) => Err(timed_out(what)),
+    }
+}

@@ -1,0 +1,153 @@
+//! What the engines' checks of themselves share: columns that repeat what a value says, and rows that contradict others.
+
+use uuid::Uuid;
+
+use super::database::{Dialect, Sql};
+use super::row::Row;
+use super::rows::body;
+use crate::ledger::work::Work;
+use crate::ledger::{Hold, Lot};
+use crate::store::checks::{Faults, HoldColumns, LotColumns, WorkColumns};
+use crate::store::error::StoreError;
+
+/// Rows read at a time.
+pub const PAGE: i64 = 1_000;
+
+/// Holds, entries of work, and lots.
+///
+/// # Errors
+/// [`StoreError`] where the database cannot be read.
+pub async fn check_bodies(sql: &mut impl Sql, faults: &mut Faults) -> Result<(), StoreError> {
+    check_table(
+        sql,
+        faults,
+        "SELECT hold_id, hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, estimated,
+                charged, created_at, watched, body
+         FROM hold
+         WHERE hold_id > $1
+         ORDER BY hold_id
+         LIMIT $3",
+        "hold",
+        |row, id| {
+            let hold: Hold = body(row, 14, "a hold")?;
+            let columns = HoldColumns {
+                id,
+                ledger: row.get(2)?,
+                customer: row.get(3)?,
+                incident: row.get(4)?,
+                previous: row.get(5)?,
+                state: row.get(6)?,
+                direct: row.get(7)?,
+                class: row.get(8)?,
+                settled: row.get(9)?,
+                estimated: row.get(10)?,
+                charged: row.get(11)?,
+                created_at: row.get(12)?,
+                watched: row.get(13)?,
+            };
+            Ok(columns == HoldColumns::of(&hold))
+        },
+    )
+    .await?;
+    check_table(
+        sql,
+        faults,
+        "SELECT hold_id, work_id, previous, voided, counts_from, counts_until, body
+         FROM work
+         WHERE (hold_id, work_id) > ($1, $2)
+         ORDER BY hold_id, work_id
+         LIMIT $3",
+        "entry of work",
+        |row, id| {
+            let work: Work = body(row, 6, "an entry of work")?;
+            let columns = WorkColumns {
+                id,
+                previous: row.get(2)?,
+                voided: row.get(3)?,
+                counts_from: row.get(4)?,
+                counts_until: row.get(5)?,
+            };
+            Ok(columns == WorkColumns::of(&work))
+        },
+    )
+    .await?;
+    check_table(
+        sql,
+        faults,
+        "SELECT lot_id, lot_id, source, storefront, order_id, credits, repaid, price_minor, currency, expires_at,
+                created_at, body
+         FROM lot
+         WHERE lot_id > $1
+         ORDER BY lot_id
+         LIMIT $3",
+        "lot",
+        |row, id| {
+            let lot: Lot = body(row, 11, "a lot")?;
+            let columns = LotColumns {
+                id,
+                source: row.get(2)?,
+                storefront: row.get(3)?,
+                order: row.get(4)?,
+                credits: row.get(5)?,
+                repaid: row.get(6)?,
+                price_minor: row.get(7)?,
+                currency: row.get(8)?,
+                expires_at: row.get(9)?,
+                created_at: row.get(10)?,
+            };
+            Ok(columns == LotColumns::of(&lot))
+        },
+    )
+    .await
+}
+
+/// Goes through a table in pages of $3 rows after the key ($1, $2). The first two columns are the key, the second one is
+/// the row's own id. A row that cannot be read is a fault like any other.
+async fn check_table(
+    sql: &mut impl Sql,
+    faults: &mut Faults,
+    text: &'static str,
+    what: &'static str,
+    is_sound: fn(&dyn Row, Uuid) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
+    let mut after = (Uuid::nil(), Uuid::nil());
+    while !faults.are_enough() {
+        let rows = sql
+            .all(text, &[after.0.into(), after.1.into(), PAGE.into()], |row| {
+                let key: (Uuid, Uuid) = (row.get(0)?, row.get(1)?);
+                Ok((key, readable(is_sound(row, key.1))?))
+            })
+            .await?;
+        let Some(last) = rows.last() else { break };
+        after = last.0;
+        for ((_, id), sound) in rows {
+            faults.expect_readable(sound, || format!("{what} {id}"), "its columns are not those of its body");
+        }
+    }
+    Ok(())
+}
+
+/// Takes damage apart from other errors.
+///
+/// # Errors
+/// [`StoreError`] that is no damage.
+pub fn readable<T>(read: Result<T, StoreError>) -> Result<Result<T, String>, StoreError> {
+    match read {
+        Ok(read) => Ok(Ok(read)),
+        Err(StoreError::Damaged(damage)) => Ok(Err(damage)),
+        Err(other) => Err(other),
+    }
+}
+
+/// Rows that repeat what stands with a customer or a posting, and say otherwise.
+///
+/// # Errors
+/// [`StoreError`] where the database cannot be read.
+pub async fn check_strangers<S: Sql>(sql: &mut S, faults: &mut Faults) -> Result<(), StoreError> {
+    for text in S::Dialect::STRANGERS {
+        for fault in sql.all(text, &[PAGE.into()], |row| row.get::<String>(0)).await? {
+            faults.expect(false, || fault);
+        }
+    }
+    Ok(())
+}

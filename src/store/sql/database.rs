@@ -1,0 +1,202 @@
+//! What a connection, an engine's dialect, and a database must be able to do for the shared statements.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::row::{Param, Row};
+use crate::ledger::{CustomerKey, Hold, HoldId, LedgerNo, LotId, Timestamp};
+use crate::store::error::{StoreError, damaged};
+use crate::store::read_store::{At, HoldFilter, LotFilter, OwnedLot, Page};
+use crate::store::recorded::{Position, Recorded};
+
+/// Statements on one connection. Where the driver blocks, the futures are ready at once.
+pub trait Sql {
+    type Dialect: Dialect;
+
+    /// Reads all rows.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the driver, or of `read`.
+    fn all<T: Send>(
+        &mut self,
+        sql: &'static str,
+        params: &[Param<'_>],
+        read: impl FnMut(&dyn Row) -> Result<T, StoreError> + Send,
+    ) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send;
+
+    /// Reads all rows of a statement that needs a whole table, so that reading it from one end to the other is right.
+    ///
+    /// # Errors
+    /// As [`Sql::all`].
+    fn scan<T: Send>(
+        &mut self,
+        sql: &'static str,
+        params: &[Param<'_>],
+        read: impl FnMut(&dyn Row) -> Result<T, StoreError> + Send,
+    ) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send {
+        self.all(sql, params, read)
+    }
+
+    /// Writes, and says how many rows.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the driver.
+    fn run(
+        &mut self,
+        sql: &'static str,
+        params: &[Param<'_>],
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Reads the first row.
+    ///
+    /// # Errors
+    /// As [`Sql::all`].
+    fn first<T: Send>(
+        &mut self,
+        sql: &'static str,
+        params: &[Param<'_>],
+        read: impl FnMut(&dyn Row) -> Result<T, StoreError> + Send,
+    ) -> impl Future<Output = Result<Option<T>, StoreError>> + Send {
+        let all = self.all(sql, params, read);
+        async { Ok(all.await?.into_iter().next()) }
+    }
+
+    /// Reads the only row of a statement that always gives one.
+    ///
+    /// # Errors
+    /// As [`Sql::all`]; [`StoreError::Damaged`] where there is no row.
+    fn one<T: Send>(
+        &mut self,
+        sql: &'static str,
+        params: &[Param<'_>],
+        read: impl FnMut(&dyn Row) -> Result<T, StoreError> + Send,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send {
+        let first = self.first(sql, params, read);
+        async { first.await?.ok_or_else(|| damaged("a row that must exist is missing")) }
+    }
+}
+
+/// What only one engine says in its words. Statements name their parameters.
+pub trait Dialect {
+    /// The engine's name.
+    const ENGINE: &'static str;
+    /// Customers ([`super::rows::customer_columns`]) by a list of keys: $1.
+    const CUSTOMERS_BY_KEY: &'static str;
+    /// Key, id and profile by a list of keys: $1.
+    const PROFILES_BY_KEY: &'static str;
+    /// Owner and body of the lot of an order: $1 ledger, $2 storefront, $3 order.
+    const LOT_OF_ORDER: &'static str;
+    /// The same for a list of orders: $3.
+    const LOTS_OF_ORDERS: &'static str;
+    /// The posting of a request: $1 customer, $2 kind, $3 request.
+    const POSTING_OF_REQUEST: &'static str;
+    /// Postings of a feed: $1 ledger, from behind $2 up to $3; $4 is the position after $2.
+    const FEED: &'static str;
+    /// The last position of a ledger: $1.
+    const LAST_POSITION: &'static str;
+    /// Orders with their postings' ids, after ($1, $2, $3): at most $4.
+    const STORED_ORDERS: &'static str;
+    /// Ledger, account and balance of all accounts that are no customer's, in order.
+    const STORED_ACCOUNTS: &'static str;
+    /// Account and balance of a ledger, customers' accounts summed: $1. One statement, so one snapshot: what is summed
+    /// belongs together, and comes to zero.
+    const BALANCES: &'static str;
+    /// An endpoint's body by its id: $1. Nobody else changes it until the end of the transaction.
+    const ENDPOINT_TO_CHANGE: &'static str;
+    /// Bytes of the database's pages.
+    const BYTES: &'static str;
+    /// What a commit promises, as one text.
+    const DURABILITY: &'static str;
+    /// Lines about rows that contradict others, at most $1 each.
+    const STRANGERS: &'static [&'static str];
+
+    /// The last posting of a customer that a point of its history reaches.
+    fn posting_at<S: Sql<Dialect = Self> + Send>(
+        sql: &mut S,
+        customer: CustomerKey,
+        at: At,
+    ) -> impl Future<Output = Result<Option<Recorded>, StoreError>> + Send;
+
+    /// A customer's postings with sequences `first..=last`.
+    fn postings_of<S: Sql<Dialect = Self> + Send>(
+        sql: &mut S,
+        customer: CustomerKey,
+        first: u64,
+        last: u64,
+    ) -> impl Future<Output = Result<Vec<Recorded>, StoreError>> + Send;
+
+    /// From when the postings of a feed count. Where there is one writer, that is when they were recorded.
+    fn counted<S: Sql<Dialect = Self> + Send>(
+        sql: &mut S,
+        ledger: LedgerNo,
+        feed: Vec<Recorded>,
+    ) -> impl Future<Output = Result<Vec<(Recorded, Timestamp)>, StoreError>> + Send;
+
+    /// One page of a list of holds.
+    fn hold_page<S: Sql<Dialect = Self> + Send>(
+        sql: &mut S,
+        ledger: LedgerNo,
+        filter: HoldFilter,
+        before: Option<HoldId>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Page<Arc<Hold>, HoldId>, StoreError>> + Send;
+
+    /// One page of a list of lots.
+    fn lot_page<S: Sql<Dialect = Self> + Send>(
+        sql: &mut S,
+        ledger: LedgerNo,
+        filter: LotFilter,
+        before: Option<LotId>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Page<OwnedLot, LotId>, StoreError>> + Send;
+}
+
+/// Work on a connection, as a future that borrows it.
+pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
+
+/// Lends its connections to work, each to one at a time.
+pub trait Database: Send + Sync + 'static {
+    type Connection: Sql + Send;
+
+    /// Runs `work`. Dropping the future loses no connection of a pool.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the work, or where there is no connection.
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut Self::Connection) -> Work<'c, T> + Send + 'static,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send;
+}
+
+/// A database that readers share.
+pub trait ReadDatabase: Database {
+    /// A time up to `wanted` at or before which nothing more will count.
+    fn watermark(
+        &self,
+        wanted: Timestamp,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Timestamp, StoreError>> + Send;
+
+    /// Lets reads as of a time see all that counts by then.
+    fn reach(&self, time: Timestamp) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Waits until all that is committed has its place in the feed.
+    fn place_all(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// A database that is read as a whole, by `verify` and copies.
+pub trait AuditDatabase: Database {
+    /// The engine's check of itself.
+    fn integrity(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+
+    /// A ledger's postings after a position.
+    fn journal(
+        &self,
+        ledger: LedgerNo,
+        after: Position,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Recorded>, StoreError>> + Send;
+
+    /// The position of the last one.
+    fn journal_end(&self, ledger: LedgerNo) -> impl Future<Output = Result<Position, StoreError>> + Send;
+}

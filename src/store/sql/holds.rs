@@ -1,0 +1,108 @@
+//! Holds by id and by incident. Lists are each engine's own.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::database::Sql;
+use super::row::Row;
+use super::rows::body;
+use crate::ledger::customer::CustomerState;
+use crate::ledger::{CustomerKey, Hold, HoldId, HoldState, IncidentId, LedgerNo, PostingId};
+use crate::store::error::StoreError;
+use crate::store::read_store::HoldFilter;
+
+/// Rows that one page of a list reads at most: about 5 ms of one connection. A rare filter gives short pages.
+pub const ROWS_PER_PAGE_MAX: i64 = 5_000;
+
+/// Reads a hold from a row of its body.
+///
+/// # Errors
+/// [`StoreError::Damaged`].
+pub fn hold(row: &dyn Row) -> Result<Arc<Hold>, StoreError> {
+    body(row, 0, "a hold").map(Arc::new)
+}
+
+/// One hold.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn by_id(
+    sql: &mut impl Sql,
+    ledger: LedgerNo,
+    id: HoldId,
+) -> Result<Option<Arc<Hold>>, StoreError> {
+    let text = "SELECT body FROM hold WHERE hold_id = $1 AND ledger_no = $2";
+    sql.first(text, &[id.into(), ledger.into()], hold).await
+}
+
+/// All holds of a customer's incident.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn of_incident(
+    sql: &mut impl Sql,
+    customer: CustomerKey,
+    incident: IncidentId,
+) -> Result<Vec<Arc<Hold>>, StoreError> {
+    sql.all(
+        "SELECT body FROM hold WHERE incident_id = $2 AND customer = $1 ORDER BY hold_id",
+        &[customer.into(), incident.as_str().into()],
+        hold,
+    )
+    .await
+}
+
+/// The ids between which a list's holds lie, the second excluded: ids carry the time at which their holds were made.
+#[must_use]
+pub fn bounds(filter: &HoldFilter, before: Option<HoldId>) -> (Uuid, Uuid) {
+    super::lots::id_bounds(filter.from, filter.until, before.map(|before| before.uuid()))
+}
+
+/// The states of a list as bits.
+#[must_use]
+pub fn states_mask(filter: &HoldFilter) -> i64 {
+    let states = if filter.states.is_empty() { HoldState::ALL } else { &filter.states };
+    states.iter().fold(0, |mask, state| mask | (1 << state.code()))
+}
+
+/// Where a list enters a customer's chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chain {
+    /// At this hold.
+    From(HoldId),
+    /// Nowhere: it is at its end, or the customer has no holds.
+    End,
+    /// The list goes on before something that is no hold of this customer.
+    Elsewhere,
+}
+
+/// Where a customer's list goes on. A hold never changes its predecessor.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn chain_behind(
+    sql: &mut impl Sql,
+    customer: CustomerKey,
+    before: Option<HoldId>,
+) -> Result<Chain, StoreError> {
+    let first = if let Some(before) = before {
+        let text = "SELECT previous FROM hold WHERE hold_id = $1 AND customer = $2";
+        let previous =
+            sql.first(text, &[before.into(), customer.into()], |row| row.get::<Option<Uuid>>(0)).await?;
+        let Some(previous) = previous else { return Ok(Chain::Elsewhere) };
+        previous.map(HoldId::from_uuid)
+    } else {
+        let text = "SELECT state FROM customer WHERE customer = $1";
+        let state: Option<CustomerState> =
+            sql.first(text, &[customer.into()], |row| body(row, 0, "a customer's state")).await?;
+        state.and_then(|state| state.last_hold)
+    };
+    Ok(first.map_or(Chain::End, Chain::From))
+}
+
+/// The id that a hold or lot made at this time would have at least.
+#[must_use]
+pub fn id_at(time: crate::ledger::Timestamp) -> Uuid {
+    PostingId::new(time, 0, 0).uuid()
+}

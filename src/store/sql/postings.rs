@@ -1,0 +1,61 @@
+//! Postings by request, and feeds by position. A customer's own history is read in each engine's way.
+
+use super::database::{Dialect, Sql};
+use super::row::sql_count;
+use super::rows::recorded;
+use crate::ledger::book::RequestScope;
+use crate::ledger::{LedgerNo, Timestamp};
+use crate::store::error::StoreError;
+use crate::store::recorded::{Position, Recorded};
+use crate::store::stored::count_of;
+
+/// The posting that answered a request.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn by_request<S: Sql>(
+    sql: &mut S,
+    (customer, kind, request): RequestScope,
+) -> Result<Option<Recorded>, StoreError> {
+    let params = [customer.into(), i64::from(kind.code()).into(), (&request).into()];
+    sql.first(S::Dialect::POSTING_OF_REQUEST, &params, recorded).await
+}
+
+/// A ledger's postings after a position.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn feed<S: Sql>(
+    sql: &mut S,
+    ledger: LedgerNo,
+    after: Position,
+    limit: usize,
+) -> Result<Vec<Recorded>, StoreError> {
+    let after = sql_count(after.0);
+    let last = after.saturating_add(sql_count(limit));
+    let params = [ledger.into(), after.into(), last.into(), after.saturating_add(1).into()];
+    sql.all(S::Dialect::FEED, &params, recorded).await
+}
+
+/// A ledger's postings after a position, with the times from which they count.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn counted_feed<S: Sql + Send>(
+    sql: &mut S,
+    ledger: LedgerNo,
+    after: Position,
+    limit: usize,
+) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
+    let postings = feed(sql, ledger, after, limit).await?;
+    S::Dialect::counted(sql, ledger, postings).await
+}
+
+/// The last position of a ledger; 0 where it has no postings.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn last_position<S: Sql>(sql: &mut S, ledger: LedgerNo) -> Result<Position, StoreError> {
+    let last: Option<i64> = sql.first(S::Dialect::LAST_POSITION, &[ledger.into()], |row| row.get(0)).await?;
+    Ok(Position(count_of(last.unwrap_or(0), "the end of a feed")?))
+}
