@@ -11,7 +11,7 @@ use super::shops::revealed;
 use crate::clock::Clock;
 use crate::config::{Config, EmailSettings, EmailTls, Flags};
 use crate::delivery::mail::{
-    EVENTS, Facts, Link, MailFrom, Mailer, Smtp, SmtpSettings, Templates, Tls, parse_mailbox, preview,
+    EVENTS, Facts, Link, MailFrom, Mailer, Smtp, SmtpSettings, Templates, Tls, parse_mailbox,
 };
 use crate::ledger::event::EventType;
 use crate::ledger::{CustomerId, LedgerId};
@@ -121,8 +121,8 @@ impl EmailCommand {
             Templates::load(directory.as_deref()).map_err(|error| complaint(&error.to_string()))?;
         let customer = CustomerId::parse("acme").map_err(|error| Failure::Other(error.to_string()))?;
         let facts = Facts::sample(event, false, &LedgerId::main(), &customer, &link);
-        let preview = preview(&templates, &locale, &facts).map_err(|problem| complaint(&problem))?;
-        let body = if html { preview.html } else { preview.text };
-        print(&format!("Subject: {}\n\n{}", preview.subject, body.trim_end()))
+        let content = templates.fill(&locale, &facts).map_err(|problem| complaint(&problem))?;
+        let body = if html { content.html } else { content.text };
+        print(&format!("Subject: {}\n\n{}", content.subject, body.trim_end()))
     }
 }

@@ -2,7 +2,7 @@
 //! by the first one that has e-mail switched on.
 //!
 //! Where a ledger has none, it is made at the end of the journal: nobody wants years of old messages. Once there is one in
-//! the database, a ledger without is a new one, whose events are told from its beginning. After a pause of more than
+//! the database, a ledger without is a new one, whose events are sent from its beginning. After a pause of more than
 //! [`PAUSE_SECONDS_MAX`] e-mail begins at the end again, because what a balance was then is not true any more.
 
 use std::collections::HashSet;

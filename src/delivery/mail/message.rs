@@ -8,11 +8,21 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use url::Host;
 
-use super::templates::Content;
 use crate::ledger::{Contact, Timestamp};
 
 /// A subject or a name is cut to so many characters.
 const LINE_CHARS: usize = 200;
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// One line without control characters.
+    pub subject: String,
+    /// The plain text.
+    pub text: String,
+    /// The HTML.
+    pub html: String,
+}
 
 /// Who messages are from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,10 +11,10 @@ mod smtp;
 mod templates;
 mod transport;
 
-pub use facts::{EVENTS, Facts, VARIABLES};
+pub use facts::{EVENTS, Facts};
 pub use link::Link;
 pub use mailboxes::{Mailboxes, email_endpoint};
-pub use message::{MailFrom, parse_mailbox};
+pub use message::{Content, MailFrom, parse_mailbox};
 pub use smtp::{Smtp, SmtpSettings, Tls};
 pub use templates::{TemplateError, Templates};
-pub use transport::{MailTransport, Mailer, Preview, preview};
+pub use transport::{MailTransport, Mailer};

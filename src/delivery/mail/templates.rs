@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use minijinja::{Environment, UndefinedBehavior};
 
-use super::facts::{EVENTS, Facts, VARIABLES};
+use super::facts::{EVENTS, Facts};
 use super::link::Link;
-use super::message::one_line;
+use super::message::{Content, one_line};
 use crate::ledger::event::EventType;
 use crate::ledger::{CustomerId, LedgerId};
 
@@ -80,15 +80,6 @@ pub enum TemplateError {
     },
 }
 
-/// What a message says, filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Content {
-    /// One line without control characters.
-    pub subject: String,
-    pub text: String,
-    pub html: String,
-}
-
 /// All templates, ready to be filled in.
 #[derive(Debug)]
 pub struct Templates {
@@ -152,14 +143,19 @@ impl Templates {
         // Also in branches that no sample comes to.
         let functions: BTreeSet<&str> = self.environment.globals().map(|(name, _)| name).collect();
         let unknown = template.undeclared_variables(false).into_iter();
-        let unknown =
-            unknown.filter(|name| !VARIABLES.contains(&name.as_str()) && !functions.contains(name.as_str()));
+        let samples = samples(event);
+        // Each of them has all variables.
+        let known: BTreeSet<String> = samples.iter().flat_map(Facts::values).map(|(name, _)| name).collect();
+        let unknown = unknown.filter(|name| !known.contains(name) && !functions.contains(name.as_str()));
         let first = unknown.map(|name| (line_of(source, &name), name)).min();
         if let Some((line, name)) = first {
-            let known = VARIABLES.join(", ");
-            return Err(wrong(line, format!("there is no variable {name}; there are {known}")));
+            let problem = format!(
+                "there is no variable {name}; there are {}",
+                known.into_iter().collect::<Vec<_>>().join(", ")
+            );
+            return Err(wrong(line, problem));
         }
-        for facts in samples(event) {
+        for facts in samples {
             let filled = template.render(facts.values()).map_err(|error| of(&error))?;
             if part == "subject" && one_line(&filled).is_empty() {
                 return Err(wrong(1, "gives an empty subject".to_owned()));
@@ -174,13 +170,12 @@ impl Templates {
     ///
     /// # Errors
     /// What a template cannot do with these facts, with its file and line.
-    pub(super) fn fill(&self, locale: &str, facts: &Facts) -> Result<Content, String> {
+    pub fn fill(&self, locale: &str, facts: &Facts) -> Result<Content, String> {
         let language = self.language(locale, facts.event);
-        let values = facts.values();
         let part = |part: &str| {
             let name = name_of(&language, facts.event, part);
             let template = self.environment.get_template(&name).map_err(|error| error.to_string())?;
-            template.render(values.clone()).map_err(|error| error.to_string())
+            template.render(facts.values()).map_err(|error| error.to_string())
         };
         Ok(Content { subject: one_line(&part("subject")?), text: part("txt")?, html: part("html")? })
     }

@@ -122,23 +122,3 @@ impl Mailer {
         sent
     }
 }
-
-/// A message as a customer would get it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Preview {
-    /// The subject.
-    pub subject: String,
-    /// The plain text.
-    pub text: String,
-    /// The HTML.
-    pub html: String,
-}
-
-/// What templates make of facts.
-///
-/// # Errors
-/// What a template cannot do with them.
-pub fn preview(templates: &Templates, locale: &str, facts: &Facts) -> Result<Preview, String> {
-    let content = templates.fill(locale, facts)?;
-    Ok(Preview { subject: content.subject, text: content.text, html: content.html })
-}

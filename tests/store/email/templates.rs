@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use creditledger::delivery::mail::{EVENTS, Facts, Link, Preview, Templates, preview};
+use creditledger::delivery::mail::{Content, EVENTS, Facts, Link, Templates};
 use creditledger::ledger::event::EventType;
 use creditledger::ledger::{CustomerId, LedgerId};
 use tempfile::TempDir;
@@ -28,15 +28,15 @@ fn facts(event: EventType) -> Facts {
     Facts::sample(event, false, &LedgerId::main(), &CustomerId::parse("acme").unwrap(), &link)
 }
 
-fn shown(templates: &Templates, locale: &str) -> Preview {
-    preview(templates, locale, &facts(EventType::BalanceLow)).unwrap()
+fn shown(templates: &Templates, locale: &str) -> Content {
+    templates.fill(locale, &facts(EventType::BalanceLow)).unwrap()
 }
 
 #[test]
 fn the_built_in_ones_say_what_is_left_held_and_missing_and_escape_html() {
     let templates = Templates::load(None).unwrap();
     for event in EVENTS {
-        let Preview { subject, text, html } = preview(&templates, "", &facts(event)).unwrap();
+        let Content { subject, text, html } = templates.fill("", &facts(event)).unwrap();
         assert!(subject.starts_with("Acme & Sons <GmbH>: ") && !subject.contains('\n'), "{subject}");
         assert!(text.contains("Acme & Sons <GmbH>") && text.contains("Hello Carol,"), "{text}");
         assert!(text.contains("https://shop.example.com/?a=1&for=acme\n"), "{text}");
@@ -78,7 +78,7 @@ fn files_take_the_place_of_what_is_built_in_and_languages_of_the_default() {
     ])
     .unwrap();
     // Of the default each file is replaced by itself.
-    let default = Preview { subject: "low: 2.5".into(), ..built_in };
+    let default = Content { subject: "low: 2.5".into(), ..built_in };
     for locale in ["", "de", "de-AT", "p", "pt2", "../pt", "-", "\u{130}"] {
         assert_eq!(shown(&templates, locale), default, "{locale}");
     }
@@ -90,7 +90,7 @@ fn files_take_the_place_of_what_is_built_in_and_languages_of_the_default() {
         assert_eq!(shown(&templates, locale).subject, "Brasil", "{locale}");
     }
     // An event without files in a language is told of in the next one.
-    let depleted = preview(&templates, "pt-BR", &facts(EventType::BalanceDepleted)).unwrap();
+    let depleted = templates.fill("pt-BR", &facts(EventType::BalanceDepleted)).unwrap();
     assert_eq!(depleted.subject, "Acme & Sons <GmbH>: no support credits left");
 }
 
@@ -114,7 +114,7 @@ fn what_is_wrong_is_told_with_file_and_line() {
         (
             "balance.low.txt",
             "\n{{ shout() }}",
-            "balance.low.txt line 2: there is no variable shout; there are event,",
+            "balance.low.txt line 2: there is no variable shout; there are available,",
         ),
         (
             "balance.low.txt",
