@@ -1,13 +1,11 @@
 //! `creditledger migrate` and `creditledger verify`: commands on a database that no server has open.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use super::failure::Failure;
 use super::output::{complain, print};
+use super::progress::Progress;
 use crate::audit::{self, Report};
 use crate::config::{Config, Flags};
 use crate::store::{self, StoreError};
@@ -72,10 +70,9 @@ pub async fn verify(database: Database) -> Result<ExitCode, Failure> {
 /// # Errors
 /// [`Failure`] where it cannot be read.
 pub(super) async fn verify_database(url: &str) -> Result<Report, Failure> {
-    let progress = spinner();
+    let progress = Progress::new("{spinner} verify: {pos} postings replayed", 0);
     let (auditor, _alone) = store::open_to_check(url).await?;
-    let report = audit::verify(&*auditor, |postings| progress.set_position(postings)).await;
-    progress.finish_and_clear();
+    let report = audit::verify(&*auditor, |postings| progress.reaches(postings)).await;
     Ok(report?)
 }
 
@@ -90,15 +87,4 @@ pub(super) fn shown(report: &Report) -> String {
         text = format!("{text}\nand {more_faults} more");
     }
     text
-}
-
-fn spinner() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let spinner = ProgressBar::new_spinner();
-    match ProgressStyle::with_template("{spinner} verify: {pos} postings replayed") {
-        Ok(style) => spinner.with_style(style),
-        Err(_) => spinner,
-    }
 }

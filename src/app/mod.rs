@@ -12,6 +12,7 @@ mod failure;
 mod output;
 mod paging;
 mod price;
+mod progress;
 mod replay;
 mod serve;
 mod server;
@@ -54,7 +55,7 @@ enum Subcommand {
     Replay(replay::Replay),
     Bench(bench::Bench),
     #[command(flatten)]
-    Client(client::ClientCommand),
+    Client(Box<client::ClientCommand>),
     Price(price::Price),
     #[command(subcommand)]
     Email(email::EmailCommand),

@@ -74,7 +74,7 @@ impl Server {
         let thread = DeliveryThread::start();
         let relay = Relay::new(Arc::clone(&feeds), engine.webhooks, clock, transports, thread, me);
         let reader = Arc::new(Reader::new(engine.reader, engine.notifier, cards));
-        let storefronts = Arc::new(http::Webhooks::new(
+        let storefronts = Arc::new(http::StorefrontWebhooks::new(
             shops,
             PaymentApplier::new(writer.clone(), Arc::clone(&reader)),
             Arc::clone(&reader),

@@ -49,7 +49,7 @@ pub(super) struct Shared {
 /// Why a worker ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum End {
-    /// It was told to, another server has its endpoint now, or nothing is to be sent to it any more.
+    /// It was asked to end, another server has its endpoint now, or the endpoint is disabled or gone.
     #[error("nothing is to be sent by this server any more")]
     Over,
     /// The storage failed; the next worker goes on from what is stored.

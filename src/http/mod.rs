@@ -1,6 +1,6 @@
 //! Webhooks of storefronts over HTTP: `POST /webhooks/<storefront>`.
 //!
-//! 200: applied, kept, or none of our business; nothing more is to be sent. 400: the signature is wrong, or the payload is
+//! 200: applied, kept, or about no payment; the storefront need not send it again. 400: the signature is wrong, or the payload is
 //! malformed; no more is said. 404: no such storefront. 405: not a POST. 413: more than 1 MiB. 415: not JSON. 408: the body
 //! did not come. 503: it is to be sent again.
 
@@ -23,20 +23,20 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 /// How long a delivery may take to come in.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers webhooks.
-pub struct Webhooks {
+/// Answers the webhooks of storefronts.
+pub struct StorefrontWebhooks {
     shops: Vec<Shop>,
     applier: PaymentApplier,
     reader: Arc<Reader>,
 }
 
-impl std::fmt::Debug for Webhooks {
+impl std::fmt::Debug for StorefrontWebhooks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Webhooks").field("shops", &self.shops.len()).finish_non_exhaustive()
+        f.debug_struct("StorefrontWebhooks").field("shops", &self.shops.len()).finish_non_exhaustive()
     }
 }
 
-impl Webhooks {
+impl StorefrontWebhooks {
     /// Of these storefronts.
     #[must_use]
     pub fn new(shops: Vec<Shop>, applier: PaymentApplier, reader: Arc<Reader>) -> Self {

@@ -34,22 +34,26 @@ pub(super) struct Crowd {
     pub name: &'static str,
     /// How many they are, at least 1.
     pub count: usize,
+    /// Whether they are called at random; otherwise all in turn.
+    pub random: bool,
 }
 
 impl Crowd {
-    /// One of them: all in turn.
-    pub fn in_turn(self, number: usize) -> String {
-        format!("{}-{}", self.name, number.rem_euclid(self.count))
-    }
-
-    /// One of them: any, but the same one for the same number.
-    pub fn at_random(self, number: usize) -> String {
+    /// The customer of a call: the same one for the same number.
+    pub fn customer(self, number: usize) -> String {
+        if !self.random {
+            return self.in_turn(number);
+        }
         // SplitMix64: neighbouring numbers lead to customers far apart.
         let mut mixed =
             u64::try_from(number).unwrap_or_default().wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         self.in_turn(usize::try_from((mixed ^ (mixed >> 31)) >> 1).unwrap_or_default())
+    }
+
+    fn in_turn(self, number: usize) -> String {
+        format!("{}-{}", self.name, number.rem_euclid(self.count))
     }
 }
 
@@ -218,7 +222,7 @@ impl Caller {
         if read { Ok(()) } else { Err(CallError::unexpected("balance")) }
     }
 
-    /// Makes an endpoint that is told of the ledger's events, from the first or from now on.
+    /// Makes an endpoint for the ledger's events, from the first or from now on.
     ///
     /// # Errors
     /// [`CallError`].
@@ -282,9 +286,4 @@ pub(super) fn must_be_accepted(result: &wire::BatchResult) -> Result<(), CallErr
         }
         Some(wire::batch_result::Result::Accepted(_)) | None => Err(CallError::unexpected("batch result")),
     }
-}
-
-/// The incident of a number.
-pub(super) fn incident(number: usize) -> String {
-    format!("i-{number}")
 }

@@ -4,18 +4,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::caller::{Caller, Crowd, incident};
-use super::line::{grouped, mebibytes, millis};
-use super::measure::{Load, Measured, Turn, measure, micros_since, per_second};
-use super::plan::{BATCHES_IN_FLIGHT, IN_FLIGHT, create};
+use super::caller::{Caller, Crowd};
+use super::line::{Column, grouped, mebibytes, millis};
+use super::load::{Call, Load, create, measure};
+use super::measure::{Measured, micros_since, per_second};
 use super::plot::plot;
-use super::progress::Progress;
 use super::resources::Before;
 use super::table::table;
 use crate::app::failure::Failure;
+use crate::app::progress::Progress;
 use crate::app::server::Server;
 use crate::config::Config;
-use crate::grpc::wire::batch_command::Command;
 use crate::store::open_figures;
 
 /// Commands in a batch.
@@ -27,17 +26,18 @@ const TRANSFERS_A_PAIR: usize = 3;
 /// Where steps begin, unless less is asked for.
 const FIRST_STEP: usize = 100_000;
 
-const HEAD: [&str; 10] = [
-    "transfers",
-    "batches of 1,000, commands/s",
-    "holds/s",
-    "p50 ms",
-    "p99 ms",
-    "balance p50 ms",
-    "p99 ms",
-    "peak MiB",
-    "start ms",
-    "database MiB",
+/// The columns of the table.
+const COLUMNS: [Column<Step>; 10] = [
+    ("transfers", |step| Some(grouped(step.transfers))),
+    ("batches of 1,000, commands/s", |step| Some(grouped(step.batch_commands_per_second))),
+    ("holds/s", |step| Some(grouped(step.holds_per_second))),
+    ("p50 ms", |step| Some(millis(step.hold_us[0]))),
+    ("p99 ms", |step| Some(millis(step.hold_us[1]))),
+    ("balance p50 ms", |step| Some(millis(step.balance_us[0]))),
+    ("p99 ms", |step| Some(millis(step.balance_us[1]))),
+    ("peak MiB", |step| step.peak_bytes.map(mebibytes)),
+    ("start ms", |step| Some(millis(step.start_us))),
+    ("database MiB", |step| Some(mebibytes(step.database_bytes))),
 ];
 
 const NOTES: &str = "\
@@ -108,9 +108,10 @@ pub(super) async fn grow(growth: Growth, config: &Config, server: Server) -> Res
         return Err(Failure::Other(format!("the database has {} transfers already", grouped(before))));
     }
     let caller = Caller::start(&format!("http://{}", server.address()), growth.connections).await?;
-    let crowd = Crowd { name: "customer", count: growth.customers };
+    let crowd = Crowd { name: "customer", count: growth.customers, random: true };
     create(&caller, crowd).await?;
-    let progress = Progress::new(growth.transfers);
+    let progress =
+        Progress::new("bench {wide_bar} {human_pos}/{human_len} {elapsed} {msg}", growth.transfers);
     // Each customer has bought something.
     let made = before.saturating_add(growth.customers);
     let mut growing = Growing { growth, crowd, caller, server, transfers: made, next: 0, progress };
@@ -139,7 +140,7 @@ pub(super) async fn grow(growth: Growth, config: &Config, server: Server) -> Res
             database_bytes: open_figures(url).await?.bytes().await?,
         });
     }
-    growing.progress.tell("counting");
+    growing.progress.says("counting");
     let counted = count().await?;
     // Somebody else may use a database that was named, but nothing may be missing.
     if counted < growing.transfers {
@@ -170,68 +171,36 @@ fn goals(most: usize) -> Vec<usize> {
 impl Growing {
     /// Holds and their settlements up to `goal` transfers, and some where they are there already; how many commands that was in a second.
     async fn fill(&mut self, goal: usize) -> Result<u64, Failure> {
-        self.progress.tell(&format!("to {}", grouped(goal)));
+        self.progress.says(&format!("to {}", grouped(goal)));
         let (mut commands, mut elapsed) = (0_usize, Duration::ZERO);
         while self.transfers < goal || commands == 0 {
             let pairs = goal.saturating_sub(self.transfers).div_ceil(TRANSFERS_A_PAIR);
             let batches = pairs.div_ceil(BATCH).clamp(1, ROUND);
             let first = self.next;
-            for settles in [false, true] {
-                elapsed = elapsed.saturating_add(self.round(first, batches, settles).await?.elapsed);
+            for call in [Call::Holds(BATCH), Call::Settlements(BATCH)] {
+                let round = measure(&self.caller, Load::batches(call, self.crowd, first, batches)).await?;
+                elapsed = elapsed.saturating_add(round.elapsed);
             }
             let pairs = batches.saturating_mul(BATCH);
             self.next = first.saturating_add(pairs);
             self.transfers = self.transfers.saturating_add(pairs.saturating_mul(TRANSFERS_A_PAIR));
             commands = commands.saturating_add(pairs.saturating_mul(2));
-            self.progress.reach(self.transfers);
+            self.progress.reaches(self.transfers);
         }
         Ok(per_second(commands, elapsed))
     }
 
-    /// So many batches of holds from the incident `first` on, or of their settlements.
-    async fn round(&self, first: usize, batches: usize, settles: bool) -> Result<Measured, Failure> {
-        let (caller, crowd) = (self.caller.clone(), self.crowd);
-        let call = move |turn: Turn| {
-            let caller = caller.clone();
-            async move {
-                let first = first.saturating_add(turn.number.saturating_mul(BATCH));
-                let commands = (first..first.saturating_add(BATCH)).map(|number| {
-                    let customer = crowd.at_random(number);
-                    if settles {
-                        Command::SettleHold(caller.settlement(number, customer, incident(number)))
-                    } else {
-                        Command::PlaceHold(caller.hold(number, customer, incident(number)))
-                    }
-                });
-                caller.execute(turn.number, commands.collect()).await
-            }
-        };
-        measure(Load { in_flight: BATCHES_IN_FLIGHT, lasts: Duration::MAX, most: batches }, call).await
-    }
-
     async fn holds(&mut self) -> Result<Measured, Failure> {
-        let (caller, crowd, first) = (self.caller.clone(), self.crowd, self.next);
-        let call = move |turn: Turn| {
-            let caller = caller.clone();
-            async move {
-                let number = first.saturating_add(turn.number);
-                caller.place(number, crowd.at_random(number), incident(number)).await
-            }
-        };
-        let load = Load { in_flight: IN_FLIGHT, lasts: self.growth.lasts, most: usize::MAX };
-        let measured = measure(load, call).await?;
-        self.next = first.saturating_add(measured.calls());
+        let load = Load::single(Call::Hold, self.crowd, self.next, self.growth.lasts);
+        let measured = measure(&self.caller, load).await?;
+        self.next = self.next.saturating_add(measured.calls());
         self.transfers = self.transfers.saturating_add(measured.calls());
         Ok(measured)
     }
 
     async fn balances(&self) -> Result<Measured, Failure> {
-        let (caller, crowd) = (self.caller.clone(), self.crowd);
-        let call = move |turn: Turn| {
-            let caller = caller.clone();
-            async move { caller.balance(turn.number, crowd.at_random(turn.number)).await }
-        };
-        measure(Load { in_flight: 1, lasts: self.growth.lasts, most: usize::MAX }, call).await
+        let load = Load::single(Call::Balance, self.crowd, 0, self.growth.lasts);
+        measure(&self.caller, Load { in_flight: 1, ..load }).await
     }
 
     /// Stops the server and starts it again; how many microseconds the start took.
@@ -274,21 +243,7 @@ impl Grown {
 
     /// The page for people: a table and bars.
     pub fn page(&self, database: &str) -> String {
-        let row = |step: &Step| {
-            vec![
-                grouped(step.transfers),
-                grouped(step.batch_commands_per_second),
-                grouped(step.holds_per_second),
-                millis(step.hold_us[0]),
-                millis(step.hold_us[1]),
-                millis(step.balance_us[0]),
-                millis(step.balance_us[1]),
-                step.peak_bytes.map(mebibytes).unwrap_or_default(),
-                millis(step.start_us),
-                mebibytes(step.database_bytes),
-            ]
-        };
-        let table = table(&HEAD, self.steps.iter().map(row));
+        let table = table(&COLUMNS, &self.steps);
         let bars = |title: &str, value: fn(&Step) -> u64, shown: fn(u64) -> String| {
             let bar = |step: &Step| (grouped(step.transfers), value(step), shown(value(step)));
             plot(title, &self.steps.iter().map(bar).collect::<Vec<_>>())

@@ -4,7 +4,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 /// What was measured of one kind of call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Line {
     /// What programs call it.
     pub name: &'static str,
@@ -47,21 +47,23 @@ impl Times {
     }
 }
 
-/// The head of the table.
-pub(super) const HEAD: [&str; 10] = [
-    "what",
-    "in flight",
-    "batch",
-    "commands/s",
-    "of ceiling",
-    "p50 ms",
-    "p99 ms",
-    "p99.9 ms",
-    "CPU s/1,000",
-    "peak MiB",
+/// A column of a table: its head, and what a row has in it.
+pub(super) type Column<T> = (&'static str, fn(&T) -> Option<String>);
+
+/// The columns of the table.
+pub(super) const COLUMNS: [Column<Line>; 11] = [
+    ("what", |line| Some(line.name.replace('_', " "))),
+    ("in flight", |line| Some(grouped(line.in_flight))),
+    ("batch", |line| line.batch.map(grouped)),
+    ("commands/s", |line| Some(grouped(line.per_second))),
+    ("of ceiling", |line| line.of_ceiling.map(percent)),
+    ("p50 ms", |line| line.times.map(|times| millis(times.p50_us))),
+    ("p99 ms", |line| line.times.map(|times| millis(times.p99_us))),
+    ("p99.9 ms", |line| line.times.map(|times| millis(times.p999_us))),
+    ("CPU s/1,000", |line| line.cpu_us_per_1000.map(|micros| decimal(micros, 1_000_000, 3))),
+    ("peak MiB", |line| line.peak_bytes.map(mebibytes)),
+    ("DB bytes", |line| line.database_bytes_per_command.map(grouped)),
 ];
-/// Its last column, which lines of another program have not.
-pub(super) const HEAD_BYTES: &str = "DB bytes";
 
 impl Line {
     /// One JSON object; what was not measured is null.
@@ -83,28 +85,6 @@ impl Line {
             "durability": durability,
         })
     }
-
-    /// The cells of a row under [`HEAD`] and [`HEAD_BYTES`].
-    pub fn cells(&self) -> [String; 11] {
-        let time = |of: fn(&Times) -> u64| shown(self.times.as_ref().map(|times| millis(of(times))));
-        [
-            self.name.replace('_', " "),
-            grouped(self.in_flight),
-            shown(self.batch.map(grouped)),
-            grouped(self.per_second),
-            shown(self.of_ceiling.map(percent)),
-            time(|times| times.p50_us),
-            time(|times| times.p99_us),
-            time(|times| times.p999_us),
-            shown(self.cpu_us_per_1000.map(|micros| decimal(micros, 1_000_000, 3))),
-            shown(self.peak_bytes.map(mebibytes)),
-            shown(self.database_bytes_per_command.map(grouped)),
-        ]
-    }
-}
-
-fn shown(cell: Option<String>) -> String {
-    cell.unwrap_or_default()
 }
 
 /// A fraction that a double holds well enough.
@@ -180,7 +160,7 @@ mod tests {
     #[test]
     fn people_read_a_row() {
         assert_eq!(
-            line().cells(),
+            COLUMNS.map(|(_, cell)| cell(&line()).unwrap_or_default()),
             ["hold", "1,024", "1", "12,345", "50.7 %", "1.234", "250", "99.999", "0.123", "3", ""]
         );
     }

@@ -3,11 +3,11 @@
 mod caller;
 mod grow;
 mod line;
+mod load;
 mod measure;
 mod pgbench;
 mod plan;
 mod plot;
-mod progress;
 mod receiver;
 mod resources;
 mod stream;
@@ -23,7 +23,8 @@ use serde_json::Value;
 use self::caller::Caller;
 use self::grow::{Growth, grow};
 use self::line::Line;
-use self::plan::{IN_FLIGHT, Plan, Sizes};
+use self::load::IN_FLIGHT;
+use self::plan::{Plan, Sizes};
 use super::output::print;
 use super::server::Server;
 use crate::app::failure::Failure;
@@ -156,18 +157,7 @@ impl Bench {
         let mut lines = Plan::new(sizes, caller, figures).run().await?;
         // Last, because what PostgreSQL clears up after it would be in the way of the others.
         if let Some(per_second) = pgbench::run(&config.database_url, IN_FLIGHT, self.lasts()).await? {
-            lines.push(Line {
-                name: "pgbench",
-                in_flight: IN_FLIGHT,
-                batch: None,
-                per_second,
-                times: None,
-                cpu_us_per_1000: None,
-                peak_bytes: None,
-                database_bytes_per_command: None,
-                of_ceiling: None,
-                of_alone: None,
-            });
+            lines.push(Line { name: "pgbench", in_flight: IN_FLIGHT, per_second, ..Line::default() });
         }
         Ok((lines, durability))
     }

@@ -24,14 +24,14 @@ pub(super) async fn run(database_url: &str, clients: usize, lasts: Duration) -> 
     let measured = tokio::task::spawn_blocking(move || {
         let Some(_) = pgbench(&["-i", "-q", "-s", SCALE, &url])? else { return Ok(None) };
         let run = ["-n", "-M", "prepared", "-c", &clients, "-j", "2", "-T", &seconds, &url];
-        let told = pgbench(&run);
+        let measured = pgbench(&run);
         // Dropping its tables again is not what is measured, but a benchmark leaves nothing of others behind.
         pgbench(&["-i", "-I", "d", &url])?;
-        let Some(told) = told? else { return Ok(None) };
-        let text = String::from_utf8_lossy(&told.stdout).into_owned();
+        let Some(measured) = measured? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&measured.stdout).into_owned();
         let rate =
             text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(['.', ' ']).next()?.parse().ok());
-        rate.map(Some).ok_or_else(|| Failure::Other(format!("pgbench told no rate: {text}")))
+        rate.map(Some).ok_or_else(|| Failure::Other(format!("pgbench gave no rate: {text}")))
     });
     measured.await.map_err(|error| Failure::Other(format!("pgbench: {error}")))?
 }

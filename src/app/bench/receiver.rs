@@ -89,7 +89,7 @@ async fn listen(listener: std::net::TcpListener, seen: Arc<Seen>) -> io::Result<
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         let seen = Arc::clone(&seen);
-        // What ends a connection is told by the other end, as a delivery that failed.
+        // A connection that ends is a failed delivery at the other end.
         tokio::spawn(async move { answer(stream, &seen).await });
     }
 }

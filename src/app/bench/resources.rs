@@ -25,7 +25,7 @@ impl Before {
     /// Begins to look.
     pub fn now() -> Self {
         // 5 sets the peak back to what is resident now; see proc_pid_clear_refs(5). Elsewhere than on Linux there is no
-        // such file, and a peak of the whole process would be told as that of a line.
+        // such file, and a peak of the whole process would be shown as that of a line.
         let peak_is_reset = std::fs::write("/proc/self/clear_refs", "5").is_ok();
         Self { cpu: cpu(), peak_is_reset }
     }

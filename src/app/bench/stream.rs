@@ -1,11 +1,12 @@
 //! Holds on one ExecuteStream, with so many under way, each command's time by its correlation id.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::caller::{Caller, Crowd, incident, must_be_accepted};
+use super::caller::{Caller, must_be_accepted};
+use super::load::{Load, incident};
 use super::measure::{Measured, micros_since, no_times};
 use crate::app::call::CallError;
 use crate::app::failure::Failure;
@@ -17,13 +18,8 @@ use wire::batch_service_client::BatchServiceClient;
 ///
 /// # Errors
 /// [`Failure`] where one is refused.
-pub(super) async fn measure_stream(
-    caller: &Caller,
-    crowd: Crowd,
-    first: usize,
-    in_flight: usize,
-    lasts: Duration,
-) -> Result<Measured, Failure> {
+pub(super) async fn measure_stream(caller: &Caller, load: Load) -> Result<Measured, Failure> {
+    let Load { crowd, first, in_flight, lasts, .. } = load;
     let mut times_us = no_times()?;
     let (sender, commands) = mpsc::channel(in_flight.max(1));
     let mut sender = Some(sender);
@@ -31,7 +27,7 @@ pub(super) async fn measure_stream(
     let start = Instant::now();
     let next = |sent: &mut Vec<Instant>| {
         let number = first.saturating_add(sent.len());
-        let hold = caller.hold(number, crowd.in_turn(number), incident(number));
+        let hold = caller.hold(number, crowd.customer(number), incident(number));
         let correlation_id = i64::try_from(sent.len()).unwrap_or(i64::MAX);
         sent.push(Instant::now());
         let command = Some(wire::BatchCommand { command: Some(Command::PlaceHold(hold)) });

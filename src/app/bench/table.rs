@@ -3,7 +3,7 @@
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
-use super::line::{HEAD, HEAD_BYTES, Line, grouped, percent};
+use super::line::{COLUMNS, Column, Line, grouped, percent};
 
 /// Under every table of lines.
 const NOTES: &str = "\
@@ -12,14 +12,12 @@ compared with it at the same number in flight, all others with it at 64. Callers
 its CPU and memory; the CPU of a PostgreSQL server is not included. Of batches the times are those of whole batches.
 In hold settle and hot customer each caller places a hold and settles it, in turn: over all customers, and on one.";
 
-/// Lines as a table of so many columns, those with numbers to the right.
-pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
+/// A table of rows by its columns, those with numbers to the right.
+pub(super) fn table<T>(columns: &[Column<T>], rows: &[T]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY);
-    table.set_header(head.to_vec());
-    for row in rows {
-        table.add_row(row);
-    }
+    table.set_header(columns.iter().map(|(head, _)| *head));
+    table.add_rows(rows.iter().map(|row| columns.iter().map(|(_, cell)| cell(row).unwrap_or_default())));
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -39,8 +37,7 @@ second; the times of webhooks beside holds are those from a posting to its messa
 
 /// The page.
 pub(super) fn page(lines: &[Line], database: &str, durability: &str) -> String {
-    let head: Vec<&str> = HEAD.iter().copied().chain([HEAD_BYTES]).collect();
-    let table = table(&head, lines.iter().map(|line| line.cells().to_vec()));
+    let table = table(&COLUMNS, lines);
     let webhooks = webhooks(lines).unwrap_or_default();
     format!("{table}\n{NOTES}\n{webhooks}Database: {database}\nDurability: {durability}")
 }

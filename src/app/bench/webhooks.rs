@@ -1,24 +1,23 @@
-//! What webhooks reach, and what they cost: a backlog sent as fast as it goes, and holds as fast as they go with and
-//! without an endpoint that is told of some of them.
+//! Measures webhooks: how fast a backlog is sent, and how much slower holds are while some of them are sent to an endpoint.
 //!
-//! The holds are the same with and without: all go to two ledgers, and only the smaller part's has an endpoint now and then.
-//! That part is chosen for [`EVENTS_PER_SECOND`]: how fast events come is given then, as it is for a server, and what is
-//! measured is what they take from the holds beside them. Rounds with and without take turns, because a machine's speed
-//! drifts.
+//! The holds are the same with and without an endpoint. They go to two ledgers, and only the watched one, which gets the
+//! smaller part, has an endpoint now and then. That part is chosen for [`EVENTS_PER_SECOND`]: then the rate of events is
+//! given, as it is for a server, and the cost to the other holds is measured. Rounds with and without an endpoint take
+//! turns, because a machine's speed drifts.
 
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::caller::{Caller, Crowd, incident};
-use super::measure::{Load, Measured, Turn, measure, no_times, per_second};
-use super::plan::{IN_FLIGHT, create};
+use super::caller::{Caller, Crowd};
+use super::load::{Call, Load, create, incident, measure_over};
+use super::measure::{Measured, no_times, per_second};
 use super::receiver::Receiver;
 use super::resources::{Before, Used};
 use crate::app::failure::Failure;
 use crate::delivery::LOOK_SECONDS;
 
-/// What the part of the holds that is told of is chosen for: more than 2,000 by what the holds lose meanwhile.
+/// Events a second that the watched part of the holds is chosen for: it stays above 2,000 when the holds slow down.
 const EVENTS_PER_SECOND: usize = 2_200;
 /// Parts of all holds.
 const PARTS: usize = 1_000;
@@ -80,7 +79,7 @@ fn median(values: &[u64]) -> u64 {
     upper.midpoint(lower)
 }
 
-/// Measures, with an own ledger beside the caller's for what is told of. Holds get the numbers from `next` on.
+/// Measures, with a watched ledger beside the caller's. Holds get the numbers from `next` on.
 ///
 /// # Errors
 /// [`Failure`] where a call fails or messages do not come.
@@ -91,14 +90,15 @@ pub(super) async fn measure_webhooks(
     next: &mut usize,
 ) -> Result<Webhooks, Failure> {
     let receiver = Receiver::start()?;
-    let told = caller.with_own_ledger().await?;
-    create(&told, crowd).await?;
-    let endpoint = told.create_endpoint(&receiver.url(), true).await?;
+    let watched = caller.with_own_ledger().await?;
+    create(&watched, crowd).await?;
+    let endpoint = watched.create_endpoint(&receiver.url(), true).await?;
     let backlog = backlog(&receiver, crowd.count, lasts).await;
-    told.delete_endpoint(endpoint).await?;
+    watched.delete_endpoint(endpoint).await?;
     let (backlog_per_second, backlog_used) = backlog?;
     forgotten().await;
-    let mut holds = Holds { caller, told: &told, crowd, lasts: lasts / ROUNDS_OF_A_LINE, share: 0, next };
+    let mut holds =
+        Holds { caller, watched: &watched, crowd, lasts: lasts / ROUNDS_OF_A_LINE, share: 0, next };
     let warm = holds.round().await?;
     let share = EVENTS_PER_SECOND.saturating_mul(PARTS);
     let all = usize::try_from(warm.per_second(1)).unwrap_or(usize::MAX).max(1);
@@ -107,9 +107,9 @@ pub(super) async fn measure_webhooks(
     let mut lags_us = no_times()?;
     for _ in 0..TURNS {
         holds.rounds(ROUNDS, &mut without).await?;
-        let endpoint = told.create_endpoint(&receiver.url(), false).await?;
-        let rounds = holds.told_rounds(&receiver, &mut beside, &mut events).await;
-        told.delete_endpoint(endpoint).await?;
+        let endpoint = watched.create_endpoint(&receiver.url(), false).await?;
+        let rounds = holds.watched_rounds(&receiver, &mut beside, &mut events).await;
+        watched.delete_endpoint(endpoint).await?;
         lags_us += &rounds?;
         forgotten().await;
         holds.rounds(ROUNDS, &mut without).await?;
@@ -147,7 +147,7 @@ async fn come(receiver: &Receiver, count: usize) -> Result<(), Failure> {
 /// Holds to both ledgers.
 struct Holds<'a> {
     caller: &'a Caller,
-    told: &'a Caller,
+    watched: &'a Caller,
     crowd: Crowd,
     lasts: Duration,
     /// Of [`PARTS`] holds those to the ledger that has the endpoint.
@@ -157,16 +157,14 @@ struct Holds<'a> {
 
 impl Holds<'_> {
     async fn round(&mut self) -> Result<Measured, Failure> {
-        let (caller, told, crowd) = (self.caller.clone(), self.told.clone(), self.crowd);
+        let (caller, watched) = (self.caller.clone(), self.watched.clone());
         let (first, share) = (*self.next, self.share);
-        let call = move |turn: Turn| {
-            let number = first.saturating_add(turn.number);
-            let is_told = told_before(number.saturating_add(1), share) > told_before(number, share);
-            let caller = if is_told { told.clone() } else { caller.clone() };
-            async move { caller.place(number, crowd.in_turn(number), incident(number)).await }
+        let caller_of = move |number: usize| {
+            let is_watched = watched_before(number.saturating_add(1), share) > watched_before(number, share);
+            if is_watched { watched.clone() } else { caller.clone() }
         };
-        let load = Load { in_flight: IN_FLIGHT, lasts: self.lasts, most: usize::MAX };
-        let measured = measure(load, call).await?;
+        let load = Load::single(Call::Hold, self.crowd, first, self.lasts);
+        let measured = measure_over(load, caller_of).await?;
         *self.next = first.saturating_add(measured.calls());
         Ok(measured)
     }
@@ -179,30 +177,31 @@ impl Holds<'_> {
     }
 
     /// Rounds with an endpoint that was just made. Returns how late its messages were.
-    async fn told_rounds(
+    async fn watched_rounds(
         &mut self,
         receiver: &Receiver,
         beside: &mut Rounds,
         events: &mut Vec<u64>,
     ) -> Result<Histogram<u64>, Failure> {
         let before = receiver.count().saturating_add(1);
-        // One that is told of at once: the server has seen the endpoint when its message comes.
+        // The first message shows that the server has seen the endpoint.
         let number = *self.next;
         *self.next = number.saturating_add(1);
-        self.told.place(number, self.crowd.in_turn(number), incident(number)).await?;
+        self.watched.place(number, self.crowd.customer(number), incident(number)).await?;
         come(receiver, before).await?;
         receiver.take_lags();
         let (first, start) = (*self.next, Instant::now());
         self.rounds(ROUNDS.saturating_mul(2), beside).await?;
-        let told = told_before(*self.next, self.share).saturating_sub(told_before(first, self.share));
-        come(receiver, before.saturating_add(told)).await?;
-        events.push(per_second(told, start.elapsed()));
+        let watched =
+            watched_before(*self.next, self.share).saturating_sub(watched_before(first, self.share));
+        come(receiver, before.saturating_add(watched)).await?;
+        events.push(per_second(watched, start.elapsed()));
         Ok(receiver.take_lags())
     }
 }
 
-/// Of the holds before a number, how many are told of: every so many is one of them.
-fn told_before(number: usize, share: usize) -> usize {
+/// How many of the holds before a number go to the watched ledger: they are spread evenly.
+fn watched_before(number: usize, share: usize) -> usize {
     number.saturating_mul(share).div_euclid(PARTS)
 }
 
@@ -216,10 +215,10 @@ mod tests {
     }
 
     #[test]
-    fn every_so_many_is_told_of() {
-        let told: Vec<usize> =
-            (0..10).filter(|number| told_before(number + 1, 300) > told_before(*number, 300)).collect();
-        assert_eq!(told, [3, 6, 9]);
-        assert_eq!(told_before(2_000, PARTS), 2_000);
+    fn every_so_many_is_watched_of() {
+        let watched: Vec<usize> =
+            (0..10).filter(|number| watched_before(number + 1, 300) > watched_before(*number, 300)).collect();
+        assert_eq!(watched, [3, 6, 9]);
+        assert_eq!(watched_before(2_000, PARTS), 2_000);
     }
 }

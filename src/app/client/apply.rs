@@ -12,7 +12,7 @@ use wire::rate_card_service_client::RateCardServiceClient;
 ///
 /// # Errors
 /// [`CallError`].
-pub(in crate::app) async fn newest(
+pub async fn newest(
     channel: &Channel,
     ledger: &str,
     card: &str,
@@ -31,7 +31,7 @@ pub(in crate::app) async fn newest(
 ///
 /// # Errors
 /// [`CallError`].
-pub(in crate::app) async fn same_as_newest(
+pub async fn same_as_newest(
     channel: &Channel,
     ledger: &str,
     card: &RateCard,

@@ -4,7 +4,7 @@ use crate::grpc::wire;
 use crate::ledger::credits::parse_units;
 
 /// Reads a day, which stands for its beginning in UTC, or a time.
-pub(in crate::app) fn moment(text: &str) -> Result<prost_types::Timestamp, String> {
+pub fn moment(text: &str) -> Result<prost_types::Timestamp, String> {
     let time = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
     time.parse()
         .map_err(|_| "a day such as 2026-01-01 or a time such as 2026-01-01T12:00:00Z is needed".to_owned())
@@ -20,7 +20,7 @@ pub(super) fn date(text: &str) -> Result<wire::Date, String> {
 }
 
 /// Reads minutes, whole or decimal, as seconds.
-pub(in crate::app) fn seconds(minutes: &str) -> Result<i32, String> {
+pub fn seconds(minutes: &str) -> Result<i32, String> {
     const DIGITS: u32 = 4;
     const PER_MINUTE: i64 = 10_i64.pow(DIGITS);
     // 366 days, the most that the server takes.

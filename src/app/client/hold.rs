@@ -258,11 +258,6 @@ fn outcome<A>(_: &A) -> Row {
     Row::default()
 }
 
-/// The open hold of an incident.
-fn hold_of(incident: String) -> Option<HoldTarget> {
-    Some(HoldTarget::incident(incident))
-}
-
 impl HoldCommand {
     /// Asks the server and prints its answer.
     ///
@@ -275,20 +270,22 @@ impl HoldCommand {
             Self::Confirm { incident, park } => {
                 let request = |context, incident| wire::ConfirmEstimateRequest {
                     context,
-                    target: hold_of(incident),
+                    target: Some(HoldTarget::incident(incident)),
                     park,
                 };
                 incident.send(method!(HoldServiceClient.confirm_estimate), request, outcome).await
             }
             Self::Decline { incident } => {
-                let request =
-                    |context, incident| wire::DeclineEstimateRequest { context, target: hold_of(incident) };
+                let request = |context, incident| wire::DeclineEstimateRequest {
+                    context,
+                    target: Some(HoldTarget::incident(incident)),
+                };
                 incident.send(method!(HoldServiceClient.decline_estimate), request, outcome).await
             }
             Self::Extend { incident, credits } => {
                 let request = |context, incident| wire::ExtendHoldRequest {
                     context,
-                    target: hold_of(incident),
+                    target: Some(HoldTarget::incident(incident)),
                     credits,
                 };
                 incident.send(method!(HoldServiceClient.extend_hold), request, outcome).await
@@ -296,7 +293,7 @@ impl HoldCommand {
             Self::Work { incident, work, labels } => {
                 let request = |context, incident| wire::RecordWorkRequest {
                     context,
-                    target: hold_of(incident),
+                    target: Some(HoldTarget::incident(incident)),
                     work_seconds: work.seconds,
                     started_at: work.started_at,
                     line: work.line,
@@ -308,15 +305,18 @@ impl HoldCommand {
                 incident.send(method, request, |answer| entry(answer.entry.as_ref())).await
             }
             Self::Void { incident, work_id } => {
-                let request =
-                    |context, incident| wire::VoidWorkRequest { context, target: hold_of(incident), work_id };
+                let request = |context, incident| wire::VoidWorkRequest {
+                    context,
+                    target: Some(HoldTarget::incident(incident)),
+                    work_id,
+                };
                 let method = method!(HoldServiceClient.void_work);
                 incident.send(method, request, |answer| entry(answer.entry.as_ref())).await
             }
             Self::Reverse { incident, credits } => {
                 let request = |context, incident| wire::ReverseSettlementRequest {
                     context,
-                    target: hold_of(incident),
+                    target: Some(HoldTarget::incident(incident)),
                     credits,
                 };
                 incident.send(method!(HoldServiceClient.reverse_settlement), request, outcome).await
@@ -381,7 +381,8 @@ impl Estimate {
 /// Shows a hold with its entries of work.
 async fn get(customer_id: String, incident: String, target: &Target) -> Result<(), Failure> {
     let ledger_id = target.ledger();
-    let request = wire::GetHoldRequest { ledger_id, customer_id, target: hold_of(incident) };
+    let request =
+        wire::GetHoldRequest { ledger_id, customer_id, target: Some(HoldTarget::incident(incident)) };
     let answer = target.ask(method!(HoldServiceClient.get_hold), request).await?;
     let found = answer.hold.ok_or_else(|| CallError::unexpected("hold"))?;
     // By its id: meanwhile the incident may have another one.
@@ -419,7 +420,7 @@ impl EndCommand {
                 use wire::OverrunPolicy::{CapAtHold, TakeAvailable};
                 let request = |context, incident| wire::SettleHoldRequest {
                     context,
-                    target: hold_of(incident),
+                    target: Some(HoldTarget::incident(incident)),
                     overrun: if cap_at_hold { CapAtHold } else { TakeAvailable }.into(),
                     max_charge_credits: max_charge,
                     expected_work_seconds,
@@ -433,7 +434,7 @@ impl EndCommand {
             Self::Release { incident, waive } => {
                 let request = |context, incident| wire::ReleaseHoldRequest {
                     context,
-                    target: hold_of(incident),
+                    target: Some(HoldTarget::incident(incident)),
                     waive_reason: waive,
                 };
                 incident.send(method!(HoldServiceClient.release_hold), request, outcome).await

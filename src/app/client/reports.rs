@@ -121,7 +121,7 @@ impl Transfers {
             // Those of one posting stand in its own order, whichever way the postings are listed.
             transfers.sort_by_key(|transfer| transfer.sequence);
         }
-        target.print_list(transfers.iter().map(transfer).collect(), more)
+        target.print_list(&transfers.iter().map(transfer).collect::<Vec<_>>(), more)
     }
 }
 

@@ -118,12 +118,12 @@ impl Target {
         row: impl Fn(&Q::Item) -> Row,
     ) -> Result<(), Failure> {
         let (items, more) = self.pages(limit, method, request).await?;
-        self.print_list(items.iter().map(row).collect(), more)
+        self.print_list(&items.iter().map(row).collect::<Vec<_>>(), more)
     }
 
     /// Prints the rows of a list, and says where it goes on.
-    pub(super) fn print_list(&self, rows: Vec<Row>, more: bool) -> Result<(), Failure> {
-        self.print_rows(&rows)?;
+    pub(super) fn print_list(&self, rows: &[Row], more: bool) -> Result<(), Failure> {
+        self.print_rows(rows)?;
         if more {
             note("... more; use --limit");
         }
@@ -237,7 +237,7 @@ impl Changed {
 }
 
 /// A time-ordered id, as the server prefers.
-pub(in crate::app) fn new_request_id() -> Result<String, Failure> {
+pub fn new_request_id() -> Result<String, Failure> {
     let random = clock::random().map_err(Failure::Randomness)?;
     Ok(PostingId::new(clock::now(), 0, random).to_string())
 }

@@ -4,10 +4,10 @@ use tonic::transport::Channel;
 
 use crate::app::call::CallError;
 use crate::app::client::apply::{newest, same_as_newest};
+use crate::app::client::target::new_request_id;
 use crate::app::failure::Failure;
+use crate::cards;
 use crate::grpc::{rate_card_message, wire};
-use crate::ledger::PostingId;
-use crate::{cards, clock};
 use wire::rate_card_service_client::RateCardServiceClient;
 
 /// Makes a preset, or the card of a file, the default of the ledger, where it is not yet: a second run changes nothing.
@@ -34,7 +34,5 @@ pub async fn use_card(channel: &Channel, ledger: &str, name: &str) -> Result<(),
 }
 
 fn context(ledger: &str) -> Result<wire::CommandContext, Failure> {
-    let random = clock::random().map_err(Failure::Randomness)?;
-    let id = PostingId::new(clock::now(), 0, random).to_string();
-    Ok(wire::context(id, "").ledger(ledger).by("replay"))
+    Ok(wire::context(new_request_id()?, "").ledger(ledger).by("replay"))
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hdrhistogram::Histogram;
-use indicatif::ProgressBar;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::client::{ReplayClient, Settled};
 use super::csv::Incident;
-use super::desk::{Desk, Settled};
 use super::plan::{Event, Moment};
 use super::queue::{Next, Queue};
 use crate::app::call::CallError;
+use crate::app::progress::Progress;
 use crate::ledger::{ClassId, Credits};
 
 /// What came of the events.
@@ -40,13 +40,12 @@ impl Tally {
 }
 
 /// What the workers share.
-#[derive(Debug)]
 struct Shared {
     incidents: Vec<Incident>,
     state: Mutex<State>,
     /// Rung when a customer has become free, and when there is nothing left to do.
     free: Notify,
-    progress: ProgressBar,
+    progress: Progress,
 }
 
 #[derive(Debug)]
@@ -62,32 +61,32 @@ impl Shared {
     }
 }
 
-/// Sends every event through as many desks as `concurrency`, and adds the times of their calls to `answered_us`.
+/// Sends every event through as many clients as `concurrency`, and adds the times of their calls to `answered_us`.
 ///
 /// # Errors
 /// The first call that was not answered: the server is away. What it refuses is no error, but left over.
 pub async fn drive(
     incidents: Vec<Incident>,
-    desk: &Desk,
+    client: &ReplayClient,
     concurrency: usize,
-    progress: ProgressBar,
+    progress: Progress,
     answered_us: &mut Histogram<u64>,
 ) -> Result<Tally, CallError> {
     let state = Mutex::new(State { queue: Queue::new(&incidents), tally: Tally::default() });
     let shared = Arc::new(Shared { incidents, state, free: Notify::new(), progress });
     let mut workers = JoinSet::new();
     for _ in 0..concurrency {
-        workers.spawn(work(Arc::clone(&shared), desk.clone()));
+        workers.spawn(work(Arc::clone(&shared), client.clone()));
     }
     while let Some(ended) = workers.join_next().await {
-        let desk = ended.map_err(|_| CallError::unexpected("worker"))??;
-        answered_us.add(&desk.answered_us).map_err(|_| CallError::unexpected("time"))?;
+        let client = ended.map_err(|_| CallError::unexpected("worker"))??;
+        answered_us.add(&client.answered_us).map_err(|_| CallError::unexpected("time"))?;
     }
     Ok(std::mem::take(&mut shared.state().tally))
 }
 
 /// One worker: an event at a time until there are none.
-async fn work(shared: Arc<Shared>, mut desk: Desk) -> Result<Desk, CallError> {
+async fn work(shared: Arc<Shared>, mut client: ReplayClient) -> Result<ReplayClient, CallError> {
     loop {
         let free = shared.free.notified();
         tokio::pin!(free);
@@ -98,11 +97,11 @@ async fn work(shared: Arc<Shared>, mut desk: Desk) -> Result<Desk, CallError> {
             Next::Wait => free.await,
             Next::End => {
                 shared.free.notify_waiters();
-                return Ok(desk);
+                return Ok(client);
             }
             Next::Event { event, first } => {
                 // On the heap: a settlement asked for within a task is large.
-                if let Err(error) = Box::pin(run(&shared, &mut desk, event, first)).await {
+                if let Err(error) = Box::pin(run(&shared, &mut client, event, first)).await {
                     shared.state().queue.stop();
                     shared.free.notify_waiters();
                     return Err(error);
@@ -112,14 +111,14 @@ async fn work(shared: Arc<Shared>, mut desk: Desk) -> Result<Desk, CallError> {
     }
 }
 
-async fn run(shared: &Shared, desk: &mut Desk, event: Event, first: bool) -> Result<(), CallError> {
+async fn run(shared: &Shared, client: &mut ReplayClient, event: Event, first: bool) -> Result<(), CallError> {
     let Some(incident) = shared.incidents.get(event.incident) else { return Ok(()) };
     if first {
-        desk.create_customer(incident).await?;
+        client.create_customer(incident).await?;
     }
     let answer = match event.moment {
-        Moment::Opening => desk.open(incident).await.map(|()| None),
-        Moment::Closing => Box::pin(desk.close(incident)).await.map(Some),
+        Moment::Opening => client.open(incident).await.map(|()| None),
+        Moment::Closing => Box::pin(client.close(incident)).await.map(Some),
     };
     let mut state = shared.state();
     match answer {
@@ -133,7 +132,7 @@ async fn run(shared: &Shared, desk: &mut Desk, event: Event, first: bool) -> Res
     }
     state.queue.done(&incident.customer);
     drop(state);
-    shared.progress.inc(1);
+    shared.progress.advances();
     shared.free.notify_one();
     Ok(())
 }

@@ -2,31 +2,30 @@
 
 mod audit;
 mod card;
+mod client;
 mod csv;
-mod desk;
 mod drive;
 mod plan;
 mod queue;
 mod summary;
 mod totals;
 
-use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
-use indicatif::{ProgressBar, ProgressStyle};
 use tempfile::TempDir;
 
 use self::audit::Audit;
+use self::client::ReplayClient;
 use self::csv::Incident;
-use self::desk::Desk;
 use self::summary::Summary;
 use super::call::connect_to_all;
 use super::check;
 use super::output::print;
+use super::progress::Progress;
 use super::server::Server;
 use crate::app::failure::Failure;
 use crate::config::Config;
@@ -62,6 +61,8 @@ pub struct Replay {
     #[arg(long)]
     json: bool,
 }
+
+const PROGRESS: &str = "replay {wide_bar} {pos}/{len} events, {eta} left";
 
 /// The server that is driven.
 enum Target {
@@ -111,25 +112,23 @@ impl Replay {
         let none = Histogram::new_with_bounds(1, 60_000_000, 3)
             .map_err(|error| Failure::Other(format!("times cannot be counted: {error}")))?;
         let mut answered_us = none.clone();
-        let desk = Desk::new(channel.clone(), &self.ledger, none);
-        let progress = progress(incidents.len().saturating_mul(2));
+        let client = ReplayClient::new(channel.clone(), &self.ledger, none);
+        let progress = Progress::new(PROGRESS, incidents.len().saturating_mul(2));
         let start = Instant::now();
         let concurrency = usize::from(self.concurrency);
-        let tally =
-            drive::drive(incidents.clone(), &desk, concurrency, progress.clone(), &mut answered_us).await;
+        let tally = drive::drive(incidents.clone(), &client, concurrency, progress, &mut answered_us).await;
         let elapsed = start.elapsed();
-        progress.finish_and_clear();
         let totals =
-            desk::ask(async || totals::totals(channel.clone(), &self.ledger, &incidents).await).await;
+            client::ask(async || totals::totals(channel.clone(), &self.ledger, &incidents).await).await;
         let summary = Summary::new(incidents.len(), tally?, totals?, &answered_us, elapsed)?;
         match target {
             Target::Running => {
-                let found = desk::ask(async || audit::audit(channel.clone(), &self.ledger).await).await?;
+                let found = client::ask(async || audit::audit(channel.clone(), &self.ledger).await).await?;
                 Ok(summary.verified(matches!(found, Audit::Clean { .. }), found.to_string()))
             }
             Target::Own { server, database_url, _temporary } => {
                 // Open connections would keep the server from ending until its deadline.
-                drop((channel, desk));
+                drop((channel, client));
                 server.stop().await?;
                 let report = check::verify_database(&database_url).await?;
                 Ok(summary.verified(report.is_clean(), check::shown(&report)))
@@ -154,18 +153,5 @@ impl Replay {
         let server = Box::new(Server::start(&config).await?);
         let url = format!("http://{}", server.address());
         Ok((vec![url], Target::Own { server, database_url, _temporary: temporary }))
-    }
-}
-
-/// A bar where standard error is a terminal, nothing where it is not.
-fn progress(events: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(u64::try_from(events).unwrap_or(u64::MAX));
-    match ProgressStyle::with_template("replay {wide_bar} {pos}/{len} events, {eta} left") {
-        Ok(style) => bar.with_style(style),
-        // The template is a constant; the plain bar is as good.
-        Err(_) => bar,
     }
 }

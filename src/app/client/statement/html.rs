@@ -31,9 +31,10 @@ pub(super) fn page(document: &Document) -> String {
     cells(&mut page, "th", "n", &["Credits", "Available", "Held", "Owed"]);
     page.push_str("</tr></thead><tbody>\n");
     for line in document.lines("Opening balance", "Closing balance") {
-        let (row, sequence, time) = match line.is_balance {
-            true => ("<tr class=\"b\">", "", ""),
-            false => ("<tr>", line.sequence.as_str(), line.recorded_at.as_str()),
+        let (row, sequence, time) = if line.is_balance {
+            ("<tr class=\"b\">", "", "")
+        } else {
+            ("<tr>", line.sequence.as_str(), line.recorded_at.as_str())
         };
         page.push_str(row);
         let (debit, credit) = (&line.debit_account, &line.credit_account);

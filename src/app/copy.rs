@@ -1,14 +1,16 @@
 //! `creditledger copy`: moves a whole database to another one.
 
-mod progress;
-
 use serde_json::{Value, json};
 
-use self::progress::Progress;
 use super::output::print;
+use super::progress::Progress;
 use crate::app::failure::Failure;
 use crate::copy::{CHUNK, Copied, Copier, CopyError, check_source};
 use crate::{clock, store};
+
+/// How something that cannot be counted is shown, and how postings are.
+const CHECKING: &str = "{spinner} {msg}";
+const COUNTING: &str = "{msg} {wide_bar} {pos}/{len} postings, {eta} left";
 
 /// Copy a whole database to a new one, of the same engine or another
 ///
@@ -49,26 +51,31 @@ impl Copy {
 
     async fn copy(&self) -> Result<Copied, Failure> {
         store::check_urls(&self.from, &self.to)?;
-        let progress = Progress::new();
+        let progress = Progress::new(CHECKING, 0);
         progress.says("check the source");
         let (source, _alone) = store::open_to_check(&self.from).await?;
         check_source(&*source).await?;
         let mut target = store::open_for_copy(&self.to).await?;
         let mut copier = Copier::begin(&*source, &mut target, clock::now(), CHUNK).await?;
-        progress.counts("copy", copier.total());
-        progress.at(copier.done());
+        progress.looks(COUNTING);
+        progress.says("copy");
+        progress.counts(copier.total());
+        progress.reaches(copier.done());
         while copier.step().await? {
-            progress.at(copier.done());
+            progress.reaches(copier.done());
         }
         self.refuse_growth(&copier).await?;
+        progress.looks(CHECKING);
         progress.says("check the copy");
         let mut compared = false;
         let copied = copier.compare(|postings| {
             if !compared {
                 compared = true;
-                progress.counts("compare", copier.total());
+                progress.looks(COUNTING);
+                progress.says("compare");
+                progress.counts(copier.total());
             }
-            progress.at(postings);
+            progress.reaches(postings);
         });
         let copied = copied.await?;
         self.refuse_growth(&copier).await?;

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use prost_types::Timestamp as WireTime;
 use tonic::transport::Channel;
 
 use super::csv::Incident;
 use super::plan::{Moment, Step, creation_id, pack_for, request_id};
 use crate::app::call::{CallError, amount};
-use crate::grpc::wire;
-use crate::ledger::{Credits, Timestamp};
+use crate::app::paging::{Method, method};
+use crate::grpc::{convert_time, wire};
+use crate::ledger::Credits;
 use wire::ErrorReason;
 use wire::customer_service_client::CustomerServiceClient;
 use wire::hold_service_client::HoldServiceClient;
@@ -31,11 +31,9 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// A helpdesk and a storefront in one. Each worker has its own; the channel is shared.
 #[derive(Clone, Debug)]
-pub struct Desk {
+pub struct ReplayClient {
     ledger: String,
-    customers: CustomerServiceClient<Channel>,
-    purchases: PurchaseServiceClient<Channel>,
-    holds: HoldServiceClient<Channel>,
+    channel: Channel,
     /// How long the answered calls took, in microseconds.
     pub answered_us: Histogram<u64>,
 }
@@ -49,75 +47,93 @@ pub struct Settled {
     pub written_off: Credits,
 }
 
-/// Asks until there is an answer, with the pauses of a call.
+/// The tries of one call.
+struct Tries {
+    count: u32,
+    wait: Duration,
+}
+
+impl Tries {
+    const fn new() -> Self {
+        Self { count: 1, wait: FIRST_WAIT }
+    }
+
+    /// Waits before another try, or says that none would help.
+    async fn may_repeat(&mut self, error: &CallError) -> bool {
+        if !error.passing || self.count >= TRIES_MAX {
+            return false;
+        }
+        tracing::debug!(%error, tries = self.count, "trying again");
+        tokio::time::sleep(error.wait.unwrap_or(self.wait).min(WAIT_MAX)).await;
+        self.wait = self.wait.saturating_mul(2).min(WAIT_MAX);
+        self.count = self.count.saturating_add(1);
+        true
+    }
+}
+
+/// Asks until there is an answer, with pauses between tries.
 ///
 /// # Errors
 /// [`CallError`].
 pub async fn ask<T>(question: impl AsyncFn() -> Result<T, CallError>) -> Result<T, CallError> {
-    let mut wait = FIRST_WAIT;
-    let mut tries = 1;
+    let mut tries = Tries::new();
     loop {
         match question().await {
-            Err(error) if error.passing && tries < TRIES_MAX => {
-                tracing::debug!(%error, tries, "asking again");
-                tokio::time::sleep(error.wait.unwrap_or(wait).min(WAIT_MAX)).await;
-                wait = wait.saturating_mul(2).min(WAIT_MAX);
-                tries += 1;
+            Ok(answer) => return Ok(answer),
+            Err(error) => {
+                if !tries.may_repeat(&error).await {
+                    return Err(error);
+                }
             }
-            answer => return answer,
         }
     }
 }
 
-/// Makes the call until it is answered, with pauses between tries. The request is made anew each time, under the same
-/// request id.
-macro_rules! answered {
-    ($desk:ident, $client:ident.$method:ident($request:expr)) => {{
-        let request = $request;
-        let mut wait = FIRST_WAIT;
-        let mut tries = 1;
-        loop {
-            let start = Instant::now();
-            let answer = $desk.$client.$method(request.clone()).await;
-            let error = match answer {
-                Ok(response) => {
-                    $desk.count(start);
-                    break Ok(response.into_inner());
-                }
-                Err(status) => CallError::from(status),
-            };
-            if !error.passing || tries >= TRIES_MAX {
-                $desk.count(start);
-                break Err(error);
-            }
-            tracing::debug!(%error, tries, "trying again");
-            tokio::time::sleep(error.wait.unwrap_or(wait).min(WAIT_MAX)).await;
-            wait = wait.saturating_mul(2).min(WAIT_MAX);
-            tries += 1;
-        }
-    }};
-}
-
-impl Desk {
+impl ReplayClient {
     /// Works in `ledger` on the server behind `channel`, and counts into `answered_us`.
     #[must_use]
     pub fn new(channel: Channel, ledger: &str, answered_us: Histogram<u64>) -> Self {
-        Self {
-            ledger: ledger.to_owned(),
-            customers: CustomerServiceClient::new(channel.clone()),
-            purchases: PurchaseServiceClient::new(channel.clone()),
-            holds: HoldServiceClient::new(channel),
-            answered_us,
-        }
+        Self { ledger: ledger.to_owned(), channel, answered_us }
     }
 
     fn context(&self, incident: &Incident, id: &impl ToString) -> wire::CommandContext {
         wire::context(id.to_string(), incident.customer.to_string()).ledger(&self.ledger)
     }
 
-    fn count(&mut self, start: Instant) {
-        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.answered_us.saturating_record(micros);
+    /// Sends a command until it is answered, under the same request id.
+    async fn send<Q: Clone, A>(&mut self, method: Method<Q, A>, request: &Q) -> Result<A, CallError> {
+        let mut tries = Tries::new();
+        loop {
+            let start = Instant::now();
+            let answer = method(self.channel.clone(), request.clone()).await.map_err(CallError::from);
+            if let Err(error) = &answer
+                && tries.may_repeat(error).await
+            {
+                continue;
+            }
+            let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.answered_us.saturating_record(micros);
+            return Ok(answer?.into_inner());
+        }
+    }
+
+    /// Sends a command for a moment of an incident, buying the credits that are missing for it.
+    async fn send_buying<Q: Clone, A>(
+        &mut self,
+        incident: &Incident,
+        moment: Moment,
+        method: Method<Q, A>,
+        request: &Q,
+    ) -> Result<A, CallError> {
+        for count in 1..=TOP_UPS_MAX {
+            match self.send(method, request).await {
+                Err(error) if error.is(ErrorReason::InsufficientCredits) => {
+                    self.top_up(incident, Step::TopUp(moment, count), error).await?;
+                }
+                answer => return answer,
+            }
+        }
+        self.send(method, request).await
     }
 
     /// Makes the incident's customer, unless it is there.
@@ -129,7 +145,7 @@ impl Desk {
             context: Some(self.context(incident, &creation_id(&incident.customer, incident.opened_at))),
             ..Default::default()
         };
-        match answered!(self, customers.create_customer(request)) {
+        match self.send(method!(CustomerServiceClient.create_customer), &request).await {
             Ok(_) => Ok(()),
             // Made by somebody else, or by the replay of another file.
             Err(error) if error.is(ErrorReason::CustomerExists) || error.is(ErrorReason::RequestIdReused) => {
@@ -144,25 +160,18 @@ impl Desk {
     /// # Errors
     /// [`CallError`].
     pub async fn open(&mut self, incident: &Incident) -> Result<(), CallError> {
+        let estimated =
+            wire::place_hold_request::Quote::EstimatedSeconds(seconds(incident.estimated_minutes));
         let request = wire::PlaceHoldRequest {
             context: Some(self.context(incident, &request_id(incident, Step::Place))),
             incident_id: incident.id.to_string(),
             incident_class: incident.class.as_ref().map(ToString::to_string).unwrap_or_default(),
-            quote: Some(wire::place_hold_request::Quote::EstimatedSeconds(seconds(
-                incident.estimated_minutes,
-            ))),
-            opened_at: Some(wire_time(incident.opened_at)),
+            quote: Some(estimated),
+            opened_at: Some(convert_time(incident.opened_at)),
             ..Default::default()
         };
-        for count in 1..=TOP_UPS_MAX {
-            match answered!(self, holds.place_hold(request.clone())) {
-                Err(error) if error.is(ErrorReason::InsufficientCredits) => {
-                    self.top_up(incident, Step::TopUp(Moment::Opening, count), error).await?;
-                }
-                answer => return answer.map(drop),
-            }
-        }
-        answered!(self, holds.place_hold(request.clone())).map(drop)
+        let method = method!(HoldServiceClient.place_hold);
+        self.send_buying(incident, Moment::Opening, method, &request).await.map(drop)
     }
 
     /// Records the work and charges it, buying what is missing.
@@ -176,22 +185,15 @@ impl Desk {
             work_seconds: seconds(incident.worked_minutes),
             ..Default::default()
         };
-        answered!(self, holds.record_work(work.clone()))?;
+        self.send(method!(HoldServiceClient.record_work), &work).await?;
         let settle = wire::SettleHoldRequest {
             context: Some(self.context(incident, &request_id(incident, Step::Settle))),
             target: Some(wire::HoldTarget::incident(incident.id.to_string())),
             overrun: wire::OverrunPolicy::TakeAvailable.into(),
             ..Default::default()
         };
-        for count in 1..=TOP_UPS_MAX {
-            match answered!(self, holds.settle_hold(settle.clone())) {
-                Err(error) if error.is(ErrorReason::InsufficientCredits) => {
-                    self.top_up(incident, Step::TopUp(Moment::Closing, count), error).await?;
-                }
-                answer => return settled(&answer?),
-            }
-        }
-        settled(&answered!(self, holds.settle_hold(settle.clone()))?)
+        let method = method!(HoldServiceClient.settle_hold);
+        settled(&self.send_buying(incident, Moment::Closing, method, &settle).await?)
     }
 
     /// Buys the pack that covers what `rejection` says is missing.
@@ -211,7 +213,7 @@ impl Desk {
             credits: pack_for(shortfall).to_string(),
             ..Default::default()
         };
-        match answered!(self, purchases.purchase_credits(request.clone())) {
+        match self.send(method!(PurchaseServiceClient.purchase_credits), &request).await {
             Ok(_) => Ok(()),
             // An earlier run bought another pack here and somebody else has spent it: the next top-up has a new id.
             Err(error)
@@ -237,13 +239,4 @@ fn settled(response: &wire::SettleHoldResponse) -> Result<Settled, CallError> {
 /// Minutes were bounded when the file was read.
 fn seconds(minutes: u64) -> i32 {
     i32::try_from(minutes.saturating_mul(60)).unwrap_or(i32::MAX)
-}
-
-fn wire_time(time: Timestamp) -> WireTime {
-    let micros = time.micros();
-    let nanos = micros.rem_euclid(Timestamp::MICROS_PER_SECOND).saturating_mul(1_000);
-    WireTime {
-        seconds: micros.div_euclid(Timestamp::MICROS_PER_SECOND),
-        nanos: i32::try_from(nanos).unwrap_or_default(),
-    }
 }
