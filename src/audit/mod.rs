@@ -1,81 +1,12 @@
 //! `verify`: replays the whole journal through the core, and compares every stored row with what that gives.
 
 mod replay;
+mod report;
 mod rows;
-
-use std::fmt;
 
 use crate::store::{AuditStore, StoreError};
 
-/// What was checked, and what was wrong.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Rows read, by what they are.
-    pub counts: Counts,
-    /// The first faults, each naming its row; empty where all is well.
-    pub faults: Vec<String>,
-    /// Faults beyond those.
-    pub more_faults: u64,
-}
-
-/// Rows read, by what they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)] // each is a number of rows of what it is named after
-pub struct Counts {
-    pub ledgers: u64,
-    pub postings: u64,
-    pub transfers: u64,
-    pub customers: u64,
-    pub holds: u64,
-    pub work: u64,
-    pub lots: u64,
-    pub orders: u64,
-    pub system_accounts: u64,
-    pub card_changes: u64,
-}
-
-impl Report {
-    /// Faults that are kept in words.
-    pub const FAULTS_MAX: usize = 20;
-
-    /// True where nothing was wrong.
-    #[must_use]
-    pub const fn is_clean(&self) -> bool {
-        self.faults.is_empty()
-    }
-
-    fn fault(&mut self, fault: String) {
-        if self.faults.len() < Self::FAULTS_MAX {
-            self.faults.push(fault);
-        } else {
-            self.more_faults = self.more_faults.saturating_add(1);
-        }
-    }
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} ledgers, {} postings, {} transfers, {} customers, {} holds, {} lots, {} orders, {} system accounts",
-            self.ledgers,
-            self.postings,
-            self.transfers,
-            self.customers,
-            self.holds,
-            self.lots,
-            self.orders,
-            self.system_accounts
-        )?;
-        if self.work > 0 {
-            write!(f, ", {} entries of work", self.work)?;
-        }
-        match self.card_changes {
-            0 => Ok(()),
-            changes => write!(f, ", {changes} changes of rate cards"),
-        }
-    }
-}
+pub use report::{Counts, Report};
 
 /// Checks a database that nobody writes to meanwhile: the engine's own files and pointers; positions and sequences
 /// without gaps; every posting against the invariants, by replaying it; every customer, hold, lot, order and system

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::Report;
+use super::report::Report;
 use crate::cards;
 use crate::ledger::book::{Book, OrderScope};
 use crate::ledger::card::{CardChange, CardRef, CardRequest, Cards, Changed, check};

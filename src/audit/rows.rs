@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Report;
 use super::replay::Replayed;
+use super::report::Report;
 use crate::ledger::codec::{decode, encode};
 use crate::ledger::customer::CustomerState;
 use crate::ledger::entry::Entry;
@@ -13,6 +13,24 @@ use crate::store::{AuditStore, StoreError, StoredCustomer};
 
 /// Rows in one read.
 const PAGE: usize = 1_000;
+
+/// Goes over all rows of a table, a page at a time, and counts them. For each row the body gives the key after which the
+/// next page begins.
+macro_rules! each_row {
+    ($auditor:ident.$read:ident, |$stored:ident| $body:block) => {{
+        let (mut after, mut count) = (None, 0_u64);
+        loop {
+            let page = $auditor.$read(after, PAGE).await?;
+            for $stored in &page {
+                count = count.saturating_add(1);
+                after = Some($body);
+            }
+            if page.len() < PAGE {
+                break count;
+            }
+        }
+    }};
+}
 
 pub(super) async fn compare(
     auditor: &dyn AuditStore,
@@ -39,34 +57,26 @@ async fn customers(
 ) -> Result<(Sums, Sums), StoreError> {
     let mut sums = Sums::new();
     let mut deferred = Sums::new();
-    let mut after = None;
-    loop {
-        let page = auditor.stored_customers(after, PAGE).await?;
-        for stored in &page {
-            report.counts.customers += 1;
-            after = Some(stored.key);
-            let entry = replayed.book.entry(stored.key);
-            match entry.and_then(|entry| Some((entry, entry.customer.as_deref()?))) {
-                None => report.fault(format!("customer {}: no posting made it", stored.id)),
-                Some((entry, customer)) => {
-                    if let Some(fault) = customer_fault(stored, entry, customer) {
-                        report.fault(format!("customer {}: {fault}", stored.id));
-                    }
-                    for money in customer.state.lots.iter().filter_map(|lot| lot.money) {
-                        let place = (stored.ledger, Some(money.currency));
-                        *deferred.entry(place).or_default() -= i128::from(money.minor_units);
-                    }
+    report.counts.customers = each_row!(auditor.stored_customers, |stored| {
+        let entry = replayed.book.entry(stored.key);
+        match entry.and_then(|entry| Some((entry, entry.customer.as_deref()?))) {
+            None => report.fault(format!("customer {}: no posting made it", stored.id)),
+            Some((entry, customer)) => {
+                if let Some(fault) = customer_fault(stored, entry, customer) {
+                    report.fault(format!("customer {}: {fault}", stored.id));
+                }
+                for money in customer.state.lots.iter().filter_map(|lot| lot.money) {
+                    let place = (stored.ledger, Some(money.currency));
+                    *deferred.entry(place).or_default() -= i128::from(money.minor_units);
                 }
             }
-            let balances = stored.balances;
-            let sum = sums.entry((stored.ledger, None)).or_default();
-            *sum += i128::from(balances.available.units()) + i128::from(balances.held.units());
-            *sum -= i128::from(balances.owed.units());
         }
-        if page.len() < PAGE {
-            break;
-        }
-    }
+        let balances = stored.balances;
+        let sum = sums.entry((stored.ledger, None)).or_default();
+        *sum += i128::from(balances.available.units()) + i128::from(balances.held.units());
+        *sum -= i128::from(balances.owed.units());
+        stored.key
+    });
     let made = replayed.last.len();
     missing(report, "customers", report.counts.customers, made);
     Ok((sums, deferred))
@@ -112,77 +122,48 @@ fn due_is_late(bound: Option<Timestamp>, entry: &Entry, customer: &Customer) -> 
 }
 
 async fn holds(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Report) -> Result<(), StoreError> {
-    let mut after = None;
-    loop {
-        let page = auditor.stored_holds(after, PAGE).await?;
-        for stored in &page {
-            report.counts.holds += 1;
-            after = Some(stored.id);
-            match replayed.book.entry(stored.customer).and_then(|entry| entry.hold(stored.id)) {
-                None => report.fault(format!("hold {}: no posting made it", stored.id)),
-                Some(hold) if encode(hold.as_ref()) != stored.body => {
-                    report.fault(format!("hold {}: it is not as its last posting left it", stored.id));
-                }
-                Some(_) => {}
-            }
-        }
-        if page.len() < PAGE {
-            break;
-        }
-    }
+    report.counts.holds = each_row!(auditor.stored_holds, |stored| {
+        let hold = replayed.book.entry(stored.customer).and_then(|entry| entry.hold(stored.id));
+        let journal = hold.map(|hold| encode(hold.as_ref()));
+        check_body(report, &format!("hold {}", stored.id), journal, &stored.body, "no posting made it");
+        stored.id
+    });
     let made = replayed.last.keys().filter_map(|key| replayed.book.entry(*key));
     missing(report, "holds", report.counts.holds, made.map(|entry| entry.holds().count()).sum());
     Ok(())
 }
 
 async fn work(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Report) -> Result<(), StoreError> {
-    let mut after = None;
-    loop {
-        let page = auditor.stored_work(after, PAGE).await?;
-        for stored in &page {
-            report.counts.work += 1;
-            let key = (stored.hold, stored.id);
-            after = Some(key);
-            let entry = replayed.owners.get(&stored.hold).and_then(|owner| replayed.book.entry(*owner));
-            match entry.and_then(|entry| entry.work().get(&key)) {
-                None => report.fault(format!("entry of work {}: no posting recorded it", stored.id)),
-                Some(work) if encode(work.as_ref()) != stored.body => {
-                    report
-                        .fault(format!("entry of work {}: it is not as its last posting left it", stored.id));
-                }
-                Some(_) => {}
-            }
-        }
-        if page.len() < PAGE {
-            break;
-        }
-    }
+    report.counts.work = each_row!(auditor.stored_work, |stored| {
+        let key = (stored.hold, stored.id);
+        let entry = replayed.owners.get(&stored.hold).and_then(|owner| replayed.book.entry(*owner));
+        let journal = entry.and_then(|entry| entry.work().get(&key)).map(|work| encode(work.as_ref()));
+        check_body(
+            report,
+            &format!("entry of work {}", stored.id),
+            journal,
+            &stored.body,
+            "no posting recorded it",
+        );
+        key
+    });
     let made = replayed.last.keys().filter_map(|key| replayed.book.entry(*key));
     missing(report, "entries of work", report.counts.work, made.map(|entry| entry.work().len()).sum());
     Ok(())
 }
 
 async fn lots(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Report) -> Result<(), StoreError> {
-    let mut after = None;
-    loop {
-        let page = auditor.stored_lots(after, PAGE).await?;
-        for stored in &page {
-            report.counts.lots += 1;
-            after = Some(stored.id);
-            match replayed.lots.get(&stored.id) {
-                None => report.fault(format!("lot {}: no posting brought it in", stored.id)),
-                Some((customer, lot))
-                    if *customer != stored.customer || encode(lot.as_ref()) != stored.body =>
-                {
-                    report.fault(format!("lot {}: it is not as its last posting left it", stored.id));
-                }
-                Some(_) => {}
-            }
-        }
-        if page.len() < PAGE {
-            break;
-        }
-    }
+    report.counts.lots = each_row!(auditor.stored_lots, |stored| {
+        let lot = replayed.lots.get(&stored.id);
+        // A lot of another customer is no lot that the journal gives.
+        let journal = lot.map(
+            |(customer, lot)| {
+                if *customer == stored.customer { encode(lot.as_ref()) } else { Vec::new() }
+            },
+        );
+        check_body(report, &format!("lot {}", stored.id), journal, &stored.body, "no posting brought it in");
+        stored.id
+    });
     missing(report, "lots", report.counts.lots, replayed.lots.len());
     Ok(())
 }
@@ -260,6 +241,17 @@ async fn accounts(
         ));
     }
     Ok(())
+}
+
+/// Compares the body of a row with what the journal gives; `unmade` says that it gives none.
+fn check_body(report: &mut Report, row: &str, journal: Option<Vec<u8>>, stored: &[u8], unmade: &str) {
+    match journal {
+        None => report.fault(format!("{row}: {unmade}")),
+        Some(journal) if journal != stored => {
+            report.fault(format!("{row}: it is not as its last posting left it"));
+        }
+        Some(_) => {}
+    }
 }
 
 fn missing(report: &mut Report, what: &str, stored: u64, made: usize) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::digest::JournalDigest;
-use super::{Copied, CopyError};
+use super::outcome::{Copied, CopyError};
 use crate::ledger::book::OrderScope;
 use crate::ledger::codec::decode;
 use crate::ledger::customer::CustomerState;
@@ -78,7 +78,7 @@ pub(super) async fn compare(
 }
 
 /// A row that both databases have.
-trait StoredRow: Sized {
+trait StoredRow: Sized + PartialEq {
     /// What its pages are ordered by.
     type Key;
 
@@ -86,10 +86,12 @@ trait StoredRow: Sized {
     fn key(&self) -> Self::Key;
     fn name(&self) -> String;
     /// True where `self` is what a copy of `source` must be.
-    fn is_copy_of(&self, source: &Self) -> bool;
+    fn is_copy_of(&self, source: &Self) -> bool {
+        self == source
+    }
 }
 
-/// Compares all rows of a kind and returns how many there are; `each` hears every row of the target.
+/// Compares all rows of a kind and returns how many there are; `each` gets every row of the target.
 async fn same_rows<T: StoredRow>(
     source: &dyn AuditStore,
     target: &dyn AuditStore,
@@ -165,10 +167,6 @@ impl StoredRow for StoredHold {
     fn name(&self) -> String {
         format!("hold {}", self.id)
     }
-
-    fn is_copy_of(&self, source: &Self) -> bool {
-        self == source
-    }
 }
 
 impl StoredRow for StoredWork {
@@ -184,10 +182,6 @@ impl StoredRow for StoredWork {
 
     fn name(&self) -> String {
         format!("entry of work {}", self.id)
-    }
-
-    fn is_copy_of(&self, source: &Self) -> bool {
-        self == source
     }
 }
 
@@ -205,10 +199,6 @@ impl StoredRow for StoredLot {
     fn name(&self) -> String {
         format!("lot {}", self.id)
     }
-
-    fn is_copy_of(&self, source: &Self) -> bool {
-        self == source
-    }
 }
 
 impl StoredRow for StoredOrder {
@@ -225,10 +215,6 @@ impl StoredRow for StoredOrder {
     fn name(&self) -> String {
         let (_, storefront, order) = &self.scope;
         format!("order {order} of {storefront}")
-    }
-
-    fn is_copy_of(&self, source: &Self) -> bool {
-        self == source
     }
 }
 

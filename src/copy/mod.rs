@@ -3,97 +3,19 @@
 
 mod compare;
 mod digest;
+mod outcome;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::ledger::book::Broken;
 use crate::ledger::card::CardChange;
-use crate::ledger::{LedgerId, LedgerNo, Timestamp};
+use crate::ledger::{LedgerNo, Timestamp};
 use crate::store::{AuditStore, CopyTarget, Ledger, Position, Recorded, StoreError, StoredLedger};
+
+pub use outcome::{Copied, CopyError};
 
 /// Postings in one transaction of the target.
 pub const CHUNK: usize = 1_000;
-
-/// Why a copy has stopped. Once it has begun, the target stays an unfinished copy, and the same copy goes on from there.
-#[derive(Debug, thiserror::Error)]
-pub enum CopyError {
-    /// One of the two databases.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The source is not sound; the target was not touched.
-    #[error("the source is damaged: {0}; nothing was copied")]
-    Damaged(String),
-    /// A posting that does not fit what the postings before it gave.
-    #[error("the source is wrong: ledger {ledger}, position {}: {broken}; the copy has stopped there", position.0)]
-    Broken {
-        /// The posting's ledger.
-        ledger: LedgerId,
-        /// Its place there.
-        position: Position,
-        /// What does not fit.
-        broken: Broken,
-    },
-    /// The journal of the source has a gap.
-    #[error("the source is wrong: ledger {ledger} has no posting at position {}; the copy has stopped there", position.0)]
-    Missing {
-        /// The ledger.
-        ledger: LedgerId,
-        /// Where a posting should be.
-        position: Position,
-    },
-    /// What the target holds was not copied from this source.
-    #[error("the target is an unfinished copy of another database: {0}")]
-    OtherSource(String),
-    /// What was copied is not what the source has.
-    #[error(
-        "the copy is not equal to its source: {0}; \"creditledger verify\" tells whether the source is right"
-    )]
-    Differs(String),
-    /// The source has new postings or ledgers.
-    #[error(
-        "the source has grown meanwhile: stop its servers and run the same copy again, it goes on where it stopped"
-    )]
-    Grown,
-}
-
-/// What was copied and compared.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)] // each is a number of rows of what it is named after
-pub struct Copied {
-    pub ledgers: u64,
-    pub postings: u64,
-    pub customers: u64,
-    pub holds: u64,
-    pub work: u64,
-    pub lots: u64,
-    pub orders: u64,
-    pub card_changes: u64,
-    /// SHA-256 of the journal, the same in every engine.
-    pub journal_sha256: String,
-}
-
-impl fmt::Display for Copied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ledgers, postings, customers, holds, work, lots, orders, card_changes, journal_sha256 } =
-            self;
-        write!(f, "{} of {}, ", count(*postings, "posting"), count(*ledgers, "ledger"))?;
-        write!(f, "{}, {}, ", count(*customers, "customer"), count(*holds, "hold"))?;
-        write!(f, "{}, {}", count(*lots, "lot"), count(*orders, "order"))?;
-        if *work > 0 {
-            write!(f, ", {work} {} of work", if *work == 1 { "entry" } else { "entries" })?;
-        }
-        if *card_changes > 0 {
-            write!(f, ", {} of rate cards", count(*card_changes, "change"))?;
-        }
-        write!(f, "; journal sha256 {journal_sha256}")
-    }
-}
-
-fn count(number: u64, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
-}
 
 /// Checks the source before anything is written. The first thing that is asked of it.
 ///

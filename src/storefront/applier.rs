@@ -66,7 +66,7 @@ impl PaymentApplier {
         Self { writer, reader }
     }
 
-    /// Applies what a storefront told, or keeps it.
+    /// Applies a payment of a storefront, or keeps it.
     ///
     /// # Errors
     /// [`ApplyError`].
@@ -139,7 +139,7 @@ impl PaymentApplier {
             match self.submit(ledger, purchase.customer.clone(), payment, command).await? {
                 Ok(_) => return Ok(Ok(())),
                 Err(Rejection::PurchaseChanged) => {}
-                // The same refund, told before another one moved the sums.
+                // The same refund, delivered before another one moved the sums.
                 Err(Rejection::RequestIdReused { .. }) => return Ok(Ok(())),
                 Err(rejection) => return Ok(Err(rejection.to_string())),
             }
@@ -209,7 +209,7 @@ impl PaymentApplier {
     }
 
     async fn keep(&self, ledger: LedgerNo, payment: &Payment, reason: &str) -> Result<(), ApplyError> {
-        // The reason is as of the first time that it was told: telling it again is the same command.
+        // The reason is as of the first delivery: another delivery of the payment is the same command.
         let request = request_of("kept", payment);
         let payment = Payment { reason: cut(reason), ..payment.clone() };
         let command = Command::KeepPayment(KeepPayment { payment });
@@ -272,7 +272,7 @@ fn command_for(payment: &Payment, lot: &Lot) -> Option<Command> {
                 purchase,
                 credits: credits.min(lot.refundable()).max(Credits::from_units(1)),
                 price: price.filter(|_| lot.price.is_some()),
-                // A part that is told by itself stands for itself, whatever else was refunded.
+                // A part that is delivered by itself stands for itself, whatever else was refunded.
                 expected_refunded: before.filter(|_| payment.cumulative),
                 // The money is back with the customer already.
                 on_shortfall: OnShortfall::Receivable,
@@ -305,7 +305,7 @@ fn credits_for(money: Option<Money>, lot: &Lot) -> Credits {
     units.map_or(lot.refundable(), |units| Credits::from_units(units).less_at_least_zero(lot.refunded()))
 }
 
-/// The request id of what follows from a payment: the same whenever it is told.
+/// The request id of what follows from a payment: the same in every delivery.
 fn request_of(what: &str, payment: &Payment) -> RequestKey {
     let Payment { event, storefront, order, key, .. } = payment;
     let text = format!("{what} {storefront} {order} {event} {key}");

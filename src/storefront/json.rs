@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Shop;
+use super::shop::Shop;
 use crate::ledger::{Credits, Money, OpenText, Text};
 
 /// What stands at a path such as `customer.id`. In a list of named values (`[{"name": "a", "value": "b"}]`, or with `key`)

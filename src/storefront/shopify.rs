@@ -1,10 +1,11 @@
 //! Shopify's webhooks (<https://shopify.dev/docs/api/webhooks>): the topics `orders/paid` and `refunds/create`. What is
-//! told again names the same order or refund, so it needs no memory of webhook ids.
+//! delivered again names the same order or refund, so it needs no memory of webhook ids.
 
 use serde_json::Value;
 
+use super::amounts;
 use super::json::{Bought, Item, bought, cut, text, text_at};
-use super::{Shop, amounts};
+use super::shop::Shop;
 use crate::ledger::payment::{Payment, PaymentEvent};
 use crate::ledger::{Money, OpenText, OrderId, Text};
 

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::{Delivery, Shop, Vendor};
+use super::shop::{Delivery, Shop, Vendor};
 use crate::ledger::Timestamp;
 
 /// A signature of Stripe's may be this old, or the clocks this far apart.

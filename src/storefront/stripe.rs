@@ -3,8 +3,9 @@
 
 use serde_json::Value;
 
+use super::amounts;
 use super::json::{Bought, Item, bought, cut, text, text_at};
-use super::{Shop, amounts};
+use super::shop::Shop;
 use crate::ledger::payment::{Payment, PaymentEvent};
 use crate::ledger::{Money, OpenText, OrderId, Text};
 

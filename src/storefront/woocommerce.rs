@@ -3,8 +3,9 @@
 
 use serde_json::Value;
 
+use super::amounts;
 use super::json::{Bought, Item, bought, cut, text, text_at};
-use super::{Delivery, Shop, amounts};
+use super::shop::{Delivery, Shop};
 use crate::ledger::payment::{Payment, PaymentEvent};
 use crate::ledger::{OpenText, OrderId, Text};
 
@@ -28,7 +29,7 @@ pub(super) fn read(shop: &Shop, topic: &str, order: &Value) -> Option<Vec<Paymen
     // An order that was refunded as a whole was paid before, whether that was delivered or not.
     let is_paid = matches!(status.as_str(), "processing" | "completed" | "refunded")
         && !text(order.get("date_paid")).is_empty();
-    let mut told = Vec::new();
+    let mut payments = Vec::new();
     if is_paid {
         let total = amounts::lenient(&currency, &text(order.get("total")))?;
         let lines = order.get("line_items")?.as_array()?;
@@ -43,7 +44,7 @@ pub(super) fn read(shop: &Shop, topic: &str, order: &Value) -> Option<Vec<Paymen
         let Bought { products, credits, paid } = bought(shop, &items);
         let customer = cut(&text_at(order, &shop.customer));
         let price = Some(paid.unwrap_or(total));
-        told.push(Payment {
+        payments.push(Payment {
             customer,
             products,
             credits,
@@ -56,9 +57,9 @@ pub(super) fn read(shop: &Shop, topic: &str, order: &Value) -> Option<Vec<Paymen
         let amount = text(refund.get("total"));
         let price = amounts::lenient(&currency, amount.trim_start_matches('-'))?;
         let key = format!("refund {}", text(refund.get("id")));
-        told.push(Payment { price: Some(price), ..about(shop, &id, PaymentEvent::Refunded, &key) });
+        payments.push(Payment { price: Some(price), ..about(shop, &id, PaymentEvent::Refunded, &key) });
     }
-    Some(told)
+    Some(payments)
 }
 
 fn about(shop: &Shop, order: &OrderId, event: PaymentEvent, key: &str) -> Payment {
