@@ -15,7 +15,6 @@ pub struct Account {
 
 impl Account {
     /// True for the three accounts that each customer has of its own.
-    #[must_use]
     pub const fn is_customer(&self) -> bool {
         matches!(self.side, Side::Available | Side::Held | Side::Receivable)
     }
@@ -86,7 +85,6 @@ impl Slot {
         [Self::First, Self::Second, Self::Third, Self::Fourth, Self::Expired, Self::Repaid, Self::Activated];
 
     /// Its place in [`Amounts`].
-    #[must_use]
     pub const fn index(self) -> usize {
         match self {
             Self::First => 0,
@@ -102,7 +100,6 @@ impl Slot {
 
 impl Amounts {
     /// The amount in `slot`.
-    #[must_use]
     pub fn get(&self, slot: Slot) -> Credits {
         self.0.get(slot.index()).copied().unwrap_or_default()
     }
@@ -141,7 +138,6 @@ pub enum Side {
 
 impl Side {
     /// As the SQL table `transfer_slot` names it.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Available => "available",

@@ -1,4 +1,4 @@
-//! Thresholds: from which balance on a customer is told that credits run low, and what tells that one was crossed.
+//! Thresholds: the balances at which a customer is warned that credits run low, and when one is crossed.
 //!
 //! Nothing is remembered about a threshold. It is crossed by the posting before which the balance was above it and after
 //! which it is not, so it fires once, and again only after the balance was above it again. One that is set while the
@@ -11,7 +11,7 @@ use super::codec::{record, tagged};
 use super::credits::Credits;
 use super::ids::{LedgerNo, Text};
 
-/// A balance at or below which a customer is told.
+/// A balance at or below which a customer is warned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Threshold {
     /// So many available credits; more than 0.
@@ -33,7 +33,6 @@ pub struct Level {
 impl Threshold {
     /// The available credits at or below which it is crossed, cut to four decimals; `None` for a percentage before the
     /// first purchase.
-    #[must_use]
     pub fn credits(self, last_purchase: Credits) -> Option<Credits> {
         match self {
             Self::Credits(credits) => Some(credits),
@@ -47,7 +46,6 @@ impl Threshold {
 
     /// True where the balance is above it, so that it can be crossed. The available credits are whole ten-thousandths, so
     /// to be above the exact level is to be above the cut one.
-    #[must_use]
     pub fn is_armed(self, at: Level) -> bool {
         self.credits(at.last_purchase).is_some_and(|level| at.available > level)
     }
@@ -66,7 +64,6 @@ impl Alerts {
     pub const MAX: usize = 8;
 
     /// A set of thresholds, whatever their order; `None` where there are too many.
-    #[must_use]
     pub fn new(mut thresholds: Vec<Threshold>) -> Option<Self> {
         thresholds.sort_unstable();
         thresholds.dedup();
@@ -79,7 +76,6 @@ impl Alerts {
     }
 
     /// Those that were crossed downward between two moments.
-    #[must_use]
     pub fn crossed(&self, before: Level, after: Level) -> Vec<Crossed> {
         let fires = |threshold: &Threshold| threshold.is_armed(before) && !threshold.is_armed(after);
         let level = |threshold: Threshold| {
@@ -89,7 +85,6 @@ impl Alerts {
     }
 
     /// True where the balance is above all of them; those that do not apply yet are none.
-    #[must_use]
     pub fn all_are_above(&self, at: Level) -> bool {
         self.iter()
             .all(|threshold| threshold.credits(at.last_purchase).is_none_or(|level| at.available > level))
@@ -102,7 +97,6 @@ pub type LedgerAlerts = BTreeMap<LedgerNo, Arc<Alerts>>;
 /// A threshold that a posting crossed, with the available credits that it stood for then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crossed {
-    /// Which.
     pub threshold: Threshold,
     /// What it came to.
     pub level: Credits,

@@ -9,7 +9,7 @@
 //! - The balances after a posting are those that its transfers give, each within its bounds.
 //! - The lots sum to available and held; their money is the deferred revenue.
 //! - Held moves with the active holds; the sums of a hold's work move with the entry that the posting names.
-//! - What was told (thresholds, shortfalls, top-ups) is what the state gives rise to.
+//! - A posting says of thresholds and top-ups what follows from the state.
 //!
 //! # Failure
 //! An error is a bug or a damaged database. The caller stores nothing of the batch.
@@ -120,7 +120,7 @@ pub(super) fn apply(customer: &mut Customer, entry: &Entry, posting: &Posting) -
     note_top_ups(state, posting)
 }
 
-/// Keeps what thresholds are compared with, and what was told about them.
+/// Keeps what thresholds are compared with, and whether the balance is low.
 fn note_level(state: &mut CustomerState, before: Balances, posting: &Posting) -> Result<(), &'static str> {
     let Posting { detail, after, .. } = posting;
     if detail.depleted != (before.available.is_positive() && after.available.is_zero()) {

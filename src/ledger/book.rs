@@ -76,7 +76,6 @@ pub struct Book {
 impl Book {
     /// An empty book for a batch stamped `now`, which must be later than the last posting of every customer that is
     /// put into it. `random` makes the batch's ids unlike those of another server with the same stamp.
-    #[must_use]
     pub fn new(now: Timestamp, random: u64, cards: Arc<Cards>) -> Self {
         Self {
             now,
@@ -100,7 +99,6 @@ impl Book {
     }
 
     /// The thresholds of a ledger's customers without their own.
-    #[must_use]
     pub fn default_alerts(&self, ledger: LedgerNo) -> Option<&Arc<Alerts>> {
         self.default_alerts.get(&ledger)
     }
@@ -134,7 +132,7 @@ impl Book {
         self.entries.entry(customer).or_default().lots.insert(lot.id, lot);
     }
 
-    /// Takes in a loaded entry of work, under its hold's customer. Whoever voids an entry needs it, and what
+    /// Takes in a loaded entry of work, under its hold's customer. Voiding an entry needs it, and what
     /// [`super::work::WorkSums::remove`] says.
     pub fn put_work(&mut self, customer: CustomerKey, hold: HoldId, work: Arc<Work>) {
         self.entries.entry(customer).or_default().work.insert((hold, work.id), work);
@@ -153,7 +151,6 @@ impl Book {
     }
 
     /// A loaded customer's entry.
-    #[must_use]
     pub fn entry(&self, customer: CustomerKey) -> Option<&Entry> {
         self.entries.get(&customer)
     }
@@ -170,32 +167,27 @@ impl Book {
     }
 
     /// A customer that exists and is the one that was named, not another with the same key.
-    #[must_use]
     pub fn customer(&self, ledger: LedgerNo, id: &CustomerId) -> Option<&Customer> {
         let customer = self.entries.get(&CustomerKey::of(ledger, id))?.customer.as_deref()?;
         (customer.ledger == ledger && customer.id == *id).then_some(customer)
     }
 
     /// The posting that answered a request before.
-    #[must_use]
     pub fn request(&self, scope: &RequestScope) -> Option<&Arc<Posting>> {
         self.requests.get(scope)
     }
 
     /// The posting that recorded an order.
-    #[must_use]
     pub fn order(&self, scope: &OrderScope) -> Option<&Arc<Posting>> {
         self.orders.get(scope)
     }
 
     /// The postings of this batch, in the order in which they were decided.
-    #[must_use]
     pub fn journal(&self) -> &[Arc<Posting>] {
         &self.journal
     }
 
     /// True where there is nothing to store.
-    #[must_use]
     pub fn is_untouched(&self) -> bool {
         self.journal.is_empty() && self.touched_customers.is_empty()
     }
@@ -221,7 +213,6 @@ impl Book {
     }
 
     /// The id of the next posting.
-    #[must_use]
     pub fn next_id(&self) -> PostingId {
         // A batch is bounded far below the 2^22 ids that a stamp has room for.
         let index = u32::try_from(self.journal.len()).unwrap_or(u32::MAX);

@@ -4,7 +4,7 @@
 //! out, so one value has one encoding, and a field added later reads as its default from older rows. Numbers are
 //! varints (signed ones zig-zag), texts and byte strings carry their length.
 
-mod aside;
+mod erasable;
 mod macros;
 
 use std::collections::BTreeMap;
@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-pub use aside::{Decoder, Encoder, TextSource, decode_aside};
-pub(super) use aside::{ERASED_TEXT, encode_aside_into};
+pub use erasable::{Decoder, Encoder, TextSource, decode_split};
+pub(super) use erasable::{ERASED_TEXT, encode_split_into};
 pub(crate) use macros::{coded_enum, record, tagged};
 
 /// Stored bytes that are not what this build wrote.
@@ -41,8 +41,8 @@ pub enum DecodeError {
 
 /// A value with one encoding.
 pub trait Codec: Sized + PartialEq {
-    /// True for what people say, which lies aside where its posting's texts do; a map by it does so as a whole.
-    const IS_SAID: bool = false;
+    /// True for texts of persons, which can be erased; a map with such keys is erased as a whole.
+    const IS_ERASABLE: bool = false;
 
     /// Appends the encoding.
     fn put(&self, out: &mut Encoder);
@@ -54,7 +54,6 @@ pub trait Codec: Sized + PartialEq {
     fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError>;
 
     /// What a field that was left out reads as; `None` where it must be there.
-    #[must_use]
     fn left_out() -> Option<Self> {
         None
     }
@@ -293,7 +292,7 @@ impl<K: Codec, V: Codec> Codec for (K, V) {
 }
 
 impl<K: Codec + Ord, V: Codec> Codec for BTreeMap<K, V> {
-    const IS_SAID: bool = K::IS_SAID;
+    const IS_ERASABLE: bool = K::IS_ERASABLE;
 
     fn put(&self, out: &mut Encoder) {
         let put = |out: &mut Encoder| {
@@ -303,12 +302,12 @@ impl<K: Codec + Ord, V: Codec> Codec for BTreeMap<K, V> {
                 value.put(out);
             }
         };
-        if Self::IS_SAID { out.aside(put) } else { put(out) }
+        if Self::IS_ERASABLE { out.erasable(put) } else { put(out) }
     }
 
     fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let take = |input: &mut Decoder<'_>| Ok(Vec::<(K, V)>::take(input)?.into_iter().collect());
-        if Self::IS_SAID { input.aside(aside::ERASED_MAP, take) } else { take(input) }
+        if Self::IS_ERASABLE { input.erasable(erasable::ERASED_MAP, take) } else { take(input) }
     }
 
     fn left_out() -> Option<Self> {

@@ -45,13 +45,11 @@ impl Credits {
     pub const MAX_BALANCE: Self = Self(100_000_000_000 * Self::UNITS_PER_CREDIT);
 
     /// From a count of ten-thousandths.
-    #[must_use]
     pub const fn from_units(units: i64) -> Self {
         Self(units)
     }
 
     /// The count of ten-thousandths.
-    #[must_use]
     pub const fn units(self) -> i64 {
         self.0
     }
@@ -60,7 +58,6 @@ impl Credits {
     ///
     /// # Panics
     /// At compile time or in tests, when the amount does not fit 64 bits.
-    #[must_use]
     #[allow(clippy::arithmetic_side_effects)] // a constant's overflow is a compile error
     pub const fn whole(credits: i64) -> Self {
         Self(credits * Self::UNITS_PER_CREDIT)
@@ -80,13 +77,11 @@ impl Credits {
     }
 
     /// The sum, unless it leaves 64 bits.
-    #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }
 
     /// The difference, unless it leaves 64 bits.
-    #[must_use]
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).map(Self)
     }
@@ -105,13 +100,11 @@ impl Credits {
     }
 
     /// True for more than zero.
-    #[must_use]
     pub const fn is_positive(self) -> bool {
         self.0 > 0
     }
 
     /// True for nothing at all.
-    #[must_use]
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }

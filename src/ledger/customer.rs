@@ -22,13 +22,12 @@ pub struct Balances {
     pub available: Credits,
     /// Set aside by active holds; at least 0.
     pub held: Credits,
-    /// Owed to the vendor; at least 0. The account `receivable` stands at minus this.
+    /// Owed to the vendor; at least 0. The balance of the account `receivable` is minus this.
     pub owed: Credits,
 }
 
 impl Balances {
     /// As they are after a transfer, within bounds or not; `None` where a number leaves 64 bits.
-    #[must_use]
     pub fn moved_by(&self, transfer: &Transfer) -> Option<Self> {
         let (debit, credit) = transfer.sides();
         self.moved(debit, credit, transfer.credits)
@@ -55,7 +54,6 @@ impl Balances {
 
     /// True where none is below zero and none too large. The bound is on available and held together, so that moving
     /// credits between the two can never be refused for it.
-    #[must_use]
     pub fn are_within_bounds(&self) -> bool {
         let legal = Credits::ZERO..=Credits::MAX_BALANCE;
         let total = self.available.checked_add(self.held);
@@ -115,7 +113,7 @@ pub struct CustomerState {
     pub alerts: Option<Arc<Alerts>>,
     /// What the last purchase brought, the share that repaid a debt included; zero before the first.
     pub last_purchase: Credits,
-    /// True from when it was told that credits run low, or are gone, until it was told that they are not.
+    /// True from an event that credits run low, or are gone, until the event that they have recovered.
     pub is_low: bool,
     /// Credits charged so far, less what was given back: postings carry it too, so that the use between any two moments
     /// is two look-ups.
@@ -134,20 +132,17 @@ impl CustomerState {
     pub const SHORTFALLS_MAX: usize = 32;
 
     /// Before the first posting.
-    #[must_use]
     pub fn new(created_at: Timestamp) -> Self {
         Self { created_at, last_recorded_at: created_at, ..Self::default() }
     }
 
     /// From when on a request for a top-up may be made while `available` stays as it is; `None` where none may.
-    #[must_use]
     pub fn top_up_due(&self, available: Credits) -> Option<Timestamp> {
         let settings = self.terms.top_up.as_deref().filter(|_| !self.closed)?;
         settings.due_at(self.top_ups.as_deref(), available)
     }
 
     /// The missing amount last announced for `incident`.
-    #[must_use]
     pub fn shortfall(&self, incident: &IncidentId) -> Option<Credits> {
         self.shortfalls.iter().find(|(id, _)| id == incident).map(|(_, missing)| *missing)
     }
@@ -187,7 +182,6 @@ impl CustomerState {
 
 impl Customer {
     /// Its key in the database.
-    #[must_use]
     pub fn key(&self) -> CustomerKey {
         CustomerKey::of(self.ledger, &self.id)
     }
@@ -204,13 +198,11 @@ impl Customer {
     }
 
     /// From when on a request for a top-up may be made without anything else happening; `None` where none may.
-    #[must_use]
     pub fn top_up_due(&self) -> Option<Timestamp> {
         self.state.top_up_due(self.balances.available)
     }
 
     /// What its thresholds are compared with.
-    #[must_use]
     pub fn level(&self) -> Level {
         Level { available: self.balances.available, last_purchase: self.state.last_purchase }
     }

@@ -40,8 +40,8 @@ pub fn decide(book: &mut Book, request: &Request) -> Result<Outcome, Broken> {
     if book.customer(request.ledger, &request.customer).is_none() {
         return Ok(Err(Rejection::CustomerNotFound));
     }
-    // A request for a top-up changes no answer. If it came before the command, a purchase would be told of one that it
-    // answers itself; so the command's own posting makes it, or, of a quiet customer, a posting of its own.
+    // A command's own posting makes a request for a top-up that is due: made before a purchase, the request would ask for
+    // what the purchase brings. Only for a customer that sends no commands is it a posting of its own.
     let is_quiet = request.command == Command::ApplyDue;
     let last_due = due::apply(book, key, is_quiet)?;
     let Some((entry, customer)) = book.loaded(key) else {

@@ -27,7 +27,6 @@ pub struct Entry {
 
 impl Entry {
     /// A loaded hold.
-    #[must_use]
     pub fn hold(&self, id: HoldId) -> Option<&SharedHold> {
         self.holds.get(&id)
     }
@@ -38,19 +37,16 @@ impl Entry {
     }
 
     /// A loaded lot.
-    #[must_use]
     pub fn lot(&self, id: LotId) -> Option<&Arc<Lot>> {
         self.lots.get(&id)
     }
 
     /// The loaded entries of work, and those of this batch, as they are now.
-    #[must_use]
     pub const fn work(&self) -> &Entries {
         &self.work
     }
 
     /// The holds of an incident, oldest first.
-    #[must_use]
     pub fn incident(&self, incident: &IncidentId) -> impl DoubleEndedIterator<Item = &SharedHold> {
         self.incidents.get(incident).into_iter().flatten().filter_map(|id| self.holds.get(id))
     }

@@ -1,4 +1,4 @@
-//! Events: what a posting means to those who are told. They are no rows of their own; they follow from the posting.
+//! Events: what receivers learn of a posting. They are not stored; they follow from the posting.
 
 use super::account::Slot;
 use super::commands::{self, CustomerCommand, Meaning, kind_table};
@@ -13,7 +13,6 @@ pub use super::event_type::EventType;
 /// Something that happened, with what it happened to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What.
     pub event: EventType,
     /// The hold, for events about one.
     pub hold: Option<SharedHold>,
@@ -22,51 +21,49 @@ pub struct Event {
 }
 
 /// The events of a posting, in their order: its own first, then what followed from it.
-#[must_use]
 pub fn events(posting: &Posting) -> Vec<Event> {
     let mut events = Vec::new();
+    let mut push = |event, hold: Option<&SharedHold>, credits| {
+        events.push(Event { event, hold: hold.cloned(), credits });
+    };
     let detail = &posting.detail;
-    let hold_event = |event, hold: &SharedHold, credits| Event { event, hold: Some(hold.clone()), credits };
+    let own = detail.hold.as_ref();
     if let Some((event, credits)) = own_event(posting) {
-        events.push(Event { event, hold: detail.hold.clone(), credits });
+        push(event, own, credits);
     }
-    if let (true, Some(hold)) = (detail.nearly_used, &detail.hold) {
-        events.push(hold_event(EventType::HoldNearlyUsed, hold, Some(hold.held)));
+    if let (true, Some(hold)) = (detail.nearly_used, own) {
+        push(EventType::HoldNearlyUsed, own, Some(hold.held));
     }
     if let Some(shortfall) = &detail.shortfall {
-        events.push(Event {
-            event: EventType::CreditsShortfall,
-            hold: detail.hold.clone(),
-            credits: Some(shortfall.missing),
-        });
+        push(EventType::CreditsShortfall, own, Some(shortfall.missing));
     }
     let expired = posting.amounts.get(Slot::Expired);
     if expired.is_positive() {
-        events.push(Event { event: EventType::CreditsExpired, hold: None, credits: Some(expired) });
+        push(EventType::CreditsExpired, None, Some(expired));
     }
     for hold in detail.others.iter().filter(|hold| hold.state != HoldState::Superseded) {
         let activated = hold.activated_by == Some(posting.id);
         let event = if activated { EventType::HoldActivated } else { EventType::HoldExtended };
-        events.push(hold_event(event, hold, Some(hold.held)));
+        push(event, Some(hold), Some(hold.held));
     }
     let balance = [
         (EventType::BalanceLow, !detail.low.is_empty()),
         (EventType::BalanceDepleted, detail.depleted),
         (EventType::BalanceRecovered, detail.recovered),
     ];
-    for (event, _) in balance.into_iter().filter(|(_, told)| *told) {
-        events.push(Event { event, hold: None, credits: Some(posting.after.available) });
+    for (event, _) in balance.into_iter().filter(|(_, happened)| *happened) {
+        push(event, None, Some(posting.after.available));
     }
     if let Some(request) = &detail.top_up {
-        events.push(Event { event: EventType::TopUpRequested, hold: None, credits: Some(request.credits) });
+        push(EventType::TopUpRequested, None, Some(request.credits));
     }
     events
 }
 
 macro_rules! define_own_event {
     (
-        commands { $($(#[$doc:meta])* $name:ident = $code:literal / $label:literal { $($slots:tt)* })* }
-        ledger { $($(#[$ledger_doc:meta])* $own:ident = $own_code:literal / $own_label:literal { $($own_slots:tt)* })* }
+        commands { $($(#[$doc:meta])* $file:ident :: $name:ident = $code:literal / $label:literal $slots:tt)* }
+        ledger { $($(#[$own_doc:meta])* $own_file:ident :: $own:ident = $own_code:literal / $own_label:literal $own_slots:tt)* }
     ) => {
         /// The event that a posting means by itself, with its amount.
         fn own_event(posting: &Posting) -> Option<Meaning> {

@@ -1,4 +1,4 @@
-//! Fingerprints: the hash of a command's content, by which a repeat is told from a clash.
+//! Fingerprints: the hash of a command's content, by which a repeat differs from a clash.
 
 use std::collections::BTreeMap;
 
@@ -23,9 +23,9 @@ impl Said {
 }
 
 /// What a fingerprint hashes of a command, or of a part of one.
-pub(crate) trait Asked {
+pub(crate) trait Hashed {
     /// Appends the encoding, with what was said in its place.
-    fn put_asked(&self, said: &Said, out: &mut Encoder);
+    fn put_hashed(&self, said: &Said, out: &mut Encoder);
 
     /// True where the command around it leaves it out.
     fn is_left_out(&self) -> bool {
@@ -33,8 +33,8 @@ pub(crate) trait Asked {
     }
 }
 
-impl<T: Codec> Asked for T {
-    fn put_asked(&self, _said: &Said, out: &mut Encoder) {
+impl<T: Codec> Hashed for T {
+    fn put_hashed(&self, _said: &Said, out: &mut Encoder) {
         self.put(out);
     }
 
@@ -45,9 +45,9 @@ impl<T: Codec> Asked for T {
 
 /// A hash of a parsed command: equal for equal content, whatever it looked like on the wire ("1.5" = "1.50", maps
 /// sorted, defaults left out). Never zero, which stands for "no request".
-pub(super) fn fingerprint(command: &dyn Asked, said: &Said) -> u64 {
+pub(super) fn fingerprint(command: &dyn Hashed, said: &Said) -> u64 {
     let mut bytes = Encoder::inline(Vec::with_capacity(96));
-    command.put_asked(said, &mut bytes);
+    command.put_hashed(said, &mut bytes);
     let bytes = bytes.into_bytes();
     if said.metadata.is_empty() {
         // Commands without metadata keep the hash that they had before metadata existed.
@@ -59,13 +59,13 @@ pub(super) fn fingerprint(command: &dyn Asked, said: &Said) -> u64 {
 /// Gives a command the encoding that its fingerprint hashes. As [`record`](super::codec::record), but `+ tag => by` and
 /// `+ tag => reason` give the places of what is [`Said`]: each command has its own, and stored fingerprints must come out
 /// again. A command is never read back.
-macro_rules! asked {
+macro_rules! hashed {
     ($name:ident {
         $(+ $first:literal => $first_said:ident),* $(,)?
         $($tag:literal => $field:ident $(, + $then:literal => $then_said:ident)*),* $(,)?
     }) => {
-        impl $crate::ledger::fingerprint::Asked for $name {
-            fn put_asked(&self, said: &$crate::ledger::fingerprint::Said, out: &mut $crate::ledger::codec::Encoder) {
+        impl $crate::ledger::fingerprint::Hashed for $name {
+            fn put_hashed(&self, said: &$crate::ledger::fingerprint::Said, out: &mut $crate::ledger::codec::Encoder) {
                 // Destructured, so that a field without a tag does not compile.
                 let Self { $($field),* } = self;
                 $($crate::ledger::fingerprint::put_field($first, &said.$first_said, said, out);)*
@@ -78,12 +78,12 @@ macro_rules! asked {
         }
     };
 }
-pub(crate) use asked;
+pub(crate) use hashed;
 
 /// Appends a field under its tag, unless it has its default.
-pub(super) fn put_field(tag: u8, field: &impl Asked, said: &Said, out: &mut Encoder) {
+pub(super) fn put_field(tag: u8, field: &impl Hashed, said: &Said, out: &mut Encoder) {
     if !field.is_left_out() {
         out.push(tag);
-        field.put_asked(said, out);
+        field.put_hashed(said, out);
     }
 }

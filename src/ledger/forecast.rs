@@ -39,7 +39,6 @@ const YEARS_MAX_IN_WEEKS: i64 = 5_200;
 
 impl Forecast {
     /// The moment at which a window begins.
-    #[must_use]
     pub fn begin(now: Timestamp, weeks: i64) -> Timestamp {
         Timestamp::from_micros(now.micros().saturating_sub(WEEK.saturating_mul(weeks)))
     }
@@ -47,7 +46,6 @@ impl Forecast {
     /// Carries the use of the last 4 weeks on, or where there was none in them, that of the last 12. A customer who
     /// is younger than a window has used credits for as long as it is there, but at least for a week, so that a first
     /// day says nothing about the years.
-    #[must_use]
     pub fn new(balances: Balances, used: Used, created_at: Timestamp, now: Timestamp) -> Self {
         let age = now.micros().saturating_sub(created_at.micros()).max(WEEK);
         let weekly = |before: Credits, weeks: i64| {

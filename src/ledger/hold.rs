@@ -38,7 +38,6 @@ coded_enum!(
 
 impl HoldState {
     /// QUOTED, AWAITING_CREDITS or ACTIVE.
-    #[must_use]
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Quoted | Self::AwaitingCredits | Self::Active)
     }
@@ -50,7 +49,6 @@ impl HoldState {
 pub struct Hold {
     /// Named by the posting that made it.
     pub id: HoldId,
-    /// Its ledger.
     pub ledger: LedgerNo,
     /// Its customer.
     pub customer: CustomerId,
@@ -178,7 +176,6 @@ record!(Pending {
 pub struct Settlement {
     /// The posting that moved the credits.
     pub posting: PostingId,
-    /// When.
     pub settled_at: Timestamp,
     /// What the calculation started from; with the pinned card it gives the receipt again.
     pub inputs: PriceInputs,
@@ -204,19 +201,16 @@ record!(Settlement {
 
 impl Settlement {
     /// What the customer paid.
-    #[must_use]
     pub fn paid(&self) -> Credits {
         self.charge.less_at_least_zero(self.written_off)
     }
 
     /// What the customer paid and has not got back.
-    #[must_use]
     pub fn reversible(&self) -> Credits {
         self.paid().less_at_least_zero(self.reversed)
     }
 
     /// What was charged and not reversed, the vendor's share included.
-    #[must_use]
     pub fn standing_charge(&self) -> Credits {
         self.charge.less_at_least_zero(self.reversed).less_at_least_zero(self.write_off_reversed)
     }
@@ -227,31 +221,26 @@ impl Hold {
     pub const WORK_MAX: u32 = 10_000;
 
     /// Its customer's key.
-    #[must_use]
     pub fn customer_key(&self) -> CustomerKey {
         CustomerKey::of(self.ledger, &self.customer)
     }
 
     /// The quote that the customer confirmed, where the estimate is one.
-    #[must_use]
     pub fn confirmed_quote(&self) -> Option<Credits> {
         self.quoted.then_some(self.estimate)
     }
 
     /// Seconds of work that count.
-    #[must_use]
     pub const fn worked_seconds(&self) -> u64 {
         self.work.seconds
     }
 
     /// True while a parked amount waits for credits: the whole hold, or the rise of an active one.
-    #[must_use]
     pub fn is_parked(&self) -> bool {
         self.waiting_since().is_some()
     }
 
     /// The posting since which it waits for credits.
-    #[must_use]
     pub fn waiting_since(&self) -> Option<PostingId> {
         match self.state {
             HoldState::AwaitingCredits => self.parked_by,
@@ -267,7 +256,6 @@ impl Hold {
 
     /// When something of it falls due next: a quote, a parked hold, a pending quote, or an active hold with an
     /// expiry and no work.
-    #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
         match self.state {
             // Nor is a hold placed after the time at which it would give its credits back.
@@ -299,7 +287,6 @@ impl Hold {
     }
 
     /// True where a store must find it without being asked for it by name: it can fall due, or it waits for credits.
-    #[must_use]
     pub fn is_watched(&self) -> bool {
         self.due_at().is_some() || self.is_parked()
     }

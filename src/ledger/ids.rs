@@ -75,7 +75,6 @@ macro_rules! chosen_id {
             }
 
             /// The text.
-            #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -125,7 +124,6 @@ chosen_id! {
 
 impl CardId {
     /// The card that every ledger begins with as its default.
-    #[must_use]
     pub fn prepaid() -> Self {
         Self("prepaid".into())
     }
@@ -140,7 +138,6 @@ impl CustomerId {
 
 impl LedgerId {
     /// The ledger that exists from the start.
-    #[must_use]
     pub fn main() -> Self {
         Self("main".into())
     }
@@ -173,7 +170,6 @@ impl Text {
     }
 
     /// The text; empty where it was erased.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         match self.stored() {
             ERASED => "",
@@ -182,18 +178,16 @@ impl Text {
     }
 
     /// True where nothing was said.
-    #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
     /// True where something was said, and what was erased.
-    #[must_use]
     pub fn is_erased(&self) -> bool {
         self.stored() == ERASED
     }
 
-    /// As it is stored, which tells an erased text from others.
+    /// As it is stored: an erased text differs from an empty one.
     pub(super) fn stored(&self) -> &str {
         self.0.as_deref().unwrap_or_default()
     }
@@ -222,14 +216,14 @@ impl fmt::Display for Text {
 }
 
 impl Codec for Text {
-    const IS_SAID: bool = true;
+    const IS_ERASABLE: bool = true;
 
     fn put(&self, out: &mut Encoder) {
-        out.aside(|out| put_bytes(self.stored().as_bytes(), out));
+        out.erasable(|out| put_bytes(self.stored().as_bytes(), out));
     }
 
     fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        input.aside(ERASED_TEXT, |input| Self::of_stored(take_text(input)?).map_err(|_| DecodeError::Text))
+        input.erasable(ERASED_TEXT, |input| Self::of_stored(take_text(input)?).map_err(|_| DecodeError::Text))
     }
 
     fn left_out() -> Option<Self> {
@@ -309,13 +303,11 @@ impl LedgerNo {
     pub const MAX: u32 = (1 << 22) - 1;
 
     /// A number within the bound.
-    #[must_use]
     pub fn new(number: u32) -> Option<Self> {
         (number <= Self::MAX).then_some(Self(number))
     }
 
     /// The number.
-    #[must_use]
     pub const fn get(self) -> u32 {
         self.0
     }
@@ -354,7 +346,6 @@ impl Hasher for KeyHasher {
 
 impl CustomerKey {
     /// The key of `customer` in `ledger`.
-    #[must_use]
     pub fn of(ledger: LedgerNo, customer: &CustomerId) -> Self {
         let ledger = ledger.get().to_be_bytes();
         let hash = stable_hash(&[&ledger, customer.as_str().as_bytes()]);
@@ -362,13 +353,11 @@ impl CustomerKey {
     }
 
     /// From its stored form.
-    #[must_use]
     pub const fn from_raw(raw: i64) -> Self {
         Self(raw)
     }
 
     /// Its stored form.
-    #[must_use]
     pub const fn raw(self) -> i64 {
         self.0
     }
@@ -382,12 +371,10 @@ macro_rules! made_id {
 
         impl $name {
             /// From its stored form or the wire.
-            #[must_use]
             pub const fn from_uuid(uuid: Uuid) -> Self {
                 Self(uuid)
             }
 
-            #[must_use]
             pub const fn uuid(self) -> Uuid {
                 self.0
             }
@@ -433,7 +420,6 @@ impl PostingId {
     ///
     /// UUIDv7 (RFC 9562, section 5.7, method 3 and 1): 48 bits of milliseconds, 10 of microseconds within them, then
     /// a counter of 22 bits and 42 random ones. Ids of one writer rise with stamp and index.
-    #[must_use]
     pub fn new(stamp: Timestamp, index: u32, random: u64) -> Self {
         let micros = stamp.micros().max(0).unsigned_abs();
         let (millis, sub) = (u128::from(micros.div_euclid(1_000)), u128::from(micros.rem_euclid(1_000)));

@@ -7,7 +7,7 @@ use super::commands::kind_table;
 macro_rules! define_kinds {
     ($($group:ident { $(
         $(#[$doc:meta])*
-        $kind:ident = $code:literal / $name:literal { $($slot:ident: $debit:ident => $credit:ident),* }
+        $file:ident :: $kind:ident = $code:literal / $name:literal { $($slot:ident: $debit:ident => $credit:ident),* }
     )* })*) => {
         coded_enum!(
             /// What a posting records: the command that was accepted, or what the ledger did by itself.
@@ -16,7 +16,6 @@ macro_rules! define_kinds {
 
         /// The accounts (debit, credit) between which `slot` moves credits in a posting of `kind`; `None` where it is
         /// unused.
-        #[must_use]
         pub const fn slots(kind: Kind, slot: Slot) -> Option<(Side, Side)> {
             match (kind, slot) {
                 (_, Slot::Expired) => Some((Side::Available, Side::Expired)),
@@ -32,7 +31,6 @@ kind_table!(define_kinds);
 
 impl Kind {
     /// Whether a customer is closed after a posting of this kind, where it was `closed` before.
-    #[must_use]
     pub const fn leaves_closed(self, closed: bool) -> bool {
         matches!(self, Self::CloseCustomer) || (closed && !matches!(self, Self::ReopenCustomer))
     }

@@ -21,7 +21,7 @@ coded_enum!(
     }
 );
 
-/// A lot: what never changes, and what of a purchase was given back. What is left of it stands with its customer
+/// A lot: what never changes, and what of a purchase was given back. What is left of it is kept with its customer
 /// ([`OpenLot`]); a lot that is not there is spent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lot {
@@ -72,7 +72,6 @@ coded_enum!(
 pub struct Refund {
     /// The posting that recorded it.
     pub id: PostingId,
-    /// When.
     pub at: Timestamp,
     /// Where it stands.
     pub state: RefundState,
@@ -98,7 +97,6 @@ record!(Refund {
 
 impl Refund {
     /// True where the credits and the money are still given back.
-    #[must_use]
     pub const fn stands(&self) -> bool {
         match self.state {
             RefundState::Refunded | RefundState::Disputed | RefundState::Lost => true,
@@ -112,20 +110,17 @@ impl Lot {
     pub const REFUNDS_MAX: usize = 100;
 
     /// The credits that stand as given back.
-    #[must_use]
     pub fn refunded(&self) -> Credits {
         let standing = self.refunds.iter().filter(|refund| refund.stands());
         standing.fold(Credits::ZERO, |sum, refund| sum.checked_add(refund.credits).unwrap_or(sum))
     }
 
     /// The credits that can still be given back.
-    #[must_use]
     pub fn refundable(&self) -> Credits {
         self.credits.less_at_least_zero(self.refunded())
     }
 
     /// The money that stands as given back, where there was a price.
-    #[must_use]
     pub fn refunded_price(&self) -> Option<Money> {
         let standing = self.refunds.iter().filter(|refund| refund.stands());
         let units = standing.filter_map(|refund| Some(refund.price?.minor_units));
@@ -133,7 +128,6 @@ impl Lot {
     }
 
     /// The chargeback that is not decided yet: there is at most one.
-    #[must_use]
     pub fn dispute(&self) -> Option<&Refund> {
         self.refunds.iter().find(|refund| refund.state == RefundState::Disputed)
     }
@@ -159,7 +153,6 @@ record!(OpenLot { 1 => id, 2 => source, 3 => expires_at, 4 => left, 5 => money, 
 
 impl OpenLot {
     /// True from the moment it falls due.
-    #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|due| due <= now)
     }
@@ -180,7 +173,6 @@ impl OpenLot {
     /// paid, oldest.
     ///
     /// Expired lots sort before all others by their expiry alone, so the order does not depend on the time.
-    #[must_use]
     pub fn burn_order(&self, other: &Self) -> Ordering {
         let key = |lot: &Self| {
             (
@@ -210,26 +202,22 @@ impl<'a> IntoIterator for &'a Lots {
 
 impl Lots {
     /// In burn order.
-    #[must_use]
     pub fn iter(&self) -> vec_deque::Iter<'_, OpenLot> {
         self.0.iter()
     }
 
     /// What is left of `id`; zero for a spent lot.
-    #[must_use]
     pub fn left(&self, id: LotId) -> Credits {
         self.get(id).map_or(Credits::ZERO, |lot| lot.left)
     }
 
     /// The lot `id`, where something is left of it.
-    #[must_use]
     pub fn get(&self, id: LotId) -> Option<&OpenLot> {
         self.0.iter().find(|lot| lot.id == id)
     }
 
     /// What `credits` would burn, in burn order, each with the part taken. Where the lots hold less, which the
     /// invariants rule out, it is all there is, and the posting that says so is refused when it is applied.
-    #[must_use]
     pub fn burn(&self, credits: Credits) -> Vec<OpenLot> {
         let mut rest = credits;
         let mut burned = Vec::new();
@@ -245,7 +233,6 @@ impl Lots {
     }
 
     /// What of the lots that are due at `now` no hold covers: `held` credits cover lots in burn order.
-    #[must_use]
     pub fn uncovered(&self, held: Credits, now: Timestamp) -> Vec<OpenLot> {
         let mut cover = held;
         let mut uncovered = Vec::new();
@@ -262,7 +249,6 @@ impl Lots {
     }
 
     /// The soonest expiry after `now`.
-    #[must_use]
     pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
         self.0.iter().filter_map(|lot| lot.expires_at).filter(|due| *due > now).min()
     }
@@ -314,7 +300,6 @@ impl Lots {
     }
 
     /// What is left in all of them.
-    #[must_use]
     pub fn total(&self) -> Option<Credits> {
         self.0.iter().try_fold(Credits::ZERO, |sum, lot| sum.checked_add(lot.left))
     }

@@ -59,14 +59,12 @@ pub struct Currency([u8; 3]);
 
 impl Currency {
     /// Three upper-case letters.
-    #[must_use]
     pub fn parse(code: &str) -> Option<Self> {
         let letters: [u8; 3] = code.as_bytes().try_into().ok()?;
         letters.iter().all(u8::is_ascii_uppercase).then_some(Self(letters))
     }
 
     /// The code.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -132,7 +130,6 @@ impl MoneyPlace {
     pub const PREFIX: &'static str = "money:";
 
     /// Its name within its currency: `deferred_revenue`, `storefront_receivable:web`.
-    #[must_use]
     pub fn short_name(&self) -> String {
         match &self.storefront {
             Some(storefront) => format!("{}:{storefront}", self.account),
@@ -141,7 +138,6 @@ impl MoneyPlace {
     }
 
     /// Reads a name as [`MoneyPlace`]'s `Display` writes it.
-    #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let (currency, rest) = name.strip_prefix(Self::PREFIX)?.split_once(':')?;
         let (account, storefront) = match rest.split_once(':') {

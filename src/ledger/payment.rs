@@ -1,4 +1,4 @@
-//! What a storefront told of a payment, kept where it cannot be put into anybody's account yet.
+//! Payments that a storefront reported and that no customer is known for yet.
 
 use super::codec::{coded_enum, record};
 use super::credits::Credits;
@@ -22,16 +22,15 @@ coded_enum!(
     }
 );
 
-/// What a storefront told, in terms that all storefronts share.
+/// A storefront's report, in terms that all storefronts share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payment {
     /// What happened.
     pub event: PaymentEvent,
-    /// Which storefront told it.
     pub storefront: Storefront,
     /// About which order.
     pub order: OrderId,
-    /// Names what happened: what is told again has the same.
+    /// Names what happened: a repeated report has the same key.
     pub key: OpenText,
     /// Who bought, as the storefront names them; empty where it does not.
     pub customer: Text,
@@ -52,19 +51,17 @@ record!(Payment {
 });
 
 impl Payment {
-    /// Payments that wait at a time: they stand in one customer's row.
+    /// The most payments that wait at a time: one customer's row has them all.
     pub const WAITING_MAX: usize = 10_000;
 
     /// Stands for its order among those that wait; two orders may share it.
-    #[must_use]
     pub fn order_key(storefront: &Storefront, order: &OrderId) -> u64 {
         stable_hash(&[storefront.as_str().as_bytes(), order.as_str().as_bytes()])
     }
 }
 
-/// The customer of each ledger in whose name payments wait that are nobody's yet: a suspense account. It is made with the
+/// The suspense account of each ledger: the customer whose row has the payments that wait. It is made with the
 /// first of them.
-#[must_use]
 pub fn suspense() -> CustomerId {
     CustomerId::well_known("unmatched-payments")
 }

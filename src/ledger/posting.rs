@@ -26,7 +26,6 @@ use super::work::{Work, listed_entry};
 pub struct Posting {
     /// Its id: UUIDv7, rising with `sequence`.
     pub id: PostingId,
-    /// Its ledger.
     pub ledger: LedgerNo,
     /// Its customer's key.
     pub customer: CustomerKey,
@@ -55,12 +54,12 @@ pub struct Posting {
 /// Where a posting's texts are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Texts {
-    /// Beside the journal, where they can be erased; also where it has none.
+    /// Apart from the detail, where they can be erased; also where there are none.
     #[default]
-    Aside,
-    /// In the journal, where older postings have them: these cannot be erased.
+    Separate,
+    /// Within the detail, as older postings have them: these cannot be erased.
     Inline,
-    /// Nowhere: they were erased at this time.
+    /// They were erased at this time.
     Erased(Timestamp),
 }
 
@@ -107,7 +106,7 @@ pub struct Detail {
     pub low: Vec<Crossed>,
     /// True where the last available credits went.
     pub depleted: bool,
-    /// True where the balance is above all thresholds again, after it was told to be low.
+    /// True where the balance is above all thresholds again, after an event that it was low.
     pub recovered: bool,
     /// Credits charged to the customer so far, less what was given back: [`super::customer::CustomerState::used`].
     pub used: Credits,
@@ -151,8 +150,7 @@ impl Posting {
         self.detail.hold.iter().chain(&self.detail.others)
     }
 
-    /// Whether it changed a hold of the incident, or told that credits are missing for it.
-    #[must_use]
+    /// Whether it changed a hold of the incident, or announced that credits are missing for it.
     pub fn is_about(&self, incident: &IncidentId) -> bool {
         self.holds().any(|hold| hold.incident == *incident)
             || self.detail.shortfall.as_ref().is_some_and(|shortfall| shortfall.incident == *incident)
@@ -180,7 +178,6 @@ impl Posting {
     }
 
     /// The lot that it brought in, or changed, as it is after the posting.
-    #[must_use]
     pub fn lot(&self) -> Option<&Arc<Lot>> {
         self.detail.lot.as_ref().or(self.detail.refunded.as_ref())
     }

@@ -145,7 +145,7 @@ fn billable_work(card: &RateCard, inputs: &PriceInputs, steps: &mut Steps) -> Bi
         }
         (TimeBasis::Elapsed, None) | (TimeBasis::Sum, _) => {}
     }
-    // Elapsed time is not told apart by line, so no line of a card that charges it has a rule.
+    // Elapsed time is not divided by line, so no line of a card that charges it has a rule.
     if inputs.lines.is_empty() || card.time_basis == TimeBasis::Elapsed {
         steps.time(StepRule::Time, || format!("{} recorded", duration(inputs.seconds)));
         return Billable { seconds: inputs.seconds, is_billable: true };

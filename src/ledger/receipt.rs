@@ -1,7 +1,7 @@
 //! The receipt of a settlement: the calculation made again from what was stored with it.
 //!
 //! A settlement stores what its calculation started from and pins an immutable card, so the steps are the same
-//! whenever they are told. That they still come to what was charged is checked each time.
+//! whenever a receipt is made. Each time they are checked to come to what was charged.
 
 use super::card::{CardRef, Cards};
 use super::credits::Credits;

@@ -9,7 +9,6 @@ use super::time::Timestamp;
 pub struct Receipt {
     /// What it comes to.
     pub credits: Credits,
-    /// How.
     pub steps: Vec<Step>,
 }
 
@@ -64,7 +63,7 @@ coded_enum!(
     }
 );
 
-/// Collects the steps of a calculation, where somebody wants to read them: most charges are only moved.
+/// Collects the steps of a calculation for a receipt. Most charges are calculated without one.
 pub(super) struct Steps(Option<Vec<Step>>);
 
 impl Steps {
@@ -91,8 +90,6 @@ impl Steps {
             steps.push(Step { rule, text: text(), credits: Some(credits) });
         }
     }
-
-    /// All of them.
     pub fn into_vec(self) -> Vec<Step> {
         self.0.unwrap_or_default()
     }

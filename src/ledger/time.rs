@@ -16,13 +16,11 @@ impl Timestamp {
     const MICROS_PER_DAY: i64 = 86_400 * Self::MICROS_PER_SECOND;
 
     /// From microseconds since the epoch.
-    #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
     /// Microseconds since the epoch.
-    #[must_use]
     pub const fn micros(self) -> i64 {
         self.0
     }
@@ -41,7 +39,6 @@ impl Timestamp {
     }
 
     /// The earlier of two moments; where there is only one, that one.
-    #[must_use]
     pub fn earlier(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (one, other) {
             (Some(one), Some(other)) => Some(one.min(other)),
@@ -50,7 +47,6 @@ impl Timestamp {
     }
 
     /// The UTC date.
-    #[must_use]
     pub fn day(self) -> Day {
         let days = self.0.div_euclid(Self::MICROS_PER_DAY);
         Day(i32::try_from(days).unwrap_or(if days < 0 { i32::MIN } else { i32::MAX }))
@@ -65,13 +61,11 @@ through!(Day as i64, |day| day.0.into(), |days| i32::try_from(days).ok().map(Sel
 
 impl Day {
     /// From days since 1970-01-01.
-    #[must_use]
     pub const fn from_days(days: i32) -> Self {
         Self(days)
     }
 
     /// Days since 1970-01-01.
-    #[must_use]
     pub const fn days(self) -> i32 {
         self.0
     }
@@ -83,7 +77,6 @@ impl Day {
     }
 
     /// Its beginning in UTC.
-    #[must_use]
     pub fn start(self) -> Timestamp {
         Timestamp(i64::from(self.0).saturating_mul(Timestamp::MICROS_PER_DAY))
     }
@@ -104,7 +97,6 @@ impl Day {
     }
 
     /// Year, month and day of the Gregorian calendar.
-    #[must_use]
     pub fn civil(self) -> (i64, i64, i64) {
         // Counted from 0000-03-01, so that a leap day ends its year: 146,097 days are 400 years.
         let days = i64::from(self.0).saturating_add(719_468);

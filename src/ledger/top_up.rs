@@ -1,7 +1,7 @@
 //! Automatic top-ups: when a customer's available credits fall below a level, its storefront is asked to charge for more.
 //!
 //! A request moves nothing; it is an event with an amount. The next purchase answers it, whoever makes it, and until then,
-//! or until it lapses, no other is made: a storefront that charges for it must not be told to charge again. Requests are
+//! or until it lapses, no other is made: a storefront that charges for it must not be asked to charge again. Requests are
 //! made at the time at which they are recorded, never for an earlier one: after a pause of three days there is one, and
 //! not one for each day, all of them lapsed but the last.
 
@@ -28,7 +28,7 @@ pub struct TopUp {
 }
 record!(TopUp { 1 => below, 2 => target, 3 => monthly_cap, 4 => cool_down_seconds, 5 => lapse_seconds });
 
-/// A request for a top-up: what its event tells.
+/// A request for a top-up, as its event has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopUpRequest {
     /// How many credits are asked for; more than 0.
@@ -45,7 +45,6 @@ record!(TopUpRequest { 1 => credits, 2 => below, 3 => target, 4 => lapses_at });
 /// A request that no purchase has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenTopUp {
-    /// Its id.
     pub id: TopUpId,
     /// How many credits it asks for.
     pub credits: Credits,
@@ -79,7 +78,6 @@ impl TopUp {
     pub const SECONDS_MAX: u32 = 31 * 86_400;
 
     /// From when on a request may be made while `available` stays as it is; `None` where enough is available.
-    #[must_use]
     pub fn due_at(&self, before: Option<&TopUps>, available: Credits) -> Option<Timestamp> {
         if available >= self.below {
             return None;
@@ -92,7 +90,6 @@ impl TopUp {
     }
 
     /// The request that is due at `now`, if one is.
-    #[must_use]
     pub fn request(
         &self,
         before: Option<&TopUps>,
@@ -138,7 +135,6 @@ impl TopUps {
     }
 
     /// As they stand when a posting is made, before it asks by itself. A purchase answers what is in flight.
-    #[must_use]
     pub fn met(before: Option<&Self>, kind: Kind, now: Timestamp) -> Option<Self> {
         let stand = before?.at(now);
         let open = stand.open.filter(|_| kind != Kind::PurchaseCredits);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::codec::record;
-use super::fingerprint::asked;
+use super::fingerprint::hashed;
 use super::ids::{HoldId, LabelId, LineId, Text, WorkId};
 use super::time::Timestamp;
 
@@ -28,14 +28,12 @@ record!(Span { 1 => from, 2 => until, 3 => seconds });
 
 impl Span {
     /// From the first start to the last end, in started seconds.
-    #[must_use]
     pub fn seconds_elapsed(&self) -> u64 {
         let micros = self.until.micros().saturating_sub(self.from.micros()).max(0).unsigned_abs();
         micros.div_ceil(Timestamp::MICROS_PER_SECOND.unsigned_abs())
     }
 
     /// From the first start to the last end of both; `None` where their seconds leave their bounds.
-    #[must_use]
     pub fn with(self, other: Self) -> Option<Self> {
         Some(Self { seconds: self.seconds.checked_add(other.seconds)?, ..self.joined(other) })
     }
@@ -66,7 +64,6 @@ pub struct WorkPart<'a> {
 
 impl WorkPart<'_> {
     /// From its start to its end, where the start is known.
-    #[must_use]
     pub fn span(&self) -> Option<Span> {
         let from = self.started_at?;
         let until = from.plus_seconds(i64::try_from(self.seconds).unwrap_or(i64::MAX));
@@ -91,13 +88,12 @@ pub struct NewWork {
     /// What it may cost more for, in order and each once.
     pub labels: Vec<LabelId>,
 }
-asked!(NewWork {
+hashed!(NewWork {
     1 => seconds, 2 => started_at, 3 => line, 4 => solutions, + 5 => by, 6 => note, 20 => labels,
 });
 
 impl NewWork {
     /// What its price depends on.
-    #[must_use]
     pub fn part(&self) -> WorkPart<'_> {
         WorkPart {
             seconds: self.seconds,
@@ -150,7 +146,6 @@ record!(Work {
 
 impl Work {
     /// What its price depends on.
-    #[must_use]
     pub fn part(&self) -> WorkPart<'_> {
         WorkPart {
             seconds: self.seconds,
@@ -162,52 +157,30 @@ impl Work {
     }
 
     /// True unless it was voided.
-    #[must_use]
     pub const fn counts(&self) -> bool {
         self.voided.is_none()
     }
 
     /// From its start to its end, where it counts and its start is known.
-    #[must_use]
     pub fn counted_span(&self) -> Option<Span> {
         self.part().span().filter(|_| self.counts())
     }
 
     /// True where `other` is the same entry, whether it counts or not. A text that was erased is no other one: of two
     /// postings about an entry, the words of one may be gone.
-    #[must_use]
     pub fn is_same_entry(&self, other: &Self) -> bool {
-        let Self {
-            id,
-            recorded_at,
-            seconds,
-            started_at,
-            line,
-            solutions,
-            by,
-            note,
-            voided: _,
-            labels,
-            previous,
-        } = self;
         let is_same = |one: &Text, other: &Text| one == other || one.is_erased() || other.is_erased();
-        (id, recorded_at, seconds, started_at)
-            == (&other.id, &other.recorded_at, &other.seconds, &other.started_at)
-            && (line, solutions) == (&other.line, &other.solutions)
-            && (labels, previous) == (&other.labels, &other.previous)
-            && is_same(by, &other.by)
-            && is_same(note, &other.note)
+        let rest = |entry: &Self| Self { by: Text::EMPTY, note: Text::EMPTY, voided: None, ..entry.clone() };
+        rest(self) == rest(other) && is_same(&self.by, &other.by) && is_same(&self.note, &other.note)
     }
 }
 
 /// Why an entry of work no longer counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Voided {
-    /// When.
     pub at: Timestamp,
     /// By whom.
     pub by: Text,
-    /// Why.
     pub reason: Text,
 }
 record!(Voided { 1 => at, 2 => by, 3 => reason });
@@ -263,19 +236,16 @@ record!(Placed { 1 => span, 2 => entries });
 
 impl WorkSums {
     /// True where no entry counts.
-    #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.counted == 0
     }
 
     /// The last entry of a line that counts.
-    #[must_use]
     pub fn last_of(&self, line: Option<&LineId>) -> Option<WorkId> {
         self.lines.iter().find(|sum| sum.line.as_ref() == line).map(|sum| sum.last)
     }
 
     /// The sums of entries in the order in which they were recorded; `None` where they leave their bounds.
-    #[must_use]
     pub fn of<'a>(entries: impl IntoIterator<Item = &'a Work>) -> Option<Self> {
         let mut sums = Self::default();
         for entry in entries {
@@ -431,7 +401,6 @@ pub(super) fn check_moved(
 
 /// Takes one entry out of the list that older details carry, with its place in the chain of its line. Such an entry
 /// follows on the one of its line that was recorded before it, whether that counts or not.
-#[must_use]
 pub(super) fn listed_entry(list: &[Work], id: WorkId) -> Option<Work> {
     let place = list.iter().position(|entry| entry.id == id)?;
     let (before, rest) = list.split_at(place);

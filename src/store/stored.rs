@@ -136,7 +136,7 @@ impl WordsColumns {
     pub fn of(posting: &Posting, words: &[u8]) -> Self {
         match posting.texts {
             Texts::Erased(at) => Self { words: None, erased_at: Some(at.micros()), checksum: None },
-            Texts::Aside | Texts::Inline => Self {
+            Texts::Separate | Texts::Inline => Self {
                 words: Some(words.to_vec()),
                 erased_at: None,
                 checksum: Some(words_checksum(posting.customer.raw(), posting.sequence.cast_signed(), words)),
@@ -162,7 +162,7 @@ impl WordsColumns {
     pub fn fault(&self, customer: i64, sequence: i64, detail: &[u8]) -> Option<&'static str> {
         let is_there = self.words.is_some() || self.erased_at.is_some();
         let checksum = self.words.as_deref().map(|words| words_checksum(customer, sequence, words));
-        if detail.starts_with(&[words::ASIDE]) != is_there {
+        if detail.starts_with(&[words::SEPARATED]) != is_there {
             Some(if is_there { "it has words and said nothing" } else { "its words are not there" })
         } else if checksum != self.checksum {
             Some("the checksum of its words is not theirs")

@@ -222,7 +222,7 @@ async fn a_hold_that_was_forgotten_goes_on(mut rig: Rig) {
     ] {
         let request = Request { said: later.clone(), ..rig.request(command) };
         let answer = rig.send(&request).await.unwrap();
-        assert!(answer.posting.texts == Texts::Aside && answer.posting.detail.by.as_str() == "later");
+        assert!(answer.posting.texts == Texts::Separate && answer.posting.detail.by.as_str() == "later");
         assert_eq!(rig.send(&request).await.unwrap().posting, answer.posting);
     }
     is_sound(&rig).await;

@@ -72,7 +72,7 @@ pub fn posting(posting: &Posting, ledger: &LedgerId, customer: &CustomerId) -> w
         metadata: metadata(&detail.metadata),
         texts_erased_at: match posting.texts {
             Texts::Erased(at) => Some(time(at)),
-            Texts::Aside | Texts::Inline => None,
+            Texts::Separate | Texts::Inline => None,
         },
         position: 0,
         money_transfers: posting.money_transfers().map(|moved| money_transfer(&moved)).collect(),

@@ -28,7 +28,6 @@ pub struct CardRequest {
     pub request: RequestKey,
     /// What to add or to make the default.
     pub change: Changed,
-    /// Who.
     pub by: Text,
 }
 
@@ -50,19 +49,16 @@ pub struct CardChange {
     pub ledger: LedgerNo,
     /// What changed.
     pub changed: Changed,
-    /// When.
     pub recorded_at: Timestamp,
     /// The request that made it.
     pub request: RequestKey,
     /// Tells a repeat from a clash.
     pub fingerprint: u64,
-    /// Who.
     pub by: Text,
 }
 
 impl Changed {
     /// Which kind of change it is.
-    #[must_use]
     pub const fn kind(&self) -> CardChangeKind {
         match self {
             Self::Card(_) => CardChangeKind::Create,
@@ -71,7 +67,6 @@ impl Changed {
     }
 
     /// The card that it is about.
-    #[must_use]
     pub fn card(&self) -> &CardId {
         match self {
             Self::Card(card) => &card.card.id,
@@ -82,7 +77,6 @@ impl Changed {
 
 impl CardRequest {
     /// A hash of what is asked for: equal for equal content.
-    #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let content = match &self.change {
             Changed::Card(card) => {
@@ -141,7 +135,6 @@ struct Own {
 
 impl Cards {
     /// Every ledger begins with `presets`; its default is `prepaid` until it sets another one.
-    #[must_use]
     pub fn new(presets: impl IntoIterator<Item = RateCard>) -> Self {
         let presets = presets.into_iter().map(|card| (card.card.clone(), Arc::new(card)));
         Self {
@@ -153,13 +146,11 @@ impl Cards {
     }
 
     /// No cards at all: for books in which nothing is decided.
-    #[must_use]
     pub fn none() -> Self {
         Self::new([])
     }
 
     /// The last change that is in it; 0 before the first.
-    #[must_use]
     pub const fn revision(&self) -> u64 {
         self.revision
     }
@@ -201,7 +192,7 @@ impl Cards {
         match &change.changed {
             Changed::Card(card) => {
                 let own = self.ledgers.entry(change.ledger).or_default();
-                // A preset may have come with a later release than the ledger's card of the same name: it stands back.
+                // A preset may have come with a later release than the ledger's card of the same name: the ledger's card wins.
                 let is_first =
                     card.card.version == 1 && !own.versions.keys().any(|own| own.id == card.card.id);
                 if !is_first && Some(card.card.version) != newest.checked_add(1) {
@@ -221,14 +212,12 @@ impl Cards {
     }
 
     /// One version.
-    #[must_use]
     pub fn get(&self, ledger: LedgerNo, card: &CardRef) -> Option<&Arc<RateCard>> {
         let own = self.ledgers.get(&ledger).and_then(|own| own.versions.get(card));
         own.or_else(|| self.presets.get(card))
     }
 
     /// The newest version of a card.
-    #[must_use]
     pub fn newest(&self, ledger: LedgerNo, id: &CardId) -> Option<&Arc<RateCard>> {
         // A ledger's own versions go on where the preset ends.
         let newest = |versions: &'_ Versions| {
@@ -245,20 +234,17 @@ impl Cards {
     }
 
     /// The card for a customer with or without one of its own.
-    #[must_use]
     pub fn for_customer(&self, ledger: LedgerNo, own: Option<&CardId>) -> Option<&Arc<RateCard>> {
         self.newest(ledger, own.unwrap_or_else(|| self.default_card(ledger)))
     }
 
     /// The card that applies where a customer has none of its own.
-    #[must_use]
     pub fn default_card(&self, ledger: LedgerNo) -> &CardId {
         let set = self.ledgers.get(&ledger).and_then(|own| own.default.as_ref());
         set.unwrap_or(&self.default)
     }
 
     /// All versions of a ledger's cards, by name and version.
-    #[must_use]
     pub fn all(&self, ledger: LedgerNo) -> Vec<&Arc<RateCard>> {
         let own = self.ledgers.get(&ledger).map(|own| &own.versions);
         let all = self.presets.iter().chain(own.into_iter().flatten());

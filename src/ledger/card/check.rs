@@ -30,9 +30,10 @@ const ENTRIES_MAX: usize = 500;
 const QUOTE_DAYS_MAX: u32 = 3_660;
 /// A hundred years, for free support.
 const FREE_DAYS_MAX: u32 = 36_600;
+const POSITIVE: &str = "must be more than 0";
+const TOO_LONG: &str = "must be at most 366 days";
 
 /// Checks a card as a whole.
-#[must_use]
 pub fn check(card: &RateCard) -> CardFindings {
     let mut found = CardFindings::default();
     found.rates(card);
@@ -48,6 +49,12 @@ impl CardFindings {
         self.faults.push(CardFault { field, entry: None, problem: problem.into() });
     }
 
+    fn fault_if(&mut self, wrong: bool, field: &'static str, problem: &str) {
+        if wrong {
+            self.fault(field, problem);
+        }
+    }
+
     fn fault_of(&mut self, field: &'static str, entry: &impl ToString, problem: impl Into<String>) {
         let entry = Some(entry.to_string());
         self.faults.push(CardFault { field, entry, problem: problem.into() });
@@ -58,35 +65,22 @@ impl CardFindings {
     }
 
     fn rates(&mut self, card: &RateCard) {
-        const POSITIVE: &str = "must be more than 0";
-        if card.credits_per_hour < Credits::ZERO {
-            self.fault("credits_per_hour", "must not be negative");
-        } else if card.credits_per_hour.is_zero() && card.flat.is_none() {
-            self.fault("credits_per_hour", "must be more than 0 on a card without a flat tier");
-        }
+        let is_free = card.credits_per_hour.is_zero() && card.flat.is_none();
+        self.fault_if(card.credits_per_hour < Credits::ZERO, "credits_per_hour", "must not be negative");
+        self.fault_if(is_free, "credits_per_hour", "must be more than 0 on a card without a flat tier");
         for (package, _) in card.packages.iter().filter(|(_, rate)| !rate.is_positive()) {
             self.fault_of("packages", package, POSITIVE);
         }
         for (line, rule) in &card.lines {
-            match rule {
-                LineRule::CreditsPerHour(rate) if !rate.is_positive() => {
-                    self.fault_of("lines", line, "must be more than 0, or free");
-                }
-                LineRule::CreditsPerHour(_) | LineRule::Free => {}
+            if matches!(rule, LineRule::CreditsPerHour(rate) if !rate.is_positive()) {
+                self.fault_of("lines", line, "must be more than 0, or free");
             }
         }
-        for (label, factor) in &card.multipliers {
-            if factor.units() <= 0 || *factor > Factor::MAX {
-                self.fault_of(
-                    "multipliers",
-                    label,
-                    format!("must be more than 0 and at most {}", Factor::MAX),
-                );
-            }
+        let is_legal = |factor: Factor| factor.units() > 0 && factor <= Factor::MAX;
+        for (label, _) in card.multipliers.iter().filter(|(_, factor)| !is_legal(**factor)) {
+            self.fault_of("multipliers", label, format!("{POSITIVE} and at most {}", Factor::MAX));
         }
-        if card.minimum_credits < Credits::ZERO {
-            self.fault("minimum_credits", "must not be negative");
-        }
+        self.fault_if(card.minimum_credits < Credits::ZERO, "minimum_credits", "must not be negative");
         if card.charge_scale > 4 {
             self.fault("charge_scale", "must be at most 4");
         } else {
@@ -99,29 +93,19 @@ impl CardFindings {
     }
 
     fn time(&mut self, card: &RateCard) {
-        let seconds_max = NewWork::SECONDS_MAX;
-        for (field, seconds) in
-            [("increment_seconds", card.increment_seconds), ("minimum_seconds", card.minimum_seconds)]
-        {
-            if seconds > seconds_max {
-                self.fault(field, "must be at most 366 days");
-            }
-        }
-        if card.time_basis == TimeBasis::Elapsed && !card.lines.is_empty() {
-            self.fault("lines", "cannot be told apart where elapsed time is charged");
-        }
+        self.fault_if(card.increment_seconds > NewWork::SECONDS_MAX, "increment_seconds", TOO_LONG);
+        self.fault_if(card.minimum_seconds > NewWork::SECONDS_MAX, "minimum_seconds", TOO_LONG);
+        let is_elapsed = card.time_basis == TimeBasis::Elapsed;
+        let has_lines = !card.lines.is_empty();
+        self.fault_if(is_elapsed && has_lines, "lines", "cannot be told apart where elapsed time is charged");
     }
 
     fn flat(&mut self, card: &RateCard) {
         let Some(flat) = card.flat else { return };
-        if flat.under_seconds == 0 {
-            self.fault("flat_under_seconds", "must be more than 0");
-        }
-        if flat.under_seconds > NewWork::SECONDS_MAX {
-            self.fault("flat_under_seconds", "must be at most 366 days");
-        }
+        self.fault_if(flat.under_seconds == 0, "flat_under_seconds", POSITIVE);
+        self.fault_if(flat.under_seconds > NewWork::SECONDS_MAX, "flat_under_seconds", TOO_LONG);
         if !flat.credits.is_positive() {
-            self.fault("flat_credits", "must be more than 0");
+            self.fault("flat_credits", POSITIVE);
         } else if card.minimum_credits > flat.credits {
             let problem = format!("is above the flat price of {}, which is never charged", flat.credits);
             self.warning("minimum_credits", problem);

@@ -182,13 +182,11 @@ impl Factor {
     }
 
     /// From a count of ten-thousandths.
-    #[must_use]
     pub const fn from_units(units: i64) -> Self {
         Self(units)
     }
 
     /// The count of ten-thousandths.
-    #[must_use]
     pub const fn units(self) -> i64 {
         self.0
     }
@@ -204,7 +202,6 @@ impl fmt::Display for Factor {
 
 impl RateCard {
     /// A card that charges exact time at nothing else than an hourly rate: what files and requests start from.
-    #[must_use]
     pub fn plain(id: CardId, credits_per_hour: Credits) -> Self {
         Self {
             card: CardRef { id, version: 1 },
@@ -231,13 +228,11 @@ impl RateCard {
     pub const QUOTE_VALID_DAYS: u32 = 14;
 
     /// The rule for `class`; `None` for a class that the card does not name.
-    #[must_use]
     pub fn rule(&self, class: Option<&ClassId>) -> Option<&ClassRule> {
         class.and_then(|class| self.classes.get(class))
     }
 
     /// True where both price everything alike: the same but for the version.
-    #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         let CardRef { id, version: _ } = &self.card;
         *id == other.card.id && *self == Self { card: self.card.clone(), ..other.clone() }

@@ -125,19 +125,16 @@ macro_rules! coded_enum {
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             /// The stored code.
-            #[must_use]
             pub const fn code(self) -> u8 {
                 match self { $(Self::$variant => $code),* }
             }
 
             /// From the stored code.
-            #[must_use]
             pub const fn from_code(code: u8) -> Option<Self> {
                 match code { $($code => Some(Self::$variant),)* _ => None }
             }
 
             /// The name that people and the API read.
-            #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $label),* }
             }

@@ -1,17 +1,9 @@
 //! AdjustBalance: an operator corrects a balance.
 
-use super::context::Context;
-use super::customer_command::{CustomerCommand, Meaning};
-use super::draft::Draft;
 use super::lots::credits_of_lot;
-use crate::ledger::account::Slot;
-use crate::ledger::credits::Credits;
-use crate::ledger::event_type::EventType;
-use crate::ledger::fingerprint::asked;
+use super::prelude::*;
 use crate::ledger::lot::LotSource;
 use crate::ledger::money::MoneyAccount;
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
 
 /// Corrects a balance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +11,7 @@ pub struct AdjustBalance {
     /// More than zero adds, less than zero takes away; never zero.
     pub credits: Credits,
 }
-asked!(AdjustBalance { 1 => credits, + 2 => reason, + 3 => by });
+hashed!(AdjustBalance { 1 => credits, + 2 => reason, + 3 => by });
 
 impl CustomerCommand for AdjustBalance {
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {

@@ -1,22 +1,11 @@
 //! ChargeIncident: charges an incident without a hold.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::customer_command::{CustomerCommand, Meaning};
-use super::draft::Draft;
-use super::keys::Keys;
+use super::prelude::*;
 use super::pricing::{Job, JobWork, must_be_few};
 use super::settling::{ended, must_not_exceed, note_end};
-use crate::ledger::credits::Credits;
-use crate::ledger::fingerprint::asked;
-use crate::ledger::hold::{Hold, HoldState};
-use crate::ledger::ids::{ClassId, IncidentId, Text, WorkId};
+use crate::ledger::ids::{ClassId, IncidentId, WorkId};
 use crate::ledger::job::Circumstances;
-use crate::ledger::posting::Posting;
 use crate::ledger::price::{charge, free_of_charge};
-use crate::ledger::reject::Rejection;
-use crate::ledger::time::Timestamp;
 use crate::ledger::work::{NewWork, WorkSums};
 
 /// Charges an incident that has no open hold, from available credits. It is kept as a settled hold of its own.
@@ -34,7 +23,7 @@ pub struct ChargeIncident {
     /// What is special about the incident.
     pub circumstances: Circumstances,
 }
-asked!(ChargeIncident {
+hashed!(ChargeIncident {
     1 => incident, 2 => class, 3 => work, 4 => opened_at, 5 => max_charge, 6 => waive_reason, 20 => circumstances, + 60 => reason,
 });
 

@@ -1,15 +1,11 @@
 //! CloseCustomer: the customer takes no new work from now on.
 
-use super::context::Context;
-use super::customer_command::CustomerCommand;
-use super::draft::Draft;
-use crate::ledger::fingerprint::asked;
-use crate::ledger::reject::Rejection;
+use super::prelude::*;
 
 /// Closes a customer without open holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CloseCustomer;
-asked!(CloseCustomer { + 1 => reason, + 2 => by });
+hashed!(CloseCustomer { + 1 => reason, + 2 => by });
 
 impl CustomerCommand for CloseCustomer {
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {

@@ -1,16 +1,7 @@
 //! CloseIncident: the customer ends an incident. It releases or settles, whichever fits.
 
-use super::context::Context;
-use super::customer_command::{CustomerCommand, Meaning};
-use super::draft::Draft;
-use super::keys::{HoldRef, Keys};
+use super::prelude::*;
 use super::settling::{Settling, end_without_charge, ended, must_be_expected};
-use crate::ledger::credits::Credits;
-use crate::ledger::fingerprint::asked;
-use crate::ledger::hold::HoldState;
-use crate::ledger::ids::Text;
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
 
 /// Without work a release (a quote is declined), with work a settlement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +12,7 @@ pub struct CloseIncident {
     /// The recorded seconds that the caller has seen.
     pub expected_work_seconds: Option<u64>,
 }
-asked!(CloseIncident { 1 => hold, 2 => max_charge, 3 => expected_work_seconds, + 4 => reason, + 5 => by });
+hashed!(CloseIncident { 1 => hold, 2 => max_charge, 3 => expected_work_seconds, + 4 => reason, + 5 => by });
 
 impl CustomerCommand for CloseIncident {
     fn keys(&self) -> Keys<'_> {

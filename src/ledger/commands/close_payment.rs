@@ -1,11 +1,7 @@
 //! ClosePayment: takes a payment out of the suspense account.
 
-use super::context::Context;
-use super::customer_command::CustomerCommand;
-use super::draft::Draft;
-use crate::ledger::fingerprint::asked;
+use super::prelude::*;
 use crate::ledger::ids::PostingId;
-use crate::ledger::reject::Rejection;
 
 /// Takes a payment out of the suspense account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +9,7 @@ pub struct ClosePayment {
     /// The posting that kept it.
     pub payment: PostingId,
 }
-asked!(ClosePayment { 1 => payment, + 2 => reason, + 3 => by });
+hashed!(ClosePayment { 1 => payment, + 2 => reason, + 3 => by });
 
 impl CustomerCommand for ClosePayment {
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {

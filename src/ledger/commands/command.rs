@@ -3,34 +3,27 @@
 use super::customer_command::CustomerCommand;
 use super::draft::Submission;
 use super::keys::Keys;
-use super::{
-    AdjustBalance, ChargeIncident, CloseCustomer, CloseIncident, ClosePayment, ConfirmEstimate,
-    CreateCustomer, DeclineEstimate, EstimateIncident, ExtendHold, GrantCredits, KeepPayment, PlaceHold,
-    PurchaseCredits, RecordChargeback, RecordWork, RefundPurchase, ReleaseHold, ReopenCustomer,
-    ResolveChargeback, ReverseRefund, ReverseSettlement, SetBalanceAlerts, SetCustomerTerms, SettleHold,
-    UpdateCustomer, VoidWork, kind_table,
-};
+use super::kind_table;
 use crate::ledger::fingerprint::{Said, fingerprint};
 use crate::ledger::ids::{CustomerId, CustomerKey, LedgerNo, RequestKey};
 use crate::ledger::kind::Kind;
 
 macro_rules! define_commands {
     (
-        commands { $($(#[$doc:meta])* $name:ident = $code:literal / $label:literal { $($slots:tt)* })* }
+        commands { $($(#[$doc:meta])* $file:ident :: $name:ident = $code:literal / $label:literal $slots:tt)* }
         ledger { $($rest:tt)* }
     ) => {
         /// A command; each is explained at its struct, and here by what it leaves.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Command {
-            $($(#[$doc])* $name($name),)*
-            /// Everything due of a customer was applied. Asked by the ledger itself, of customers that send no commands.
+            $($(#[$doc])* $name(super::$name),)*
+            /// Everything due of a customer was applied. Hashed by the ledger itself, of customers that send no commands.
             ApplyDue,
         }
 
         impl Command {
             /// The kind of posting that an accepted command leaves, which is also the scope of its request id.
             /// [`Command::ApplyDue`] leaves postings of other kinds and has no request id.
-            #[must_use]
             pub const fn kind(&self) -> Option<Kind> {
                 match self {
                     $(Self::$name(_) => Some(Kind::$name),)*
@@ -52,7 +45,6 @@ kind_table!(define_commands);
 
 impl Command {
     /// What of the stored state the command reads beyond its customer.
-    #[must_use]
     pub fn keys(&self) -> Keys<'_> {
         self.inner().map(CustomerCommand::keys).unwrap_or_default()
     }
@@ -72,13 +64,11 @@ pub struct Request {
 
 impl Request {
     /// The customer's key.
-    #[must_use]
     pub fn customer_key(&self) -> CustomerKey {
         CustomerKey::of(self.ledger, &self.customer)
     }
 
     /// A hash of the parsed command, for comparing two requests with the same id.
-    #[must_use]
     pub fn fingerprint(&self) -> u64 {
         // What has no request id is compared with nothing.
         self.command.inner().map_or(1, |command| fingerprint(command, &self.said))

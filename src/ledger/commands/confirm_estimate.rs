@@ -1,17 +1,8 @@
 //! ConfirmEstimate: accepts a quote, which moves the credits.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::customer_command::{CustomerCommand, Meaning};
-use super::draft::Draft;
 use super::estimating::{confirm_whole, confirmation};
-use super::keys::{HoldRef, Keys};
-use crate::ledger::account::Slot;
-use crate::ledger::fingerprint::asked;
-use crate::ledger::hold::{Hold, HoldState, Pending, SharedHold};
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
+use super::prelude::*;
+use crate::ledger::hold::Pending;
 
 /// Accepts a quote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +11,7 @@ pub struct ConfirmEstimate {
     /// Wait for credits where there are too few, instead of a rejection.
     pub park: bool,
 }
-asked!(ConfirmEstimate { 1 => hold, 2 => park, + 3 => by, + 60 => reason });
+hashed!(ConfirmEstimate { 1 => hold, 2 => park, + 3 => by, + 60 => reason });
 
 impl CustomerCommand for ConfirmEstimate {
     fn keys(&self) -> Keys<'_> {
@@ -78,7 +69,6 @@ impl ConfirmEstimate {
                 });
             }
         }
-        draft.detail.hold = Some(Arc::new(after));
-        Ok(draft)
+        Ok(draft.with_hold(after))
     }
 }

@@ -1,19 +1,13 @@
 //! CreateCustomer: makes a customer. It is the only command whose customer must not exist.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::customer_command::CustomerCommand;
-use super::draft::{Draft, Submission};
+use super::draft::Submission;
+use super::prelude::*;
 use super::pricing::must_have_card;
 use crate::ledger::book::Book;
 use crate::ledger::customer::{Customer, Profile, Terms};
 use crate::ledger::entry::Entry;
-use crate::ledger::fingerprint::asked;
 use crate::ledger::ids::{CustomerId, CustomerKey, LedgerNo};
 use crate::ledger::kind::Kind;
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
 
 /// Makes a customer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +16,7 @@ pub struct CreateCustomer {
     /// What was agreed from the start.
     pub terms: Terms,
 }
-asked!(CreateCustomer { 1 => profile, 2 => terms, + 60 => reason, + 61 => by });
+hashed!(CreateCustomer { 1 => profile, 2 => terms, + 60 => reason, + 61 => by });
 
 impl CreateCustomer {
     /// The customer's first posting.

@@ -7,7 +7,7 @@ use super::draft::Draft;
 use super::keys::Keys;
 use crate::ledger::credits::Credits;
 use crate::ledger::event_type::EventType;
-use crate::ledger::fingerprint::Asked;
+use crate::ledger::fingerprint::Hashed;
 use crate::ledger::posting::Posting;
 use crate::ledger::reject::Rejection;
 
@@ -15,7 +15,7 @@ use crate::ledger::reject::Rejection;
 pub type Meaning = (EventType, Option<Credits>);
 
 /// A command about one customer, which exists.
-pub trait CustomerCommand: Asked {
+pub trait CustomerCommand: Hashed {
     /// What of the stored state it reads beyond its customer.
     fn keys(&self) -> Keys<'_> {
         Keys::default()

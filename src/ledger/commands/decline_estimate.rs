@@ -1,24 +1,14 @@
 //! DeclineEstimate: refuses a quote.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::customer_command::{CustomerCommand, Meaning};
-use super::draft::Draft;
 use super::estimating::estimate_of;
-use super::keys::{HoldRef, Keys};
-use crate::ledger::event_type::EventType;
-use crate::ledger::fingerprint::asked;
-use crate::ledger::hold::{Hold, HoldState};
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
+use super::prelude::*;
 
 /// Refuses a quote, gives up a parked hold, or drops a pending quote while the hold stays ACTIVE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclineEstimate {
     pub hold: HoldRef,
 }
-asked!(DeclineEstimate { 1 => hold, + 2 => reason, + 3 => by });
+hashed!(DeclineEstimate { 1 => hold, + 2 => reason, + 3 => by });
 
 impl CustomerCommand for DeclineEstimate {
     fn keys(&self) -> Keys<'_> {
@@ -37,9 +27,7 @@ impl CustomerCommand for DeclineEstimate {
         } else {
             return Err(Rejection::EstimateNotOpen { state: hold.state });
         }
-        let mut draft = at.draft();
-        draft.detail.hold = Some(Arc::new(after));
-        Ok(draft)
+        Ok(at.draft().with_hold(after))
     }
 
     fn event(posting: &Posting) -> Option<Meaning> {

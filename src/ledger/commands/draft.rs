@@ -10,7 +10,7 @@ use crate::ledger::book::Book;
 use crate::ledger::credits::Credits;
 use crate::ledger::customer::{Balances, Customer};
 use crate::ledger::entry::Entry;
-use crate::ledger::fingerprint::{Asked, Said, fingerprint};
+use crate::ledger::fingerprint::{Hashed, Said, fingerprint};
 use crate::ledger::hold::{Hold, HoldState, SharedHold};
 use crate::ledger::ids::{LotId, PostingId, RequestKey, Storefront};
 use crate::ledger::kind::{Kind, slots};
@@ -27,7 +27,7 @@ pub struct Submission<'a> {
     pub request: Option<&'a RequestKey>,
     pub said: &'a Said,
     /// Hashed into the fingerprint, where there is a request id.
-    pub command: &'a dyn Asked,
+    pub command: &'a dyn Hashed,
 }
 
 /// A posting in the making, with the customer's balances and lots as they are after what was drafted so far.
@@ -111,6 +111,12 @@ impl<'a> Draft<'a> {
     /// The balances so far.
     pub fn balances(&self) -> Balances {
         self.balances
+    }
+
+    /// With the command's own hold as it is after the posting.
+    pub fn with_hold(mut self, hold: Hold) -> Self {
+        self.detail.hold = Some(Arc::new(hold));
+        self
     }
 
     /// Moves `credits` through `slot`; zero moves nothing. Lots are another matter: [`Draft::burn`],
@@ -207,8 +213,7 @@ impl<'a> Draft<'a> {
 
     /// Completes the posting. What of the lots is due and no longer covered by a hold expires; then, where
     /// `available` has risen, debts are paid and parked holds are activated, oldest first, stopping at the first that
-    /// does not fit; at the end stands which thresholds the balance crossed by all of that, and whether a top-up is asked
-    /// for.
+    /// does not fit. Last it notes which thresholds the balance crossed by all of that, and whether a top-up is due.
     pub fn finish(mut self, entry: &Entry) -> Result<Arc<Posting>, Rejection> {
         for part in self.lots.uncovered(self.balances.held, self.as_of) {
             self.shift(Slot::Expired, part.left)?;
@@ -240,7 +245,7 @@ impl<'a> Draft<'a> {
         }))
     }
 
-    /// Notes what is to be told about the balance.
+    /// Notes which events about the balance the posting gives.
     fn watch_level(&mut self) {
         let before = self.customer.level();
         let last_purchase = match (self.kind, &self.detail.lot) {

@@ -1,21 +1,11 @@
 //! EstimateIncident: quotes an incident.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::customer_command::{CustomerCommand, Meaning};
-use super::draft::Draft;
 use super::estimating::{Quote, estimate_of};
-use super::keys::Keys;
+use super::prelude::*;
 use super::pricing::{Job, JobWork};
-use crate::ledger::event_type::EventType;
-use crate::ledger::fingerprint::asked;
-use crate::ledger::hold::{Hold, HoldState, Pending, SharedHold};
-use crate::ledger::ids::{ClassId, IncidentId, Text};
+use crate::ledger::hold::Pending;
+use crate::ledger::ids::{ClassId, IncidentId};
 use crate::ledger::job::Circumstances;
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
-use crate::ledger::time::Timestamp;
 
 /// Estimates an incident. A new estimate supersedes a QUOTED one; on an ACTIVE hold it becomes a pending quote for a new
 /// total.
@@ -36,7 +26,7 @@ pub struct EstimateIncident {
     /// What is special about the incident. On an ACTIVE hold the hold's own stay.
     pub circumstances: Circumstances,
 }
-asked!(EstimateIncident {
+hashed!(EstimateIncident {
     1 => incident, 2 => class, 3 => quote, 4 => opened_at, 5 => expires_at, 6 => range_override, 7 => note, + 8 => by,
     20 => circumstances, + 60 => reason,
 });
@@ -65,8 +55,7 @@ impl CustomerCommand for EstimateIncident {
             superseded.end(HoldState::Superseded, at.book.now);
             draft.detail.others.push(Arc::new(superseded));
         }
-        draft.detail.hold = Some(Arc::new(hold));
-        Ok(draft)
+        Ok(draft.with_hold(hold))
     }
 
     fn event(posting: &Posting) -> Option<Meaning> {
@@ -95,8 +84,7 @@ impl EstimateIncident {
             note: self.note.clone(),
             quoted: self.quote.is_named(),
         });
-        draft.detail.hold = Some(Arc::new(after));
-        Ok(draft)
+        Ok(draft.with_hold(after))
     }
 
     /// A QUOTED hold for the estimate, priced by the customer's card, which it pins.

@@ -1,21 +1,10 @@
 //! Estimates and their confirmation: shared by the commands that quote, confirm and place holds.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::customer_command::Meaning;
-use super::draft::Draft;
-use crate::ledger::account::Slot;
+use super::prelude::*;
 use crate::ledger::card::RateCard;
 use crate::ledger::codec::tagged;
-use crate::ledger::credits::Credits;
-use crate::ledger::event_type::EventType;
-use crate::ledger::hold::{Hold, HoldState};
-use crate::ledger::ids::{IncidentId, Text};
+use crate::ledger::ids::IncidentId;
 use crate::ledger::job::Circumstances;
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
-use crate::ledger::time::Timestamp;
 use crate::ledger::work::WorkSums;
 
 /// How much an incident is estimated at.
@@ -31,7 +20,7 @@ pub enum Quote {
 tagged!(Quote { 0 => Class, 1 => Credits(credits), 2 => Seconds(seconds) });
 
 impl Quote {
-    /// True where somebody named the credits; anything else is taken from the card.
+    /// True where the caller named the credits; anything else is taken from the card.
     pub(super) const fn is_named(&self) -> bool {
         matches!(self, Self::Credits(_))
     }
@@ -109,8 +98,7 @@ pub(super) fn confirm_whole<'a>(
             hold.valid_until = Some(at.book.now.plus_days(at.pinned_card(&hold)?.quote_valid_days));
         }
     }
-    draft.detail.hold = Some(Arc::new(hold));
-    Ok(draft)
+    Ok(draft.with_hold(hold))
 }
 
 /// What a confirmation means: the hold waits, was placed, or has a new total.

@@ -1,17 +1,8 @@
 //! GrantCredits: gives promotional credits.
 
-use super::context::Context;
-use super::customer_command::{CustomerCommand, Meaning};
-use super::draft::Draft;
 use super::lots::credits_of_lot;
-use crate::ledger::account::Slot;
-use crate::ledger::credits::Credits;
-use crate::ledger::event_type::EventType;
-use crate::ledger::fingerprint::asked;
+use super::prelude::*;
 use crate::ledger::lot::LotSource;
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
-use crate::ledger::time::Timestamp;
 
 /// Gives credits without a price.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +12,7 @@ pub struct GrantCredits {
     /// When what is left falls due; by default never.
     pub expires_at: Option<Timestamp>,
 }
-asked!(GrantCredits { 1 => credits, 2 => expires_at, + 3 => reason, + 4 => by });
+hashed!(GrantCredits { 1 => credits, 2 => expires_at, + 3 => reason, + 4 => by });
 
 impl CustomerCommand for GrantCredits {
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {

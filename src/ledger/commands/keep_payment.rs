@@ -1,13 +1,7 @@
 //! KeepPayment: keeps a payment without a known customer. It is asked of the suspense account.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::customer_command::CustomerCommand;
-use super::draft::Draft;
-use crate::ledger::fingerprint::asked;
+use super::prelude::*;
 use crate::ledger::payment::Payment;
-use crate::ledger::reject::Rejection;
 
 /// Keeps a payment in the suspense account. Nothing moves: what was bought is credited by a purchase of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +9,7 @@ pub struct KeepPayment {
     /// As the storefront reported it.
     pub payment: Payment,
 }
-asked!(KeepPayment { 1 => payment, + 60 => reason, + 61 => by });
+hashed!(KeepPayment { 1 => payment, + 60 => reason, + 61 => by });
 
 impl CustomerCommand for KeepPayment {
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {

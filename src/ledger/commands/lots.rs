@@ -1,14 +1,8 @@
 //! New lots: how credits come in.
 
-use std::sync::Arc;
-
-use super::draft::Draft;
-use crate::ledger::credits::Credits;
+use super::prelude::*;
 use crate::ledger::lot::{Lot, LotSource, OpenLot};
 use crate::ledger::money::MoneyAccount::{DeferredRevenue, EarnedRevenue, StorefrontReceivable};
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
-use crate::ledger::time::Timestamp;
 
 impl Draft<'_> {
     /// A lot without price that is named by the posting.

@@ -1,14 +1,8 @@
 //! PlaceHold: estimates an incident and confirms the estimate at once.
 
-use super::context::Context;
-use super::customer_command::{CustomerCommand, Meaning};
-use super::draft::Draft;
 use super::estimate_incident::EstimateIncident;
 use super::estimating::{confirm_whole, confirmation};
-use super::keys::Keys;
-use crate::ledger::fingerprint::asked;
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
+use super::prelude::*;
 
 /// Estimate and confirmation in one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +11,7 @@ pub struct PlaceHold {
     /// Wait for credits where there are too few, instead of a rejection.
     pub park: bool,
 }
-asked!(PlaceHold { 1 => estimate, 2 => park });
+hashed!(PlaceHold { 1 => estimate, 2 => park });
 
 impl CustomerCommand for PlaceHold {
     fn keys(&self) -> Keys<'_> {

@@ -1,21 +1,17 @@
 //! What the rate card makes of an incident: the inputs of its price, and the total of an estimate.
 
-use super::context::Context;
 use super::estimating::Quote;
+use super::prelude::*;
 use crate::ledger::book::Book;
 use crate::ledger::card::{ClassRule, RateCard};
-use crate::ledger::credits::Credits;
-use crate::ledger::hold::Hold;
-use crate::ledger::ids::{CardId, ClassId, HoldId, IncidentId, LabelId, LedgerNo, LineId, Text};
+use crate::ledger::ids::{CardId, ClassId, HoldId, IncidentId, LabelId, LedgerNo, LineId};
 use crate::ledger::job::{Circumstances, PriceInputs};
 use crate::ledger::price::{charge, free_of_charge};
-use crate::ledger::reject::{Rejection, WorkBound};
-use crate::ledger::time::Timestamp;
+use crate::ledger::reject::WorkBound;
 use crate::ledger::work::{NewWork, WorkPart, WorkSums};
 
 /// An incident to be priced.
 pub struct Job<'a> {
-    /// Which.
     pub incident: &'a IncidentId,
     /// Its class.
     pub class: Option<&'a ClassId>,
@@ -111,7 +107,7 @@ impl<'a> Context<'a> {
     /// What settling the hold would charge.
     pub fn charge_so_far(&self, hold: &Hold, inputs: &PriceInputs) -> Result<Credits, Rejection> {
         match charge(self.pinned_card(hold)?, inputs) {
-            // Work has outgrown the flat tier: nobody knows yet what it costs, but all that is held is used.
+            // Work has outgrown the flat tier: it takes a quote, and all that is held counts as used.
             Err(Rejection::QuoteRequired { .. }) => Ok(hold.held),
             charged => charged,
         }

@@ -1,22 +1,11 @@
 //! PurchaseCredits: records a purchase made in a storefront.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::customer_command::{CustomerCommand, Meaning};
-use super::draft::Draft;
-use super::keys::Keys;
 use super::lots::credits_of_lot;
-use crate::ledger::account::Slot;
-use crate::ledger::credits::Credits;
-use crate::ledger::event_type::EventType;
-use crate::ledger::fingerprint::asked;
+use super::prelude::*;
 use crate::ledger::ids::{OrderId, Storefront};
 use crate::ledger::lot::{Lot, LotSource};
 use crate::ledger::money::Money;
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::{Original, Rejection};
-use crate::ledger::time::Timestamp;
+use crate::ledger::reject::Original;
 
 /// Records a purchase. It is accepted from closed customers too: the money is paid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +20,7 @@ pub struct PurchaseCredits {
     /// When what is left falls due; by default never.
     pub expires_at: Option<Timestamp>,
 }
-asked!(PurchaseCredits { 1 => storefront, 2 => order, 3 => credits, 4 => price, 5 => expires_at, + 60 => reason, + 61 => by });
+hashed!(PurchaseCredits { 1 => storefront, 2 => order, 3 => credits, 4 => price, 5 => expires_at, + 60 => reason, + 61 => by });
 
 impl CustomerCommand for PurchaseCredits {
     fn keys(&self) -> Keys<'_> {

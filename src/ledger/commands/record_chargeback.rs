@@ -1,17 +1,9 @@
 //! RecordChargeback: notes that the customer's bank took the money of a purchase back.
 
-use super::context::Context;
-use super::customer_command::{CustomerCommand, Meaning};
-use super::draft::Draft;
-use super::keys::{Keys, PurchaseRef};
+use super::prelude::*;
 use super::refunding::{OnShortfall, credits_of_refund, take_back};
-use crate::ledger::credits::Credits;
-use crate::ledger::event_type::EventType;
-use crate::ledger::fingerprint::asked;
 use crate::ledger::lot::RefundState;
 use crate::ledger::money::Money;
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
 
 /// Records a chargeback: a refund whose missing credits the customer owes. Until the bank decides, the purchase is in
 /// dispute.
@@ -23,7 +15,7 @@ pub struct RecordChargeback {
     /// The money that the bank took; by default the credits' share of the price.
     pub price: Option<Money>,
 }
-asked!(RecordChargeback { 1 => purchase, 2 => credits, 3 => price, + 4 => reason, + 5 => by });
+hashed!(RecordChargeback { 1 => purchase, 2 => credits, 3 => price, + 4 => reason, + 5 => by });
 
 impl CustomerCommand for RecordChargeback {
     fn keys(&self) -> Keys<'_> {

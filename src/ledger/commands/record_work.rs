@@ -1,17 +1,9 @@
 //! RecordWork: records work on an active hold.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::customer_command::CustomerCommand;
-use super::draft::Draft;
-use super::keys::{HoldRef, Keys};
+use super::prelude::*;
 use super::pricing::must_be_few;
-use crate::ledger::credits::Credits;
-use crate::ledger::fingerprint::asked;
-use crate::ledger::hold::Hold;
 use crate::ledger::ids::WorkId;
-use crate::ledger::reject::{Rejection, WorkBound};
+use crate::ledger::reject::WorkBound;
 use crate::ledger::work::NewWork;
 
 /// Records work. It moves no credits; it announces missing ones where the work so far costs more than there is.
@@ -20,7 +12,7 @@ pub struct RecordWork {
     pub hold: HoldRef,
     pub work: NewWork,
 }
-asked!(RecordWork { 1 => hold, 2 => work, + 60 => reason });
+hashed!(RecordWork { 1 => hold, 2 => work, + 60 => reason });
 
 impl CustomerCommand for RecordWork {
     /// It looks ahead to the settlement, which costs the price of the whole incident.
@@ -44,8 +36,7 @@ impl CustomerCommand for RecordWork {
         let charge = at.charge_so_far(&after, &inputs)?;
         draft.detail.nearly_used = nearly_uses(charge, hold) && !nearly_uses(charge_before(at, hold)?, hold);
         draft.announce_missing(at, hold, charge.less_at_least_zero(hold.held));
-        draft.detail.hold = Some(Arc::new(after));
-        Ok(draft)
+        Ok(draft.with_hold(after))
     }
 }
 

@@ -1,17 +1,9 @@
 //! RefundPurchase: gives a purchase back, in whole or in part.
 
-use super::context::Context;
-use super::customer_command::{CustomerCommand, Meaning};
-use super::draft::Draft;
-use super::keys::{Keys, PurchaseRef};
+use super::prelude::*;
 use super::refunding::{OnShortfall, credits_of_refund, take_back};
-use crate::ledger::credits::Credits;
-use crate::ledger::event_type::EventType;
-use crate::ledger::fingerprint::asked;
 use crate::ledger::lot::RefundState;
 use crate::ledger::money::Money;
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
 
 /// Gives credits of a purchase, and their money, back to the storefront.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +18,7 @@ pub struct RefundPurchase {
     /// What happens where less is left.
     pub on_shortfall: OnShortfall,
 }
-asked!(RefundPurchase {
+hashed!(RefundPurchase {
     1 => purchase, 2 => credits, 3 => price, 4 => on_shortfall, + 5 => reason, + 6 => by,
     7 => expected_refunded,
 });

@@ -4,18 +4,11 @@
 //! them is left and free is taken from the purchase's own lot; for the rest the customer owes, or the vendor bears it.
 //! Undoing one restores just what it took.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::draft::Draft;
-use crate::ledger::account::Slot;
+use super::prelude::*;
 use crate::ledger::codec::coded_enum;
-use crate::ledger::credits::Credits;
 use crate::ledger::lot::{Lot, LotSource, OpenLot, Refund, RefundState};
 use crate::ledger::money::Money;
 use crate::ledger::money::MoneyAccount::{DeferredRevenue, EarnedRevenue, StorefrontReceivable};
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
 
 coded_enum!(
     /// What happens where more is given back than is left of the purchase and free.

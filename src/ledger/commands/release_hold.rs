@@ -1,17 +1,8 @@
 //! ReleaseHold: gives the held credits back.
 
-use super::context::Context;
-use super::customer_command::{CustomerCommand, Meaning};
-use super::draft::Draft;
 use super::estimating::estimate_of;
-use super::keys::{HoldRef, Keys};
+use super::prelude::*;
 use super::settling::end_without_charge;
-use crate::ledger::event_type::EventType;
-use crate::ledger::fingerprint::asked;
-use crate::ledger::hold::HoldState;
-use crate::ledger::ids::Text;
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
 
 /// Gives up an active or a parked hold. Recorded work is waived with a reason, or the hold is settled instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +11,7 @@ pub struct ReleaseHold {
     /// Why recorded work is not charged.
     pub waive_reason: Text,
 }
-asked!(ReleaseHold { 1 => hold, 2 => waive_reason, + 3 => reason, + 4 => by });
+hashed!(ReleaseHold { 1 => hold, 2 => waive_reason, + 3 => reason, + 4 => by });
 
 impl CustomerCommand for ReleaseHold {
     fn keys(&self) -> Keys<'_> {

@@ -1,13 +1,8 @@
 //! ResolveChargeback: notes what the bank decided on a chargeback.
 
-use super::context::Context;
-use super::customer_command::CustomerCommand;
-use super::draft::Draft;
-use super::keys::{Keys, PurchaseRef};
+use super::prelude::*;
 use super::refunding::undo;
-use crate::ledger::fingerprint::asked;
 use crate::ledger::lot::RefundState;
-use crate::ledger::reject::Rejection;
 
 /// Ends the dispute about a purchase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +11,7 @@ pub struct ResolveChargeback {
     /// True where the money comes back.
     pub won: bool,
 }
-asked!(ResolveChargeback { 1 => purchase, 2 => won, + 3 => reason, + 4 => by });
+hashed!(ResolveChargeback { 1 => purchase, 2 => won, + 3 => reason, + 4 => by });
 
 impl CustomerCommand for ResolveChargeback {
     fn keys(&self) -> Keys<'_> {

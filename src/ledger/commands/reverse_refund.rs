@@ -1,14 +1,9 @@
 //! ReverseRefund: undoes a refund.
 
-use super::context::Context;
-use super::customer_command::CustomerCommand;
-use super::draft::Draft;
-use super::keys::{Keys, PurchaseRef};
+use super::prelude::*;
 use super::refunding::undo;
-use crate::ledger::fingerprint::asked;
 use crate::ledger::ids::PostingId;
 use crate::ledger::lot::RefundState;
-use crate::ledger::reject::Rejection;
 
 /// Undoes a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +12,7 @@ pub struct ReverseRefund {
     /// The posting that recorded the refund.
     pub refund: PostingId,
 }
-asked!(ReverseRefund { 1 => purchase, 2 => refund, + 3 => reason, + 4 => by });
+hashed!(ReverseRefund { 1 => purchase, 2 => refund, + 3 => reason, + 4 => by });
 
 impl CustomerCommand for ReverseRefund {
     fn keys(&self) -> Keys<'_> {

@@ -1,20 +1,9 @@
 //! ReverseSettlement: gives a settlement back, in whole or in part.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::customer_command::{CustomerCommand, Meaning};
-use super::draft::Draft;
-use super::keys::{HoldRef, Keys};
-use crate::ledger::account::Slot;
-use crate::ledger::credits::Credits;
-use crate::ledger::event_type::EventType;
-use crate::ledger::fingerprint::asked;
-use crate::ledger::hold::{Hold, Settlement, SharedHold};
+use super::prelude::*;
+use crate::ledger::hold::Settlement;
 use crate::ledger::lot::OpenLot;
 use crate::ledger::money::MoneyAccount;
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
 
 /// Gives a settlement back. By incident, the newest settlement with anything left to give back is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +12,7 @@ pub struct ReverseSettlement {
     /// How much; by default all that the customer has not got back.
     pub credits: Option<Credits>,
 }
-asked!(ReverseSettlement { 1 => hold, 2 => credits, + 3 => reason, + 4 => by });
+hashed!(ReverseSettlement { 1 => hold, 2 => credits, + 3 => reason, + 4 => by });
 
 impl CustomerCommand for ReverseSettlement {
     fn keys(&self) -> Keys<'_> {

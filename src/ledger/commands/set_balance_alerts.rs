@@ -1,14 +1,8 @@
 //! SetBalanceAlerts: changes from which balance on a customer is warned.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::customer_command::CustomerCommand;
-use super::draft::Draft;
+use super::prelude::*;
 use crate::ledger::alert::Alerts;
 use crate::ledger::change::Change;
-use crate::ledger::fingerprint::asked;
-use crate::ledger::reject::Rejection;
 
 /// Changes the thresholds of a customer. It moves nothing; where the balance is above all thresholds now, a customer who
 /// was warned is told of the recovery.
@@ -17,7 +11,7 @@ pub struct SetBalanceAlerts {
     /// Its own thresholds from now on, maybe none at all; `None` for those of its ledger.
     pub alerts: Option<Arc<Alerts>>,
 }
-asked!(SetBalanceAlerts { 1 => alerts, + 2 => by, + 60 => reason });
+hashed!(SetBalanceAlerts { 1 => alerts, + 2 => by, + 60 => reason });
 
 impl CustomerCommand for SetBalanceAlerts {
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {

@@ -1,19 +1,11 @@
 //! SetCustomerTerms: changes what was agreed, and may charge credits for it.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::customer_command::CustomerCommand;
-use super::draft::Draft;
+use super::prelude::*;
 use super::pricing::must_have_card;
-use crate::ledger::account::Slot;
 use crate::ledger::change::Change;
-use crate::ledger::credits::Credits;
 use crate::ledger::customer::Terms;
-use crate::ledger::fingerprint::asked;
 use crate::ledger::ids::{CardId, PackageId};
 use crate::ledger::money::MoneyAccount;
-use crate::ledger::reject::Rejection;
 use crate::ledger::time::Day;
 use crate::ledger::top_up::TopUp;
 
@@ -30,7 +22,7 @@ pub struct SetCustomerTerms {
     /// Charged in the same posting; zero for nothing.
     pub charge: Credits,
 }
-asked!(SetCustomerTerms {
+hashed!(SetCustomerTerms {
     1 => rate_card, 2 => package, 3 => product_purchased_on, 4 => charge, + 5 => reason, + 6 => by, 7 => top_up,
 });
 

@@ -1,15 +1,8 @@
 //! SettleHold: charges the recorded work.
 
-use super::context::Context;
-use super::customer_command::{CustomerCommand, Meaning};
-use super::draft::Draft;
-use super::keys::{HoldRef, Keys};
+use super::prelude::*;
 use super::settling::{Overrun, Settling, ended};
-use crate::ledger::credits::Credits;
-use crate::ledger::fingerprint::asked;
-use crate::ledger::ids::{LabelId, Text};
-use crate::ledger::posting::Posting;
-use crate::ledger::reject::Rejection;
+use crate::ledger::ids::LabelId;
 
 /// Charges the work on an active hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +22,7 @@ pub struct SettleHold {
     /// Whether the knowledge base had the answer, where the hold is wrong about that.
     pub kb_answered: Option<bool>,
 }
-asked!(SettleHold {
+hashed!(SettleHold {
     1 => hold, 2 => overrun, 3 => max_charge, 4 => expected_work_seconds, 5 => waive_reason, + 6 => by,
     20 => labels, 21 => emergency, 22 => kb_answered, + 60 => reason,
 });

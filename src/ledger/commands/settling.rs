@@ -1,22 +1,13 @@
 //! How incidents are charged, or end without a charge: shared by the commands that end holds.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::customer_command::Meaning;
-use super::draft::Draft;
+use super::prelude::*;
 use super::pricing::{must_be_few, settlement_job};
-use crate::ledger::account::Slot;
 use crate::ledger::codec::coded_enum;
-use crate::ledger::credits::Credits;
-use crate::ledger::event_type::EventType;
-use crate::ledger::hold::{Hold, HoldState, Settlement, SharedHold};
-use crate::ledger::ids::{LabelId, Text, WorkId};
+use crate::ledger::hold::Settlement;
+use crate::ledger::ids::{LabelId, WorkId};
 use crate::ledger::job::{Circumstances, PriceInputs};
 use crate::ledger::money::MoneyAccount;
-use crate::ledger::posting::Posting;
 use crate::ledger::price::charge;
-use crate::ledger::reject::Rejection;
 use crate::ledger::work::{NewWork, Work};
 
 coded_enum!(
@@ -77,8 +68,7 @@ impl Settling<'_> {
         after.end(HoldState::Settled, at.book.now);
         note_end(at, &mut draft, &mut after, self.waive_reason);
         after.settlement = Some(draft.take_charge(inputs, [from_held, from_available, written_off])?);
-        draft.detail.hold = Some(Arc::new(after));
-        Ok(draft)
+        Ok(draft.with_hold(after))
     }
 
     /// What is special about the incident, as it turned out.
@@ -168,8 +158,7 @@ pub(super) fn end_without_charge<'a>(
     let mut after = Hold::clone(hold);
     after.end(state, at.book.now);
     note_end(at, &mut draft, &mut after, waived);
-    draft.detail.hold = Some(Arc::new(after));
-    Ok(draft)
+    Ok(draft.with_hold(after))
 }
 
 /// How an incident ended: charged, released, or declined while it was a quote.

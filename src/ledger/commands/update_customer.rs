@@ -1,16 +1,9 @@
 //! UpdateCustomer: changes name, contact or metadata.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use super::context::Context;
-use super::customer_command::CustomerCommand;
-use super::draft::Draft;
-use super::keys::Keys;
+use super::prelude::*;
 use crate::ledger::customer::{Contact, Profile};
-use crate::ledger::fingerprint::asked;
-use crate::ledger::ids::Text;
-use crate::ledger::reject::Rejection;
 
 /// Changes a customer's profile. What is `None` stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +14,7 @@ pub struct UpdateCustomer {
     /// New metadata, as a whole.
     pub metadata: Option<BTreeMap<Text, Text>>,
 }
-asked!(UpdateCustomer { 1 => name, 2 => contact, 3 => metadata, + 60 => reason, + 61 => by });
+hashed!(UpdateCustomer { 1 => name, 2 => contact, 3 => metadata, + 60 => reason, + 61 => by });
 
 impl CustomerCommand for UpdateCustomer {
     fn keys(&self) -> Keys<'_> {

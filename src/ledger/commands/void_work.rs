@@ -1,15 +1,8 @@
 //! VoidWork: withdraws an entry of work.
 
-use std::sync::Arc;
-
-use super::context::Context;
-use super::customer_command::CustomerCommand;
-use super::draft::Draft;
-use super::keys::{HoldRef, Keys};
-use crate::ledger::fingerprint::{Said, asked};
-use crate::ledger::hold::Hold;
+use super::prelude::*;
+use crate::ledger::fingerprint::Said;
 use crate::ledger::ids::WorkId;
-use crate::ledger::reject::Rejection;
 use crate::ledger::work::{Voided, Work};
 
 /// Voids an entry of work on an active hold: it no longer counts.
@@ -18,7 +11,7 @@ pub struct VoidWork {
     pub hold: HoldRef,
     pub work: WorkId,
 }
-asked!(VoidWork { 1 => hold, 2 => work, + 3 => reason, + 4 => by });
+hashed!(VoidWork { 1 => hold, 2 => work, + 3 => reason, + 4 => by });
 
 impl CustomerCommand for VoidWork {
     fn keys(&self) -> Keys<'_> {
@@ -38,7 +31,6 @@ impl CustomerCommand for VoidWork {
         let voided = Voided { at: at.book.now, by, reason };
         let mut draft = at.draft();
         draft.detail.work = Some(Arc::new(Work { voided: Some(voided), ..Work::clone(work) }));
-        draft.detail.hold = Some(Arc::new(after));
-        Ok(draft)
+        Ok(draft.with_hold(after))
     }
 }
