@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use super::client::arguments::seconds;
 use super::failure::Failure;
 use super::output::{note, print};
-use crate::grpc::reason_of;
 use crate::ledger::ids::{LabelId, LineId, PackageId};
 use crate::ledger::job::{Circumstances, PriceInputs};
 use crate::ledger::price::{Receipt, price};
@@ -109,7 +108,7 @@ fn as_text(priced: &Result<Receipt, Rejection>) -> String {
             let unit = if receipt.credits == Credits::whole(1) { "credit" } else { "credits" };
             steps.chain([format!("charge: {} {unit}", receipt.credits)]).collect::<Vec<_>>().join("\n")
         }
-        Err(rejection) => format!("rejected: {}: {rejection}", reason_of(rejection)),
+        Err(rejection) => format!("rejected: {}: {rejection}", rejection.reason()),
     }
 }
 
@@ -126,7 +125,7 @@ fn as_json(priced: &Result<Receipt, Rejection>) -> Value {
             json!({ "credits": receipt.credits.to_string(), "steps": steps.collect::<Vec<_>>() })
         }
         Err(rejection) => {
-            json!({ "rejection": reason_of(rejection), "message": rejection.to_string() })
+            json!({ "rejection": rejection.reason(), "message": rejection.to_string() })
         }
     }
 }

@@ -73,5 +73,5 @@ pub use api::Api;
 pub use convert::{rate_card as rate_card_message, time as convert_time};
 pub use http_routes::{Handler, HttpRoutes};
 pub use serve::{Limits, serve};
-pub use status::{DOMAIN, name as reason_name, reason_of};
+pub use status::{DOMAIN, name as reason_name};
 pub use webhook_body::message;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::ledger::reject::Original;
-use crate::ledger::{Kind, Rejection};
+use crate::ledger::reject::{Original, RejectionClass};
+use crate::ledger::{ClassId, Kind, Rejection};
 use crate::query::{ReadError, StoreError};
 use crate::writer::SubmitError;
 
@@ -32,7 +32,7 @@ const VIOLATIONS_BYTES_MAX: usize = 4_096;
 #[derive(Clone, Debug)]
 pub struct Problem {
     code: Code,
-    reason: Reason,
+    reason: &'static str,
     message: String,
     metadata: Vec<(&'static str, String)>,
     violations: Vec<Violation>,
@@ -41,7 +41,10 @@ pub struct Problem {
 
 impl Problem {
     fn new(code: Code, reason: Reason, message: impl Into<String>) -> Self {
-        let message = message.into();
+        Self::explained(code, name(reason), message.into())
+    }
+
+    fn explained(code: Code, reason: &'static str, message: String) -> Self {
         Self { code, reason, message, metadata: Vec::new(), violations: Vec::new(), retry_after: None }
     }
 
@@ -158,7 +161,7 @@ impl Problem {
         let Self { code, reason, message, metadata, violations, retry_after: _ } = self;
         wire::BatchError {
             code: i32::from(code),
-            reason: name(reason).to_owned(),
+            reason: reason.to_owned(),
             message,
             metadata: metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
             field_violations: violations
@@ -174,7 +177,7 @@ impl From<Problem> for Status {
         let Problem { code, reason, message, metadata, violations, retry_after } = problem;
         let metadata: HashMap<_, _> =
             metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        let mut details = ErrorDetails::with_error_info(name(reason), DOMAIN, metadata);
+        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
         if !violations.is_empty() {
             let violations: Vec<_> =
                 violations.into_iter().map(|v| FieldViolation::new(v.field, v.problem)).collect();
@@ -215,130 +218,63 @@ impl From<Violations> for Problem {
 
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
-        use Code::{AlreadyExists, FailedPrecondition, NotFound};
-        let message = rejection.to_string();
-        let (code, reason, metadata) = match rejection {
-            Rejection::InvalidField { field, problem } => return Self::field(field, problem),
-            Rejection::CustomerNotFound => (NotFound, Reason::CustomerNotFound, vec![]),
-            Rejection::HoldNotFound => (NotFound, Reason::HoldNotFound, vec![]),
-            Rejection::WorkNotFound => (NotFound, Reason::WorkNotFound, vec![]),
-            Rejection::RateCardNotFound(card) => {
-                (NotFound, Reason::RateCardNotFound, vec![("rate_card_id", card.to_string())])
-            }
-            Rejection::RequestIdReused { original: None } => (AlreadyExists, Reason::RequestIdReused, vec![]),
-            Rejection::RequestIdReused { original: Some(Original { posting, sequence }) } => (
-                AlreadyExists,
-                Reason::RequestIdReused,
-                vec![("posting_id", posting.to_string()), ("sequence", sequence.to_string())],
-            ),
-            Rejection::CustomerExists { original: None } => (AlreadyExists, Reason::CustomerExists, vec![]),
-            Rejection::CustomerExists { original: Some(Original { posting, sequence }) } => (
-                AlreadyExists,
-                Reason::CustomerExists,
-                vec![("posting_id", posting.to_string()), ("sequence", sequence.to_string())],
-            ),
-            Rejection::CustomerIdUnusable => (FailedPrecondition, Reason::CustomerIdUnusable, vec![]),
-            Rejection::HoldExists { hold } => {
-                (AlreadyExists, Reason::HoldExists, vec![("hold_id", hold.to_string())])
-            }
-            Rejection::OrderAlreadyRecorded { original: Original { posting, sequence } } => (
-                AlreadyExists,
-                Reason::OrderAlreadyRecorded,
-                vec![("posting_id", posting.to_string()), ("sequence", sequence.to_string())],
-            ),
-            Rejection::InsufficientCredits { available, required, shortfall } => (
-                FailedPrecondition,
-                Reason::InsufficientCredits,
-                vec![
-                    ("available", available.to_string()),
-                    ("required", required.to_string()),
-                    ("shortfall", shortfall.to_string()),
-                ],
-            ),
-            Rejection::ExceedsMaxCharge { charge, max_charge } => (
-                FailedPrecondition,
-                Reason::ExceedsMaxCharge,
-                vec![("charge", charge.to_string()), ("max_charge", max_charge.to_string())],
-            ),
-            Rejection::HoldNotActive { state } => {
-                (FailedPrecondition, Reason::HoldNotActive, vec![("state", state.to_string())])
-            }
-            Rejection::HoldNotSettled { state } => {
-                (FailedPrecondition, Reason::HoldNotSettled, vec![("state", state.to_string())])
-            }
-            // Only the server itself asks for what is due.
-            Rejection::NothingDue => (Code::Internal, Reason::Internal, vec![]),
-            Rejection::EstimateNotOpen { state } => {
-                (FailedPrecondition, Reason::EstimateNotOpen, vec![("state", state.to_string())])
-            }
-            Rejection::WorkRecorded { seconds } => {
-                (FailedPrecondition, Reason::WorkRecorded, vec![("work_seconds", seconds.to_string())])
-            }
-            Rejection::WorkChanged { expected, recorded } => (
-                FailedPrecondition,
-                Reason::WorkChanged,
-                vec![("expected_work_seconds", expected.to_string()), ("work_seconds", recorded.to_string())],
-            ),
-            Rejection::WorkVoided => (FailedPrecondition, Reason::WorkVoided, vec![]),
-            Rejection::TooMuchWork { bound, max } => (
-                FailedPrecondition,
-                Reason::TooMuchWork,
-                vec![("of", bound.name().to_owned()), ("max", max.to_string())],
-            ),
-            Rejection::EstimateOutOfRange { estimate, min, max } => (
-                FailedPrecondition,
-                Reason::EstimateOutOfRange,
-                vec![("estimate", estimate.to_string()), ("min", min.to_string()), ("max", max.to_string())],
-            ),
-            Rejection::QuoteRequired { class } => {
-                let class = class.map(|class| class.to_string()).unwrap_or_default();
-                (FailedPrecondition, Reason::QuoteRequired, vec![("incident_class", class)])
-            }
-            Rejection::HoldRequired => (FailedPrecondition, Reason::HoldRequired, vec![]),
-            Rejection::OutOfScope { class } => {
-                (FailedPrecondition, Reason::OutOfScope, vec![("incident_class", class.to_string())])
-            }
-            Rejection::CustomerClosed => (FailedPrecondition, Reason::CustomerClosed, vec![]),
-            Rejection::CustomerNotClosed => (FailedPrecondition, Reason::CustomerNotClosed, vec![]),
-            Rejection::HoldsOpen { count } => {
-                (FailedPrecondition, Reason::HoldsOpen, vec![("open_holds", count.to_string())])
-            }
-            Rejection::ExceedsReversible { reversible } => {
-                (FailedPrecondition, Reason::ExceedsReversible, vec![("reversible", reversible.to_string())])
-            }
-            Rejection::PurchaseNotFound => (NotFound, Reason::PurchaseNotFound, vec![]),
-            Rejection::RefundNotFound => (NotFound, Reason::RefundNotFound, vec![]),
-            Rejection::RefundNotStanding { state } => {
-                (FailedPrecondition, Reason::RefundNotStanding, vec![("state", state.to_string())])
-            }
-            Rejection::ExceedsRefundable { refundable } => {
-                (FailedPrecondition, Reason::ExceedsRefundable, vec![("refundable", refundable.to_string())])
-            }
-            Rejection::LotSpent { refundable, shortfall } => (
-                FailedPrecondition,
-                Reason::LotSpent,
-                vec![("refundable", refundable.to_string()), ("shortfall", shortfall.to_string())],
-            ),
-            Rejection::PurchaseDisputed => (FailedPrecondition, Reason::PurchaseDisputed, vec![]),
-            Rejection::PurchaseNotDisputed => (FailedPrecondition, Reason::PurchaseNotDisputed, vec![]),
-            Rejection::PurchaseChanged => (FailedPrecondition, Reason::PurchaseChanged, vec![]),
-            Rejection::PaymentNotFound => (NotFound, Reason::PaymentNotFound, vec![]),
-            Rejection::TooManyPayments { max } => {
-                (FailedPrecondition, Reason::TooManyPayments, vec![("max", max.to_string())])
-            }
-            Rejection::TooManyRefunds { max } => {
-                (FailedPrecondition, Reason::TooManyRefunds, vec![("max", max.to_string())])
-            }
-            Rejection::AmountOutOfBounds => (FailedPrecondition, Reason::AmountOutOfBounds, vec![]),
+        if let Rejection::InvalidField { field, problem } = rejection {
+            return Self::field(field, problem);
+        }
+        let code = match rejection.class() {
+            RejectionClass::InvalidArgument => Code::InvalidArgument,
+            RejectionClass::NotFound => Code::NotFound,
+            RejectionClass::AlreadyExists => Code::AlreadyExists,
+            RejectionClass::FailedPrecondition => Code::FailedPrecondition,
+            RejectionClass::Internal => Code::Internal,
         };
-        Self { metadata, ..Self::new(code, reason, message) }
+        let metadata = metadata(&rejection);
+        Self { metadata, ..Self::explained(code, rejection.reason(), rejection.to_string()) }
     }
 }
 
-/// The reason that callers are given for a rejection.
-#[must_use]
-pub fn reason_of(rejection: &Rejection) -> &'static str {
-    name(Problem::from(rejection.clone()).reason)
+/// The metadata of the rejections that have any; `tests/wire/reasons.rs` compares it with the comments of the protos.
+fn metadata(rejection: &Rejection) -> Vec<(&'static str, String)> {
+    let pairs: &[(&'static str, &dyn ToString)] = match rejection {
+        Rejection::RateCardNotFound(card) => &[("rate_card_id", card)],
+        Rejection::RequestIdReused { original: Some(Original { posting, sequence }) }
+        | Rejection::CustomerExists { original: Some(Original { posting, sequence }) }
+        | Rejection::OrderAlreadyRecorded { original: Original { posting, sequence } } => {
+            &[("posting_id", posting), ("sequence", sequence)]
+        }
+        Rejection::HoldExists { hold } => &[("hold_id", hold)],
+        Rejection::InsufficientCredits { available, required, shortfall } => {
+            &[("available", available), ("required", required), ("shortfall", shortfall)]
+        }
+        Rejection::ExceedsMaxCharge { charge, max_charge } => {
+            &[("charge", charge), ("max_charge", max_charge)]
+        }
+        Rejection::HoldNotActive { state }
+        | Rejection::HoldNotSettled { state }
+        | Rejection::EstimateNotOpen { state } => &[("state", state)],
+        Rejection::RefundNotStanding { state } => &[("state", state)],
+        Rejection::WorkRecorded { seconds } => &[("work_seconds", seconds)],
+        Rejection::WorkChanged { expected, recorded } => {
+            &[("expected_work_seconds", expected), ("work_seconds", recorded)]
+        }
+        Rejection::TooMuchWork { bound, max } => &[("of", &bound.name()), ("max", max)],
+        Rejection::EstimateOutOfRange { estimate, min, max } => {
+            &[("estimate", estimate), ("min", min), ("max", max)]
+        }
+        Rejection::QuoteRequired { class } => {
+            &[("incident_class", &class.as_ref().map(ClassId::as_str).unwrap_or_default())]
+        }
+        Rejection::OutOfScope { class } => &[("incident_class", class)],
+        Rejection::HoldsOpen { count } => &[("open_holds", count)],
+        Rejection::ExceedsReversible { reversible } => &[("reversible", reversible)],
+        Rejection::ExceedsRefundable { refundable } => &[("refundable", refundable)],
+        Rejection::LotSpent { refundable, shortfall } => {
+            &[("refundable", refundable), ("shortfall", shortfall)]
+        }
+        Rejection::TooManyPayments { max } | Rejection::TooManyRefunds { max } => &[("max", max)],
+        _ => &[],
+    };
+    pairs.iter().map(|(key, value)| (*key, value.to_string())).collect()
 }
 
 impl From<SubmitError> for Problem {

@@ -1,4 +1,7 @@
-//! Every way in which the core says no. `grpc/status.rs` maps each to its code and reason, nothing else does.
+//! Every way in which the core refuses a command: one table with the class, the reason and the sentence of each.
+//!
+//! A new reason is a row here, a value of `ErrorReason` in the protos, and, where callers are given metadata with it, a line
+//! in `grpc/status.rs`.
 
 use std::fmt;
 
@@ -8,218 +11,141 @@ use super::ids::{CardId, ClassId, HoldId, PostingId};
 use super::lot::RefundState;
 use super::posting::Posting;
 
-/// Why a command was not accepted. It moved nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// A field that only the state or the time can judge.
-    #[error("{field} {problem}")]
-    InvalidField {
-        /// The field of the request.
-        field: &'static str,
-        /// What is wrong with it, continuing "`field` ...".
-        problem: String,
-    },
-    /// No such customer in this ledger.
-    #[error("the customer does not exist in this ledger")]
-    CustomerNotFound,
+/// What kind of refusal a rejection is, by what the caller can do about it. The names are those of the gRPC codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectionClass {
+    /// A field is wrong.
+    InvalidArgument,
+    /// What was named does not exist.
+    NotFound,
+    /// What was to be made exists, or was made with other content.
+    AlreadyExists,
+    /// The state does not allow it.
+    FailedPrecondition,
+    /// Only the server itself can meet it.
+    Internal,
+}
+
+/// Makes the rejections from rows of `Variant: class, reason, (sentence)`.
+macro_rules! rejections {
+    ($($(#[$doc:meta])*
+        $name:ident $({ $($fields:tt)* })? $(($inner:ty))?: $class:ident, $reason:literal, ($($sentence:tt)*);
+    )*) => {
+        /// Why a command was not accepted. It moved nothing.
+        #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+        pub enum Rejection {
+            $($(#[$doc])* #[error($($sentence)*)] $name $({ $($fields)* })? $(($inner))?,)*
+        }
+
+        impl Rejection {
+            /// Every variant, with its class and reason.
+            pub const TABLE: &'static [(&'static str, RejectionClass, &'static str)] =
+                &[$((stringify!($name), RejectionClass::$class, $reason)),*];
+
+            pub const fn class(&self) -> RejectionClass {
+                match self { $(Self::$name { .. } => RejectionClass::$class),* }
+            }
+
+            /// The reason as callers know it.
+            pub const fn reason(&self) -> &'static str {
+                match self { $(Self::$name { .. } => $reason),* }
+            }
+        }
+    };
+}
+
+rejections! {
+    /// A field that only the state or the time can judge. `problem` continues "`field` ...".
+    InvalidField { field: &'static str, problem: String }: InvalidArgument, "INVALID_FIELD", ("{field} {problem}");
+    CustomerNotFound: NotFound, "CUSTOMER_NOT_FOUND", ("the customer does not exist in this ledger");
     /// No such hold of this customer, or no hold for this incident.
-    #[error("the customer has no such hold")]
-    HoldNotFound,
-    /// No such entry of work on this hold.
-    #[error("the hold has no such entry of work")]
-    WorkNotFound,
-    /// No such rate card in this ledger.
-    #[error("the rate card {0} does not exist in this ledger")]
-    RateCardNotFound(CardId),
-    /// The request id was used for something else.
-    #[error("the request_id was already used for another command")]
-    RequestIdReused {
-        /// The posting of the command that used it; `None` for what leaves no posting: ledgers, rate cards, default
-        /// thresholds and endpoints.
-        original: Option<Original>,
-    },
-    /// The customer exists.
-    #[error("the customer exists already")]
-    CustomerExists {
-        /// Its first posting. The core gives `None`, as that is not loaded with it; who tells the caller reads it.
-        original: Option<Original>,
-    },
-    /// The ids of two customers share a key: 1 in 2^64, see [`super::ids::CustomerKey`].
-    #[error("the customer_id cannot be used in this ledger; choose another")]
-    CustomerIdUnusable,
-    /// The incident has an open hold.
-    #[error("the incident has an open hold: {hold}")]
-    HoldExists {
-        /// Which.
-        hold: HoldId,
-    },
-    /// The storefront's order was recorded with other content.
-    #[error("the order was already recorded with other content")]
-    OrderAlreadyRecorded {
-        /// The posting that recorded it, maybe another customer's. The lot that it brought in has the same id.
-        original: Original,
-    },
-    /// The customer has too few credits.
-    #[error("{required} credits are required, {available} are available, {shortfall} are missing")]
-    InsufficientCredits {
-        /// What there is.
-        available: Credits,
-        /// What must come from `available`.
-        required: Credits,
-        /// The difference.
-        shortfall: Credits,
-    },
-    /// The charge is above what the caller allows.
-    #[error("the charge of {charge} credits exceeds max_charge {max_charge}")]
-    ExceedsMaxCharge {
-        /// What it would cost.
-        charge: Credits,
-        /// What was allowed.
-        max_charge: Credits,
-    },
-    /// The hold is not ACTIVE.
-    #[error("the hold is {state}, not ACTIVE")]
-    HoldNotActive {
-        /// What it is.
-        state: HoldState,
-    },
+    HoldNotFound: NotFound, "HOLD_NOT_FOUND", ("the customer has no such hold");
+    WorkNotFound: NotFound, "WORK_NOT_FOUND", ("the hold has no such entry of work");
+    RateCardNotFound(CardId): NotFound, "RATE_CARD_NOT_FOUND", ("the rate card {0} does not exist in this ledger");
+    /// `original` is the posting of the command that used the request id; `None` for what leaves no posting: ledgers, rate
+    /// cards, default thresholds and endpoints.
+    RequestIdReused { original: Option<Original> }: AlreadyExists, "REQUEST_ID_REUSED",
+        ("the request_id was already used for another command");
+    /// `original` is the customer's first posting. The core gives `None`, as that is not loaded with it; who answers the
+    /// caller reads it.
+    CustomerExists { original: Option<Original> }: AlreadyExists, "CUSTOMER_EXISTS",
+        ("the customer exists already");
+    /// The ids of two customers share a key: 1 in 2^64, see [`CustomerKey`](super::ids::CustomerKey).
+    CustomerIdUnusable: FailedPrecondition, "CUSTOMER_ID_UNUSABLE",
+        ("the customer_id cannot be used in this ledger; choose another");
+    HoldExists { hold: HoldId }: AlreadyExists, "HOLD_EXISTS", ("the incident has an open hold: {hold}");
+    /// `original` is the posting that recorded the order, maybe another customer's. The lot that it brought in has the
+    /// same id.
+    OrderAlreadyRecorded { original: Original }: AlreadyExists, "ORDER_ALREADY_RECORDED",
+        ("the order was already recorded with other content");
+    /// `required` must come from `available`; `shortfall` is the difference.
+    InsufficientCredits { available: Credits, required: Credits, shortfall: Credits }:
+        FailedPrecondition, "INSUFFICIENT_CREDITS",
+        ("{required} credits are required, {available} are available, {shortfall} are missing");
+    ExceedsMaxCharge { charge: Credits, max_charge: Credits }: FailedPrecondition, "EXCEEDS_MAX_CHARGE",
+        ("the charge of {charge} credits exceeds max_charge {max_charge}");
+    HoldNotActive { state: HoldState }: FailedPrecondition, "HOLD_NOT_ACTIVE", ("the hold is {state}, not ACTIVE");
     /// The hold was never settled, so there is nothing to give back.
-    #[error("the hold is {state}, not SETTLED")]
-    HoldNotSettled {
-        /// What it is.
-        state: HoldState,
-    },
+    HoldNotSettled { state: HoldState }: FailedPrecondition, "HOLD_NOT_SETTLED", ("the hold is {state}, not SETTLED");
     /// There is no estimate to confirm or decline.
-    #[error("the hold is {state} and has no estimate that waits for an answer")]
-    EstimateNotOpen {
-        /// What it is.
-        state: HoldState,
-    },
+    EstimateNotOpen { state: HoldState }: FailedPrecondition, "ESTIMATE_NOT_OPEN",
+        ("the hold is {state} and has no estimate that waits for an answer");
     /// Work is recorded on the hold, so it is not released without a reason to waive it.
-    #[error("{seconds} seconds of work are recorded on the hold")]
-    WorkRecorded {
-        /// How much.
-        seconds: u64,
-    },
+    WorkRecorded { seconds: u64 }: FailedPrecondition, "WORK_RECORDED",
+        ("{seconds} seconds of work are recorded on the hold");
     /// Other work was recorded since the caller looked.
-    #[error("{recorded} seconds of work are recorded, {expected} were expected")]
-    WorkChanged {
-        /// What the caller has seen.
-        expected: u64,
-        /// What is recorded.
-        recorded: u64,
-    },
-    /// The entry of work was voided before.
-    #[error("the entry of work is voided already")]
-    WorkVoided,
+    WorkChanged { expected: u64, recorded: u64 }: FailedPrecondition, "WORK_CHANGED",
+        ("{recorded} seconds of work are recorded, {expected} were expected");
+    WorkVoided: FailedPrecondition, "WORK_VOIDED", ("the entry of work is voided already");
     /// A hold takes no more entries of work, or its incident no more lines or labels.
-    #[error("the work would have more than {max} {}", .bound.name())]
-    TooMuchWork {
-        /// What there are too many of.
-        bound: WorkBound,
-        /// The bound.
-        max: u32,
-    },
+    TooMuchWork { bound: WorkBound, max: u32 }: FailedPrecondition, "TOO_MUCH_WORK",
+        ("the work would have more than {max} {}", .bound.name());
     /// The estimate lies outside its class's range and no reason was given.
-    #[error("the estimate of {estimate} credits is outside the range {min}-{max} of the class")]
-    EstimateOutOfRange {
-        /// What was estimated.
-        estimate: Credits,
-        /// The least.
-        min: Credits,
-        /// The most.
-        max: Credits,
-    },
-    /// The class is priced by a confirmed quote, or the work is longer than what has a flat price, and there is no
-    /// quote.
-    #[error("{} needs a confirmed quote", QuotedFor(.class.as_ref()))]
-    QuoteRequired {
-        /// Which class, where one was named.
-        class: Option<ClassId>,
-    },
+    EstimateOutOfRange { estimate: Credits, min: Credits, max: Credits }:
+        FailedPrecondition, "ESTIMATE_OUT_OF_RANGE",
+        ("the estimate of {estimate} credits is outside the range {min}-{max} of the class");
+    /// The class, where one was named, is priced by a confirmed quote, or the work is longer than what has a flat price;
+    /// and there is no quote.
+    QuoteRequired { class: Option<ClassId> }: FailedPrecondition, "QUOTE_REQUIRED",
+        ("{} needs a confirmed quote", QuotedFor(.class.as_ref()));
     /// The card settles only confirmed holds.
-    #[error("the rate card charges nothing without a confirmed hold")]
-    HoldRequired,
-    /// The class is refused by the card.
-    #[error("the class {class} is out of scope")]
-    OutOfScope {
-        /// Which class.
-        class: ClassId,
-    },
-    /// The customer is closed.
-    #[error("the customer is closed")]
-    CustomerClosed,
-    /// The customer is not closed, so there is nothing to reopen.
-    #[error("the customer is not closed")]
-    CustomerNotClosed,
-    /// The customer has open holds and cannot be closed.
-    #[error("the customer has {count} open holds")]
-    HoldsOpen {
-        /// How many.
-        count: u32,
-    },
+    HoldRequired: FailedPrecondition, "HOLD_REQUIRED", ("the rate card charges nothing without a confirmed hold");
+    /// The card refuses the class.
+    OutOfScope { class: ClassId }: FailedPrecondition, "OUT_OF_SCOPE", ("the class {class} is out of scope");
+    CustomerClosed: FailedPrecondition, "CUSTOMER_CLOSED", ("the customer is closed");
+    CustomerNotClosed: FailedPrecondition, "CUSTOMER_NOT_CLOSED", ("the customer is not closed");
+    /// A customer with open holds cannot be closed.
+    HoldsOpen { count: u32 }: FailedPrecondition, "HOLDS_OPEN", ("the customer has {count} open holds");
     /// More than what the customer paid and has not got back.
-    #[error("at most {reversible} credits can be reversed")]
-    ExceedsReversible {
-        /// What can be reversed.
-        reversible: Credits,
-    },
-    /// No such purchase of this customer.
-    #[error("the customer has no such purchase")]
-    PurchaseNotFound,
-    /// No such refund of this purchase.
-    #[error("the purchase has no such refund")]
-    RefundNotFound,
-    /// The refund cannot be undone: it was before, or it is a chargeback.
-    #[error("the refund is {state}, not REFUNDED")]
-    RefundNotStanding {
-        /// What it is.
-        state: RefundState,
-    },
+    ExceedsReversible { reversible: Credits }: FailedPrecondition, "EXCEEDS_REVERSIBLE",
+        ("at most {reversible} credits can be reversed");
+    PurchaseNotFound: NotFound, "PURCHASE_NOT_FOUND", ("the customer has no such purchase");
+    RefundNotFound: NotFound, "REFUND_NOT_FOUND", ("the purchase has no such refund");
+    /// The refund was undone before, or it is a chargeback.
+    RefundNotStanding { state: RefundState }: FailedPrecondition, "REFUND_NOT_STANDING",
+        ("the refund is {state}, not REFUNDED");
     /// More than what was bought and not given back.
-    #[error("at most {refundable} credits can be refunded")]
-    ExceedsRefundable {
-        /// What can be given back.
-        refundable: Credits,
-    },
+    ExceedsRefundable { refundable: Credits }: FailedPrecondition, "EXCEEDS_REFUNDABLE",
+        ("at most {refundable} credits can be refunded");
     /// What is to be refunded is spent, or set aside by holds.
-    #[error("{refundable} credits of the purchase can be taken back, {shortfall} are spent or held")]
-    LotSpent {
-        /// What could be taken.
-        refundable: Credits,
-        /// What is missing.
-        shortfall: Credits,
-    },
-    /// The purchase is in dispute already.
-    #[error("the purchase is in dispute")]
-    PurchaseDisputed,
-    /// The purchase is not in dispute.
-    #[error("the purchase is not in dispute")]
-    PurchaseNotDisputed,
+    LotSpent { refundable: Credits, shortfall: Credits }: FailedPrecondition, "LOT_SPENT",
+        ("{refundable} credits of the purchase can be taken back, {shortfall} are spent or held");
+    PurchaseDisputed: FailedPrecondition, "PURCHASE_DISPUTED", ("the purchase is in dispute");
+    PurchaseNotDisputed: FailedPrecondition, "PURCHASE_NOT_DISPUTED", ("the purchase is not in dispute");
     /// More or less of the purchase was given back than the caller has seen.
-    #[error("other refunds of the purchase were recorded in between")]
-    PurchaseChanged,
-    /// No such payment waits.
-    #[error("no such payment waits")]
-    PaymentNotFound,
+    PurchaseChanged: FailedPrecondition, "PURCHASE_CHANGED",
+        ("other refunds of the purchase were recorded in between");
+    PaymentNotFound: NotFound, "PAYMENT_NOT_FOUND", ("no such payment waits");
     /// The suspense account takes no more payments.
-    #[error("{max} payments wait, the most that are kept")]
-    TooManyPayments {
-        /// The bound.
-        max: usize,
-    },
-    /// A purchase takes no more refunds.
-    #[error("the purchase has {max} refunds, the most that one purchase takes")]
-    TooManyRefunds {
-        /// The bound.
-        max: usize,
-    },
-    /// Nothing of the customer is due; only the ledger itself asks.
-    #[error("nothing is due")]
-    NothingDue,
+    TooManyPayments { max: usize }: FailedPrecondition, "TOO_MANY_PAYMENTS",
+        ("{max} payments wait, the most that are kept");
+    TooManyRefunds { max: usize }: FailedPrecondition, "TOO_MANY_REFUNDS",
+        ("the purchase has {max} refunds, the most that one purchase takes");
+    /// Nothing of the customer is due. Only the server itself asks for what is due.
+    NothingDue: Internal, "INTERNAL", ("nothing is due");
     /// A balance or a charge would leave its bounds.
-    #[error("the amount would leave the bounds of an account")]
-    AmountOutOfBounds,
+    AmountOutOfBounds: FailedPrecondition, "AMOUNT_OUT_OF_BOUNDS",
+        ("the amount would leave the bounds of an account");
 }
 
 impl Rejection {
@@ -229,10 +155,9 @@ impl Rejection {
     }
 }
 
-/// The posting of an earlier command that stands in the way of this one.
+/// The posting of an earlier command that rules this one out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Original {
-    /// Its id.
     pub posting: PostingId,
     /// Its place among its customer's postings.
     pub sequence: u64,
@@ -240,7 +165,6 @@ pub struct Original {
 
 impl Original {
     /// The one that is `posting`.
-    #[must_use]
     pub const fn of(posting: &Posting) -> Self {
         Self { posting: posting.id, sequence: posting.sequence }
     }
@@ -259,7 +183,6 @@ pub enum WorkBound {
 
 impl WorkBound {
     /// What there are too many of, in a word.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Entries => "entries",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use creditledger::grpc::reason_name;
 use creditledger::grpc::wire::{DESCRIPTORS, ErrorReason};
+use creditledger::ledger::Rejection;
 use prost_reflect::DescriptorPool;
 
 /// Reason -> (code, metadata keys).
@@ -31,7 +32,11 @@ fn code(name: &str) -> String {
 fn given() -> Reasons {
     let shipped = STATUS.split("#[cfg(test)]").next().unwrap();
     let mut reasons = Reasons::new();
-    let mut pieces = shipped.split("Reason::");
+    // The keys of rejections are read by themselves.
+    let (before, metadata) = shipped.split_once("fn metadata(").unwrap();
+    let (metadata, after) = metadata.split_once("\n}\n").unwrap();
+    let others = [before, after].concat();
+    let mut pieces = others.split("Reason::");
     let mut before = pieces.next().unwrap();
     for piece in pieces {
         let name: String = piece.chars().take_while(|c| is_name(*c)).collect();
@@ -46,7 +51,27 @@ fn given() -> Reasons {
         reasons.insert(code(&name), (given_with, keys));
         before = piece;
     }
+    for (variant, class, reason) in Rejection::TABLE {
+        let class = format!("{class:?}");
+        assert!(shipped.contains(&format!("RejectionClass::{class} => Code::{class},")), "{class}");
+        let given = (code(&class), keys_of(metadata, variant));
+        // A wrong field and a failure of the server are no matter of rejections alone.
+        let known = reasons.entry((*reason).to_owned()).or_insert_with(|| given.clone());
+        assert!(
+            known.0 == given.0 && (given.1.is_empty() || known.1 == given.1),
+            "{reason}: {known:?}, {given:?}"
+        );
+    }
     reasons
+}
+
+/// The keys of a rejection's metadata: the literals of the tuples in its arm of `metadata`.
+fn keys_of(arms: &str, variant: &str) -> Vec<String> {
+    let name = format!("Rejection::{variant}");
+    let is_it = |(at, _): &(usize, &str)| !arms[at + name.len()..].starts_with(is_name);
+    let Some((at, _)) = arms.match_indices(&name).find(is_it) else { return Vec::new() };
+    let arm = arms[at..].split("=> ").nth(1).unwrap().split(']').next().unwrap();
+    arm.split("(\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
 }
 
 /// What the comments of the enum say.

@@ -1,5 +1,6 @@
 //! Rate cards, calculations and what they start from, as wire messages.
 
+use crate::ledger::Rejection;
 use crate::ledger::card::{CardRef, ClassRule, FlatTier, LineRule, RateCard};
 use crate::ledger::ids::LineId;
 use crate::ledger::job::{Circumstances, LineTime, PriceInputs};
@@ -7,7 +8,6 @@ use crate::ledger::price::Step;
 use crate::ledger::{ClassId, Credits, LedgerId};
 use crate::query::{ClassStats, Difference, WhatIf};
 
-use super::super::status::reason_of;
 use super::super::wire;
 use super::values::{day, names, or_empty, short, signed, small, time};
 
@@ -170,7 +170,7 @@ fn difference(difference: &Difference) -> wire::WhatIfDifference {
         settled_at: Some(time(*settled_at)),
         charged_credits: charged.to_string(),
         preview_credits: or_empty(preview.as_ref().ok()),
-        rejection: preview.as_ref().err().map(reason_of).unwrap_or_default().to_owned(),
+        rejection: preview.as_ref().err().map(Rejection::reason).unwrap_or_default().to_owned(),
     }
 }
 
