@@ -60,9 +60,9 @@ pub fn parse(text: &str) -> Result<CardFile, Vec<FileFault>> {
     let card = reader.card(table.get_ref());
     let found = check(&card);
     let wrong: HashSet<String> = reader.faults.iter().map(|fault| fault.key.clone()).collect();
-    let told =
+    let located =
         |faults: Vec<CardFault>| faults.into_iter().map(|fault| reader.found(fault)).collect::<Vec<_>>();
-    let (checked, warnings) = (told(found.faults), told(found.warnings));
+    let (checked, warnings) = (located(found.faults), located(found.warnings));
     // What could not be read is not complained about a second time.
     let mut faults = reader.faults;
     faults.extend(checked.into_iter().filter(|fault| !wrong.contains(&fault.key)));

@@ -73,7 +73,7 @@ impl Api {
                     _ = in_flight.acquire_many(IN_FLIGHT_MAX.into()) => {}
                     () = sink.closed() => return,
                 }
-                // Where the caller has gone away there is nobody to tell.
+                // The caller may have gone away.
                 let _ = sink.send(Err(problem.into())).await;
             }
         };

@@ -99,7 +99,7 @@ impl CommandMessage for CreateCustomerRequest {
                 top_up: top_up::read(fields, top_up),
             })
         });
-        complete!(CreateCustomer { profile: profile, terms: terms }).map(Command::CreateCustomer)
+        complete!(Command::CreateCustomer { profile: profile, terms: terms })
     }
 }
 

@@ -36,7 +36,7 @@ struct Pump {
     /// How long the reader may take nothing.
     stalled: Duration,
     /// After the last message that was given to the reader.
-    told: Cursor,
+    delivered: Cursor,
 }
 
 /// Why a stream ends before its caller does.
@@ -63,8 +63,8 @@ fn stream(
 ) -> EventStream {
     // One place is kept for how it ends, so that this reaches a reader that has not taken the rest either.
     let (sink, source) = mpsc::channel(MESSAGES_MAX + 1);
-    let told = watch.cursor();
-    let pump = Pump { watch, ledger, heartbeat, closing, sink: sink.clone(), stalled, told };
+    let delivered = watch.cursor();
+    let pump = Pump { watch, ledger, heartbeat, closing, sink: sink.clone(), stalled, delivered };
     let task = async move {
         let Ok(last) = sink.reserve_owned().await else { return };
         if let Err(End::Status(status)) = pump.run().await {
@@ -92,9 +92,9 @@ impl Pump {
             match found {
                 None => self.beat().await?,
                 Some(Ok(Some(events))) => {
-                    for told in events {
-                        let item = Item::Event(convert::event(&told, &self.ledger));
-                        self.send(item, told.cursor()).await?;
+                    for event in events {
+                        let item = Item::Event(convert::event(&event, &self.ledger));
+                        self.send(item, event.cursor()).await?;
                     }
                 }
                 Some(Ok(None)) => return self.beat().await,
@@ -117,7 +117,7 @@ impl Pump {
         match timeout(self.stalled, self.sink.reserve()).await {
             Ok(Ok(place)) => {
                 place.send(Ok(WatchEventsResponse { item: Some(item), resume_token: cursor.to_string() }));
-                self.told = cursor;
+                self.delivered = cursor;
                 Ok(())
             }
             Ok(Err(_)) => Err(End::Gone),
@@ -126,7 +126,7 @@ impl Pump {
     }
 
     fn too_slow(&self) -> End {
-        End::Status(Problem::watcher_too_slow(&self.told).into())
+        End::Status(Problem::watcher_too_slow(&self.delivered).into())
     }
 }
 

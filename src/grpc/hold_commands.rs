@@ -36,7 +36,7 @@ impl CommandMessage for PlaceHoldRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let park = self.park;
         let estimate = read_estimate(fields, self.into());
-        complete!(PlaceHold { estimate: estimate, park }).map(Command::PlaceHold)
+        complete!(Command::PlaceHold { estimate: estimate, park })
     }
 }
 
@@ -87,29 +87,28 @@ fn read_circumstances(
 impl CommandMessage for ConfirmEstimateRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, park } = self;
-        complete!(ConfirmEstimate { hold: read_hold(fields, target), park }).map(Command::ConfirmEstimate)
+        complete!(Command::ConfirmEstimate { hold: read_hold(fields, target), park })
     }
 }
 
 impl CommandMessage for DeclineEstimateRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target } = self;
-        complete!(DeclineEstimate { hold: read_hold(fields, target) }).map(Command::DeclineEstimate)
+        complete!(Command::DeclineEstimate { hold: read_hold(fields, target) })
     }
 }
 
 impl CommandMessage for ExtendHoldRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, credits } = self;
-        let command = complete!(ExtendHold {
+        complete!(Command::ExtendHold {
             hold: read_hold(fields, target),
             credits: fields.credits("credits", &credits, Amount::Positive),
-        });
-        command.map(Command::ExtendHold)
+        })
     }
 }
 
-/// What is said of work wherever work is named; without note and labels.
+/// The fields that every message about work has; without note and labels.
 pub fn read_work(
     fields: &mut Fields,
     work_seconds: i32,
@@ -146,11 +145,10 @@ impl CommandMessage for VoidWorkRequest {
 
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, work_id } = self;
-        let command = complete!(VoidWork {
+        complete!(Command::VoidWork {
             hold: read_hold(fields, target),
             work: fields.made_id("work_id", &work_id, WorkId::from_uuid),
-        });
-        command.map(Command::VoidWork)
+        })
     }
 }
 
@@ -167,7 +165,7 @@ impl CommandMessage for SettleHoldRequest {
             emergency,
             kb_answered,
         } = self;
-        let command = complete!(SettleHold {
+        complete!(Command::SettleHold {
             hold: read_hold(fields, target),
             overrun: fields.known("overrun", overrun).map(|policy| match policy {
                 OverrunPolicy::Unspecified | OverrunPolicy::TakeAvailable => Overrun::TakeAvailable,
@@ -179,8 +177,7 @@ impl CommandMessage for SettleHoldRequest {
             labels: fields.labels(labels),
             emergency,
             kb_answered,
-        });
-        command.map(Command::SettleHold)
+        })
     }
 }
 
@@ -198,23 +195,21 @@ fn read_expected(fields: &mut Fields, seconds: Option<i64>) -> Option<Option<u64
 impl CommandMessage for ReleaseHoldRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, waive_reason } = self;
-        let command = complete!(ReleaseHold {
+        complete!(Command::ReleaseHold {
             hold: read_hold(fields, target),
             waive_reason: fields.text("waive_reason", &waive_reason),
-        });
-        command.map(Command::ReleaseHold)
+        })
     }
 }
 
 impl CommandMessage for CloseIncidentRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, max_charge_credits, expected_work_seconds } = self;
-        let command = complete!(CloseIncident {
+        complete!(Command::CloseIncident {
             hold: read_hold(fields, target),
             max_charge: read_max_charge(fields, max_charge_credits),
             expected_work_seconds: read_expected(fields, expected_work_seconds),
-        });
-        command.map(Command::CloseIncident)
+        })
     }
 }
 
@@ -237,7 +232,7 @@ impl CommandMessage for ChargeIncidentRequest {
             kb_answered,
         } = self;
         let work = read_work(fields, work_seconds, started_at, &line, solutions);
-        let command = complete!(ChargeIncident {
+        complete!(Command::ChargeIncident {
             incident: fields.take("incident_id", IncidentId::parse(&incident_id)),
             class: fields.optional("incident_class", &incident_class, ClassId::parse),
             work: work.zip(fields.text("note", &note)).map(|(work, note)| NewWork { note, ..work }),
@@ -245,8 +240,7 @@ impl CommandMessage for ChargeIncidentRequest {
             opened_at: fields.time("opened_at", opened_at),
             max_charge: read_max_charge(fields, max_charge_credits),
             waive_reason: fields.text("waive_reason", &waive_reason),
-        });
-        command.map(Command::ChargeIncident)
+        })
     }
 }
 
@@ -257,10 +251,9 @@ impl CommandMessage for ReverseSettlementRequest {
 
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, credits } = self;
-        let command = complete!(ReverseSettlement {
+        complete!(Command::ReverseSettlement {
             hold: read_hold(fields, target),
             credits: fields.optional_credits("credits", credits, Amount::Positive),
-        });
-        command.map(Command::ReverseSettlement)
+        })
     }
 }

@@ -50,7 +50,7 @@ impl Api {
         };
         let task = async move {
             if let Err(status) = pump.run().await {
-                // Where the caller has gone away there is nobody to tell.
+                // The caller may have gone away.
                 let _ = sink.send(Err(status)).await;
             }
         };

@@ -259,6 +259,6 @@ impl CommandMessage for AdjustBalanceRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, credits } = self;
         let credits = fields.credits("credits", &credits, Amount::Signed);
-        complete!(AdjustBalance { credits: credits }).map(Command::AdjustBalance)
+        complete!(Command::AdjustBalance { credits: credits })
     }
 }

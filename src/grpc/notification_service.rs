@@ -1,5 +1,4 @@
-//! NotificationService: from which balance on customers are told, and the stream of events. Its endpoints of webhooks are
-//! in `webhooks`.
+//! NotificationService: thresholds of balances, and the stream of events. Its webhook endpoints are in `webhooks`.
 
 use std::sync::Arc;
 use std::time::Duration;

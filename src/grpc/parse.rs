@@ -1,4 +1,4 @@
-//! From wire fields to the core's types: every field is read, and everything that is wrong is told at once.
+//! From wire fields to the core's types. Every field is read, so that all violations are reported at once.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -33,10 +33,11 @@ pub enum Amount {
 pub struct Fields(Collector<'static>);
 
 /// A struct of what was read; `None` where one of the parts could not be. All parts are read first, so that each has
-/// said what is wrong with it. A part without an expression is taken as it is.
+/// said what is wrong with it. A part without an expression is taken as it is. `Command::X { ... }` makes a command of it.
 macro_rules! complete {
     (@part $field:ident) => { Some($field) };
     (@part $field:ident $read:expr) => { $read };
+    (Command::$name:ident $parts:tt) => { complete!($name $parts).map(Command::$name) };
     ($name:ident { $($field:ident $(: $read:expr)?),* $(,)? }) => {
         match ($(complete!(@part $field $($read)?),)*) {
             ($(Some($field),)*) => Some($name { $($field),* }),

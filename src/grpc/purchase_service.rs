@@ -106,25 +106,23 @@ fn show_payment(kept: &KeptPayment, ledger: &LedgerId) -> UnmatchedPayment {
 impl CommandMessage for PurchaseCreditsRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, storefront, order_id, credits, price, expires_at } = self;
-        let command = complete!(PurchaseCredits {
+        complete!(Command::PurchaseCredits {
             storefront: fields.take("storefront", Storefront::parse(&storefront)),
             order: fields.take("order_id", OrderId::parse(&order_id)),
             credits: fields.credits("credits", &credits, Amount::Positive),
             price: fields.money("price", price),
             expires_at: fields.time("expires_at", expires_at),
-        });
-        command.map(Command::PurchaseCredits)
+        })
     }
 }
 
 impl CommandMessage for GrantCreditsRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, credits, expires_at } = self;
-        let command = complete!(GrantCredits {
+        complete!(Command::GrantCredits {
             credits: fields.credits("credits", &credits, Amount::Positive),
             expires_at: fields.time("expires_at", expires_at),
-        });
-        command.map(Command::GrantCredits)
+        })
     }
 }
 
@@ -149,7 +147,7 @@ fn read_purchase(fields: &mut Fields, target: Option<PurchaseTarget>) -> Option<
 impl CommandMessage for RefundPurchaseRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, credits, price, on_shortfall, expected_refunded_price } = self;
-        let command = complete!(RefundPurchase {
+        complete!(Command::RefundPurchase {
             purchase: read_purchase(fields, target),
             credits: fields.credits("credits", &credits, Amount::Positive),
             price: fields.money("price", price),
@@ -159,8 +157,7 @@ impl CommandMessage for RefundPurchaseRequest {
                 ShortfallPolicy::Receivable => OnShortfall::Receivable,
                 ShortfallPolicy::WriteOff => OnShortfall::WriteOff,
             }),
-        });
-        command.map(Command::RefundPurchase)
+        })
     }
 }
 
@@ -171,23 +168,21 @@ impl CommandMessage for ReverseRefundRequest {
 
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, refund_id } = self;
-        let command = complete!(ReverseRefund {
+        complete!(Command::ReverseRefund {
             purchase: read_purchase(fields, target),
             refund: fields.made_id("refund_id", &refund_id, PostingId::from_uuid),
-        });
-        command.map(Command::ReverseRefund)
+        })
     }
 }
 
 impl CommandMessage for RecordChargebackRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
         let Self { context: _, target, credits, price } = self;
-        let command = complete!(RecordChargeback {
+        complete!(Command::RecordChargeback {
             purchase: read_purchase(fields, target),
             credits: fields.optional_credits("credits", credits, Amount::Positive),
             price: fields.money("price", price),
-        });
-        command.map(Command::RecordChargeback)
+        })
     }
 }
 
@@ -201,6 +196,6 @@ impl CommandMessage for ResolveChargebackRequest {
             Some(ChargebackOutcome::Unspecified) => fields.refuse("outcome", "must be WON or LOST"),
             None => None,
         };
-        complete!(ResolveChargeback { purchase: purchase, won: won }).map(Command::ResolveChargeback)
+        complete!(Command::ResolveChargeback { purchase: purchase, won: won })
     }
 }

@@ -18,7 +18,7 @@ use super::wire::{
 /// Orders in one message.
 const ORDERS_MAX: usize = 10_000;
 
-/// What a list is compared with: said in its first message.
+/// What a list is compared with. The first message names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Compared {
     ledger: LedgerId,

@@ -1,4 +1,4 @@
-//! The server: all services with their limits on one listener, until it is told to stop.
+//! The server: all services with their limits on one listener, until shutdown.
 
 use std::future::Future;
 use std::time::Duration;

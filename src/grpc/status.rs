@@ -18,7 +18,7 @@ use super::wire::{self, ErrorReason as Reason};
 /// The domain of every reason.
 pub const DOMAIN: &str = "creditledger";
 
-/// The name of a reason as callers are told it: that of the enum without its prefix.
+/// The name of a reason in errors: that of the enum without its prefix.
 #[must_use]
 pub fn name(reason: Reason) -> &'static str {
     let name = reason.as_str_name();

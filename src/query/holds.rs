@@ -23,7 +23,7 @@ pub enum HoldTarget {
 /// Which holds to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HoldQuery {
-    /// What a store can tell from columns.
+    /// What a store decides by its columns.
     pub filter: HoldFilter,
     /// Their incident has this label. This and the times of opening are looked at hold by hold.
     pub label: Option<LabelId>,

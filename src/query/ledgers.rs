@@ -12,7 +12,7 @@ use super::reader::Reader;
 
 keyed!(Ledger => LedgerNo: |it| it.no);
 
-/// What all accounts of a ledger stand at.
+/// The balances of all accounts of a ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrialBalance {
     /// Those in credits, by name.

@@ -16,8 +16,8 @@
 //!
 //! # Cost
 //! A page looks at 10,000 rows at most, so that a rare filter gives short pages instead of long reads. A customer's posting
-//! as of a time is a logarithmic number of reads. A revenue report reads the ledger's journal from its beginning, a
-//! statement's sums its period, and a reconciliation keeps 16 bytes for each order.
+//! as of a time is a logarithmic number of reads. A revenue report reads the ledger's journal from its beginning. The last
+//! page of a statement reads all postings of its period. A reconciliation keeps 16 bytes for each order.
 
 mod balances;
 mod cards;

@@ -15,7 +15,7 @@ use super::reader::Reader;
 pub struct KeptPayment {
     /// The posting.
     pub posting: Arc<Posting>,
-    /// What was told.
+    /// The payment as its storefront reported it.
     pub payment: Arc<Payment>,
 }
 

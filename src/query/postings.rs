@@ -26,9 +26,9 @@ pub enum PostingTarget {
 pub struct PostingFilter {
     /// Of one of these kinds; of any where empty.
     pub kinds: Vec<Kind>,
-    /// About one incident: they changed a hold of it, or told that credits are missing for it.
+    /// About one incident: they changed a hold of it, or noted that credits are missing for it.
     pub incident: Option<IncidentId>,
-    /// Of one storefront: they moved credits that it sold, or kept a payment that it told of.
+    /// Of one storefront: they moved credits that it sold, or kept a payment that it reported.
     pub storefront: Option<Storefront>,
     /// Recorded at or after.
     pub from: Option<Timestamp>,

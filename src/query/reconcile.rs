@@ -28,7 +28,7 @@ pub struct ListedOrder {
 }
 
 impl ListedOrder {
-    /// Stands for its content, to tell a repeat from a clash.
+    /// The hash of its content: a repeat has the same, a clash another one.
     fn fingerprint(&self) -> u64 {
         let text = |value: Option<String>| value.unwrap_or_default();
         stable_hash(&[
@@ -38,7 +38,7 @@ impl ListedOrder {
         ])
     }
 
-    /// True where what is said of it is what the ledger has.
+    /// Whether the ledger has the same, in all that the storefront names.
     fn fits(&self, found: &OwnedLot) -> bool {
         self.customer.as_ref().is_none_or(|customer| *customer == found.customer)
             && self.credits.is_none_or(|credits| credits == found.lot.credits)
@@ -62,7 +62,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Items of each kind that are told one by one.
+    /// Items of each kind that are listed.
     pub const LISTED_MAX: usize = 1_000;
 }
 
@@ -173,7 +173,7 @@ fn order_of(purchase: &OwnedLot) -> Result<&OrderId, ReadError> {
     order.ok_or_else(|| ReadError::damaged(format!("purchase {} has no order", purchase.lot.id)))
 }
 
-/// Stands for an order: that two of a million share it has a chance of about 1 in 37 million.
+/// The hash of an order. Among a million orders two share it with a chance of about 1 in 37 million.
 fn key_of(order: &OrderId) -> u64 {
     stable_hash(&[order.as_str().as_bytes()])
 }

@@ -34,9 +34,9 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// Tells that nothing was done.
+    /// Answers that nothing was done.
     pub fn refuse(self, error: SubmitError) {
-        // Where the caller has gone away there is nobody to tell.
+        // The caller may have gone away.
         match self {
             Self::Create(_, reply) => drop(reply.send(Err(error))),
             Self::DefaultAlerts(_, reply) => drop(reply.send(Err(error))),

@@ -27,7 +27,7 @@ impl Lane {
         self.singles.send(single).map_err(|_| SubmitError::ShuttingDown)
     }
 
-    /// Queues commands that are counted already. Where the lane has ended, whoever waits for the reply notices.
+    /// Queues commands that are counted already. Where the lane has ended, they are answered at once.
     pub fn send_bulk(&self, bulk: Bulk) {
         if let Err(mpsc::error::SendError(mut bulk)) = self.bulks.send(bulk) {
             let count = bulk.requests.len();
@@ -52,7 +52,7 @@ pub(super) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (shared, ends) = (Arc::clone(shared), Arc::clone(ends));
     std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-        // Also where the lane panics its end is told, or the server would wait for it for ever.
+        // A panic ends the lane too: without this guard the server would wait for it for ever.
         let guard = EndGuard { shared, ends, result: Err("the writer has ended".to_owned()) };
         guard.end(runtime.block_on(task.run()));
     })?;

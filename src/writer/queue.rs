@@ -57,7 +57,7 @@ impl Queue {
                 return Some(batch);
             }
             if *self.closing.borrow() {
-                // Whoever was let in before is either in a queue by now, or finds it closed.
+                // What was counted in before is in a queue by now, or its sender finds the queue closed.
                 self.single_queue.close();
                 self.bulk_queue.close();
                 self.take_waiting();
@@ -102,7 +102,7 @@ impl Queue {
         {
             self.shared.taken(1);
             match single.ask {
-                // A caller that went away is not told.
+                // The caller may have gone away.
                 Ask::Command(_, reply) if late(single.deadline) => {
                     let _ = reply.send(Err(SubmitError::DeadlineExceeded));
                 }

@@ -44,8 +44,7 @@ enum Fault {
 }
 
 impl Fault {
-    /// What those whose commands were in the batch are told. Only a commit can leave its fate open: before it the
-    /// transaction was closed, and nothing was stored.
+    /// The answer to the commands of the batch. Only a commit leaves its fate open: before it nothing was stored.
     const fn answer(&self) -> SubmitError {
         match self {
             Self::Store(StoreError::UnknownFate(_) | StoreError::Unsure(_)) | Self::AfterUnanswered(_) => {
@@ -119,7 +118,7 @@ impl Task {
     }
 
     async fn change(&mut self, change: Change) -> Result<(), Fault> {
-        // Where the caller has gone away there is nobody to tell.
+        // The caller may have gone away.
         match change {
             Change::Create(ledger, reply) => {
                 let create = async |task: &mut Self| task.store.create_ledger(&ledger, clock::now()).await;

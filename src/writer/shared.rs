@@ -58,19 +58,19 @@ pub(super) struct Ends {
     left: AtomicUsize,
     some_ended: watch::Sender<bool>,
     fault: Mutex<Option<String>>,
-    tell: Mutex<Option<oneshot::Sender<Result<(), String>>>>,
+    stopped: Mutex<Option<oneshot::Sender<Result<(), String>>>>,
 }
 
 impl Ends {
     pub fn new(lanes: usize) -> (Arc<Self>, oneshot::Receiver<Result<(), String>>) {
-        let (tell, told) = oneshot::channel();
+        let (stopped, receiver) = oneshot::channel();
         let ends = Self {
             left: AtomicUsize::new(lanes),
             some_ended: watch::Sender::new(false),
             fault: Mutex::new(None),
-            tell: Mutex::new(Some(tell)),
+            stopped: Mutex::new(Some(stopped)),
         };
-        (Arc::new(ends), told)
+        (Arc::new(ends), receiver)
     }
 
     /// Waits for the first one.
@@ -79,16 +79,16 @@ impl Ends {
         let _ = self.some_ended.subscribe().wait_for(|ended| *ended).await;
     }
 
-    /// Tells of a lane's end; of the first fault, once the last lane has ended.
+    /// Counts a lane out. After the last one the writer has stopped: with the first fault, if there was one.
     pub fn lane_ended(&self, result: Result<(), String>) {
         let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Err(line), None) = (result, fault.as_ref()) {
             *fault = Some(line);
         }
         if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
-            let tell = self.tell.lock().unwrap_or_else(PoisonError::into_inner).take();
-            // Nobody waits for the end any more where the receiver is gone; there is no one else to tell.
-            let _ = tell.map(|tell| tell.send(fault.take().map_or(Ok(()), Err)));
+            let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // The receiver may be gone: then nobody waits for the end.
+            let _ = stopped.map(|stopped| stopped.send(fault.take().map_or(Ok(()), Err)));
         }
         self.some_ended.send_replace(true);
     }

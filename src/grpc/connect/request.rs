@@ -65,10 +65,10 @@ pub(super) fn head(headers: &mut HeaderMap, carrier: Carrier) -> Result<Head, Pr
         return Err(Problem::malformed("connect-protocol-version must be 1"));
     }
     let timeout = headers.get("connect-timeout-ms").map(grpc_timeout).transpose()?;
-    let said = |name: Option<&HeaderValue>| name.map_or(Ok(false), |name| is_gzip(name.as_bytes()));
+    let packed = |name: Option<&HeaderValue>| name.map_or(Ok(false), |name| is_gzip(name.as_bytes()));
     let gzip = match carrier {
-        Carrier::Body => said(headers.get(CONTENT_ENCODING))?,
-        Carrier::Envelope => said(headers.get("connect-content-encoding"))?,
+        Carrier::Body => packed(headers.get(CONTENT_ENCODING))?,
+        Carrier::Envelope => packed(headers.get("connect-content-encoding"))?,
         Carrier::Query { gzip } => gzip,
     };
     let accepted = headers.get_all(ACCEPT_ENCODING);

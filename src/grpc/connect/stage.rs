@@ -1,4 +1,4 @@
-//! The stage of Connect: tells calls of gRPC from those of Connect, and turns these into calls of gRPC.
+//! The stage of Connect: passes calls of gRPC, and turns those of Connect into calls of gRPC.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method as Verb, Request, Response, Version};

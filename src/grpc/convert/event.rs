@@ -10,42 +10,42 @@ use super::super::wire;
 use super::messages::{balance, contact, hold, new_lot, purchase};
 use super::values::{day, or_empty, signed, small, time};
 
-/// An event with all that its receiver is told.
-pub fn event(told: &Notice, ledger: &LedgerId) -> wire::Event {
-    let posting = &told.posting;
+/// An event with its payload.
+pub fn event(notice: &Notice, ledger: &LedgerId) -> wire::Event {
+    let posting = &notice.posting;
     let detail = &posting.detail;
-    let own_hold = told.event.hold.as_ref();
+    let own_hold = notice.event.hold.as_ref();
     let incident = own_hold.map(|hold| &hold.incident);
-    let incident = incident.or_else(|| match told.event.event {
+    let incident = incident.or_else(|| match notice.event.event {
         EventType::CreditsShortfall => detail.shortfall.as_ref().map(|shortfall| &shortfall.incident),
         _ => None,
     });
     wire::Event {
-        event_id: told.id(),
-        r#type: told.event.event.code().into(),
+        event_id: notice.id(),
+        r#type: notice.event.event.code().into(),
         ledger_id: ledger.to_string(),
-        customer_id: told.customer.to_string(),
-        customer_name: told.profile.name.to_string(),
-        contact: Some(contact(&told.profile.contact)),
+        customer_id: notice.customer.to_string(),
+        customer_name: notice.profile.name.to_string(),
+        contact: Some(contact(&notice.profile.contact)),
         posting_id: posting.id.to_string(),
-        position: signed(told.position.0),
-        index: small(told.index),
+        position: signed(notice.position.0),
+        index: small(notice.index),
         sequence: signed(posting.sequence),
         recorded_at: Some(time(posting.recorded_at)),
         balance: Some(balance(posting.after, posting.sequence)),
         incident_id: or_empty(incident),
         by: detail.by.to_string(),
         reason: detail.reason.to_string(),
-        payload: Some(payload(told, ledger)),
+        payload: Some(payload(notice, ledger)),
     }
 }
 
-fn payload(told: &Notice, ledger: &LedgerId) -> wire::event::Payload {
+fn payload(notice: &Notice, ledger: &LedgerId) -> wire::event::Payload {
     use wire::event::Payload;
-    let posting = &told.posting;
-    let hold = told.event.hold.as_ref().map(|of| hold(of, ledger));
-    let credits = told.event.credits.unwrap_or(Credits::ZERO).to_string();
-    match told.event.event {
+    let posting = &notice.posting;
+    let hold = notice.event.hold.as_ref().map(|of| hold(of, ledger));
+    let credits = notice.event.credits.unwrap_or(Credits::ZERO).to_string();
+    match notice.event.event {
         EventType::HoldQuoted
         | EventType::HoldPlaced
         | EventType::HoldAwaitingCredits
@@ -63,22 +63,22 @@ fn payload(told: &Notice, ledger: &LedgerId) -> wire::event::Payload {
         }
         EventType::PurchaseCompleted | EventType::PurchaseRefunded | EventType::PurchaseDisputed => {
             let lot = posting.detail.lot.as_ref().or(posting.detail.refunded.as_ref());
-            let purchase = lot.map(|lot| purchase(lot, ledger, &told.customer));
+            let purchase = lot.map(|lot| purchase(lot, ledger, &notice.customer));
             Payload::PurchaseEvent(wire::PurchaseEvent { purchase, credits })
         }
         EventType::CreditsGranted | EventType::CreditsAdjusted => {
-            let lot = new_lot(posting, ledger, &told.customer);
+            let lot = new_lot(posting, ledger, &notice.customer);
             Payload::CreditsEvent(wire::CreditsEvent { credits, lot })
         }
         EventType::CreditsExpired => Payload::CreditsEvent(wire::CreditsEvent { credits, lot: None }),
         EventType::TopUpRequested => Payload::TopUpEvent(top_up(posting)),
         EventType::BalanceLow | EventType::BalanceDepleted | EventType::BalanceRecovered => {
-            let is_low = told.event.event == EventType::BalanceLow;
+            let is_low = notice.event.event == EventType::BalanceLow;
             let crossed = posting.detail.low.iter().filter(|_| is_low).map(crossed);
             Payload::BalanceEvent(wire::BalanceEvent {
                 available_credits: credits,
                 crossed: crossed.collect(),
-                forecast: told.forecast.as_ref().map(forecast),
+                forecast: notice.forecast.as_ref().map(forecast),
             })
         }
     }

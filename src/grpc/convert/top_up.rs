@@ -20,15 +20,15 @@ pub fn settings(of: &TopUp) -> wire::TopUpSettings {
 
 /// The request that is in flight at `now`, and what was asked for in the month of `now`.
 pub fn activity(top_ups: Option<&TopUps>, now: Timestamp) -> (Option<wire::TopUpRequest>, String) {
-    let stand = top_ups.map(|top_ups| top_ups.at(now));
-    let open = stand.and_then(|stand| {
-        let OpenTopUp { id, credits, lapses_at } = stand.open?;
+    let now = top_ups.map(|top_ups| top_ups.at(now));
+    let open = now.and_then(|now| {
+        let OpenTopUp { id, credits, lapses_at } = now.open?;
         Some(wire::TopUpRequest {
             top_up_id: id.to_string(),
             credits: credits.to_string(),
-            requested_at: Some(time(stand.last_at)),
+            requested_at: Some(time(now.last_at)),
             lapses_at: Some(time(lapses_at)),
         })
     });
-    (open, stand.map_or(Credits::ZERO, |stand| stand.month_credits).to_string())
+    (open, now.map_or(Credits::ZERO, |now| now.month_credits).to_string())
 }

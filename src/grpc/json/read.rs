@@ -1,4 +1,4 @@
-//! From JSON to the encoding of a message, with everything that is wrong told at once, each by the path of its field.
+//! From JSON to the encoding of a message. All violations are reported at once, each with the path of its field.
 //!
 //! # Bounds
 //! Memory is that of what is written: at most some three times the JSON. The depth is that of the types, and what is of

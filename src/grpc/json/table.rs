@@ -176,7 +176,7 @@ impl Type {
 }
 
 impl Kind {
-    /// Lists of it stand in one piece.
+    /// Whether lists of it are packed into one field.
     pub(super) fn is_packed(&self) -> bool {
         match self {
             Self::Bool | Self::Int32 | Self::Int64 | Self::Enum(_) => true,
