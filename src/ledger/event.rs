@@ -1,11 +1,12 @@
 //! Events: what receivers learn of a posting. They are not stored; they follow from the posting.
 
 use super::account::Slot;
-use super::commands::{self, CustomerCommand, Meaning, kind_table};
+use super::commands::{self, CustomerCommand, Meaning};
 use super::credits::Credits;
 use super::due;
 use super::hold::{HoldState, SharedHold};
 use super::kind::Kind;
+use super::kind_table::kind_table;
 use super::posting::Posting;
 
 pub use super::event_type::EventType;

@@ -2,7 +2,7 @@
 
 use super::account::{Side, Slot};
 use super::codec::coded_enum;
-use super::commands::kind_table;
+use super::kind_table::kind_table;
 
 macro_rules! define_kinds {
     ($($group:ident { $(

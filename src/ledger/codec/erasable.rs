@@ -16,10 +16,10 @@
 //! # Cost
 //! A text takes one byte more than inline. Nothing is copied but the bytes of the value.
 
-use super::{Codec, DecodeError};
+use super::error::DecodeError;
 
 /// Stands in the first run for a text in the second.
-const MARK: u8 = 1;
+pub(super) const MARK: u8 = 1;
 /// How an erased text is written: a length, and a control character that no text has.
 pub(in crate::ledger) const ERASED_TEXT: &[u8] = &[1, 0];
 /// How an erased map of texts is written: one pair of erased texts, whatever it had.
@@ -37,6 +37,16 @@ impl Encoder {
     /// Writes texts where their fields are.
     pub const fn inline(bytes: Vec<u8>) -> Self {
         Self { bytes, texts: None }
+    }
+
+    /// Writes texts into a second run.
+    pub(super) const fn split(bytes: Vec<u8>, texts: Vec<u8>) -> Self {
+        Self { bytes, texts: Some(texts) }
+    }
+
+    /// Both runs; the second is empty where texts are written inline.
+    pub(super) fn into_runs(self) -> (Vec<u8>, Vec<u8>) {
+        (self.bytes, self.texts.unwrap_or_default())
     }
 
     pub fn push(&mut self, byte: u8) {
@@ -89,6 +99,16 @@ impl<'a> Decoder<'a> {
     /// Reads texts where their fields are.
     pub const fn inline(bytes: &'a [u8]) -> Self {
         Self { bytes, texts: TextSource::Inline, has_inline: false }
+    }
+
+    /// Reads texts where `texts` says.
+    pub(super) const fn split(bytes: &'a [u8], texts: TextSource<'a>) -> Self {
+        Self { bytes, texts, has_inline: false }
+    }
+
+    /// True where a text was read inline.
+    pub(super) const fn has_inline(&self) -> bool {
+        self.has_inline
     }
 
     /// The next byte.
@@ -153,79 +173,5 @@ impl<'a> Decoder<'a> {
             *words = inner.bytes;
         }
         Ok(value)
-    }
-}
-
-/// Appends the encoding of a whole value to `bytes`, and its texts to `words`, in their order.
-pub(in crate::ledger) fn encode_split_into(value: &impl Codec, bytes: &mut Vec<u8>, words: &mut Vec<u8>) {
-    let mut out = Encoder { bytes: std::mem::take(bytes), texts: Some(std::mem::take(words)) };
-    value.put(&mut out);
-    *bytes = out.bytes;
-    // It was put in above, and nothing takes it out.
-    *words = out.texts.unwrap_or_default();
-}
-
-/// Reads a whole value whose texts are where `texts` says; true where it has any inline.
-///
-/// # Errors
-/// [`DecodeError`] where the bytes are not an encoding of `T`, or the second run has more or fewer texts than the first has marks.
-pub fn decode_split<T: Codec>(bytes: &[u8], texts: TextSource<'_>) -> Result<(T, bool), DecodeError> {
-    let mut input = Decoder { bytes, texts, has_inline: false };
-    let value = T::take(&mut input)?;
-    input.end()?;
-    Ok((value, input.has_inline))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::ledger::Text;
-
-    fn text(text: &str) -> Text {
-        Text::parse(text).unwrap()
-    }
-
-    fn encode_split(value: &impl Codec) -> (Vec<u8>, Vec<u8>) {
-        let (mut bytes, mut words) = (Vec::new(), Vec::new());
-        encode_split_into(value, &mut bytes, &mut words);
-        (bytes, words)
-    }
-
-    #[test]
-    fn texts_are_apart_and_the_rest_is_the_same_once_they_are_erased() {
-        let value = (7_u64, (text("ann"), BTreeMap::from([(text("a"), text("1")), (text("b"), text(""))])));
-        type Value = (u64, (Text, BTreeMap<Text, Text>));
-        let (bytes, words) = encode_split(&value);
-        assert_eq!(bytes, [7, MARK, MARK]);
-        assert_eq!(words, b"\x03ann\x02\x01a\x011\x01b\0");
-        assert_eq!(decode_split::<Value>(&bytes, TextSource::Separate(&words)), Ok((value, false)));
-        let (erased, _) = decode_split::<Value>(&bytes, TextSource::Erased).unwrap();
-        let (seven, (by, map)) = &erased;
-        assert_eq!((*seven, by.as_str(), by.is_empty(), by.is_erased()), (7, "", false, true));
-        assert!(map.len() == 1 && map.keys().all(Text::is_erased));
-        // A later value carries it on, and a row keeps it inline.
-        let (again, carried) = encode_split(&erased);
-        assert_eq!(again, bytes);
-        assert_eq!(
-            decode_split::<Value>(&again, TextSource::Separate(&carried)),
-            Ok((erased.clone(), false))
-        );
-        assert_eq!(super::super::decode(&super::super::encode(&erased)), Ok(erased));
-    }
-
-    #[test]
-    fn words_that_do_not_fit_are_errors() {
-        type Value = (Text, Text);
-        let (bytes, words) = encode_split(&(text("ann"), text("bob")));
-        let read = |bytes: &[u8], words: &[u8]| {
-            decode_split::<Value>(bytes, TextSource::Separate(words)).unwrap_err()
-        };
-        assert_eq!(read(&bytes, &[]), DecodeError::Truncated);
-        assert_eq!(read(&bytes, &words[..4]), DecodeError::Truncated);
-        assert_eq!(read(&bytes, &[words.as_slice(), &[0]].concat()), DecodeError::LeftOver);
-        assert_eq!(read(&[MARK, 2], &words), DecodeError::Range);
-        assert_eq!(read(&[MARK], &words), DecodeError::Truncated);
     }
 }

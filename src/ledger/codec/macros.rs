@@ -159,4 +159,27 @@ macro_rules! coded_enum {
     };
 }
 
-pub(crate) use {coded_enum, record, tagged};
+/// Encodes a type through a simpler one: how to get there, how to come back, and its default, where it has one.
+macro_rules! through {
+    ($type:ty as $via:ty, $to:expr, $from:expr $(, $default:expr)?) => {
+        impl $crate::ledger::codec::Codec for $type {
+            fn put(&self, out: &mut $crate::ledger::codec::Encoder) {
+                let to: fn(&Self) -> $via = $to;
+                to(self).put(out);
+            }
+
+            fn take(
+                input: &mut $crate::ledger::codec::Decoder<'_>,
+            ) -> Result<Self, $crate::ledger::codec::DecodeError> {
+                let from: fn($via) -> Option<Self> = $from;
+                from(<$via>::take(input)?).ok_or($crate::ledger::codec::DecodeError::Range)
+            }
+
+            $(fn left_out() -> Option<Self> {
+                Some($default)
+            })?
+        }
+    };
+}
+
+pub(crate) use {coded_enum, record, tagged, through};

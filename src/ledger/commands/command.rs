@@ -1,9 +1,9 @@
 //! One type for all commands, made from the table, and the request that carries one.
 
+use super::super::kind_table::kind_table;
 use super::customer_command::CustomerCommand;
 use super::draft::Submission;
 use super::keys::Keys;
-use super::kind_table;
 use crate::ledger::fingerprint::{Said, fingerprint};
 use crate::ledger::ids::{CustomerId, CustomerKey, LedgerNo, RequestKey};
 use crate::ledger::kind::Kind;

@@ -7,7 +7,6 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::stamps::Stamps;
-use super::webhooks::WebhookStore;
 use super::{AuditStore, CommitNotifier, Engine, Ledger, Position, ReadStore, Recorded, StoredDefaultAlerts};
 use crate::ledger::book::{OrderScope, RequestScope};
 use crate::ledger::card::CardChange;
@@ -49,7 +48,7 @@ pub struct Memory {
     state: Arc<RwLock<State>>,
     stamps: Stamps,
     growth: Arc<watch::Sender<u64>>,
-    webhooks: Arc<tokio::sync::Mutex<webhooks::Rows>>,
+    webhooks: webhooks::MemoryWebhooks,
 }
 
 impl Memory {
@@ -62,7 +61,7 @@ impl Memory {
             state: Arc::new(RwLock::new(state)),
             stamps: Stamps::default(),
             growth: Arc::default(),
-            webhooks: Arc::default(),
+            webhooks: webhooks::MemoryWebhooks::default(),
         }
     }
 
@@ -72,7 +71,7 @@ impl Memory {
         let reader = Arc::new(self.clone());
         let notifier = CommitNotifier::always_reachable(Arc::clone(&self.growth));
         Engine {
-            webhooks: Arc::clone(&reader) as Arc<dyn WebhookStore>,
+            webhooks: Arc::new(self.webhooks.clone()),
             writers: vec![Box::new(self)],
             reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
             audit: reader as Arc<dyn AuditStore>,

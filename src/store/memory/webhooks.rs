@@ -7,14 +7,17 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
 
-use super::Memory;
 use crate::ledger::Timestamp;
 use crate::store::webhooks::{Asked, AskedScope, Delivery, Endpoint, WebhookStore, WebhookTx};
 use crate::store::{Position, StoreError};
 
+/// Endpoints and deliveries; clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MemoryWebhooks(Arc<Mutex<Rows>>);
+
 /// All rows.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rows {
+struct Rows {
     endpoints: BTreeMap<Uuid, Endpoint>,
     deliveries: BTreeMap<(Uuid, Position, u32), Delivery>,
     asked: BTreeMap<AskedScope, Asked>,
@@ -28,9 +31,9 @@ struct Draft {
 }
 
 #[async_trait]
-impl WebhookStore for Memory {
+impl WebhookStore for MemoryWebhooks {
     async fn begin(&self, now: Timestamp) -> Result<Box<dyn WebhookTx>, StoreError> {
-        let home = Mutex::lock_owned(Arc::clone(&self.webhooks)).await;
+        let home = Mutex::lock_owned(Arc::clone(&self.0)).await;
         Ok(Box::new(Draft { now, rows: home.clone(), home }))
     }
 }

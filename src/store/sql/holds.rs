@@ -8,7 +8,7 @@ use super::database::Sql;
 use super::row::Row;
 use super::rows::body;
 use crate::ledger::customer::CustomerState;
-use crate::ledger::{CustomerKey, Hold, HoldId, HoldState, IncidentId, LedgerNo, PostingId};
+use crate::ledger::{CustomerKey, Hold, HoldId, HoldState, IncidentId, LedgerNo};
 use crate::store::error::StoreError;
 use crate::store::read_store::HoldFilter;
 
@@ -99,10 +99,4 @@ pub async fn chain_behind(
         state.and_then(|state| state.last_hold)
     };
     Ok(first.map_or(Chain::End, Chain::From))
-}
-
-/// The id that a hold or lot made at this time would have at least.
-#[must_use]
-pub fn id_at(time: crate::ledger::Timestamp) -> Uuid {
-    PostingId::new(time, 0, 0).uuid()
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::database::{Dialect, Sql};
-use super::holds::id_at;
 use super::row::{Param, Row};
 use super::rows::body;
-use crate::ledger::{LedgerNo, LotId, OrderId, Storefront, Timestamp};
+use crate::ledger::{LedgerNo, LotId, OrderId, PostingId, Storefront, Timestamp};
 use crate::store::error::StoreError;
 use crate::store::read_store::OwnedLot;
 use crate::store::stored::customer_id_of;
@@ -74,4 +73,10 @@ pub async fn of_orders<S: Sql>(
 pub fn id_bounds(from: Option<Timestamp>, until: Option<Timestamp>, before: Option<Uuid>) -> (Uuid, Uuid) {
     let upper = [before, until.map(id_at)].into_iter().flatten().min();
     (from.map_or(Uuid::nil(), id_at), upper.unwrap_or(Uuid::max()))
+}
+
+/// The id that a hold or lot made at this time would have at least.
+#[must_use]
+fn id_at(time: Timestamp) -> Uuid {
+    PostingId::new(time, 0, 0).uuid()
 }
