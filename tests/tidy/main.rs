@@ -1,10 +1,15 @@
-//! Reads the sources and holds them to the architecture: who may import what, where SQL, status codes and the clock
-//! live, and a few habits that keep the code readable.
+//! Reads the sources and holds them to the architecture: who may import what, no circles of files, where SQL, status codes
+//! and the clock live, and a few habits that keep the code readable.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed
 
+mod imports;
+mod shape;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use imports::Crate;
 
 /// A source file.
 struct Source {
@@ -102,24 +107,79 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("telemetry", &["config"]),
 ];
 
+fn the_crate(sources: &[Source]) -> Crate {
+    Crate::read(sources.iter().map(|source| (source.path.trim_start_matches("src/"), &*source.text)))
+}
+
 #[test]
 fn layers_import_only_what_lies_below_them() {
+    report(&upwards(&the_crate(&sources("src"))));
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    report(&imports::circles(&the_crate(&sources("src")).imports()));
+}
+
+/// Imports of a layer that [`LAYERS`] does not allow.
+fn upwards(read: &Crate) -> Vec<String> {
     let mut findings = Vec::new();
-    for source in sources("src") {
-        for (layer, below) in LAYERS {
-            if !source.is_in(&[&format!("src/{layer}/"), &format!("src/{layer}.rs")]) {
-                continue;
-            }
-            for (number, line) in source.shipped() {
-                for used in names_after(&line, "crate::") {
-                    if used != layer && !below.contains(&used) {
-                        findings.push(format!("{}:{number}: {layer} uses {used}", source.path));
-                    }
-                }
-            }
+    for import in read.imports() {
+        let layer = import.from.split(['/', '.']).next().unwrap();
+        let rule = LAYERS.iter().find(|(name, _)| *name == layer);
+        if let Some((_, below)) = rule
+            && import.layer != layer
+            && !below.contains(&&*import.layer)
+        {
+            findings.push(format!("src/{}:{}: {layer} uses {}", import.from, import.line, import.layer));
         }
     }
-    report(&findings);
+    findings
+}
+
+#[test]
+fn the_checks_of_imports_find_what_is_planted() {
+    let lib = ("lib.rs", "pub mod ledger; pub mod store;");
+    let store = ("store/mod.rs", "mod rows; mod read; pub use rows::Row; pub struct Failed;");
+    let ledger = ("ledger.rs", "pub struct Credits;");
+    let clean = [
+        lib,
+        store,
+        ledger,
+        ("store/rows.rs", "use crate::ledger::Credits; pub struct Row(Credits, super::Failed);"),
+        ("store/read.rs", "use super::Row; fn read() -> Row { panic!() }"),
+    ];
+    let clean_crate = Crate::read(clean);
+    assert_eq!(imports::circles(&clean_crate.imports()), Vec::<String>::new());
+    assert_eq!(upwards(&clean_crate), Vec::<String>::new());
+    let shown: Vec<String> =
+        clean_crate.imports().into_iter().map(|import| format!("{} > {}", import.from, import.to)).collect();
+    let expected =
+        ["store/read.rs > store/rows.rs", "store/rows.rs > ledger.rs", "store/rows.rs > store/mod.rs"];
+    assert_eq!(shown, expected, "a re-export leads to where the name is defined");
+
+    // Each closes a circle, or imports upwards, in another way.
+    let circles = [
+        ("store/rows.rs", "use crate::store::read::read; pub struct Row;"),
+        ("store/rows.rs", "pub struct Row; fn back() { super::read::read() }"),
+        ("store/rows.rs", "pub struct Row; macro_rules! back { () => { $crate::store::read::read() } }"),
+        ("store/rows.rs", "pub struct Row; mod inner { use super::super::read::*; fn back() { read() } }"),
+        ("store/mod.rs", "mod rows; mod read; pub use rows::Row; pub struct Failed(Row);"),
+    ];
+    for (path, text) in circles {
+        let planted = Crate::read(clean.map(|file| if file.0 == path { (path, text) } else { file }));
+        assert_eq!(imports::circles(&planted.imports()).len(), 1, "{text}");
+    }
+    for text in ["use crate::store::Row; pub struct Credits(Row);", "pub struct Credits(crate::store::Row);"]
+    {
+        let planted =
+            Crate::read(clean.map(|file| if file.0 == "ledger.rs" { (file.0, text) } else { file }));
+        assert_eq!(upwards(&planted), ["src/ledger.rs:1: ledger uses store"], "{text}");
+    }
+    let tests = "pub struct Row; #[cfg(test)] mod tests { use crate::store::read::read; }";
+    let allowed =
+        Crate::read(clean.map(|file| if file.0 == "store/rows.rs" { (file.0, tests) } else { file }));
+    assert_eq!(imports::circles(&allowed.imports()), Vec::<String>::new(), "tests may look at everything");
 }
 
 #[test]
@@ -214,6 +274,28 @@ fn every_file_says_what_it_is_for_and_stays_readable() {
         }
     }
     report(&findings);
+}
+
+#[test]
+fn functions_stay_short_and_flat() {
+    /// The longest is a match over all rejections.
+    const LINES_MAX: usize = 120;
+    /// Branches, loops and closures inside each other.
+    const DEPTH_MAX: usize = 4;
+    let mut findings = Vec::new();
+    for source in sources("src") {
+        for function in shape::functions(&source.text) {
+            let shape::Function { name, line, lines, depth } = function;
+            if lines > LINES_MAX || depth > DEPTH_MAX {
+                findings.push(format!("{}:{line}: {name} has {lines} lines, {depth} deep", source.path));
+            }
+        }
+    }
+    report(&findings);
+    let nested = "fn f() { if a { for b in c { match d { _ => { e.map(|g| { g }) } } } } else { h(|| i) } }\nfn j() {\n}";
+    let shapes: Vec<_> =
+        shape::functions(nested).into_iter().map(|f| (f.name, f.line, f.lines, f.depth)).collect();
+    assert_eq!(shapes, [("f".to_owned(), 1, 1, 4), ("j".to_owned(), 2, 2, 0)]);
 }
 
 #[test]
