@@ -27,7 +27,7 @@ pub struct WriteStats {
     pub commits: u64,
 }
 
-/// Statements on the writing connection, counted.
+/// Statements on a connection that writes, counted.
 #[derive(Clone, Copy)]
 pub(super) struct Statements<'a> {
     connection: &'a Connection,

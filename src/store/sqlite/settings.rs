@@ -30,7 +30,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// What the writing connection needs, whatever the defaults were compiled to.
+/// What each connection that writes needs, whatever the defaults were compiled to.
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", SYNCHRONOUS)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;

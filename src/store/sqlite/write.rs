@@ -1,5 +1,5 @@
-//! The writing side: one connection that one writer thread owns. Statements run row by row on it; they block the
-//! thread, which has nothing else to do.
+//! The writing side: a connection that appends, and one that checkpoints beside it (see `checkpoints`). One writer thread
+//! owns both. Statements run row by row on the first; they block the thread, which has nothing else to do.
 
 use std::path::Path;
 use std::sync::Arc;
