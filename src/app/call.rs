@@ -95,19 +95,16 @@ pub struct CallError {
 
 impl CallError {
     /// True for this reason.
-    #[must_use]
     pub fn is(&self, reason: ErrorReason) -> bool {
         self.reason.as_deref() == Some(reason_name(reason))
     }
 
     /// True where a server of ours has decided against the command for good.
-    #[must_use]
     pub fn is_refusal(&self) -> bool {
         self.reason.is_some() && !self.passing
     }
 
     /// True where a change may have been made, or not: there is no answer, or none that says so.
-    #[must_use]
     pub fn leaves_outcome_unknown(&self) -> bool {
         // These are UNAVAILABLE as well, but say that nothing was done.
         let untouched = [ErrorReason::Overloaded, ErrorReason::ShuttingDown, ErrorReason::StorageUnavailable]

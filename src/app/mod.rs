@@ -62,7 +62,6 @@ enum Subcommand {
 }
 
 /// What the binary does.
-#[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

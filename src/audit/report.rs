@@ -15,7 +15,6 @@ pub struct Report {
 
 /// Rows read, by what they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)] // each is a number of rows of what it is named after
 pub struct Counts {
     pub ledgers: u64,
     pub postings: u64,
@@ -34,7 +33,6 @@ impl Report {
     pub const FAULTS_MAX: usize = 20;
 
     /// True where nothing was wrong.
-    #[must_use]
     pub const fn is_clean(&self) -> bool {
         self.faults.is_empty()
     }

@@ -21,7 +21,6 @@ const PRESETS: [&str; 4] = [
 ];
 
 /// The presets.
-#[must_use]
 pub fn presets() -> &'static [RateCard] {
     static READ: OnceLock<Vec<RateCard>> = OnceLock::new();
     // A test reads all of them without a fault.
@@ -29,13 +28,11 @@ pub fn presets() -> &'static [RateCard] {
 }
 
 /// One preset.
-#[must_use]
 pub fn preset(id: &CardId) -> Option<&'static RateCard> {
     presets().iter().find(|card| card.card.id == *id)
 }
 
 /// The cards that every ledger has from the start.
-#[must_use]
 pub fn built_in() -> Cards {
     Cards::new(presets().iter().cloned())
 }

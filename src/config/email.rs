@@ -62,7 +62,6 @@ fn timeout_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Erro
 
 impl EmailSettings {
     /// The mail server's port: the usual one of its encryption unless the file names one.
-    #[must_use]
     pub fn port(&self) -> u16 {
         self.port.map_or(
             match self.tls {
@@ -75,7 +74,6 @@ impl EmailSettings {
     }
 
     /// The user's password: there is one where there is a user.
-    #[must_use]
     pub fn password(&self) -> Option<Secret> {
         self.passwords().next()
     }

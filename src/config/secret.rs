@@ -28,7 +28,6 @@ impl std::fmt::Debug for SecretText {
 
 impl SecretText {
     /// The secret.
-    #[must_use]
     pub fn revealed(&self) -> &str {
         &self.0
     }

@@ -131,13 +131,11 @@ impl Setting {
 
 impl Config {
     /// [`Config::shutdown_timeout_ms`] as a duration.
-    #[must_use]
     pub const fn shutdown_timeout(&self) -> Duration {
         Duration::from_millis(self.shutdown_timeout_ms)
     }
 
     /// [`Config::expiry_interval_ms`] as a duration.
-    #[must_use]
     pub const fn expiry_interval(&self) -> Duration {
         Duration::from_millis(self.expiry_interval_ms)
     }

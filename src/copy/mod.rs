@@ -139,13 +139,11 @@ impl<'a> Copier<'a> {
     }
 
     /// Postings to be copied, those of an earlier copy included.
-    #[must_use]
     pub const fn total(&self) -> u64 {
         self.total
     }
 
     /// Postings that are in the target.
-    #[must_use]
     pub const fn done(&self) -> u64 {
         self.done
     }

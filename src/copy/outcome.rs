@@ -50,7 +50,6 @@ pub enum CopyError {
 
 /// What was copied and compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)] // each is a number of rows of what it is named after
 pub struct Copied {
     pub ledgers: u64,
     pub postings: u64,

@@ -31,7 +31,6 @@ impl Cursor {
     }
 
     /// True where the event at this place was given.
-    #[must_use]
     pub fn is_past(self, position: Position, index: u32) -> bool {
         let next = self.done.0.saturating_add(1);
         position <= self.done || (position.0 == next && index < self.taken)
@@ -83,14 +82,12 @@ pub struct Notice {
 
 impl Notice {
     /// The place after it.
-    #[must_use]
     pub fn cursor(&self) -> Cursor {
         let done = Position(self.position.0.saturating_sub(1));
         Cursor { done, taken: self.index.saturating_add(1) }
     }
 
     /// Its id: the same in every message about it.
-    #[must_use]
     pub fn id(&self) -> String {
         format!("{}-{}", self.posting.id, self.index)
     }

@@ -11,7 +11,6 @@ const JITTER_PERCENT: i64 = 10;
 
 /// When to try again after `attempts` failed attempts, the last one now; `None` where it is given up. `retry_after` are
 /// the seconds that the endpoint asks to wait, `random` any number.
-#[must_use]
 pub fn next_attempt(
     now: Timestamp,
     attempts: u32,
@@ -30,7 +29,6 @@ pub fn next_attempt(
 }
 
 /// Until when an endpoint asks to be left alone, within bounds.
-#[must_use]
 pub fn patience(now: Timestamp, retry_after: i64) -> Timestamp {
     now.plus_seconds(retry_after.clamp(0, WAIT_SECONDS_MAX))
 }

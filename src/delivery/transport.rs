@@ -84,14 +84,12 @@ impl Failure {
     }
 
     /// True where the endpoint wants no more events.
-    #[must_use]
     pub fn disables_endpoint(&self) -> bool {
         self.consequence == Consequence::DisableEndpoint
     }
 }
 
 /// As much as is kept, in one line.
-#[must_use]
 pub fn cut(error: &str) -> String {
     error.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ERROR_CHARS).collect()
 }

@@ -77,7 +77,6 @@ impl Watch {
     }
 
     /// What was looked at: everything before it was given, or does not pass the filter.
-    #[must_use]
     pub const fn cursor(&self) -> Cursor {
         self.cursor
     }

@@ -19,7 +19,6 @@ use super::wire::{self, ErrorReason as Reason};
 pub const DOMAIN: &str = "creditledger";
 
 /// The name of a reason in errors: that of the enum without its prefix.
-#[must_use]
 pub fn name(reason: Reason) -> &'static str {
     let name = reason.as_str_name();
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)

@@ -22,7 +22,6 @@ static EVENT: LazyLock<Option<(Json, Place)>> = LazyLock::new(|| {
 
 /// The body of a message: type, timestamp, and as data the event in the JSON of Protocol Buffers with the names of the
 /// proto.
-#[must_use]
 pub fn message(notice: &Notice, ledger: &LedgerId) -> Vec<u8> {
     let event = convert::event(notice, ledger);
     let timestamp = event.recorded_at.as_ref().map(ToString::to_string);

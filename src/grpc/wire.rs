@@ -1,6 +1,6 @@
 //! The messages, clients and servers of `creditledger.v1`, generated from `proto/`; their comments stand there.
 
-#![allow(missing_docs, rustdoc::all, clippy::all, clippy::pedantic, clippy::as_conversions)]
+#![allow(rustdoc::all, clippy::all, clippy::pedantic, clippy::as_conversions)]
 
 tonic::include_proto!("creditledger.v1");
 
@@ -23,7 +23,6 @@ pub struct Date {
 
 /// What every command says besides its own matter, here for a customer of the ledger `main`. Commands about no customer
 /// leave `customer_id` empty.
-#[must_use]
 pub fn context(request_id: impl Into<String>, customer_id: impl Into<String>) -> CommandContext {
     CommandContext {
         request_id: request_id.into(),

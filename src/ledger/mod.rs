@@ -4,8 +4,6 @@
 //! [`posting::Posting`] or a [`reject::Rejection`]. [`book::Book::apply`] is the only place that moves state, and it
 //! reads nothing but the posting: replaying the journal gives every balance, hold and lot again.
 
-#![allow(missing_docs)] // a comment that repeats a name says nothing
-#![allow(clippy::must_use_candidate)] // `#[must_use]` stands where dropping the result hides a failure
 #![deny(clippy::as_conversions, clippy::float_arithmetic, clippy::arithmetic_side_effects)]
 
 pub mod account;

@@ -37,7 +37,6 @@ pub struct CustomerFilter {
 
 impl CustomerFilter {
     /// Whether a customer is on the list; `defaults` are the thresholds of customers without their own.
-    #[must_use]
     pub fn takes(&self, customer: &Customer, profile: &Profile, defaults: &Alerts) -> bool {
         let Self { name_prefix, email, metadata, closed, low, owing } = self;
         let state = &customer.state;

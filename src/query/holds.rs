@@ -41,7 +41,6 @@ impl From<HoldFilter> for HoldQuery {
 
 impl HoldQuery {
     /// Whether a hold that its `filter` takes is on the list.
-    #[must_use]
     pub fn takes(&self, hold: &Hold) -> bool {
         let Self { filter: _, label, opened_from, opened_until } = self;
         label.as_ref().is_none_or(|label| hold.circumstances.labels.contains(label))

@@ -40,7 +40,6 @@ pub struct PostingFilter {
 
 impl PostingFilter {
     /// Whether a posting is on the list, its time aside.
-    #[must_use]
     pub fn takes(&self, posting: &Posting) -> bool {
         let Self { kinds, incident, storefront, from: _, until: _, newest_first: _ } = self;
         let told_by = posting.storefront.as_ref();

@@ -29,13 +29,11 @@ impl Reader {
     }
 
     /// Changes whenever some ledger's journal may have grown: what followers wait for.
-    #[must_use]
     pub fn growth(&self) -> watch::Receiver<u64> {
         self.notifier.growth.subscribe()
     }
 
     /// False while the database cannot be reached.
-    #[must_use]
     pub fn reachable(&self) -> watch::Receiver<bool> {
         self.notifier.reachable.clone()
     }

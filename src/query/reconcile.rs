@@ -93,7 +93,6 @@ impl Reconciliation {
     }
 
     /// How many orders were listed.
-    #[must_use]
     pub fn listed(&self) -> usize {
         self.seen.len()
     }

@@ -163,7 +163,6 @@ impl Reader {
 }
 
 /// What a customer has, all in all: what a statement's credits and debits change.
-#[must_use]
 pub fn worth(balances: Balances) -> Option<Credits> {
     balances.available.checked_add(balances.held)?.checked_sub(balances.owed)
 }

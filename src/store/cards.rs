@@ -72,7 +72,6 @@ pub fn catch_up(cards: &mut Arc<Cards>, changes: &[CardChange]) -> Result<(), St
 
 /// The columns of a change besides its request, as both engines with SQL have them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // each is the column of its name
 pub struct CardColumns {
     pub revision: i64,
     pub ledger_no: i64,

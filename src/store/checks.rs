@@ -30,19 +30,16 @@ impl Faults {
     }
 
     /// True where no more are told.
-    #[must_use]
     pub fn are_enough(&self) -> bool {
         self.0.len() >= FAULTS_MAX
     }
 
     /// True where there are none.
-    #[must_use]
     pub fn are_none(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The lines.
-    #[must_use]
     pub fn into_lines(self) -> Vec<String> {
         self.0
     }

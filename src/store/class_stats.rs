@@ -17,7 +17,6 @@ pub struct ClassStatsFilter {
 
 impl ClassStatsFilter {
     /// The ids between which the holds lie, the second excluded where `until` is given: ids carry the time.
-    #[must_use]
     pub fn ids(&self) -> (HoldId, HoldId) {
         let at = |time: Timestamp| HoldId::from_uuid(PostingId::new(time, 0, 0).uuid());
         let first = self.from.map_or(HoldId::from_uuid(uuid::Uuid::nil()), at);

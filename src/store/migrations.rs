@@ -12,7 +12,6 @@ pub struct Migration {
 
 impl Migration {
     /// What tells a database whether it was migrated by just this text.
-    #[must_use]
     pub fn checksum(&self) -> Vec<u8> {
         Sha384::digest(self.sql.as_bytes()).to_vec()
     }

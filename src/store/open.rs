@@ -86,7 +86,6 @@ pub async fn migrate(url: &str) -> Result<(), StoreError> {
 }
 
 /// A database's URL as it may be shown: without its password.
-#[must_use]
 pub fn shown_url(url: &str) -> String {
     match Address::of(url) {
         Some(Ok(address)) => address.shown().to_owned(),

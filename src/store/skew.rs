@@ -19,7 +19,6 @@
 use crate::ledger::codec::{Codec, DecodeError, Decoder, Encoder};
 
 /// The sequence that posting `sequence` jumps to; 0 where there is none before.
-#[must_use]
 pub fn jump(sequence: u64) -> u64 {
     let mut rest = sequence;
     while rest > 0 {
@@ -51,13 +50,11 @@ pub struct Path {
 
 impl Path {
     /// How many postings the customer has.
-    #[must_use]
     pub const fn sequence(&self) -> u64 {
         self.sequence
     }
 
     /// The key of the last posting.
-    #[must_use]
     pub fn last(&self) -> Option<i64> {
         self.keys.last().copied()
     }
@@ -77,7 +74,6 @@ impl Path {
     }
 
     /// Its stored form: the oldest key, then the differences.
-    #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         self.encode_into(&mut out);

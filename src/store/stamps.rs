@@ -27,7 +27,6 @@ impl Stamps {
     }
 
     /// The stamp of a batch that begins: `clock`, or just after the last one.
-    #[must_use]
     pub fn begin(&self, clock: Timestamp) -> Timestamp {
         let mut state = self.lock();
         let stamp = clock.max(Timestamp::from_micros(state.last.micros().saturating_add(1)));
@@ -50,7 +49,6 @@ impl Stamps {
     }
 
     /// The latest time up to `now` at or before which nothing more will be stored.
-    #[must_use]
     pub fn watermark(&self, now: Timestamp) -> Timestamp {
         let mut state = self.lock();
         let before_open =

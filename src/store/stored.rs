@@ -26,7 +26,6 @@ pub struct Voids {
 }
 
 /// What requests may void, by hold, once their holds are loaded: only work on an active hold is.
-#[must_use]
 pub fn voids_of(book: &Book, requests: &[&Request]) -> BTreeMap<HoldId, Voids> {
     let mut voids = BTreeMap::new();
     for request in requests {
@@ -44,7 +43,6 @@ pub fn voids_of(book: &Book, requests: &[&Request]) -> BTreeMap<HoldId, Voids> {
 }
 
 /// What postings of another database void, by hold, once the holds that they move are loaded.
-#[must_use]
 pub fn voids_in(book: &Book, postings: &[Recorded]) -> BTreeMap<HoldId, Voids> {
     let mut voids = BTreeMap::new();
     for Recorded { posting, .. } in postings {
@@ -158,7 +156,6 @@ impl WordsColumns {
     }
 
     /// What is wrong with the row beside a posting with this detail.
-    #[must_use]
     pub fn fault(&self, customer: i64, sequence: i64, detail: &[u8]) -> Option<&'static str> {
         let is_there = self.words.is_some() || self.erased_at.is_some();
         let checksum = self.words.as_deref().map(|words| words_checksum(customer, sequence, words));
@@ -173,13 +170,11 @@ impl WordsColumns {
 }
 
 /// The checksum of what a posting said. It is stored, so it must never change.
-#[must_use]
 pub fn words_checksum(customer: i64, sequence: i64, words: &[u8]) -> i64 {
     checksum([customer, sequence], &[words])
 }
 
 /// The lot that a command names: by its id, or by an order that was loaded into the book before.
-#[must_use]
 pub fn named_lot(book: &Book, ledger: LedgerNo, purchase: &PurchaseRef) -> Option<LotId> {
     match purchase {
         PurchaseRef::Id(id) => Some(*id),

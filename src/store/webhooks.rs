@@ -52,7 +52,6 @@ pub const EMAIL_URL: &str = "mailto:";
 
 impl Endpoint {
     /// True for the one that stands for e-mail.
-    #[must_use]
     pub fn is_email(&self) -> bool {
         self.url.as_str() == EMAIL_URL
     }
@@ -133,7 +132,6 @@ record!(Delivery {
 
 impl Delivery {
     /// Its place in the feed.
-    #[must_use]
     pub const fn at(&self) -> (Position, u32) {
         (self.position, self.place)
     }

@@ -7,7 +7,6 @@ use crate::ledger::{Currency, Money};
 const WHOLE_MAX: i64 = 1_000_000_000_000;
 
 /// How many digits a currency has behind the point; `None` for what is no currency.
-#[must_use]
 pub fn digits(code: &str) -> Option<u32> {
     iso_currency::Currency::from_code(code).and_then(|known| known.exponent()).map(u32::from)
 }

@@ -155,7 +155,6 @@ impl Writer {
     }
 
     /// Commands that wait now.
-    #[must_use]
     pub fn queued(&self) -> usize {
         self.shared.queued()
     }

@@ -30,7 +30,6 @@ pub struct Event {
 
 /// All events in the order in which they are to be sent: by time; at equal times closings before openings, then in
 /// the order of the file. Where an incident closes in the moment in which it opens, its closing follows its opening.
-#[must_use]
 pub fn schedule(incidents: &[Incident]) -> Vec<Event> {
     let mut events: Vec<_> = incidents
         .iter()
@@ -51,7 +50,6 @@ pub fn schedule(incidents: &[Incident]) -> Vec<Event> {
 }
 
 /// The smallest pack that covers `shortfall`.
-#[must_use]
 pub fn pack_for(shortfall: Credits) -> Credits {
     let largest = Credits::whole(PACKS[PACKS.len() - 1]);
     PACKS.into_iter().map(Credits::whole).find(|pack| *pack >= shortfall).unwrap_or_else(|| {
@@ -79,7 +77,6 @@ pub enum Step {
 ///
 /// It has the form of a UUIDv7, with the step's own time in front: the events are sent in that order, so the ids are
 /// appended to the ledger's index of requests instead of landing all over it.
-#[must_use]
 pub fn request_id(incident: &Incident, step: Step) -> Uuid {
     let (moment, step, count) = match step {
         Step::Place => (Moment::Opening, "place", 0),
@@ -96,7 +93,6 @@ pub fn request_id(incident: &Incident, step: Step) -> Uuid {
 }
 
 /// The request id with which a customer is created.
-#[must_use]
 pub fn creation_id(customer: &CustomerId, first_seen: Timestamp) -> Uuid {
     time_ordered(first_seen, &[customer.as_str(), "create"])
 }

@@ -77,13 +77,11 @@ impl Summary {
     }
 
     /// True where every incident is settled and the book is right.
-    #[must_use]
     pub const fn is_good(&self) -> bool {
         self.verified && self.settled == self.incidents
     }
 
     /// One JSON object, amounts of credits as decimal strings.
-    #[must_use]
     pub fn json(&self) -> Value {
         json!({
             "incidents": self.incidents,

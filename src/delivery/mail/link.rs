@@ -36,7 +36,6 @@ impl Link {
     }
 
     /// That of one customer.
-    #[must_use]
     pub fn of(&self, ledger: &LedgerId, customer: &CustomerId) -> String {
         self.0.replace(CUSTOMER, &encoded(customer.as_str())).replace(LEDGER, &encoded(ledger.as_str()))
     }

@@ -22,7 +22,6 @@ const PAUSE_SECONDS_MAX: i64 = 7 * 86_400;
 const ID: u128 = 0x6d61_696c_0000_8000_8000_0000_0000_0000;
 
 /// The id of a ledger's endpoint.
-#[must_use]
 pub fn email_endpoint(ledger: LedgerNo) -> Uuid {
     Uuid::from_u128(ID | u128::from(ledger.get()))
 }

@@ -97,7 +97,6 @@ impl std::fmt::Debug for HttpClient {
 }
 
 /// Trusts the authorities that browsers trust.
-#[must_use]
 pub fn public_roots() -> RootCertStore {
     RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }
@@ -127,7 +126,6 @@ impl HttpClient {
     }
 
     /// What it is allowed.
-    #[must_use]
     pub const fn policy(&self) -> Policy {
         self.policy
     }

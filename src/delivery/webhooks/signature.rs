@@ -11,7 +11,6 @@ use crate::ledger::{Text, Timestamp};
 use crate::store::webhooks::Endpoint;
 
 /// The header `webhook-signature`: the current secret first, then the one before while it is valid.
-#[must_use]
 pub fn signatures(endpoint: &Endpoint, id: &str, seconds: i64, body: &[u8], now: Timestamp) -> String {
     let old = endpoint.old_secret.as_ref().filter(|old| old.until > now).map(|old| &old.secret);
     let signed =

@@ -24,7 +24,6 @@ pub fn or_empty(value: Option<&impl ToString>) -> String {
 }
 
 /// A point in time.
-#[must_use]
 pub fn time(time: Timestamp) -> prost_types::Timestamp {
     let seconds = time.micros().div_euclid(Timestamp::MICROS_PER_SECOND);
     let micros = time.micros().rem_euclid(Timestamp::MICROS_PER_SECOND);

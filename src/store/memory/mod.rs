@@ -66,7 +66,6 @@ impl Memory {
     }
 
     /// Its sides.
-    #[must_use]
     pub fn engine(self) -> Engine {
         let reader = Arc::new(self.clone());
         let notifier = CommitNotifier::always_reachable(Arc::clone(&self.growth));

@@ -59,7 +59,6 @@ impl Address {
     ///
     /// # Errors
     /// [`StoreError::Unusable`] for a URL that cannot be read.
-    #[must_use]
     pub fn of(url: &str) -> Option<Result<Self, StoreError>> {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return None;
@@ -75,7 +74,6 @@ impl Address {
     }
 
     /// The URL without its password.
-    #[must_use]
     pub fn shown(&self) -> &str {
         &self.shown
     }
@@ -87,7 +85,6 @@ impl Address {
     }
 
     /// Server and database, without user and parameters.
-    #[must_use]
     pub fn place(&self) -> String {
         let options = &self.options;
         let socket = options.get_socket().map(|socket| socket.display().to_string());

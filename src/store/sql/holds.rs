@@ -54,13 +54,11 @@ pub async fn of_incident(
 }
 
 /// The ids between which a list's holds lie, the second excluded: ids carry the time at which their holds were made.
-#[must_use]
 pub fn bounds(filter: &HoldFilter, before: Option<HoldId>) -> (Uuid, Uuid) {
     super::lots::id_bounds(filter.from, filter.until, before.map(|before| before.uuid()))
 }
 
 /// The states of a list as bits.
-#[must_use]
 pub fn states_mask(filter: &HoldFilter) -> i64 {
     let states = if filter.states.is_empty() { HoldState::ALL } else { &filter.states };
     states.iter().fold(0, |mask, state| mask | (1 << state.code()))

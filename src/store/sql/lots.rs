@@ -69,14 +69,12 @@ pub async fn of_orders<S: Sql>(
 }
 
 /// The first id of a list and the one after its last. Ids carry the time at which their holds or lots were made.
-#[must_use]
 pub fn id_bounds(from: Option<Timestamp>, until: Option<Timestamp>, before: Option<Uuid>) -> (Uuid, Uuid) {
     let upper = [before, until.map(id_at)].into_iter().flatten().min();
     (from.map_or(Uuid::nil(), id_at), upper.unwrap_or(Uuid::max()))
 }
 
 /// The id that a hold or lot made at this time would have at least.
-#[must_use]
 fn id_at(time: Timestamp) -> Uuid {
     PostingId::new(time, 0, 0).uuid()
 }

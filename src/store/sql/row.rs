@@ -133,7 +133,6 @@ impl RequestColumn {
     }
 
     /// Class and bytes, as PostgreSQL stores them.
-    #[must_use]
     pub fn concat(&self) -> Vec<u8> {
         [&[self.class], self.bytes.as_slice()].concat()
     }

@@ -93,14 +93,12 @@ impl PostingRow {
     }
 
     /// How people find the row, wherever it stands in the feed.
-    #[must_use]
     pub fn name(&self) -> String {
         let Self { sequence, customer, ledger_no, .. } = self;
         format!("posting {sequence} of customer key {customer} in ledger number {ledger_no}")
     }
 
     /// What is wrong with what is stored beside it.
-    #[must_use]
     pub fn fault_of_words(&self) -> Option<&'static str> {
         self.words.fault(self.customer, self.sequence, &self.detail)
     }
@@ -165,7 +163,6 @@ pub fn customer(row: &dyn Row) -> Result<Customer, StoreError> {
 }
 
 /// Available, held and owed.
-#[must_use]
 pub fn balances_of(units: [i64; 3]) -> Balances {
     let [available, held, owed] = units.map(Credits::from_units);
     Balances { available, held, owed }

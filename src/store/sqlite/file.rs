@@ -9,7 +9,6 @@ use crate::store::StoreError;
 ///
 /// # Errors
 /// [`StoreError::Unusable`] where the URL names no file.
-#[must_use]
 pub fn path_of(url: &str) -> Option<Result<PathBuf, StoreError>> {
     let rest = url.strip_prefix("sqlite:")?;
     let path = rest.strip_prefix("//").unwrap_or(rest);

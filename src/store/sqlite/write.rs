@@ -103,7 +103,6 @@ impl SqliteWriter {
     }
 
     /// What was done so far.
-    #[must_use]
     pub fn stats(&self) -> WriteStats {
         self.connection.as_ref().map(WriteConnection::stats).unwrap_or_default()
     }
@@ -124,7 +123,6 @@ impl SqliteWriter {
     }
 
     /// Bytes of the write-ahead log file.
-    #[must_use]
     pub fn wal_bytes(&self) -> u64 {
         self.checkpoints.wal_bytes()
     }
