@@ -1,4 +1,4 @@
-//! The only place that asks for the time or for randomness.
+//! The only place that asks for the time or for randomness: imports of it show what depends on either.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,10 +18,9 @@ pub fn random() -> Result<u64, getrandom::Error> {
     getrandom::u64()
 }
 
-/// A clock that can be waited for. What has to be driven through hours in a test is given one of these.
+/// A clock that can be waited for. Tests replace it to drive code through hours without sleeping.
 #[async_trait::async_trait]
 pub trait Clock: Send + Sync {
-    /// The time.
     fn now(&self) -> Timestamp;
 
     /// Waits until it is `at` or later.

@@ -1,14 +1,16 @@
 //! `creditledger`: prepaid support credits in an append-only double-entry ledger, as a gRPC service.
 //!
 //! # The walk of a command
-//! 1. [`grpc`] receives a call, checks its fields, and makes a [`ledger::Request`] of them. Messages of the wire end there.
-//! 2. [`writer::Writer::submit`] puts the request into a bounded queue. A writer task takes all that waits as one batch.
+//! 1. [`grpc`] receives a call, checks its fields, and makes a [`ledger::Request`] of them. No wire type goes further.
+//! 2. [`writer::Writer::submit`] puts the request into a bounded queue. A writer task takes all waiting ones as a
+//!    batch.
 //! 3. The engine of the [`store`] loads what the batch's commands name, in a fixed number of statements.
 //! 4. The [`ledger`] decides each command in turn: a posting, or a rejection. It is pure, and asks no clock.
 //! 5. The [`store`] appends the postings in one commit. Only then is each caller answered.
 //! 6. [`delivery`] follows the feed of postings, and sends their events to streams, webhooks and mailboxes.
 //!
-//! Reads go from [`grpc`] to [`query`], past the writer. [`storefront`] and [`http`] bring in what shops tell of payments.
+//! Reads go from [`grpc`] to [`query`], past the writer. [`storefront`] and [`http`] bring in the payments that shops
+//! report.
 //! [`audit`] checks a database by replaying it, and [`copy`] moves one to another engine. [`app`] is the command line
 //! over all of them, with [`config`] and [`telemetry`]; [`cards`] reads rate cards, and [`clock`] alone knows the time.
 

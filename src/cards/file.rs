@@ -1,4 +1,4 @@
-//! The TOML file of a rate card: read as a whole, and everything that is wrong named at once, with key and line.
+//! The TOML file of a rate card: read as a whole, with everything that is wrong reported at once, by key and line.
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{HashMap, HashSet};
@@ -45,10 +45,7 @@ impl fmt::Display for FileFault {
     }
 }
 
-/// Reads a card.
-///
-/// # Errors
-/// Everything that is wrong, in the order of the lines.
+/// Reads a card, or gives everything that is wrong, in the order of the lines.
 pub fn parse(text: &str) -> Result<CardFile, Vec<FileFault>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut reader = Reader { text, faults: Vec::new(), lines: HashMap::new() };
@@ -63,7 +60,7 @@ pub fn parse(text: &str) -> Result<CardFile, Vec<FileFault>> {
     let located =
         |faults: Vec<CardFault>| faults.into_iter().map(|fault| reader.found(fault)).collect::<Vec<_>>();
     let (checked, warnings) = (located(found.faults), located(found.warnings));
-    // What could not be read is not complained about a second time.
+    // A key that could not be read is not reported a second time.
     let mut faults = reader.faults;
     faults.extend(checked.into_iter().filter(|fault| !wrong.contains(&fault.key)));
     faults.sort_by(|one, other| (one.line, &one.key).cmp(&(other.line, &other.key)));
@@ -178,7 +175,7 @@ impl Reader<'_> {
             self.refuse::<()>("rate_card", "is missing: the card's name");
         }
         match (flat_under, flat_credits) {
-            // What could not be read was complained about; the tier is there all the same.
+            // A value that could not be read is reported already; the tier must count as present.
             (Some(under), Some(credits)) => {
                 let (under_seconds, credits) = (under.unwrap_or(1), credits.unwrap_or(Credits::whole(1)));
                 card.flat = Some(FlatTier { under_seconds, credits });

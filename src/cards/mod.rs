@@ -12,7 +12,7 @@ use crate::ledger::ids::CardId;
 pub use file::{CardFile, FileFault, parse};
 
 /// The files of the presets: each is version 1 of its card in every ledger, for ever. Receipts pin that version, so a
-/// preset is never changed; what changes is a version that a ledger adds.
+/// preset is never changed; a ledger adds a version instead.
 const PRESETS: [&str; 4] = [
     include_str!("presets/prepaid.toml"),
     include_str!("presets/half-hour.toml"),
@@ -20,14 +20,12 @@ const PRESETS: [&str; 4] = [
     include_str!("presets/three-lines.toml"),
 ];
 
-/// The presets.
 pub fn presets() -> &'static [RateCard] {
     static READ: OnceLock<Vec<RateCard>> = OnceLock::new();
     // A test reads all of them without a fault.
     READ.get_or_init(|| PRESETS.iter().filter_map(|text| parse(text).ok()).map(|file| file.card).collect())
 }
 
-/// One preset.
 pub fn preset(id: &CardId) -> Option<&'static RateCard> {
     presets().iter().find(|card| card.card.id == *id)
 }
@@ -40,18 +38,14 @@ pub fn built_in() -> Cards {
 /// Why a file gives no card.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It cannot be read.
     #[error("{path} cannot be read: {source}")]
     Unreadable {
-        /// Which file.
+        /// As the caller gave it.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
-    /// It is not a card.
     #[error("{path} is not a rate card:\n{}", lines(.faults))]
     Faults {
-        /// Which file.
         path: String,
         /// All that is wrong with it.
         faults: Vec<FileFault>,
@@ -62,10 +56,7 @@ fn lines(faults: &[FileFault]) -> String {
     faults.iter().map(|fault| format!("  {fault}")).collect::<Vec<_>>().join("\n")
 }
 
-/// Reads a preset by its name, or a file.
-///
-/// # Errors
-/// [`ReadError`] with all faults at once.
+/// Reads a preset by its name, or a file; reports all faults at once.
 pub fn read(name: &str) -> Result<CardFile, ReadError> {
     if let Some(card) = CardId::parse(name).ok().and_then(|id| preset(&id)) {
         return Ok(CardFile { card: card.clone(), warnings: Vec::new() });

@@ -47,7 +47,6 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// The sides between which it moves credits.
     pub(super) const fn sides(&self) -> (Side, Side) {
         (self.debit.side, self.credit.side)
     }
@@ -58,8 +57,8 @@ impl Transfer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amounts(pub [Credits; Slot::COUNT]);
 
-/// A column of amounts. The first four depend on the kind; the last three mean the same in every posting and are
-/// what follows when `available` has risen: due lots expire, then debts are paid, then parked holds are activated.
+/// A column of amounts. The first four depend on the kind; the last three mean the same in every posting. They record
+/// the end of a posting: due lots expire, then debts are paid, then parked holds are activated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
     /// `credits_1`
@@ -99,12 +98,10 @@ impl Slot {
 }
 
 impl Amounts {
-    /// The amount in `slot`.
     pub fn get(&self, slot: Slot) -> Credits {
         self.0.get(slot.index()).copied().unwrap_or_default()
     }
 
-    /// Puts an amount into `slot`.
     pub fn set(&mut self, slot: Slot, credits: Credits) {
         if let Some(place) = self.0.get_mut(slot.index()) {
             *place = credits;

@@ -1,8 +1,8 @@
 //! Thresholds: the balances at which a customer is warned that credits run low, and when one is crossed.
 //!
-//! Nothing is remembered about a threshold. It is crossed by the posting before which the balance was above it and after
-//! which it is not, so it fires once, and again only after the balance was above it again. One that is set while the
-//! balance is at or below it counts as crossed.
+//! Nothing is remembered about a threshold. A posting crosses it where the balance was above it before and is not
+//! afterwards. So it fires once, and again only after the balance was above it again. One that is set while the balance
+//! is at or below it counts as crossed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use super::ids::{LedgerNo, Text};
 /// A balance at or below which a customer is warned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Threshold {
-    /// So many available credits; more than 0.
+    /// An amount of available credits; more than 0.
     Credits(Credits),
-    /// So many percent of what the last purchase brought, 1 to 100. Without a purchase it is never crossed.
+    /// Percent of what the last purchase brought, 1 to 100. Without a purchase it is never crossed.
     Percent(u32),
 }
 tagged!(Threshold { 0 => Credits(credits), 1 => Percent(percent) });
@@ -24,7 +24,6 @@ tagged!(Threshold { 0 => Credits(credits), 1 => Percent(percent) });
 /// What a threshold is compared with: the two things that a posting can change about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Level {
-    /// The available credits.
     pub available: Credits,
     /// The credits of the last purchase; zero before the first.
     pub last_purchase: Credits,
@@ -44,8 +43,8 @@ impl Threshold {
         }
     }
 
-    /// True where the balance is above it, so that it can be crossed. The available credits are whole ten-thousandths, so
-    /// to be above the exact level is to be above the cut one.
+    /// True where the balance is above it, so that it can be crossed. Cutting the level to four decimals changes
+    /// nothing, as available credits have no more.
     pub fn is_armed(self, at: Level) -> bool {
         self.credits(at.last_purchase).is_some_and(|level| at.available > level)
     }
@@ -84,7 +83,7 @@ impl Alerts {
         self.iter().filter(fires).filter_map(level).collect()
     }
 
-    /// True where the balance is above all of them; those that do not apply yet are none.
+    /// True where the balance is above all of them. A percentage before the first purchase does not count.
     pub fn all_are_above(&self, at: Level) -> bool {
         self.iter()
             .all(|threshold| threshold.credits(at.last_purchase).is_none_or(|level| at.available > level))
@@ -98,7 +97,6 @@ pub type LedgerAlerts = BTreeMap<LedgerNo, Arc<Alerts>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crossed {
     pub threshold: Threshold,
-    /// What it came to.
     pub level: Credits,
 }
 record!(Crossed { 1 => threshold, 2 => level });
@@ -106,9 +104,7 @@ record!(Crossed { 1 => threshold, 2 => level });
 /// The thresholds of a ledger's customers without their own, as an operator set them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DefaultAlerts {
-    /// The thresholds.
     pub alerts: Alerts,
-    /// Who set them.
     pub by: Text,
 }
 record!(DefaultAlerts { 1 => alerts, 2 => by });

@@ -1,21 +1,21 @@
 //! Moves a customer by one posting, and checks every invariant on the way.
 //!
 //! # What it is
-//! The one place where a posting moves a customer. The writer, `verify` and `copy` all call it, so replaying a journal gives
-//! the stored state again.
+//! The one place where a posting moves a customer. The writer, `verify` and `copy` all call it, so replaying a journal
+//! gives the stored state again.
 //!
 //! # Invariants
 //! - A customer's postings are numbered without gaps, and their times do not fall.
 //! - The balances after a posting are those that its transfers give, each within its bounds.
 //! - The lots sum to available and held; their money is the deferred revenue.
 //! - Held moves with the active holds; the sums of a hold's work move with the entry that the posting names.
-//! - A posting says of thresholds and top-ups what follows from the state.
+//! - Credits used, `depleted` and the request for a top-up in a posting are those that follow from the state.
 //!
 //! # Failure
 //! An error is a bug or a damaged database. The caller stores nothing of the batch.
 //!
 //! # Cost
-//! It depends on the lots and entries of work that the posting moves, and on the customer's lots, but not on its history.
+//! It depends on the lots and entries of work that the posting moves and on the customer's lots, not on its history.
 
 use std::sync::Arc;
 
@@ -34,9 +34,6 @@ use super::top_up::TopUps;
 use super::work::{WorkSums, check_moved};
 
 /// Moves a customer by one posting and checks every invariant that the posting alone can break.
-///
-/// # Errors
-/// The invariant that does not hold, in words.
 pub(super) fn apply(customer: &mut Customer, entry: &Entry, posting: &Posting) -> Result<(), &'static str> {
     if Some(posting.sequence) != customer.sequence.checked_add(1) {
         return Err("its sequence does not follow the customer's last");
@@ -158,7 +155,7 @@ fn move_balances(before: Balances, posting: &Posting) -> Result<(Balances, Credi
     if after.are_within_bounds() { Ok((after, used)) } else { Err(out_of_bounds) }
 }
 
-/// Moves what is remembered of requests by a posting that has moved everything else of the customer.
+/// Updates what is remembered of requests for top-ups. Comes last: a request depends on everything else that moved.
 fn note_top_ups(state: &mut CustomerState, posting: &Posting) -> Result<(), &'static str> {
     let now = posting.recorded_at;
     let mut met = TopUps::met(state.top_ups.as_deref(), posting.kind, now);
@@ -178,8 +175,8 @@ fn note_top_ups(state: &mut CustomerState, posting: &Posting) -> Result<(), &'st
     Ok(())
 }
 
-/// True where every move of money is positive and between two accounts, and deferred revenue moves, in each currency, by
-/// just what the money of the lots does.
+/// True where every move of money is positive and between two accounts, and deferred revenue fits the lots. In each
+/// currency both must move by the same amount.
 fn money_fits(posting: &Posting) -> bool {
     let detail = &posting.detail;
     let lots = detail.lots.iter().filter_map(|lot| lot.money);

@@ -1,5 +1,21 @@
 //! The loaded part of a ledger: what a batch of commands is decided against, and the one place where a posting moves
 //! state.
+//!
+//! # What it is
+//! A store loads into a book what the commands of a batch name. Deciding reads the book and posts to it, so each
+//! command sees the ones before it. The store then appends the journal and the touched rows in one commit.
+//!
+//! # Invariants
+//! - State moves by [`Book::apply`] alone, and that reads nothing but the posting. So replaying the journal gives the
+//!   stored state again. [`Book::set_next_due`] is the exception: that bound follows from the rest.
+//! - Every posting of the batch is in the journal, in the order of decision, and every row that it changed is touched.
+//! - [`Book::customer`] compares ids as well as keys: the ids of two customers may share a key.
+//!
+//! # Failure
+//! [`Broken`] leaves the book half moved. It must be dropped, and nothing of it stored.
+//!
+//! # Cost
+//! It grows with what the batch names, not with the ledger. Rows are shared with the store and copied when they change.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -44,7 +60,6 @@ pub struct Broken {
     pub posting: PostingId,
     /// Its place among its customer's.
     pub sequence: u64,
-    /// Which invariant.
     pub what: &'static str,
 }
 
@@ -53,13 +68,12 @@ pub type RequestScope = (CustomerKey, Kind, RequestKey);
 /// An order with its scope.
 pub type OrderScope = (LedgerNo, Storefront, OrderId);
 
-/// What a batch is decided against. A store fills it with what [`super::commands::Command::keys`] names; `decide`
-/// reads and moves it; what it then holds in [`Book::journal`] and as touched is what the store appends.
+/// What a batch is decided against. A store fills it with what [`super::commands::Command::keys`] names, and `decide`
+/// reads and moves it. The store then appends [`Book::journal`] and the touched rows.
 #[derive(Debug)]
 pub struct Book {
     /// The stamp of the batch: the time at which all of its commands are decided.
     pub now: Timestamp,
-    /// The price lists.
     pub cards: Arc<Cards>,
     random: u64,
     default_alerts: Arc<LedgerAlerts>,
@@ -103,21 +117,19 @@ impl Book {
         self.default_alerts.get(&ledger)
     }
 
-    /// Makes room for a batch of so many commands at once: growing step by step moves what is there again and again.
+    /// Makes room for a whole batch at once: growing step by step copies the maps again and again.
     pub fn reserve(&mut self, commands: usize) {
         self.entries.reserve(commands);
         self.requests.reserve(commands);
         self.journal.reserve(commands);
     }
 
-    /// Takes in a loaded customer.
     pub fn put_customer(&mut self, customer: Arc<Customer>) {
         let entry = self.entries.entry(customer.key()).or_default();
         entry.loaded_due = customer.state.next_due;
         entry.customer = Some(customer);
     }
 
-    /// Takes in a loaded profile.
     pub fn put_profile(&mut self, customer: CustomerKey, profile: Profile) {
         self.entries.entry(customer).or_default().profile = Some(Arc::new(profile));
     }
@@ -150,12 +162,10 @@ impl Book {
         self.orders.insert(scope, posting);
     }
 
-    /// A loaded customer's entry.
     pub fn entry(&self, customer: CustomerKey) -> Option<&Entry> {
         self.entries.get(&customer)
     }
 
-    /// A loaded customer with its entry.
     pub(super) fn loaded(&self, customer: CustomerKey) -> Option<(&Entry, &Customer)> {
         let entry = self.entry(customer)?;
         Some((entry, entry.customer.as_deref()?))
@@ -202,7 +212,8 @@ impl Book {
         self.touched_holds.values()
     }
 
-    /// The lots whose rows changed after they were made, and whose they are, as they are now, in the order of their ids.
+    /// The lots whose rows changed after they were made, as they are now, with their customers, in the order of their
+    /// ids.
     pub fn touched_lots(&self) -> impl Iterator<Item = (CustomerKey, &Arc<Lot>)> {
         self.touched_lots.values().map(|(customer, lot)| (*customer, lot))
     }
@@ -219,8 +230,8 @@ impl Book {
         PostingId::new(self.now, index, self.random)
     }
 
-    /// Sets the bound before which nothing of the customer falls due, once everything due was applied. It is no
-    /// journal matter: it follows from holds, lots and top-ups, and may be early.
+    /// Sets the bound before which nothing of the customer falls due, once everything due was applied. It is not in the
+    /// journal: it follows from holds, lots and top-ups. It may be early, never late.
     pub fn set_next_due(&mut self, key: CustomerKey, next_due: Option<Timestamp>) {
         if let Some(customer) = self.entries.get_mut(&key).and_then(|entry| entry.customer.as_mut())
             && customer.state.next_due != next_due
@@ -231,9 +242,6 @@ impl Book {
     }
 
     /// Applies a posting and keeps it for the journal.
-    ///
-    /// # Errors
-    /// [`Broken`] where it does not fit the state.
     pub fn post(&mut self, posting: &Arc<Posting>) -> Result<(), Broken> {
         self.apply(posting)?;
         self.touched_customers.insert(posting.customer);
@@ -257,11 +265,8 @@ impl Book {
         Ok(())
     }
 
-    /// Moves the state by one posting, reading nothing but the posting. Replaying a journal through this gives the
-    /// stored state again; the writer and `verify` both do.
-    ///
-    /// # Errors
-    /// [`Broken`] where an invariant would not hold.
+    /// Moves the state by one posting, reading nothing but the posting. The writer, `verify` and `copy` all use it, so
+    /// replaying a journal gives the stored state again.
     pub fn apply(&mut self, posting: &Posting) -> Result<(), Broken> {
         let entry = self.entries.entry(posting.customer).or_default();
         if let (Some(id), None) = (&posting.detail.created, &entry.customer) {

@@ -13,7 +13,6 @@ pub enum Change<T> {
 tagged!(Change<T> or default { 0 => Keep, 1 => Clear, 2 => Set(value) });
 
 impl<T: Clone> Change<T> {
-    /// The value after the change.
     pub fn apply(&self, before: Option<&T>) -> Option<T> {
         match self {
             Self::Keep => before.cloned(),

@@ -1,8 +1,8 @@
-//! The compact encoding of our own: what stored details and fingerprints are made of.
+//! The compact encoding of stored details and fingerprints: equal values give equal bytes.
 //!
-//! A record is a run of `tag value` in rising order of tags, ended by tag 0. A field that has its default is left
-//! out, so one value has one encoding, and a field added later reads as its default from older rows. Numbers are
-//! varints (signed ones zig-zag), texts and byte strings carry their length.
+//! A record is a run of `tag value` in rising order of tags, ended by tag 0. A field that has its default is left out.
+//! So one value has one encoding, and a field added later reads as its default from older rows. Numbers are varints
+//! (signed ones zig-zag), texts and byte strings carry their length.
 
 mod encoding;
 mod erasable;

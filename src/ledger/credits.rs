@@ -17,7 +17,6 @@ through!(Credits as i64, |credits| credits.0, |units| Some(Self(units)), Self::Z
 /// Why a text is not an amount of credits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseCreditsError {
-    /// Nothing was given.
     #[error("must not be empty")]
     Empty,
     /// Something other than digits, one point and (where allowed) a leading minus.
@@ -26,15 +25,12 @@ pub enum ParseCreditsError {
     /// More than four digits after the point.
     #[error("must have at most 4 fractional digits")]
     TooPrecise,
-    /// Above one thousand million credits.
     #[error("must be at most 1000000000")]
     TooLarge,
 }
 
 impl Credits {
-    /// No credits.
     pub const ZERO: Self = Self(0);
-    /// Decimals of an amount.
     const SCALE: u32 = 4;
     /// Ten-thousandths in one credit.
     pub const UNITS_PER_CREDIT: i64 = 10_000;
@@ -44,7 +40,6 @@ impl Credits {
     /// customers in the same 64 bits.
     pub const MAX_BALANCE: Self = Self(100_000_000_000 * Self::UNITS_PER_CREDIT);
 
-    /// From a count of ten-thousandths.
     pub const fn from_units(units: i64) -> Self {
         Self(units)
     }
@@ -64,9 +59,6 @@ impl Credits {
     }
 
     /// Reads a decimal such as `2.5`; a leading minus is read too, callers decide whether a negative is legal.
-    ///
-    /// # Errors
-    /// See [`ParseCreditsError`].
     pub fn parse(text: &str) -> Result<Self, ParseCreditsError> {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -92,19 +84,16 @@ impl Credits {
         Self(self.0.saturating_sub(other.0).max(0))
     }
 
-    /// The same amount on the other side of zero.
     #[must_use]
     pub const fn negated(self) -> Self {
         // The least 64-bit number has no opposite; no amount comes near it.
         Self(self.0.saturating_neg())
     }
 
-    /// True for more than zero.
     pub const fn is_positive(self) -> bool {
         self.0 > 0
     }
 
-    /// True for nothing at all.
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
@@ -113,9 +102,6 @@ impl Credits {
 /// Reads unsigned decimal `digits` with at most `scale` fractional digits into units of 10^-`scale`, at most `max`.
 ///
 /// Shared by credits and money, so that both accept and refuse the same texts.
-///
-/// # Errors
-/// See [`ParseCreditsError`].
 pub fn parse_units(digits: &str, scale: u32, max: i64) -> Result<i64, ParseCreditsError> {
     if digits.is_empty() {
         return Err(ParseCreditsError::Empty);
@@ -142,8 +128,8 @@ pub fn parse_units(digits: &str, scale: u32, max: i64) -> Result<i64, ParseCredi
 impl fmt::Display for Credits {
     /// The shortest decimal: `2.5`, `1`, `-0.0001`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By hand and not by way of a decimal: every answer shows a dozen amounts. Written from the last place to the first:
-        // 15 digits, the point and 4 digits at most.
+        // Every answer shows a dozen amounts, so they are written by hand and not through `Decimal`. The digits are
+        // written from the last place to the first: at most 15, the point and 4.
         let mut text = [0; 20];
         let mut rest = self.0.unsigned_abs();
         for (place, byte) in (0..).zip(text.iter_mut().rev()) {

@@ -67,22 +67,18 @@ impl Balances {
 /// The hot state of a customer: what nearly every command reads and writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Customer {
-    /// The ledger it belongs to.
     pub ledger: LedgerNo,
-    /// Its id in that ledger.
     pub id: CustomerId,
     /// The number of its last posting; 1 is its creation.
     pub sequence: u64,
     /// Its balances after that posting.
     pub balances: Balances,
-    /// Everything else that the next command needs.
     pub state: CustomerState,
 }
 
 /// The part of a customer that is stored as one compact value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CustomerState {
-    /// When it was created.
     pub created_at: Timestamp,
     /// When its last posting was recorded; rises with the sequence.
     pub last_recorded_at: Timestamp,
@@ -104,7 +100,7 @@ pub struct CustomerState {
     /// [`CustomerState::SHORTFALLS_MAX`]: the event is written again only when the amount changes. Beyond that many
     /// incidents at once the oldest is forgotten, and its event may come a second time.
     pub shortfalls: Vec<(IncidentId, Credits)>,
-    /// Lots with a chargeback that is not decided, spent ones included: what goes back into one of them burns first.
+    /// Lots with a chargeback that is not decided, spent ones included: credits that go back into one burn first.
     pub disputes: Vec<LotId>,
     /// Payments that wait, oldest first: the posting of each, and [`super::payment::Payment::order_key`]. Only the
     /// suspense account has any.
@@ -115,8 +111,8 @@ pub struct CustomerState {
     pub last_purchase: Credits,
     /// True from an event that credits run low, or are gone, until the event that they have recovered.
     pub is_low: bool,
-    /// Credits charged so far, less what was given back: postings carry it too, so that the use between any two moments
-    /// is two look-ups.
+    /// Credits charged so far, less what was given back. Postings carry it too, so that the use between any two
+    /// moments takes two look-ups.
     pub used: Credits,
     /// What is remembered of requests for top-ups, once there was one.
     pub top_ups: Option<Arc<TopUps>>,
@@ -148,9 +144,6 @@ impl CustomerState {
     }
 
     /// Counts a hold's change.
-    ///
-    /// # Errors
-    /// What does not fit, in words.
     pub(super) fn note_hold(&mut self, before: Option<&Hold>, after: &Hold) -> Result<(), &'static str> {
         let count = |count: u32, was: bool, is: bool| match (was, is) {
             (false, true) => count.checked_add(1),
@@ -170,8 +163,8 @@ impl CustomerState {
             }
             self.last_hold = Some(after.id);
         }
-        // What was missing is history once more credits are set aside or the hold has ended. A superseded quote lives on
-        // in the newer one.
+        // The shortfall is over once more credits are set aside or the hold has ended. A superseded quote does not end
+        // it: the newer one goes on.
         let ended = !after.state.is_open() && after.state != HoldState::Superseded;
         if ended || after.held > before.map_or(Credits::ZERO, |hold| hold.held) {
             self.shortfalls.retain(|(incident, _)| *incident != after.incident);
@@ -181,7 +174,6 @@ impl CustomerState {
 }
 
 impl Customer {
-    /// Its key in the database.
     pub fn key(&self) -> CustomerKey {
         CustomerKey::of(self.ledger, &self.id)
     }
@@ -202,7 +194,6 @@ impl Customer {
         self.state.top_up_due(self.balances.available)
     }
 
-    /// What its thresholds are compared with.
     pub fn level(&self) -> Level {
         Level { available: self.balances.available, last_purchase: self.state.last_purchase }
     }
@@ -225,9 +216,7 @@ record!(Terms { 1 => rate_card, 2 => package, 3 => product_purchased_on, 4 => to
 /// Who a customer is: cold data that no calculation reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
-    /// The name people know it by.
     pub name: Text,
-    /// Whom to write to.
     pub contact: Contact,
     /// At most 32 pairs of the caller's own.
     pub metadata: BTreeMap<Text, Text>,
@@ -239,7 +228,6 @@ record!(Profile { 1 => name, 2 => contact, 3 => metadata });
 pub struct Contact {
     /// A person or a role.
     pub name: Text,
-    /// An e-mail address.
     pub email: Text,
     /// A language tag such as `pt-BR`.
     pub locale: Text,

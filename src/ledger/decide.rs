@@ -18,7 +18,6 @@ use super::kind::Kind;
 use super::posting::Posting;
 use super::reject::{Original, Rejection};
 
-/// What became of a command.
 pub type Outcome = Result<Answer, Rejection>;
 
 /// Decides `request` and applies what follows from it to `book`.
@@ -40,8 +39,8 @@ pub fn decide(book: &mut Book, request: &Request) -> Result<Outcome, Broken> {
     if book.customer(request.ledger, &request.customer).is_none() {
         return Ok(Err(Rejection::CustomerNotFound));
     }
-    // A command's own posting makes a request for a top-up that is due: made before a purchase, the request would ask for
-    // what the purchase brings. Only for a customer that sends no commands is it a posting of its own.
+    // The command's own posting makes a request for a top-up that is due. Made before it, the request would ask for
+    // credits that a purchase is about to bring. Only for a customer that sends no commands is it a posting of its own.
     let is_quiet = request.command == Command::ApplyDue;
     let last_due = due::apply(book, key, is_quiet)?;
     let Some((entry, customer)) = book.loaded(key) else {
@@ -85,7 +84,7 @@ fn decided(at: &Context<'_>, command: &dyn CustomerCommand) -> Result<Decided, R
 fn answered_before(book: &Book, request: &Request) -> Option<Outcome> {
     let scope = (request.customer_key(), request.command.kind()?, request.request.clone()?);
     let posting = book.request(&scope)?;
-    // Not the answer of another customer whose id has the same hash.
+    // Another customer's id may have the same hash; its answer must not be given.
     book.customer(request.ledger, &request.customer)?;
     Some(if posting.fingerprint == request.fingerprint() {
         Ok(answer(book, Arc::clone(posting), true))

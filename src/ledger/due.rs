@@ -31,11 +31,8 @@ use super::posting::Posting;
 use super::reject::Rejection;
 use super::time::Timestamp;
 
-/// Applies everything that is due by the batch's time, of a quiet customer a request for a top-up last; returns the last
-/// posting it made.
-///
-/// # Errors
-/// [`Broken`] where the state contradicts itself.
+/// Applies everything that is due by the batch's time, and returns the last posting it made. For a quiet customer a
+/// request for a top-up comes last.
 pub(super) fn apply(
     book: &mut Book,
     key: CustomerKey,
@@ -57,7 +54,8 @@ pub(super) fn apply(
             }
             Due::TopUp => Draft::by_ledger(book, customer, Kind::RequestTopUp).finish(entry),
         };
-        // Nothing may be decided as if it had not expired. Of a request nothing is refused.
+        // Without this stop, commands would be decided as if nothing had expired. A request for a top-up moves nothing,
+        // so it is never refused.
         let posting = posting.map_err(|_| book.broken(customer, "what has expired cannot be applied"))?;
         book.post(&posting)?;
         last = Some(posting);

@@ -1,4 +1,4 @@
-//! What a batch knows of one customer.
+//! The loaded state of one customer within a batch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use super::lot::Lot;
 use super::time::Timestamp;
 use super::work::Entries;
 
-/// A loaded customer.
 #[derive(Clone, Debug, Default)]
 pub struct Entry {
     /// The customer, where it exists. Shared, so that a store can keep it without copying it.
@@ -26,7 +25,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A loaded hold.
     pub fn hold(&self, id: HoldId) -> Option<&SharedHold> {
         self.holds.get(&id)
     }
@@ -36,7 +34,6 @@ impl Entry {
         self.holds.values()
     }
 
-    /// A loaded lot.
     pub fn lot(&self, id: LotId) -> Option<&Arc<Lot>> {
         self.lots.get(&id)
     }

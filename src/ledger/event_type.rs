@@ -3,7 +3,6 @@
 use super::codec::coded_enum;
 
 coded_enum!(
-    /// What happened.
     EventType {
         /// An incident was estimated, or a new total offered.
         HoldQuoted = 1 / "hold.quoted",
@@ -17,7 +16,7 @@ coded_enum!(
         HoldExtended = 5 / "hold.extended",
         /// Recorded work came to four fifths of the held credits.
         HoldNearlyUsed = 6 / "hold.nearly_used",
-        /// The customer said no.
+        /// The customer declined an estimate.
         HoldDeclined = 7 / "hold.declined",
         /// Ended without a charge.
         HoldReleased = 8 / "hold.released",

@@ -1,4 +1,4 @@
-//! Fingerprints: the hash of a command's content, by which a repeat differs from a clash.
+//! Fingerprints: hashes of commands that tell a repeated request from a request id that is reused with other content.
 
 use std::collections::BTreeMap;
 
@@ -6,25 +6,23 @@ use super::codec::{Codec, Encoder, encode};
 use super::hash::stable_hash;
 use super::ids::Text;
 
-/// What a caller says with any command. No decision reads it.
+/// The texts that come with any command: who, why, metadata. No decision reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     /// Who asks; for work, who did it.
     pub by: Text,
-    /// The reason for the command.
     pub reason: Text,
     /// At most [`Said::METADATA_MAX`] pairs of the caller's own, kept with the posting.
     pub metadata: BTreeMap<Text, Text>,
 }
 
 impl Said {
-    /// The most pairs of metadata.
     pub const METADATA_MAX: usize = 32;
 }
 
 /// What a fingerprint hashes of a command, or of a part of one.
 pub(crate) trait Hashed {
-    /// Appends the encoding, with what was said in its place.
+    /// Appends the encoding. Texts of `said` go to the places that the command declares.
     fn put_hashed(&self, said: &Said, out: &mut Encoder);
 
     /// True where the command around it leaves it out.
@@ -57,8 +55,8 @@ pub(super) fn fingerprint(command: &dyn Hashed, said: &Said) -> u64 {
 }
 
 /// Gives a command the encoding that its fingerprint hashes. As [`record`](super::codec::record), but `+ tag => by` and
-/// `+ tag => reason` give the places of what is [`Said`]: each command has its own, and stored fingerprints must come out
-/// again. A command is never read back.
+/// `+ tag => reason` give the places of texts of [`Said`]. Each command has its own places, and they never change:
+/// stored fingerprints must come out again. A command is never read back.
 macro_rules! hashed {
     ($name:ident {
         $(+ $first:literal => $first_said:ident),* $(,)?

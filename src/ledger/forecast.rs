@@ -22,11 +22,8 @@ pub struct Forecast {
 /// The credits that a customer had used by some moments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
-    /// By now.
     pub now: Credits,
-    /// By 4 weeks ago.
     pub weeks_4_ago: Credits,
-    /// By 12 weeks ago.
     pub weeks_12_ago: Credits,
 }
 
@@ -43,9 +40,9 @@ impl Forecast {
         Timestamp::from_micros(now.micros().saturating_sub(WEEK.saturating_mul(weeks)))
     }
 
-    /// Carries the use of the last 4 weeks on, or where there was none in them, that of the last 12. A customer who
-    /// is younger than a window has used credits for as long as it is there, but at least for a week, so that a first
-    /// day says nothing about the years.
+    /// Carries the use of the last 4 weeks on, or where there was none in them, that of the last 12. For a customer
+    /// who is younger than a window, the window is the customer's age. It is at least a week, so that the use of a
+    /// first day is not taken for that of every day.
     pub fn new(balances: Balances, used: Used, created_at: Timestamp, now: Timestamp) -> Self {
         let age = now.micros().saturating_sub(created_at.micros()).max(WEEK);
         let weekly = |before: Credits, weeks: i64| {

@@ -3,8 +3,8 @@
 /// Hashes `parts`, each ended by a byte that no id contains, so that ("a", "bc") and ("ab", "c") differ.
 ///
 /// FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>) with the 64-bit finaliser of MurmurHash3, which spreads
-/// short, similar texts over all bits. Not a defence against chosen collisions: a caller that compares hashes compares what
-/// was hashed as well, or holds both texts from one caller.
+/// short, similar texts over all bits. Not a defence against chosen collisions: a caller that compares hashes also
+/// compares what was hashed, or has both texts from one caller.
 pub fn stable_hash(parts: &[&[u8]]) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let mut mix = |byte: u8| {

@@ -50,22 +50,17 @@ pub struct Hold {
     /// Named by the posting that made it.
     pub id: HoldId,
     pub ledger: LedgerNo,
-    /// Its customer.
     pub customer: CustomerId,
-    /// What it is for.
     pub incident: IncidentId,
-    /// The incident's class, where one was named.
     pub class: Option<ClassId>,
-    /// The customer's hold before this one: the list of a customer's holds is a chain, newest first, so that making
-    /// one needs no index by customer.
+    /// The customer's hold before this one. A customer's holds are a chain, newest first, so that no index
+    /// by customer has to be written.
     pub previous: Option<HoldId>,
-    /// Where it stands.
     pub state: HoldState,
     /// True for a charge without a hold.
     pub direct: bool,
     /// The card and version that price it, pinned when it was made.
     pub card: CardRef,
-    /// When it was made.
     pub created_at: Timestamp,
     /// When the incident was opened: decides free support.
     pub opened_at: Timestamp,
@@ -79,33 +74,24 @@ pub struct Hold {
     pub expires_at: Option<Timestamp>,
     /// Since when it waits for credits; kept only while AWAITING_CREDITS.
     pub parked_at: Option<Timestamp>,
-    /// The posting that parked it: its place among those that wait, which may be of the same moment.
+    /// The posting that parked it. It orders holds that were parked at the same moment.
     pub parked_by: Option<PostingId>,
     /// A newer estimate that waits for confirmation, or for credits, while the hold is ACTIVE.
     pub pending: Option<Pending>,
     /// Why the estimate lies outside its class's range.
     pub range_override: Text,
-    /// Who estimated.
     pub estimated_by: Text,
-    /// Who confirmed.
     pub confirmed_by: Text,
-    /// When it was confirmed.
     pub confirmed_at: Option<Timestamp>,
     /// The posting that set its credits aside first.
     pub activated_by: Option<PostingId>,
-    /// What was said with the estimate.
     pub note: Text,
-    /// The sums of its work; its entries, at most [`Hold::WORK_MAX`], are kept apart.
+    /// The sums of its work; its entries, at most [`Hold::WORK_MAX`], are rows of their own.
     pub work: WorkSums,
-    /// How it was charged.
     pub settlement: Option<Settlement>,
-    /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Who ended it.
     pub ended_by: Text,
-    /// Why it ended, where a reason was given.
     pub end_reason: Text,
-    /// What is special about the incident.
     pub circumstances: Circumstances,
     /// True where the estimate is a quote: given in credits, not taken from the card.
     pub quoted: bool,
@@ -128,9 +114,6 @@ impl Hold {
 
     /// Reads an older hold with the entries of its work that it carries, in the order in which they were recorded; a
     /// newer one carries none.
-    ///
-    /// # Errors
-    /// [`DecodeError`] where the bytes are not an encoding of a hold.
     pub fn decode_with_entries(bytes: &[u8]) -> Result<(Self, Vec<Work>), DecodeError> {
         let mut input = Decoder::inline(bytes);
         let (hold, list) = Self::take_older(&mut input)?;
@@ -147,7 +130,6 @@ impl Hold {
 /// A new total offered for an ACTIVE hold. Confirming it moves only the difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// The new total.
     pub total: Credits,
     /// Until when it stands.
     pub valid_until: Timestamp,
@@ -157,11 +139,9 @@ pub struct Pending {
     pub parked_by: Option<PostingId>,
     /// Why it lies outside the class's range.
     pub range_override: Text,
-    /// Who estimated.
     pub estimated_by: Text,
     /// Who confirmed, where it is parked.
     pub confirmed_by: Text,
-    /// What was said with it.
     pub note: Text,
     /// True where it is a quote: given in credits, not taken from the card.
     pub quoted: bool,
@@ -191,7 +171,7 @@ pub struct Settlement {
     pub burned: Vec<OpenLot>,
     /// What the customer got back so far.
     pub reversed: Credits,
-    /// What of the write-off was undone.
+    /// The part of the write-off that was undone.
     pub write_off_reversed: Credits,
 }
 record!(Settlement {
@@ -220,7 +200,6 @@ impl Hold {
     /// Entries of work per hold, voided ones included.
     pub const WORK_MAX: u32 = 10_000;
 
-    /// Its customer's key.
     pub fn customer_key(&self) -> CustomerKey {
         CustomerKey::of(self.ledger, &self.customer)
     }
@@ -258,7 +237,7 @@ impl Hold {
     /// expiry and no work.
     pub fn due_at(&self) -> Option<Timestamp> {
         match self.state {
-            // Nor is a hold placed after the time at which it would give its credits back.
+            // A hold must not be placed after the time at which it would give its credits back.
             HoldState::Quoted | HoldState::AwaitingCredits => {
                 [self.valid_until, self.expires_at].into_iter().flatten().min()
             }
@@ -275,7 +254,7 @@ impl Hold {
         }
     }
 
-    /// Ends it in `state`: nothing is set aside, offered or awaited any more.
+    /// Ends it in `state`: no credits stay set aside, and no quote or parked amount stays open.
     pub fn end(&mut self, state: HoldState, at: Timestamp) {
         self.state = state;
         self.held = Credits::ZERO;

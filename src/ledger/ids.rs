@@ -19,7 +19,6 @@ pub enum TextError {
     /// Nothing was given where something is needed.
     #[error("must not be empty")]
     Empty,
-    /// More bytes than the bound.
     #[error("must be at most {max} bytes")]
     TooLong {
         /// The bound in bytes.
@@ -57,13 +56,9 @@ macro_rules! chosen_id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The longest id, in bytes.
             pub const MAX_BYTES: usize = 128;
 
             /// Takes a text that keeps the rules above.
-            ///
-            /// # Errors
-            /// [`TextError`] says which rule it breaks.
             pub fn parse(text: &str) -> Result<Self, TextError> {
                 if text.is_empty() {
                     return Err(TextError::Empty);
@@ -74,7 +69,6 @@ macro_rules! chosen_id {
                 Ok(Self(text.into()))
             }
 
-            /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -146,8 +140,8 @@ impl LedgerId {
 /// Free text: at most 1,024 bytes, no control characters; may be empty where a field is optional. Cloning is
 /// cheap.
 ///
-/// It is what people say, so it may have to be forgotten: [`Text::is_erased`]. What was erased reads as empty, and is not
-/// [`Text::is_empty`]: something was said. What is no person's is an [`OpenText`].
+/// People write it, so it may have to be erased: [`Text::is_erased`]. An erased text reads as empty, but is not
+/// [`Text::is_empty`]: there was a text. Texts that say nothing of a person are [`OpenText`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text(Option<Arc<str>>);
 
@@ -155,15 +149,10 @@ pub struct Text(Option<Arc<str>>);
 const ERASED: &str = "\0";
 
 impl Text {
-    /// Nothing said.
     pub const EMPTY: Self = Self(None);
-    /// The longest text, in bytes.
     pub const MAX_BYTES: usize = 1_024;
 
     /// Takes a text that keeps the rules above; empty is legal.
-    ///
-    /// # Errors
-    /// [`TextError`] says which rule it breaks.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         check(text, Self::MAX_BYTES, "text without control characters", |c| !c.is_control())?;
         Ok(Self((!text.is_empty()).then(|| text.into())))
@@ -177,12 +166,12 @@ impl Text {
         }
     }
 
-    /// True where nothing was said.
+    /// True where there is no text; false for an erased one.
     pub const fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// True where something was said, and what was erased.
+    /// True where there was a text and it was erased.
     pub fn is_erased(&self) -> bool {
         self.stored() == ERASED
     }
@@ -192,14 +181,13 @@ impl Text {
         self.0.as_deref().unwrap_or_default()
     }
 
-    /// From how it is stored.
     pub(super) fn of_stored(text: &str) -> Result<Self, TextError> {
         if text == ERASED { Ok(Self(Some(ERASED.into()))) } else { Self::parse(text) }
     }
 }
 
-/// Text that is no person's, such as the key of a shop's message or the name of a product: matching needs it, so it
-/// stays in the journal. Otherwise as [`Text`].
+/// Text that says nothing of a person, such as the key of a shop's message or the name of a product. Matching needs it,
+/// so it is never erased. Otherwise as [`Text`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpenText(pub Text);
 
@@ -247,24 +235,17 @@ impl Codec for OpenText {
 
 /// The id with which a caller makes a command repeatable: 1-128 printable ASCII characters.
 ///
-/// A text that is a UUID in its canonical lower-case form is kept as 16 bytes: time-ordered ones (UUIDv7) then land
-/// next to each other in the index of requests, which is what keeps a commit cheap.
+/// A UUID in its canonical lower-case form is kept as 16 bytes. Time-ordered ones (UUIDv7) then land next to each other
+/// in the index of requests, which keeps a commit cheap.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RequestKey {
-    /// A canonical UUID.
     Uuid(Uuid),
-    /// Any other text.
     Text(Box<str>),
 }
 
 impl RequestKey {
-    /// The longest request id, in bytes.
     pub const MAX_BYTES: usize = 128;
 
-    /// Takes a request id.
-    ///
-    /// # Errors
-    /// [`TextError`] says which rule it breaks.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         if text.is_empty() {
             return Err(TextError::Empty);
@@ -302,12 +283,10 @@ impl LedgerNo {
     /// The highest number: positions take the rest of a 63-bit key.
     pub const MAX: u32 = (1 << 22) - 1;
 
-    /// A number within the bound.
     pub fn new(number: u32) -> Option<Self> {
         (number <= Self::MAX).then_some(Self(number))
     }
 
-    /// The number.
     pub const fn get(self) -> u32 {
         self.0
     }
@@ -334,7 +313,7 @@ impl Hasher for KeyHasher {
         self.0 = key.cast_unsigned();
     }
 
-    /// Nothing else is a key; what is given all the same must at least not be lost.
+    /// A key never comes this way. Other bytes count all the same, or unequal values would collide.
     fn write(&mut self, bytes: &[u8]) {
         self.0 ^= stable_hash(&[bytes]);
     }
@@ -345,19 +324,16 @@ impl Hasher for KeyHasher {
 }
 
 impl CustomerKey {
-    /// The key of `customer` in `ledger`.
     pub fn of(ledger: LedgerNo, customer: &CustomerId) -> Self {
         let ledger = ledger.get().to_be_bytes();
         let hash = stable_hash(&[&ledger, customer.as_str().as_bytes()]);
         Self(hash.cast_signed())
     }
 
-    /// From its stored form.
     pub const fn from_raw(raw: i64) -> Self {
         Self(raw)
     }
 
-    /// Its stored form.
     pub const fn raw(self) -> i64 {
         self.0
     }
@@ -370,7 +346,6 @@ macro_rules! made_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// From its stored form or the wire.
             pub const fn from_uuid(uuid: Uuid) -> Self {
                 Self(uuid)
             }
@@ -418,8 +393,8 @@ named_by!(PostingId => HoldId, PostingId => LotId, PostingId => WorkId, PostingI
 impl PostingId {
     /// The `index`th id of the batch stamped `stamp`, with `random` shared by the batch.
     ///
-    /// UUIDv7 (RFC 9562, section 5.7, method 3 and 1): 48 bits of milliseconds, 10 of microseconds within them, then
-    /// a counter of 22 bits and 42 random ones. Ids of one writer rise with stamp and index.
+    /// UUIDv7 (RFC 9562, section 5.7, methods 3 and 1): 48 bits of milliseconds and 10 of microseconds within them. A
+    /// counter of 22 bits and 42 random bits follow. Ids of one writer rise with stamp and index.
     pub fn new(stamp: Timestamp, index: u32, random: u64) -> Self {
         let micros = stamp.micros().max(0).unsigned_abs();
         let (millis, sub) = (u128::from(micros.div_euclid(1_000)), u128::from(micros.rem_euclid(1_000)));

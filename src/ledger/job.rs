@@ -10,11 +10,9 @@ use super::work::{Span, WorkPart, WorkSums};
 /// again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PriceInputs {
-    /// The incident's class.
     pub class: Option<ClassId>,
     /// The UTC day on which the incident was opened.
     pub opened_on: Day,
-    /// When the customer bought the product.
     pub product_purchased_on: Option<Day>,
     /// Seconds of work on the incident, all of its settlements together.
     pub seconds: u64,
@@ -24,9 +22,7 @@ pub struct PriceInputs {
     pub charged_before: Credits,
     /// Why nothing is charged; empty charges.
     pub waive_reason: Text,
-    /// The customer's support package.
     pub package: Option<PackageId>,
-    /// What is special about the incident.
     pub circumstances: Circumstances,
     /// The seconds by line of support, in the order in which the lines worked last; empty where no line is named.
     pub lines: Vec<LineTime>,
@@ -45,7 +41,6 @@ record!(PriceInputs {
 pub struct Circumstances {
     /// What it may cost more for, in order and each once.
     pub labels: Vec<LabelId>,
-    /// True for an emergency.
     pub emergency: bool,
     /// True where the knowledge base had the answer already.
     pub kb_answered: bool,
@@ -82,7 +77,6 @@ impl Circumstances {
 pub struct LineTime {
     /// The line; `None` for work that names none.
     pub line: Option<LineId>,
-    /// Its seconds.
     pub seconds: u64,
 }
 record!(LineTime { 1 => line, 2 => seconds });
@@ -100,9 +94,9 @@ impl PriceInputs {
         }
     }
 
-    /// Adds the work of several holds, in their order, and a last piece, to inputs without work. That gives what
-    /// [`PriceInputs::add_work`] gives for all of their entries, one hold's after the other's: of each line only the
-    /// sum and the place of its last entry matter.
+    /// Adds the work of several holds, in their order, and a last piece, to inputs without work. The result is that of
+    /// [`PriceInputs::add_work`] for all of their entries, one hold's after the other's. Of each line only the sum and
+    /// the place of its last entry matter.
     pub fn add_sums<'a>(&mut self, holds: impl Iterator<Item = &'a WorkSums>, last: Option<WorkPart<'_>>) {
         let mut has_work = false;
         for sums in holds {

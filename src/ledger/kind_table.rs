@@ -1,15 +1,15 @@
 //! The table of all kinds of postings, from which commands, kinds, slots and events follow.
 
-/// Hands the table of all kinds of postings to the macro `with`. Four macros read it: they define the kinds with their
+/// Hands the table of all kinds of postings to the macro `with`. Four macros read it. They define the kinds with their
 /// slots, export the commands, define the enum of commands, and say which event each kind means.
 ///
-/// A row is `file::Kind = code / "NAME" { slot: debit => credit }`. The file decides postings of the kind. The code and the
-/// name are stored and never change. The slots are the columns in which the posting's amounts are stored, each with the
-/// accounts between which it moves credits. The SQL table `transfer_slot` holds the same, and a test compares them.
+/// A row is `file::Kind = code / "NAME" { slot: debit => credit }`. The file decides postings of the kind. The code and
+/// the name are stored and never change. The slots are the columns in which the posting's amounts are stored, each with
+/// the accounts between which it moves credits. The SQL table `transfer_slot` holds the same, and a test compares them.
 ///
 /// `commands` are the kinds that a command of the same name leaves. Two commands are not like the others:
 /// - `CreateCustomer` is decided before its customer exists, so [`decide`](super::decide::decide) calls it by itself.
-/// - `ApplyDue` has no row. It has no request id and no kind of its own; it leaves postings of the kinds under `ledger`.
+/// - `ApplyDue` has no row. It has no request id and no kind of its own: its postings are of the kinds under `ledger`.
 macro_rules! kind_table {
     ($with:ident) => {
         $with! {

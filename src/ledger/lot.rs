@@ -10,7 +10,6 @@ use super::money::Money;
 use super::time::Timestamp;
 
 coded_enum!(
-    /// Where a lot came from.
     LotSource {
         /// Bought in a storefront, with a price paid.
         Purchase = 1 / "PURCHASE",
@@ -21,27 +20,23 @@ coded_enum!(
     }
 );
 
-/// A lot: what never changes, and what of a purchase was given back. What is left of it is kept with its customer
+/// A lot: what never changes, and the refunds of a purchase. What is left of it is kept with its customer
 /// ([`OpenLot`]); a lot that is not there is spent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lot {
     /// Named by the posting that brought it in; a purchase's `purchase_id` is its lot's id.
     pub id: LotId,
-    /// Where it came from.
     pub source: LotSource,
     /// What it brought in, more than zero. The share that repaid a debt is counted but was never in the lot.
     pub credits: Credits,
-    /// What of `credits` repaid a debt at once.
+    /// The part of `credits` that repaid a debt at once.
     pub repaid: Credits,
     /// The price paid, for purchases.
     pub price: Option<Money>,
-    /// Where it was bought.
     pub storefront: Option<Storefront>,
-    /// The storefront's order.
     pub order: Option<OrderId>,
     /// When what is left falls due; by default credits never expire.
     pub expires_at: Option<Timestamp>,
-    /// When it came in.
     pub created_at: Timestamp,
     /// What was given back of it, oldest first; at most [`Lot::REFUNDS_MAX`].
     pub refunds: Vec<Refund>,
@@ -73,19 +68,18 @@ pub struct Refund {
     /// The posting that recorded it.
     pub id: PostingId,
     pub at: Timestamp,
-    /// Where it stands.
     pub state: RefundState,
     /// How many credits: `taken + owed + written_off`.
     pub credits: Credits,
-    /// What of them was left in the lot and free to take.
+    /// The part that was left in the lot and free to take.
     pub taken: Credits,
-    /// What of them the customer has owed since.
+    /// The part that the customer has owed since.
     pub owed: Credits,
-    /// What of them the vendor bore.
+    /// The part that the vendor bore.
     pub written_off: Credits,
     /// The money that went back, where the purchase has a price.
     pub price: Option<Money>,
-    /// What of the deferred revenue went with the credits that were taken, in the currency's smallest unit.
+    /// The deferred revenue that went with `taken`, in the currency's smallest unit.
     pub deferred_minor: i64,
     /// When it was undone or decided.
     pub ended_at: Option<Timestamp>,
@@ -136,9 +130,7 @@ impl Lot {
 /// What is left of a lot, with the facts that its place in the burn order depends on; also a part of it that moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenLot {
-    /// Which lot.
     pub id: LotId,
-    /// Where it came from.
     pub source: LotSource,
     /// When what is left falls due.
     pub expires_at: Option<Timestamp>,
@@ -157,13 +149,12 @@ impl OpenLot {
         self.expires_at.is_some_and(|due| due <= now)
     }
 
-    /// The part of it that `credits` of it are, with their share of its money.
+    /// A part of `credits`, with their share of its money.
     #[must_use]
     pub fn part(&self, credits: Credits) -> Self {
         Self { left: credits, money: self.money.map(|money| money.share(credits, self.left)), ..*self }
     }
 
-    /// The same part, going the other way.
     #[must_use]
     pub fn negated(&self) -> Self {
         Self { left: self.left.negated(), money: self.money.map(Money::negated), ..*self }
@@ -186,8 +177,8 @@ impl OpenLot {
     }
 }
 
-/// A customer's lots with something left, kept in burn order. They leave at the front: taking ten thousand of them out of a
-/// vector moves all the others ten thousand times.
+/// A customer's lots with something left, kept in burn order. They leave at the front, so it is a deque: taking ten
+/// thousand out of a vector moves all the others ten thousand times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lots(VecDeque<OpenLot>);
 
@@ -216,8 +207,8 @@ impl Lots {
         self.0.iter().find(|lot| lot.id == id)
     }
 
-    /// What `credits` would burn, in burn order, each with the part taken. Where the lots hold less, which the
-    /// invariants rule out, it is all there is, and the posting that says so is refused when it is applied.
+    /// What `credits` would burn, in burn order, each with the part taken. The invariants rule out that the lots hold
+    /// less. If they did, all of them would burn, and the posting would be refused when it is applied.
     pub fn burn(&self, credits: Credits) -> Vec<OpenLot> {
         let mut rest = credits;
         let mut burned = Vec::new();
@@ -232,7 +223,7 @@ impl Lots {
         burned
     }
 
-    /// What of the lots that are due at `now` no hold covers: `held` credits cover lots in burn order.
+    /// The parts of lots that are due at `now` and covered by no hold: `held` credits cover lots in burn order.
     pub fn uncovered(&self, held: Credits, now: Timestamp) -> Vec<OpenLot> {
         let mut cover = held;
         let mut uncovered = Vec::new();
@@ -254,8 +245,8 @@ impl Lots {
     }
 
     /// Adds `moved` (which may be negative) to its lot; a lot that reaches zero is dropped, an unknown one with
-    /// credits to add is taken in. `None` where a lot would fall below zero, or where credits go without just their
-    /// share of the lot's money.
+    /// credits to add is taken in. `None` where a lot would fall below zero, or where the money that leaves is not the
+    /// credits' share of the lot's money.
     #[must_use]
     pub fn shift(&mut self, moved: &OpenLot) -> Option<()> {
         match self.0.iter().position(|lot| lot.id == moved.id) {
@@ -286,7 +277,7 @@ impl Lots {
         Some(())
     }
 
-    /// Notes whether a chargeback of a lot is open, which decides its place. A spent lot has none.
+    /// Notes whether a chargeback of a lot is open, which decides its place in burn order. A spent lot has no place.
     pub fn mark(&mut self, id: LotId, disputed: bool) {
         let place = self.0.iter().position(|lot| lot.id == id);
         if let Some(lot) = place.and_then(|place| self.0.remove(place)) {

@@ -1,5 +1,5 @@
-//! Money: prices in the smallest unit of their currency, how they are divided among credits, and the money side of the
-//! journal, which is double-entry for each currency under the same posting.
+//! Money: prices in the smallest unit of their currency, and how they are divided among credits. The money side
+//! of a posting is double-entry for each currency.
 
 use std::fmt;
 
@@ -31,14 +31,13 @@ impl Money {
         self.with(self.minor_units.saturating_sub(other.minor_units))
     }
 
-    /// The same amount on the other side of zero.
     #[must_use]
     pub const fn negated(self) -> Self {
         self.with(self.minor_units.saturating_neg())
     }
 
-    /// What of it falls to `part` of `whole` credits: half up, and all of it where the part is the whole, so that the
-    /// last credit takes exactly what is left.
+    /// The share of `part` out of `whole` credits, to the nearest unit. Where the part is the whole, it is all of it:
+    /// the last credit takes exactly what is left.
     #[must_use]
     pub fn share(self, part: Credits, whole: Credits) -> Self {
         self.with(share(self.minor_units, part, whole))
@@ -64,7 +63,6 @@ impl Currency {
         letters.iter().all(u8::is_ascii_uppercase).then_some(Self(letters))
     }
 
-    /// The code.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -105,9 +103,7 @@ coded_enum!(
 /// What a posting moves in money, as its detail keeps it. It balances by construction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MoneyMove {
-    /// Where it leaves.
     pub debit: MoneyAccount,
-    /// Where it arrives.
     pub credit: MoneyAccount,
     /// How much; more than zero.
     pub money: Money,
@@ -117,9 +113,7 @@ record!(MoneyMove { 1 => debit, 2 => credit, 3 => money });
 /// One account of the money journal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MoneyPlace {
-    /// Of which currency.
     pub currency: Currency,
-    /// Which account.
     pub account: MoneyAccount,
     /// Of which storefront, for its receivable.
     pub storefront: Option<Storefront>,
@@ -160,16 +154,14 @@ impl fmt::Display for MoneyPlace {
 /// One row of the money journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MoneyTransfer {
-    /// Where it leaves.
     pub debit: MoneyPlace,
-    /// Where it arrives.
     pub credit: MoneyPlace,
     /// How much, in the currency's smallest unit; more than zero.
     pub minor_units: i64,
 }
 
 /// Adds a move to those of a posting, one for each pair of accounts and currency. A negative amount moves the other
-/// way; nothing at all is left out. `None` where a sum leaves 64 bits.
+/// way; a sum of zero is left out. `None` where a sum leaves 64 bits.
 pub fn add_move(
     moves: &mut Vec<MoneyMove>,
     debit: MoneyAccount,

@@ -1,4 +1,4 @@
-//! Payments that a storefront reported and that no customer is known for yet.
+//! Payments that a storefront reported and that match no customer yet.
 
 use super::codec::{coded_enum, record};
 use super::credits::Credits;
@@ -25,20 +25,17 @@ coded_enum!(
 /// A storefront's report, in terms that all storefronts share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payment {
-    /// What happened.
     pub event: PaymentEvent,
     pub storefront: Storefront,
-    /// About which order.
     pub order: OrderId,
-    /// Names what happened: a repeated report has the same key.
+    /// Identifies the report: a repeated report has the same key.
     pub key: OpenText,
     /// Who bought, as the storefront names them; empty where it does not.
     pub customer: Text,
     /// What was bought, as the storefront names it.
     pub products: Vec<OpenText>,
-    /// What that comes to, where all of it is known.
+    /// What `products` come to, where all of them are known.
     pub credits: Option<Credits>,
-    /// The money that moved.
     pub price: Option<Money>,
     /// True where `price` is all that went back of the order so far, not a part of it.
     pub cumulative: bool,
@@ -54,7 +51,7 @@ impl Payment {
     /// The most payments that wait at a time: one customer's row has them all.
     pub const WAITING_MAX: usize = 10_000;
 
-    /// Stands for its order among those that wait; two orders may share it.
+    /// A hash by which the waiting payments of an order are found; two orders may share it.
     pub fn order_key(storefront: &Storefront, order: &OrderId) -> u64 {
         stable_hash(&[storefront.as_str().as_bytes(), order.as_str().as_bytes()])
     }

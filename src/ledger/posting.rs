@@ -27,11 +27,9 @@ pub struct Posting {
     /// Its id: UUIDv7, rising with `sequence`.
     pub id: PostingId,
     pub ledger: LedgerNo,
-    /// Its customer's key.
     pub customer: CustomerKey,
     /// Its place among the customer's postings: 1, 2, 3, ...
     pub sequence: u64,
-    /// What it records.
     pub kind: Kind,
     /// The stamp of its batch; rises with the customer's sequence, equal within a batch.
     pub recorded_at: Timestamp,
@@ -51,10 +49,9 @@ pub struct Posting {
     pub texts: Texts,
 }
 
-/// Where a posting's texts are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Texts {
-    /// Apart from the detail, where they can be erased; also where there are none.
+    /// Separate from the detail, where they can be erased; also where there are none.
     #[default]
     Separate,
     /// Within the detail, as older postings have them: these cannot be erased.
@@ -76,9 +73,7 @@ pub struct Detail {
     pub lot: Option<Arc<Lot>>,
     /// What lots gained or (negative) lost, the new lot's own credits included, each with its money.
     pub lots: Vec<OpenLot>,
-    /// The customer's new profile.
     pub profile: Option<Arc<Profile>>,
-    /// The customer's new terms.
     pub terms: Option<Terms>,
     /// How many credits are missing, where the announcement is due.
     pub shortfall: Option<Shortfall>,
@@ -86,13 +81,9 @@ pub struct Detail {
     pub nearly_used: bool,
     /// The entry of work on the command's hold that was recorded or voided, as it is after the posting.
     pub work: Option<Arc<Work>>,
-    /// Who asked for it.
     pub by: Text,
-    /// Why, where a reason was given.
     pub reason: Text,
-    /// The caller's own pairs.
     pub metadata: BTreeMap<Text, Text>,
-    /// What moved in money.
     pub money: Vec<MoneyMove>,
     /// The purchase that was given back, or got something back, as it is after the posting.
     pub refunded: Option<Arc<Lot>>,
@@ -100,7 +91,7 @@ pub struct Detail {
     pub payment: Option<Arc<Payment>>,
     /// The posting of the payment that left the suspense account.
     pub closed_payment: Option<PostingId>,
-    /// What became of the customer's own thresholds.
+    /// The change of the customer's own thresholds.
     pub alerts: Change<Arc<Alerts>>,
     /// The thresholds that the balance crossed downward with this posting.
     pub low: Vec<Crossed>,
@@ -120,8 +111,8 @@ record!(Detail {
 } older { 9 => WorkId });
 
 impl Detail {
-    /// Older details name their entry, and carry it in the list of their hold, which is their first field. Read once
-    /// more, so that the hold itself has to keep no list.
+    /// Older details name their entry of work and carry it in the list of their hold, which is their first field. The
+    /// bytes are read once more for it, so that the hold itself keeps no list.
     fn fold_older(self, work: &WorkId, mut whole: Decoder<'_>) -> Result<Self, DecodeError> {
         const HOLD: u8 = 2;
         if whole.byte()? != HOLD {
@@ -137,7 +128,6 @@ impl Detail {
 /// Credits that an incident needs and the customer does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shortfall {
-    /// The incident.
     pub incident: IncidentId,
     /// How many are missing; more than zero.
     pub missing: Credits,

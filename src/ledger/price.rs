@@ -13,9 +13,6 @@ use super::steps::{Steps, amount_of, duration, utc};
 pub use super::steps::{Receipt, Step, StepRule};
 
 /// What the card charges, and how that comes about.
-///
-/// # Errors
-/// As [`charge`].
 pub fn price(card: &RateCard, inputs: &PriceInputs) -> Result<Receipt, Rejection> {
     let mut steps = Steps::kept();
     let credits = calculate(card, inputs, &mut steps)?;
@@ -30,8 +27,8 @@ pub fn charge(card: &RateCard, inputs: &PriceInputs) -> Result<Credits, Rejectio
     calculate(card, inputs, &mut Steps::dropped())
 }
 
-/// In the order of the product's rules: what is free, a quote, the flat tier, time, rate, multiplier, rounding and
-/// minimum, and what was charged before.
+/// The steps follow the product's rules in their order: free work, quote, flat tier, time, rate, multiplier, rounding
+/// and minimum, then what was charged before.
 fn calculate(card: &RateCard, inputs: &PriceInputs, steps: &mut Steps) -> Result<Credits, Rejection> {
     if let Some(rule) = free_of_charge(card, inputs)? {
         steps.amount(rule, Credits::ZERO, || why_free(card, inputs, rule));
@@ -232,7 +229,6 @@ fn by_time(
     Ok(sum)
 }
 
-/// Whose rate it is.
 #[derive(Clone, Copy)]
 enum Whose<'a> {
     Card,
@@ -317,7 +313,7 @@ impl Exact {
         numerator.map(|numerator| Self { numerator }).ok_or(Rejection::AmountOutOfBounds)
     }
 
-    /// Rounded half up to so many decimals.
+    /// Rounded half up.
     fn rounded(self, decimals: u32) -> Result<Credits, Rejection> {
         let rounding = 10_i64.saturating_pow(4_u32.saturating_sub(decimals));
         half_up(self.numerator, Self::DENOMINATOR.saturating_mul(i128::from(rounding)))

@@ -22,17 +22,13 @@ pub enum ReceiptError {
     /// The calculation comes to another amount.
     #[error("{charged} credits were charged, the receipt comes to {calculated}")]
     Differs {
-        /// What was charged.
+        /// By the settlement.
         charged: Credits,
-        /// What the calculation gives.
         calculated: Credits,
     },
 }
 
 /// The calculation behind `settlement` under the card that its hold has pinned.
-///
-/// # Errors
-/// [`ReceiptError`] where it does not come to what was charged.
 pub fn receipt(
     cards: &Cards,
     ledger: LedgerNo,

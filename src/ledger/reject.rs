@@ -1,7 +1,7 @@
 //! Every way in which the core refuses a command: one table with the class, the reason and the sentence of each.
 //!
-//! A new reason is a row here, a value of `ErrorReason` in the protos, and, where callers are given metadata with it, a line
-//! in `grpc/status.rs`.
+//! A new reason is a row here and a value of `ErrorReason` in the protos. Where callers are given metadata with it, it
+//! is also a line in `grpc/status.rs`.
 
 use std::fmt;
 
@@ -14,7 +14,6 @@ use super::posting::Posting;
 /// What kind of refusal a rejection is, by what the caller can do about it. The names are those of the gRPC codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectionClass {
-    /// A field is wrong.
     InvalidArgument,
     /// What was named does not exist.
     NotFound,
@@ -62,12 +61,12 @@ rejections! {
     HoldNotFound: NotFound, "HOLD_NOT_FOUND", ("the customer has no such hold");
     WorkNotFound: NotFound, "WORK_NOT_FOUND", ("the hold has no such entry of work");
     RateCardNotFound(CardId): NotFound, "RATE_CARD_NOT_FOUND", ("the rate card {0} does not exist in this ledger");
-    /// `original` is the posting of the command that used the request id; `None` for what leaves no posting: ledgers, rate
-    /// cards, default thresholds and endpoints.
+    /// `original` is the posting of the command that used the request id. `None` for what leaves no posting: ledgers,
+    /// rate cards, default thresholds and endpoints.
     RequestIdReused { original: Option<Original> }: AlreadyExists, "REQUEST_ID_REUSED",
         ("the request_id was already used for another command");
-    /// `original` is the customer's first posting. The core gives `None`, as that is not loaded with it; who answers the
-    /// caller reads it.
+    /// `original` is the customer's first posting. The core gives `None`, as that is not loaded with the customer; the
+    /// layer that answers the caller reads it.
     CustomerExists { original: Option<Original> }: AlreadyExists, "CUSTOMER_EXISTS",
         ("the customer exists already");
     /// The ids of two customers share a key: 1 in 2^64, see [`CustomerKey`](super::ids::CustomerKey).
@@ -104,8 +103,8 @@ rejections! {
     EstimateOutOfRange { estimate: Credits, min: Credits, max: Credits }:
         FailedPrecondition, "ESTIMATE_OUT_OF_RANGE",
         ("the estimate of {estimate} credits is outside the range {min}-{max} of the class");
-    /// The class, where one was named, is priced by a confirmed quote, or the work is longer than what has a flat price;
-    /// and there is no quote.
+    /// The work needs a confirmed quote and has none. Its class asks for one, or it is too long for a flat price.
+    /// `class` is `None` where none was named.
     QuoteRequired { class: Option<ClassId> }: FailedPrecondition, "QUOTE_REQUIRED",
         ("{} needs a confirmed quote", QuotedFor(.class.as_ref()));
     /// The card settles only confirmed holds.
@@ -164,7 +163,6 @@ pub struct Original {
 }
 
 impl Original {
-    /// The one that is `posting`.
     pub const fn of(posting: &Posting) -> Self {
         Self { posting: posting.id, sequence: posting.sequence }
     }

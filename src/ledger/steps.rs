@@ -7,15 +7,12 @@ use super::time::Timestamp;
 /// A calculation, in the order in which it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// What it comes to.
     pub credits: Credits,
     pub steps: Vec<Step>,
 }
 
-/// One step of a calculation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Which rule.
     pub rule: StepRule,
     /// What it did, so that a person can redo it by hand.
     pub text: String,
@@ -24,7 +21,6 @@ pub struct Step {
 }
 
 coded_enum!(
-    /// The rules of a calculation.
     StepRule {
         /// The class is free of charge.
         FreeClass = 1 / "FREE_CLASS",

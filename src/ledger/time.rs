@@ -11,16 +11,13 @@ through!(Timestamp as i64, |time| time.0, |micros| Some(Self(micros)));
 impl Timestamp {
     /// 9999-12-31T23:59:59.999999Z, the latest that a timestamp on the wire can name.
     pub const MAX: Self = Self(253_402_300_799_999_999);
-    /// Microseconds in a second.
     pub const MICROS_PER_SECOND: i64 = 1_000_000;
     const MICROS_PER_DAY: i64 = 86_400 * Self::MICROS_PER_SECOND;
 
-    /// From microseconds since the epoch.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since the epoch.
     pub const fn micros(self) -> i64 {
         self.0
     }
@@ -60,17 +57,14 @@ pub struct Day(i32);
 through!(Day as i64, |day| day.0.into(), |days| i32::try_from(days).ok().map(Self));
 
 impl Day {
-    /// From days since 1970-01-01.
     pub const fn from_days(days: i32) -> Self {
         Self(days)
     }
 
-    /// Days since 1970-01-01.
     pub const fn days(self) -> i32 {
         self.0
     }
 
-    /// This many days later.
     #[must_use]
     pub fn plus_days(self, days: u32) -> Self {
         Self(self.0.saturating_add_unsigned(days))
@@ -92,7 +86,7 @@ impl Day {
     /// The first day of the month after its own.
     #[must_use]
     pub fn next_month(self) -> Self {
-        // No month is longer, and none shorter than what this is into the next.
+        // The next month begins within 31 days, and the one after it does not.
         self.month().plus_days(31).month()
     }
 

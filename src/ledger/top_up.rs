@@ -1,9 +1,9 @@
-//! Automatic top-ups: when a customer's available credits fall below a level, its storefront is asked to charge for more.
+//! Automatic top-ups: when available credits fall below a level, the storefront is asked to charge for more.
 //!
-//! A request moves nothing; it is an event with an amount. The next purchase answers it, whoever makes it, and until then,
-//! or until it lapses, no other is made: a storefront that charges for it must not be asked to charge again. Requests are
-//! made at the time at which they are recorded, never for an earlier one: after a pause of three days there is one, and
-//! not one for each day, all of them lapsed but the last.
+//! A request moves nothing; it is an event with an amount. The next purchase answers it, whoever makes it. Until then,
+//! or until it lapses, no other is made: a storefront that charges for it must not be asked to charge again. Requests
+//! are made for the time at which they are recorded, never for an earlier one. After a pause of three days there is
+//! one, not one for each day.
 
 use super::codec::record;
 use super::credits::Credits;
@@ -18,8 +18,8 @@ pub struct TopUp {
     pub below: Credits,
     /// What is to be available afterwards; more than `below`.
     pub target: Credits,
-    /// The most that is asked for in a UTC calendar month, at least `target` less `below`; `None` for no bound. Requests
-    /// count in the month in which they were made, unless they lapsed.
+    /// The most that is asked for in a UTC calendar month, at least `target` less `below`; `None` for no bound.
+    /// Requests count in the month in which they were made, unless they lapsed.
     pub monthly_cap: Option<Credits>,
     /// Seconds from one request to the next at least, [`TopUp::SECONDS_MIN`] to [`TopUp::SECONDS_MAX`].
     pub cool_down_seconds: u32,
@@ -46,7 +46,6 @@ record!(TopUpRequest { 1 => credits, 2 => below, 3 => target, 4 => lapses_at });
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenTopUp {
     pub id: TopUpId,
-    /// How many credits it asks for.
     pub credits: Credits,
     /// From when on it no longer stands.
     pub lapses_at: Timestamp,
@@ -109,15 +108,15 @@ impl TopUp {
         })
     }
 
-    /// What the cap leaves of the month that is counted.
+    /// What the cap leaves for the month that `counted` is in.
     fn room(&self, counted: &TopUps) -> Option<Credits> {
         self.monthly_cap.map(|cap| cap.less_at_least_zero(counted.month_credits))
     }
 }
 
 impl TopUps {
-    /// As they stand at a moment that is not before the last request: one that has lapsed by then is neither in flight
-    /// nor counted, and a new month begins at 0.
+    /// As they stand at `now`, which is not before the last request. One that has lapsed by then is neither in flight
+    /// nor counted; a new month begins at 0.
     #[must_use]
     pub fn at(mut self, now: Timestamp) -> Self {
         if let Some(open) = self.open.filter(|open| open.lapses_at <= now) {
@@ -134,7 +133,7 @@ impl TopUps {
         self
     }
 
-    /// As they stand when a posting is made, before it asks by itself. A purchase answers what is in flight.
+    /// As they stand when a posting is made, before it makes a request of its own. A purchase answers one in flight.
     pub fn met(before: Option<&Self>, kind: Kind, now: Timestamp) -> Option<Self> {
         let stand = before?.at(now);
         let open = stand.open.filter(|_| kind != Kind::PurchaseCredits);

@@ -1,13 +1,14 @@
-//! How a posting stores its detail: the part that the journal keeps for ever, and the words that can be erased.
+//! How a posting stores its detail: the part that the journal keeps for ever, and the texts that can be erased.
 //!
-//! A detail whose texts are stored apart begins with [`SEPARATED`]; then the posting has words. A detail without texts, and
-//! an older one with its texts inline, has no such byte and no words. Inline texts cannot be erased.
+//! A detail whose texts are stored separately begins with [`SEPARATED`]; the texts are the posting's words. A detail
+//! without texts, or an older one with texts inline, has no such byte and no words. Inline texts cannot be erased.
 
 use super::codec::{DecodeError, TextSource, decode_split, encode_into, encode_split_into};
 use super::posting::{Detail, Posting, Texts};
 use super::time::Timestamp;
 
-/// The first byte of a detail whose texts are stored apart. No record begins with it: tags of [`Detail`] stay below.
+/// The first byte of a detail whose texts are stored separately. No record begins with it: tags of [`Detail`] stay
+/// below.
 pub const SEPARATED: u8 = 0xff;
 
 /// What is stored beside a posting.
@@ -15,14 +16,14 @@ pub const SEPARATED: u8 = 0xff;
 pub enum Words<'a> {
     /// The posting has no texts, or is an older one with its texts inline.
     None,
-    /// What was said.
+    /// The encoded texts.
     Said(&'a [u8]),
     /// Erased at this time.
     Erased(Timestamp),
 }
 
 impl Posting {
-    /// Replaces what is in `detail` and `words` by what is stored; no words where it has none to be stored apart.
+    /// Replaces the content of both buffers by what is stored. `words` stays empty where no text is stored separately.
     pub fn put_detail(&self, detail: &mut Vec<u8>, words: &mut Vec<u8>) {
         words.clear();
         match self.texts {
@@ -38,7 +39,7 @@ impl Posting {
         }
     }
 
-    /// It with its words erased at `at`; `None` where it has none that can be.
+    /// The posting with its texts erased at `at`; `None` where it has none that can be erased.
     ///
     /// # Errors
     /// [`DecodeError`] where the encoding contradicts itself: a bug.
@@ -54,9 +55,6 @@ impl Posting {
 }
 
 /// Reads what [`Posting::put_detail`] gave, or an older version of it.
-///
-/// # Errors
-/// [`DecodeError`] where the bytes are not such, or the words do not belong to them.
 pub fn read_detail(bytes: &[u8], words: Words<'_>) -> Result<(Detail, Texts), DecodeError> {
     match (bytes, words) {
         ([SEPARATED, rest @ ..], Words::Said(words)) => {

@@ -50,13 +50,9 @@ impl Span {
 /// A piece of work, as far as its price is concerned.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WorkPart<'a> {
-    /// How long it took.
     pub seconds: u64,
-    /// When it began, where known.
     pub started_at: Option<Timestamp>,
-    /// Which line did it.
     pub line: Option<&'a LineId>,
-    /// How many solutions it brought.
     pub solutions: u32,
     /// What it may cost more for.
     pub labels: &'a [LabelId],
@@ -76,14 +72,11 @@ impl WorkPart<'_> {
 pub struct NewWork {
     /// How long it took, at most [`NewWork::SECONDS_MAX`].
     pub seconds: u64,
-    /// When it began, where known.
     pub started_at: Option<Timestamp>,
-    /// Which line of support did it.
     pub line: Option<LineId>,
     /// How many solutions it brought, at most [`NewWork::SOLUTIONS_MAX`]; 0 where it went on with one that is counted
     /// elsewhere.
     pub solutions: u32,
-    /// What was done.
     pub note: Text,
     /// What it may cost more for, in order and each once.
     pub labels: Vec<LabelId>,
@@ -115,28 +108,22 @@ impl NewWork {
 pub struct Work {
     /// Named by the posting that recorded it; ids rise in the order of recording.
     pub id: WorkId,
-    /// When it was recorded.
     pub recorded_at: Timestamp,
-    /// How long it took, in seconds.
     pub seconds: u64,
-    /// When it began, where known.
     pub started_at: Option<Timestamp>,
-    /// Which line of support did it.
     pub line: Option<LineId>,
     /// How many solutions it brought; 0 where it went on with one that is counted elsewhere.
     pub solutions: u32,
-    /// Who did it.
     pub by: Text,
-    /// What was done.
     pub note: Text,
     /// Set once it was found wrong.
     pub voided: Option<Voided>,
     /// What it may cost more for.
     pub labels: Vec<LabelId>,
-    /// An earlier entry of the same hold and line, such that none between the two counts: entries of a line are a
+    /// An earlier entry of the same hold and line, such that none between the two counts. Entries of a line are a
     /// chain, so that voiding the last one finds the one before it without an index. [`WorkId::MIN`] where none before
-    /// it counts: it is written all the same, so that the first entry takes as much room as any. `None` only in the
-    /// lists of older holds.
+    /// it counts: it is written, so that the first entry takes as much room as any. `None` only in the lists of older
+    /// holds.
     pub previous: Option<WorkId>,
 }
 record!(Work {
@@ -166,8 +153,8 @@ impl Work {
         self.part().span().filter(|_| self.counts())
     }
 
-    /// True where `other` is the same entry, whether it counts or not. A text that was erased is no other one: of two
-    /// postings about an entry, the words of one may be gone.
+    /// True where `other` is the same entry, whether it counts or not. An erased text equals any other: of two
+    /// postings about an entry, the texts of one may have been erased.
     pub fn is_same_entry(&self, other: &Self) -> bool {
         let is_same = |one: &Text, other: &Text| one == other || one.is_erased() || other.is_erased();
         let rest = |entry: &Self| Self { by: Text::EMPTY, note: Text::EMPTY, voided: None, ..entry.clone() };
@@ -179,13 +166,12 @@ impl Work {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Voided {
     pub at: Timestamp,
-    /// By whom.
     pub by: Text,
     pub reason: Text,
 }
 record!(Voided { 1 => at, 2 => by, 3 => reason });
 
-/// Entries that are known, by hold and id; of a hold they need not be all.
+/// Known entries by hold and id; a hold may have more.
 pub type Entries = BTreeMap<(HoldId, WorkId), Arc<Work>>;
 
 /// What a hold keeps of its work. Only entries that count are in the sums, but for `entries`.
@@ -215,7 +201,6 @@ record!(WorkSums or default {
 pub struct LineSum {
     /// The line; `None` for work that names none.
     pub line: Option<LineId>,
-    /// Its seconds.
     pub seconds: u64,
     /// Its entries; at least one.
     pub entries: u32,
@@ -296,9 +281,11 @@ impl WorkSums {
 
     /// Takes an entry out that counted until now, as if it had never been recorded.
     ///
-    /// Of the other entries of `hold` these must be in `known`, as they are now: where it is the last of its line, the
-    /// chain of [`Work::previous`] from it back to the next that counts; where it bounds the time from the first start to
-    /// the last end, the one that does so after it. `None` where they are not, or the entry is not in the sums.
+    /// `known` must have these other entries of `hold`, as they are now:
+    /// - where the entry is the last of its line: the chain of [`Work::previous`] from it back to the next that counts;
+    /// - where it has the first start or the last end: the entry that has it once this one is gone.
+    ///
+    /// `None` where they are missing, or the entry is not in the sums.
     #[must_use]
     pub fn remove(&mut self, hold: HoldId, entry: &Work, known: &Entries) -> Option<()> {
         self.counted = self.counted.checked_sub(1)?;
@@ -347,7 +334,8 @@ fn counted_before(hold: HoldId, entry: &Work, known: &Entries) -> Option<WorkId>
 }
 
 impl Placed {
-    /// Without one of them; `others` are those that still count, as far as they may be the first or the last.
+    /// Without an entry whose span is `gone`. `others` are entries that still count; the new first and last must be
+    /// among them.
     fn without<I: Iterator<Item = Span>>(self, gone: Span, others: impl Fn() -> I) -> Option<Option<Self>> {
         let entries = self.entries.checked_sub(1)?;
         if entries == 0 {
@@ -366,9 +354,6 @@ impl Placed {
 
 /// Checks that the sums of a hold's work move with the entry that a posting records or voids, and with nothing else.
 /// `known` are entries as they were before.
-///
-/// # Errors
-/// What is wrong, in words.
 pub(super) fn check_moved(
     hold: HoldId,
     before: &WorkSums,
@@ -381,7 +366,7 @@ pub(super) fn check_moved(
     };
     let mut sums = before.clone();
     let moved = if entry.counts() {
-        // In older postings it may be an entry that was voided since.
+        // In older postings `previous` may be later than `last`: it may name an entry that was voided.
         let last = sums.last_of(entry.line.as_ref());
         if entry.previous < last || entry.previous >= Some(entry.id) {
             return Err("the entry of work does not follow on the last one of its line");

@@ -1,4 +1,4 @@
-//! What a file may be, and every way in which it may not.
+//! What a card file may be, and every way in which it may be wrong.
 
 use super::*;
 

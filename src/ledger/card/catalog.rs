@@ -22,16 +22,13 @@ coded_enum!(
 /// A change that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CardRequest {
-    /// Whose cards.
     pub ledger: LedgerNo,
     /// Same id and same content: answered from the first change.
     pub request: RequestKey,
-    /// What to add or to make the default.
     pub change: Changed,
     pub by: Text,
 }
 
-/// What changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
     /// A version of a card comes in; in a request its number is still open.
@@ -45,12 +42,9 @@ pub enum Changed {
 pub struct CardChange {
     /// Its place among the changes of all ledgers: 1, 2, 3, ...
     pub revision: u64,
-    /// Whose cards.
     pub ledger: LedgerNo,
-    /// What changed.
     pub changed: Changed,
     pub recorded_at: Timestamp,
-    /// The request that made it.
     pub request: RequestKey,
     /// Tells a repeat from a clash.
     pub fingerprint: u64,
@@ -58,7 +52,6 @@ pub struct CardChange {
 }
 
 impl Changed {
-    /// Which kind of change it is.
     pub const fn kind(&self) -> CardChangeKind {
         match self {
             Self::Card(_) => CardChangeKind::Create,
@@ -115,7 +108,6 @@ pub enum CardsError {
 
 type Versions = BTreeMap<CardRef, Arc<RateCard>>;
 
-/// The cards of all ledgers.
 #[derive(Clone, Debug)]
 pub struct Cards {
     /// What every ledger has from the start.
@@ -155,10 +147,7 @@ impl Cards {
         self.revision
     }
 
-    /// The change that a request comes to here: a new version of its card, or another default.
-    ///
-    /// # Errors
-    /// [`CardsError::Unknown`] for a default that is not there.
+    /// The change that a request makes: a new version of its card, or another default.
     pub fn next_change(&self, request: &CardRequest, now: Timestamp) -> Result<CardChange, CardsError> {
         let newest = self.newest_version(request.ledger, request.change.card());
         let changed = match &request.change {
@@ -180,10 +169,7 @@ impl Cards {
         })
     }
 
-    /// Takes a change in.
-    ///
-    /// # Errors
-    /// [`CardsError`] where it does not fit; then nothing changes.
+    /// Takes a change in. Where it does not fit, nothing changes.
     pub fn apply(&mut self, change: &CardChange) -> Result<(), CardsError> {
         if Some(change.revision) != self.revision.checked_add(1) {
             return Err(CardsError::Gap { found: change.revision, last: self.revision });
@@ -192,7 +178,7 @@ impl Cards {
         match &change.changed {
             Changed::Card(card) => {
                 let own = self.ledgers.entry(change.ledger).or_default();
-                // A preset may have come with a later release than the ledger's card of the same name: the ledger's card wins.
+                // A later release may bring a preset with the name of a ledger's card: the ledger's card wins.
                 let is_first =
                     card.card.version == 1 && !own.versions.keys().any(|own| own.id == card.card.id);
                 if !is_first && Some(card.card.version) != newest.checked_add(1) {
@@ -211,15 +197,13 @@ impl Cards {
         Ok(())
     }
 
-    /// One version.
     pub fn get(&self, ledger: LedgerNo, card: &CardRef) -> Option<&Arc<RateCard>> {
         let own = self.ledgers.get(&ledger).and_then(|own| own.versions.get(card));
         own.or_else(|| self.presets.get(card))
     }
 
-    /// The newest version of a card.
     pub fn newest(&self, ledger: LedgerNo, id: &CardId) -> Option<&Arc<RateCard>> {
-        // A ledger's own versions go on where the preset ends.
+        // A ledger's own versions continue those of the preset.
         let newest = |versions: &'_ Versions| {
             let first = CardRef { id: id.clone(), version: 0 };
             let last = CardRef { id: id.clone(), version: u32::MAX };
@@ -233,7 +217,7 @@ impl Cards {
         self.newest(ledger, id).map_or(0, |card| card.card.version)
     }
 
-    /// The card for a customer with or without one of its own.
+    /// The customer's own card, else the ledger's default.
     pub fn for_customer(&self, ledger: LedgerNo, own: Option<&CardId>) -> Option<&Arc<RateCard>> {
         self.newest(ledger, own.unwrap_or_else(|| self.default_card(ledger)))
     }
@@ -248,7 +232,7 @@ impl Cards {
     pub fn all(&self, ledger: LedgerNo) -> Vec<&Arc<RateCard>> {
         let own = self.ledgers.get(&ledger).map(|own| &own.versions);
         let all = self.presets.iter().chain(own.into_iter().flatten());
-        // Of two with one name and version the ledger's own, which comes later, is kept.
+        // The ledger's own come later, so they replace presets of the same name and version.
         all.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 }

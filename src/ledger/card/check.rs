@@ -15,7 +15,6 @@ pub struct CardFault {
     pub problem: String,
 }
 
-/// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CardFindings {
     /// Why the card cannot be used; all of them.

@@ -16,14 +16,13 @@ pub use check::{CardFault, CardFindings, check};
 /// One version of one card.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CardRef {
-    /// The card.
     pub id: CardId,
     /// Its version, from 1.
     pub version: u32,
 }
 record!(CardRef { 1 => id, 2 => version });
 
-/// A price list. What a class does not say, the card's own values say.
+/// A price list. Where a class has no value of its own, the card's applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateCard {
     /// Its name and version.
@@ -35,7 +34,6 @@ pub struct RateCard {
     pub credits_per_hour: Credits,
     /// Credits for an hour of work for customers of a package.
     pub packages: BTreeMap<PackageId, Credits>,
-    /// What of the recorded work is the time that is charged.
     pub time_basis: TimeBasis,
     /// Time is rounded up to a multiple of this many seconds; 0 charges exact time.
     pub increment_seconds: u64,
@@ -51,7 +49,6 @@ pub struct RateCard {
     pub multipliers: BTreeMap<LabelId, Factor>,
     /// Lines of support that are free or have a rate of their own.
     pub lines: BTreeMap<LineId, LineRule>,
-    /// Whether emergencies are charged.
     pub emergency: EmergencyRule,
     /// How long quotes and parked holds are valid.
     pub quote_valid_days: u32,
@@ -69,7 +66,7 @@ record!(RateCard {
 });
 
 coded_enum!(
-    /// What of the recorded work is the time that is charged.
+    /// How the charged time follows from the recorded work.
     TimeBasis {
         /// The entries of work, added up.
         Sum = 1 / "SUM",
@@ -103,9 +100,8 @@ record!(FlatTier { 1 => under_seconds, 2 => credits });
 /// How time on a line of support is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineRule {
-    /// Not at all; it is kept all the same.
+    /// Not at all; the time is still recorded.
     Free,
-    /// At so many credits an hour.
     CreditsPerHour(Credits),
 }
 tagged!(LineRule { 0 => Free, 1 => CreditsPerHour(rate) });
@@ -174,19 +170,14 @@ impl Factor {
 
     /// Reads a decimal such as `1.5`, of at most 4 fractional digits, from 0 to [`Factor::MAX`]. A card with 0 does
     /// not pass its check.
-    ///
-    /// # Errors
-    /// [`ParseCreditsError`], except that what is too large is larger than the bound above.
     pub fn parse(text: &str) -> Result<Self, ParseCreditsError> {
         parse_units(text, 4, Self::MAX.0).map(Self)
     }
 
-    /// From a count of ten-thousandths.
     pub const fn from_units(units: i64) -> Self {
         Self(units)
     }
 
-    /// The count of ten-thousandths.
     pub const fn units(self) -> i64 {
         self.0
     }
@@ -201,7 +192,7 @@ impl fmt::Display for Factor {
 }
 
 impl RateCard {
-    /// A card that charges exact time at nothing else than an hourly rate: what files and requests start from.
+    /// A card that charges exact time by the hour and has no other rule. Files and requests start from it.
     pub fn plain(id: CardId, credits_per_hour: Credits) -> Self {
         Self {
             card: CardRef { id, version: 1 },

@@ -13,13 +13,8 @@ pub trait Codec: Sized + PartialEq {
     /// True for texts of persons, which can be erased; a map with such keys is erased as a whole.
     const IS_ERASABLE: bool = false;
 
-    /// Appends the encoding.
     fn put(&self, out: &mut Encoder);
 
-    /// Reads it back.
-    ///
-    /// # Errors
-    /// [`DecodeError`] where the bytes are not an encoding.
     fn take(input: &mut Decoder<'_>) -> Result<Self, DecodeError>;
 
     /// What a field that was left out reads as; `None` where it must be there.
@@ -40,7 +35,7 @@ pub fn encode(value: &impl Codec) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// Replaces what is in `out` by the encoding of a whole value: for who encodes many, one after the other.
+/// Replaces the content of `out` by the encoding of a whole value, so that many values can share one buffer.
 pub fn encode_into(value: &impl Codec, out: &mut Vec<u8>) {
     out.clear();
     let mut encoder = Encoder::inline(std::mem::take(out));
@@ -49,9 +44,6 @@ pub fn encode_into(value: &impl Codec, out: &mut Vec<u8>) {
 }
 
 /// Reads a whole value; nothing may follow it.
-///
-/// # Errors
-/// [`DecodeError`] where the bytes are not an encoding of `T`.
 pub fn decode<T: Codec>(bytes: &[u8]) -> Result<T, DecodeError> {
     let mut input = Decoder::inline(bytes);
     let value = T::take(&mut input)?;
@@ -214,7 +206,7 @@ impl<T: Codec> Codec for Arc<T> {
         T::left_out().map(Self::new)
     }
 
-    // Without making a shared one to compare with.
+    // Compared without allocating a shared default.
     fn is_default(&self) -> bool {
         T::is_default(self)
     }
@@ -282,10 +274,7 @@ pub(in crate::ledger) fn encode_split_into(value: &impl Codec, bytes: &mut Vec<u
     (*bytes, *words) = out.into_runs();
 }
 
-/// Reads a whole value whose texts are where `texts` says; true where it has any inline.
-///
-/// # Errors
-/// [`DecodeError`] where the bytes are not an encoding of `T`, or the second run has more or fewer texts than the first has marks.
+/// Reads a whole value whose texts are where `texts` says; true where any of them is inline.
 pub fn decode_split<T: Codec>(bytes: &[u8], texts: TextSource<'_>) -> Result<(T, bool), DecodeError> {
     let mut input = Decoder::split(bytes, texts);
     let value = T::take(&mut input)?;
@@ -341,7 +330,7 @@ mod tests {
         let (seven, (by, map)) = &erased;
         assert_eq!((*seven, by.as_str(), by.is_empty(), by.is_erased()), (7, "", false, true));
         assert!(map.len() == 1 && map.keys().all(Text::is_erased));
-        // A later value carries it on, and a row keeps it inline.
+        // An erased text survives being encoded again, separately or inline.
         let (again, carried) = encode_split(&erased);
         assert_eq!(again, bytes);
         assert_eq!(

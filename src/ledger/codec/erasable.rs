@@ -1,4 +1,4 @@
-//! Encodes texts of persons apart from the rest of a value, so that they can be erased later.
+//! Encodes texts of persons separately from the rest of a value, so that they can be erased later.
 //!
 //! # What it is
 //! A value is encoded into two runs of bytes. The second has the texts of persons: names, notes, reasons, contacts,
@@ -22,10 +22,9 @@ use super::error::DecodeError;
 pub(super) const MARK: u8 = 1;
 /// How an erased text is written: a length, and a control character that no text has.
 pub(in crate::ledger) const ERASED_TEXT: &[u8] = &[1, 0];
-/// How an erased map of texts is written: one pair of erased texts, whatever it had.
+/// How an erased map of texts is written: one pair of erased texts, however many pairs it had.
 pub(super) const ERASED_MAP: &[u8] = &[1, 1, 0, 1, 0];
 
-/// Writes values.
 #[derive(Debug)]
 pub struct Encoder {
     bytes: Vec<u8>,
@@ -87,7 +86,6 @@ pub enum TextSource<'a> {
     Erased,
 }
 
-/// Reads values.
 #[derive(Clone, Debug)]
 pub struct Decoder<'a> {
     bytes: &'a [u8],
@@ -111,30 +109,18 @@ impl<'a> Decoder<'a> {
         self.has_inline
     }
 
-    /// The next byte.
-    ///
-    /// # Errors
-    /// [`DecodeError::Truncated`] at the end.
     pub fn byte(&mut self) -> Result<u8, DecodeError> {
         let (first, rest) = self.bytes.split_first().ok_or(DecodeError::Truncated)?;
         self.bytes = rest;
         Ok(*first)
     }
 
-    /// The next bytes.
-    ///
-    /// # Errors
-    /// [`DecodeError::Truncated`] where there are fewer.
     pub fn bytes(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
         let (bytes, rest) = self.bytes.split_at_checked(length).ok_or(DecodeError::Truncated)?;
         self.bytes = rest;
         Ok(bytes)
     }
 
-    /// The next bytes, of a number that is known.
-    ///
-    /// # Errors
-    /// [`DecodeError::Truncated`] where there are fewer.
     pub fn chunk<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let (bytes, rest) = self.bytes.split_first_chunk().ok_or(DecodeError::Truncated)?;
         self.bytes = rest;
@@ -142,15 +128,12 @@ impl<'a> Decoder<'a> {
     }
 
     /// Checks that both runs are read to their ends.
-    ///
-    /// # Errors
-    /// [`DecodeError::LeftOver`].
     pub fn end(&self) -> Result<(), DecodeError> {
         let is_read = self.bytes.is_empty() && !matches!(self.texts, TextSource::Separate([_, ..]));
         if is_read { Ok(()) } else { Err(DecodeError::LeftOver) }
     }
 
-    /// Reads a text, or a map of texts; where it was erased, `erased` instead.
+    /// Reads a text, or a map of texts; where it was erased, reads the bytes `erased` in its place.
     pub(in crate::ledger) fn erasable<T>(
         &mut self,
         erased: &'static [u8],

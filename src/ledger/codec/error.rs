@@ -1,4 +1,4 @@
-//! Why stored bytes cannot be read.
+//! Why stored bytes cannot be read: damage, or rows of a newer build. Neither may panic.
 
 /// Stored bytes that are not what this build wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

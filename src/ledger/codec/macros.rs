@@ -1,11 +1,11 @@
-//! How types declare their encoding.
+//! Macros by which a type declares its encoding once, so that writing and reading cannot differ.
 
 /// Gives a struct its encoding: `record!(Type { 1 => field, 2 => other })`, tags rising and never reused. A field of a
 /// type that is declared as `Type or default` is left out where it has its default.
 ///
-/// A field that older rows have and newer ones do not is named with its type: `record!(Type { .. } older { 9 => Old })`.
-/// It is read for ever and never written: `Type::fold_older` makes of it what the type says instead, and may read the
-/// whole value once more.
+/// A field that only older rows have is named with its type: `record!(Type { .. } older { 9 => Old })`. It is read for
+/// ever and never written. `Type::fold_older` turns it into the fields that replaced it, and may read the whole value
+/// once more for that.
 macro_rules! record {
     ($name:ident $(or $default:ident)? { $($tag:literal => $field:ident),* $(,)? }) => {
         impl $crate::ledger::codec::Codec for $name {
@@ -80,8 +80,8 @@ macro_rules! record {
     }};
 }
 
-/// Gives an enumeration with fields its encoding: `tagged!(Type { 0 => None, 1 => Amount(credits) })` is the code of the
-/// variant, then its fields in their order. Codes are never reused. `or default` as for [`record`].
+/// Gives an enumeration with fields its encoding: the code of the variant, then its fields in their order. Codes are
+/// never reused. `or default` is as for [`record`]. Example: `tagged!(Type { 0 => None, 1 => Amount(credits) })`.
 macro_rules! tagged {
     ($name:ident $(<$param:ident>)? $(or $default:ident)? {
         $($tag:literal => $variant:ident $(($($field:ident),+))?),* $(,)?
@@ -121,15 +121,12 @@ macro_rules! coded_enum {
         pub enum $name { $($(#[$variant_doc])* $variant),* }
 
         impl $name {
-            /// Every value.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// The stored code.
             pub const fn code(self) -> u8 {
                 match self { $(Self::$variant => $code),* }
             }
 
-            /// From the stored code.
             pub const fn from_code(code: u8) -> Option<Self> {
                 match code { $($code => Some(Self::$variant),)* _ => None }
             }

@@ -5,7 +5,6 @@ use super::prelude::*;
 use crate::ledger::lot::LotSource;
 use crate::ledger::money::MoneyAccount;
 
-/// Corrects a balance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdjustBalance {
     /// More than zero adds, less than zero takes away; never zero.

@@ -20,7 +20,6 @@ pub struct ChargeIncident {
     pub max_charge: Option<Credits>,
     /// Why nothing is charged; empty charges.
     pub waive_reason: Text,
-    /// What is special about the incident.
     pub circumstances: Circumstances,
 }
 hashed!(ChargeIncident {

@@ -3,7 +3,6 @@
 use super::prelude::*;
 use crate::ledger::ids::PostingId;
 
-/// Takes a payment out of the suspense account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClosePayment {
     /// The posting that kept it.

@@ -13,11 +13,11 @@ macro_rules! define_commands {
         commands { $($(#[$doc:meta])* $file:ident :: $name:ident = $code:literal / $label:literal $slots:tt)* }
         ledger { $($rest:tt)* }
     ) => {
-        /// A command; each is explained at its struct, and here by what it leaves.
+        /// A command. Its struct says what it does; its line here, what its posting records.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Command {
             $($(#[$doc])* $name(super::$name),)*
-            /// Everything due of a customer was applied. Hashed by the ledger itself, of customers that send no commands.
+            /// Everything due of a customer was applied. The ledger asks for it, for customers that send no commands.
             ApplyDue,
         }
 
@@ -44,7 +44,7 @@ macro_rules! define_commands {
 kind_table!(define_commands);
 
 impl Command {
-    /// What of the stored state the command reads beyond its customer.
+    /// What the command reads of the stored state beyond its customer.
     pub fn keys(&self) -> Keys<'_> {
         self.inner().map(CustomerCommand::keys).unwrap_or_default()
     }
@@ -57,24 +57,22 @@ pub struct Request {
     pub customer: CustomerId,
     /// Same id and same content: answered from the first posting. `None` only for what the ledger asks of itself.
     pub request: Option<RequestKey>,
-    /// Who asks, and why.
     pub said: Said,
     pub command: Command,
 }
 
 impl Request {
-    /// The customer's key.
     pub fn customer_key(&self) -> CustomerKey {
         CustomerKey::of(self.ledger, &self.customer)
     }
 
     /// A hash of the parsed command, for comparing two requests with the same id.
     pub fn fingerprint(&self) -> u64 {
-        // What has no request id is compared with nothing.
+        // A command without a request id is never compared.
         self.command.inner().map_or(1, |command| fingerprint(command, &self.said))
     }
 
-    /// What of it the posting of `command`, its own, keeps.
+    /// The parts of the request that its posting keeps; `command` must be its own.
     pub(in crate::ledger) fn submission<'a>(&'a self, command: &'a dyn CustomerCommand) -> Submission<'a> {
         Submission { request: self.request.as_ref(), said: &self.said, command }
     }

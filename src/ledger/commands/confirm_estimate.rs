@@ -4,7 +4,6 @@ use super::estimating::{confirm_whole, confirmation};
 use super::prelude::*;
 use crate::ledger::hold::Pending;
 
-/// Accepts a quote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfirmEstimate {
     pub hold: HoldRef,

@@ -9,7 +9,6 @@ use crate::ledger::entry::Entry;
 use crate::ledger::ids::{CustomerId, CustomerKey, LedgerNo};
 use crate::ledger::kind::Kind;
 
-/// Makes a customer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CreateCustomer {
     pub profile: Profile,

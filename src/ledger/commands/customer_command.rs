@@ -1,4 +1,4 @@
-//! What every command says of itself.
+//! The trait of all commands: loading and deciding need to know nothing else of a command.
 
 use std::sync::Arc;
 
@@ -16,26 +16,21 @@ pub type Meaning = (EventType, Option<Credits>);
 
 /// A command about one customer, which exists.
 pub trait CustomerCommand: Hashed {
-    /// What of the stored state it reads beyond its customer.
+    /// What it reads of the stored state beyond its customer.
     fn keys(&self) -> Keys<'_> {
         Keys::default()
     }
 
-    /// The posting of an earlier command with the same meaning, which answers this one too.
-    ///
-    /// # Errors
-    /// The rejection, where an earlier command rules this one out.
+    /// The posting of an earlier command with the same meaning, which answers this one too. Rejects where an earlier
+    /// command rules this one out.
     fn earlier(&self, _at: &Context<'_>) -> Result<Option<Arc<Posting>>, Rejection> {
         Ok(None)
     }
 
     /// The draft of its posting. The first check that fails is the rejection.
-    ///
-    /// # Errors
-    /// The rejection.
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection>;
 
-    /// The event that its posting means by itself; what follows from the posting is `event.rs`.
+    /// The event that its posting means by itself; `event.rs` adds those that follow from it.
     fn event(_posting: &Posting) -> Option<Meaning>
     where
         Self: Sized,

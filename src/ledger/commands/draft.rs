@@ -1,5 +1,24 @@
 //! A posting in the making: moves amounts between accounts, burns and restores lots, and at the end does what follows
 //! from more credits being available.
+//!
+//! # What it is
+//! A command moves a draft step by step. [`Draft::finish`] adds what every posting does at its end, and gives the
+//! posting. The book does not change before the posting is applied.
+//!
+//! # Invariants
+//! - Balances are within their bounds after each step.
+//! - Accounts and lots move by separate calls; a command must make both. Where they differ, the posting is refused when
+//!   it is applied.
+//! - Lots that fall due expire first, so that expired credits neither pay debts nor activate holds.
+//! - Thresholds and top-ups come last: they look at the balances after all moves.
+//! - A draft has the id of the next posting. Of two drafts made before a posting, only one can be posted.
+//!
+//! # Failure
+//! A step that is refused gives a rejection. The draft is dropped, and nothing has moved.
+//!
+//! # Cost
+//! The customer's lots are copied when one of them first changes; most postings change none. Parked holds are sorted
+//! once, if `available` has risen.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,7 +40,7 @@ use crate::ledger::reject::Rejection;
 use crate::ledger::time::Timestamp;
 use crate::ledger::top_up::TopUps;
 
-/// What of a request its posting keeps.
+/// The parts of a request that its posting keeps.
 #[derive(Clone, Copy)]
 pub struct Submission<'a> {
     pub request: Option<&'a RequestKey>,
@@ -119,7 +138,7 @@ impl<'a> Draft<'a> {
         self
     }
 
-    /// Moves `credits` through `slot`; zero moves nothing. Lots are another matter: [`Draft::burn`],
+    /// Moves `credits` through `slot`; zero moves nothing. It moves no lots: see [`Draft::burn`] and
     /// [`Draft::bring_in`].
     pub fn shift(&mut self, slot: Slot, credits: Credits) -> Result<(), Rejection> {
         if credits.is_zero() {
@@ -156,7 +175,7 @@ impl<'a> Draft<'a> {
         add_move(&mut self.detail.money, debit, credit, money).ok_or(Rejection::AmountOutOfBounds)
     }
 
-    /// Takes `credits` out of the lots, in burn order, their money to `account`, and says which.
+    /// Takes `credits` out of the lots in burn order, moves their money to `account`, and returns the parts.
     pub fn burn(&mut self, credits: Credits, account: MoneyAccount) -> Result<Vec<OpenLot>, Rejection> {
         let burned = self.lots.burn(credits);
         for part in &burned {
@@ -166,7 +185,7 @@ impl<'a> Draft<'a> {
         Ok(burned)
     }
 
-    /// Takes `credits` out of one lot; says what of the deferred revenue goes with them, and leaves to the caller where.
+    /// Takes `credits` out of one lot and returns the deferred revenue that goes with them. The caller must move it.
     pub fn take(&mut self, lot: LotId, credits: Credits) -> Option<Money> {
         let part = self.lots.get(lot)?.part(credits);
         if part.left.is_positive() {
@@ -182,8 +201,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Puts credits back that left a lot before, their money from `account`. Where the lot has expired in between they
-    /// expire at once.
+    /// Puts credits back that left a lot before, and moves their money back from `account`. Where the lot has expired
+    /// in between, they expire at once.
     pub fn give_back(&mut self, lot: OpenLot, account: MoneyAccount) -> Result<(), Rejection> {
         self.pay(account, MoneyAccount::DeferredRevenue, lot.money)?;
         if lot.is_expired(self.as_of) {
@@ -194,7 +213,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Opens or ends the dispute about a lot: what is left of it, and what comes back into it, burns first meanwhile.
+    /// Opens or ends the dispute about a lot. Meanwhile what is left of it, and what comes back into it, burns first.
     pub fn mark_disputed(&mut self, lot: LotId, disputed: bool) {
         let disputes = self.disputes.to_mut();
         disputes.retain(|id| *id != lot);
@@ -211,9 +230,11 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Completes the posting. What of the lots is due and no longer covered by a hold expires; then, where
-    /// `available` has risen, debts are paid and parked holds are activated, oldest first, stopping at the first that
-    /// does not fit. Last it notes which thresholds the balance crossed by all of that, and whether a top-up is due.
+    /// Completes the posting:
+    /// 1. Lots that are due and no longer covered by a hold expire.
+    /// 2. Where `available` has risen, debts are paid, then parked holds are activated, oldest first. The first that
+    ///    does not fit ends that, so that no later one overtakes it.
+    /// 3. The thresholds that the balance crossed are noted, and a top-up is requested if one is due.
     pub fn finish(mut self, entry: &Entry) -> Result<Arc<Posting>, Rejection> {
         for part in self.lots.uncovered(self.balances.held, self.as_of) {
             self.shift(Slot::Expired, part.left)?;
@@ -293,7 +314,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// A parked hold once its credits are there, and how many it takes.
+/// A parked hold as it is once activated, and how many credits that takes.
 fn activated(hold: &Hold, by: PostingId) -> (Hold, Credits) {
     let mut after = hold.clone();
     if let Some(pending) = after.pending.take() {

@@ -7,8 +7,8 @@ use crate::ledger::hold::Pending;
 use crate::ledger::ids::{ClassId, IncidentId};
 use crate::ledger::job::Circumstances;
 
-/// Estimates an incident. A new estimate supersedes a QUOTED one; on an ACTIVE hold it becomes a pending quote for a new
-/// total.
+/// Estimates an incident. A new estimate supersedes a QUOTED one. On an ACTIVE hold it becomes a pending quote for a
+/// new total.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EstimateIncident {
     pub incident: IncidentId,
@@ -44,7 +44,7 @@ impl CustomerCommand for EstimateIncident {
             Some(hold) if hold.state == HoldState::Active && !hold.is_parked() => {
                 return self.estimate_anew(at, hold);
             }
-            // What waits for credits was confirmed by the customer; it is declined first.
+            // The customer confirmed the parked hold, so it must be declined before another estimate.
             Some(hold) => return Err(Rejection::HoldExists { hold: hold.id }),
         };
         let mut draft = at.draft();

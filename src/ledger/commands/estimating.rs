@@ -12,9 +12,9 @@ use crate::ledger::work::WorkSums;
 pub enum Quote {
     /// The top of the class's range; zero for a free class; the flat price where the card has one.
     Class,
-    /// So many credits: a quote, which where the card asks for one is the charge.
+    /// Credits that the caller names: a quote. Where the card asks for one, it is the charge.
     Credits(Credits),
-    /// What the card charges for so many seconds.
+    /// What the card charges for these seconds.
     Seconds(u64),
 }
 tagged!(Quote { 0 => Class, 1 => Credits(credits), 2 => Seconds(seconds) });
@@ -27,7 +27,7 @@ impl Quote {
 }
 
 impl Draft<'_> {
-    /// A QUOTED hold of no credits that is named by the posting and pins `card`.
+    /// A QUOTED hold of no credits that has the posting's id and pins `card`.
     pub fn quoted_hold(&self, incident: &IncidentId, card: &RateCard, opened_at: Timestamp) -> Hold {
         let customer = self.customer();
         Hold {
@@ -65,7 +65,7 @@ impl Draft<'_> {
         }
     }
 
-    /// Announces what of `required` for the hold's incident is not available.
+    /// Announces how much of `required` is not available for the hold's incident.
     pub fn announce_missing(&mut self, at: &Context<'_>, hold: &Hold, required: Credits) {
         let missing = required.less_at_least_zero(self.balances().available);
         self.detail.shortfall = at.new_shortfall(&hold.incident, missing);
@@ -101,7 +101,7 @@ pub(super) fn confirm_whole<'a>(
     Ok(draft.with_hold(hold))
 }
 
-/// What a confirmation means: the hold waits, was placed, or has a new total.
+/// The event of a confirmation: the hold waits, was placed, or has a new total.
 pub(super) fn confirmation(posting: &Posting) -> Meaning {
     let event = match &posting.detail.hold {
         Some(hold) if hold.is_parked() => EventType::HoldAwaitingCredits,

@@ -2,7 +2,6 @@
 
 use super::prelude::*;
 
-/// Sets more credits aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtendHold {
     pub hold: HoldRef,

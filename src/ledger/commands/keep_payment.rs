@@ -1,4 +1,4 @@
-//! KeepPayment: keeps a payment without a known customer. It is asked of the suspense account.
+//! KeepPayment: keeps a payment that matches no customer. Its customer is the suspense account.
 
 use super::prelude::*;
 use crate::ledger::payment::Payment;

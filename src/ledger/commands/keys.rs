@@ -19,8 +19,8 @@ pub enum PurchaseRef {
 }
 tagged!(PurchaseRef { 1 => Id(id), 2 => Order(storefront, order) });
 
-/// What of the stored state a command reads beyond its customer. A store loads exactly this, together with the
-/// customer's watched holds where something is due or parked ([`Hold::is_watched`](crate::ledger::hold::Hold::is_watched)).
+/// What a command reads of the stored state beyond its customer. A store loads exactly this. Where something is due or
+/// parked it also loads the customer's watched holds ([`Hold::is_watched`](crate::ledger::hold::Hold::is_watched)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keys<'a> {
     /// One hold by id.
@@ -29,24 +29,22 @@ pub struct Keys<'a> {
     pub incident: Option<&'a IncidentId>,
     /// With `hold`: all holds of that hold's incident as well.
     pub whole_incident: bool,
-    /// An entry of work on the hold, or on the active one of the incident, with the entries that its hold's sums need
-    /// once it is voided: [`WorkSums::remove`](crate::ledger::work::WorkSums::remove).
+    /// An entry of work on the hold, or on the active one of the incident. Loaded with it are the other entries that
+    /// voiding it needs: [`WorkSums::remove`](crate::ledger::work::WorkSums::remove).
     pub work: Option<WorkId>,
     /// The order of a purchase.
     pub order: Option<(&'a Storefront, &'a OrderId)>,
-    /// The lot of a purchase; named by its order, that of `order`.
+    /// The lot of a purchase. Where it is named by its order, `order` has the same.
     pub purchase: Option<&'a PurchaseRef>,
     /// True for the customer's profile.
     pub profile: bool,
 }
 
 impl<'a> Keys<'a> {
-    /// The holds of an incident.
     pub(super) fn incident(incident: &'a IncidentId) -> Self {
         Self { incident: Some(incident), ..Self::default() }
     }
 
-    /// A hold.
     pub(super) fn hold(hold: &'a HoldRef) -> Self {
         match hold {
             HoldRef::Id(id) => Self { hold: Some(*id), ..Self::default() },
@@ -59,12 +57,10 @@ impl<'a> Keys<'a> {
         Self { whole_incident: true, ..Self::hold(hold) }
     }
 
-    /// An order of a storefront.
     pub(super) fn order(storefront: &'a Storefront, order: &'a OrderId) -> Self {
         Self { order: Some((storefront, order)), ..Self::default() }
     }
 
-    /// A purchase.
     pub(super) fn purchase(purchase: &'a PurchaseRef) -> Self {
         let by_order = match purchase {
             PurchaseRef::Id(_) => Self::default(),

@@ -5,7 +5,7 @@ use crate::ledger::lot::{Lot, LotSource, OpenLot};
 use crate::ledger::money::MoneyAccount::{DeferredRevenue, EarnedRevenue, StorefrontReceivable};
 
 impl Draft<'_> {
-    /// A lot without price that is named by the posting.
+    /// A lot without price that has the posting's id.
     pub fn new_lot(&self, source: LotSource, credits: Credits, expires_at: Option<Timestamp>) -> Lot {
         Lot {
             id: self.id.into(),
@@ -21,8 +21,8 @@ impl Draft<'_> {
         }
     }
 
-    /// Brings a new lot in, without what of it repaid a debt. The repaid share of the price is earned already, the rest is
-    /// deferred.
+    /// Brings a new lot in, less the credits that repaid a debt. Their share of the price is earned already; the rest
+    /// is deferred.
     pub fn open_lot(&mut self, lot: Lot) -> Result<(), Rejection> {
         let earned = lot.price.map(|price| price.share(lot.repaid, lot.credits));
         let deferred = lot.price.zip(earned).map(|(price, earned)| price.less(earned));

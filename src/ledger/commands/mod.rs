@@ -1,8 +1,8 @@
 //! What callers can ask of one customer's book: a file for each command, and the table of all of them.
 //!
-//! A command's file has its struct, the fields of its fingerprint, what it reads of the stored state, its checks, what it
-//! decides, and the event that its posting means. To add a command, write its file, and in this one its `mod` line and its
-//! row of the table; a new reason to refuse it is a row in `reject.rs`.
+//! A command's file has its struct and the fields of its fingerprint. It says what the command reads of the stored
+//! state, what it checks and decides, and which event its posting means. To add a command, write its file, and in this
+//! one its `mod` line and its row of the table. A new reason to refuse it is a row in `reject.rs`.
 
 mod adjust_balance;
 mod charge_incident;

@@ -4,7 +4,6 @@ use super::estimate_incident::EstimateIncident;
 use super::estimating::{confirm_whole, confirmation};
 use super::prelude::*;
 
-/// Estimate and confirmation in one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlaceHold {
     pub estimate: EstimateIncident,

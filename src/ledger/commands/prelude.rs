@@ -1,4 +1,4 @@
-//! What nearly every command's file uses.
+//! The imports that nearly every command's file needs, so that a new command repeats none.
 
 pub(super) use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the rate card makes of an incident: the inputs of its price, and the total of an estimate.
+//! How a rate card prices an incident: the inputs of its price, and the total of an estimate.
 
 use super::estimating::Quote;
 use super::prelude::*;
@@ -13,11 +13,9 @@ use crate::ledger::work::{NewWork, WorkPart, WorkSums};
 /// An incident to be priced.
 pub struct Job<'a> {
     pub incident: &'a IncidentId,
-    /// Its class.
     pub class: Option<&'a ClassId>,
-    /// When it was opened.
     pub opened_at: Timestamp,
-    /// The hold that is being settled: no earlier settlement.
+    /// The hold that is being settled; it is not an earlier settlement.
     pub hold: Option<HoldId>,
     /// The work besides that of earlier settlements.
     pub work: JobWork<'a>,
@@ -34,7 +32,7 @@ pub enum JobWork<'a> {
     Hold(&'a WorkSums),
     /// One piece that was just named.
     New(&'a NewWork),
-    /// So many seconds, in an estimate.
+    /// The seconds of an estimate.
     Seconds(u64),
 }
 
@@ -61,7 +59,7 @@ impl<'a> Context<'a> {
         let mut charged_before = Credits::ZERO;
         for (_, settlement) in earlier() {
             circumstances.add(&settlement.inputs.circumstances);
-            // Each charge was bounded, and so is their number; a sum beyond 64 bits is past any price.
+            // Each charge and their number are bounded. A sum beyond 64 bits exceeds any price; a bound replaces it.
             charged_before =
                 charged_before.checked_add(settlement.standing_charge()).unwrap_or(Credits::MAX_BALANCE);
         }
@@ -107,7 +105,7 @@ impl<'a> Context<'a> {
     /// What settling the hold would charge.
     pub fn charge_so_far(&self, hold: &Hold, inputs: &PriceInputs) -> Result<Credits, Rejection> {
         match charge(self.pinned_card(hold)?, inputs) {
-            // Work has outgrown the flat tier: it takes a quote, and all that is held counts as used.
+            // Work has outgrown the flat tier and needs a quote, so all that is held counts as used.
             Err(Rejection::QuoteRequired { .. }) => Ok(hold.held),
             charged => charged,
         }
@@ -143,7 +141,7 @@ impl<'a> Context<'a> {
             Some(ClassRule::Timed { range: None, .. } | ClassRule::QuoteRequired | ClassRule::Refused)
             | None => return Ok(total),
         };
-        // A reopened one counts what was charged before.
+        // The range is for the whole incident, so what was charged before counts.
         let whole = total.checked_add(inputs.charged_before).ok_or(Rejection::AmountOutOfBounds)?;
         if (min..=max).contains(&whole) || !range_override.is_empty() {
             Ok(total)
@@ -171,8 +169,8 @@ fn top_of_range(rule: Option<&ClassRule>, class: Option<&ClassId>) -> Result<Cre
     }
 }
 
-/// What an incident's price is made of is kept with each settlement, so it is bounded: new work with a line or label
-/// beyond that is refused. `inputs` have them already.
+/// Refuses new work with a line or label beyond the bounds: each settlement stores all lines and labels of its
+/// incident. `inputs` have the new ones already.
 pub(super) fn must_be_few(
     inputs: &PriceInputs,
     line: Option<&LineId>,

@@ -15,7 +15,6 @@ pub struct PurchaseCredits {
     pub order: OrderId,
     /// More than zero.
     pub credits: Credits,
-    /// The price paid.
     pub price: Option<Money>,
     /// When what is left falls due; by default never.
     pub expires_at: Option<Timestamp>,

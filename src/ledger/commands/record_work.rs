@@ -15,7 +15,7 @@ pub struct RecordWork {
 hashed!(RecordWork { 1 => hold, 2 => work, + 60 => reason });
 
 impl CustomerCommand for RecordWork {
-    /// It looks ahead to the settlement, which costs the price of the whole incident.
+    /// It looks ahead to the settlement, whose price depends on all work of the incident.
     fn keys(&self) -> Keys<'_> {
         Keys::whole_incident(&self.hold)
     }

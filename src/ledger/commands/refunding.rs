@@ -1,7 +1,7 @@
 //! How purchases are given back, and how that is undone: shared by refunds and chargebacks.
 //!
-//! A refund and a chargeback are one thing: credits of a purchase, and their money, return to the storefront. What of
-//! them is left and free is taken from the purchase's own lot; for the rest the customer owes, or the vendor bears it.
+//! A refund and a chargeback are one thing: credits of a purchase, and their money, return to the storefront. Credits
+//! that are left and free are taken from the purchase's own lot. The customer owes the rest, or the vendor bears it.
 //! Undoing one restores just what it took.
 
 use super::prelude::*;
@@ -22,8 +22,8 @@ coded_enum!(
     }
 );
 
-/// The money that goes back with `credits`: what was named, or their share of the price, for all that is given back then
-/// less what was before.
+/// The money that goes back with `credits`: the amount that was named, or their share of the price. It is the share
+/// of all credits given back by then, less the money that went back before, so that rounding does not add up.
 fn refunded_price(lot: &Lot, credits: Credits, named: Option<Money>) -> Result<Option<Money>, Rejection> {
     let wrong = |problem: &str| Err(Rejection::field("price", problem));
     let refundable = lot.refundable();
@@ -54,7 +54,7 @@ fn refunded_price(lot: &Lot, credits: Credits, named: Option<Money>) -> Result<O
     Ok(Some(named))
 }
 
-/// Takes credits and money of a purchase back; `named` is the money, where the caller names it.
+/// Takes credits and money of a purchase back; `named` is the money that the caller named.
 pub fn take_back<'a>(
     at: &Context<'a>,
     lot: &Lot,
@@ -79,8 +79,8 @@ pub fn take_back<'a>(
     draft.shift(Slot::Second, owed)?;
     draft.shift(Slot::Third, written_off)?;
     let deferred = draft.take(lot.id, taken).or(price.map(|price| price.with(0)));
-    // What was unspent leaves the deferred revenue, whatever was paid for it; the rest is taken from what was earned, or
-    // is earned where less went back.
+    // The price of the unspent credits leaves the deferred revenue. Where more money went back, the rest comes from
+    // earned revenue; where less did, the difference is earned.
     draft.pay(DeferredRevenue, StorefrontReceivable, at_most(deferred, price))?;
     draft.pay(EarnedRevenue, StorefrontReceivable, beyond(price, deferred))?;
     draft.pay(DeferredRevenue, EarnedRevenue, beyond(deferred, price))?;
@@ -118,8 +118,8 @@ fn beyond(one: Option<Money>, other: Option<Money>) -> Option<Money> {
     one.zip(other).map(|(one, other)| one.with(one.minor_units.saturating_sub(other.minor_units).max(0)))
 }
 
-/// Ends a refund or a chargeback. Where it is undone, what is still owed for it is no longer owed, what the vendor bore
-/// is no longer borne, and the rest goes back to the customer and into the lot.
+/// Ends a refund or a chargeback. Where it is undone, its open debt and the vendor's share are cancelled. The rest goes
+/// back to the customer and into the lot.
 pub fn undo<'a>(
     at: &Context<'a>,
     lot: &Lot,
@@ -145,8 +145,8 @@ pub fn undo<'a>(
     Ok(draft)
 }
 
-/// Gives back what a refund took. What the customer owes is one sum, so as much as possible of it is taken to be owed for
-/// this refund: were it less, what went back would pay the debt at once, which comes to the same.
+/// Gives back what a refund took. The customer's debt is one sum, so as much of it as possible counts as this refund's.
+/// Counting less would come to the same: the credits that went back would pay the debt at once.
 fn restore(draft: &mut Draft<'_>, lot: &Lot, refund: &Refund) -> Result<(), Rejection> {
     let still_owed = refund.owed.min(draft.balances().owed);
     let repaid = refund.owed.less_at_least_zero(still_owed);
@@ -154,8 +154,8 @@ fn restore(draft: &mut Draft<'_>, lot: &Lot, refund: &Refund) -> Result<(), Reje
     draft.shift(Slot::First, back)?;
     draft.shift(Slot::Second, still_owed)?;
     draft.shift(Slot::Third, refund.written_off)?;
-    // The credits that were taken come back with the deferred revenue that went with them; those that were owed and
-    // repaid since with their share of the rest.
+    // Credits that were taken come back with the deferred revenue that went with them. Credits that were owed and have
+    // been repaid come back with their share of the rest.
     let money = refund.price.map(|price| {
         let spent = price.with(price.minor_units.saturating_sub(refund.deferred_minor));
         let share = spent.share(repaid, refund.owed).minor_units;

@@ -2,7 +2,6 @@
 
 use super::prelude::*;
 
-/// Reopens a closed customer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReopenCustomer;
 hashed!(ReopenCustomer { + 1 => reason, + 2 => by });

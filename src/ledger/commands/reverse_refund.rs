@@ -5,7 +5,6 @@ use super::refunding::undo;
 use crate::ledger::ids::PostingId;
 use crate::ledger::lot::RefundState;
 
-/// Undoes a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReverseRefund {
     pub purchase: PurchaseRef,

@@ -19,8 +19,8 @@ impl CustomerCommand for ReverseSettlement {
         Keys::hold(&self.hold)
     }
 
-    /// Gives back at most what the customer paid and has not got back, into the lots that burned last. When all of it is
-    /// back, the vendor's write-off is undone too.
+    /// Gives back at most what the customer paid and has not got back, into the lots that burned last. Once all of it
+    /// is back, the vendor's write-off is undone too.
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {
         let hold = self.settled_hold(at)?;
         let settlement = hold.settlement.as_ref().ok_or(Rejection::HoldNotSettled { state: hold.state })?;
@@ -64,7 +64,7 @@ impl ReverseSettlement {
 }
 
 /// The parts of lots that `credits` go back to: the last-burned first, past what went back before. Each takes its share
-/// of what it earned, for all that is back now less what was returned before.
+/// of the money it earned: the share of all that is back now, less what was returned before.
 fn given_back(settlement: &Settlement, credits: Credits) -> Vec<OpenLot> {
     let mut skip = settlement.reversed;
     let mut rest = credits;

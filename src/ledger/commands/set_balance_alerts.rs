@@ -1,11 +1,11 @@
-//! SetBalanceAlerts: changes from which balance on a customer is warned.
+//! SetBalanceAlerts: changes the balances at which a customer is warned.
 
 use super::prelude::*;
 use crate::ledger::alert::Alerts;
 use crate::ledger::change::Change;
 
-/// Changes the thresholds of a customer. It moves nothing; where the balance is above all thresholds now, a customer who
-/// was warned is told of the recovery.
+/// Changes the thresholds of a customer. It moves nothing. Where the balance is above all thresholds now, the recovery
+/// is announced to a customer who was warned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetBalanceAlerts {
     /// Its own thresholds from now on, maybe none at all; `None` for those of its ledger.

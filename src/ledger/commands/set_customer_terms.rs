@@ -9,15 +9,12 @@ use crate::ledger::money::MoneyAccount;
 use crate::ledger::time::Day;
 use crate::ledger::top_up::TopUp;
 
-/// Changes the terms of a customer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetCustomerTerms {
-    /// Its own rate card.
     pub rate_card: Change<CardId>,
     pub package: Change<PackageId>,
     /// Starts the free-support window anew.
     pub product_purchased_on: Change<Day>,
-    /// When it is asked for a top-up.
     pub top_up: Change<Arc<TopUp>>,
     /// Charged in the same posting; zero for nothing.
     pub charge: Credits,

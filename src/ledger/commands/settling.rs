@@ -80,7 +80,7 @@ impl Settling<'_> {
 }
 
 impl Draft<'_> {
-    /// Moves what is not paid from the hold, and burns lots for all that the customer pays.
+    /// Moves the credits that the hold does not pay, and burns lots for all that the customer pays.
     pub fn take_charge(
         &mut self,
         inputs: PriceInputs,
@@ -103,7 +103,7 @@ impl Draft<'_> {
         })
     }
 
-    /// An entry of work as it is kept, named by the posting: who asks did it.
+    /// An entry of work as it is kept, with the posting's id. Whoever asks did the work.
     pub fn entry_of_work(&self, work: &NewWork, previous: WorkId) -> Work {
         Work {
             id: self.id.into(),
@@ -137,8 +137,8 @@ pub(super) fn must_not_exceed(charge: Credits, max_charge: Option<Credits>) -> R
     }
 }
 
-/// Notes who ended a hold and why, and why work on it is waived. The hold keeps the first reason, the posting the second,
-/// and each stands in for the other where it is empty.
+/// Notes who ended a hold and why, and why work on it is waived. The hold keeps the first reason, the posting the
+/// second; an empty one is replaced by the other.
 pub(super) fn note_end(at: &Context<'_>, draft: &mut Draft<'_>, hold: &mut Hold, waived: &Text) {
     let why = &at.submission.said.reason;
     hold.ended_by = at.submission.said.by.clone();

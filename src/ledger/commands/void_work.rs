@@ -25,7 +25,8 @@ impl CustomerCommand for VoidWork {
             return Err(Rejection::WorkVoided);
         }
         let mut after = Hold::clone(hold);
-        // Where an entry that the sums need was not loaded, the book refuses the posting, and the writer stops.
+        // If an entry that the sums need was not loaded, the sums are wrong: the book refuses the posting, and the
+        // writer stops.
         let _ = after.work.remove(hold.id, work, at.entry.work());
         let Said { by, reason, .. } = at.submission.said.clone();
         let voided = Voided { at: at.book.now, by, reason };
