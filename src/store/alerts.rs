@@ -1,38 +1,33 @@
-//! The thresholds that a ledger gives to customers without their own, as they are set and stored.
+//! The default alert thresholds of a ledger: they apply to its customers without thresholds of their own.
 
 use crate::ledger::alert::DefaultAlerts;
 use crate::ledger::{LedgerNo, RequestKey, Timestamp};
 
-/// Thresholds to be given to a ledger's customers without their own.
+/// New default thresholds of a ledger.
 #[derive(Clone, Debug)]
 pub struct NewDefaultAlerts {
-    /// The ledger.
     pub ledger: LedgerNo,
-    /// The id that makes the command repeatable, in its ledger.
+    /// The idempotency key, unique in the ledger.
     pub request: RequestKey,
-    /// What holds from now on.
     pub default: DefaultAlerts,
 }
 
-/// What came of setting them.
+/// The result of setting default thresholds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultAlertsSet {
-    /// They were set, now or by this very request before (`replayed`).
+    /// They were set now, or earlier by the same request (`replayed`).
     Set {
-        /// True for a repeat.
+        /// True where an earlier request with this id did it.
         replayed: bool,
     },
-    /// The request id set others.
+    /// The request id was used before with other thresholds.
     RequestIdReused,
 }
 
-/// A ledger's thresholds as they were once set.
+/// One version of a ledger's default thresholds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredDefaultAlerts {
-    /// The request that set them.
     pub request: RequestKey,
-    /// When.
     pub set_at: Timestamp,
-    /// What held from then on.
     pub default: DefaultAlerts,
 }

@@ -1,4 +1,4 @@
-//! Every row as it is stored: what `verify` compares with the journal, and `copy` with its source.
+//! Reads every row as it is stored: `verify` compares the rows with the journal, `copy` with its source.
 
 use async_trait::async_trait;
 
@@ -12,33 +12,25 @@ use crate::ledger::{
     Balances, Credits, CustomerId, CustomerKey, HoldId, LedgerNo, LotId, PostingId, RequestKey, Timestamp,
 };
 
-/// A customer's row, as it is stored: what `verify` compares with the journal.
+/// A customer's row as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCustomer {
-    /// The key it is found by.
     pub key: CustomerKey,
-    /// Its ledger.
     pub ledger: LedgerNo,
-    /// Its id.
     pub id: CustomerId,
-    /// The sequence of its last posting.
     pub sequence: u64,
-    /// Its balances.
     pub balances: Balances,
-    /// When something falls due, as the sweeper finds it.
+    /// When something of the customer falls due; the sweeper searches by this column.
     pub next_due: Option<Timestamp>,
     /// The encoding of its [`crate::ledger::customer::CustomerState`].
     pub state: Vec<u8>,
-    /// The encoding of its profile.
     pub profile: Option<Vec<u8>>,
 }
 
 /// A hold's row, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredHold {
-    /// The id it is found by.
     pub id: HoldId,
-    /// The customer under which it stands.
     pub customer: CustomerKey,
     /// The encoding of the [`Hold`].
     pub body: Vec<u8>,
@@ -47,9 +39,8 @@ pub struct StoredHold {
 /// An entry of work's row, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredWork {
-    /// The hold under which it stands.
+    /// The hold that the entry belongs to.
     pub hold: HoldId,
-    /// The id it is found by.
     pub id: WorkId,
     /// The encoding of the [`crate::ledger::work::Work`].
     pub body: Vec<u8>,
@@ -58,9 +49,7 @@ pub struct StoredWork {
 /// A lot's row, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredLot {
-    /// The id it is found by.
     pub id: LotId,
-    /// The customer under which it stands.
     pub customer: CustomerKey,
     /// The encoding of the [`Lot`].
     pub body: Vec<u8>,
@@ -69,30 +58,29 @@ pub struct StoredLot {
 /// An order's row, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredOrder {
-    /// Where it was bought, with the order's number there.
+    /// The storefront and its order number.
     pub scope: OrderScope,
-    /// The posting that recorded it; `None` where there is none at its place.
+    /// The posting that recorded it; `None` where the row names no posting that exists.
     pub posting: Option<PostingId>,
 }
 
 /// A ledger's row, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredLedger {
-    /// The ledger.
     pub ledger: Ledger,
-    /// The request that made it; none made `main`.
+    /// The request that created it; `None` for `main`.
     pub request: Option<RequestKey>,
-    /// The thresholds of its customers without their own, from the first to those that hold now.
+    /// Every version of its default thresholds, oldest first.
     pub default_alerts: Vec<StoredDefaultAlerts>,
 }
 
-/// What `verify` and `copy` read: the journal, and every row as it is stored. Pages are in the order of the keys; a page
-/// with fewer than `limit` rows is the last one.
+/// What `verify` and `copy` read: the journal, and every row as it is stored. Pages are in key order; a page with
+/// fewer than `limit` rows is the last one.
 #[async_trait]
 pub trait AuditStore: Send + Sync {
-    /// The engine's check of itself: its files, its own columns and pointers. One line a fault, the first ones only;
-    /// empty where all is well. Where other servers may write meanwhile, an engine takes a snapshot here, and later
-    /// calls read that: begin with this one. Calls before it read what is committed at the time.
+    /// The engine's check of itself: its files, its own columns and pointers. Returns the first faults, one line
+    /// each; empty where all is well. An engine that several servers write to takes a snapshot here, and later calls
+    /// read that snapshot. So call this first: earlier calls read what is committed at the time.
     async fn integrity(&self) -> Result<Vec<String>, StoreError>;
 
     /// All ledgers, by number.

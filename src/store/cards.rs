@@ -1,4 +1,4 @@
-//! Changes of rate cards: what comes of asking for one, and how one stands in its row, the same for every engine.
+//! Changes of rate cards, the same for every engine: deciding a request, and the columns of a change.
 
 use std::sync::Arc;
 
@@ -9,26 +9,25 @@ use crate::ledger::codec::encode;
 use crate::ledger::ids::{CardId, RequestKey, Text};
 use crate::ledger::{Rejection, Timestamp};
 
-/// The most changes that a database keeps: all of them are in the memory of every server.
+/// The most changes that a database keeps. Every server has all of them in memory.
 const REVISIONS_MAX: u64 = 10_000;
 
-/// What came of asking for a change.
+/// The result of a request for a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CardsChanged {
-    /// It is made, or was made by this very request before (`replayed`).
+    /// The change was made now, or earlier by the same request (`replayed`).
     Made {
-        /// The change.
         change: CardChange,
-        /// True for a repeat.
+        /// True where an earlier request with this id did it.
         replayed: bool,
     },
-    /// The card that was to become the default is not there, or the request id was used for something else.
+    /// The card that was to become the default does not exist, or the request id was used for something else.
     Rejected(Rejection),
-    /// The database keeps no more changes.
+    /// The database keeps no more changes: it has reached its limit.
     TooMany,
 }
 
-/// Decides a request against all cards there are; `earlier` is what the same request made before.
+/// Decides a request; `earlier` is the change that the same request made before.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] where the cards contradict themselves.
@@ -55,10 +54,10 @@ pub fn decide(
     }
 }
 
-/// Brings cards up to date with changes that follow on them.
+/// Applies the changes that follow the last revision of `cards`.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] where one does not fit.
+/// [`StoreError::Damaged`] where a change does not fit.
 pub fn catch_up(cards: &mut Arc<Cards>, changes: &[CardChange]) -> Result<(), StoreError> {
     if changes.is_empty() {
         return Ok(());
@@ -86,8 +85,6 @@ pub struct CardColumns {
 }
 
 impl CardColumns {
-    /// The row of a change.
-    ///
     /// # Errors
     /// [`StoreError::Damaged`] for a revision that no database reaches.
     pub fn of(change: &CardChange) -> Result<Self, StoreError> {
@@ -122,8 +119,6 @@ impl CardColumns {
         )
     }
 
-    /// The change.
-    ///
     /// # Errors
     /// [`StoreError::Damaged`] where the row is not as it was written.
     pub fn change(self, request: RequestKey) -> Result<CardChange, StoreError> {

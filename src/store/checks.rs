@@ -1,12 +1,12 @@
-//! What the engines' checks of themselves share: a list of faults, and what columns must say that repeat a value of the
-//! core, or name one.
+//! What the self-checks of all engines share. It collects faults, and derives the columns that must repeat a value of
+//! the core.
 
 use uuid::Uuid;
 
 use crate::ledger::work::Work;
 use crate::ledger::{Hold, Lot, Timestamp};
 
-/// Faults that are told: where there are more, the first ones say what is wrong.
+/// The most faults that are reported: the first ones show what is wrong.
 const FAULTS_MAX: usize = 20;
 
 /// Faults found so far, one line each.
@@ -14,14 +14,14 @@ const FAULTS_MAX: usize = 20;
 pub struct Faults(Vec<String>);
 
 impl Faults {
-    /// Notes what is wrong where something is not sound.
+    /// Adds a fault where `sound` is false.
     pub fn expect(&mut self, sound: bool, what: impl FnOnce() -> String) {
         if !sound && self.0.len() < FAULTS_MAX {
             self.0.push(what());
         }
     }
 
-    /// Notes what is wrong with something where it could not be read, or is not sound.
+    /// Adds a fault where a value could not be read, or is not sound.
     pub fn expect_readable(&mut self, read: Result<bool, String>, name: impl Fn() -> String, what: &str) {
         match read {
             Ok(sound) => self.expect(sound, || format!("{}: {what}", name())),
@@ -29,23 +29,21 @@ impl Faults {
         }
     }
 
-    /// True where no more are told.
+    /// True where no more faults are collected.
     pub fn are_enough(&self) -> bool {
         self.0.len() >= FAULTS_MAX
     }
 
-    /// True where there are none.
     pub fn are_none(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The lines.
     pub fn into_lines(self) -> Vec<String> {
         self.0
     }
 }
 
-/// The columns of a hold that repeat what its body says.
+/// The columns of a hold that repeat a part of its body.
 #[derive(Debug, PartialEq, Eq)]
 pub struct HoldColumns {
     pub id: Uuid,
@@ -58,27 +56,26 @@ pub struct HoldColumns {
     pub class: Option<String>,
     pub settled: bool,
     pub estimated: i64,
-    /// What was charged, where it has a settlement.
+    /// The amount charged; `None` without a settlement.
     pub charged: Option<i64>,
     pub created_at: i64,
-    /// Whether it falls due or waits for credits.
+    /// True where the hold falls due or waits for credits.
     pub watched: bool,
 }
 
-/// The columns of an entry of work that repeat what its body says.
+/// The columns of an entry of work that repeat a part of its body.
 #[derive(Debug, PartialEq, Eq)]
 pub struct WorkColumns {
     pub id: Uuid,
-    /// The entry of its line that it follows on.
+    /// The entry before it in its line.
     pub previous: Option<Uuid>,
     pub voided: bool,
-    /// Its start, where that is known and the entry counts.
+    /// The start of the work; `None` where it is unknown or the entry is voided.
     pub counts_from: Option<i64>,
     pub counts_until: Option<i64>,
 }
 
 impl WorkColumns {
-    /// What they must be.
     #[must_use]
     pub fn of(work: &Work) -> Self {
         let span = work.counted_span();
@@ -93,7 +90,6 @@ impl WorkColumns {
 }
 
 impl HoldColumns {
-    /// What they must be.
     #[must_use]
     pub fn of(hold: &Hold) -> Self {
         Self {
@@ -114,7 +110,7 @@ impl HoldColumns {
     }
 }
 
-/// The columns of a lot that repeat what its body says.
+/// The columns of a lot that repeat a part of its body.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LotColumns {
     pub id: Uuid,
@@ -123,7 +119,7 @@ pub struct LotColumns {
     /// The order's number there.
     pub order: Option<String>,
     pub credits: i64,
-    /// What of it went to what was owed.
+    /// The credits of the lot that repaid a debt.
     pub repaid: i64,
     /// Its price in the currency's smallest unit.
     pub price_minor: Option<i64>,
@@ -133,7 +129,6 @@ pub struct LotColumns {
 }
 
 impl LotColumns {
-    /// What they must be.
     #[must_use]
     pub fn of(lot: &Lot) -> Self {
         Self {

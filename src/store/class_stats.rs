@@ -1,22 +1,22 @@
-//! What incidents of a class were estimated at and charged: what is asked for, and how one class stands in a row.
+//! Statistics by class of incident: what incidents were estimated at, and what they were charged.
 
 use crate::ledger::{ClassId, Credits, HoldId, LedgerNo, PostingId, Timestamp};
 
-/// Whose incidents. An incident counts once for each class that its settlements name, whatever their number.
+/// Which incidents to count. An incident counts once for each class that its settlements name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassStatsFilter {
-    /// Of which ledger.
     pub ledger: LedgerNo,
-    /// Of one class; of all without.
+    /// One class; `None` for all classes.
     pub class: Option<ClassId>,
-    /// With holds made at or after.
+    /// Holds made at or after this time.
     pub from: Option<Timestamp>,
-    /// With holds made before.
+    /// Holds made before this time.
     pub until: Option<Timestamp>,
 }
 
 impl ClassStatsFilter {
-    /// The ids between which the holds lie, the second excluded where `until` is given: ids carry the time.
+    /// The range of hold ids; the end is excluded where `until` is given. Ids carry the time at which the hold was
+    /// made.
     pub fn ids(&self) -> (HoldId, HoldId) {
         let at = |time: Timestamp| HoldId::from_uuid(PostingId::new(time, 0, 0).uuid());
         let first = self.from.map_or(HoldId::from_uuid(uuid::Uuid::nil()), at);
@@ -24,28 +24,27 @@ impl ClassStatsFilter {
     }
 }
 
-/// The settled incidents of a class, direct charges included. Percentiles are by nearest rank: the least value that at
-/// least so many incidents do not exceed.
+/// The settled incidents of a class, direct charges included. Percentiles are by nearest rank: the smallest value
+/// that at least that share of the incidents does not exceed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassStats {
     /// The class; `None` for incidents without one.
     pub class: Option<ClassId>,
-    /// How many.
     pub incidents: u64,
-    /// What they were estimated at, all together.
+    /// The sum of the estimates.
     pub estimated: Credits,
-    /// What they were charged, all together.
+    /// The sum of the charges.
     pub charged: Credits,
-    /// The 50th, 80th and 95th percentile of what one was charged.
+    /// The 50th, 80th and 95th percentile of the charge of one incident.
     pub charged_percentiles: [Credits; 3],
-    /// Those with an estimate of more than 0: what follows is of these alone.
+    /// Incidents with an estimate above 0. The fields below count only these.
     pub with_estimate: u64,
-    /// Those that were charged more than their estimate.
+    /// Incidents that were charged more than their estimate.
     pub over_estimate: u64,
-    /// The 50th, 80th and 95th percentile of charged by estimated, in ten-thousandths, rounded half up; `None` where
-    /// none has an estimate.
+    /// The 50th, 80th and 95th percentile of charge / estimate, in ten-thousandths, rounded half up. `None` where no
+    /// incident has an estimate.
     pub ratio_percentiles: Option<[i64; 3]>,
 }
 
-/// The percentiles, in hundredths.
+/// The percentiles, in percent.
 pub const PERCENTILES: [i64; 3] = [50, 80, 95];

@@ -1,4 +1,4 @@
-//! Filling a database from another one: what an engine must be able to do for `creditledger copy`, and how it is opened.
+//! Filling a database from another one: the writing side that `creditledger copy` needs.
 
 use std::sync::Arc;
 
@@ -10,73 +10,57 @@ use super::recorded::Recorded;
 use crate::ledger::card::CardChange;
 use crate::ledger::{Book, Timestamp};
 
-/// A writing side that takes in the journal of another database. [`CopyStore::begin_copy`] comes first; then the
-/// ledgers, then their journals in the order of the positions: [`CopyStore::load_journal`], [`Book::post`] for each
-/// posting, [`CopyStore::append`]. [`CopyStore::end_copy`] comes last. Whoever calls it sees to that order.
+/// A writing side that takes in the journal of another database. The caller keeps this order:
+/// [`CopyStore::begin_copy`], the ledgers, then their journals by position, and [`CopyStore::end_copy`] last. For
+/// each part of a journal: [`CopyStore::load_journal`], [`Book::post`] for each posting, [`CopyStore::append`].
 #[async_trait]
 pub trait CopyStore: Send {
-    /// Marks the database as an unfinished copy, which nothing but [`super::open_for_copy`] opens, in a transaction of its
-    /// own. Does nothing where the mark is there already.
+    /// Marks the database as an unfinished copy, in its own transaction. Only [`super::open_for_copy`] opens a marked
+    /// database. Does nothing where the mark exists.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] (`not_empty`) for a database that has no mark, but a posting, or a ledger besides main;
-    /// others where the disk fails.
+    /// [`StoreError::Unusable`] (`not_empty`) for an unmarked database that has a posting, a rate card change, or a
+    /// ledger besides main.
     async fn begin_copy(&mut self, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Makes a ledger with this number, id, time and request, in a transaction of its own; main, which is there
-    /// already, is given its time.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Creates a ledger with its number, id, time and request, in its own transaction. Main exists already; only its
+    /// time is set.
     async fn copy_ledger(&mut self, ledger: &StoredLedger) -> Result<(), StoreError>;
 
-    /// Adds changes of rate cards of another database, as they are, in a transaction of its own. They follow on the last
-    /// one here.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Adds the changes of rate cards of another database unchanged, in its own transaction. They follow the last
+    /// revision here.
     async fn copy_cards(&mut self, changes: &[CardChange]) -> Result<(), StoreError>;
 
     /// Opens a transaction and loads the customers and holds that postings of another database move, as far as they
-    /// exist. The postings are of one ledger, and follow on its last position without gaps: the append that follows
-    /// gives them just these positions. The book's stamp is the latest time of theirs; no later stamp of this
-    /// database may ever fall behind it.
+    /// exist. The postings are of one ledger and follow its last position without gaps, because the next append uses
+    /// just these positions. The book's stamp is the latest time of the postings; no later stamp of this database may
+    /// fall behind it.
     ///
     /// # Errors
     /// [`StoreError`]; the transaction is closed.
     async fn load_journal(&mut self, postings: &[Recorded]) -> Result<Book, StoreError>;
 
-    /// Appends the book's journal at the positions that it had, and commits.
+    /// Appends the book's journal at the positions that it had in the source, and commits.
     ///
     /// # Errors
     /// [`StoreError`]; nothing is stored.
     async fn append(&mut self, book: &Book) -> Result<(), StoreError>;
 
     /// Closes the transaction and stores nothing.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn abandon(&mut self) -> Result<(), StoreError>;
 
-    /// Takes the mark away, in a transaction of its own: from here on it is a database like any other.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Removes the mark, in its own transaction. From here on servers may open the database.
     async fn end_copy(&mut self) -> Result<(), StoreError>;
 
-    /// Closes the target in order; the last call.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Closes the target; the last call.
     async fn close(&mut self) -> Result<(), StoreError>;
 }
 
 /// A database that is filled from another one.
 pub struct CopyTarget {
-    /// Fills it.
     pub writer: Box<dyn CopyStore>,
-    /// Reads what is committed. Its [`AuditStore::integrity`], which may take a snapshot, is called once: after the last
-    /// posting was written.
+    /// Reads what is committed. Its [`AuditStore::integrity`] may take a snapshot, so it is called once, after the
+    /// last posting was written.
     pub audit: Arc<dyn AuditStore>,
 }
 
@@ -86,8 +70,8 @@ impl std::fmt::Debug for CopyTarget {
     }
 }
 
-/// What an unfinished copy is refused with by all but the copy itself. A copy that was cut off goes on; one whose rows
-/// were compared and differ has a source that contradicts itself, and would come to the same end each time.
+/// The error with which everything but the copy refuses an unfinished copy. A copy that was cut off can go on. If its
+/// rows were compared and differ, the source contradicts itself, and every attempt fails in the same way.
 pub(super) fn unfinished(shown: impl std::fmt::Display) -> StoreError {
     StoreError::Unusable(format!(
         "{shown} is an unfinished copy; run the same \"creditledger copy\" again to finish it; where that finds a \
@@ -95,7 +79,7 @@ pub(super) fn unfinished(shown: impl std::fmt::Display) -> StoreError {
     ))
 }
 
-/// What a database is refused with that is neither empty nor an unfinished copy.
+/// The error for a target that is neither empty nor an unfinished copy.
 pub(super) fn not_empty() -> StoreError {
     unusable("the target is not empty, and no unfinished copy either: copy to a new database")
 }

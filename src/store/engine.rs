@@ -1,4 +1,4 @@
-//! An open engine, what it tells by itself, and how it may be set.
+//! An open engine, the signals that it sends to followers, and its settings.
 
 use std::sync::Arc;
 
@@ -10,57 +10,54 @@ use super::recorded::Recorded;
 use super::webhooks::WebhookStore;
 use super::write_store::WriteStore;
 
-/// An open engine: the writing sides for the writer, the reading sides for everybody.
+/// An open engine: the writing sides for the writer, the reading sides for everybody else.
 pub struct Engine {
-    /// One a lane of the writer; never empty. A customer always belongs to the same lane.
+    /// One for each lane of the writer; never empty. A customer always belongs to the same lane.
     pub writers: Vec<Box<dyn WriteStore>>,
-    /// Shared by all readers.
     pub reader: Arc<dyn ReadStore>,
-    /// What `verify` reads.
     pub audit: Arc<dyn AuditStore>,
-    /// Where events are sent.
     pub webhooks: Arc<dyn WebhookStore>,
-    /// What it tells by itself.
     pub notifier: CommitNotifier,
 }
 
-/// Commits that are kept for those who follow; whoever is further behind reads the feed.
+/// Commits that are kept for followers. A follower that is further behind reads the feed.
 const COMMITS_KEPT: usize = 16;
 
-/// The postings of a commit, in the order of each ledger's feed, with their places.
+/// The postings of a commit with their positions, in the order of each ledger's feed.
 pub type Committed = Arc<Vec<Recorded>>;
 
-/// What an engine tells those who wait.
+/// The signals that an engine sends to followers.
 #[derive(Clone, Debug)]
 pub struct CommitNotifier {
-    /// Changes whenever some ledger's feed may have grown, by whichever server. Who follows subscribes; where several
-    /// servers write, the engine looks for commits of others more often while somebody does.
+    /// Changes whenever some ledger's feed may have grown, whichever server committed. A follower subscribes. Where
+    /// several servers write, the engine looks for their commits more often while somebody is subscribed.
     pub growth: Arc<watch::Sender<u64>>,
-    /// What is committed, before `growth` changes, so that who follows need not read it. Only a saving: an engine need not
-    /// tell it, and whoever is behind misses some; what follows without a gap on what is known is all there is of it.
+    /// The postings of a commit, sent before `growth` changes, so that a follower need not read them. It only saves
+    /// reads: an engine need not send anything, and a slow follower misses some. A follower may use a commit only
+    /// where it continues the positions it has without a gap; otherwise it reads the feed.
     pub committed: broadcast::Sender<Committed>,
     /// False while the database cannot be reached.
     pub reachable: watch::Receiver<bool>,
 }
 
 impl CommitNotifier {
-    /// For an engine inside this process.
+    /// For an engine inside this process, which is always reachable.
     #[must_use]
     pub fn always_reachable(growth: Arc<watch::Sender<u64>>) -> Self {
         // A receiver keeps the last value when its sender is gone.
         Self::new(growth, watch::channel(true).1)
     }
 
-    /// For an engine that sees to both.
+    /// For an engine that changes both values itself.
     #[must_use]
     pub fn new(growth: Arc<watch::Sender<u64>>, reachable: watch::Receiver<bool>) -> Self {
         Self { growth, committed: broadcast::Sender::new(COMMITS_KEPT), reachable }
     }
 
-    /// Tells of a commit with these postings, which are asked for where somebody follows.
+    /// Announces a commit. `postings` is called only where somebody follows.
     pub fn tell(&self, postings: impl FnOnce() -> Vec<Recorded>) {
         if self.committed.receiver_count() > 0 {
-            // Whoever followed may be gone by now.
+            // The follower may be gone by now.
             let _ = self.committed.send(Arc::new(postings()));
         }
         self.growth.send_modify(|growth| *growth = growth.wrapping_add(1));
@@ -73,34 +70,35 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// How an engine is used; each takes what concerns it.
+/// The settings of all engines; each engine uses those that concern it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// PostgreSQL: writing connections, each a lane of the writer, at least 1.
+    /// PostgreSQL: writing connections, at least 1. Each is a lane of the writer.
     pub lanes: usize,
-    /// PostgreSQL: how writing transactions are kept apart.
+    /// PostgreSQL: how writing transactions are isolated.
     pub isolation: Isolation,
-    /// PostgreSQL: who says what time it is.
+    /// PostgreSQL: the source of the time.
     pub time: Time,
 }
 
-/// How writing transactions are kept apart. Both are safe.
+/// How writing transactions are isolated. Both are safe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Isolation {
-    /// READ COMMITTED: the customers' rows are locked first, and read as they are then.
+    /// READ COMMITTED: the customers' rows are locked first, and then read as they are under the lock.
     #[default]
     ReadCommitted,
-    /// SERIALIZABLE, for engines that know no other: a batch that meets another server's is run again.
+    /// SERIALIZABLE, for databases that offer nothing else. A batch that conflicts with another server's is run
+    /// again.
     Serializable,
 }
 
-/// Who says what time it is where several servers write.
+/// The source of the time where several servers write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Time {
-    /// The database, so that the clocks of the servers do not matter.
+    /// The database's clock, so that the clocks of the servers do not matter.
     #[default]
     Database,
-    /// Whoever calls: for tests that drive the time.
+    /// The caller's clock, for tests that control the time.
     Caller,
 }
 

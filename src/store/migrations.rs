@@ -1,8 +1,8 @@
-//! The migrations of each engine as the build found them, and their checksums.
+//! The migrations of each engine, embedded at build time, with their checksums.
 
 use sha2::{Digest as _, Sha384};
 
-/// A step of the schema. Once it has landed it is never edited.
+/// A step of the schema. It is never edited once it has landed.
 #[derive(Debug)]
 pub struct Migration {
     pub version: i64,
@@ -11,7 +11,7 @@ pub struct Migration {
 }
 
 impl Migration {
-    /// What tells a database whether it was migrated by just this text.
+    /// Databases store it: a migration whose text was edited later is refused.
     pub fn checksum(&self) -> Vec<u8> {
         Sha384::digest(self.sql.as_bytes()).to_vec()
     }

@@ -1,7 +1,7 @@
-//! What a storage engine can do, in terms of the core. One engine a folder; SQL stays inside this one.
+//! What a storage engine can do, in terms of the core. One engine a folder; SQL stays inside this module.
 //!
-//! An engine has two sides that never wait for each other: a [`WriteStore`] that one writer task owns, and a
-//! [`ReadStore`] that any number of readers share.
+//! An engine has two sides that never wait for each other. One writer task owns a [`WriteStore`]; any number of
+//! readers share a [`ReadStore`].
 
 pub mod alerts;
 mod audit;

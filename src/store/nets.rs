@@ -1,4 +1,4 @@
-//! What a batch moves on the accounts that are no customer's, each account once: those in credits, and those in money.
+//! The net change of a batch on each system account (an account that belongs to no customer), in credits or money.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use crate::ledger::account::Account;
 use crate::ledger::money::MoneyPlace;
 use crate::ledger::{Book, LedgerNo, Posting};
 
-/// An account that is no customer's. Its name, as `Display` writes it, is the one it is stored under.
+/// A system account. It is stored under the name that `Display` writes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SystemAccount {
     /// In ten-thousandths of a credit.
@@ -26,7 +26,7 @@ impl fmt::Display for SystemAccount {
     }
 }
 
-/// What a posting changes on the accounts that are no customer's, in each account's own unit.
+/// The changes of one posting on the system accounts, each in the account's own unit.
 pub fn changes(posting: &Posting) -> impl Iterator<Item = (SystemAccount, i64)> + '_ {
     let credits = posting.transfers().flat_map(|transfer| {
         let units = transfer.credits.units();
@@ -43,7 +43,7 @@ pub fn changes(posting: &Posting) -> impl Iterator<Item = (SystemAccount, i64)> 
 /// The net amounts of a book's journal by ledger and account.
 ///
 /// # Errors
-/// [`StoreError::Refused`] where a sum leaves its bounds: nothing is damaged, and commands that move less can go on.
+/// [`StoreError::Refused`] where a sum overflows: nothing is damaged, and commands that move less can go on.
 pub fn nets(book: &Book) -> Result<BTreeMap<(LedgerNo, SystemAccount), i64>, StoreError> {
     let mut nets: BTreeMap<(LedgerNo, SystemAccount), i64> = BTreeMap::new();
     for posting in book.journal() {
@@ -55,7 +55,7 @@ pub fn nets(book: &Book) -> Result<BTreeMap<(LedgerNo, SystemAccount), i64>, Sto
     Ok(nets)
 }
 
-/// What a batch is refused with that an account has no room for.
+/// The error for a batch that would overflow an account.
 pub fn full(account: &dyn fmt::Display) -> StoreError {
     StoreError::Refused(format!("the account {account} leaves its bounds").into())
 }

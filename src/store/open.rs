@@ -1,4 +1,4 @@
-//! From a database URL to an engine, or to what reads, checks, fills or measures a database.
+//! From a database URL to an engine, or to a connection that reads, checks, fills or measures a database.
 
 use std::sync::Arc;
 
@@ -14,11 +14,12 @@ use super::sql::reader::SqlReader;
 use super::sqlite;
 use crate::ledger::Timestamp;
 
-/// Opens the engine that the URL names, made and migrated where needed: `sqlite://path`, `sqlite:path`,
-/// `postgres://user@host/database`, or `memory:` for one that forgets. `now` dates the main ledger of a new database.
+/// Opens the engine that the URL names; creates and migrates the database where needed. The URLs are `sqlite://path`,
+/// `sqlite:path`, `postgres://user@host/database`, and `memory:`, which keeps nothing. `now` dates the main ledger of
+/// a new database.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] with one line for a person; others where the disk fails.
+/// [`StoreError::Unusable`] with one line for the operator; others where the disk fails.
 pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engine, StoreError> {
     if is_memory(url) {
         return Ok(Memory::new(now).engine());
@@ -37,10 +38,10 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
     })
 }
 
-/// Opens what `verify` reads, without taking the database from a server that has it.
+/// Opens what `verify` reads. A server may have the database open meanwhile.
 ///
 /// # Errors
-/// As [`open`]; also for a database that does not exist or has another schema.
+/// As [`open`]; also for a database that does not exist or has another schema version.
 pub async fn open_to_read(url: &str) -> Result<Arc<dyn AuditStore>, StoreError> {
     if is_memory(url) {
         return Err(StoreError::Unusable(
@@ -53,28 +54,25 @@ pub async fn open_to_read(url: &str) -> Result<Arc<dyn AuditStore>, StoreError> 
     Ok(Arc::new(SqlAudit(sqlite::open_to_read(&sqlite_path(url)?)?)))
 }
 
-/// Opens a database to be checked. Servers are kept out of a file until the guard is dropped: rows that change while
-/// they are compared with the journal would look like faults.
+/// Opens a database to be checked. No server can open a file until the guard is dropped: rows that change during the
+/// comparison would look like faults.
 ///
 /// # Errors
 /// As [`open_to_read`]; also while a server has the database open.
 pub async fn open_to_check(url: &str) -> Result<(Arc<dyn AuditStore>, ExclusiveLock), StoreError> {
-    // What is read from PostgreSQL is one snapshot, whoever writes meanwhile.
+    // A check of PostgreSQL reads one snapshot, so servers may write meanwhile.
     let is_file = !is_memory(url) && Address::of(url).is_none();
     let alone = if is_file { Some(sqlite::keep_servers_out(&sqlite_path(url)?)?) } else { None };
     Ok((open_to_read(url).await?, ExclusiveLock { _lock: alone }))
 }
 
-/// While it is there, no server opens the database.
+/// While it exists, no server opens the database.
 #[derive(Debug)]
 pub struct ExclusiveLock {
     _lock: Option<sqlite::DatabaseLock>,
 }
 
-/// Makes the database where it is missing, and brings its schema up to date.
-///
-/// # Errors
-/// As [`open`].
+/// Creates the database where it is missing, and brings its schema up to date.
 pub async fn migrate(url: &str) -> Result<(), StoreError> {
     if is_memory(url) {
         return Ok(());
@@ -85,11 +83,11 @@ pub async fn migrate(url: &str) -> Result<(), StoreError> {
     sqlite::migrate(&sqlite_path(url)?)
 }
 
-/// A database's URL as it may be shown: without its password.
+/// A database's URL without its password, so that it may be printed.
 pub fn shown_url(url: &str) -> String {
     match Address::of(url) {
         Some(Ok(address)) => address.shown().to_owned(),
-        // One that cannot be read is not repeated: what is wrong with it may be the password.
+        // A URL that cannot be parsed is not repeated: the part that is wrong may be the password.
         Some(Err(_)) => "postgres://".to_owned(),
         None => url.to_owned(),
     }
@@ -108,10 +106,10 @@ fn sqlite_path(url: &str) -> Result<std::path::PathBuf, StoreError> {
     })
 }
 
-/// Opens a database to be filled from another one, made and migrated where needed, and keeps servers out of it.
+/// Opens a database to be filled from another one; creates and migrates it where needed. Servers cannot open it.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] with one line for a person; others where the disk fails.
+/// [`StoreError::Unusable`] with one line for the operator; others where the disk fails.
 pub async fn open_for_copy(url: &str) -> Result<CopyTarget, StoreError> {
     if is_memory(url) {
         return Err(unusable("memory: is gone with its server; nothing can be copied to it"));
@@ -124,10 +122,10 @@ pub async fn open_for_copy(url: &str) -> Result<CopyTarget, StoreError> {
     Ok(CopyTarget { writer: Box::new(writer), audit: Arc::new(SqlAudit(readers)) })
 }
 
-/// Checks what can be said about the two ends of a copy without opening them.
+/// Checks the two ends of a copy without opening them.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] where an end is no database that can be copied, or both are the same.
+/// [`StoreError::Unusable`] where an end cannot be copied, or both are the same database.
 pub fn check_urls(from: &str, to: &str) -> Result<(), StoreError> {
     if is_memory(from) || is_memory(to) {
         return Err(unusable("memory: is gone with its server; it cannot be copied, nor copied to"));
@@ -138,14 +136,14 @@ pub fn check_urls(from: &str, to: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Where a database is, however it is named. A host may have several names; a database that is copied to itself is
-/// refused all the same, for not being empty.
+/// Identifies a database, so that two URLs of the same one are equal. A host may have several names, and then they
+/// differ; such a copy is refused later, because the target is not empty.
 fn place(url: &str) -> Result<std::path::PathBuf, StoreError> {
     if let Some(address) = Address::of(url) {
         return Ok(address?.place().into());
     }
     let path = sqlite_path(url)?;
-    // A file that does not exist yet is no other one; its directory may still be named in several ways.
+    // A file that does not exist yet cannot equal another one; its directory may still have several names.
     if let Ok(real) = path.canonicalize() {
         return Ok(real);
     }
@@ -159,7 +157,7 @@ fn place(url: &str) -> Result<std::path::PathBuf, StoreError> {
 /// Opens the figures of a database that exists.
 ///
 /// # Errors
-/// [`StoreError`] where it cannot be opened; also for the engine in memory, which is made to be right, not fast.
+/// [`StoreError`] where it cannot be opened; also for the engine in memory, which is not made for speed.
 pub async fn open_figures(url: &str) -> Result<Box<dyn Figures>, StoreError> {
     if is_memory(url) {
         return Err(StoreError::Unusable("memory: is not made to be measured".to_owned()));

@@ -18,14 +18,12 @@ use crate::ledger::{
     LedgerNo, LotId, OrderId, PostingId, Profile, Storefront, Timestamp,
 };
 
-/// What an engine says about itself and its database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreInfo {
-    /// Its name: `sqlite`, `postgres` or `memory`.
+    /// `sqlite`, `postgres` or `memory`.
     pub engine: &'static str,
-    /// The number of the newest migration that was applied; 0 where there are none.
+    /// The newest migration that was applied; 0 where there are none.
     pub schema_version: u64,
-    /// How many ledgers there are.
     pub ledgers: u64,
 }
 
@@ -42,52 +40,47 @@ pub enum At {
     Posting(PostingId),
 }
 
-/// Which holds to list, newest first. Direct charges are left out unless asked for by `settled`.
+/// Which holds to list, newest first. Direct charges are left out unless `settled` is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HoldFilter {
-    /// Of one customer; of the whole ledger without.
+    /// One customer's; `None` for the whole ledger.
     pub customer: Option<CustomerKey>,
-    /// Of one incident.
     pub incident: Option<IncidentId>,
-    /// In one of these states; any state where empty.
+    /// Any state where empty.
     pub states: Vec<HoldState>,
-    /// Of one class.
     pub class: Option<ClassId>,
-    /// Made at or after.
+    /// Made at or after this time.
     pub from: Option<Timestamp>,
-    /// Made before.
+    /// Made before this time.
     pub until: Option<Timestamp>,
-    /// Only what has a settlement, direct charges included.
+    /// Only holds with a settlement, direct charges included.
     pub settled: bool,
 }
 
 /// Which lots to list, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LotFilter {
-    /// Of one customer; of the whole ledger without.
+    /// One customer's; `None` for the whole ledger.
     pub customer: Option<CustomerKey>,
-    /// From one source.
     pub source: Option<LotSource>,
-    /// Sold by one storefront.
     pub storefront: Option<Storefront>,
-    /// Brought in at or after.
+    /// Added at or after this time.
     pub from: Option<Timestamp>,
-    /// Brought in before.
+    /// Added before this time.
     pub until: Option<Timestamp>,
 }
 
-/// One page of a list. An engine bounds what it reads for a page, so a page may be short, even empty, while `next`
-/// says where to go on.
+/// One page of a list. An engine bounds the rows that it reads for a page. So a page may be short, even empty,
+/// although `next` says that the list continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T, K> {
-    /// What matched.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` at the end.
+    /// The key after which the next page begins; `None` at the end.
     pub next: Option<K>,
 }
 
 impl<T, K> Page<T, K> {
-    /// A page of at most `limit` of the items; where there is one more, the next page begins after the last.
+    /// Cuts `items` to `limit`. Where there are more, the next page begins after the last one kept.
     pub(crate) fn cut(mut items: Vec<T>, limit: usize, key: impl FnOnce(&T) -> K) -> Self {
         let has_more = items.len() > limit;
         items.truncate(limit);
@@ -96,53 +89,50 @@ impl<T, K> Page<T, K> {
     }
 }
 
-/// A lot with its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedLot {
-    /// Whose.
     pub customer: CustomerId,
-    /// The facts; what is left stands with the customer.
+    /// The facts that never change; the credits left are stored with the customer.
     pub lot: Arc<Lot>,
 }
 
-/// The reading side: read-only, shared, each call one short read transaction.
+/// The reading side: read-only and shared. Each call is one short read transaction.
 #[async_trait]
 pub trait ReadStore: Send + Sync {
-    /// The engine, its schema, and how much there is in it: no cost that grows with the data.
+    /// The engine, its schema version and the number of ledgers. The cost does not grow with the data.
     async fn info(&self) -> Result<StoreInfo, StoreError>;
 
     /// All ledgers, by number.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
 
-    /// One ledger: one indexed look-up.
+    /// One indexed look-up.
     async fn ledger(&self, id: &LedgerId) -> Result<Option<Ledger>, StoreError>;
 
     /// The changes of rate cards after a revision, ascending.
     async fn card_changes(&self, after: u64) -> Result<Vec<CardChange>, StoreError>;
 
-    /// A time at or before which nothing more will count, so that reads as of it never change: `wanted`, where that is
-    /// possible by now. `now` is the caller's clock, which engines with one of their own do without.
+    /// The latest time, at most `wanted`, up to which reads as of a time never change. Engines with a clock of their
+    /// own ignore `now`, the caller's clock.
     async fn watermark(&self, wanted: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError>;
 
-    /// One customer: one indexed look-up.
+    /// One indexed look-up.
     async fn customer(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError>;
 
-    /// Several customers, in no order; missing ones are left out.
+    /// Several customers, in no particular order; missing ones are left out.
     async fn customers_by_key(&self, keys: &[CustomerKey]) -> Result<Vec<Customer>, StoreError>;
 
-    /// A customer's profile.
     async fn profile(&self, key: CustomerKey) -> Result<Option<Profile>, StoreError>;
 
-    /// The profiles of several customers, with their ids, in no order; missing ones are left out.
+    /// The profiles of several customers with their ids, in no particular order; missing ones are left out.
     async fn profiles_by_key(
         &self,
         keys: &[CustomerKey],
     ) -> Result<Vec<(CustomerKey, CustomerId, Profile)>, StoreError>;
 
-    /// The thresholds of a ledger's customers without their own; `None` where none were ever set.
+    /// The ledger's default thresholds; `None` where none were ever set.
     async fn default_alerts(&self, ledger: LedgerNo) -> Result<Option<DefaultAlerts>, StoreError>;
 
-    /// Customers of a ledger by id, those after `after`.
+    /// Customers of a ledger after the id `after`, in the order of ids.
     async fn customers(
         &self,
         ledger: LedgerNo,
@@ -150,17 +140,17 @@ pub trait ReadStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<(Customer, Profile)>, StoreError>;
 
-    /// Keys and ids of customers for whom something may have fallen due by `now`, at most `limit`.
+    /// Keys and ids of at most `limit` customers for whom something may have fallen due by `now`.
     async fn customers_due(
         &self,
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<(LedgerNo, CustomerId)>, StoreError>;
 
-    /// A customer's posting at a point of its history; a logarithmic number of reads.
+    /// A customer's posting at a point of its history. The number of reads is logarithmic in the number of postings.
     async fn posting_at(&self, customer: CustomerKey, at: At) -> Result<Option<Recorded>, StoreError>;
 
-    /// A customer's postings with sequences `first..=last`, ascending; callers bound the range.
+    /// A customer's postings with sequences `first..=last`, ascending. The caller bounds the range.
     async fn postings_of(
         &self,
         customer: CustomerKey,
@@ -179,23 +169,21 @@ pub trait ReadStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Recorded>, StoreError>;
 
-    /// As [`ReadStore::feed`], with the time from which each posting counts in reads as of a time. Along the feed these
-    /// rise but for what was committed at the same time, within seconds.
+    /// Like [`ReadStore::feed`], with the time from which each posting counts in reads as of a time. These times rise
+    /// along the feed, except that commits of the same few seconds may be out of order.
     async fn counted_feed(
         &self,
         ledger: LedgerNo,
         after: Position,
         limit: usize,
     ) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
-        // Engines with one writer: a posting counts from when it was recorded.
+        // Engines with one writer: a posting counts from the time when it was recorded.
         let feed = self.feed(ledger, after, limit).await?;
         Ok(feed.into_iter().map(|recorded| (recorded.clone(), recorded.posting.recorded_at)).collect())
     }
 
-    /// The last position of a ledger.
     async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError>;
 
-    /// One hold of a ledger.
     async fn hold(&self, ledger: LedgerNo, id: HoldId) -> Result<Option<Arc<Hold>>, StoreError>;
 
     /// All holds of a customer's incident, oldest first, direct charges included.
@@ -205,7 +193,7 @@ pub trait ReadStore: Send + Sync {
         incident: &IncidentId,
     ) -> Result<Vec<Arc<Hold>>, StoreError>;
 
-    /// Holds newest first, from before `before` on.
+    /// Holds, newest first, made before `before`.
     async fn holds(
         &self,
         ledger: LedgerNo,
@@ -214,7 +202,7 @@ pub trait ReadStore: Send + Sync {
         limit: usize,
     ) -> Result<Page<Arc<Hold>, HoldId>, StoreError>;
 
-    /// A hold's entries of work in the order of recording, voided ones included, those after `after`.
+    /// A hold's entries of work after `after`, in the order of recording, voided ones included.
     async fn work(
         &self,
         hold: HoldId,
@@ -222,8 +210,8 @@ pub trait ReadStore: Send + Sync {
         limit: usize,
     ) -> Result<Page<Arc<Work>, WorkId>, StoreError>;
 
-    /// What the settled incidents of each class were estimated at and charged, by class, those after `after`. Incidents
-    /// without a class come first, and their class is the empty text. One statement over any amount of history.
+    /// Statistics of the settled incidents by class, for classes after `after`. Incidents without a class come first;
+    /// their class is the empty text. One statement over any amount of history.
     async fn class_stats(
         &self,
         filter: &ClassStatsFilter,
@@ -231,10 +219,9 @@ pub trait ReadStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<ClassStats>, StoreError>;
 
-    /// One lot of a ledger.
     async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<Option<OwnedLot>, StoreError>;
 
-    /// The lot that an order brought in.
+    /// The lot that an order added.
     async fn order(
         &self,
         ledger: LedgerNo,
@@ -242,7 +229,8 @@ pub trait ReadStore: Send + Sync {
         order: &OrderId,
     ) -> Result<Option<OwnedLot>, StoreError>;
 
-    /// The lots that these orders brought in, in no order; missing ones are left out. Callers bound their number.
+    /// The lots that these orders added, in no particular order; missing ones are left out. The caller bounds their
+    /// number.
     async fn orders(
         &self,
         ledger: LedgerNo,
@@ -250,7 +238,7 @@ pub trait ReadStore: Send + Sync {
         orders: &[&OrderId],
     ) -> Result<Vec<OwnedLot>, StoreError>;
 
-    /// Lots newest first, from before `before` on.
+    /// Lots, newest first, added before `before`.
     async fn lots(
         &self,
         ledger: LedgerNo,
@@ -259,7 +247,7 @@ pub trait ReadStore: Send + Sync {
         limit: usize,
     ) -> Result<Page<OwnedLot, LotId>, StoreError>;
 
-    /// Balances by account name, customers' accounts summed, in one consistent read; they sum to zero. Those in money
-    /// ([`crate::ledger::money::MoneyPlace`]) count in their currency's smallest unit.
+    /// Balances by account name, with all customers' accounts summed, from one consistent read. They sum to zero.
+    /// Balances in money ([`crate::ledger::money::MoneyPlace`]) are in the currency's smallest unit.
     async fn trial_balance(&self, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, StoreError>;
 }

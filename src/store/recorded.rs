@@ -1,29 +1,26 @@
-//! Ledgers, and postings with their places in a ledger's feed.
+//! Ledgers, and postings with their positions in a ledger's feed.
 
 use std::sync::Arc;
 
 use crate::ledger::{LedgerId, LedgerNo, Posting, Timestamp};
 
-/// A ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
-    /// Its number in this database.
+    /// The number by which other rows of this database refer to it.
     pub no: LedgerNo,
-    /// Its id.
     pub id: LedgerId,
-    /// When it was created.
     pub created_at: Timestamp,
 }
 
-/// A place in a ledger's feed: 1, 2, 3, ... without gaps. 0 is before the first: a posting that has no place yet.
+/// A position in a ledger's feed: 1, 2, 3, ... without gaps. 0 means that a posting has no position yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
 
-/// A posting with its place in the feed.
+/// A posting with its position in the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// Its place; 0 where it was committed a moment ago and has none yet. What a feed gives always has one.
+    /// 0 where the posting was committed a moment ago and has no position yet. A feed returns only postings with a
+    /// position.
     pub position: Position,
-    /// The posting.
     pub posting: Arc<Posting>,
 }

@@ -2,23 +2,23 @@
 //!
 //! # What it is
 //! Posting `n` points to posting `n - 1` and to posting [`jump`]`(n)`. The jumps are those of skew-binary numbers
-//! (Myers, "An applicative random-access stack", 1983): `n` is a sum of weights 2^k - 1, largest first, and its jump
-//! leaves out the last one.
+//! (Myers, "An applicative random-access stack", 1983). `n` is a sum of weights 2^k - 1, largest first. Its jump
+//! leaves out the last weight.
 //!
 //! # Invariants
-//! - Which sequences a [`Path`] names follows from the customer's last sequence alone.
+//! - The last sequence of the customer alone determines which sequences a [`Path`] contains.
 //! - The keys of a path rise.
 //!
 //! # Failure
-//! A stored path whose keys do not rise, or are not as many as the sequence asks for, is an error.
+//! A stored path is refused where its keys do not rise, or where their number does not fit the sequence.
 //!
 //! # Cost
-//! An appended posting finds both pointers in the path of the one before it, so appending reads nothing. A path has about
-//! log2(n) keys.
+//! An appended posting finds both pointers in the path of the one before it, so appending reads nothing. A path has
+//! about log2(n) keys.
 
 use crate::ledger::codec::{Codec, DecodeError, Decoder, Encoder};
 
-/// The sequence that posting `sequence` jumps to; 0 where there is none before.
+/// The sequence that posting `sequence` jumps to; 0 for none.
 pub fn jump(sequence: u64) -> u64 {
     let mut rest = sequence;
     while rest > 0 {
@@ -34,14 +34,13 @@ pub fn jump(sequence: u64) -> u64 {
 /// The two pointers of a posting, as keys of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pointers {
-    /// The customer's posting before it.
+    /// The key of the customer's posting before it.
     pub previous: Option<i64>,
-    /// The longer way back.
+    /// The key of the posting that [`jump`] names.
     pub jump: Option<i64>,
 }
 
-/// The keys of a customer's last posting, of its jump, of that one's jump, and so on, oldest first. Which sequences
-/// they have follows from the last sequence alone.
+/// The keys of a customer's last posting, of its jump, of that one's jump, and so on, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Path {
     keys: Vec<i64>,
@@ -49,22 +48,22 @@ pub struct Path {
 }
 
 impl Path {
-    /// How many postings the customer has.
+    /// The number of the customer's postings.
     pub const fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// The key of the last posting.
     pub fn last(&self) -> Option<i64> {
         self.keys.last().copied()
     }
 
-    /// Takes in the next posting and says where it points.
+    /// Adds the next posting and returns its pointers.
     pub fn push(&mut self, key: i64) -> Pointers {
         let previous = self.last();
         let sequence = self.sequence.saturating_add(1);
         if jump(sequence) != self.sequence {
-            // Two equal weights at the end become one with the new posting: the chain goes on behind them.
+            // The last two weights are equal and become one with the new posting. Its jump goes to what is before
+            // both.
             self.keys.truncate(self.keys.len().saturating_sub(2));
         }
         let jump = self.last();
@@ -73,14 +72,14 @@ impl Path {
         Pointers { previous, jump }
     }
 
-    /// Its stored form: the oldest key, then the differences.
+    /// The stored form: the oldest key, then the differences.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         self.encode_into(&mut out);
         out
     }
 
-    /// Replaces what is in `out` by its stored form.
+    /// Replaces `out` by the stored form.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         out.clear();
         let mut encoder = Encoder::inline(std::mem::take(out));
@@ -92,10 +91,10 @@ impl Path {
         *out = encoder.into_bytes();
     }
 
-    /// From its stored form and the customer's last sequence.
+    /// Decodes the stored form of the path of a customer with this last sequence.
     ///
     /// # Errors
-    /// [`DecodeError`] where the keys do not rise, or are not as many as the sequence asks for.
+    /// [`DecodeError`] where the keys do not rise, or their number does not fit the sequence.
     pub fn decode(bytes: &[u8], sequence: u64) -> Result<Self, DecodeError> {
         let mut keys = Vec::with_capacity(32);
         let mut before = 0_i64;
@@ -124,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    /// The pointers of postings 1..=last with keys of any rising spacing, and the path after them.
+    /// The pointers of postings 1..=last with rising keys, and the path after them.
     fn chain(last: u64, spacing: impl Fn(u64) -> i64) -> (Vec<(i64, Pointers)>, Path) {
         let mut path = Path::default();
         let mut key = 0;

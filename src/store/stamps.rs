@@ -1,11 +1,11 @@
-//! The stamps of an engine with one writer, and the time up to which its readers may rely on them.
+//! The stamps of an engine with one writer, and the watermark that its readers rely on.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::ledger::Timestamp;
 
-/// Gives each batch a stamp later than every one before, and readers a watermark that no later batch undercuts. Clones
-/// share it: one for the writing side, one for the reading side.
+/// Gives each batch a stamp later than all before, and readers a watermark that no later batch undercuts. The writing
+/// side and the reading side each have a clone of the same state.
 #[derive(Clone, Debug, Default)]
 pub struct Stamps {
     state: Arc<Mutex<State>>,
@@ -13,29 +13,29 @@ pub struct Stamps {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The latest time that was given to a batch or promised to a reader.
+    /// The latest time that was given to a stored batch or promised to a reader.
     last: Timestamp,
-    /// The stamp of the batch that is under way: it may still be stored, or not.
+    /// The stamp of the batch that is under way: whether it is stored is still open.
     open: Option<Timestamp>,
 }
 
 impl Stamps {
-    /// Goes on after `last`.
+    /// Continues after `last`.
     #[must_use]
     pub fn after(last: Timestamp) -> Self {
         Self { state: Arc::new(Mutex::new(State { last, open: None })) }
     }
 
-    /// The stamp of a batch that begins: `clock`, or just after the last one.
+    /// The stamp of a batch that begins: `clock`, or just after the last stamp where the clock is behind.
     pub fn begin(&self, clock: Timestamp) -> Timestamp {
         let mut state = self.lock();
         let stamp = clock.max(Timestamp::from_micros(state.last.micros().saturating_add(1)));
-        // Only once the batch is stored may the next one not have the same stamp.
+        // A batch that is not stored uses up no stamp.
         state.open = Some(stamp);
         stamp
     }
 
-    /// The batch that was begun is stored.
+    /// The open batch is stored.
     pub fn stored(&self) {
         let mut state = self.lock();
         if let Some(stamp) = state.open.take() {
@@ -43,12 +43,12 @@ impl Stamps {
         }
     }
 
-    /// The batch that was begun is not stored.
+    /// The open batch is not stored.
     pub fn abandoned(&self) {
         self.lock().open = None;
     }
 
-    /// The latest time up to `now` at or before which nothing more will be stored.
+    /// The latest time, at most `now`, up to which nothing more will be stored.
     pub fn watermark(&self, now: Timestamp) -> Timestamp {
         let mut state = self.lock();
         let before_open =

@@ -1,5 +1,5 @@
-//! From what columns hold to values of the core, and what is said where they hold what this program never wrote: the
-//! same for every engine with SQL.
+//! Converts columns to values of the core, for all engines with SQL. A column that this program cannot have written
+//! is reported as damage.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,16 +16,15 @@ use crate::ledger::{
     Book, CustomerId, HoldId, HoldState, LedgerNo, LotId, Posting, Request, Texts, Timestamp,
 };
 
-/// Entries of work that may be voided, of one hold.
+/// The entries of work of one hold that may be voided.
 #[derive(Debug)]
 pub struct Voids {
-    /// The hold as it was loaded.
     pub hold: SharedHold,
-    /// The entries, whether they exist or not.
+    /// Their ids; some may not exist.
     pub entries: BTreeSet<WorkId>,
 }
 
-/// What requests may void, by hold, once their holds are loaded: only work on an active hold is.
+/// The entries that requests may void, by hold. The holds must be loaded: only work on an active hold can be voided.
 pub fn voids_of(book: &Book, requests: &[&Request]) -> BTreeMap<HoldId, Voids> {
     let mut voids = BTreeMap::new();
     for request in requests {
@@ -42,7 +41,7 @@ pub fn voids_of(book: &Book, requests: &[&Request]) -> BTreeMap<HoldId, Voids> {
     voids
 }
 
-/// What postings of another database void, by hold, once the holds that they move are loaded.
+/// The entries that postings of another database void, by hold. The holds that they move must be loaded.
 pub fn voids_in(book: &Book, postings: &[Recorded]) -> BTreeMap<HoldId, Voids> {
     let mut voids = BTreeMap::new();
     for Recorded { posting, .. } in postings {
@@ -69,9 +68,9 @@ pub fn decoded<T: Codec>(bytes: &[u8], what: &str) -> Result<T, StoreError> {
     decode(bytes).map_err(|error| damaged(format!("{what}: {error}")))
 }
 
-/// The checksum of a row: XXH3 (<https://github.com/Cyan4973/xxHash>) of its numbers and of its other columns, each with
-/// its length, so that no two rows give the same bytes. It is stored, so it must never change. It finds damage, not
-/// forgery.
+/// The checksum of a row: XXH3 (<https://github.com/Cyan4973/xxHash>) of its numbers and its other columns. Each of
+/// the latter is preceded by its length, so that no two rows give the same bytes. Checksums are stored, so the
+/// algorithm must never change. A checksum finds damage, not forgery.
 pub fn checksum(numbers: impl IntoIterator<Item = i64>, others: &[&[u8]]) -> i64 {
     let mut row = Vec::with_capacity(512);
     for number in numbers {
@@ -84,15 +83,15 @@ pub fn checksum(numbers: impl IntoIterator<Item = i64>, others: &[&[u8]]) -> i64
     xxh3_64(&row).cast_signed()
 }
 
-/// A count or a sequence that is to be stored.
+/// Converts a count or a sequence to its stored type.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] for one that no database reaches.
+/// [`StoreError::Damaged`] for a value that no database reaches.
 pub fn stored_count(count: u64) -> Result<i64, StoreError> {
     i64::try_from(count).map_err(|_| damaged("a sequence leaves its bounds"))
 }
 
-/// Reads a count, or a position, that is never negative.
+/// Reads a count or a position; neither is ever negative.
 ///
 /// # Errors
 /// [`StoreError::Damaged`], naming `what`.
@@ -100,8 +99,6 @@ pub fn count_of(value: i64, what: &str) -> Result<u64, StoreError> {
     u64::try_from(value).map_err(|_| damaged(format!("{what}: {value}")))
 }
 
-/// Reads a ledger's number.
-///
 /// # Errors
 /// [`StoreError::Damaged`] for a number out of range.
 pub fn ledger_no_of(number: i64) -> Result<LedgerNo, StoreError> {
@@ -109,27 +106,25 @@ pub fn ledger_no_of(number: i64) -> Result<LedgerNo, StoreError> {
     checked.ok_or_else(|| damaged(format!("ledger number {number}")))
 }
 
-/// Reads a customer's id.
-///
 /// # Errors
-/// [`StoreError::Damaged`] for a text that is none.
+/// [`StoreError::Damaged`] for a text that is not an id.
 pub fn customer_id_of(text: &str) -> Result<CustomerId, StoreError> {
     CustomerId::parse(text).map_err(|error| damaged(format!("customer id {text:?}: {error}")))
 }
 
-/// The columns of a posting's row in `posting_words`; all of them empty where it has none.
+/// The columns of a posting's row in `posting_words`; all are empty where the posting has no row there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WordsColumns {
-    /// What was said; `None` once it is erased.
+    /// The posting's texts (who, why); `None` once they are erased.
     pub words: Option<Vec<u8>>,
-    /// When it was erased, in microseconds.
+    /// When the texts were erased, in microseconds.
     pub erased_at: Option<i64>,
-    /// [`words_checksum`] of what was said.
+    /// [`words_checksum`] of the texts.
     pub checksum: Option<i64>,
 }
 
 impl WordsColumns {
-    /// Of the row that a posting with these words is given.
+    /// The row for a posting with these texts.
     #[must_use]
     pub fn of(posting: &Posting, words: &[u8]) -> Self {
         match posting.texts {
@@ -142,7 +137,7 @@ impl WordsColumns {
         }
     }
 
-    /// As the core reads it.
+    /// The texts as the core reads them.
     ///
     /// # Errors
     /// [`StoreError::Damaged`], naming `what`.
@@ -155,7 +150,7 @@ impl WordsColumns {
         }
     }
 
-    /// What is wrong with the row beside a posting with this detail.
+    /// What is wrong with this row beside a posting with this detail.
     pub fn fault(&self, customer: i64, sequence: i64, detail: &[u8]) -> Option<&'static str> {
         let is_there = self.words.is_some() || self.erased_at.is_some();
         let checksum = self.words.as_deref().map(|words| words_checksum(customer, sequence, words));
@@ -169,12 +164,12 @@ impl WordsColumns {
     }
 }
 
-/// The checksum of what a posting said. It is stored, so it must never change.
+/// The checksum of a posting's texts. It is stored, so the algorithm must never change.
 pub fn words_checksum(customer: i64, sequence: i64, words: &[u8]) -> i64 {
     checksum([customer, sequence], &[words])
 }
 
-/// The lot that a command names: by its id, or by an order that was loaded into the book before.
+/// The lot that a command names by its id, or by an order that was loaded into the book before.
 pub fn named_lot(book: &Book, ledger: LedgerNo, purchase: &PurchaseRef) -> Option<LotId> {
     match purchase {
         PurchaseRef::Id(id) => Some(*id),

@@ -1,5 +1,5 @@
-//! How fast a customer uses credits: each posting carries what was used so far, so the use between two moments is two
-//! look-ups.
+//! How fast a customer uses credits. Each posting carries the total used so far, so the use between two times takes
+//! two look-ups.
 
 use super::error::StoreError;
 use super::read_store::{At, ReadStore};
@@ -9,24 +9,18 @@ use crate::ledger::{Balances, Credits, CustomerKey, Timestamp};
 /// A customer at one moment of its history.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// Whose.
     pub customer: CustomerKey,
-    /// When the customer was created.
     pub created_at: Timestamp,
-    /// Holds of it that are open now.
+    /// The number of holds that are open now.
     pub open_holds: u32,
-    /// The moment.
     pub at: Timestamp,
-    /// The balances then.
+    /// The balances at that moment.
     pub balances: Balances,
-    /// The credits used by then.
+    /// The total of credits used by that moment.
     pub used: Credits,
 }
 
-/// What is to be expected from a moment on.
-///
-/// # Errors
-/// [`StoreError`].
+/// Forecasts how long the credits last, from that moment on.
 pub async fn forecast(store: &dyn ReadStore, moment: Moment) -> Result<Forecast, StoreError> {
     let Moment { customer, created_at, open_holds, at, balances, used } = moment;
     let mut before = [Credits::ZERO; 2];

@@ -1,5 +1,5 @@
-//! Where events are sent, how far each endpoint has come, and what it did not take: rows, and transactions over them. What
-//! they mean is the matter of delivery; an engine only keeps them.
+//! Webhook endpoints, how far each has got, and the events that it did not take: rows, and transactions over them.
+//! Delivery gives them their meaning; an engine only keeps them.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -10,36 +10,34 @@ use crate::ledger::codec::{coded_enum, record};
 use crate::ledger::event::EventType;
 use crate::ledger::{CustomerId, LedgerNo, RequestKey, Text, Timestamp};
 
-/// An endpoint, with how far it has come.
+/// An endpoint and its progress through the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Its id.
     pub id: Uuid,
-    /// The ledger whose events it is told.
+    /// The ledger whose events it receives.
     pub ledger: LedgerNo,
-    /// Where they are sent; [`EMAIL_URL`] for the customers' own addresses.
+    /// The address of the endpoint; [`EMAIL_URL`] for the customers' own addresses.
     pub url: Text,
-    /// Which; all where empty.
+    /// The event types that it receives; all where empty.
     pub types: Vec<EventType>,
-    /// What people call it.
+    /// A name for people.
     pub description: Text,
-    /// What messages are signed with: `whsec_` and base64.
+    /// The key that signs messages: `whsec_` and base64.
     pub secret: Text,
-    /// The secret before, for as long as messages are signed with it too.
+    /// The secret before the last change, while messages are still signed with it too.
     pub old_secret: Option<OldSecret>,
-    /// When it was made.
     pub created_at: Timestamp,
     /// Set while nothing is sent to it.
     pub disabled: Option<Disabled>,
-    /// All events of postings up to this position were delivered, or are kept aside.
+    /// The cursor: all events of postings up to this position were delivered, or have a [`Delivery`] row.
     pub done: Position,
-    /// And so many of the posting after it.
+    /// The number of events of the next posting that were handled too.
     pub taken: u32,
-    /// The server that sends to it.
+    /// The server that holds the lease on sending to it.
     pub holder: Option<Uuid>,
-    /// Until when others leave it to that server.
+    /// The end of that server's lease; until then other servers leave the endpoint alone.
     pub held_until: Timestamp,
-    /// Rises with every change that its sender did not make.
+    /// Rises with every change that was not made by its sender.
     pub version: u64,
 }
 record!(Endpoint {
@@ -47,32 +45,27 @@ record!(Endpoint {
     9 => disabled, 10 => done, 11 => taken, 12 => holder, 13 => held_until, 14 => version,
 });
 
-/// The URL of the endpoint that stands for e-mail. Callers cannot make such a one: theirs are https.
+/// The URL of the endpoint that stands for e-mail. Callers cannot register it: their URLs are https.
 pub const EMAIL_URL: &str = "mailto:";
 
 impl Endpoint {
-    /// True for the one that stands for e-mail.
     pub fn is_email(&self) -> bool {
         self.url.as_str() == EMAIL_URL
     }
 }
 
-/// A secret that was replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OldSecret {
-    /// As [`Endpoint::secret`].
     pub secret: Text,
-    /// Until when messages are signed with it.
+    /// Messages are signed with it until this time.
     pub until: Timestamp,
 }
 record!(OldSecret { 1 => secret, 2 => until });
 
-/// Why nothing is sent to an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disabled {
-    /// Since when.
     pub at: Timestamp,
-    /// Why: what an operator or the endpoint said.
+    /// The reason that an operator or the endpoint gave.
     pub reason: Text,
 }
 record!(Disabled { 1 => at, 2 => reason });
@@ -97,32 +90,29 @@ impl crate::ledger::codec::Codec for Position {
     }
 }
 
-/// An event that an endpoint did not take at once.
+/// An event that an endpoint has not taken yet, or that was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// The endpoint.
     pub endpoint: Uuid,
-    /// The place of the event's posting in the feed.
+    /// The position of the event's posting in the feed.
     pub position: Position,
-    /// The event's place among those of its posting, from 0.
+    /// The index of the event among those of its posting, from 0.
     pub place: u32,
-    /// What happened.
     pub event: EventType,
-    /// The event's id.
     pub event_id: Text,
-    /// Whose event it is.
     pub customer: CustomerId,
-    /// How often it was tried.
+    /// The number of attempts so far.
     pub attempts: u32,
-    /// When it is tried again; `None` while an earlier event of the customer is in the way, and once it was given up.
+    /// The time of the next attempt. `None` while an earlier event of the same customer is waiting, and once the
+    /// event was given up.
     pub next_at: Option<Timestamp>,
     /// When it was given up.
     pub dead_at: Option<Timestamp>,
-    /// When it was tried last.
+    /// The time of the last attempt.
     pub tried_at: Option<Timestamp>,
-    /// The HTTP status of the last answer, or for e-mail the SMTP code; 0 where there was none.
+    /// The status of the last answer: HTTP, or SMTP for e-mail; 0 where there was no answer.
     pub status: u32,
-    /// What went wrong last.
+    /// The error of the last attempt.
     pub error: Text,
 }
 record!(Delivery {
@@ -131,81 +121,72 @@ record!(Delivery {
 });
 
 impl Delivery {
-    /// Its place in the feed.
+    /// The key by which it is ordered: the place of its event in the feed.
     pub const fn at(&self) -> (Position, u32) {
         (self.position, self.place)
     }
 }
 
 coded_enum!(
-    /// What may be asked about endpoints: the scope of a request id, with the ledger.
+    /// What a request can do with endpoints. Part of the scope of a request id, with the ledger.
     Method {
-        /// To make one.
         Create = 1 / "CREATE",
-        /// To change one.
         Update = 2 / "UPDATE",
-        /// To remove one.
         Delete = 3 / "DELETE",
-        /// To send an event again.
         Redeliver = 4 / "REDELIVER",
     }
 );
 
-/// A request about an endpoint that had its effect.
+/// A request about an endpoint that took effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// A hash of what was asked for.
+    /// A hash of the request's content: a repeat has the same one.
     pub fingerprint: u64,
-    /// The endpoint.
     pub endpoint: Uuid,
 }
 record!(Asked { 1 => fingerprint, 2 => endpoint });
 
-/// The scope of a request id.
+/// The scope in which a request id is unique.
 pub type AskedScope = (LedgerNo, Method, RequestKey);
 
-/// Keeps the rows.
 #[async_trait]
 pub trait WebhookStore: Send + Sync {
-    /// Opens a transaction. `now` is the caller's clock, which engines with one of their own do without. One of this
-    /// server waits for the one before; dropped, nothing of it is stored.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Opens a transaction. Engines with a clock of their own ignore `now`, the caller's clock. A transaction waits
+    /// for the one before it on this server. A dropped transaction stores nothing.
     async fn begin(&self, now: Timestamp) -> Result<Box<dyn WebhookTx>, StoreError>;
 }
 
-/// A transaction over the rows. All methods fail with [`StoreError`], and nothing is stored then.
+/// A transaction over the rows. When a method fails, nothing is stored.
 #[async_trait]
 pub trait WebhookTx: Send {
-    /// The time, the same for all servers.
+    /// The time of the transaction, from a clock that all servers share.
     fn now(&self) -> Timestamp;
 
-    /// A request that had its effect.
+    /// An earlier request with this id that took effect.
     async fn asked(&mut self, scope: &AskedScope) -> Result<Option<Asked>, StoreError>;
 
-    /// Keeps a request; a second one with the same scope is refused.
+    /// Stores a request; a second one with the same scope is refused.
     async fn put_asked(&mut self, scope: &AskedScope, asked: Asked) -> Result<(), StoreError>;
 
     /// All endpoints, by id.
     async fn endpoints(&mut self) -> Result<Vec<Endpoint>, StoreError>;
 
-    /// One endpoint, which nobody else changes until the end of the transaction.
+    /// One endpoint, locked until the end of the transaction.
     async fn endpoint(&mut self, id: Uuid) -> Result<Option<Endpoint>, StoreError>;
 
-    /// One endpoint as it is now, for who only looks: nobody waits for the end of the transaction.
+    /// One endpoint without a lock, for reads that precede no change.
     async fn peek_endpoint(&mut self, id: Uuid) -> Result<Option<Endpoint>, StoreError> {
-        // Engines whose transactions wait for each other anyway.
+        // For engines that run one transaction at a time: the lock costs nothing.
         self.endpoint(id).await
     }
 
-    /// Makes or replaces an endpoint.
+    /// Creates or replaces an endpoint.
     async fn put_endpoint(&mut self, endpoint: &Endpoint) -> Result<(), StoreError>;
 
     /// Removes an endpoint and its deliveries.
     async fn delete_endpoint(&mut self, id: Uuid) -> Result<(), StoreError>;
 
-    /// Deliveries of an endpoint in the order of the feed, those after `after`: given up, or not.
+    /// Deliveries of an endpoint after `after`, in the order of the feed: those given up, or those not.
     async fn deliveries(
         &mut self,
         endpoint: Uuid,
@@ -214,21 +195,19 @@ pub trait WebhookTx: Send {
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError>;
 
-    /// Makes or replaces a delivery.
+    /// Creates or replaces a delivery.
     async fn put_delivery(&mut self, delivery: &Delivery) -> Result<(), StoreError>;
 
-    /// Removes a delivery, given up or not.
     async fn delete_delivery(&mut self, endpoint: Uuid, at: (Position, u32)) -> Result<(), StoreError>;
 
-    /// Servers that send, and until when each counts as there.
+    /// The servers that send, and until when each counts as alive.
     async fn relays(&mut self) -> Result<Vec<(Uuid, Timestamp)>, StoreError>;
 
-    /// Makes or replaces a server's row; `None` removes it.
+    /// Creates or replaces a server's row; `None` removes it.
     async fn put_relay(&mut self, relay: Uuid, there_until: Option<Timestamp>) -> Result<(), StoreError>;
 
-    /// All requests that had their effect, for a copy.
+    /// All requests that took effect, for a copy.
     async fn all_asked(&mut self) -> Result<Vec<(AskedScope, Asked)>, StoreError>;
 
-    /// Stores it.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }

@@ -1,17 +1,21 @@
-//! Forgetting what was said about a customer: the same walk over its history for every engine.
+//! Erases the texts about a customer (who, why): the same walk over its history for every engine.
 //!
 //! # What it is
-//! A customer's postings are gone through from the newest to the oldest. The words of each are erased; rows that repeat
-//! them (holds, entries of work, the profile) are written again as they follow from the posting that moved them last.
+//! A customer's postings are read from the newest to the oldest, and the texts of each are erased. Rows that repeat
+//! these texts (holds, entries of work, the profile) are rewritten from the posting that moved them last.
 //!
 //! # Invariants
-//! - Rows are what replaying the journal gives, before and after: a row whose last posting cannot be erased stays.
-//! - All of it is one transaction in which nobody else writes for the customer: a command between two parts would carry
-//!   a hold's texts on into a posting that was not there when the walk began.
+//! - Rows equal what replaying the journal gives, before and after. A row whose last posting cannot be erased stays.
+//! - One transaction does all of it, and nobody else writes for the customer meanwhile. A command in between would
+//!   copy a hold's texts into a posting that the walk does not see.
+//!
+//! # Failure
+//! An error before the commit rolls back, and nothing is erased. Texts in the journal's own rows (of older versions)
+//! cannot be erased; such postings are counted in [`Erased::kept`].
 //!
 //! # Cost
-//! The customer's history is read once; in memory stands a page of it, and 16 bytes for each of its holds and entries of
-//! work.
+//! The customer's history is read once. The walk keeps one page of it in memory, and 16 bytes for each hold and entry
+//! of work.
 
 use std::collections::HashSet;
 
@@ -24,59 +28,58 @@ use crate::ledger::{Hold, HoldId, Posting, Profile, Texts, Timestamp};
 /// Postings read at a time.
 pub(super) const PAGE: i64 = 1_000;
 
-/// What came of forgetting a customer's words.
+/// The result of erasing a customer's texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Erased {
-    /// Postings whose words were erased now.
+    /// Postings whose texts were erased now.
     pub postings: u64,
-    /// Older postings with texts in the journal, which cannot be erased.
+    /// Older postings whose texts are in the journal itself and cannot be erased.
     pub kept: u64,
 }
 
-/// What was found on the way back so far.
+/// What the walk has seen so far.
 #[derive(Debug)]
 pub(super) struct Walk {
     at: Timestamp,
     holds: HashSet<HoldId>,
     work: HashSet<WorkId>,
     knows_profile: bool,
-    /// What came of it.
     pub erased: Erased,
 }
 
-/// What is to be written for one posting.
+/// The rows to write for one posting.
 #[derive(Debug)]
 pub(super) struct Rewritten {
-    /// It, with its words erased.
+    /// The posting without its texts.
     pub posting: Posting,
-    /// Holds that it moved last.
+    /// Holds whose newest posting this is.
     pub holds: Vec<HoldId>,
-    /// True where it recorded or voided its entry of work last.
+    /// True where this is the newest posting of its entry of work.
     pub has_work: bool,
-    /// True where it gave the customer the profile that it has.
+    /// True where this posting set the customer's current profile.
     pub has_profile: bool,
 }
 
 impl Rewritten {
-    /// The holds that it moved last, as their rows are now.
+    /// The holds whose rows must be rewritten, without their texts.
     pub fn holds(&self) -> impl Iterator<Item = &Hold> {
         self.posting.holds().map(AsRef::as_ref).filter(|hold| self.holds.contains(&hold.id))
     }
 
-    /// The entry of work as its row is now, with its hold.
+    /// The entry of work whose row must be rewritten, with its hold.
     pub fn work(&self) -> Option<(HoldId, &Work)> {
         let detail = &self.posting.detail;
         detail.hold.as_ref().map(|hold| hold.id).zip(detail.work.as_deref()).filter(|_| self.has_work)
     }
 
-    /// The profile as its row is now.
+    /// The profile whose row must be rewritten.
     pub fn profile(&self) -> Option<&Profile> {
         self.posting.detail.profile.as_deref().filter(|_| self.has_profile)
     }
 }
 
 impl Walk {
-    /// From the newest posting on.
+    /// Starts at the newest posting.
     pub fn new(at: Timestamp) -> Self {
         Self {
             at,
@@ -87,10 +90,10 @@ impl Walk {
         }
     }
 
-    /// Takes the next older posting; gives what is to be written, where it has words to erase.
+    /// Takes the next older posting. Returns the rows to write where it has texts to erase.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] where the posting cannot be encoded and read again.
+    /// [`StoreError::Damaged`] where the rewritten posting cannot be encoded and read again.
     pub fn back_to(&mut self, recorded: &Recorded) -> Result<Option<Rewritten>, StoreError> {
         let posting = &recorded.posting;
         let holds = posting.holds().map(|hold| hold.id).filter(|id| self.holds.insert(*id)).collect();

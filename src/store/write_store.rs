@@ -1,4 +1,4 @@
-//! What the writing side of an engine can do: load what a batch names, append what was decided.
+//! The writing side of an engine: it loads what a batch names, and appends what was decided.
 
 use std::sync::Arc;
 
@@ -12,28 +12,26 @@ use super::words::Erased;
 use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, CustomerId, LedgerId, LedgerNo, Request, RequestKey, Timestamp};
 
-/// A ledger to be made.
+/// A ledger to be created.
 #[derive(Clone, Debug)]
 pub struct NewLedger {
-    /// Its id.
     pub id: LedgerId,
-    /// The id that makes the command repeatable.
+    /// The idempotency key of the command.
     pub request: RequestKey,
 }
 
-/// What came of creating a ledger.
+/// The result of creating a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LedgerCreated {
-    /// It is there now, or was made by this very request before (`replayed`).
+    /// The ledger was created now, or earlier by the same request (`replayed`).
     Created {
-        /// The ledger.
         ledger: Ledger,
-        /// True for a repeat.
+        /// True where an earlier request with this id did it.
         replayed: bool,
     },
-    /// It was made by another request.
+    /// Another request created it.
     Exists,
-    /// The request id made another ledger.
+    /// The request id created another ledger.
     RequestIdReused,
     /// The database has as many ledgers as it can number.
     TooMany,
@@ -42,12 +40,13 @@ pub enum LedgerCreated {
 /// A writing side, owned by one writer task. `load` opens a transaction, `append` commits it.
 #[async_trait]
 pub trait WriteStore: Send {
-    /// Opens a transaction and loads what the requests name: customers, earlier answers to the same request ids,
-    /// holds, orders, and the watched holds of customers with something due or parked. The book's stamp is `clock`
-    /// or just after the engine's last stamp, whichever is later. A fixed number of statements a command.
+    /// Opens a transaction and loads what the requests name: customers, holds, orders, and earlier answers to the
+    /// same request ids. Holds of these customers that are due or wait for credits are loaded too. The book's stamp
+    /// is `clock`, or just after the engine's last stamp where that is later. The number of statements a command is
+    /// bounded.
     ///
-    /// `cards` is brought up to date first, where others have changed them: what is decided in the transaction knows
-    /// every card that a hold which it sees can have pinned.
+    /// `cards` is first brought up to date with changes of other servers. So the batch knows every rate card that a
+    /// loaded hold can have pinned.
     ///
     /// # Errors
     /// [`StoreError`]; the transaction is closed.
@@ -65,38 +64,29 @@ pub trait WriteStore: Send {
     /// [`StoreError`]; nothing is stored, unless the error says that the fate is unknown.
     async fn append(&mut self, book: &Book) -> Result<(), StoreError>;
 
-    /// Inside the transaction that `load` opened: whether an earlier append of `book`, whose answer was lost, has been
-    /// stored after all. `load` has waited for whatever held its customers, so the answer is final, except for
-    /// customers that do not exist: for those a later append clashes.
+    /// Finds out, inside the transaction that `load` opened, whether an earlier append of `book` was stored although
+    /// its answer was lost. `load` has waited for every transaction that had locked its customers, so the answer is
+    /// final. The exception is a customer that does not exist yet: a late commit makes the next append clash.
     ///
     /// # Errors
     /// [`StoreError`]; the transaction is closed.
     async fn was_stored(&mut self, book: &Book) -> Result<bool, StoreError> {
-        // Engines that never are unsure.
+        // Engines whose commits always answer.
         let _ = book;
         Ok(false)
     }
 
     /// Closes the transaction and stores nothing.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn abandon(&mut self) -> Result<(), StoreError>;
 
-    /// Makes a ledger, in a transaction of its own.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Creates a ledger, in its own transaction.
     async fn create_ledger(
         &mut self,
         ledger: &NewLedger,
         now: Timestamp,
     ) -> Result<LedgerCreated, StoreError>;
 
-    /// Adds a rate card or sets a default, in a transaction of its own, and brings `cards` up to date with it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Adds a rate card or sets a default, in its own transaction, and brings `cards` up to date with it.
     async fn change_cards(
         &mut self,
         request: &CardRequest,
@@ -104,20 +94,16 @@ pub trait WriteStore: Send {
         cards: &mut Arc<Cards>,
     ) -> Result<CardsChanged, StoreError>;
 
-    /// Sets the thresholds of a ledger's customers without their own, in a transaction of its own; the next batch is
-    /// decided by them, on whichever server.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Sets a ledger's default thresholds, in its own transaction. Every server decides its next batch by them.
     async fn set_default_alerts(
         &mut self,
         alerts: &NewDefaultAlerts,
         now: Timestamp,
     ) -> Result<DefaultAlertsSet, StoreError>;
 
-    /// Erases what was said about a customer, in a transaction of its own: texts of its postings that lie aside, and of
-    /// the rows that repeat them. The journal, its checksums, balances and replay stay as they are. Nothing is erased of
-    /// a customer that does not exist.
+    /// Erases the texts about a customer (who, why), in its own transaction: those of its postings, and those of rows
+    /// that repeat them. Only texts kept separately from the journal can be erased, so checksums, balances and replay
+    /// stay as they are. Does nothing for a customer that does not exist.
     ///
     /// # Errors
     /// [`StoreError`]; nothing is erased.
@@ -128,16 +114,10 @@ pub trait WriteStore: Send {
         now: Timestamp,
     ) -> Result<Erased, StoreError>;
 
-    /// Housekeeping between batches, such as a checkpoint of the log. Called after every commit; cheap when there is
+    /// Housekeeping between batches, such as a checkpoint of the log. Called after every batch; cheap when there is
     /// nothing to do.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn tidy(&mut self) -> Result<(), StoreError>;
 
-    /// Closes the engine's writing side in order; the last call.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Closes the writing side; the last call.
     async fn close(&mut self) -> Result<(), StoreError>;
 }

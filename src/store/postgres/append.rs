@@ -1,5 +1,5 @@
-//! Appending a decided batch: one statement a table, each in the order of its keys, so that batches that meet wait for
-//! each other in the same order everywhere.
+//! Appends a decided batch, one statement a table. Each statement writes in key order, so that concurrent batches
+//! wait for each other in the same order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::store::sql::row::{RequestColumn, sql_count};
 use crate::store::sql::rows::PostingRow;
 use crate::store::stored::WordsColumns;
 
-/// Writes the book's batch inside its transaction; `loaded` has the sequences that guard the customers' rows.
+/// Writes the book's batch inside its transaction. `loaded` has the sequences that guard the updates of customers.
 ///
 /// # Errors
-/// [`StoreError`]; the transaction cannot go on.
+/// [`StoreError`]; the transaction must be rolled back.
 pub(super) async fn append(
     connection: &mut PgConnection,
     book: &Book,
@@ -34,17 +34,17 @@ pub(super) async fn append(
     }
 }
 
-/// With which commit a posting comes, and its place among that commit's postings in its ledger.
+/// The commit of a posting, and its index among that commit's postings in its ledger.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placement {
     pub batch: Uuid,
     pub place: i32,
 }
 
-/// All rows but those that give places; `placements` are those of the journal, in its order.
+/// Writes all rows except those of the feed. `placements` are those of the journal, in its order.
 ///
 /// # Errors
-/// [`StoreError`]; the transaction cannot go on.
+/// [`StoreError`]; the transaction must be rolled back.
 pub(super) async fn append_rows(
     connection: &mut PgConnection,
     book: &Book,
@@ -53,7 +53,7 @@ pub(super) async fn append_rows(
 ) -> Result<(), StoreError> {
     let (new, old): (Vec<&Customer>, Vec<&Customer>) =
         book.touched_customers().map(Arc::as_ref).partition(|customer| !loaded.contains_key(&customer.key()));
-    // Creations first: where two servers race for one, the second waits here and has written nothing else yet.
+    // Creations come first: when two servers race for one, the second waits here and has written nothing else yet.
     insert_customers(connection, &new).await?;
     update_customers(connection, &old, loaded).await?;
     if book.journal().is_empty() {
@@ -94,7 +94,7 @@ async fn insert_customers(connection: &mut PgConnection, customers: &[&Customer]
     Ok(())
 }
 
-/// Guarded by the sequences that were loaded: a row that something else moved in between is not overwritten.
+/// The loaded sequence guards each row: a row that changed since the load is not overwritten.
 async fn update_customers(
     connection: &mut PgConnection,
     customers: &[&Customer],
@@ -132,7 +132,7 @@ async fn update_customers(
     }
 }
 
-/// One commit, named by its first posting.
+/// The batch is one commit; the id of its first posting names it.
 fn placements(book: &Book) -> Vec<Placement> {
     let Some(first) = book.journal().first() else { return Vec::new() };
     let batch = first.id.uuid();
@@ -203,7 +203,7 @@ async fn insert_postings(
     insert_words(connection, &rows).await
 }
 
-/// Those who say nothing need no row.
+/// Postings without texts need no row.
 async fn insert_words(connection: &mut PgConnection, rows: &[PostingRow]) -> Result<(), StoreError> {
     let rows: Vec<&PostingRow> = rows.iter().filter(|row| row.words != WordsColumns::default()).collect();
     if rows.is_empty() {
@@ -266,7 +266,7 @@ async fn insert_lots(connection: &mut PgConnection, book: &Book) -> Result<(), S
     insert_orders(connection, &lots).await
 }
 
-/// What was given back of a purchase stands with it; its columns never change.
+/// Only the refunded part of a purchase changes, and it is in the body; the columns never change.
 async fn update_lots(connection: &mut PgConnection, book: &Book) -> Result<(), StoreError> {
     let mut lots: Vec<(CustomerKey, &Arc<Lot>)> = book.touched_lots().collect();
     if lots.is_empty() {
@@ -292,7 +292,8 @@ async fn update_lots(connection: &mut PgConnection, book: &Book) -> Result<(), S
     }
 }
 
-/// Where two servers race for one order, the second waits here, clashes, and reads the first one's when it tries again.
+/// When two servers race for one order, the second waits here and clashes; its next attempt reads the first one's
+/// row.
 async fn insert_orders(connection: &mut PgConnection, lots: &[(&Posting, &Lot)]) -> Result<(), StoreError> {
     let mut orders: Vec<(i32, &str, &str, i64, i64)> = lots
         .iter()
@@ -321,9 +322,9 @@ async fn insert_orders(connection: &mut PgConnection, lots: &[(&Posting, &Lot)])
     Ok(())
 }
 
-/// Every customer has a profile from its creation on: the list of customers walks this table.
+/// Every customer has a profile from its creation on, because the list of customers walks this table.
 async fn write_profiles(connection: &mut PgConnection, book: &Book) -> Result<(), StoreError> {
-    // The last one of each customer is the one that stays.
+    // The last profile of each customer wins.
     let mut profiles: BTreeMap<(i32, &str), (i64, Vec<u8>)> = BTreeMap::new();
     for posting in book.journal() {
         if posting.detail.created.is_none() && posting.detail.profile.is_none() {
@@ -363,7 +364,7 @@ async fn write_holds(connection: &mut PgConnection, book: &Book) -> Result<(), S
         let key = |hold: &crate::ledger::Hold| (hold.customer_key(), hold.id);
         key(one).cmp(&key(other))
     });
-    // What never changes is not named after DO UPDATE.
+    // Columns that never change are not named after DO UPDATE.
     sqlx::query(
         "INSERT INTO hold (
              customer, incident_id, hold_id, ledger_no, previous, state, direct, class, settled, estimated,
@@ -397,8 +398,8 @@ async fn write_holds(connection: &mut PgConnection, book: &Book) -> Result<(), S
     Ok(())
 }
 
-/// What the sequencer needs to give the batch its places, and what the trial balance adds until then: the batch's own
-/// rows, so that no two batches meet on an account of the system.
+/// The sequencer needs these rows to place the batch; until then the trial balance adds them. They are the batch's
+/// own, so that no two batches wait for each other on a system account.
 async fn insert_pending(connection: &mut PgConnection, book: &Book, batch: Uuid) -> Result<(), StoreError> {
     let nets = nets(book)?;
     let postings = book.journal();
@@ -428,7 +429,7 @@ async fn insert_pending(connection: &mut PgConnection, book: &Book, batch: Uuid)
 /// Moves the ends of feeds.
 ///
 /// # Errors
-/// [`StoreError`]; the transaction cannot go on.
+/// [`StoreError`]; the transaction must be rolled back.
 pub(super) async fn set_ends(
     connection: &mut PgConnection,
     ends: &BTreeMap<i32, i64>,
@@ -447,10 +448,10 @@ pub(super) async fn set_ends(
     Ok(())
 }
 
-/// Adds what placed commits have moved to the accounts that are no customer's.
+/// Adds the net amounts of placed commits to the system accounts.
 ///
 /// # Errors
-/// [`StoreError`]; the transaction cannot go on.
+/// [`StoreError`]; the transaction must be rolled back.
 pub(super) async fn add_to_accounts(
     connection: &mut PgConnection,
     nets: &BTreeMap<(i32, String), i128>,
@@ -458,7 +459,7 @@ pub(super) async fn add_to_accounts(
     if nets.is_empty() {
         return Ok(());
     }
-    // As text: a sum over many commits may be wider than what one of them can move.
+    // Bound as text: a sum over many commits may exceed 64 bits.
     sqlx::query(
         "INSERT INTO system_account (ledger_no, account, balance)
          SELECT u.ledger_no, u.account, CAST(u.net AS NUMERIC(38, 0))

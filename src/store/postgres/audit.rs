@@ -1,4 +1,5 @@
-//! Reading every row as it is stored, for `verify` and copies: all of one snapshot, whatever servers write meanwhile.
+//! Reads every row as it is stored, for `verify` and copies. All reads use one snapshot, so servers may write
+//! meanwhile.
 
 use sqlx::PgConnection;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
@@ -15,7 +16,7 @@ use crate::store::sql::postings;
 use crate::store::sql::row::sql_count;
 use crate::store::stored::count_of;
 
-/// What reads the whole database of a PostgreSQL engine.
+/// The audit side of a PostgreSQL database.
 #[derive(Debug)]
 pub struct PgAudit {
     address: Address,
@@ -23,13 +24,13 @@ pub struct PgAudit {
 }
 
 impl PgAudit {
-    /// Connects for the first time when it is asked for something.
+    /// Connects at the first read.
     #[must_use]
     pub fn open(address: &Address) -> Self {
         Self { address: address.clone(), snapshot: Mutex::new(None) }
     }
 
-    /// The snapshot that is read, or a new one where there is none that can be gone on with.
+    /// The current snapshot, or a new one where there is none or a statement on it failed.
     async fn snapshot(&self) -> Result<MappedMutexGuard<'_, Snapshot>, StoreError> {
         let mut held = self.snapshot.lock().await;
         let current = match held.take() {
@@ -39,7 +40,7 @@ impl PgAudit {
         Ok(MutexGuard::map(held, |held| held.insert(current)))
     }
 
-    /// A snapshot of now; an older one ends.
+    /// Takes a new snapshot; the older one ends.
     async fn new_snapshot(&self) -> Result<MappedMutexGuard<'_, Snapshot>, StoreError> {
         if let Some(snapshot) = self.snapshot.lock().await.take() {
             snapshot.end().await;

@@ -1,5 +1,5 @@
-//! The engine's check of itself: rows as they were written, sequences and places without gaps, and columns that repeat
-//! what a value says. All of one snapshot, a page at a time.
+//! The engine's check of itself, of one snapshot, a page at a time. It checks checksums, sequences and positions
+//! without gaps, and columns that repeat a part of a body.
 
 use sqlx::{Executor as _, PgConnection};
 
@@ -14,19 +14,19 @@ use crate::store::sql::database::Sql;
 use crate::store::sql::row::Row;
 use crate::store::sql::rows::body;
 
-/// The first faults of the snapshot.
+/// Returns the first faults of the snapshot.
 ///
 /// # Errors
 /// [`StoreError`] where the database cannot be read.
 pub(super) async fn check(snapshot: &mut Snapshot) -> Result<Vec<String>, StoreError> {
     let mut faults = Faults::default();
     check_schema::check(snapshot.connection(), &mut faults).await?;
-    // Tables that are not as they were made are not read any further.
+    // Tables that differ from the migrations cannot be read reliably.
     if faults.are_none() {
         check_feed::check(snapshot, &mut faults).await?;
         check_customers(snapshot.connection(), &mut faults).await?;
         check_bodies(snapshot.connection(), &mut faults).await?;
-        // Each of these reads a whole table, and may do so in the table's own order.
+        // Each of these statements reads a whole table, so sequential scans are allowed.
         let whole = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on";
         snapshot.connection().execute(whole).await?;
         check_strangers(snapshot.connection(), &mut faults).await?;
@@ -37,7 +37,7 @@ pub(super) async fn check(snapshot: &mut Snapshot) -> Result<Vec<String>, StoreE
     Ok(faults.into_lines())
 }
 
-/// Each has its last posting, and says what that and its own state say.
+/// Checks that each customer's row agrees with its last posting and with its own encoded state.
 async fn check_customers(sql: &mut PgConnection, faults: &mut Faults) -> Result<(), StoreError> {
     let mut after: Option<i64> = None;
     while !faults.are_enough() {

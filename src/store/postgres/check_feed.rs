@@ -1,5 +1,5 @@
-//! The journal's part of the engine's check of itself: every posting is as it was written and has exactly one place,
-//! and places have no gaps.
+//! The journal's part of the engine's check of itself. Every posting has its checksum and exactly one position, and
+//! positions have no gaps.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,19 +16,19 @@ use crate::store::sql::database::Sql;
 use crate::store::sql::row::{Row, sql_count};
 use crate::store::sql::rows::{POSTING_COLUMNS, PostingRow, posting_columns};
 
-/// Two postings never have the same place, because a place names one posting. So where each posting has one, and there
-/// are as many of one as of the other, no place is left that names something else.
+/// A position names one posting, so two postings never share one. If each posting has a position, and there are as
+/// many positions as postings, then no position names anything else.
 ///
 /// # Errors
 /// [`StoreError`] where the database cannot be read.
 pub(super) async fn check(snapshot: &mut Snapshot, faults: &mut Faults) -> Result<(), StoreError> {
-    // Out for as long as the connection is borrowed.
+    // Taken out while the connection is borrowed.
     let unplaced = std::mem::take(&mut snapshot.unplaced);
     let postings = check_postings(snapshot.connection(), faults, &unplaced).await?;
     let placed = check_commits(snapshot.connection(), faults).await?;
     let places =
         unplaced.iter().map(|commit| sql_count(commit.postings.len())).fold(placed, i64::saturating_add);
-    // Where enough is wrong already, not all was counted.
+    // A check that stopped early has not counted everything.
     if !faults.are_enough() {
         faults.expect(places == postings, || {
             format!("there are {postings} postings and {places} places for them")
@@ -38,14 +38,14 @@ pub(super) async fn check(snapshot: &mut Snapshot, faults: &mut Faults) -> Resul
     Ok(())
 }
 
-/// A posting's row, with what stands at its place and with its customer.
+/// A posting's row, with the rows of its position and of its customer.
 struct Placed {
     row: PostingRow,
     batch: Uuid,
     place: i64,
     checksum: i64,
     counts_from: Option<i64>,
-    /// The customer and the sequence that the feed names at its place.
+    /// The customer and the sequence that the feed names at this position.
     named: Option<(i64, i64)>,
     customer_sequence: Option<i64>,
     customer_ledger: Option<i64>,
@@ -68,7 +68,7 @@ impl Placed {
     }
 }
 
-/// The posting of the same customer that comes before.
+/// The same customer's posting before.
 struct Before {
     customer: i64,
     sequence: i64,
@@ -76,7 +76,7 @@ struct Before {
     counts_from: i64,
 }
 
-/// All postings, customer by customer; tells how many there are.
+/// Checks all postings, customer by customer; returns their number.
 async fn check_postings(
     sql: &mut PgConnection,
     faults: &mut Faults,
@@ -165,7 +165,7 @@ fn check_posting(
         _ => format!("{}: its place names another posting", name()),
     });
     let waits_for = waiting.map(|commit| commit.first_position.saturating_add(placed.place));
-    // Without a place, which is told already, nothing can be said of the order.
+    // A missing position is reported already; without one the order cannot be checked.
     let position = row.position.or(waits_for).unwrap_or(i64::MAX);
     faults.expect(before.as_ref().is_none_or(|before| before.position < position), || {
         format!("{}: its position is not after that of the posting before it", name())
@@ -180,7 +180,7 @@ fn check_posting(
     Before { customer: row.customer, sequence: row.sequence, position, counts_from }
 }
 
-/// The commits of the feed, ledger by ledger; tells how many places they have.
+/// Checks the commits of the feed, ledger by ledger; returns the number of their positions.
 async fn check_commits(sql: &mut PgConnection, faults: &mut Faults) -> Result<i64, StoreError> {
     let mut places = 0_i64;
     let mut after = (i64::MIN, i64::MIN);
@@ -215,7 +215,7 @@ async fn check_commits(sql: &mut PgConnection, faults: &mut Faults) -> Result<i6
     let stored = sql.all(text, &[], |row| Ok((row.get(0)?, row.get(1)?))).await?;
     let stored: BTreeMap<i64, i64> = stored.into_iter().collect();
     for ledger in ends.keys().chain(stored.keys().filter(|ledger| !ends.contains_key(ledger))) {
-        // A ledger without postings may have a row or not.
+        // A ledger without postings may have no row here.
         let [end, stored] = [&ends, &stored].map(|ends| ends.get(ledger).copied().unwrap_or(0));
         faults.expect(end == stored, || {
             format!("the feed of ledger number {ledger} ends at position {end}, and feed_end says {stored}")

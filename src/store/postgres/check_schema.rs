@@ -1,9 +1,11 @@
-//! The schema's part of the engine's check of itself: tables with their columns, indexes, views and the guard of the
-//! journal are those of the migrations, and so are the rows of the tables that only name things.
+//! The schema's part of the engine's check of itself. Tables, columns, indexes, views, and the triggers of
+//! append-only tables must be those of the migrations. The rows of the tables that only name things are compared too.
 //!
-//! Left out: the text of views (each version of PostgreSQL prints it in its own way; names and types of their columns
-//! are compared), what a column is when nothing is given for it, CHECK constraints, and what is there besides, which may
-//! be an operator's own.
+//! Not compared:
+//! - the text of views, because each version of PostgreSQL prints it differently; names and types of their columns
+//!   are compared
+//! - defaults of columns, and CHECK constraints
+//! - additional objects, which may be an operator's own
 
 use std::collections::BTreeSet;
 
@@ -15,8 +17,8 @@ use crate::store::sql::database::Sql;
 use crate::store::sql::names;
 use crate::store::sql::row::Row;
 
-/// Tables and views with their columns, and indexes, as in [`made`]. The name of a column's collation is told where it
-/// is a table's.
+/// Tables and views with their columns, and indexes, as in [`made`]. The collation of a column is compared for tables
+/// only.
 const SHAPES: &str = "
     SELECT CASE c.relkind WHEN 'v' THEN 'view ' ELSE 'table ' END || c.relname,
            STRING_AGG(
@@ -37,8 +39,8 @@ const SHAPES: &str = "
     JOIN pg_class c ON c.oid = i.indexrelid
     WHERE c.relnamespace = CURRENT_SCHEMA()::REGNAMESPACE";
 
-/// The guards that were made and are not there, or not enabled. An engine that has no such thing does without the
-/// journal's migration.
+/// The guards that are missing or disabled. A database that does not support them runs without the journal's
+/// migration.
 const GUARDS: &str = "
     SELECT wanted.name
     FROM (VALUES (2, 'posting_is_append_only', 'posting'), (3, 'rate_cards_are_append_only', 'rate_card_change'),
@@ -56,7 +58,7 @@ const GUARDS: &str = "
       )
     ORDER BY wanted.version";
 
-/// What the migrations make.
+/// What the migrations create.
 const MADE: &str = "
 index customer_due: CREATE INDEX customer_due ON customer USING btree (next_due, customer) WHERE next_due IS NOT NULL
 index customer_pkey: CREATE UNIQUE INDEX customer_pkey ON customer USING btree (customer)
@@ -145,7 +147,7 @@ pub(super) async fn check(sql: &mut PgConnection, faults: &mut Faults) -> Result
     for (name, _) in made().difference(&stored) {
         faults.expect(false, || format!("schema: {name} is not there as the migrations made it"));
     }
-    // What is not there cannot be read any further.
+    // Tables that differ cannot be read reliably.
     if !faults.are_none() {
         return Ok(());
     }
@@ -155,7 +157,7 @@ pub(super) async fn check(sql: &mut PgConnection, faults: &mut Faults) -> Result
     names::check(sql, faults).await
 }
 
-/// What the migrations make, one line each.
+/// What the migrations create, one line each.
 fn made() -> BTreeSet<(String, String)> {
     let lines = MADE.lines().filter_map(|line| line.split_once(": "));
     lines.map(|(name, shape)| (name.to_owned(), shape.to_owned())).collect()

@@ -1,20 +1,20 @@
-//! The columns of a posting with its place in a feed, and the name of the dialect.
+//! SQL fragments that this engine's statements share, and the name of its dialect.
 
-/// The columns of a posting `p` with its words `w`; `$position` is an expression that may be NULL.
+/// The columns of a posting `p` with its texts `w`; `$position` is an expression that may be NULL.
 macro_rules! placed_posting_columns {
     ($position:literal) => {
         posting_columns!($position, "p.ledger_no")
     };
 }
 
-/// What gives postings `p` their words `w`.
+/// Joins postings `p` with their texts `w`.
 macro_rules! with_words {
     () => {
         " LEFT JOIN posting_words w ON w.customer = p.customer AND w.sequence = p.sequence "
     };
 }
 
-/// A customer's postings `p` with their places, where they have one.
+/// A customer's postings `p` with their positions, where they have one.
 macro_rules! postings_where {
     ($condition:literal) => {
         concat!(
@@ -31,6 +31,6 @@ macro_rules! postings_where {
 
 pub(super) use {placed_posting_columns, postings_where, with_words};
 
-/// PostgreSQL's own words.
+/// PostgreSQL's dialect.
 #[derive(Debug)]
 pub enum PostgreSql {}

@@ -11,21 +11,23 @@ use crate::store::copy::unfinished;
 use crate::store::error::StoreError;
 use crate::store::sql::copy::is_unfinished;
 
-/// The oldest PostgreSQL whose behaviour this program was written for and tested with.
+/// The oldest PostgreSQL that this program is tested with.
 const VERSION_MIN: i32 = 130_000;
-/// How servers are known among the sessions of a database.
+/// The application name of servers among the sessions of a database.
 pub(super) const SERVER: &str = "creditledger";
 /// How long making a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Looks for a setting that a pooler may have given away.
+/// How often a pooler is probed.
 const PROBES: u32 = 16;
 
-/// What every connection is set to, where the engine knows the setting. Time-outs: an orphaned transaction must not
-/// block its customers for longer than a batch of another server is tried again (a batch computes for milliseconds
-/// between its statements), and a server that is gone must be noticed. Plans: one made while a table was small must not read
-/// all of it when it is large, so the kinds of plans that do are ruled out, and each statement is planned once. How it
-/// commits is pinned: a setting that is changed later in the server's configuration must not reach it. Messages: a
-/// rollback where nothing is open is nothing new.
+/// Session settings of every connection; a setting that the server does not know is skipped.
+/// - Time-outs: an orphaned transaction must not block its customers for longer than other servers retry a batch. A
+///   batch computes only for milliseconds between its statements. Keep-alives find out that a server is gone.
+/// - Plans: each statement is planned once. A plan made while a table was small must not scan it when it is large, so
+///   the plan types that scan are off.
+/// - Commits: `synchronous_commit` is pinned, so that a later change of the server's configuration does not reach it;
+///   `off` becomes `on`.
+/// - Messages: warnings are off, because a rollback without a transaction is normal here.
 const SESSION: &str = "
     SELECT set_config(s.name, w.value, FALSE)
     FROM (VALUES
@@ -46,7 +48,7 @@ const SESSION: &str = "
     ) w(name, value)
     JOIN pg_settings s ON s.name = w.name";
 
-/// Where a database is, and how it is shown to people.
+/// The address of a database, and its URL for messages.
 #[derive(Clone, Debug)]
 pub struct Address {
     options: PgConnectOptions,
@@ -55,10 +57,10 @@ pub struct Address {
 }
 
 impl Address {
-    /// Reads `postgres://` and `postgresql://` URLs; `None` for others.
+    /// Parses `postgres://` and `postgresql://` URLs; `None` for others.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] for a URL that cannot be read.
+    /// [`StoreError::Unusable`] for a URL that cannot be parsed.
     pub fn of(url: &str) -> Option<Result<Self, StoreError>> {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return None;
@@ -68,23 +70,21 @@ impl Address {
             Ok(options) => options,
             Err(error) => return Some(Err(cannot_be_read(&error))),
         };
-        // Who calls logs what failed; every statement besides would drown it.
+        // The caller logs failures; a log line for every statement would hide them.
         let options = options.application_name(SERVER).disable_statement_logging();
         Some(Ok(Self { options, shown, is_for_copies: false }))
     }
 
-    /// The URL without its password.
     pub fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// The same, under a name that tells a copy from a server.
+    /// The same address with another application name, so that a copy is not taken for a server.
     #[must_use]
     pub(super) fn for_copies(self) -> Self {
         Self { options: self.options.application_name("creditledger copy"), is_for_copies: true, ..self }
     }
 
-    /// Server and database, without user and parameters.
     pub fn place(&self) -> String {
         let options = &self.options;
         let socket = options.get_socket().map(|socket| socket.display().to_string());
@@ -93,15 +93,11 @@ impl Address {
         format!("postgres://{host}:{}/{database}", options.get_port())
     }
 
-    /// Options for a pool.
     pub(super) fn options(&self) -> PgConnectOptions {
         self.options.clone()
     }
 
-    /// A connection that is ready to be used.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// A new connection with the session settings.
     pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
         let connect = async {
             let mut connection = self.options.connect().await?;
@@ -114,9 +110,8 @@ impl Address {
         }
     }
 
-    /// A connection to the server that is written to, not to one that only follows it: after a fail-over a name may
-    /// lead to either for a while. Nor to a database that is being filled by a copy: one may have begun while this
-    /// server had no connection.
+    /// A connection to the primary. After a fail-over a name may lead to a replica for a while, and replicas are
+    /// refused. So is a database with an unfinished copy: one may have begun while this server had no connection.
     ///
     /// # Errors
     /// [`StoreError`]; `Unusable` where a copy has begun.
@@ -132,10 +127,10 @@ impl Address {
         }
     }
 
-    /// A copy that is not complete is for nothing but to be completed.
+    /// An unfinished copy can only be completed.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] for such a one.
+    /// [`StoreError::Unusable`] for an unfinished copy.
     pub(super) async fn refuse_unfinished_copy(
         &self,
         connection: &mut PgConnection,
@@ -143,7 +138,7 @@ impl Address {
         if is_unfinished(connection).await? { Err(unfinished(self.shown())) } else { Ok(()) }
     }
 
-    /// The first connection, when everything that is wrong must be said in one line.
+    /// The first connection: everything that is wrong must be reported in one line.
     ///
     /// # Errors
     /// [`StoreError::Unusable`].
@@ -155,14 +150,14 @@ impl Address {
             Ok(Err(error)) => return Err(unusable(why(&error))),
             Err(_) => return Err(unusable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
         };
-        // In one message each until it is known that no pooler gives them to different connections.
+        // One message each, until it is known that no pooler spreads them over several connections.
         let facts = "SELECT current_setting('server_version_num'), current_setting('synchronous_commit')";
         let facts = async {
             let row = sqlx::raw_sql(facts).fetch_one(&mut connection).await?;
             Ok((row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?))
         };
         let facts: (String, String) = facts.await.map_err(|error: sqlx::Error| unusable(why(&error)))?;
-        // A server that does not say it in digits is none that was tested.
+        // A version that is not a number was never tested.
         let version: i32 = facts.0.parse().unwrap_or(0);
         if let Some(complaint) = too_old(version) {
             return Err(unusable(complaint));
@@ -178,9 +173,9 @@ impl Address {
         Ok(connection)
     }
 
-    /// Refuses a pooler that gives each transaction another connection: settings of a session would reach strangers,
-    /// and statements that were prepared here would be another's there. With a setting made on one connection, and a
-    /// transaction held open on a second one, either the second sees the setting or the first has lost it.
+    /// Refuses a pooler that gives each transaction another connection: session settings and prepared statements
+    /// would reach other clients. The probe sets a setting on one connection while a transaction is open on a second
+    /// one. With such a pooler, the second connection sees the setting, or the first has lost it.
     async fn refuse_a_pooler(&self, first: &mut PgConnection) -> Result<(), StoreError> {
         let unusable = |what: String| StoreError::Unusable(format!("{}: {what}", self.shown()));
         let shows = "SELECT COALESCE(current_setting('creditledger.probe', TRUE), '')";
@@ -190,7 +185,7 @@ impl Address {
             let mark: String = sqlx::raw_sql(sets).fetch_one(&mut *first).await?.try_get(0)?;
             second.execute("BEGIN").await?;
             let seen: String = sqlx::raw_sql(shows).fetch_one(&mut second).await?.try_get(0)?;
-            // A busy pooler may give the first one the same connection again, but not every time.
+            // A busy pooler may return the same connection to the first client, but not every time.
             let mut kept = true;
             for _ in 0..PROBES {
                 let shown: String = sqlx::raw_sql(shows).fetch_one(&mut *first).await?.try_get(0)?;
@@ -208,7 +203,7 @@ impl Address {
                     .to_owned(),
             )),
             Ok(Err(error)) => Err(unusable(why(&error))),
-            // A pool of one connection, in whichever mode, or a server that has stopped in this moment.
+            // A pooler with one connection, or a server that stopped at this moment.
             Err(_) => Err(unusable(format!(
                 "two connections at a time get no answer within {} s; a pooler in between must pool by session \
                  and have room for all connections of a server",
@@ -218,12 +213,12 @@ impl Address {
     }
 }
 
-/// Sets a new connection up.
+/// Applies the session settings to a new connection.
 pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(SESSION).execute(connection).await.map(drop)
 }
 
-/// Fails where nothing can be written: what such a server has may be old.
+/// Refuses a replica: its data may be old.
 pub(super) async fn refuse_read_only(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let read_only: bool = sqlx::query_scalar(
         "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'",
@@ -234,7 +229,7 @@ pub(super) async fn refuse_read_only(connection: &mut PgConnection) -> Result<()
     if read_only { Err(sqlx::Error::Configuration("the database is read-only".into())) } else { Ok(()) }
 }
 
-/// What a person can do something about, in one line.
+/// The part of an error that an operator can act on, in one line.
 pub(super) fn why(error: &sqlx::Error) -> String {
     let text = match error {
         sqlx::Error::Database(cause) => cause.message().to_owned(),
@@ -244,21 +239,21 @@ pub(super) fn why(error: &sqlx::Error) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What is wrong with a server of this version, as in `server_version_num`.
+/// The refusal for a server of this version (`server_version_num`), if it is too old.
 fn too_old(version: i32) -> Option<String> {
     let (has, needed) = (version / 10_000, VERSION_MIN / 10_000);
     (version < VERSION_MIN).then(|| format!("PostgreSQL {has} is too old; {needed} or later is needed"))
 }
 
-/// A URL that is wrong is not repeated: what is wrong with it may be the password.
+/// A URL that cannot be parsed is not repeated: the part that is wrong may be the password.
 fn cannot_be_read(error: &sqlx::Error) -> StoreError {
     StoreError::Unusable(format!("the database URL cannot be read: {error}"))
 }
 
-/// A URL that can be read, as it may be printed and logged.
+/// A valid URL without its password, so that it may be printed and logged.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    // A password may stand among the parameters.
+    // A password may be among the parameters.
     let mut shown = String::new();
     for (nth, part) in rest.split_inclusive(['?', '&']).enumerate() {
         match part.split_once('=') {
@@ -282,7 +277,7 @@ mod tests {
     #[test]
     fn only_tested_versions_are_used() {
         assert_eq!(too_old(120_022).unwrap(), "PostgreSQL 12 is too old; 13 or later is needed");
-        // A server that does not say it in digits.
+        // A version that is not a number.
         assert!(too_old(0).is_some());
         assert_eq!([too_old(130_000), too_old(150_019), too_old(180_001)], [None, None, None]);
     }

@@ -1,4 +1,4 @@
-//! Taking in the journal of another database: places are not waited for, they come with the postings.
+//! Takes in the journal of another database. Positions come with the postings, so no sequencer is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,15 +26,14 @@ use crate::store::sql::{cards, copy};
 use crate::store::stored::voids_in;
 use crate::store::write_store::WriteStore as _;
 
-/// The sessions of a server that has just ended are given this long to go away: 2 s.
+/// How often the sessions of a server that has just ended are looked for: 2 s in all.
 const LOOKS: u32 = 20;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
-/// A writing side that takes in a copy.
 #[derive(Debug)]
 pub struct PgCopier {
     writer: PgWriter,
-    /// The place of the first posting that the open transaction takes in.
+    /// The position of the first posting that the open transaction takes in.
     first: Position,
 }
 
@@ -43,7 +42,7 @@ impl PgCopier {
         Self { writer, first: Position(0) }
     }
 
-    /// Runs in a transaction of its own.
+    /// Runs `work` in its own transaction.
     async fn alone<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
@@ -59,7 +58,7 @@ impl PgCopier {
 impl CopyStore for PgCopier {
     async fn begin_copy(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let is_new = self.alone(async |connection| copy::mark(connection, now).await).await?;
-        // One may have come since the target was opened: from here on the mark keeps them out.
+        // A server may have connected since the target was opened; from here on the mark keeps servers out.
         let address = self.writer.address();
         let refused = self.alone(async |connection| refuse_servers(&address, connection).await).await;
         if refused.is_err() && is_new {
@@ -90,7 +89,7 @@ impl CopyStore for PgCopier {
                 let keys: BTreeSet<_> = postings.iter().map(|recorded| recorded.posting.customer).collect();
                 let customers = lock_customers(connection, &keys).await?;
                 let latest = postings.iter().map(|recorded| recorded.posting.recorded_at).max();
-                // Nothing is decided, so neither randomness nor cards matter.
+                // Nothing is decided here, so randomness and cards do not matter.
                 let mut book = Book::new(latest.unwrap_or_default(), 0, Arc::new(Cards::none()));
                 let holds = postings.iter().flat_map(|recorded| recorded.posting.holds());
                 let ids = holds.map(|hold| hold.id.uuid()).collect::<BTreeSet<Uuid>>();
@@ -138,8 +137,8 @@ impl CopyStore for PgCopier {
     }
 }
 
-/// Refuses a target that a server has open: what it posted would stand where a posting of the copy belongs. A server that
-/// starts or connects later on is kept out by the mark.
+/// Refuses a target that a server has open: its postings would take positions of the copy. The mark keeps out servers
+/// that start or connect later.
 ///
 /// # Errors
 /// [`StoreError::Unusable`].
@@ -163,7 +162,7 @@ pub(super) async fn refuse_servers(
     Err(StoreError::Unusable(format!("another creditledger has {} open", address.shown())))
 }
 
-/// Postings of one time are one commit again: as of a time either all of them count or none.
+/// Postings of one time become one commit, so that a read as of a time counts all of them or none.
 fn placements(book: &Book) -> Vec<Placement> {
     let mut placements: Vec<Placement> = Vec::with_capacity(book.journal().len());
     let mut before = None;
@@ -176,7 +175,7 @@ fn placements(book: &Book) -> Vec<Placement> {
     placements
 }
 
-/// Gives the postings the places that they had, as a turn of the sequencer would.
+/// Gives the postings their original positions, as a turn of the sequencer would.
 async fn place(
     connection: &mut PgConnection,
     book: &Book,
@@ -210,7 +209,7 @@ async fn place(
         .iter()
         .map(|((ledger, account), net)| ((sql_ledger(*ledger), account.to_string()), i128::from(*net)));
     add_to_accounts(connection, &nets.collect()).await?;
-    // As of a time that is in the copy nothing changes any more.
+    // The watermark moves up to the copied postings: reads as of their times never change.
     let latest = book.now.max(last.recorded_at);
     sqlx::query("UPDATE sequencer SET turn = turn + 1, watermark = GREATEST(watermark, $1) WHERE only_row")
         .bind(latest.micros())

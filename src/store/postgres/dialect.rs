@@ -1,4 +1,4 @@
-//! What PostgreSQL says in its own words.
+//! The statements that only PostgreSQL runs.
 
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ impl Dialect for PostgreSql {
         WHERE o.ledger_no = $1
           AND o.storefront = $2
           AND o.order_id = $3";
-    /// Each order is looked up by itself (OFFSET keeps it so): a plan that was made while there was one storefront, or one
-    /// customer, would go through all orders, or all lots, for each of them.
+    /// Each order is looked up separately; `OFFSET` keeps the planner from merging the look-ups. A plan from the time
+    /// of one storefront, or one customer, would scan all orders or lots for each of them.
     const LOTS_OF_ORDERS: &'static str = "
         SELECT c.customer_id, l.body
         FROM UNNEST($3::text[]) u(order_id)
@@ -64,7 +64,7 @@ impl Dialect for PostgreSql {
         ) c";
     const POSTING_OF_REQUEST: &'static str =
         postings_where!("p.customer = $1 AND p.kind = $2 AND p.request = $3");
-    /// Positions have no gaps, so the commits are bounded on both sides before anything of them is looked at.
+    /// Positions have no gaps, so the range of commits is bounded on both sides before any commit is read.
     const FEED: &'static str = concat!(
         "SELECT ",
         placed_posting_columns!("f.first_position + u.place - 1"),
@@ -85,7 +85,7 @@ impl Dialect for PostgreSql {
           ORDER BY f.first_position, u.place"
     );
     const LAST_POSITION: &'static str = "SELECT position FROM feed_end WHERE ledger_no = $1";
-    /// What the accounts of the system lack of the newest commits is still in `pending`.
+    /// The amounts of the newest commits are not in the accounts yet; they are added from `pending`.
     const BALANCES: &'static str = "
         WITH customers(available, held, owed) AS MATERIALIZED (
             SELECT COALESCE(SUM(available), 0), COALESCE(SUM(held), 0), COALESCE(SUM(owed), 0)
@@ -111,7 +111,7 @@ impl Dialect for PostgreSql {
         WHERE (o.ledger_no, o.storefront, o.order_id) > ($1, $2, $3)
         ORDER BY o.ledger_no, o.storefront, o.order_id
         LIMIT $4";
-    /// What the accounts lack of the newest commits is still in `pending`.
+    /// The amounts of the newest commits are not in the accounts yet; they are added from `pending`.
     const STORED_ACCOUNTS: &'static str = "
         SELECT ledger_no, account, CAST(SUM(balance) AS BIGINT)
         FROM (

@@ -1,4 +1,4 @@
-//! The driver, sqlx: rows and parameters in the store's terms.
+//! Adapts the driver, sqlx, to the store's rows and parameters.
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
@@ -29,7 +29,7 @@ impl Row for PgRow {
         })
     }
 
-    /// The class and then the bytes, so that a text is never equal to a UUID.
+    /// The class and then the bytes, so that a text never equals a UUID.
     fn request(&self, column: usize) -> Result<Option<RequestColumn>, StoreError> {
         let stored: Option<&[u8]> = self.try_get(column)?;
         Ok(stored.map(|stored| match stored.split_first() {

@@ -1,4 +1,4 @@
-//! What an error of the driver means for a batch. By SQLSTATE or kind, never by text.
+//! Classifies the driver's errors, by SQLSTATE or kind, never by text.
 
 use sqlx::Error;
 
@@ -13,8 +13,8 @@ pub(super) fn failed(error: Error) -> StoreError {
             Some(code) if code.starts_with("22") || code.starts_with("23") => {
                 StoreError::Refused(Box::new(error))
             }
-            // A conflict, a time-out, a connection that ends, a full disk, a right that was taken away: none is for this
-            // server to stop, and all of them may be over soon.
+            // Conflicts, time-outs, ended connections, full disks and revoked rights: none is a reason to stop this
+            // server, and all of them may be over soon.
             _ => lost(error),
         },
         Error::ColumnDecode { .. } | Error::Decode(_) | Error::ColumnNotFound(_) | Error::RowNotFound => {
@@ -24,8 +24,8 @@ pub(super) fn failed(error: Error) -> StoreError {
     }
 }
 
-/// An error of the commit itself. Only a serialization failure, a deadlock and a violated constraint say for certain
-/// that nothing is stored: a server that is told to stop may have committed before it says so.
+/// An error of the commit itself. Only a serialization failure, a deadlock and a violated constraint guarantee that
+/// nothing is stored. A server that is shut down may have committed before it reports the error.
 pub(super) fn not_answered(error: Error) -> StoreError {
     let code = error.as_database_error().and_then(|cause| cause.code());
     match code.as_deref() {
@@ -36,13 +36,13 @@ pub(super) fn not_answered(error: Error) -> StoreError {
     }
 }
 
-/// The connection is gone, or was never there, or another attempt is worth while for another reason.
+/// An error after which another attempt is worthwhile, usually because the connection is lost.
 pub(super) fn lost(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError::Again(Box::new(error))
 }
 
-/// True where the connection is as good as before: the batch met others, or a row was wrong. After anything else a new
-/// one may do better: this one may lead to a server that others have replaced and that is read-only now.
+/// True where the connection can be used again: the batch met a conflict, or a row was wrong. After any other error a
+/// new one is better: this one may lead to a former primary that is read-only now.
 pub(super) fn leaves_connection_sound(error: &StoreError) -> bool {
     match error {
         StoreError::Clash(_) | StoreError::Refused(_) => true,
@@ -55,7 +55,6 @@ pub(super) fn leaves_connection_sound(error: &StoreError) -> bool {
     }
 }
 
-/// Something took longer than it may.
 pub(super) fn timed_out(what: &str) -> StoreError {
     StoreError::Again(format!("{what} took too long").into())
 }

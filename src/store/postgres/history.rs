@@ -1,4 +1,4 @@
-//! A customer's own history, by halving its sequence, and when the postings of a feed count.
+//! A customer's history by binary search over its sequences, and the times from which postings of a feed count.
 
 use super::columns::{PostgreSql, placed_posting_columns, postings_where, with_words};
 use crate::ledger::{CustomerKey, LedgerNo, Timestamp};
@@ -9,9 +9,9 @@ use crate::store::sql::database::Sql;
 use crate::store::sql::row::sql_count;
 use crate::store::sql::rows::{posting_columns, recorded};
 
-/// The last posting of the customer $1 that the point $2 reaches: what reaches it are the postings up to some sequence,
-/// so halving finds that one in as many look-ups as the number of postings has digits (in base 2). `low` reaches it
-/// (0 stands for before all), what comes after `high` does not.
+/// The last posting of the customer $1 that the point $2 reaches. A point reaches all postings up to some sequence,
+/// so a binary search finds it in log2(n) look-ups. The point reaches `low` (0 stands for before all), and nothing
+/// after `high`.
 macro_rules! search {
     ($reached:literal) => {
         concat!(
@@ -45,10 +45,10 @@ macro_rules! search {
 
 const AT_SEQUENCE: &str =
     postings_where!("p.customer = $1 AND p.sequence <= $2 ORDER BY p.sequence DESC LIMIT 1");
-/// A posting without a place comes after every position.
+/// A posting without a position comes after every position.
 const AT_POSITION: &str = search!("COALESCE(f.first_position + p.place <= $2, FALSE)");
-/// A posting without a place counts from its time, or just after the watermark where it is too late for that. What
-/// postings count from never falls along a customer's sequence.
+/// A posting without a position counts from its time, or just after the watermark where that is later. These times
+/// never fall along a customer's sequence.
 const AT_TIME: &str = search!(
     "COALESCE(f.counts_from, GREATEST(p.recorded_at, (SELECT q.watermark + 1 FROM sequencer q))) <= $2"
 );
@@ -56,9 +56,6 @@ const AT_TIME: &str = search!(
 const AT_POSTING: &str = search!("p.posting_id <= $2");
 
 /// The last posting that the point reaches.
-///
-/// # Errors
-/// [`StoreError`].
 pub(super) async fn posting_at<S: Sql<Dialect = PostgreSql>>(
     sql: &mut S,
     customer: CustomerKey,
@@ -71,14 +68,10 @@ pub(super) async fn posting_at<S: Sql<Dialect = PostgreSql>>(
         At::Posting(id) => (AT_POSTING, id.uuid().into()),
     };
     let found = sql.first(text, &[customer.into(), point], recorded).await?;
-    // The search ends at the id, or just before where it would be.
+    // The search for an id ends at it, or just before where it would be.
     Ok(found.filter(|found| !matches!(at, At::Posting(id) if id != found.posting.id)))
 }
 
-/// The postings of a range.
-///
-/// # Errors
-/// [`StoreError`].
 pub(super) async fn postings_of<S: Sql<Dialect = PostgreSql>>(
     sql: &mut S,
     customer: CustomerKey,
@@ -91,10 +84,8 @@ pub(super) async fn postings_of<S: Sql<Dialect = PostgreSql>>(
     sql.all(text, &params, recorded).await
 }
 
-/// From when the postings of a feed count. What has a place never moves, so a second statement sees the same commits.
-///
-/// # Errors
-/// [`StoreError`].
+/// The times from which the postings of a feed count. A placed posting never moves, so a second statement sees the
+/// same commits.
 pub(super) async fn counted<S: Sql<Dialect = PostgreSql>>(
     sql: &mut S,
     ledger: LedgerNo,

@@ -1,4 +1,4 @@
-//! Lists of holds and lots that read a bounded number of rows a page, in one statement each.
+//! Lists of holds and lots, one statement each. A page reads a bounded number of rows.
 
 use std::sync::Arc;
 
@@ -13,9 +13,10 @@ use crate::store::sql::holds::{Chain, ROWS_PER_PAGE_MAX, bounds, chain_behind, h
 use crate::store::sql::lots::{id_bounds, owned_lot};
 use crate::store::sql::row::sql_count;
 
-/// Whether a hold `h` is on the list. The parameters of all lists are numbered alike: $1 ledger, $2 customer,
-/// $3 incident, $4 states as bits, $5 class, $6 from, $7 until, $8 settled, $9 the id that the source begins with,
-/// $10 the one that it ends before, $11 how many rows a page looks at, $12 how many it gives.
+/// Whether a hold `h` is on the list. All lists of holds number their parameters alike:
+/// - $1 ledger, $2 customer, $3 incident, $4 states as bits, $5 class, $6 from, $7 until, $8 settled
+/// - $9 the first id of the source, $10 the id that it ends before
+/// - $11 the most rows that a page reads, $12 the most that it returns
 macro_rules! matches_sql {
     () => {
         "(h.ledger_no = $1
@@ -30,12 +31,12 @@ macro_rules! matches_sql {
     };
 }
 
-/// A list from an index: the source gives ids newest first and at most $11 of them, and the filter is applied to those,
-/// so that a rare filter cannot make one page read the whole table. Besides what matches, it gives the last row that a
-/// page may look at (without its body where that does not match): from there the next page goes on.
+/// A list from an index. The source returns at most $11 ids, newest first, and the filter is applied to those. So a
+/// rare filter cannot make one page read the whole table. The page also returns the last row that it may read,
+/// without its body if that does not match; the next page continues there.
 ///
-/// The rows of a source stand together in one index, and are asked for by where they begin and end there: were they asked
-/// for by incident_id = $3, PostgreSQL might go through all holds by their ids and leave the others out.
+/// A source is one range of one index. A condition such as `incident_id = $3` would let PostgreSQL walk all holds by
+/// id instead, and skip the others.
 macro_rules! hold_page {
     ($source:literal, $order:literal) => {
         concat!(
@@ -60,7 +61,6 @@ macro_rules! hold_page {
     };
 }
 
-/// All customers' holds.
 const ALL_HOLDS: &str = hold_page!("hold_id >= $9 AND hold_id < $10", "hold_id DESC");
 /// A customer's holds for an incident.
 const INCIDENT: &str = hold_page!(
@@ -72,8 +72,8 @@ const ANYONES_INCIDENT: &str = hold_page!(
     "(incident_id, hold_id) >= ($3, $9) AND (incident_id, hold_id) < ($3, $10)",
     "incident_id DESC, hold_id DESC"
 );
-/// A customer's holds: its chain from the hold $9 back, until as many are found as the page gives. Gives what the other
-/// lists give.
+/// A customer's holds: its chain from the hold $9 back, until the page is full. Returns the same columns as the other
+/// lists.
 const CHAIN: &str = concat!(
     "WITH RECURSIVE chain(hold_id, previous, place, body, found) AS (
          SELECT h.hold_id, h.previous, CAST(1 AS BIGINT), CASE WHEN m.matches THEN h.body END,
@@ -101,8 +101,8 @@ const CHAIN: &str = concat!(
      ORDER BY place"
 );
 
-/// Newest first. The filter is applied to a bounded number of rows; besides what matches, the last row that a page may
-/// look at is given (without its body where that does not match): from there the next page goes on.
+/// Newest first. The filter is applied to a bounded number of rows. The page also returns the last row that it may
+/// read, without its body if that does not match; the next page continues there.
 macro_rules! lot_page {
     ($source:literal, $order:literal) => {
         concat!(
@@ -131,19 +131,18 @@ macro_rules! lot_page {
     };
 }
 
-/// All lots.
 const ALL_LOTS: &str = lot_page!("l.lot_id >= $1 AND l.lot_id < $2", "l.lot_id DESC");
-/// A customer's lots, in the order of the primary key. Were they asked for by customer = $10, PostgreSQL might go through
-/// everybody's lots by their ids and leave others' out.
+/// A customer's lots, in the order of the primary key. With `customer = $10`, PostgreSQL might walk everybody's lots
+/// by id and skip the others'.
 const LOTS_OF_CUSTOMER: &str = lot_page!(
     "(l.customer, l.lot_id) >= ($10, $1) AND (l.customer, l.lot_id) < ($10, $2)",
     "l.customer DESC, l.lot_id DESC"
 );
 
-/// A row of a list: its id, its place on the page, and the item where it matches.
+/// A row of a list: its id, its index on the page, and the item where it matches.
 type Listed<T> = (Uuid, i64, Option<T>);
 
-/// A page of what matches. Where the last row that a page may look at was reached, the next page goes on behind it.
+/// A page of the rows that match. If the last row that a page may read was reached, the next page continues after it.
 fn page<T, K: Copy>(rows: Vec<Listed<T>>, limit: usize, key: fn(Uuid) -> K) -> Page<T, K> {
     let last = rows.last().filter(|(_, place, _)| *place == ROWS_PER_PAGE_MAX).map(|(id, ..)| key(*id));
     let items: Vec<_> = rows.into_iter().filter_map(|(id, _, item)| item.map(|item| (id, item))).collect();
@@ -151,11 +150,8 @@ fn page<T, K: Copy>(rows: Vec<Listed<T>>, limit: usize, key: fn(Uuid) -> K) -> P
     Page { items: page.items.into_iter().map(|(_, item)| item).collect(), next: page.next.or(last) }
 }
 
-/// One page of holds. What a customer's list needs before it, the hold that it enters the chain at, never changes its
-/// predecessor, so the two statements need not be of one moment.
-///
-/// # Errors
-/// [`StoreError`].
+/// One page of holds. A customer's list first looks up the hold at which it enters the chain. A hold never changes
+/// its predecessor, so the two statements need no common snapshot.
 pub(super) async fn holds<S: Sql<Dialect = PostgreSql>>(
     sql: &mut S,
     ledger: LedgerNo,
@@ -169,7 +165,7 @@ pub(super) async fn holds<S: Sql<Dialect = PostgreSql>>(
         (Some(_), None) => ANYONES_INCIDENT,
         (None, Some(customer)) => match chain_behind(sql, customer, before).await? {
             Chain::From(first) => {
-                // The chain begins behind `before`; times are left to the filter.
+                // The chain begins after `before`; the filter checks the times.
                 (lower, upper) = (first.uuid(), Uuid::max());
                 CHAIN
             }
@@ -202,9 +198,6 @@ pub(super) async fn holds<S: Sql<Dialect = PostgreSql>>(
 }
 
 /// One page of lots.
-///
-/// # Errors
-/// [`StoreError`].
 pub(super) async fn lots<S: Sql<Dialect = PostgreSql>>(
     sql: &mut S,
     ledger: LedgerNo,

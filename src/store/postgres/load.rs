@@ -1,5 +1,5 @@
-//! Loading what a batch names: locks first, then what they guard, in a number of statements that does not depend on
-//! the size of the batch.
+//! Loads what a batch names: first the locks, then what they guard. The number of statements does not depend on the
+//! size of the batch.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -33,30 +33,30 @@ pub(super) struct Stamping<'a> {
     /// The caller's clock.
     pub clock: Timestamp,
     pub random: u64,
-    /// What the caller knows of them; brought up to date.
+    /// The cards that the caller knows; brought up to date.
     pub cards: &'a mut Arc<Cards>,
-    /// The server's process behind the connection, once it is known: it must stay the same, or nothing that is set for
-    /// a session holds.
+    /// The server process of the connection, once it is known. If it changes, a pooler is in between, and session
+    /// settings are not reliable.
     pub backend: &'a mut Option<i32>,
 }
 
-/// What the server says of itself.
+/// What the server reports about itself.
 struct Server {
-    /// Its clock, after the locks.
+    /// Its clock, read after the locks.
     clock: Timestamp,
     /// The process that answers.
     backend: i32,
-    /// The last change of rate cards.
+    /// The newest revision of the rate cards.
     cards_revision: u64,
-    /// The thresholds of customers without their own, in the batch's ledgers, as they hold now.
+    /// The current default thresholds of the batch's ledgers.
     default_alerts: Arc<LedgerAlerts>,
 }
 
-/// Locks the customers of the requests and fills a book with what they name. Runs in the batch's transaction; returns
-/// the sequence of each customer as it was loaded.
+/// Locks the customers of the requests, and fills a book with what they name. Runs in the batch's transaction;
+/// returns the sequence of each customer as it was loaded.
 ///
 /// # Errors
-/// [`StoreError`]; the transaction cannot go on.
+/// [`StoreError`]; the transaction must be rolled back.
 pub(super) async fn load(
     connection: &mut PgConnection,
     requests: &[&Request],
@@ -108,8 +108,8 @@ pub(super) async fn load(
     Ok((book, loaded))
 }
 
-/// Locks the customers that exist, in the order of their keys, and reads them as they are once they are locked. One
-/// that does not exist is locked by nobody: only its creation inserts it, and a second creation clashes there.
+/// Locks the customers that exist, in key order, and reads them under the lock. A customer that does not exist cannot
+/// be locked; a second creation of it clashes at the insert.
 pub(super) async fn lock_customers(
     connection: &mut PgConnection,
     keys: &BTreeSet<CustomerKey>,
@@ -127,8 +127,9 @@ pub(super) async fn lock_customers(
 /// Columns of the server's facts, which come before those of a posting.
 const FACTS: usize = 4;
 
-/// The server after the locks, and the postings that answered these requests before. Those of customers that
-/// were not there to be locked are left out: what has come to be in between is read by the next attempt.
+/// The server's facts after the locks, and the postings that answered these requests before. Only customers that were
+/// locked are searched. If another one has come to exist meanwhile, its creation clashes, and the next attempt reads
+/// it.
 async fn earlier_answers(
     connection: &mut PgConnection,
     requests: &[&Request],
@@ -146,7 +147,7 @@ async fn earlier_answers(
             ids.push(request_bytes(id));
         }
     }
-    // The server's facts come with every row, and alone where nothing was answered before.
+    // The server's facts come with every row, or alone where there is no earlier answer.
     let rows = sqlx::query(concat!(
         "SELECT server.clock, server.backend, server.cards, server.alerts, ",
         placed_posting_columns!("NULL::bigint"),
@@ -193,7 +194,7 @@ async fn earlier_answers(
     let mut answers = Vec::new();
     for row in &rows {
         let row: &dyn Row = row;
-        // The id is the sixth column of a posting; without one there is no posting.
+        // The id is the sixth column of a posting; it is NULL where the row has no posting.
         if row.get::<Option<Uuid>>(FACTS + 5)?.is_some() {
             answers.push(PostingRow::read(row, FACTS)?.recorded()?.posting);
         }
@@ -201,8 +202,8 @@ async fn earlier_answers(
     Ok((server, answers))
 }
 
-/// Loads the holds that requests name by id or incident, those of earlier answers as they are now, and those that may
-/// move without being named: something is due, or waits for credits.
+/// Loads the holds that requests name by id or incident, and those of earlier answers in their present state. Also
+/// loads holds that may move without being named: they are due, or wait for credits.
 async fn load_holds(
     connection: &mut PgConnection,
     requests: &[&Request],
@@ -259,7 +260,8 @@ async fn load_holds(
     .await?;
     for row in &rows {
         let hold: Hold = body(row, 0, "a hold")?;
-        // Another customer's looks as if it did not exist; it goes under its own customer, where that is locked.
+        // A hold of another customer must look as if it did not exist. If that customer is locked too, the hold is
+        // put under its own customer.
         if customers.get(&hold.customer_key()).is_some_and(|owner| owner.id == hold.customer) {
             book.put_hold(Arc::new(hold));
         }
@@ -267,10 +269,7 @@ async fn load_holds(
     Ok(())
 }
 
-/// Holds by their ids, as far as they exist.
-///
-/// # Errors
-/// [`StoreError`].
+/// Holds by their ids; missing ones are left out.
 pub(super) async fn holds_by_id(
     connection: &mut PgConnection,
     ids: Vec<Uuid>,
@@ -321,7 +320,7 @@ async fn load_orders(
     Ok(())
 }
 
-/// Purchases that are named by those who own them; the orders were loaded before.
+/// Loads purchases that their owners name; the orders were loaded before.
 async fn load_lots(
     connection: &mut PgConnection,
     requests: &[&Request],

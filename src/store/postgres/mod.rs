@@ -1,18 +1,18 @@
 //! The PostgreSQL engine: several servers write at once, each with a few lanes; a sequencer gives positions.
 //!
 //! # What it is
-//! A batch locks its customers' rows in sorted order, reads in a later statement what it names, is decided, writes every
-//! table in the order of its keys, and commits. Readers have a pool of connections of their own.
+//! A batch first locks its customers' rows in sorted order. Later statements read what it names, and it is decided.
+//! Then it writes every table in key order, and commits. Readers have a pool of connections of their own.
 //!
 //! # Invariants
-//! - Two writers never update one balance: the row is locked before it is read, and updated only where its sequence is the
-//!   one that was read.
-//! - What the servers share is in the database, so a server may die at any point, and another goes on.
+//! - Two writers never update one balance: the row is locked before it is read, and updated only where its sequence
+//!   is still the one that was read.
+//! - Everything that the servers share is in the database, so a server may die at any point, and another goes on.
 //! - A reader that has seen a position never misses one below it; see `sequencer`.
 //!
 //! # Failure
-//! Conflicts, time-outs and lost connections ask for another attempt of the whole batch. After a commit without an answer
-//! the next attempt takes the locks and looks whether the batch was stored.
+//! Conflicts, time-outs and lost connections ask for another attempt of the whole batch. After a commit without an
+//! answer, the next attempt takes the locks and looks whether the batch was stored.
 //!
 //! # Cost
 //! The number of round trips of a batch does not depend on its size.

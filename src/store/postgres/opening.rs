@@ -1,4 +1,4 @@
-//! Opening a database: for serving, for reading, to be filled from another one, or to be migrated.
+//! Opens a database: to serve, to read, to fill it from another one, or to migrate it.
 
 use std::sync::Arc;
 
@@ -35,16 +35,16 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(POSTGRES.iter().map(one).collect())
 }
 
-/// Opens the database for serving, its tables made and migrated where needed.
+/// Opens the database to serve; creates and migrates its tables where needed.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] with one line for a person.
+/// [`StoreError::Unusable`] with one line for the operator.
 pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Result<Engine, StoreError> {
     let mut connection = address.connect_first().await?;
     run_migrations(&address, &mut connection).await?;
     check_privileges(&address, &mut connection).await?;
     address.refuse_unfinished_copy(&mut connection).await?;
-    // The migration cannot know when main came to be.
+    // The migration cannot know the creation time of main.
     sqlx::query("UPDATE ledger SET created_at = $1 WHERE ledger_no = 0 AND created_at = 0")
         .bind(now.micros())
         .execute(&mut connection)
@@ -64,10 +64,7 @@ pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Resu
     Ok(Engine { writers, reader, audit, webhooks, notifier: signals.notifier() })
 }
 
-/// Opens what `verify` reads, beside servers or without them. It must have this version's schema.
-///
-/// # Errors
-/// As [`open`].
+/// Opens what `verify` reads; servers may be running. The database must have this version's schema.
 pub async fn open_to_read(address: Address) -> Result<SqlAudit<PgAudit>, StoreError> {
     let mut connection = address.connect_first().await?;
     if schema_of(&address, &mut connection).await? != Schema::Current {
@@ -80,10 +77,10 @@ pub async fn open_to_read(address: Address) -> Result<SqlAudit<PgAudit>, StoreEr
     Ok(SqlAudit(PgAudit::open(&address)))
 }
 
-/// Opens a database to be filled from another one, made and migrated where needed.
+/// Opens a database to be filled from another one; creates and migrates its tables where needed.
 ///
 /// # Errors
-/// As [`open`], but an unfinished copy is gone on with.
+/// As [`open`], but an unfinished copy is accepted.
 pub async fn open_for_copy(address: Address) -> Result<(PgCopier, SqlAudit<PgAudit>), StoreError> {
     let address = address.for_copies();
     let mut connection = address.connect_first().await?;
@@ -101,34 +98,30 @@ pub async fn open_for_copy(address: Address) -> Result<(PgCopier, SqlAudit<PgAud
 /// [`StoreError`] where it cannot be reached.
 pub async fn open_figures(address: Address) -> Result<SqlFigures<OneConnection>, StoreError> {
     let mut connection = address.connect().await?;
-    // A journal of many millions takes longer than what a server may wait for.
+    // Reading a journal of many millions takes longer than the time-out of a server.
     sqlx::raw_sql("SET statement_timeout = 0").execute(&mut connection).await?;
     Ok(SqlFigures(OneConnection::new(connection)))
 }
 
 /// Brings the schema up to date and does nothing else.
-///
-/// # Errors
-/// As [`open`].
 pub async fn migrate(address: Address) -> Result<(), StoreError> {
     let mut connection = address.connect_first().await?;
     run_migrations(&address, &mut connection).await?;
     address.refuse_unfinished_copy(&mut connection).await
 }
 
-/// Where the database's schema stands.
+/// Whether the database has this version's schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Schema {
-    /// There is nothing yet, or something older.
+    /// It is empty, or older.
     Behind,
-    /// It is this version's.
     Current,
 }
 
-/// Whether there are tables with names of ours; a migration's version, success and checksum, where there is one.
+/// Whether tables with our names exist; then version, success and checksum of a migration, where there is one.
 type Listed = (bool, Option<i64>, Option<bool>, Option<Vec<u8>>);
 
-/// Whether there are tables with names of ours.
+/// Whether tables with our names exist.
 macro_rules! has_tables {
     () => {
         "EXISTS (SELECT 1 FROM pg_catalog.pg_class
@@ -149,7 +142,8 @@ async fn schema_of(address: &Address, connection: &mut PgConnection) -> Result<S
     if !migrated {
         return if others { Err(unusable("it has tables of another program")) } else { Ok(Schema::Behind) };
     }
-    // One statement: another server may be at it, and each migration comes at once with its line in the list.
+    // One statement, because another server may be migrating: each migration commits together with its line in the
+    // list.
     let listed: Vec<Listed> = sqlx::query_as(concat!(
         "SELECT ours.are_there, m.version, m.success, m.checksum FROM (SELECT ",
         has_tables!(),
@@ -163,7 +157,7 @@ async fn schema_of(address: &Address, connection: &mut PgConnection) -> Result<S
         .into_iter()
         .filter_map(|(_, version, success, sum)| Some((version?, success?, sum?)))
         .collect();
-    // The list itself is made before the first tables.
+    // The list of migrations is created before the first table.
     if others == done.is_empty() {
         return Err(unusable("it has tables of another program"));
     }
@@ -196,13 +190,13 @@ async fn run_migrations(address: &Address, connection: &mut PgConnection) -> Res
     if schema_of(address, connection).await? == Schema::Current {
         return Ok(());
     }
-    // Another server may be at it, and tables may be large: this takes as long as it takes.
+    // Another server may be migrating, and tables may be large: no time-out is long enough.
     sqlx::raw_sql("SET lock_timeout = 0; SET statement_timeout = 0")
         .execute(&mut *connection)
         .await
         .map_err(|error| unusable(why(&error)))?;
     let mut migrations = migrator();
-    // Servers that start together wait for each other, where the engine has a lock for that.
+    // Servers that start together wait for each other, where the database has advisory locks.
     let can_lock: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_proc WHERE proname = 'pg_advisory_lock')")
             .fetch_one(&mut *connection)
@@ -217,11 +211,11 @@ async fn run_migrations(address: &Address, connection: &mut PgConnection) -> Res
         other => unusable(other.to_string()),
     })?;
     names::complete(connection, address.shown()).await?;
-    // What the migrations themselves cannot do.
+    // The part of a migration that SQL cannot do.
     work::finish_step(connection).await
 }
 
-/// Refuses what would fail at the first command: a role that may not write, a server that is a replica.
+/// Refuses what would fail at the first command: a role that may not write, or a replica.
 async fn check_privileges(address: &Address, connection: &mut PgConnection) -> Result<(), StoreError> {
     let unusable = |what: String| StoreError::Unusable(format!("{}: {what}", address.shown()));
     let (replica, denied): (bool, Option<String>) = sqlx::query_as(

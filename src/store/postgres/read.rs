@@ -1,5 +1,5 @@
-//! The reading side: a pool of read-only connections. Each call is one statement, or a few over rows that never
-//! change; what must be of one moment is one statement.
+//! The reading side: a pool of read-only connections. What must be of one moment is one statement. Calls with several
+//! statements read only rows that never change.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,27 +15,25 @@ use crate::ledger::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::sql::database::{Database, ReadDatabase, Work};
 
-/// Reading connections.
 const READERS_MAX: u32 = 8;
-/// How long a reader waits for a connection, be it a free one or a new one.
+/// How long a reader waits for a connection, free or new.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Longer than any statement may take: the server would have said so by then, were it there.
+/// Longer than any statement may take: by then a server that is alive has answered.
 const READ_TIMEOUT: Duration = Duration::from_secs(35);
-/// After a fail-over, connections to what is no longer the main server go away by themselves.
+/// After a fail-over, connections to the former primary end by themselves.
 const CONNECTION_AGE_MAX: Duration = Duration::from_mins(30);
 
-/// The reading side of a PostgreSQL database.
 #[derive(Debug)]
 pub struct PgReaders {
     address: Arc<Address>,
     pool: RwLock<PgPool>,
     sequencer: Arc<Sequencer>,
-    /// Goes on for as long as somebody may read.
+    /// The background task runs for as long as somebody may read.
     _tending: Tending,
 }
 
 impl PgReaders {
-    /// A pool that connects when it is asked for something: a database that cannot be reached now may be later.
+    /// A pool that connects at the first read: a database that cannot be reached now may be reachable later.
     pub(super) fn new(address: Arc<Address>, sequencer: Arc<Sequencer>, tending: Tending) -> Self {
         let pool = RwLock::new(new_pool(&address));
         Self { address, pool, sequencer, _tending: tending }
@@ -49,9 +47,8 @@ impl PgReaders {
 impl Database for PgReaders {
     type Connection = PgConnection;
 
-    /// Waits for what is read, but not for ever: a machine that goes away without a word leaves connections that nothing
-    /// comes back on, and neither the driver nor its pool gives them up. Then a new pool takes the place of the one that
-    /// they belong to.
+    /// Runs a read with a time-out. A machine that disappears leaves connections without an answer, and neither the
+    /// driver nor its pool gives them up. A new pool then replaces the one with such connections.
     async fn run<T: Send + 'static>(
         &self,
         work: impl for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T> + Send + 'static,
@@ -74,7 +71,8 @@ impl ReadDatabase for PgReaders {
         self.sequencer.watermark(wanted).await
     }
 
-    /// What is not placed yet counts from just after the watermark, so that must be as late as it can be.
+    /// A posting without a position counts from just after the watermark, so the watermark must be as late as
+    /// possible.
     async fn reach(&self, time: Timestamp) -> Result<(), StoreError> {
         self.sequencer.watermark(time).await.map(drop)
     }

@@ -1,4 +1,4 @@
-//! A posting's row as it is written, its checksum, and values that columns are narrower for.
+//! A posting's row as it is written, its checksum, and conversions to narrower columns.
 
 use uuid::Uuid;
 
@@ -45,12 +45,12 @@ pub(super) fn row_of(posting: &Posting) -> Result<PostingRow, StoreError> {
     })
 }
 
-/// The checksum that belongs to a row, with its commit and its place there.
+/// The checksum of a row, with its commit and its index there.
 pub(super) fn checksum_of(row: &PostingRow, batch: Uuid, place: i64) -> i64 {
     let PostingRow { ledger_no, customer, sequence, kind, recorded_at, fingerprint, .. } = *row;
     let first = [ledger_no, customer, sequence, kind, place, recorded_at, fingerprint];
     let request = row.request.as_ref().map(RequestColumn::concat);
-    // A storefront that is there is never empty, and neither is a request.
+    // An existing storefront is never empty, and neither is a request.
     let (request, storefront) = (request.unwrap_or_default(), row.storefront.as_deref().unwrap_or_default());
     checksum(
         first.into_iter().chain(row.amounts).chain(row.after),

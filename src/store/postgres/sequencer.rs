@@ -1,23 +1,24 @@
-//! Gives commits their places in the order of their ledgers, one server at a time.
+//! Gives commits their positions in the feeds of their ledgers, one server at a time.
 //!
 //! # What it is
-//! Positions are given after the commit. A turn looks at what is pending, and then moves the one row of `sequencer` from the
-//! turn that it has seen to the next; in the same transaction it inserts the rows of the feed and moves the watermark.
+//! Positions are given after the commit. A turn looks at what is pending. In one transaction it inserts
+//! the rows of the feed, moves the watermark, and advances the one row of `sequencer` by a turn.
 //!
 //! # Invariants
-//! - A reader that has seen a position never misses one below it. A number taken before the commit cannot promise that: the
-//!   commit may come late.
-//! - The move from turn to turn is a compare-and-set, without which nothing of the turn is stored. That is the safety; the
-//!   lease only keeps servers from doing the same work.
-//! - Reads as of a time at or before the watermark never change. What commits with an earlier stamp later on counts from
-//!   just after it.
+//! - A reader that has seen a position never misses one below it. A number taken before the commit cannot promise
+//!   that, because the commit may come late.
+//! - Moving to the next turn is a compare-and-set; if it fails, nothing of the turn is stored. That alone makes it
+//!   safe; the lease only keeps servers from doing the same work.
+//! - Reads as of a time at or before the watermark never change. A posting that is placed with an earlier stamp
+//!   counts from just after the watermark.
 //!
 //! # Failure
-//! A turn that is lost to another server is looked at again. A server that dies in its turn leaves nothing of it, and
-//! another one takes the lease when it ends.
+//! After a turn that was lost to another server, the sequencer looks again. A server that dies in its turn stores
+//! nothing of it. Another server takes over when the lease ends.
 //!
 //! # Cost
-//! A turn costs about as much as a small commit and places all that waits, up to a bound. A look is one statement.
+//! A turn costs about as much as a small commit and places everything that is pending, up to a bound. A look is one
+//! statement.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,19 +38,19 @@ use crate::store::engine::{Isolation, Settings, Time};
 use crate::store::error::{StoreError, damaged};
 use crate::store::sql::row::sql_count;
 
-/// Commits that one turn places.
+/// The most commits that one turn places.
 const BATCHES_MAX: i64 = 1_000;
 /// How far the watermark stays behind the database's clock: longer than nearly every commit takes.
 const WATERMARK_LAG_MICROS: i64 = 2_000_000;
-/// The least that it moves where nothing else is to be done.
+/// The least that the watermark moves at a time, because each move is a write.
 const WATERMARK_STEP_MICROS: i64 = 100_000;
-/// How long other servers leave the turns to one that took the last.
+/// The lease: how long other servers leave the turns to the server that took the last one.
 const LEASE_MICROS: i64 = 3_000_000;
 /// How long one turn may take before its connection is given up.
 const TURN_TIMEOUT: Duration = Duration::from_secs(15);
-/// Turns that one call tries for. Each one that is lost was taken by another server, so the work gets done.
+/// How many turns one call tries for. A turn that is lost was taken by another server, so the work gets done.
 const TRIES_MAX: u32 = 200;
-/// Lost connections that one call gets over.
+/// How many lost connections one call survives.
 const LOST_MAX: u32 = 3;
 
 /// The sequencer of one server.
@@ -58,7 +59,7 @@ pub(super) struct Sequencer {
     address: Arc<Address>,
     isolation: Isolation,
     time: Time,
-    /// This server, to the others.
+    /// The id of this server in the lease.
     me: Uuid,
     connection: Mutex<Option<PgConnection>>,
 }
@@ -68,7 +69,7 @@ pub(super) struct Sequencer {
 pub(super) struct Look {
     /// The number of the last turn; it changes with every one.
     pub turn: i64,
-    /// True where nobody else takes the turns at the moment.
+    /// True where no other server holds the lease.
     pub is_ours: bool,
     watermark: i64,
     clock: i64,
@@ -76,13 +77,12 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// True where something waits for its place.
     fn has_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 }
 
-/// A commit's postings in one ledger, without a place.
+/// A commit's postings in one ledger, without a position.
 #[derive(Debug)]
 struct Pending {
     stamp: i64,
@@ -95,33 +95,32 @@ struct Pending {
     end: i64,
 }
 
-/// What became of a turn.
+/// The result of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// All that was seen has its place.
+    /// Everything that was seen has its position.
     Done,
     /// There was more than one turn places.
     More,
-    /// Another server was faster.
+    /// Another server took the turn.
     Lost,
 }
 
 impl Sequencer {
-    /// For a server that calls itself `me`.
     pub fn new(address: Arc<Address>, settings: Settings, me: Uuid) -> Self {
         let Settings { isolation, time, lanes: _ } = settings;
         Self { address, isolation, time, me, connection: Mutex::new(None) }
     }
 
-    /// Gives a place to all that is committed by now, whoever has the lease: a reader that was told of a commit finds
-    /// it in the feed.
+    /// Places everything that is committed by now, whoever has the lease. A reader that was notified of a commit must
+    /// find it in the feed.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
         self.until_done(Look::has_pending).await
     }
 
-    /// Moves the watermark to `wanted`, or as far as it may go, and tells it.
+    /// Moves the watermark to `wanted`, or as far as it may go, and returns it.
     pub async fn watermark(&self, wanted: Timestamp) -> Result<Timestamp, StoreError> {
-        // Moving it is a write, so it moves in steps.
+        // Moving it is a write, so small steps are left out.
         let far = WATERMARK_LAG_MICROS + WATERMARK_STEP_MICROS;
         let may_go = |look: &Look| look.watermark < look.clock.saturating_sub(far);
         self.until_done(|look| look.watermark < wanted.micros() && may_go(look)).await?;
@@ -131,7 +130,8 @@ impl Sequencer {
         Ok(Timestamp::from_micros(look.watermark))
     }
 
-    /// True where there is no connection and none can be made: one that is lost says nothing of the database.
+    /// True where there is no connection and none can be made. One lost connection does not mean that the database is
+    /// away.
     pub async fn is_cut_off(&self) -> bool {
         let mut connection = self.connection.lock().await;
         if connection.is_none() {
@@ -140,7 +140,7 @@ impl Sequencer {
         connection.is_none()
     }
 
-    /// Looks, and takes a turn where there is something to place and no other server does it.
+    /// Looks, and takes a turn where something is pending and this server may take the lease.
     pub async fn tend(&self) -> Result<Look, StoreError> {
         let mut connection = self.connection.lock().await;
         self.on(&mut connection, async |connection| {
@@ -154,7 +154,7 @@ impl Sequencer {
         .await
     }
 
-    /// Takes turns until nothing of what was there at the beginning is left to do.
+    /// Takes turns until nothing that was there at the beginning is left to do.
     async fn until_done(&self, is_needed: impl Fn(&Look) -> bool + Sync) -> Result<(), StoreError> {
         let mut connection = self.connection.lock().await;
         let mut lost = 0;
@@ -167,10 +167,10 @@ impl Sequencer {
                 .await;
             match turn {
                 Ok(Turn::Done) => return Ok(()),
-                // What clashes was placed by another server.
+                // A clash means that another server placed the same commit.
                 Ok(Turn::More | Turn::Lost) | Err(StoreError::Clash(_)) => {}
                 Err(StoreError::Again(_)) if connection.is_some() => {}
-                // Nothing that a reader needs to hear of where the next one is there.
+                // One lost connection is no error for a reader if the next one works.
                 Err(StoreError::Again(_) | StoreError::Unsure(_)) if lost < LOST_MAX => {
                     lost += 1;
                     *connection = Some(self.address.connect().await?);
@@ -181,8 +181,8 @@ impl Sequencer {
         Err(StoreError::Again("other servers keep the sequencer busy".into()))
     }
 
-    /// Runs on the connection, which is made where there is none and dropped where something fails that leaves it in
-    /// doubt.
+    /// Runs `work` on the connection. The connection is made where there is none, and dropped after an error that
+    /// leaves it in doubt.
     async fn on<T>(
         &self,
         connection: &mut Option<PgConnection>,
@@ -198,7 +198,7 @@ impl Sequencer {
                 Ok(done)
             }
             Ok(Err(error)) => {
-                // A conflict leaves the connection as it is, and its transaction is over.
+                // After a conflict the connection is usable, and its transaction is over.
                 if leaves_connection_sound(&error)
                     && within("asking for a sign of life", open.ping(), failed).await.is_ok()
                 {
@@ -213,7 +213,7 @@ impl Sequencer {
     /// One turn: all or nothing, and only where nobody took one since the look.
     async fn turn(&self, connection: &mut PgConnection, seen: &Look) -> Result<Turn, StoreError> {
         let more = sql_count(seen.pending.len()) >= BATCHES_MAX;
-        // Where more is pending than is placed now, the watermark does not pass what stays behind.
+        // Where more is pending than this turn places, the watermark must not pass what is left.
         let lag = seen.clock.saturating_sub(WATERMARK_LAG_MICROS);
         let last = seen.pending.last().map_or(i64::MAX, |last| last.stamp);
         let watermark = if more { lag.min(last.saturating_sub(1)) } else { lag }.max(seen.watermark);
@@ -226,14 +226,14 @@ impl Sequencer {
             }
             given_up => {
                 let over = sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await;
-                // With the transaction still open the connection cannot be used again.
+                // If the transaction may still be open, the connection cannot be used again.
                 over.map_err(|error| StoreError::Unsure(Box::new(error)))?;
                 given_up.map(|_| Turn::Lost)
             }
         }
     }
 
-    /// What a turn stores; false where another server took it.
+    /// Writes the turn; false where another server took it.
     async fn move_on(
         &self,
         connection: &mut PgConnection,
@@ -301,7 +301,7 @@ impl Sequencer {
     }
 }
 
-/// One look, one snapshot.
+/// One statement, so it reads one snapshot.
 async fn look(connection: &mut PgConnection, me: Uuid, time: Time) -> Result<Look, StoreError> {
     let rows = sqlx::query(
         "SELECT s.turn, s.watermark, s.holder, s.held_until,
@@ -343,7 +343,7 @@ fn read_look(rows: &[PgRow], me: Uuid, time: Time) -> Result<Look, sqlx::Error> 
     let watermark: i64 = first.try_get(1)?;
     let clock = match time {
         Time::Database => database_clock,
-        // A test's time goes as far as what it has stored.
+        // A test's time advances with what it has stored.
         Time::Caller => {
             let last =
                 pending.last().map_or(watermark, |last| last.stamp.saturating_add(WATERMARK_LAG_MICROS - 1));
@@ -353,7 +353,7 @@ fn read_look(rows: &[PgRow], me: Uuid, time: Time) -> Result<Look, sqlx::Error> 
     let holder: Uuid = first.try_get(2)?;
     Ok(Look {
         turn: first.try_get(0)?,
-        // A lease from a clock that was wrong ends, too.
+        // A lease far in the future comes from a wrong clock and does not count.
         is_ours: holder == me || !(database_clock..=database_clock + LEASE_MICROS).contains(&held_until),
         watermark,
         clock,

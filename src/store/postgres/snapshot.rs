@@ -1,4 +1,4 @@
-//! One moment of a database, for as long as a transaction is open, with the places that commits will have.
+//! One snapshot of a database, with the positions that pending commits will have.
 
 use sqlx::{Connection as _, PgConnection, Row as _};
 use uuid::Uuid;
@@ -12,24 +12,23 @@ use crate::store::sql::database::Sql as _;
 use crate::store::sql::row::{Param, sql_count};
 use crate::store::sql::rows::{posting_columns, recorded};
 
-/// A snapshot is held for as long as its reader takes, so the time-outs of other connections are not for this one.
+/// A snapshot stays open for as long as its reader takes, so the usual time-outs do not apply.
 const BEGIN: &str = "
     BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
     SET LOCAL statement_timeout = 0;
     SET LOCAL idle_in_transaction_session_timeout = 0;";
 
-/// A moment of the database, for as long as its transaction is open.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     connection: PgConnection,
-    /// In the order of their ledgers and places.
+    /// In the order of their ledgers and positions.
     pub unplaced: Vec<Unplaced>,
-    /// False from before a statement until it has succeeded: what failed or was given up is not gone on with.
+    /// False from before a statement until it has succeeded. After a failed or abandoned statement the snapshot is
+    /// not used again.
     sound: bool,
 }
 
-/// A commit that the sequencer had not placed at that moment, with the place that it will have if nothing comes before
-/// it.
+/// A commit without a position in this snapshot, with the position that it gets if nothing comes before it.
 #[derive(Debug)]
 pub(super) struct Unplaced {
     pub ledger_no: i32,
@@ -41,11 +40,8 @@ pub(super) struct Unplaced {
 
 impl Snapshot {
     /// Takes the snapshot.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn begin(mut connection: PgConnection) -> Result<Self, StoreError> {
-        // In one go: the snapshot is taken by the first statement after these.
+        // One message: the next statement takes the snapshot.
         sqlx::raw_sql(BEGIN).execute(&mut connection).await?;
         let rows = sqlx::query(
             "SELECT q.ledger_no, q.batch, q.customers, q.sequences, COALESCE(e.position, 0)
@@ -67,7 +63,7 @@ impl Snapshot {
         Ok(Self { connection, unplaced, sound: true })
     }
 
-    /// The connection, for statements; when they have succeeded, [`Snapshot::goes_on`] says so.
+    /// The connection, for statements. The caller must call [`Snapshot::goes_on`] when they have succeeded.
     pub fn connection(&mut self) -> &mut PgConnection {
         self.sound = false;
         &mut self.connection
@@ -77,12 +73,12 @@ impl Snapshot {
         self.sound = true;
     }
 
-    /// False after a statement that failed or was given up.
+    /// False after a statement that failed or was abandoned.
     pub const fn is_sound(&self) -> bool {
         self.sound
     }
 
-    /// Ends it. Where that fails there is nothing left to end.
+    /// Ends it. If that fails, there is nothing left to end.
     pub async fn end(mut self) {
         if self.sound {
             let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
@@ -90,10 +86,7 @@ impl Snapshot {
         }
     }
 
-    /// The postings of a ledger after a position that have no place in the feed.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// The postings of a ledger after `after` that have no position in the feed.
     pub async fn unplaced_after(
         &mut self,
         ledger: LedgerNo,

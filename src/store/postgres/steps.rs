@@ -1,4 +1,4 @@
-//! How a transaction begins, and how long one step of it may take.
+//! How a transaction begins, and how long each step of it may take.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::store::error::StoreError;
 /// How long one step of a batch may take before its connection is given up.
 pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Begins a transaction, whatever the server's default is.
+/// The isolation is explicit, because the server's default may differ.
 pub(super) const fn begin_statement(isolation: Isolation) -> &'static str {
     match isolation {
         Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
@@ -17,7 +17,7 @@ pub(super) const fn begin_statement(isolation: Isolation) -> &'static str {
     }
 }
 
-/// Waits for an answer of the server, but not for ever.
+/// Waits for an answer of the server, at most [`STEP_TIMEOUT`].
 pub(super) async fn within<T>(
     what: &'static str,
     work: impl Future<Output = Result<T, sqlx::Error>>,

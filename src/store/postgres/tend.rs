@@ -1,5 +1,5 @@
-//! What a server does in the background: takes the sequencer's turns while the lease is its own, watches what other
-//! servers order, and notices when the database goes away and comes back.
+//! The background task of a server. It takes the sequencer's turns while this server holds the lease, and watches for
+//! commits of other servers. It also notices when the database goes away and comes back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use tokio::task::JoinHandle;
 use super::sequencer::Sequencer;
 use crate::store::engine::CommitNotifier;
 
-/// How often the server with the lease looks for commits of others, and any server whose readers follow the journal.
+/// How often the server with the lease looks for commits of other servers; so does any server with followers.
 const LOOK_OFTEN: Duration = Duration::from_millis(50);
-/// How often a server looks whether the lease is free. With the lease's length this is how long a take-over takes.
+/// How often a server looks whether the lease is free. A take-over takes this and the length of the lease.
 const LOOK_SELDOM: Duration = Duration::from_secs(1);
 /// How often an unreachable database is tried.
 const LOOK_FOR_RETURN: Duration = Duration::from_millis(250);
-/// Turns are at least this far apart: each costs about as much as a small commit, and places all that waits.
+/// The least time between turns: each costs about as much as a small commit, and places everything that is pending.
 const TURN_PAUSE: Duration = Duration::from_millis(10);
 
-/// What the lanes tell the background task, and it the readers.
+/// Signals from the lanes to the background task, and from it to the readers.
 #[derive(Clone, Debug)]
 pub(super) struct Signals {
     committed: Arc<Notify>,
@@ -36,12 +36,13 @@ impl Signals {
         }
     }
 
-    /// A lane has committed: something waits for its place.
+    /// A lane has committed: something is pending.
     pub fn committed(&self) {
         self.committed.notify_one();
     }
 
-    /// The database does not answer. Heard by the health service; the background task finds out when it is over.
+    /// The database does not answer. The health service reports it; the background task notices when the database is
+    /// back.
     pub fn lost(&self) {
         self.reachable.send_if_modified(|reachable| std::mem::replace(reachable, false));
         self.committed.notify_one();
@@ -52,12 +53,11 @@ impl Signals {
     }
 }
 
-/// The background task; it ends when this is dropped.
+/// The background task; dropping this ends it.
 #[derive(Debug)]
 pub(super) struct Tending(JoinHandle<()>);
 
 impl Tending {
-    /// Starts it on the current runtime.
     pub fn start(sequencer: Arc<Sequencer>, signals: Signals) -> Self {
         Self(tokio::spawn(tend(sequencer, signals)))
     }
@@ -93,7 +93,7 @@ async fn tend(sequencer: Arc<Sequencer>, signals: Signals) {
             }
         };
         tokio::time::sleep(TURN_PAUSE.min(pause)).await;
-        // A commit of this server is placed soon; those of others at the next look.
+        // A commit of this server wakes the task; commits of others wait for the next look.
         let _ = tokio::time::timeout(pause, signals.committed.notified()).await;
     }
 }

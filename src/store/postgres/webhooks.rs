@@ -1,4 +1,5 @@
-//! Endpoints and what they did not take: on a connection of its own, which a transaction that is dropped takes with it.
+//! Webhook endpoints and their undelivered events, on a connection of their own. A dropped transaction takes the
+//! connection with it.
 
 use std::sync::Arc;
 
@@ -15,7 +16,6 @@ use crate::store::sql::database::{Database, Sql as _, Work};
 use crate::store::sql::webhooks::{SqlWebhookTx, Transaction};
 use crate::store::webhooks::{WebhookStore, WebhookTx};
 
-/// Keeps the rows in a database.
 #[derive(Debug)]
 pub struct PgWebhooks {
     address: Arc<Address>,
@@ -24,7 +24,7 @@ pub struct PgWebhooks {
 }
 
 impl PgWebhooks {
-    /// It connects when there is something to do.
+    /// Connects at the first transaction.
     pub(super) fn new(address: Arc<Address>, time: Time) -> Self {
         Self { address, time, connection: Arc::default() }
     }
@@ -43,7 +43,7 @@ impl WebhookStore for PgWebhooks {
             Some(connection) => connection,
             None => self.address.connect_to_write().await?,
         };
-        // Rows are locked before they are changed, so this is enough.
+        // READ COMMITTED is enough: rows are locked before they are changed.
         sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED").execute(&mut connection).await?;
         let now = match self.time {
             Time::Caller => now,
@@ -77,7 +77,6 @@ impl Transaction for OpenTransaction {
     }
 }
 
-/// One connection, for figures.
 #[derive(Debug)]
 pub struct OneConnection(Mutex<PgConnection>);
 

@@ -1,4 +1,4 @@
-//! Erasing what was said.
+//! Erases the texts about a customer.
 
 use sqlx::PgConnection;
 
@@ -11,21 +11,18 @@ use crate::store::sql::database::Sql as _;
 use crate::store::sql::rows::{posting_columns, recorded};
 use crate::store::words::{Erased, PAGE, Rewritten, Walk};
 
-/// Erases what was said about a customer, inside a transaction, a page of its history a step. Dead rows keep the texts
-/// until the tables are vacuumed.
+/// Erases a customer's texts inside a transaction, one page of its history a step. Dead rows keep the texts until the
+/// tables are vacuumed.
 pub(super) struct Erasing {
     walk: Walk,
     customer: CustomerKey,
     at: Timestamp,
-    /// The oldest posting that was taken.
+    /// The oldest posting that was read.
     before: i64,
 }
 
 impl Erasing {
     /// Locks the customer; `None` where there is none.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn begin(
         connection: &mut PgConnection,
         ledger: LedgerNo,
@@ -33,7 +30,7 @@ impl Erasing {
         at: Timestamp,
     ) -> Result<Option<Self>, StoreError> {
         let customer = CustomerKey::of(ledger, id);
-        // Nobody decides anything for the customer from here on: see `store::words`.
+        // No command is decided for the customer from here on: see `store::words`.
         let sequence: Option<i64> = sqlx::query_scalar(
             "SELECT sequence
              FROM customer
@@ -50,10 +47,7 @@ impl Erasing {
         Ok(sequence.map(|last| Self { walk: Walk::new(at), customer, at, before: last.saturating_add(1) }))
     }
 
-    /// Takes the next page; false at the end.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Rewrites the next page; false at the end.
     pub async fn page(&mut self, connection: &mut PgConnection) -> Result<bool, StoreError> {
         let text = concat!(
             "SELECT ",
@@ -75,7 +69,6 @@ impl Erasing {
         Ok(!page.is_empty())
     }
 
-    /// What came of it.
     pub const fn erased(&self) -> Erased {
         self.walk.erased
     }

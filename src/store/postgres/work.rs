@@ -1,4 +1,4 @@
-//! Entries of work: loading those that a void needs, writing those that a batch recorded or voided, and moving them out
+//! Entries of work: loading those that a void needs, and writing those that a batch touched. Also moves entries out
 //! of the holds of older databases.
 
 use std::collections::BTreeMap;
@@ -14,11 +14,9 @@ use crate::store::sql::row::sql_count;
 use crate::store::sql::work::{STEP_BYTES, STEP_HOLDS, entry, taken_apart};
 use crate::store::stored::Voids;
 
-/// Fills the book with the entries that are to be voided, and with what the sums of their holds need then: back along
-/// each line to the first entry that stays, and as many of the first starts and last ends that at least one still counts.
-///
-/// # Errors
-/// [`StoreError`].
+/// Fills the book with the entries to be voided, and with those that the sums of their holds then need. Along each
+/// line it goes back to the first entry that stays. It also loads enough first starts and last ends that at least one
+/// still counts.
 pub(super) async fn load(
     connection: &mut PgConnection,
     book: &mut Book,
@@ -95,7 +93,7 @@ pub(super) async fn load(
 /// Writes the entries that the batch recorded or voided, in the order of their keys.
 ///
 /// # Errors
-/// [`StoreError`]; the transaction cannot go on.
+/// [`StoreError`]; the transaction must be rolled back.
 pub(super) async fn append(connection: &mut PgConnection, book: &Book) -> Result<(), StoreError> {
     let touched: Vec<(HoldId, &Work)> = book.touched_work().map(|(hold, work)| (hold, &**work)).collect();
     write(connection, &touched).await
@@ -126,17 +124,17 @@ async fn write(connection: &mut PgConnection, entries: &[(HoldId, &Work)]) -> Re
     Ok(())
 }
 
-/// Moves the entries of older holds to their table, some holds a transaction; one that was cut off goes on where it was.
-/// Servers that start together take turns.
+/// Moves the entries of older holds to their table, some holds a transaction. After an interruption it continues
+/// where it was. Servers that start together take turns.
 ///
 /// # Errors
-/// [`StoreError`]; what was not committed is as it was.
+/// [`StoreError`]; committed steps stay.
 pub(super) async fn finish_step(connection: &mut PgConnection) -> Result<(), StoreError> {
     while move_some(connection).await? {}
     Ok(())
 }
 
-/// True where there may be more.
+/// False once nothing is left to move.
 async fn move_some(connection: &mut PgConnection) -> Result<bool, StoreError> {
     let mut transaction = connection.begin().await?;
     let step: Option<Option<Uuid>> =

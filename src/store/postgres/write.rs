@@ -1,5 +1,5 @@
-//! A writing side: one connection, one lane. Whatever goes wrong with it, it is dropped, and the next batch makes a new
-//! one: what was open on it ends with it.
+//! The writing side: one connection for one lane. After an error that leaves it in doubt, the connection is dropped,
+//! which ends its transaction; the next batch makes a new one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,13 +25,12 @@ use crate::store::sql::{alerts, cards, ledgers};
 use crate::store::words::Erased;
 use crate::store::write_store::{LedgerCreated, NewLedger, WriteStore};
 
-/// A writing side of a PostgreSQL database.
 pub struct PgWriter {
     address: Arc<Address>,
     settings: Settings,
     signals: Signals,
     connection: Option<PgConnection>,
-    /// The server's process behind it, once it is known.
+    /// The server process of the connection, once it is known.
     backend: Option<i32>,
     /// The sequences of the customers that the open transaction has locked.
     loaded: HashMap<CustomerKey, u64>,
@@ -44,12 +43,11 @@ impl std::fmt::Debug for PgWriter {
 }
 
 impl PgWriter {
-    /// A lane. It connects when there is something to write.
+    /// Connects at the first batch.
     pub(super) fn new(address: Arc<Address>, settings: Settings, signals: Signals) -> Self {
         Self { address, settings, signals, connection: None, backend: None, loaded: HashMap::new() }
     }
 
-    /// Where it writes to.
     pub(super) fn address(&self) -> Arc<Address> {
         Arc::clone(&self.address)
     }
@@ -101,13 +99,13 @@ impl PgWriter {
         Ok((connection, std::mem::take(&mut self.loaded)))
     }
 
-    /// Leaves a transaction open until the append that follows.
+    /// Keeps the transaction open for the append that follows.
     pub(super) fn keep_open(&mut self, connection: PgConnection, loaded: HashMap<CustomerKey, u64>) {
         self.connection = Some(connection);
         self.loaded = loaded;
     }
 
-    /// Closes the transaction. Where that fails, so does the connection, and the transaction with it.
+    /// Rolls back. If that fails, the connection is dropped, and the transaction ends with it.
     async fn roll_back(&mut self, mut connection: PgConnection) {
         self.loaded.clear();
         let done = within("rolling back", sqlx::raw_sql("ROLLBACK").execute(&mut connection), failed).await;
@@ -116,7 +114,7 @@ impl PgWriter {
         }
     }
 
-    /// Runs a step of an open transaction. Where it fails, the transaction is closed.
+    /// Runs a step of an open transaction. If it fails, the transaction is closed.
     pub(super) async fn step<T>(
         &mut self,
         what: &'static str,
@@ -124,7 +122,7 @@ impl PgWriter {
         step: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<(PgConnection, T), StoreError> {
         let Ok(done) = tokio::time::timeout(STEP_TIMEOUT, step(&mut connection)).await else {
-            // What the server is still busy with cannot be rolled back: the connection is dropped.
+            // The server is still busy with the step, so a rollback is impossible: the connection is dropped.
             return Err(timed_out(what));
         };
         match done {
@@ -168,7 +166,7 @@ impl WriteStore for PgWriter {
     }
 
     async fn was_stored(&mut self, book: &Book) -> Result<bool, StoreError> {
-        // Without a posting nothing was acknowledged that could not be done again.
+        // Without a posting nothing was stored that could not be done again.
         let Some(first) = book.journal().first() else { return Ok(false) };
         let (connection, loaded) = self.open_transaction()?;
         let (connection, found) = self
@@ -292,7 +290,7 @@ impl WriteStore for PgWriter {
     async fn close(&mut self) -> Result<(), StoreError> {
         if let Some(connection) = self.connection.take() {
             use sqlx::Connection as _;
-            // The server notices anyway where this does not reach it.
+            // If this does not reach the server, it notices by itself.
             if let Err(error) = connection.close().await {
                 tracing::debug!(%error, "a connection was not closed in order");
             }

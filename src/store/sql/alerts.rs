@@ -1,5 +1,5 @@
-//! The thresholds that ledgers give to customers without their own. Where two servers race for a version or a request, the
-//! second one clashes and looks again.
+//! The default alert thresholds of ledgers. When two servers race for a version or a request, the second one clashes,
+//! and its next attempt reads the first one's row.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,10 +15,7 @@ use crate::store::stored::ledger_no_of;
 
 const WHAT: &str = "the thresholds of a ledger";
 
-/// All that ever held in each ledger, oldest first.
-///
-/// # Errors
-/// [`StoreError`].
+/// Every version in each ledger, oldest first.
 pub async fn stored(sql: &mut impl Sql) -> Result<BTreeMap<LedgerNo, Vec<StoredDefaultAlerts>>, StoreError> {
     let rows = sql
         .all(
@@ -42,10 +39,7 @@ pub async fn stored(sql: &mut impl Sql) -> Result<BTreeMap<LedgerNo, Vec<StoredD
     Ok(ledgers)
 }
 
-/// What holds now in each ledger.
-///
-/// # Errors
-/// [`StoreError`].
+/// The current version in each ledger.
 pub async fn current(sql: &mut impl Sql) -> Result<LedgerAlerts, StoreError> {
     let ledgers = stored(sql).await?.into_iter();
     let last = |(ledger, mut all): (_, Vec<StoredDefaultAlerts>)| {
@@ -54,10 +48,7 @@ pub async fn current(sql: &mut impl Sql) -> Result<LedgerAlerts, StoreError> {
     Ok(ledgers.filter_map(last).collect())
 }
 
-/// What holds now in one ledger.
-///
-/// # Errors
-/// [`StoreError`].
+/// The current version in one ledger.
 pub async fn of_ledger(sql: &mut impl Sql, ledger: LedgerNo) -> Result<Option<DefaultAlerts>, StoreError> {
     sql.first(
         "SELECT body FROM default_alerts WHERE ledger_no = $1 ORDER BY version DESC LIMIT 1",
@@ -67,10 +58,7 @@ pub async fn of_ledger(sql: &mut impl Sql, ledger: LedgerNo) -> Result<Option<De
     .await
 }
 
-/// Sets them, in the caller's transaction.
-///
-/// # Errors
-/// [`StoreError`].
+/// Sets the thresholds, in the caller's transaction.
 pub async fn set(
     sql: &mut impl Sql,
     alerts: &NewDefaultAlerts,
@@ -97,9 +85,6 @@ pub async fn set(
 }
 
 /// Adds the next version.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn insert(
     sql: &mut impl Sql,
     ledger: LedgerNo,

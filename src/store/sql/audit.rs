@@ -1,4 +1,4 @@
-//! Reading every row as it is stored, for `verify` and copies.
+//! Reads every row as it is stored, for `verify` and copies.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -20,7 +20,6 @@ use crate::store::error::{StoreError, damaged};
 use crate::store::recorded::{Position, Recorded};
 use crate::store::stored::{count_of, customer_id_of, ledger_no_of};
 
-/// Reads a whole database.
 #[derive(Debug)]
 pub struct SqlAudit<D>(pub D);
 
@@ -104,7 +103,7 @@ async fn customers(
            AND c.customer IS DISTINCT FROM $2
          ORDER BY c.customer
          LIMIT $3",
-        // A key is a hash, so any 64-bit number: the first page must not begin after the lowest one.
+        // A key is a hash, so it can be any 64-bit number. The first page must include the lowest one.
         &[after.unwrap_or(i64::MIN).into(), after.into(), sql_count(limit).into()],
         |row| {
             let id: String = row.get(2)?;
@@ -123,7 +122,7 @@ async fn customers(
     .await
 }
 
-/// Id, customer and body of the rows after an id; no id is nil.
+/// Id, customer and body of the rows after an id. No id is nil, so the first page begins there.
 async fn bodies<T: Send>(
     sql: &mut impl Sql,
     text: &'static str,

@@ -1,5 +1,5 @@
-//! Changes of rate cards: one small table, read as a whole. Where two servers race for a revision or a request, the second
-//! one clashes and looks again.
+//! Changes of rate cards: one small table, read as a whole. When two servers race for a revision or a request, the
+//! second one clashes, and its next attempt reads the first one's row.
 
 use super::database::Sql;
 use super::row::{Row, sql_count};
@@ -32,9 +32,6 @@ fn change(row: &dyn Row) -> Result<CardChange, StoreError> {
 }
 
 /// The changes after a revision.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn changes(sql: &mut impl Sql, after: u64) -> Result<Vec<CardChange>, StoreError> {
     sql.all(
         concat!("SELECT ", card_columns!(), " FROM rate_card_change WHERE revision > $1 ORDER BY revision"),
@@ -44,10 +41,7 @@ pub async fn changes(sql: &mut impl Sql, after: u64) -> Result<Vec<CardChange>, 
     .await
 }
 
-/// What a request made before.
-///
-/// # Errors
-/// [`StoreError`].
+/// The change that an earlier request with this id made.
 pub async fn earlier(sql: &mut impl Sql, request: &CardRequest) -> Result<Option<CardChange>, StoreError> {
     sql.first(
         concat!(
@@ -61,10 +55,6 @@ pub async fn earlier(sql: &mut impl Sql, request: &CardRequest) -> Result<Option
     .await
 }
 
-/// Adds a change.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn insert(sql: &mut impl Sql, change: &CardChange) -> Result<(), StoreError> {
     let row = CardColumns::of(change)?;
     sql.run(

@@ -1,4 +1,5 @@
-//! What the engines' checks of themselves share: columns that repeat what a value says, and rows that contradict others.
+//! The parts of the self-check that all engines with SQL share: columns that repeat a part of a body, and rows that
+//! contradict each other.
 
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use crate::store::error::StoreError;
 /// Rows read at a time.
 pub const PAGE: i64 = 1_000;
 
-/// Holds, entries of work, and lots.
+/// Checks holds, entries of work, and lots.
 ///
 /// # Errors
 /// [`StoreError`] where the database cannot be read.
@@ -101,8 +102,8 @@ pub async fn check_bodies(sql: &mut impl Sql, faults: &mut Faults) -> Result<(),
     .await
 }
 
-/// Goes through a table in pages of $3 rows after the key ($1, $2). The first two columns are the key, the second one is
-/// the row's own id. A row that cannot be read is a fault like any other.
+/// Reads a table in pages of $3 rows after the key ($1, $2). The first two columns are the key; the second one is the
+/// row's own id. A row that cannot be read is a fault like any other.
 async fn check_table(
     sql: &mut impl Sql,
     faults: &mut Faults,
@@ -127,10 +128,10 @@ async fn check_table(
     Ok(())
 }
 
-/// Takes damage apart from other errors.
+/// Separates damage, which is a fault to report, from other errors, which end the check.
 ///
 /// # Errors
-/// [`StoreError`] that is no damage.
+/// A [`StoreError`] that is not damage.
 pub fn readable<T>(read: Result<T, StoreError>) -> Result<Result<T, String>, StoreError> {
     match read {
         Ok(read) => Ok(Ok(read)),
@@ -139,7 +140,7 @@ pub fn readable<T>(read: Result<T, StoreError>) -> Result<Result<T, String>, Sto
     }
 }
 
-/// Rows that repeat what stands with a customer or a posting, and say otherwise.
+/// Finds rows that repeat a part of a customer or a posting, but differ from it.
 ///
 /// # Errors
 /// [`StoreError`] where the database cannot be read.

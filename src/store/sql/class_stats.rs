@@ -1,5 +1,5 @@
-//! Statistics by class of incident, in one statement over any amount of history. The percentiles are counted, not
-//! interpolated, so that every engine gives the same.
+//! Statistics by class of incident, in one statement over any amount of history. Percentiles are counted, not
+//! interpolated, so that every engine returns the same.
 
 use super::database::Sql;
 use super::row::{Row, sql_count};
@@ -52,9 +52,6 @@ const SQL: &str = "
     LIMIT $8";
 
 /// The statistics of the classes after `after`.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn list(
     sql: &mut impl Sql,
     filter: ClassStatsFilter,

@@ -1,4 +1,4 @@
-//! The mark of an unfinished copy, and a ledger as another database has it.
+//! The mark of an unfinished copy, and creating a ledger as the source of a copy has it.
 
 use super::alerts;
 use super::database::Sql;
@@ -9,14 +9,11 @@ use crate::store::copy::not_empty;
 use crate::store::error::{StoreError, damaged};
 
 /// True where the database is an unfinished copy.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn is_unfinished(sql: &mut impl Sql) -> Result<bool, StoreError> {
     sql.one("SELECT EXISTS (SELECT 1 FROM unfinished_copy)", &[], |row| row.get(0)).await
 }
 
-/// Sets the mark; false where it is set already.
+/// Sets the mark; false where it was set already.
 ///
 /// # Errors
 /// [`StoreError`]; [`StoreError::Unusable`] for a database that is in use.
@@ -39,18 +36,12 @@ pub async fn mark(sql: &mut impl Sql, now: Timestamp) -> Result<bool, StoreError
     sql.run(text, &[now.into()]).await.map(|_| true)
 }
 
-/// Takes the mark away.
-///
-/// # Errors
-/// [`StoreError`].
+/// Removes the mark.
 pub async fn unmark(sql: &mut impl Sql) -> Result<(), StoreError> {
     sql.run("DELETE FROM unfinished_copy", &[]).await.map(drop)
 }
 
-/// Makes a ledger with its number, time, request and thresholds; main is there already and is given its time.
-///
-/// # Errors
-/// [`StoreError`].
+/// Creates a ledger with its number, time, request and thresholds. Main exists already; only its time is set.
 pub async fn write_ledger(sql: &mut impl Sql, stored: &StoredLedger) -> Result<(), StoreError> {
     let StoredLedger { ledger, request, default_alerts } = stored;
     for stored in default_alerts {

@@ -9,27 +9,17 @@ use crate::store::stored::{customer_id_of, ledger_no_of};
 
 const PROFILE: &str = "a profile";
 
-/// One customer.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn by_key(sql: &mut impl Sql, key: CustomerKey) -> Result<Option<Customer>, StoreError> {
     let text = concat!("SELECT ", customer_columns!(), " FROM customer c WHERE c.customer = $1");
     sql.first(text, &[key.into()], customer).await
 }
 
-/// Several customers. A key that is asked for twice comes back once: a list is a condition, not a join.
-///
-/// # Errors
-/// [`StoreError`].
+/// Several customers. A key that is listed twice returns one row: the statement uses the list as a condition, not as
+/// a join.
 pub async fn by_keys<S: Sql>(sql: &mut S, keys: Vec<i64>) -> Result<Vec<Customer>, StoreError> {
     sql.all(S::Dialect::CUSTOMERS_BY_KEY, &[Param::Ints(&keys)], customer).await
 }
 
-/// A customer's profile.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn profile(sql: &mut impl Sql, key: CustomerKey) -> Result<Option<Profile>, StoreError> {
     sql.first(
         "SELECT p.profile
@@ -44,10 +34,6 @@ pub async fn profile(sql: &mut impl Sql, key: CustomerKey) -> Result<Option<Prof
     .await
 }
 
-/// Several customers' profiles.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn profiles<S: Sql>(
     sql: &mut S,
     keys: Vec<i64>,
@@ -60,9 +46,6 @@ pub async fn profiles<S: Sql>(
 }
 
 /// Customers of a ledger by id.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn list(
     sql: &mut impl Sql,
     ledger: LedgerNo,
@@ -91,9 +74,6 @@ pub async fn list(
 }
 
 /// Customers for whom something may have fallen due.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn due(
     sql: &mut impl Sql,
     now: Timestamp,
@@ -115,9 +95,6 @@ pub async fn due(
 }
 
 /// Balances by account name.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn balances<S: Sql>(sql: &mut S, ledger: LedgerNo) -> Result<Vec<(String, Credits)>, StoreError> {
     let read = |row: &dyn Row| Ok((row.get(0)?, Credits::from_units(row.get(1)?)));
     let mut balances = sql.scan(S::Dialect::BALANCES, &[ledger.into()], read).await?;

@@ -1,4 +1,4 @@
-//! What a connection, an engine's dialect, and a database must be able to do for the shared statements.
+//! What the shared statements need from a connection, from an engine's dialect, and from a database.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,10 +24,7 @@ pub trait Sql {
         read: impl FnMut(&dyn Row) -> Result<T, StoreError> + Send,
     ) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send;
 
-    /// Reads all rows of a statement that needs a whole table, so that reading it from one end to the other is right.
-    ///
-    /// # Errors
-    /// As [`Sql::all`].
+    /// Reads all rows of a statement that needs a whole table, so that a sequential scan is the right plan.
     fn scan<T: Send>(
         &mut self,
         sql: &'static str,
@@ -37,7 +34,7 @@ pub trait Sql {
         self.all(sql, params, read)
     }
 
-    /// Writes, and says how many rows.
+    /// Runs a statement that writes; returns the number of rows.
     ///
     /// # Errors
     /// [`StoreError`] of the driver.
@@ -48,9 +45,6 @@ pub trait Sql {
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Reads the first row.
-    ///
-    /// # Errors
-    /// As [`Sql::all`].
     fn first<T: Send>(
         &mut self,
         sql: &'static str,
@@ -76,9 +70,8 @@ pub trait Sql {
     }
 }
 
-/// What only one engine says in its words. Statements name their parameters.
+/// The SQL that differs between engines. Statements name their parameters.
 pub trait Dialect {
-    /// The engine's name.
     const ENGINE: &'static str;
     /// Customers ([`super::rows::customer_columns`]) by a list of keys: $1.
     const CUSTOMERS_BY_KEY: &'static str;
@@ -98,16 +91,15 @@ pub trait Dialect {
     const STORED_ORDERS: &'static str;
     /// Ledger, account and balance of all accounts that are no customer's, in order.
     const STORED_ACCOUNTS: &'static str;
-    /// Account and balance of a ledger, customers' accounts summed: $1. One statement, so one snapshot: what is summed
-    /// belongs together, and comes to zero.
+    /// Account and balance of a ledger, customers' accounts summed: $1. One statement reads one snapshot, so that the
+    /// balances sum to zero.
     const BALANCES: &'static str;
-    /// An endpoint's body by its id: $1. Nobody else changes it until the end of the transaction.
+    /// An endpoint's body by its id: $1. The row is locked until the end of the transaction.
     const ENDPOINT_TO_CHANGE: &'static str;
-    /// Bytes of the database's pages.
     const BYTES: &'static str;
-    /// What a commit promises, as one text.
+    /// How durable a commit is, as one text.
     const DURABILITY: &'static str;
-    /// Lines about rows that contradict others, at most $1 each.
+    /// Each finds rows that contradict others: one line a row, at most $1.
     const STRANGERS: &'static [&'static str];
 
     /// The last posting of a customer that a point of its history reaches.
@@ -125,7 +117,7 @@ pub trait Dialect {
         last: u64,
     ) -> impl Future<Output = Result<Vec<Recorded>, StoreError>> + Send;
 
-    /// From when the postings of a feed count. Where there is one writer, that is when they were recorded.
+    /// The time from which each posting of a feed counts. With one writer that is the time of recording.
     fn counted<S: Sql<Dialect = Self> + Send>(
         sql: &mut S,
         ledger: LedgerNo,
@@ -154,14 +146,14 @@ pub trait Dialect {
 /// Work on a connection, as a future that borrows it.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
 
-/// Lends its connections to work, each to one at a time.
+/// Lends its connections to work; each to one piece of work at a time.
 pub trait Database: Send + Sync + 'static {
     type Connection: Sql + Send;
 
-    /// Runs `work`. Dropping the future loses no connection of a pool.
+    /// Runs `work`. A dropped future loses no connection of a pool.
     ///
     /// # Errors
-    /// [`StoreError`] of the work, or where there is no connection.
+    /// [`StoreError`] of the work, or because there is no connection.
     fn run<T: Send + 'static>(
         &self,
         work: impl for<'c> FnOnce(&'c mut Self::Connection) -> Work<'c, T> + Send + 'static,
@@ -170,23 +162,22 @@ pub trait Database: Send + Sync + 'static {
 
 /// A database that readers share.
 pub trait ReadDatabase: Database {
-    /// A time up to `wanted` at or before which nothing more will count.
+    /// The latest time, at most `wanted`, up to which nothing more will count.
     fn watermark(
         &self,
         wanted: Timestamp,
         now: Timestamp,
     ) -> impl Future<Output = Result<Timestamp, StoreError>> + Send;
 
-    /// Lets reads as of a time see all that counts by then.
+    /// Prepares a read as of `time`: afterwards it sees everything that counts by then.
     fn reach(&self, time: Timestamp) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Waits until all that is committed has its place in the feed.
+    /// Waits until everything that is committed has its place in the feed.
     fn place_all(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// A database that is read as a whole, by `verify` and copies.
 pub trait AuditDatabase: Database {
-    /// The engine's check of itself.
     fn integrity(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
 
     /// A ledger's postings after a position.
@@ -197,6 +188,6 @@ pub trait AuditDatabase: Database {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Recorded>, StoreError>> + Send;
 
-    /// The position of the last one.
+    /// The position of the last posting that [`AuditDatabase::journal`] returns.
     fn journal_end(&self, ledger: LedgerNo) -> impl Future<Output = Result<Position, StoreError>> + Send;
 }

@@ -1,4 +1,4 @@
-//! How large a database is, and what a commit to it promises, read beside the server on a connection of its own.
+//! The size of a database and the durability of its commits, read on a connection of their own.
 
 use async_trait::async_trait;
 
@@ -7,7 +7,6 @@ use crate::store::error::StoreError;
 use crate::store::figures::Figures;
 use crate::store::stored::count_of;
 
-/// The figures of one database.
 #[derive(Debug)]
 pub struct SqlFigures<D>(pub D);
 

@@ -1,4 +1,4 @@
-//! Holds by id and by incident. Lists are each engine's own.
+//! Holds by id and by incident. Each engine has its own lists.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::ledger::{CustomerKey, Hold, HoldId, HoldState, IncidentId, LedgerNo};
 use crate::store::error::StoreError;
 use crate::store::read_store::HoldFilter;
 
-/// Rows that one page of a list reads at most: about 5 ms of one connection. A rare filter gives short pages.
+/// The most rows that one page of a list reads: about 5 ms on one connection. A rare filter gives short pages.
 pub const ROWS_PER_PAGE_MAX: i64 = 5_000;
 
 /// Reads a hold from a row of its body.
@@ -23,10 +23,6 @@ pub fn hold(row: &dyn Row) -> Result<Arc<Hold>, StoreError> {
     body(row, 0, "a hold").map(Arc::new)
 }
 
-/// One hold.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn by_id(
     sql: &mut impl Sql,
     ledger: LedgerNo,
@@ -37,9 +33,6 @@ pub async fn by_id(
 }
 
 /// All holds of a customer's incident.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn of_incident(
     sql: &mut impl Sql,
     customer: CustomerKey,
@@ -53,7 +46,7 @@ pub async fn of_incident(
     .await
 }
 
-/// The ids between which a list's holds lie, the second excluded: ids carry the time at which their holds were made.
+/// The range of ids of a list's holds, its end excluded. Ids carry the time at which the hold was made.
 pub fn bounds(filter: &HoldFilter, before: Option<HoldId>) -> (Uuid, Uuid) {
     super::lots::id_bounds(filter.from, filter.until, before.map(|before| before.uuid()))
 }
@@ -64,21 +57,17 @@ pub fn states_mask(filter: &HoldFilter) -> i64 {
     states.iter().fold(0, |mask, state| mask | (1 << state.code()))
 }
 
-/// Where a list enters a customer's chain.
+/// Where a list enters a customer's chain of holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chain {
-    /// At this hold.
     From(HoldId),
-    /// Nowhere: it is at its end, or the customer has no holds.
+    /// Nowhere: the list is at its end, or the customer has no holds.
     End,
-    /// The list goes on before something that is no hold of this customer.
+    /// The list continues before an id that is no hold of this customer, so it cannot use the chain.
     Elsewhere,
 }
 
-/// Where a customer's list goes on. A hold never changes its predecessor.
-///
-/// # Errors
-/// [`StoreError`].
+/// Finds where a customer's list continues. A hold never changes its predecessor.
 pub async fn chain_behind(
     sql: &mut impl Sql,
     customer: CustomerKey,

@@ -1,4 +1,4 @@
-//! Ledgers: reading them, and making one.
+//! Reads and creates ledgers.
 
 use super::alerts;
 use super::database::{Dialect, Sql};
@@ -21,12 +21,10 @@ fn ledger(row: &dyn Row) -> Result<Ledger, StoreError> {
     })
 }
 
-/// The engine, its schema, and how many ledgers there are.
-///
-/// # Errors
-/// [`StoreError`].
+/// The engine, its schema version, and the number of ledgers.
 pub async fn info<S: Sql>(sql: &mut S) -> Result<StoreInfo, StoreError> {
-    // Two statements: the list of migrations is not read together with a table that may lie on another machine.
+    // Two statements, because a distributed database may keep the list of migrations on another machine than the
+    // tables.
     let schema: Option<i64> =
         sql.one("SELECT MAX(version) FROM _sqlx_migrations WHERE success", &[], |row| row.get(0)).await?;
     // Ledgers are numbered from 0 without gaps, so the last number is their count.
@@ -39,26 +37,17 @@ pub async fn info<S: Sql>(sql: &mut S) -> Result<StoreInfo, StoreError> {
 }
 
 /// One ledger by its id.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn by_id(sql: &mut impl Sql, id: LedgerId) -> Result<Option<Ledger>, StoreError> {
     let text = "SELECT ledger_no, ledger_id, created_at FROM ledger WHERE ledger_id = $1";
     sql.first(text, &[id.as_str().into()], ledger).await
 }
 
 /// All ledgers, by number.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn all(sql: &mut impl Sql) -> Result<Vec<Ledger>, StoreError> {
     sql.all("SELECT ledger_no, ledger_id, created_at FROM ledger ORDER BY ledger_no", &[], ledger).await
 }
 
-/// All ledgers with what was ever set for them.
-///
-/// # Errors
-/// [`StoreError`].
+/// All ledgers with every version of their default thresholds.
 pub async fn stored(sql: &mut impl Sql) -> Result<Vec<StoredLedger>, StoreError> {
     let mut alerts = alerts::stored(sql).await?;
     sql.all(
@@ -74,18 +63,15 @@ pub async fn stored(sql: &mut impl Sql) -> Result<Vec<StoredLedger>, StoreError>
     .await
 }
 
-/// Makes a ledger, in the caller's transaction. Where two servers race for a number, an id or a request, the second one
-/// clashes and looks again.
-///
-/// # Errors
-/// [`StoreError`].
+/// Creates a ledger, in the caller's transaction. When two servers race for a number, an id or a request, the second
+/// one clashes and tries again.
 pub async fn create(
     sql: &mut impl Sql,
     new: &NewLedger,
     now: Timestamp,
 ) -> Result<LedgerCreated, StoreError> {
-    // One statement, one moment: read one after the other, the ledger that this very request made elsewhere in between
-    // would look like another request's.
+    // One statement reads one snapshot. In separate statements, this request's own ledger could appear in between,
+    // and would look like another request's.
     let (last, is_taken, by_request) = sql
         .one(
             "SELECT (SELECT MAX(ledger_no) FROM ledger),
@@ -99,7 +85,7 @@ pub async fn create(
         )
         .await?;
     if let Some(no) = by_request {
-        // A ledger that is there never changes.
+        // A ledger that exists never changes.
         let text = "SELECT ledger_no, ledger_id, created_at FROM ledger WHERE ledger_no = $1";
         let ledger = sql.one(text, &[no.into()], ledger).await?;
         return Ok(if ledger.id == new.id {
@@ -120,10 +106,6 @@ pub async fn create(
     Ok(LedgerCreated::Created { ledger, replayed: false })
 }
 
-/// Adds a ledger's row.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn insert(
     sql: &mut impl Sql,
     ledger: &Ledger,

@@ -1,4 +1,4 @@
-//! Lots by id and by order. Lists are each engine's own.
+//! Lots by id and by order. Each engine has its own lists.
 
 use std::sync::Arc;
 
@@ -21,10 +21,6 @@ pub fn owned_lot(row: &dyn Row) -> Result<OwnedLot, StoreError> {
     Ok(OwnedLot { customer: customer_id_of(&customer)?, lot: Arc::new(body(row, 1, "a lot")?) })
 }
 
-/// One lot.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn by_id(sql: &mut impl Sql, ledger: LedgerNo, id: LotId) -> Result<Option<OwnedLot>, StoreError> {
     sql.first(
         "SELECT c.customer_id, l.body
@@ -39,10 +35,7 @@ pub async fn by_id(sql: &mut impl Sql, ledger: LedgerNo, id: LotId) -> Result<Op
     .await
 }
 
-/// The lot that an order brought in: it is named by the posting of the order.
-///
-/// # Errors
-/// [`StoreError`].
+/// The lot that an order added. It is found through the posting of the order.
 pub async fn of_order<S: Sql>(
     sql: &mut S,
     ledger: LedgerNo,
@@ -53,10 +46,7 @@ pub async fn of_order<S: Sql>(
     sql.first(S::Dialect::LOT_OF_ORDER, &params, owned_lot).await
 }
 
-/// The lots that several orders brought in.
-///
-/// # Errors
-/// [`StoreError`].
+/// The lots that several orders added.
 pub async fn of_orders<S: Sql>(
     sql: &mut S,
     ledger: LedgerNo,
@@ -74,7 +64,7 @@ pub fn id_bounds(from: Option<Timestamp>, until: Option<Timestamp>, before: Opti
     (from.map_or(Uuid::nil(), id_at), upper.unwrap_or(Uuid::max()))
 }
 
-/// The id that a hold or lot made at this time would have at least.
+/// The smallest id of a hold or lot that is made at this time.
 fn id_at(time: Timestamp) -> Uuid {
     PostingId::new(time, 0, 0).uuid()
 }

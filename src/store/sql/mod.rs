@@ -1,12 +1,12 @@
 //! What the engines with SQL share: rows and parameters of both drivers, and each statement that both can run.
 //!
 //! # What it is
-//! A statement stands here once, with parameters `$1`, `$2`, ..., and runs through [`database::Sql`] on a connection of
-//! either driver. What an engine must say in its own words is a constant or a function of its
+//! A shared statement is written once, with parameters `$1`, `$2` and so on. It runs through [`database::Sql`] on a
+//! connection of either driver. SQL that differs between engines is a constant or a function of the engine's
 //! [`database::Dialect`].
 //!
 //! # Invariants
-//! - A column that does not hold what this program writes there is `StoreError::Damaged`, never a default.
+//! - A column with a value that this program does not write there is `StoreError::Damaged`, never a default.
 //! - Joins with a fixed order are `CROSS JOIN` with their condition under `WHERE`: SQLite keeps that order, and
 //!   PostgreSQL plans it as any inner join.
 //!

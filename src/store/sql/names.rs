@@ -1,5 +1,5 @@
-//! The tables that name kinds, states, sources and slots, for views and people. They follow from the core's tables: a
-//! migration of the schema puts in what is missing, so that a new kind needs no migration of its own.
+//! The tables that name kinds, states, sources and slots, for views and people. Their rows follow from the core's
+//! tables. Each migration adds the rows that are missing, so a new kind needs no migration of its own.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,14 @@ use crate::ledger::{HoldState, Kind};
 use crate::store::checks::Faults;
 use crate::store::error::StoreError;
 
-/// Whether anything is missing, and what stands there otherwise.
+/// The stored rows.
 const STORED: &str = "
     SELECT 'posting_kind', kind, 0, name, '' FROM posting_kind UNION ALL
     SELECT 'hold_state', state, 0, name, '' FROM hold_state UNION ALL
     SELECT 'lot_source', source, 0, name, '' FROM lot_source UNION ALL
     SELECT 'transfer_slot', kind, slot, debit, credit FROM transfer_slot";
 
-/// A row: its table, its key (a slot has two numbers), and the rest of it (a slot has two names).
+/// A row: its table, its key (a slot has two numbers), and its names (a slot has two).
 type NameRow = (String, i64, i64, String, String);
 
 fn expected() -> BTreeSet<NameRow> {
@@ -47,15 +47,12 @@ async fn stored(sql: &mut impl Sql) -> Result<BTreeSet<NameRow>, StoreError> {
     Ok(sql.all(STORED, &[], read).await?.into_iter().collect())
 }
 
-/// True where every row of the core's tables is there.
-///
-/// # Errors
-/// [`StoreError`].
+/// True where every row of the core's tables is stored.
 pub async fn are_complete(sql: &mut impl Sql) -> Result<bool, StoreError> {
     Ok(expected().is_subset(&stored(sql).await?))
 }
 
-/// Puts in the rows that are missing. One that is there already stays.
+/// Adds the rows that are missing. Existing rows are never changed.
 ///
 /// # Errors
 /// [`StoreError`]; [`StoreError::Unusable`] where a row contradicts the core.

@@ -1,4 +1,4 @@
-//! Postings by request, and feeds by position. A customer's own history is read in each engine's way.
+//! Postings by request, and feeds by position. Each engine has its own way to read a customer's history.
 
 use super::database::{Dialect, Sql};
 use super::row::sql_count;
@@ -10,9 +10,6 @@ use crate::store::recorded::{Position, Recorded};
 use crate::store::stored::count_of;
 
 /// The posting that answered a request.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn by_request<S: Sql>(
     sql: &mut S,
     (customer, kind, request): RequestScope,
@@ -21,10 +18,6 @@ pub async fn by_request<S: Sql>(
     sql.first(S::Dialect::POSTING_OF_REQUEST, &params, recorded).await
 }
 
-/// A ledger's postings after a position.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn feed<S: Sql>(
     sql: &mut S,
     ledger: LedgerNo,
@@ -38,9 +31,6 @@ pub async fn feed<S: Sql>(
 }
 
 /// A ledger's postings after a position, with the times from which they count.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn counted_feed<S: Sql + Send>(
     sql: &mut S,
     ledger: LedgerNo,
@@ -52,9 +42,6 @@ pub async fn counted_feed<S: Sql + Send>(
 }
 
 /// The last position of a ledger; 0 where it has no postings.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn last_position<S: Sql>(sql: &mut S, ledger: LedgerNo) -> Result<Position, StoreError> {
     let last: Option<i64> = sql.first(S::Dialect::LAST_POSITION, &[ledger.into()], |row| row.get(0)).await?;
     Ok(Position(count_of(last.unwrap_or(0), "the end of a feed")?))

@@ -20,7 +20,6 @@ use crate::store::error::StoreError;
 use crate::store::read_store::{At, HoldFilter, LotFilter, OwnedLot, Page, ReadStore, StoreInfo};
 use crate::store::recorded::{Ledger, Position, Recorded};
 
-/// Reads a database.
 #[derive(Debug)]
 pub struct SqlReader<D>(pub D);
 
@@ -133,7 +132,8 @@ impl<D: ReadDatabase> ReadStore for SqlReader<D> {
         after: Position,
         limit: usize,
     ) -> Result<Vec<Recorded>, StoreError> {
-        // A reader never misses what it was told of: everything committed before this call has its place first.
+        // Everything committed before this call gets its place first, so a reader finds every commit that was
+        // announced to it.
         self.0.place_all().await?;
         self.0.run(move |sql| Box::pin(postings::feed(sql, ledger, after, limit))).await
     }

@@ -1,11 +1,11 @@
-//! Columns of a row, and parameters of a statement, whichever driver reads or binds them.
+//! Columns of a row and parameters of a statement, independent of the driver.
 
 use uuid::Uuid;
 
 use crate::ledger::{CustomerKey, HoldId, LedgerNo, LotId, RequestKey, Timestamp};
 use crate::store::error::{StoreError, damaged};
 
-/// What stands in a column.
+/// The value of a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'r> {
     Null,
@@ -23,24 +23,21 @@ pub trait Row {
     /// A column by its place, from 0.
     fn value(&self, column: usize) -> Result<Value<'_>, StoreError>;
 
-    /// A column with a request id, which each engine stores in its own way.
+    /// A column with a request id; each engine stores it in its own way.
     fn request(&self, column: usize) -> Result<Option<RequestColumn>, StoreError>;
 }
 
 impl dyn Row + '_ {
-    /// A column as what it must be.
+    /// A column as the type that it must have.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] where it is something else.
+    /// [`StoreError::Damaged`] where it has another type.
     pub fn get<T: Column>(&self, column: usize) -> Result<T, StoreError> {
         let value = self.value(column)?;
         T::of(value).ok_or_else(|| damaged(format!("column {column} of a row holds {value:.40?}")))
     }
 
     /// Consecutive columns of one kind.
-    ///
-    /// # Errors
-    /// As [`Row::get`].
     pub fn array<const N: usize>(&self, first: usize) -> Result<[i64; N], StoreError> {
         let mut values = [0; N];
         for (value, column) in values.iter_mut().zip(first..) {
@@ -50,7 +47,7 @@ impl dyn Row + '_ {
     }
 }
 
-/// What a column can be read as.
+/// A type that a column can be read as.
 pub trait Column: Sized {
     /// `None` for a value of another kind.
     fn of(value: Value<'_>) -> Option<Self>;
@@ -101,8 +98,8 @@ impl<T: Column> Column for Option<T> {
     }
 }
 
-/// A request id as it stands in its column. It is read as a key only where one is needed: `verify` compares the checksum
-/// of a row whose request id cannot be read.
+/// A request id as its column holds it. It is parsed only where a key is needed, so that `verify` can compare the
+/// checksum of a row whose request id is damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestColumn {
     /// `u` for the bytes of a UUID, `t` for a text; anything else is damage.
@@ -119,8 +116,6 @@ impl RequestColumn {
         }
     }
 
-    /// Reads it as a key.
-    ///
     /// # Errors
     /// [`StoreError::Damaged`], naming `what`.
     pub fn key(&self, what: &str) -> Result<RequestKey, StoreError> {
@@ -138,7 +133,7 @@ impl RequestColumn {
     }
 }
 
-/// A value to be bound.
+/// A value to bind.
 #[derive(Clone, Copy, Debug)]
 pub enum Param<'a> {
     Int(Option<i64>),
@@ -149,7 +144,7 @@ pub enum Param<'a> {
     Request(Option<&'a RequestKey>),
     /// A list: an array on PostgreSQL, JSON on SQLite.
     Ints(&'a [i64]),
-    /// Likewise; SQLite takes ids only, whose characters JSON does not escape.
+    /// A list of ids, as [`Param::Ints`]. SQLite takes only ids here: their characters need no escape in JSON.
     Ids(&'a [&'a str]),
 }
 
@@ -181,7 +176,7 @@ param_from! {
     Timestamp: value => Self::Int(Some(value.micros())),
 }
 
-/// A count, a limit or a position as SQL takes it. What is larger than any stored one stays so.
+/// A count, a limit or a position as SQL takes it. A value that does not fit becomes the maximum.
 pub fn sql_count(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Rows of postings and customers: their columns, and what the core makes of them.
+//! Rows of postings and customers: their columns, and the conversion to values of the core.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ macro_rules! customer_columns {
     };
 }
 
-/// The columns of a posting `p` and of its words `w`, in the order in which [`PostingRow`] reads them. Position (which
-/// may be NULL) and ledger stand elsewhere in each engine.
+/// The columns of a posting `p` and of its texts `w`, in the order in which [`PostingRow`] reads them. Each engine
+/// adds position (which may be NULL) and ledger in its own way.
 macro_rules! posting_columns {
     ($position:literal, $ledger:literal) => {
         concat!(
@@ -38,15 +38,13 @@ macro_rules! posting_columns {
 
 pub(in crate::store) use {customer_columns, posting_columns};
 
-/// How many columns a customer has.
 pub const CUSTOMER_COLUMNS: usize = 7;
-/// How many columns a posting has.
 pub const POSTING_COLUMNS: usize = 24;
 
-/// A posting as it stands in its row.
+/// A posting as its row holds it.
 #[derive(Debug)]
 pub struct PostingRow {
-    /// Its place in the feed, where it has one.
+    /// Its position in the feed; `None` before it has one.
     pub position: Option<i64>,
     pub ledger_no: i64,
     pub customer: i64,
@@ -92,19 +90,17 @@ impl PostingRow {
         })
     }
 
-    /// How people find the row, wherever it stands in the feed.
+    /// A name by which people find the row, wherever it is in the feed.
     pub fn name(&self) -> String {
         let Self { sequence, customer, ledger_no, .. } = self;
         format!("posting {sequence} of customer key {customer} in ledger number {ledger_no}")
     }
 
-    /// What is wrong with what is stored beside it.
+    /// What is wrong with the row of the posting's texts.
     pub fn fault_of_words(&self) -> Option<&'static str> {
         self.words.fault(self.customer, self.sequence, &self.detail)
     }
 
-    /// The posting and its place.
-    ///
     /// # Errors
     /// [`StoreError::Damaged`], naming the posting.
     pub fn recorded(self) -> Result<Recorded, StoreError> {
@@ -131,7 +127,7 @@ impl PostingRow {
             detail,
             texts,
         };
-        // A posting that was committed a moment ago may have no place yet.
+        // A posting that was committed a moment ago may have no position yet.
         let position = self.position.map_or(Ok(0), |position| count_of(position, &what))?;
         Ok(Recorded { position: Position(position), posting: Arc::new(posting) })
     }
@@ -162,7 +158,6 @@ pub fn customer(row: &dyn Row) -> Result<Customer, StoreError> {
     })
 }
 
-/// Available, held and owed.
 pub fn balances_of(units: [i64; 3]) -> Balances {
     let [available, held, owed] = units.map(Credits::from_units);
     Balances { available, held, owed }

@@ -1,4 +1,4 @@
-//! Endpoints and what they did not take: the statements of one transaction.
+//! Webhook endpoints and their undelivered events: the statements of one transaction.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -16,13 +16,13 @@ use crate::store::webhooks::{Asked, AskedScope, Delivery, Endpoint, Method, Webh
 const ASKED: &str = "a request about endpoints";
 const ENDPOINT: &str = "an endpoint";
 
-/// A transaction on a connection that nobody else has.
+/// A transaction on a connection that nobody else uses.
 pub trait Transaction: Database {
-    /// Stores it, and gives the connection back.
+    /// Commits, and returns the connection to where it came from.
     fn commit(self) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// An open transaction. Dropped, it ends with its connection, and nothing of it is stored.
+/// An open transaction. When it is dropped, its connection is closed and nothing is stored.
 #[derive(Debug)]
 pub struct SqlWebhookTx<T> {
     pub now: Timestamp,

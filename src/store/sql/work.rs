@@ -1,4 +1,4 @@
-//! Entries of work: reading them, and the sum of what a void needs.
+//! Reads entries of work, and splits the holds of older databases, which contained them.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::store::audit::StoredWork;
 use crate::store::error::{StoreError, damaged};
 use crate::store::read_store::Page;
 
-/// Holds that one transaction moves out of their older form, and the bytes of their bodies, but for the last one's: far
-/// less than what engines bound a transaction by.
+/// How many holds one transaction of the migration splits. [`STEP_BYTES`] limits their bodies too, except that the
+/// last one may exceed it. Both are far below what engines allow in a transaction.
 pub const STEP_HOLDS: i64 = 500;
 pub const STEP_BYTES: i64 = 1 << 20;
 
@@ -28,9 +28,6 @@ pub fn entry(row: &dyn Row, column: usize) -> Result<Arc<Work>, StoreError> {
 }
 
 /// A hold's entries in the order of recording.
-///
-/// # Errors
-/// [`StoreError`].
 pub async fn page(
     sql: &mut impl Sql,
     hold: HoldId,
@@ -54,10 +51,7 @@ pub async fn page(
     Ok(Page::cut(items, limit, |work| work.id))
 }
 
-/// Rows as they are stored.
-///
-/// # Errors
-/// [`StoreError`].
+/// Entries as they are stored.
 pub async fn stored(
     sql: &mut impl Sql,
     after: Option<(HoldId, WorkId)>,
@@ -79,7 +73,7 @@ pub async fn stored(
     .await
 }
 
-/// Takes a hold of an older database apart: the hold without its entries of work, and the entries.
+/// Splits a hold of an older database into the hold without its entries of work, and the entries.
 ///
 /// # Errors
 /// [`StoreError::Damaged`].

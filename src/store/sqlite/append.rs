@@ -1,4 +1,4 @@
-//! Appending a decided batch: the journal in its order, then every touched row once, in the order of its key.
+//! Appends a decided batch: first the journal in its order, then every touched row once, in key order.
 
 use rusqlite::params;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -20,8 +20,8 @@ use crate::store::nets::{full, nets};
 use crate::store::skew::Pointers;
 use crate::store::stored::{WordsColumns, stored_count};
 
-/// Writes the book's batch inside its transaction, and moves `loaded` along with it. Gives the ends that it has moved: a
-/// database may have very many ledgers, and a batch is about few of them.
+/// Writes the book's batch inside its transaction, and updates `loaded`. Returns only the ends of ledgers that the
+/// batch moved: a database may have very many ledgers, and a batch is about few of them.
 ///
 /// # Errors
 /// [`StoreError`]; the caller rolls back.
@@ -72,13 +72,13 @@ pub(super) fn append(
     Ok(moved)
 }
 
-/// The rows of nearly every command.
+/// Writes the rows that nearly every command has.
 struct Appender<'a> {
     postings: Prepared<'a>,
     words: Prepared<'a>,
     customers: Prepared<'a>,
     holds: Prepared<'a>,
-    /// Used again and again for what is stored as one compact value.
+    /// A buffer that is reused for values stored in compact form.
     encoded: Vec<u8>,
     encoded_words: Vec<u8>,
     encoded_path: Vec<u8>,
@@ -102,14 +102,14 @@ impl<'a> Appender<'a> {
             "INSERT INTO posting_words (key, words, erased_at, checksum)
              VALUES (?, ?, ?, ?)",
         )?;
-        // Guarded by the sequence in the row: one that another program moved in between is not overwritten.
+        // The sequence guards the update: a row that another program changed since the load is not overwritten.
         let customers = statements.prepare(
             "UPDATE customer
              SET sequence = ?, available = ?, held = ?, owed = ?, path = ?, state = ?
              WHERE customer = ?
                AND sequence = ?",
         )?;
-        // What never changes is not named after DO UPDATE, so that the index by incident is left alone.
+        // Columns that never change are not named after DO UPDATE, so that the index by incident is left alone.
         let holds = statements.prepare(
             "INSERT INTO hold (
                  hold_id, ledger_no, customer, incident_id, previous, state, direct, class, settled, estimated,
@@ -187,7 +187,7 @@ impl<'a> Appender<'a> {
         self.insert_words(posting, key)
     }
 
-    /// Those who say nothing need no row.
+    /// Postings without texts need no row.
     fn insert_words(&mut self, posting: &Posting, key: i64) -> Result<(), StoreError> {
         if self.encoded_words.is_empty() {
             return Ok(());
@@ -216,7 +216,8 @@ impl<'a> Appender<'a> {
             stored_count(loaded.stored_sequence)?,
         ])?;
         one_row(changed, "row", &customer.id)?;
-        // Apart, because naming an indexed column moves its entry in the index even where it stays the same.
+        // A separate statement: naming an indexed column rewrites its index entry even where the value stays the
+        // same.
         if customer.state.next_due != loaded.next_due {
             statements.run(
                 "UPDATE customer
@@ -283,7 +284,7 @@ fn insert_lot(statements: Statements<'_>, posting: &Posting, lot: &Lot, key: i64
     Ok(())
 }
 
-/// What was given back of a purchase stands with it; its columns never change.
+/// Only the refunded part of a purchase changes, and it is in the body; the columns never change.
 fn update_lot(statements: Statements<'_>, lot: &Lot) -> Result<(), StoreError> {
     let changed = statements.run(
         "UPDATE lot
@@ -294,7 +295,7 @@ fn update_lot(statements: Statements<'_>, lot: &Lot) -> Result<(), StoreError> {
     if changed == 1 { Ok(()) } else { Err(damaged(format!("the row of lot {} is not there", lot.id))) }
 }
 
-/// Every customer has a profile from its creation on: the list of customers walks this table.
+/// Every customer has a profile from its creation on, because the list of customers walks this table.
 fn write_profile(statements: Statements<'_>, book: &Book, posting: &Posting) -> Result<(), StoreError> {
     if let Some(id) = &posting.detail.created {
         let none = Profile::default();

@@ -1,4 +1,5 @@
-//! The engine's check of itself: SQLite's own, the schema, positions, pointers, and columns that repeat what a value says.
+//! The engine's check of itself: SQLite's own check, the schema, positions, pointers, and columns that repeat a part
+//! of a body.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,19 +21,19 @@ use crate::store::sql::names;
 use crate::store::sql::row::Row;
 use crate::store::sql::rows::{POSTING_COLUMNS, PostingRow, body, posting_columns};
 
-/// The first faults, of one snapshot.
+/// Returns the first faults; all reads are of one snapshot.
 ///
 /// # Errors
-/// [`StoreError`] where the database cannot be read; who lends the connection ends the transaction.
+/// [`StoreError`] where the database cannot be read; the lender of the connection ends the transaction.
 pub(super) async fn check<S: Sql<Dialect = Sqlite> + Send>(sql: &mut S) -> Result<Vec<String>, StoreError> {
     let mut faults = Faults::default();
     sql.run("BEGIN", &[]).await?;
-    // Where a page is too damaged for the check itself, that is the fault.
+    // Where a page is too damaged even for SQLite's check, that is the fault.
     let lines = sql.all("PRAGMA integrity_check(20)", &[], |row| row.get::<String>(0)).await;
     for line in readable(lines)?.unwrap_or_else(|damage| vec![damage]) {
         faults.expect(line == "ok", || line);
     }
-    // What SQLite itself finds damaged is not read any further; who lends the connection ends the transaction.
+    // What SQLite itself finds damaged cannot be read reliably. The lender of the connection ends the transaction.
     if faults.are_none() {
         check_schema(sql, &mut faults).await?;
         check_journal(sql, &mut faults).await?;
@@ -43,14 +44,14 @@ pub(super) async fn check<S: Sql<Dialect = Sqlite> + Send>(sql: &mut S) -> Resul
     Ok(faults.into_lines())
 }
 
-/// What is compared of the schema: what it is, then the rest of it.
+/// The part of the schema that is compared: type and name of each object, and its SQL.
 const SCHEMA: &str = "
     SELECT type || ' ' || name, COALESCE(sql, '')
     FROM sqlite_schema
     WHERE name <> '_sqlx_migrations'
       AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
 
-/// What the migrations make.
+/// What the migrations create.
 fn made() -> Result<BTreeSet<(String, String)>, StoreError> {
     let new = Connection::open_in_memory()?;
     for migration in SQLITE {
@@ -60,8 +61,8 @@ fn made() -> Result<BTreeSet<(String, String)>, StoreError> {
     Ok(fetch(&mut schema, &[], |row| Ok((row.get(0)?, row.get(1)?)))?.into_iter().collect())
 }
 
-/// Tables, indexes, triggers and views are those of the migrations. A trigger that is gone guards nothing, and a view over
-/// a wrong row gives an auditor wrong sums.
+/// Tables, indexes, triggers and views must be those of the migrations. A missing trigger guards nothing, and a
+/// changed view gives an auditor wrong sums.
 async fn check_schema<S: Sql>(sql: &mut S, faults: &mut Faults) -> Result<(), StoreError> {
     let read = |row: &dyn Row| Ok((row.get::<String>(0)?, row.get::<String>(1)?));
     let stored: BTreeSet<_> = sql.all(SCHEMA, &[], read).await?.into_iter().collect();
@@ -72,12 +73,12 @@ async fn check_schema<S: Sql>(sql: &mut S, faults: &mut Faults) -> Result<(), St
     for (name, _) in stored.difference(&expected) {
         faults.expect(false, || format!("schema: {name} is none that the migrations made"));
     }
-    // A table that is gone cannot be read.
+    // A table that is missing cannot be read.
     let is_missing = |(name, _): &(String, String)| name.starts_with("table ");
     if expected.difference(&stored).any(is_missing) { Ok(()) } else { names::check(sql, faults).await }
 }
 
-/// A posting's row with what the engine adds to it.
+/// A posting's row with the columns that this engine adds.
 struct Checked {
     key: i64,
     row: PostingRow,
@@ -85,8 +86,8 @@ struct Checked {
     checksum: i64,
 }
 
-/// Rows are as they were written; positions and sequences have no gaps; pointers are those that the same postings would be
-/// given again.
+/// Checks checksums, positions and sequences without gaps, and pointers. Pointers must be those that the same
+/// postings would get again.
 async fn check_journal<S: Sql + Send>(sql: &mut S, faults: &mut Faults) -> Result<(), StoreError> {
     let mut paths: HashMap<i64, Path> = HashMap::new();
     let mut after = -1_i64;

@@ -1,16 +1,17 @@
-//! Keeping the write-ahead log short without keeping commits waiting.
+//! Keeps the write-ahead log short without delaying commits.
 //!
 //! # What it is
-//! A second connection moves the log's pages into the database while the writer goes on. When it has finished, the writer
-//! itself moves only what was committed meanwhile.
+//! A second connection copies the log's pages into the database while the writer goes on. When it has finished, the
+//! writer itself copies only what was committed meanwhile.
 //!
 //! # Invariants
-//! - A log begins anew only where all of it has been moved and nothing was appended since. A busy writer never allows that to
-//!   anybody else, so it does the last part.
+//! - SQLite restarts a log only when all of it is copied and nothing was appended since. While the writer is busy,
+//!   nobody else can reach that point, so the writer does the last part.
 //! - The second connection syncs as the writing one does.
 //!
 //! # Failure
-//! An error ends the writing side. Readers that hold up a log which has grown long are waited for, for a bounded time.
+//! An error ends the writing side. If readers hold up a log that has grown long, the writer waits for them, for a
+//! bounded time.
 //!
 //! # Cost
 //! A look costs as much as a small statement, once in many commits. Hardly any commit waits for a checkpoint.
@@ -25,29 +26,30 @@ use super::settings::BUSY_TIMEOUT;
 use crate::store::error::{StoreError, damaged};
 use crate::store::sql::row::Row;
 
-/// Looks at the log's size after this many commits, or rows: a look costs as much as a small statement.
+/// The writer looks at the log's size after this many commits or rows, because a look costs as much as a small
+/// statement.
 pub(super) const LOOK_AFTER_COMMITS: u64 = 32;
 const LOOK_AFTER_ROWS: u64 = 2_000;
-/// Pages in the log from which it is checkpointed: 16 MB. Larger lets pages that are written again and again reach
-/// the database once; smaller keeps readers fast.
+/// Pages in the log from which it is checkpointed: 16 MB. A larger value copies pages that are written repeatedly
+/// only once; a smaller one keeps readers fast.
 pub(super) const CHECKPOINT_PAGES: i64 = 4_096;
-/// Pages in the log from which the writer waits for readers, so that it can begin the log anew: 128 MB. Readers are
-/// short, so only a flood of them, or another program, gets here.
+/// Pages in the log from which the writer waits for readers, so that the log can restart: 128 MB. Readers are short,
+/// so only very many of them, or another program, can cause this.
 pub(super) const RESTART_PAGES: i64 = 32_768;
-/// How long it waits for them. Where that is not enough it waits again when the log has doubled.
+/// How long it waits for them. If that is not enough, it waits again when the log has doubled.
 const RESTART_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// How many pages are in the log, and how many of them are in the database as well.
+/// Pages in the log, and how many of them are copied into the database.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Log {
     pub pages: i64,
     moved: i64,
 }
 
-/// When the log is checkpointed, and the connection that does most of it.
+/// Decides when to checkpoint, and holds the connection that does most of it.
 pub(super) struct Checkpoints {
     wal: PathBuf,
-    /// At rest here, or at work on a thread of its own.
+    /// `None` while it works on another thread.
     second: Option<WriteConnection>,
     pub at_work: Option<JoinHandle<Result<WriteConnection, StoreError>>>,
     looked: WriteStats,
@@ -55,7 +57,7 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// `second` is a connection to the same file, which syncs as the writing one does.
+    /// `second` is a connection to the same file that syncs as the writing one does.
     pub fn new(path: &Path, second: WriteConnection) -> Self {
         let mut wal = path.as_os_str().to_owned();
         wal.push("-wal");
@@ -68,12 +70,11 @@ impl Checkpoints {
         }
     }
 
-    /// Bytes of the log file.
     pub fn wal_bytes(&self) -> u64 {
         std::fs::metadata(&self.wal).map_or(0, |facts| facts.len())
     }
 
-    /// True where the second connection came back a moment ago: what it has left over can be moved.
+    /// True where the second connection has just finished: what it left over can be copied.
     pub async fn has_finished(&mut self) -> Result<bool, StoreError> {
         if !self.at_work.as_ref().is_some_and(JoinHandle::is_finished) {
             return Ok(false);
@@ -82,7 +83,6 @@ impl Checkpoints {
         Ok(true)
     }
 
-    /// Waits for the second connection, where it is at work.
     pub async fn wait(&mut self) -> Result<(), StoreError> {
         if let Some(at_work) = self.at_work.take() {
             self.second = Some(at_work.await.map_err(StoreError::failed)??);
@@ -90,8 +90,8 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Looks at the log now and then. One that is long is handed to the second connection; one that keeps growing is
-    /// moved here and now, waiting for readers so that it can begin anew.
+    /// Looks at the log now and then. A long log is handed to the second connection. A log that keeps growing is
+    /// copied at once, waiting for readers so that it can restart.
     pub fn look(&mut self, connection: &WriteConnection) -> Result<(), StoreError> {
         let stats = connection.stats();
         let commits = stats.commits.saturating_sub(self.looked.commits);
@@ -101,7 +101,7 @@ impl Checkpoints {
         }
         self.looked = stats;
         if self.at_work.is_some() {
-            // It is in the way of any other.
+            // A running checkpoint blocks any other.
             return Ok(());
         }
         let log = checkpoint(connection, "PRAGMA wal_checkpoint(NOOP)")?;
@@ -122,13 +122,13 @@ impl Checkpoints {
     }
 }
 
-/// Moves what no reader needs any more. Once all pages are moved and no reader needs the log, the next commit begins it
-/// anew by itself.
+/// Copies what no reader needs any more. Once all pages are copied and no reader needs the log, the next commit
+/// restarts it.
 pub(super) fn move_the_rest(connection: &WriteConnection) -> Result<(), StoreError> {
     checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)").map(drop)
 }
 
-/// Runs a checkpoint of some kind and says how the log stands after it.
+/// Runs a checkpoint of this kind and returns the state of the log after it.
 pub(super) fn checkpoint(connection: &WriteConnection, pragma: &str) -> Result<Log, StoreError> {
     let read = |row: &dyn Row| Ok(Log { pages: row.get(1)?, moved: row.get(2)? });
     connection.statements().first(pragma, [], read)?.ok_or_else(|| damaged("a checkpoint gave no row"))

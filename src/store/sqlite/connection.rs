@@ -1,4 +1,5 @@
-//! A connection that writes, and the statements on it, counted. The writer has two: one appends, one checkpoints.
+//! A connection that writes, and its statements, counted. The writer has two connections: one appends, one
+//! checkpoints.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -12,14 +13,15 @@ use crate::store::error::StoreError;
 use crate::store::sql::database::Sql;
 use crate::store::sql::row::{Param, Row};
 
-/// Who writes next: the writer, or whoever keeps endpoints. SQLite's own lock is not fair: it is tried again after pauses of
-/// up to 100 ms, and a busy writer lets it go only for moments. This one is given in the order in which it is asked for.
+/// The turn to write, for the writer and for the webhook store. SQLite's own lock is not fair: waiting for it means
+/// polling with pauses of up to 100 ms. A busy writer releases it only for moments. This mutex is first come, first
+/// served.
 pub(crate) type Turns = Arc<tokio::sync::Mutex<()>>;
 
-/// What the writing side has done, for tests of the storage budget.
+/// Counters of the writing side, for tests of the storage budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteStats {
-    /// Statements run, those that open and close transactions included.
+    /// Statements run, including those that open and close transactions.
     pub statements: u64,
     /// Rows inserted or updated.
     pub rows: u64,
@@ -27,28 +29,28 @@ pub struct WriteStats {
     pub commits: u64,
 }
 
-/// Statements on a connection that writes, counted.
+/// The statements on a writing connection; counts them.
 #[derive(Clone, Copy)]
 pub(super) struct Statements<'a> {
     connection: &'a Connection,
     stats: &'a Cell<WriteStats>,
 }
 
-/// One statement that a batch runs again and again: looking it up once a batch instead of once a row is a fifth of
-/// what a row costs.
+/// A statement that a batch runs many times. Looking it up once a batch instead of once a row saves a fifth of the
+/// cost of a row.
 pub(super) struct Prepared<'a> {
     statement: CachedStatement<'a>,
     stats: &'a Cell<WriteStats>,
 }
 
 impl<'a> Statements<'a> {
-    /// Finds the statement among those that were parsed before.
+    /// Finds the statement in the cache of parsed statements.
     pub(super) fn prepare(self, sql: &str) -> Result<Prepared<'a>, StoreError> {
         let statement = self.connection.prepare_cached(sql).map_err(failed)?;
         Ok(Prepared { statement, stats: self.stats })
     }
 
-    /// Writes, and says how many rows.
+    /// Runs a statement that writes; returns the number of rows.
     pub(super) fn run(self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
         self.prepare(sql)?.run(params)
     }
@@ -120,7 +122,7 @@ impl Prepared<'_> {
         self.stats.set(stats);
     }
 
-    /// Writes, and says how many rows.
+    /// Runs the statement; returns the number of rows.
     pub(super) fn run(&mut self, params: impl Params) -> Result<usize, StoreError> {
         let changed = self.statement.execute(params).map_err(not_written);
         self.count(changed.as_ref().copied().unwrap_or_default());
@@ -164,24 +166,21 @@ impl Prepared<'_> {
     }
 }
 
-/// A connection that writes, wherever it is at the moment: only one thread at a time has it.
+/// A connection that writes. Only one thread at a time has it.
 pub(super) struct WriteConnection {
     pub(super) connection: Connection,
     stats: Cell<WriteStats>,
 }
 
 impl WriteConnection {
-    /// Takes over an open connection.
     pub fn new(connection: Connection) -> Self {
         Self { connection, stats: Cell::default() }
     }
 
-    /// What was done so far.
     pub fn stats(&self) -> WriteStats {
         self.stats.get()
     }
 
-    /// Statements on it.
     pub const fn statements(&self) -> Statements<'_> {
         Statements { connection: &self.connection, stats: &self.stats }
     }
@@ -191,7 +190,7 @@ impl WriteConnection {
         self.statements().control("BEGIN IMMEDIATE")
     }
 
-    /// Commits. Where that fails, the commit record may or may not have reached the disk.
+    /// Commits. If that fails, the commit record may or may not have reached the disk.
     pub fn commit(&self) -> Result<(), StoreError> {
         self.statements().control("COMMIT").map_err(fate_unknown)?;
         let stats = self.stats.get();
@@ -214,12 +213,11 @@ impl WriteConnection {
         self.connection.busy_timeout(timeout).map_err(failed)
     }
 
-    /// Whether what is freed on a page is overwritten.
+    /// Whether freed bytes on a page are overwritten.
     pub fn set_secure_delete(&self, is_on: bool) -> Result<(), StoreError> {
         self.connection.pragma_update_and_check(None, "secure_delete", is_on, |_| Ok(())).map_err(failed)
     }
 
-    /// Closes it in order.
     pub fn close(self) -> Result<(), StoreError> {
         self.connection.close().map_err(|(_, error)| failed(error))
     }

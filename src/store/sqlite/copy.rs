@@ -1,4 +1,4 @@
-//! Taking in the journal of another database.
+//! Takes in the journal of another database.
 
 use std::sync::Arc;
 
@@ -54,10 +54,10 @@ impl CopyStore for SqliteWriter {
                  SET latest_at = MAX(latest_at, excluded.latest_at)",
                 [latest.micros()],
             )?;
-            // Nothing is decided, so neither randomness nor cards matter.
+            // Nothing is decided here, so randomness and cards do not matter.
             load::load_journal(statements, postings, Book::new(latest, 0, Arc::new(Cards::none())))
         })?;
-        // Whoever wrote with this engine from here on would go on after it.
+        // Later stamps of this engine must come after the copied postings.
         let _ = self.stamps.begin(latest);
         self.loaded = loaded;
         Ok(book)

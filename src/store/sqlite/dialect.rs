@@ -1,4 +1,4 @@
-//! What SQLite says in its own words. Who lends the connection ends a transaction that an error leaves open.
+//! The statements that only SQLite runs. The lender of the connection ends a transaction that an error leaves open.
 
 use std::sync::Arc;
 
@@ -83,11 +83,11 @@ impl Dialect for Sqlite {
         SELECT ledger_no, account, balance
         FROM system_account
         ORDER BY ledger_no, account";
-    /// Its transactions wait for each other anyway.
+    /// No lock is needed: this engine runs one transaction at a time.
     const ENDPOINT_TO_CHANGE: &'static str = "SELECT body FROM webhook_endpoint WHERE endpoint_id = $1";
-    /// Pages as of the last commit: the log, whose length says when it was last reset, is not counted besides.
+    /// Pages as of the last commit. The log is not added, because its length depends on when it last restarted.
     const BYTES: &'static str = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
-    /// Of the connection that writes; the setting of the one that reads this says nothing.
+    /// The setting of the connection that writes; that of the reading connection means nothing.
     const DURABILITY: &'static str = "
         SELECT 'SQLite: journal_mode=' || journal_mode || ', synchronous=FULL' FROM pragma_journal_mode";
     const STRANGERS: &'static [&'static str] = &[

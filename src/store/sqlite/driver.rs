@@ -1,4 +1,4 @@
-//! The driver, rusqlite: rows and parameters in the store's terms, and what its errors mean.
+//! Adapts the driver, rusqlite, to the store's rows, parameters and errors.
 
 use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
 use rusqlite::{Connection, ErrorCode, Statement, ToSql};
@@ -9,7 +9,7 @@ use crate::store::error::{StoreError, damaged};
 use crate::store::sql::database::Sql;
 use crate::store::sql::row::{Param, RequestColumn, Row, Value};
 
-/// Parameters by their numbers, as they are named in the text of a statement.
+/// The names of parameters in the text of a statement.
 const NAMES: [&str; 12] = ["$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12"];
 
 impl Row for rusqlite::Row<'_> {
@@ -23,7 +23,7 @@ impl Row for rusqlite::Row<'_> {
         })
     }
 
-    /// A UUID is a BLOB, any other request id is TEXT: two storage classes are never equal.
+    /// A UUID is a BLOB, any other request id is TEXT. Values of two storage classes are never equal.
     fn request(&self, column: usize) -> Result<Option<RequestColumn>, StoreError> {
         Ok(match self.get_ref(column)? {
             ValueRef::Null => None,
@@ -68,7 +68,7 @@ pub(super) fn request_ref(request: &RequestKey) -> ValueRef<'_> {
 
 fn bind(statement: &mut Statement<'_>, params: &[Param<'_>]) -> Result<(), StoreError> {
     for (name, param) in NAMES.iter().zip(params) {
-        // A statement of one engine may do without a parameter that another needs.
+        // A shared statement may have no use for a parameter in this engine's SQL.
         if let Some(index) = statement.parameter_index(name)? {
             statement.raw_bind_parameter(index, param)?;
         }
@@ -77,9 +77,6 @@ fn bind(statement: &mut Statement<'_>, params: &[Param<'_>]) -> Result<(), Store
 }
 
 /// Reads all rows of a statement with parameters `$1`, `$2`, ...
-///
-/// # Errors
-/// [`StoreError`].
 pub(super) fn fetch<T>(
     statement: &mut Statement<'_>,
     params: &[Param<'_>],
@@ -94,16 +91,13 @@ pub(super) fn fetch<T>(
     Ok(all)
 }
 
-/// Runs a statement that writes, and says how many rows.
-///
-/// # Errors
-/// [`StoreError`].
+/// Runs a statement that writes; returns the number of rows.
 pub(super) fn execute(statement: &mut Statement<'_>, params: &[Param<'_>]) -> Result<usize, StoreError> {
     bind(statement, params)?;
     statement.raw_execute().map_err(not_written)
 }
 
-/// A connection outside the writer: statements are prepared once and kept.
+/// A connection outside the writer; statements are prepared once and kept.
 impl Sql for Connection {
     type Dialect = Sqlite;
 
@@ -128,7 +122,7 @@ impl Sql for Connection {
     }
 }
 
-/// Takes the result of a future whose statements block the thread: it never waits.
+/// Takes the result of a future whose statements block the thread, so that it never waits.
 ///
 /// # Errors
 /// [`StoreError`] of the future.
@@ -146,7 +140,7 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// A page that cannot be read is damage; anything else says no more than that the database failed.
+/// A page that cannot be read is damage; any other error is a failure of the database.
 pub(super) fn failed(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged(error.to_string()),
@@ -154,7 +148,7 @@ pub(super) fn failed(error: rusqlite::Error) -> StoreError {
     }
 }
 
-/// A row that breaks a rule of the schema is one command's fault.
+/// A row that violates a constraint is one command's fault.
 pub(super) fn not_written(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::ConstraintViolation) => StoreError::Refused(Box::new(error)),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::store::StoreError;
 
-/// Reads the path out of `sqlite://path` or `sqlite:path`; `None` for the URL of another engine.
+/// Reads the path from `sqlite://path` or `sqlite:path`; `None` for the URL of another engine.
 ///
 /// # Errors
 /// [`StoreError::Unusable`] where the URL names no file.
@@ -23,22 +23,22 @@ pub fn path_of(url: &str) -> Option<Result<PathBuf, StoreError>> {
     })
 }
 
-/// SQLite reads a name that begins with `file:` as a URI; a path from the root never does.
+/// SQLite reads a name that begins with `file:` as a URI; an absolute path never does.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// Where the lock of a database lies.
+/// The path of the lock file.
 fn lock_path(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(".lock");
     PathBuf::from(name)
 }
 
-/// Checks what can be said about the file without opening it as a database.
+/// Checks the file without opening it as a database.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] for a missing directory, something that is no file, and a read-only file.
+/// [`StoreError::Unusable`] for a missing directory, for something that is not a file, and for a read-only file.
 pub fn check(database: &Path) -> Result<(), StoreError> {
     let shown = database.display();
     if let Some(directory) = database.parent()
@@ -58,21 +58,19 @@ pub fn check(database: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// The lock of a database, held until it is dropped. SQLite lets several programs write to one file in turn; two
-/// servers would each number postings from what they remember, so only one may have it open.
+/// The lock of a database, held until it is dropped. SQLite lets several programs write to one file in turn. But each
+/// server numbers postings from memory, so only one server may have the file open.
 ///
-/// A file of its own, because SQLite's locks on the database file would be lost when any other handle of it in this
-/// process is closed. It stays behind: deleting it would race with the next server.
+/// The lock is a file of its own. Locks on the database file would be lost when this process closes any other handle
+/// of it. The lock file is never deleted, because deleting it would race with the next server.
 #[derive(Debug)]
 pub struct DatabaseLock {
     _file: File,
 }
 
 impl DatabaseLock {
-    /// Takes the lock.
-    ///
     /// # Errors
-    /// [`StoreError::Unusable`] where another process has it, or the lock file cannot be made.
+    /// [`StoreError::Unusable`] where another process holds it, or the lock file cannot be created.
     pub fn take(database: &Path) -> Result<Self, StoreError> {
         let shown = database.display();
         let path = lock_path(database);

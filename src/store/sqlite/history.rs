@@ -1,4 +1,4 @@
-//! A customer's own history, along the pointers in its postings.
+//! A customer's history, along the pointers in its postings.
 
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ use crate::store::sql::row::{Row, sql_count};
 use crate::store::sql::rows::{posting_columns, recorded};
 use crate::store::stored::count_of;
 
-/// What the way back has to know of a posting.
+/// The columns of a posting that the walk back needs.
 struct Step {
     key: i64,
     sequence: u64,
@@ -40,9 +40,6 @@ fn missing(key: i64) -> StoreError {
 }
 
 /// The last posting that the point reaches.
-///
-/// # Errors
-/// [`StoreError`].
 pub(super) async fn posting_at<S: Sql<Dialect = Sqlite> + Send>(
     sql: &mut S,
     customer: CustomerKey,
@@ -53,15 +50,12 @@ pub(super) async fn posting_at<S: Sql<Dialect = Sqlite> + Send>(
     let text =
         concat!("SELECT ", keyed_posting_columns!(), " FROM posting p", with_words!(), "WHERE p.key = $1");
     let found = sql.first(text, &[key.into()], recorded).await?.ok_or_else(|| missing(key))?;
-    // Ids rise with the sequence, so the way back ends at the id, or just before where it would be.
+    // Ids rise with the sequence, so the walk ends at the id, or just before where it would be.
     let is_other = matches!(at, At::Posting(id) if id != found.posting.id);
     Ok((!is_other).then_some(found))
 }
 
 /// The postings of a range, found from its newest one back.
-///
-/// # Errors
-/// [`StoreError`].
 pub(super) async fn postings_of<S: Sql<Dialect = Sqlite> + Send>(
     sql: &mut S,
     customer: CustomerKey,
@@ -108,14 +102,14 @@ async fn last_posting<S: Sql>(sql: &mut S, customer: CustomerKey) -> Result<Opti
     Ok(sql.first(text, &[customer.into()], read).await?.flatten())
 }
 
-/// Walks back from the posting `key` to the first one that the point reaches: a jump where that does not pass the point,
-/// else one posting.
+/// Walks back from the posting `key` to the first one that the point reaches. It takes the jump where that does not
+/// pass the point, else one posting back.
 async fn back_to<S: Sql + Send>(sql: &mut S, key: i64, at: At) -> Result<Option<i64>, StoreError> {
     let mut here = step(sql, key).await?;
     while !here.reached(at) {
         let jumps_past = match (at, here.pointers.jump) {
             (_, None) => None,
-            // The sequence of a jump is known, and the position is in its key: neither needs a read.
+            // The sequence of a jump is known, and its position is in its key, so neither needs a read.
             (At::Sequence(sequence), Some(jump)) if skew::jump(here.sequence) > sequence => Some(jump),
             (At::Position(position), Some(jump)) if jump.cast_unsigned() & POSITION_MAX > position.0 => {
                 Some(jump)

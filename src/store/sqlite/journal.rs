@@ -10,8 +10,6 @@ use crate::store::stored::{checksum, stored_count};
 /// Key, customer, sequence, kind, time, fingerprint, the seven amounts, the three balances.
 pub(super) type Numbers = [i64; 16];
 
-/// The numbers of a posting that is to be stored.
-///
 /// # Errors
 /// [`StoreError::Damaged`] for a sequence out of bounds.
 pub(super) fn numbers_of(posting: &Posting, key: i64) -> Result<Numbers, StoreError> {
@@ -36,30 +34,30 @@ pub(super) fn numbers_of(posting: &Posting, key: i64) -> Result<Numbers, StoreEr
     ])
 }
 
-/// All columns of a posting's row but its checksum, as they are stored.
+/// All columns of a posting's row except its checksum.
 #[derive(Debug)]
 pub(super) struct Checked<'a> {
     pub numbers: Numbers,
     pub pointers: Pointers,
     pub id: &'a [u8],
-    /// `b` for the bytes of a UUID, `t` for a text; nothing without a request.
+    /// `b` for the bytes of a UUID, `t` for a text; both empty without a request.
     pub request: (&'static [u8], &'a [u8]),
     pub storefront: Option<&'a str>,
     pub detail: &'a [u8],
 }
 
 impl Checked<'_> {
-    /// The checksum that belongs to the row.
+    /// The checksum of the row.
     pub fn checksum(&self) -> i64 {
         let Self { numbers, pointers, id, request: (class, request), storefront, detail } = self;
         let pointers = [pointers.previous, pointers.jump].map(|pointer| pointer.unwrap_or(-1));
         let numbers = numbers.iter().chain(&pointers).copied();
-        // A storefront that is there is never empty.
+        // An existing storefront is never empty.
         checksum(numbers, &[id, class, request, storefront.unwrap_or_default().as_bytes(), detail])
     }
 }
 
-/// The checksum that belongs to a row that was read.
+/// The checksum of a row that was read.
 pub(super) fn checksum_of(row: &PostingRow, key: i64, pointers: Pointers) -> i64 {
     let [first, second, third, fourth, expired, repaid, activated] = row.amounts;
     let [available, held, owed] = row.after;

@@ -1,8 +1,8 @@
-//! Lists of holds and lots that read a bounded number of rows a page.
+//! Lists of holds and lots. A page reads a bounded number of rows.
 //!
-//! A source gives ids newest first and at most so many. The filter is applied to their rows after that, so that a rare
-//! filter cannot make one page read the whole table. Where a page is not full, a second statement finds the last id that
-//! the page looked at; both see one snapshot.
+//! A source returns a bounded number of ids, newest first. The filter is applied to their rows after that, so that a
+//! rare filter cannot make one page read the whole table. Where a page is not full, a second statement finds the last
+//! id that the page read. Both statements see one snapshot.
 
 use std::sync::Arc;
 
@@ -17,10 +17,11 @@ use crate::store::sql::holds::{Chain, ROWS_PER_PAGE_MAX, bounds, chain_behind, h
 use crate::store::sql::lots::{id_bounds, owned_lot};
 use crate::store::sql::row::{Param, sql_count};
 
-/// A page of holds `source` (which may need a `WITH` of its own before it), newest first, and the last id that it may look
-/// at. All lists number their parameters alike: $1 ledger, $2 customer, $3 incident, $4 states as bits, $5 class, $6 from,
-/// $7 until, $8 settled, $9 the id that the source begins with, $10 the one that it ends before, $11 how many rows a page
-/// looks at, $12 how many it gives.
+/// A page of holds `source` (which may need a `WITH` before it), newest first, and the last id that it may read. All
+/// lists of holds number their parameters alike:
+/// - $1 ledger, $2 customer, $3 incident, $4 states as bits, $5 class, $6 from, $7 until, $8 settled
+/// - $9 the first id of the source, $10 the id that it ends before
+/// - $11 the most rows that a page reads, $12 the most that it returns
 macro_rules! hold_list {
     ($with:literal, $source:literal) => {
         List {
@@ -73,7 +74,7 @@ const INCIDENT: List = hold_list!(
       ORDER BY hold_id DESC
       LIMIT $11) source"
 );
-/// All customers' holds for an incident: few, so they are sorted.
+/// All customers' holds for an incident; few, so they are sorted.
 const ANYONES_INCIDENT: List = hold_list!(
     "",
     "(SELECT hold_id FROM hold INDEXED BY hold_incident
@@ -89,8 +90,10 @@ const ALL_HOLDS: List = hold_list!(
       LIMIT $11) source"
 );
 
-/// Lots likewise: $1 ledger, $2 customer, $3 source, $4 storefront, $5 from, $6 until, $7 the id that the source begins
-/// with, $8 the one that it ends before, $9 how many rows a page looks at, $10 how many it gives.
+/// The same for lots, with these parameters:
+/// - $1 ledger, $2 customer, $3 source, $4 storefront, $5 from, $6 until
+/// - $7 the first id of the source, $8 the id that it ends before
+/// - $9 the most rows that a page reads, $10 the most that it returns
 macro_rules! lot_list {
     ($source:literal) => {
         List {
@@ -126,9 +129,6 @@ const ALL_LOTS: List = lot_list!(
 );
 
 /// One page of holds, in the caller's snapshot.
-///
-/// # Errors
-/// [`StoreError`].
 pub(super) async fn holds<S: Sql<Dialect = Sqlite>>(
     sql: &mut S,
     ledger: LedgerNo,
@@ -169,7 +169,7 @@ pub(super) async fn holds<S: Sql<Dialect = Sqlite>>(
     Ok(Page { next: next.map(HoldId::from_uuid), ..page })
 }
 
-/// Where a page goes on: after its last row, or after the last one that it may look at.
+/// Where the next page begins: after the last row of this one, or after the last one that it may read.
 async fn further<S: Sql>(
     sql: &mut S,
     list: &List,
@@ -182,7 +182,7 @@ async fn further<S: Sql>(
     }
 }
 
-/// True where an incident has fewer holds than a page looks at.
+/// True where an incident has fewer holds than a page reads.
 async fn is_rare<S: Sql>(sql: &mut S, incident: &IncidentId) -> Result<bool, StoreError> {
     let text = "SELECT COUNT(*) FROM (SELECT 1 FROM hold WHERE incident_id = $1 LIMIT $2)";
     let count: i64 =
@@ -191,9 +191,6 @@ async fn is_rare<S: Sql>(sql: &mut S, incident: &IncidentId) -> Result<bool, Sto
 }
 
 /// One page of lots, in the caller's snapshot.
-///
-/// # Errors
-/// [`StoreError`].
 pub(super) async fn lots<S: Sql<Dialect = Sqlite>>(
     sql: &mut S,
     ledger: LedgerNo,

@@ -1,5 +1,5 @@
-//! Loading what a batch names: one short statement each, and each customer, incident and hold once a batch; customers of
-//! the latest batches are remembered.
+//! Loads what a batch names, with one short statement each. A customer, incident or hold is loaded once a batch;
+//! customers of recent batches are remembered.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,9 +25,6 @@ use crate::store::sql::rows::{CUSTOMER_COLUMNS, customer, customer_columns, post
 use crate::store::stored::{decoded, named_lot, voids_in, voids_of};
 
 /// Fills the book with what the requests name. Runs in the batch's transaction.
-///
-/// # Errors
-/// [`StoreError`].
 pub(super) fn load(
     statements: Statements<'_>,
     recent: &mut Recent,
@@ -66,10 +63,8 @@ pub(super) fn load(
     Ok((loader.book, loader.loaded))
 }
 
-/// Fills the book with the customers and holds that postings of another database move. Runs in their transaction.
-///
-/// # Errors
-/// [`StoreError`].
+/// Fills the book with the customers and holds that postings of another database move. Runs in the copy's
+/// transaction.
 pub(super) fn load_journal(
     statements: Statements<'_>,
     postings: &[Recorded],
@@ -108,7 +103,7 @@ struct Seen {
 
 struct Loader<'a> {
     statements: Statements<'a>,
-    /// What nearly every command reads.
+    /// The statements that nearly every command runs.
     customers: Prepared<'a>,
     requests: Prepared<'a>,
     incidents: Prepared<'a>,
@@ -118,7 +113,6 @@ struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    /// For a batch of so many commands.
     fn new(statements: Statements<'a>, mut book: Book, commands: usize) -> Result<Self, StoreError> {
         let customers = statements.prepare(concat!(
             "SELECT ",
@@ -159,7 +153,6 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// A customer's row.
     fn stored_customer(&mut self, key: CustomerKey) -> Result<Option<Remembered>, StoreError> {
         self.customers.first([key.raw()], |row| {
             let customer = customer(row)?;
@@ -172,7 +165,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Holds that the customer's next command may move without naming them: something is due, or waits for credits.
+    /// Loads holds that the customer's next command may move without naming them: they are due, or wait for credits.
     fn watched(&mut self, customer: &Customer) -> Result<(), StoreError> {
         let bodies = self.statements.all(
             "SELECT body
@@ -200,7 +193,7 @@ impl<'a> Loader<'a> {
         let found =
             self.requests.shared_first(&[key.into(), i64::from(kind.code()).into(), id.into()], recorded)?;
         let Some(Recorded { posting, .. }) = found else { return Ok(()) };
-        // A repeat is answered with the hold as it is now.
+        // A repeat is answered with the hold in its present state.
         if let Some(hold) = &posting.detail.hold {
             self.hold(request, hold.id)?;
         }
@@ -241,7 +234,8 @@ impl<'a> Loader<'a> {
         bodies.iter().try_for_each(|body| self.put_hold(request, body))
     }
 
-    /// Takes a hold in where it is the request's own customer's: another's must look as if it did not exist.
+    /// Puts a hold into the book if it belongs to the request's customer. A hold of another customer must look as if
+    /// it did not exist.
     fn put_hold(&mut self, request: &Request, body: &[u8]) -> Result<(), StoreError> {
         let hold: Hold = decoded(body, "a hold")?;
         if hold.ledger == request.ledger && hold.customer == request.customer {
@@ -274,7 +268,7 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// A purchase, where it is the request's own customer's.
+    /// Loads a purchase if it belongs to the request's customer.
     fn lot(&mut self, request: &Request, purchase: &PurchaseRef) -> Result<(), StoreError> {
         let Some(id) = named_lot(&self.book, request.ledger, purchase) else { return Ok(()) };
         let key = request.customer_key();

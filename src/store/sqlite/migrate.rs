@@ -1,15 +1,15 @@
-//! Migrations of SQLite, recorded in `_sqlx_migrations` exactly as sqlx 0.9 did: databases of earlier versions have that
-//! table.
+//! Migrations of SQLite, recorded in `_sqlx_migrations` exactly as sqlx 0.9 did, because databases of earlier
+//! versions have that table.
 //!
 //! # What it is
-//! Each migration runs in a transaction with its line in the list. The line has the SHA-384 of the text.
+//! Each migration runs in one transaction with its line in the list. The line has the SHA-384 of the text.
 //!
 //! # Invariants
 //! - A migration that has run is never run again, and its text is the one that ran.
-//! - A database that has a migration which this version does not know is left alone.
+//! - A database with a migration that this version does not know is left alone.
 //!
 //! # Failure
-//! A migration that fails leaves the database as it was before it. A line that says so of an earlier one (`success` is
+//! A migration that fails leaves the database as it was before it. A line of an interrupted migration (`success` is
 //! false) refuses the start.
 //!
 //! # Cost
@@ -23,7 +23,7 @@ use super::settings::refused;
 use crate::store::error::StoreError;
 use crate::store::migrations::{Migration, SQLITE};
 
-/// The text is stored in the schema, so it stays as sqlx has it.
+/// SQLite stores this text in the schema, so it stays exactly as sqlx has it.
 const TABLE: &str = "
 CREATE TABLE IF NOT EXISTS _sqlx_migrations (
     version BIGINT PRIMARY KEY,
@@ -35,10 +35,10 @@ CREATE TABLE IF NOT EXISTS _sqlx_migrations (
 );
                 ";
 
-/// Runs what has not run yet.
+/// Runs the migrations that have not run yet.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] for a database of a newer version, another schema, or a migration that was cut off.
+/// [`StoreError::Unusable`] for a database of a newer version, another schema, or an interrupted migration.
 pub(super) fn apply_migrations(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let said = |error| refused(path, error);
     connection.execute_batch(TABLE).map_err(said)?;
@@ -68,7 +68,6 @@ pub(super) fn apply_migrations(connection: &mut Connection, path: &Path) -> Resu
     Ok(())
 }
 
-/// The time in nanoseconds.
 macro_rules! now {
     () => {
         "CAST(unixepoch('subsec') * 1000000000 AS INTEGER)"
@@ -94,7 +93,6 @@ fn apply(connection: &mut Connection, migration: &Migration) -> rusqlite::Result
         .map(drop)
 }
 
-/// The version of the schema that this program makes.
 pub(super) fn newest() -> Option<i64> {
     SQLITE.last().map(|migration| migration.version)
 }

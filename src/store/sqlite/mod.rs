@@ -1,20 +1,20 @@
 //! The SQLite engine: one file, a connection that appends, one that checkpoints, and a few that read.
 //!
 //! # What it is
-//! One writer appends batches to the file; see `write`. Readers have connections of their own and see what is committed.
+//! One writer appends batches to the file; see `write`. Readers have their own connections and see what is committed.
 //!
 //! # Invariants
 //! - One server at a time has the file: it holds the lock beside it.
-//! - Nothing is served before everything that could make serving unsafe is checked: the lock, the version of SQLite, the
-//!   file, the schema. Then the log is checkpointed fully, so that what is served is on the disk.
+//! - Everything that could make serving unsafe is checked first: the lock, the version of SQLite, the file, the
+//!   schema. Then the log is checkpointed fully, so that everything that is served is on the disk.
 //!
 //! # Failure
-//! What a person can mend is said in one line. A page that cannot be read is `Damaged`. A commit that fails leaves its fate
-//! open, and the process stops.
+//! What an operator can repair is reported in one line. A page that cannot be read is `Damaged`. After a commit that
+//! failed nobody knows whether it is stored, and the process stops.
 //!
 //! # Cost
-//! A commit is one sync of the log. Readers never wait for the writer, and it does not wait for them, but where they hold
-//! up a log that has grown long.
+//! A commit is one sync of the log. Readers never wait for the writer. The writer waits for readers only where they
+//! hold up a log that has grown long.
 
 mod append;
 mod check;

@@ -1,6 +1,6 @@
-//! Opening a file: for serving, for reading, to be filled from another database, or to be migrated.
+//! Opens a file: to serve, to read, to fill it from another database, or to migrate it.
 //!
-//! Everything that could make serving unsafe is checked first, and what is wrong is said in one line.
+//! Everything that could make serving unsafe is checked first; what is wrong is reported in one line.
 
 use std::path::Path;
 
@@ -23,15 +23,15 @@ use crate::store::sql::figures::SqlFigures;
 use crate::store::sql::names;
 use crate::store::stamps::Stamps;
 
-/// "CRLG", which the first migration writes into the file's header.
+/// "CRLG"; the first migration writes it into the file's header.
 const APPLICATION_ID: i64 = 1_129_466_951;
 /// Older versions can corrupt a database when the write-ahead log is reset while another connection writes.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
-/// Opens the database for serving, made and migrated where needed.
+/// Opens the database to serve; creates and migrates it where needed.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] with one line for a person; [`StoreError::Failed`] where the disk fails.
+/// [`StoreError::Unusable`] with one line for the operator; [`StoreError::Failed`] where the disk fails.
 pub fn open(path: &Path, now: Timestamp) -> Result<(SqliteWriter, Readers), StoreError> {
     let lock = prepare(path)?;
     let mut connection = connect(path)?;
@@ -39,13 +39,10 @@ pub fn open(path: &Path, now: Timestamp) -> Result<(SqliteWriter, Readers), Stor
     serve(connection, lock, path, now)
 }
 
-/// Opens the database to be filled from another one, made and migrated where needed.
-///
-/// # Errors
-/// As [`open`].
+/// Opens the database to be filled from another one; creates and migrates it where needed.
 pub fn open_for_copy(path: &Path) -> Result<(SqliteWriter, Readers), StoreError> {
     let lock = prepare(path)?;
-    // Nobody knows yet when main came to be.
+    // The copy sets the creation time of main later.
     serve(connect(path)?, lock, path, Timestamp::default())
 }
 
@@ -65,10 +62,10 @@ fn serve(
     Ok((writer, reader))
 }
 
-/// Opens the database for reading only, beside a server or without one. It must have this version's schema.
+/// Opens the database read-only; a server may have it open. It must have this version's schema.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] with one line for a person; [`StoreError::Failed`] where the disk fails.
+/// [`StoreError::Unusable`] with one line for the operator; [`StoreError::Failed`] where the disk fails.
 pub fn open_to_read(path: &Path) -> Result<Readers, StoreError> {
     if !path.is_file() {
         return Err(StoreError::Unusable(format!("there is no database {}", path.display())));
@@ -81,7 +78,7 @@ pub fn open_to_read(path: &Path) -> Result<Readers, StoreError> {
         .query_row("SELECT MAX(version) FROM _sqlx_migrations WHERE success", [], |row| row.get(0))
         .map_err(|error| refused(path, error))?;
     match stored.cmp(&newest()) {
-        // What this reader is for does not ask for a watermark, which only the one who writes can give.
+        // This reader is never asked for a watermark, which only the writer could give.
         std::cmp::Ordering::Equal if !has_unfinished_step(&connection, path)? => {
             refuse_unfinished(&mut connection, path)?;
             Readers::open(path, Stamps::default())
@@ -97,7 +94,7 @@ pub fn open_to_read(path: &Path) -> Result<Readers, StoreError> {
 /// Takes the database's lock, without which no server opens it.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] where a server has it, or the file is not there.
+/// [`StoreError::Unusable`] where a server holds it, or the file does not exist.
 pub fn keep_servers_out(path: &Path) -> Result<DatabaseLock, StoreError> {
     if !path.is_file() {
         return Err(StoreError::Unusable(format!("there is no database {}", path.display())));
@@ -106,9 +103,6 @@ pub fn keep_servers_out(path: &Path) -> Result<DatabaseLock, StoreError> {
 }
 
 /// Brings the schema up to date and does nothing else.
-///
-/// # Errors
-/// As [`open`].
 pub fn migrate(path: &Path) -> Result<(), StoreError> {
     let _lock = prepare(path)?;
     refuse_unfinished(&mut connect(path)?, path)
@@ -122,14 +116,14 @@ pub fn open_figures(path: &Path) -> Result<SqlFigures<OneConnection>, StoreError
     Ok(SqlFigures(OneConnection::new(readers::connect(path)?)))
 }
 
-/// True where a migration was cut off before the program had done its part of it.
+/// True where a migration was interrupted before the program had done its part of it.
 fn has_unfinished_step(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
     connection
         .query_row("SELECT EXISTS (SELECT 1 FROM unfinished_step)", [], |row| row.get(0))
         .map_err(|error| refused(path, error))
 }
 
-/// A copy that is not complete is for nothing but to be completed.
+/// An unfinished copy can only be completed.
 fn refuse_unfinished(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     if ready(is_unfinished(connection))? { Err(unfinished(path.display())) } else { Ok(()) }
 }
@@ -161,7 +155,7 @@ fn prepare(path: &Path) -> Result<DatabaseLock, StoreError> {
     }
     apply_migrations(&mut connection, path)?;
     ready(names::complete(&mut connection, &shown.to_string()))?;
-    // What the migrations themselves cannot do.
+    // The part of a migration that SQL cannot do.
     work::finish_step(&mut connection)?;
     connection.close().map_err(|(_, error)| refused(path, error))?;
     Ok(lock)
@@ -185,8 +179,8 @@ fn is_ours(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// Moves the whole log into the database and syncs it. After a sync that failed, a commit can be readable in the log
-/// and yet not be on the disk: nothing may be served from it before this.
+/// Copies the whole log into the database and syncs it. After a failed sync, a commit can be readable in the log
+/// without being on the disk. So nothing may be served before this.
 fn checkpoint_fully(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let busy: bool = connection
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))

@@ -4,16 +4,17 @@
 //! A few read-only connections. A caller takes an idle thread, hands work to it, and waits for the answer.
 //!
 //! # Invariants
-//! - A thread is idle again whatever becomes of its work: also where the caller is gone, or where the work panics.
+//! - A thread becomes idle again after any work, also where the caller is gone or the work panics.
 //! - No transaction stays open on a connection between two pieces of work.
-//! - Work waits only while all threads are busy: nobody queues behind one that reads for long.
+//! - Work waits only while all threads are busy: nobody queues behind one long read.
 //!
 //! # Failure
 //! A page that cannot be read is `Damaged`. An error leaves the connection usable.
 //!
 //! # Cost
-//! One hand-over to a thread a call, whatever the number of its statements, and one back: about 20 us of CPU, where tokio's
-//! threads for blocking work took 30 to 40. The thread that was idle last is taken first. Statements stay prepared.
+//! A call hands work to a thread once, whatever the number of its statements, and gets one answer back. That takes
+//! about 20 us of CPU; tokio's threads for blocking work took 30 to 40. The thread that was idle last is taken first.
+//! Statements stay prepared.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -37,15 +38,15 @@ use crate::store::stamps::Stamps;
 const READERS: usize = 4;
 /// Page cache of each connection.
 const CACHE_KIB: i64 = 8 * 1024;
-/// Statements that stay prepared on each: more than there are.
+/// Prepared statements that each connection keeps: more than there are.
 const STATEMENTS_MAX: usize = 128;
 
 /// Work for a thread.
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
-/// Threads without work, the one that was idle last at the end.
+/// Idle threads, the one that was idle last at the end.
 type Idle = Arc<std::sync::Mutex<Vec<Sender<Job>>>>;
 
-/// The reading threads of one file. Clones share them; they end with the last one.
+/// The reading threads of one file. Clones share them; the threads end when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Readers {
     idle: Idle,
@@ -54,8 +55,6 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// Opens the connections.
-    ///
     /// # Errors
     /// [`StoreError`] where the file cannot be opened.
     pub(super) fn open(path: &Path, stamps: Stamps) -> Result<Self, StoreError> {
@@ -66,7 +65,7 @@ impl Readers {
     }
 }
 
-/// Starts a thread with its connection. It ends when nobody can give it work any more.
+/// Starts a thread with its connection. It ends when nobody can send it work any more.
 fn start(mut connection: Connection) -> Result<Sender<Job>, StoreError> {
     let (sender, jobs) = channel::<Job>();
     let run = move || {
@@ -78,10 +77,7 @@ fn start(mut connection: Connection) -> Result<Sender<Job>, StoreError> {
     Ok(sender)
 }
 
-/// Opens a connection that only reads.
-///
-/// # Errors
-/// Of the driver.
+/// Opens a read-only connection.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -93,11 +89,11 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// A thread that is idle again when this is dropped.
+/// A busy thread; dropping this makes it idle again.
 struct Busy {
     thread: Option<Sender<Job>>,
     idle: Idle,
-    // Declared last: the next caller waits until the thread is among the idle ones.
+    // Declared last, so dropped last: the thread is idle before the next caller may take one.
     _permit: OwnedSemaphorePermit,
 }
 
@@ -120,7 +116,7 @@ impl Database for Readers {
         let (answer, answered) = oneshot::channel();
         let job = move |connection: &mut Connection| {
             let done = catch_unwind(AssertUnwindSafe(|| ready(work(connection))));
-            // Work that failed may have left its snapshot open. Where that cannot be ended, reads on it still can.
+            // Failed work may have left its snapshot open. If that cannot be ended, reads on it still work.
             if !connection.is_autocommit() {
                 let _ = connection.execute_batch("ROLLBACK");
             }
@@ -166,7 +162,8 @@ impl AuditDatabase for Readers {
     }
 }
 
-/// One connection outside the pool, for figures or a transaction. Work whose caller is gone takes it along.
+/// One connection outside the pool, for figures or a transaction. If the caller of some work goes away, the
+/// connection is lost with it.
 #[derive(Debug)]
 pub struct OneConnection(Mutex<Option<Connection>>);
 
@@ -175,7 +172,7 @@ impl OneConnection {
         Self(Mutex::new(Some(connection)))
     }
 
-    /// The connection, where work has not taken it along.
+    /// The connection, unless it was lost with a caller.
     pub(super) fn into_inner(self) -> Option<Connection> {
         self.0.into_inner()
     }

@@ -1,10 +1,9 @@
-//! What the writer remembers of customers' rows, so that a busy customer is read and decoded once and not in every
-//! batch.
+//! Customers' rows that the writer remembers, so that a busy customer is not read and decoded in every batch.
 //!
-//! It is sound because nobody else writes to the file: the lock keeps other servers out, and every update names the
-//! sequence that it goes on from, so a row that another program moved all the same stops the writer instead of being
-//! overwritten. A batch takes what it needs out and puts it back once it is committed: what a batch that failed has
-//! taken is read anew, and nothing in here was ever part of an open transaction.
+//! Remembering is sound because nobody else writes to the file: the lock keeps other servers out. If another program
+//! changes a row all the same, the update's sequence does not match, and the writer stops instead of overwriting. A
+//! batch takes out what it needs and puts it back after the commit. What a failed batch has taken is read again, so
+//! nothing here was ever part of an open transaction.
 
 use std::sync::Arc;
 
@@ -14,26 +13,26 @@ use crate::store::skew;
 /// Customers in a generation. Two of them take at most about 25 MB.
 const GENERATION_MAX: usize = 16_384;
 
-/// What of a loaded customer the core does not keep, from load to append.
+/// The part of a loaded customer that the core does not keep, from load to append.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
-    /// Where its next posting points.
+    /// The path from which its next posting gets its pointers.
     pub path: skew::Path,
     /// The sequence in its row, which guards the update; 0 where there is no row yet.
     pub stored_sequence: u64,
-    /// The indexed column as it stands, so that it is written only when it changes.
+    /// The indexed column as stored, so that it is written only when it changes.
     pub next_due: Option<Timestamp>,
 }
 
-/// A customer as it is committed.
+/// A customer as it was committed.
 #[derive(Debug)]
 pub(super) struct Remembered {
     pub customer: Arc<Customer>,
     pub loaded: Loaded,
 }
 
-/// Customers that were in the latest batches. The older generation is forgotten as a whole when the younger one is
-/// full: keeping an order of single entries would cost more than it saves.
+/// Customers of the latest batches. When the younger generation is full, the older one is dropped as a whole. An
+/// order of single entries would cost more than it saves.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     young: CustomerMap<Remembered>,
@@ -41,12 +40,12 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    /// Takes a customer out, where it is remembered.
+    /// Removes and returns a customer, if it is remembered.
     pub fn take(&mut self, key: CustomerKey) -> Option<Remembered> {
         self.young.remove(&key).or_else(|| self.old.remove(&key))
     }
 
-    /// Remembers a customer as it was just committed.
+    /// Remembers a customer that was just committed.
     pub fn put(&mut self, key: CustomerKey, remembered: Remembered) {
         if self.young.len() >= GENERATION_MAX {
             self.old = std::mem::take(&mut self.young);

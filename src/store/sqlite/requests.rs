@@ -1,9 +1,9 @@
-//! Which request ids are certainly new, so that most commands need not look theirs up in the journal.
+//! Finds request ids that are certainly new, so that most commands need no look-up in the journal.
 //!
-//! Callers are asked for UUIDs that rise with time (version 7). Of every id that is stored one of three things holds:
-//! it is at or below the floor, at or above the ceiling, or among the latest ones, which are remembered. So an id
-//! between floor and ceiling that is not remembered is new. One that is used a second time, a late one, a text or a
-//! random UUID is looked up as ever; and the unique index of the journal stands behind all of it.
+//! Callers are asked for UUIDs that rise with time (version 7). Every stored id is at or below the floor, at or above
+//! the ceiling, or among the latest ones, which are remembered. So an id between floor and ceiling that is not
+//! remembered is new. Repeated and late ids, texts and random UUIDs are looked up as before. The unique index of the
+//! journal is the final guard.
 
 use std::collections::HashSet;
 
@@ -14,25 +14,24 @@ use crate::ledger::{RequestKey, Timestamp};
 use crate::store::error::StoreError;
 use crate::store::sql::row::RequestColumn;
 
-/// Ids in a generation. Callers that are later than this many others are looked up; two generations take at most 2 MB.
+/// Ids in a generation. Ids older than the remembered ones are looked up; two generations take at most 2 MB.
 const GENERATION_MAX: usize = 16_384;
-/// Ids that claim to be made later than this from now are no times: random ones, or those of a wrong clock. They lower
-/// the ceiling instead of raising the floor above all that is to come.
+/// An id that claims a time later than this from now is random, or comes from a wrong clock. It lowers the ceiling;
+/// as a floor, it would be above all ids to come.
 const AHEAD_SECONDS: i64 = 3_600;
 
-/// Tells new ids from those that must be looked up.
 #[derive(Debug)]
 pub(super) struct NewRequests {
     floor: Uuid,
     ceiling: Uuid,
     young: HashSet<Uuid>,
     old: HashSet<Uuid>,
-    /// The largest in `young`, and in `old`.
+    /// The largest id in `young`, and in `old`.
     largest: [Uuid; 2],
 }
 
 impl Default for NewRequests {
-    /// Nothing is certainly new.
+    /// No id is certainly new.
     fn default() -> Self {
         let (young, old) = (HashSet::new(), HashSet::new());
         Self { floor: Uuid::max(), ceiling: Uuid::nil(), young, old, largest: [Uuid::nil(); 2] }
@@ -40,16 +39,13 @@ impl Default for NewRequests {
 }
 
 impl NewRequests {
-    /// Looks where the stored ids lie.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Finds floor and ceiling of the stored ids.
     pub fn read(statements: Statements<'_>, now: Timestamp) -> Result<Self, StoreError> {
         let ahead = latest(now);
         let bound = |sql: &str, otherwise: Uuid| {
             let found = statements.first(sql, [ahead.as_bytes()], |row| row.request(0))?.flatten();
             let found = found.as_ref().map(|found: &RequestColumn| found.key("a posting")).transpose()?;
-            // Texts come before all UUIDs, so where one is found there is no UUID on this side.
+            // Texts sort before all UUIDs, so if a text is found there is no UUID on this side.
             Ok::<_, StoreError>(match found {
                 Some(RequestKey::Uuid(id)) => id,
                 Some(RequestKey::Text(_)) | None => otherwise,
@@ -76,7 +72,7 @@ impl NewRequests {
         Ok(Self { floor, ceiling, ..Self::default() })
     }
 
-    /// True where no posting has this id, whoever the customer.
+    /// True where no posting of any customer has this id.
     pub fn is_new(&self, request: &RequestKey) -> bool {
         match request {
             RequestKey::Uuid(id) => {
@@ -86,12 +82,12 @@ impl NewRequests {
         }
     }
 
-    /// True once time has come to the ceiling: from there on every id would have to be looked up.
+    /// True once time has reached the ceiling: from there on every id would have to be looked up.
     pub fn is_outrun(&self, now: Timestamp) -> bool {
         self.ceiling < Uuid::max() && self.ceiling <= latest(now)
     }
 
-    /// Notes an id that was just stored.
+    /// Records an id that was just stored.
     pub fn stored(&mut self, request: &RequestKey, now: Timestamp) {
         let RequestKey::Uuid(id) = request else { return };
         if *id > latest(now) {
@@ -108,7 +104,7 @@ impl NewRequests {
     }
 }
 
-/// The largest id that can be a time.
+/// The largest id that counts as a time.
 fn latest(now: Timestamp) -> Uuid {
     let millis = now.plus_seconds(AHEAD_SECONDS).micros().div_euclid(1_000);
     let millis = u128::from(u64::try_from(millis).unwrap_or(0));
@@ -134,7 +130,7 @@ mod tests {
     fn what_was_stored_is_never_new_again() {
         let mut ids = empty();
         let count = i64::try_from(3 * GENERATION_MAX).unwrap();
-        // Out of order by up to 100 ms, as callers at the same time are.
+        // Out of order by up to 100 ms, as with concurrent callers.
         for nth in 0..count {
             let id = id(nth ^ 0x55, 1);
             assert!(ids.is_new(&id), "{nth}");
@@ -145,7 +141,7 @@ mod tests {
             assert!(!ids.is_new(&id(nth ^ 0x55, 1)), "{nth}");
         }
         assert!(ids.is_new(&id(count + 200, 1)));
-        // Neither is one that is late: it may be among those that were forgotten.
+        // A late id is not new either: it may be among the forgotten ones.
         assert!(!ids.is_new(&id(5, 2)));
         assert!(ids.young.len() + ids.old.len() <= 2 * GENERATION_MAX);
     }
@@ -156,7 +152,7 @@ mod tests {
         let text = RequestKey::parse("order 17").unwrap();
         ids.stored(&text, NOW);
         assert!(!ids.is_new(&text));
-        // A day ahead: it bounds what is new, and does not lift the floor.
+        // An id of tomorrow lowers the ceiling and does not raise the floor.
         let ahead = id(86_400_000, 1);
         for _ in 0..2 {
             ids.stored(&ahead, NOW);

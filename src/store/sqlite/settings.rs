@@ -1,4 +1,4 @@
-//! How connections to a file are opened and set, and what an error while opening is told as.
+//! How connections to a file are opened and configured, and how errors while opening are reported.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,20 +8,18 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::driver::failed;
 use crate::store::error::StoreError;
 
-/// FULL: a commit is on the disk before anybody is told of it.
+/// FULL: a commit is on the disk before it is acknowledged.
 const SYNCHRONOUS: &str = "FULL";
-/// How long a statement waits for a lock, which only other programs (a shell, a backup) can hold.
+/// How long a statement waits for a lock. Only other programs (a shell, a backup) can hold one.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Page cache of the writer. More is not better: a commit that split a page of a tree looks through the whole cache
-/// (SQLite's `balance_nonroot` borrows the number of the pending-byte page, above which `pcache1Truncate` then has to cut).
-/// With 64 MB that was a tenth of the writer's time, and with 16 MB still that much where commits are small. Batches are as
-/// fast with 2 MB as with 16: what is not in it is in the system's cache.
+/// Page cache of the writer. More is not better: a commit that splits a page of a tree walks through the whole cache.
+/// SQLite's `balance_nonroot` borrows the number of the pending-byte page, and `pcache1Truncate` then cuts everything
+/// above it. With 64 MB that took a tenth of the writer's time; with 16 MB it was the same for small commits. Batches
+/// are as fast with 2 MB as with 16 MB: the other pages are in the system's cache.
 const WRITER_CACHE_KIB: i64 = 4 * 1024;
 
-/// Opens a connection that writes.
-///
 /// # Errors
-/// [`StoreError`] in one line for a person.
+/// [`StoreError`] in one line for the operator.
 pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -30,21 +28,21 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// What each connection that writes needs, whatever the defaults were compiled to.
+/// Settings that each writing connection needs, whatever SQLite's compiled defaults are.
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", SYNCHRONOUS)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    // Without this sorters and statement journals would go to files in /tmp.
+    // Otherwise sorters and statement journals would use files in /tmp.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "foreign_keys", false)?;
-    // The writer checkpoints between batches; inside a commit it would delay the answers.
+    // The writer checkpoints between batches; a checkpoint inside a commit would delay the answers.
     connection.query_row("PRAGMA wal_autocheckpoint = 0", [], |_| Ok(()))?;
-    // Every statement of a batch stays prepared: text is parsed once a process.
+    // Every statement of a batch stays prepared, so its text is parsed once a process.
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
 
-/// An error while opening: one that a person can mend is said in one line.
+/// An error while opening; one that an operator can repair is reported in one line.
 pub(super) fn refused(path: &Path, error: rusqlite::Error) -> StoreError {
     let shown = path.display();
     match error.sqlite_error_code() {

@@ -1,4 +1,4 @@
-//! Where each ledger ends, and the balances of the accounts that are no customer's.
+//! The last position of each ledger, and the balances of system accounts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,22 +10,20 @@ use crate::store::error::StoreError;
 use crate::store::recorded::{Position, Recorded};
 use crate::store::stored::ledger_no_of;
 
-/// Balances of system accounts, by ledger and name.
+/// By ledger and account name.
 pub(super) type SystemBalances = BTreeMap<(LedgerNo, String), i64>;
 
 /// The ends of what is stored. Only this writer moves them, so they are read once and then remembered.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
-    /// The last position of each ledger.
     pub positions: BTreeMap<LedgerNo, u64>,
-    /// Balances of the system accounts.
     pub system: SystemBalances,
-    /// The stamp of the last batch when the database was opened.
+    /// The stamp of the last batch before the database was opened.
     pub stamp: Timestamp,
 }
 
 impl Tail {
-    /// Reads it, once, when the database is opened.
+    /// Reads the ends once, when the database is opened.
     pub(super) fn read(statements: Statements<'_>) -> Result<Self, StoreError> {
         let mut tail = Self::default();
         for no in statements.all("SELECT ledger_no FROM ledger", [], |row| row.get(0))? {
@@ -61,13 +59,13 @@ impl Tail {
         Ok(tail)
     }
 
-    /// Goes on to where a batch has moved it.
+    /// Moves to the ends after a batch.
     pub(super) fn advance(&mut self, moved: Self) {
         self.positions.extend(moved.positions);
         self.system.extend(moved.system);
     }
 
-    /// Postings that come next, with the places that they get.
+    /// The next postings with the positions that they get.
     pub(super) fn after(&self, postings: &[Arc<Posting>]) -> Vec<Recorded> {
         let mut positions = BTreeMap::new();
         let place = |posting: &Arc<Posting>| {

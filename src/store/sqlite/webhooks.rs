@@ -1,5 +1,5 @@
-//! Endpoints and what they did not take: on a connection of its own, whose short transactions take turns with the
-//! writer's.
+//! Webhook endpoints and their undelivered events, on a connection of their own. Its short transactions take turns
+//! with the writer's.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,17 +17,16 @@ use crate::store::sql::database::{Database, Sql as _, Work};
 use crate::store::sql::webhooks::{SqlWebhookTx, Transaction};
 use crate::store::webhooks::{WebhookStore, WebhookTx};
 
-/// Keeps the rows in a file.
 #[derive(Debug)]
 pub struct SqliteWebhooks {
     path: PathBuf,
-    /// At rest between two transactions: they take turns, so one is enough.
+    /// The connection while no transaction is open. Transactions take turns, so one is enough.
     idle: Arc<Mutex<Option<Connection>>>,
     turns: Turns,
 }
 
 impl SqliteWebhooks {
-    /// In this file, which is opened when there is something to do.
+    /// The file is opened at the first transaction.
     #[must_use]
     pub(crate) fn of(path: &Path, turns: Turns) -> Self {
         Self { path: path.to_owned(), idle: Arc::default(), turns }

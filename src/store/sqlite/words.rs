@@ -1,4 +1,4 @@
-//! Erasing what was said.
+//! Erases the texts about a customer.
 
 use rusqlite::params;
 
@@ -13,8 +13,8 @@ use crate::store::sql::rows::{
 };
 use crate::store::words::{Erased, Rewritten, Walk};
 
-/// Erases what was said about a customer, inside a transaction. What is freed on pages is overwritten only where
-/// `secure_delete` is on.
+/// Erases a customer's texts inside a transaction. Freed bytes on pages are overwritten only where `secure_delete` is
+/// on.
 ///
 /// # Errors
 /// [`StoreError`]; the caller rolls back.

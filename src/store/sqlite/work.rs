@@ -1,4 +1,4 @@
-//! Entries of work: loading those that a void needs, writing those that a batch recorded or voided, and moving them out
+//! Entries of work: loading those that a void needs, and writing those that a batch touched. Also moves entries out
 //! of the holds of older databases.
 
 use std::collections::BTreeMap;
@@ -18,10 +18,7 @@ use crate::store::sql::row::sql_count;
 use crate::store::sql::work::{STEP_BYTES, STEP_HOLDS, entry as entry_of, taken_apart};
 use crate::store::stored::Voids;
 
-/// Fills the book with the entries that are to be voided, and with what the sums of their holds need then.
-///
-/// # Errors
-/// [`StoreError`].
+/// Fills the book with the entries to be voided, and with those that the sums of their holds then need.
 pub(super) fn load(
     statements: Statements<'_>,
     book: &mut Book,
@@ -44,7 +41,7 @@ pub(super) fn load(
                 book.put_work(customer, *id, work);
             }
         }
-        // Back along each line to the first entry that stays.
+        // Go back along each line to the first entry that stays.
         for line in &hold.work.lines {
             let mut at = Some(line.last);
             while let Some(work) = at {
@@ -59,7 +56,7 @@ pub(super) fn load(
         if hold.work.placed.is_none() {
             continue;
         }
-        // At least one of these still counts, whichever are voided.
+        // Enough entries that at least one still counts, whichever are voided.
         let some = sql_count(entries.len().saturating_add(1));
         for bound in [
             "SELECT body
@@ -102,7 +99,6 @@ pub(super) fn append(statements: Statements<'_>, book: &Book) -> Result<(), Stor
     touched.try_for_each(|(hold, work)| write.run(row(hold, work)).map(drop))
 }
 
-/// An entry's row, in the order of its columns.
 fn row(hold: HoldId, work: &Work) -> impl rusqlite::Params {
     let WorkColumns { id, previous, voided, counts_from, counts_until } = WorkColumns::of(work);
     let previous = previous.map(|previous| previous.as_bytes().to_vec());
@@ -110,16 +106,17 @@ fn row(hold: HoldId, work: &Work) -> impl rusqlite::Params {
     (hold.uuid().as_bytes().to_vec(), id, previous, voided, counts_from, counts_until, encode(work))
 }
 
-/// Moves the entries of older holds to their table, some holds a transaction; one that was cut off goes on where it was.
+/// Moves the entries of older holds to their table, some holds a transaction. After an interruption it continues
+/// where it was.
 ///
 /// # Errors
-/// [`StoreError`]; what was not committed is as it was.
+/// [`StoreError`]; committed steps stay.
 pub(super) fn finish_step(connection: &mut Connection) -> Result<(), StoreError> {
     while move_some(connection)? {}
     Ok(())
 }
 
-/// True where there may be more.
+/// False once nothing is left to move.
 fn move_some(connection: &mut Connection) -> Result<bool, StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done_to: Option<Option<Uuid>> = {

@@ -1,5 +1,5 @@
-//! The writing side: a connection that appends, and one that checkpoints beside it (see `checkpoints`). One writer thread
-//! owns both. Statements run row by row on the first; they block the thread, which has nothing else to do.
+//! The writing side: a connection that appends, and one that checkpoints beside it (see `checkpoints`). One writer
+//! thread owns both. Statements run row by row and block the thread, which has nothing else to do.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,21 +27,20 @@ use crate::store::stamps::Stamps;
 use crate::store::words::Erased;
 use crate::store::write_store::{LedgerCreated, NewLedger, WriteStore};
 
-/// The writing side of a SQLite database.
 pub struct SqliteWriter {
-    /// Not here after the end.
+    /// `None` after the writing side was closed.
     connection: Option<WriteConnection>,
     checkpoints: Checkpoints,
-    // Declared after the connections: dropped after them.
+    // Declared after the connections, so dropped after them.
     _lock: DatabaseLock,
     pub(super) tail: Tail,
     pub(super) stamps: Stamps,
     notifier: CommitNotifier,
     turns: Turns,
-    /// While a transaction is open.
+    /// Held while a transaction is open.
     turn: Option<OwnedMutexGuard<()>>,
     pub(super) loaded: CustomerMap<Loaded>,
-    /// The last change of rate cards.
+    /// The newest revision of the rate cards.
     pub(super) cards_revision: u64,
     recent: Recent,
     new_requests: NewRequests,
@@ -56,7 +55,7 @@ impl std::fmt::Debug for SqliteWriter {
 }
 
 impl SqliteWriter {
-    /// Takes over two open connections, one to write and one for checkpoints, and reads the ends of the journal.
+    /// Takes two open connections, one to write and one for checkpoints, and reads the ends of the journal.
     pub(super) fn new(
         [connection, second]: [WriteConnection; 2],
         lock: DatabaseLock,
@@ -79,17 +78,17 @@ impl SqliteWriter {
             default_alerts: Arc::default(),
         };
         let statements = writer.statements()?;
-        // The migration cannot know when main came to be.
+        // The migration cannot know the creation time of main.
         if statements
             .first("SELECT 1 FROM ledger WHERE ledger_no = 0 AND created_at = 0", [], |_| Ok(()))?
             .is_some()
         {
             statements.run("UPDATE ledger SET created_at = ? WHERE ledger_no = 0", [now.micros()])?;
         }
-        // Whoever sent webhooks from this file is gone: one server at a time has it.
+        // Only one server at a time has the file, so any server that sent webhooks from it is gone.
         statements.run("DELETE FROM webhook_relay", [])?;
         let tail = Tail::read(statements)?;
-        // Read as a whole, so that a card that is not as it was written is found before anything is served.
+        // All cards are read, so that a damaged card is found before anything is served.
         let cards_revision =
             ready(cards::changes(&mut writer.statements()?, 0))?.last().map_or(0, |last| last.revision);
         let new_requests = NewRequests::read(statements, now)?;
@@ -102,27 +101,24 @@ impl SqliteWriter {
         Ok(writer)
     }
 
-    /// What was done so far.
     pub fn stats(&self) -> WriteStats {
         self.connection.as_ref().map(WriteConnection::stats).unwrap_or_default()
     }
 
-    /// The stamps that it gives, for readers to see.
+    /// The stamps that it gives; readers need them for the watermark.
     pub(super) fn stamps(&self) -> Stamps {
         self.stamps.clone()
     }
 
-    /// Tells of every commit.
     pub(crate) fn notifier(&self) -> CommitNotifier {
         self.notifier.clone()
     }
 
-    /// Whose turn it is to write.
+    /// The turn to write, to share with the webhook store.
     pub(crate) fn turns(&self) -> Turns {
         Arc::clone(&self.turns)
     }
 
-    /// Bytes of the write-ahead log file.
     pub fn wal_bytes(&self) -> u64 {
         self.checkpoints.wal_bytes()
     }
@@ -135,7 +131,7 @@ impl SqliteWriter {
         self.connection().map(WriteConnection::statements)
     }
 
-    /// Only this writer changes cards, so that its caller is behind only once: at the start.
+    /// Only this writer changes cards, so its caller can be behind only at the start.
     fn catch_up(&mut self, cards: &mut Arc<Cards>) -> Result<(), StoreError> {
         if cards.revision() == self.cards_revision {
             return Ok(());
@@ -152,27 +148,27 @@ impl SqliteWriter {
         rolled_back
     }
 
-    /// Waits until nobody else writes. The turn is given back with the end of the transaction.
+    /// Waits until nobody else writes. The turn ends with the transaction.
     async fn take_turn(&mut self) {
         if self.turn.is_none() {
             self.turn = Some(Mutex::lock_owned(Arc::clone(&self.turns)).await);
         }
     }
 
-    /// Runs `work` in a transaction that stays open where it succeeds.
+    /// Runs `work` in a transaction; the transaction stays open if that succeeds.
     pub(super) fn in_transaction<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let begun = self.connection()?.begin();
-        // Also where it could not be opened: stamp and turn are given back.
+        // Also where the transaction could not be opened: stamp and turn must be given back.
         begun.and_then(|()| work(self)).or_else(|error| {
             self.roll_back()?;
             Err(error)
         })
     }
 
-    /// Commits, with these postings. Where that fails, the commit record may or may not have reached the disk.
+    /// Commits and announces these postings. If the commit fails, its record may or may not have reached the disk.
     pub(super) fn commit(&mut self, postings: &[Arc<Posting>]) -> Result<(), StoreError> {
         self.loaded.clear();
         self.connection()?.commit()?;
@@ -312,7 +308,7 @@ impl WriteStore for SqliteWriter {
         now: Timestamp,
     ) -> Result<Erased, StoreError> {
         self.take_turn().await;
-        // What is freed on a page is overwritten, which every other commit goes without.
+        // Erased bytes on a page must be overwritten; other commits do not pay for that.
         self.connection()?.set_secure_delete(true)?;
         let erased = self.in_transaction(|writer| words::erase(writer.statements()?, ledger, customer, now));
         let erased = match erased {

@@ -1,4 +1,4 @@
-//! What a lane does when the connection is not what it seems.
+//! A lane whose connection was changed by a pooler.
 
 use super::super::{open, test_server};
 use super::*;
@@ -18,7 +18,7 @@ async fn a_connection_that_leads_to_another_process_is_not_gone_on_with() {
         lane.load(&[], now, 1, &mut cards).await.unwrap();
         lane.abandon().await.unwrap();
     }
-    // As if a pooler had given the second transaction another one.
+    // As if a pooler had given the second transaction another connection.
     lane.backend = lane.backend.map(|backend| backend + 1);
     let refused = lane.load(&[], now, 1, &mut cards).await;
     assert!(matches!(&refused, Err(StoreError::Unusable(line)) if line.contains("pooler")), "{refused:?}");

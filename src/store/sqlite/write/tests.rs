@@ -71,7 +71,7 @@ async fn a_full_disk_stores_nothing_and_room_mends_it() {
 async fn a_failed_commit_leaves_its_fate_open() {
     let mut rig = Rig::new();
     rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
-    // A check that SQLite makes while it commits.
+    // SQLite checks this while it commits, so the commit fails.
     rig.sql(
         "PRAGMA foreign_keys = ON;
          CREATE TABLE late (key INTEGER REFERENCES late_parent (key) DEFERRABLE INITIALLY DEFERRED);
@@ -82,7 +82,7 @@ async fn a_failed_commit_leaves_its_fate_open() {
     assert!(matches!(error, StoreError::UnknownFate(_)), "{error:?}");
 }
 
-/// Thousands of commits with a reader beside them, and the log stays short.
+/// Thousands of commits with a reader beside them; the log stays short.
 #[tokio::test]
 async fn the_log_begins_anew_under_load() {
     let mut rig = Rig::new();
@@ -95,7 +95,7 @@ async fn the_log_begins_anew_under_load() {
     for _ in 0..2_500 {
         rig.run(grant()).await.unwrap();
         reader.stored_accounts().await.unwrap();
-        // How much comes meanwhile is the machine's matter.
+        // How many commits fit in depends on the machine.
         while rig.writer.checkpoints.at_work.as_ref().is_some_and(|at_work| !at_work.is_finished()) {
             tokio::task::yield_now().await;
         }
