@@ -11,20 +11,18 @@ use super::reader::Reader;
 /// A customer's balances at one point of its history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BalanceAt {
-    /// What they were.
     pub balances: Balances,
-    /// The last posting that they include; 0 before the first.
+    /// The sequence of the last posting included; 0 before the first.
     pub sequence: u64,
-    /// When that posting was recorded.
     pub recorded_at: Option<Timestamp>,
-    /// True where they are as of a time at or before which more may still be recorded.
+    /// True where postings before this point may still be recorded.
     pub provisional: bool,
-    /// Credits used by then.
+    /// The total of credits used by then.
     pub used: Credits,
 }
 
 impl BalanceAt {
-    /// Right after a posting. Before the first there was nothing: all zero.
+    /// The balances right after a posting; all zero before the first.
     pub(super) fn after(found: Option<&Recorded>) -> Self {
         found.map_or_else(Self::default, |Recorded { posting, .. }| Self {
             balances: posting.after,
@@ -47,7 +45,7 @@ impl BalanceAt {
 }
 
 impl Reader {
-    /// How long a customer's credits will last, from a moment of its history on: `balance` as it was `at` that time.
+    /// Forecasts how long a customer's credits will last, from the time `at`, when it had `balance`.
     ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::Storage`].
@@ -70,8 +68,8 @@ impl Reader {
         Ok(forecast(&*self.store, moment).await?)
     }
 
-    /// A customer's balances, now or `at` an earlier point. Before the first posting there was nothing: all zero. `now`
-    /// is the clock of the server.
+    /// A customer's balances, now or `at` an earlier point; all zero before the first posting. `now` is the server's
+    /// clock.
     ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::Storage`].
@@ -86,7 +84,7 @@ impl Reader {
         let Some(at) = at else {
             return Ok(BalanceAt::now(&customer));
         };
-        // Before the read: what is final by then is what is read.
+        // Asked before the read: postings that become final afterwards may be missing from it.
         let provisional = match at {
             At::Time(time) => self.store.watermark(time, now).await? < time,
             At::Sequence(_) | At::Position(_) | At::Posting(_) => false,
@@ -95,7 +93,7 @@ impl Reader {
         Ok(BalanceAt { provisional, ..BalanceAt::after(found.as_ref()) })
     }
 
-    /// The balances of many customers in the order of `ids`; `None` for one that does not exist.
+    /// The balances of many customers, in the order of `ids`; `None` for a customer that does not exist.
     ///
     /// # Errors
     /// [`ReadError::Storage`].
@@ -106,7 +104,7 @@ impl Reader {
     ) -> Result<Vec<Option<BalanceAt>>, ReadError> {
         let found = self.customers_by_key(ids.iter().map(|id| CustomerKey::of(ledger, id))).await?;
         let balance = |id| {
-            // Keys are hashes: what is found under the key may be another customer.
+            // Keys are hashes, so the row under a key may be another customer's.
             let customer = found.get(&CustomerKey::of(ledger, id));
             customer.filter(|customer| customer.ledger == ledger && customer.id == *id).map(BalanceAt::now)
         };

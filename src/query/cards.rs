@@ -1,4 +1,4 @@
-//! Rate cards, as this server knows them: read once, and caught up where they may have changed.
+//! Rate cards as this server knows them: read once, and caught up where they may have changed.
 
 use std::sync::{Arc, PoisonError};
 
@@ -10,7 +10,7 @@ use super::error::ReadError;
 use super::reader::Reader;
 
 impl Reader {
-    /// All cards there are now: what was acknowledged before this call is in it, whichever server did it.
+    /// All current cards, including every change that any server acknowledged before this call.
     ///
     /// # Errors
     /// [`ReadError::Storage`].
@@ -23,14 +23,14 @@ impl Reader {
         let mut cards = known;
         catch_up(&mut cards, &changes)?;
         let mut held = self.cards.write().unwrap_or_else(PoisonError::into_inner);
-        // Another caller may have come further meanwhile.
+        // Another caller may have caught up further meanwhile.
         if held.revision() < cards.revision() {
             *held = Arc::clone(&cards);
         }
         Ok(cards)
     }
 
-    /// A version of a card that something pins. It never changes, so one that is known costs no read.
+    /// A pinned version of a card. It never changes, so a known one costs no read.
     ///
     /// # Errors
     /// [`ReadError::Storage`].

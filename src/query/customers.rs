@@ -6,37 +6,32 @@ use super::error::ReadError;
 use super::page::{Listed, PageRequest, ROWS_AT_ONCE, ROWS_PER_PAGE_MAX, keyed};
 use super::reader::Reader;
 
-/// A customer with its profile.
 #[derive(Clone, Debug)]
 pub struct CustomerRecord {
-    /// Balances, terms and state.
     pub customer: Customer,
-    /// Name, contact, metadata.
     pub profile: Profile,
 }
 
-/// Which customers to list. Texts are compared byte for byte, as they are stored: case counts.
+/// Which customers to list. Texts are compared byte for byte, so case counts.
 ///
-/// Customers are found by their ids alone, so a filter looks at all of them, up to 10,000 for one page.
+/// Customers are indexed only by id. A filter therefore reads all of them, at most 10,000 for one page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CustomerFilter {
-    /// Their names begin with it; all do with the empty one.
+    /// Matches every name where empty.
     pub name_prefix: Text,
-    /// The e-mail address of their contact is this one.
+    /// The e-mail address of the contact.
     pub email: Option<Text>,
-    /// Their metadata has this pair.
+    /// A pair that the metadata must contain.
     pub metadata: Option<(Text, Text)>,
-    /// Closed, or not.
     pub closed: Option<bool>,
-    /// At or below one of the thresholds that apply to them, their own or else the ledger's, or above all of them. Without
-    /// any threshold nobody is low.
+    /// True: at or below one of the thresholds that apply, the customer's own or else the ledger's. False: above all
+    /// of them. Without thresholds a customer is never low.
     pub low: Option<bool>,
-    /// In debt, or not.
     pub owing: Option<bool>,
 }
 
 impl CustomerFilter {
-    /// Whether a customer is on the list; `defaults` are the thresholds of customers without their own.
+    /// Whether a customer is on the list; `defaults` are the ledger's default thresholds.
     pub fn takes(&self, customer: &Customer, profile: &Profile, defaults: &Alerts) -> bool {
         let Self { name_prefix, email, metadata, closed, low, owing } = self;
         let state = &customer.state;
@@ -56,17 +51,15 @@ impl CustomerFilter {
 keyed!(CustomerRecord => CustomerId: |it| it.customer.id.clone());
 
 impl Reader {
-    /// A customer by id.
-    ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::Storage`].
     pub async fn customer(&self, ledger: LedgerNo, id: &CustomerId) -> Result<Customer, ReadError> {
         let found = self.store.customer(CustomerKey::of(ledger, id)).await?;
-        // Keys are hashes: what is found under the key may be another customer.
+        // Keys are hashes, so the row under a key may be another customer's.
         found.filter(|found| found.ledger == ledger && found.id == *id).ok_or(ReadError::CustomerNotFound)
     }
 
-    /// The key of the customer that a filter names, which must exist.
+    /// The key of the customer that a filter names; it must exist.
     pub(super) async fn filter_key(
         &self,
         ledger: LedgerNo,
@@ -78,8 +71,6 @@ impl Reader {
         }
     }
 
-    /// A customer with its profile.
-    ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::Storage`].
     pub async fn customer_record(
@@ -93,8 +84,8 @@ impl Reader {
         Ok(CustomerRecord { customer, profile })
     }
 
-    /// A ledger's customers by id. A page looks at 10,000 of them at most, so it may be short, even empty, while the list
-    /// goes on.
+    /// A ledger's customers by id. A page reads at most 10,000 of them, so it may be short, even empty, while the
+    /// list goes on.
     ///
     /// # Errors
     /// [`ReadError::PageToken`], [`ReadError::Storage`].

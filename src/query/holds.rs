@@ -11,25 +11,23 @@ use super::error::ReadError;
 use super::page::{Listed, PageRequest, ROWS_AT_ONCE, ROWS_PER_PAGE_MAX, keyed};
 use super::reader::Reader;
 
-/// Which hold is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HoldTarget {
-    /// By id; where a customer is named, the hold must be its own.
+    /// By id. Where a customer is named, the hold must be its own.
     Id(HoldId, Option<CustomerId>),
     /// By customer and incident.
     Incident(CustomerId, IncidentId),
 }
 
-/// Which holds to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HoldQuery {
-    /// What a store decides by its columns.
+    /// The conditions that a store checks by its columns.
     pub filter: HoldFilter,
-    /// Their incident has this label. This and the times of opening are looked at hold by hold.
+    /// A label of the incident. This and the times of opening are checked hold by hold.
     pub label: Option<LabelId>,
-    /// Their incident was opened at or after.
+    /// The incident was opened at or after this time.
     pub opened_from: Option<Timestamp>,
-    /// Their incident was opened before.
+    /// The incident was opened before this time.
     pub opened_until: Option<Timestamp>,
 }
 
@@ -40,7 +38,7 @@ impl From<HoldFilter> for HoldQuery {
 }
 
 impl HoldQuery {
-    /// Whether a hold that its `filter` takes is on the list.
+    /// Whether a hold that matches `filter` is on the list.
     pub fn takes(&self, hold: &Hold) -> bool {
         let Self { filter: _, label, opened_from, opened_until } = self;
         label.as_ref().is_none_or(|label| hold.circumstances.labels.contains(label))
@@ -48,7 +46,7 @@ impl HoldQuery {
             && opened_until.is_none_or(|until| hold.opened_at < until)
     }
 
-    /// True where the columns decide alone.
+    /// True where the store's columns decide alone.
     fn takes_all(&self) -> bool {
         self.label.is_none() && self.opened_from.is_none() && self.opened_until.is_none()
     }
@@ -59,8 +57,8 @@ keyed!(Arc<Hold> => HoldId: |it| it.id);
 keyed!(Arc<Work> => WorkId: |it| it.id);
 
 impl Reader {
-    /// A hold's entries of work in the order in which they were recorded, voided ones included: that of
-    /// [`Reader::hold`], or a charge without a hold where it is named by id. A page has at most `page.limit` entries;
+    /// The entries of work of a hold in the order of recording, voided ones included. The hold is that of
+    /// [`Reader::hold`], or a charge without a hold if named by id. A page has at most `page.limit` entries;
     /// [`Listed::show`] bounds its bytes.
     ///
     /// # Errors
@@ -78,8 +76,8 @@ impl Reader {
         Ok(Listed::new(found.items, found.next, bound))
     }
 
-    /// One hold; of an incident's holds the open one, else the newest. Charges without a hold count only where they
-    /// are named by id.
+    /// One hold. Of an incident's holds it is the open one, or else the newest. Charges without a hold are found only
+    /// by id.
     ///
     /// # Errors
     /// [`ReadError::HoldNotFound`], [`ReadError::CustomerNotFound`], [`ReadError::Storage`].
@@ -96,8 +94,8 @@ impl Reader {
         found.ok_or(ReadError::HoldNotFound)
     }
 
-    /// The hold whose settlement is asked for; of an incident's the one that was settled last, charges without a
-    /// hold included.
+    /// The hold whose settlement is asked for. Of an incident's holds it is the one that was settled last, charges
+    /// without a hold included.
     ///
     /// # Errors
     /// [`ReadError::HoldNotFound`], [`ReadError::SettlementNotFound`], [`ReadError::CustomerNotFound`],
@@ -137,8 +135,8 @@ impl Reader {
         Ok(self.store.holds_of_incident(CustomerKey::of(ledger, customer), incident).await?)
     }
 
-    /// Holds, newest first; `query.filter.customer` is set from `customer`, which must exist. A page looks at about 10,000
-    /// of them at most, so it may be short, even empty, while the list goes on.
+    /// Holds, newest first. Sets `query.filter.customer` from `customer`, which must exist. A page reads about 10,000
+    /// holds at most, so it may be short, even empty, while the list goes on.
     ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::PageToken`], [`ReadError::Storage`].
@@ -159,7 +157,7 @@ impl Reader {
         loop {
             let found = self.store.holds(ledger, &query.filter, before, ROWS_AT_ONCE).await?;
             looked_at = looked_at.saturating_add(found.items.len());
-            // The store has looked at as many rows as it does for a page.
+            // A short answer means that the store has reached its bound for one page.
             let is_short = found.items.len() < ROWS_AT_ONCE;
             for hold in found.items {
                 if items.len() >= page.limit {

@@ -1,4 +1,4 @@
-//! The directory of ledgers, and what a ledger's accounts come to.
+//! The directory of ledgers, their default thresholds, and their trial balances.
 
 use std::sync::PoisonError;
 
@@ -15,14 +15,14 @@ keyed!(Ledger => LedgerNo: |it| it.no);
 /// The balances of all accounts of a ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrialBalance {
-    /// Those in credits, by name.
+    /// By account name.
     pub credits: Vec<(String, Credits)>,
-    /// Those in money, in the smallest unit of their currency.
+    /// In the smallest unit of each currency.
     pub money: Vec<(MoneyPlace, i64)>,
 }
 
 impl Reader {
-    /// The number of a ledger. Known ones cost no read.
+    /// The number of a ledger. A known one costs no read.
     ///
     /// # Errors
     /// [`ReadError::LedgerNotFound`], [`ReadError::Storage`].
@@ -31,14 +31,12 @@ impl Reader {
             return Ok(no);
         }
         let all = self.store.ledgers().await?;
-        // A poisoned lock only means that another reader panicked: the map itself is whole.
+        // A poisoned lock only means that another reader panicked; the map is intact.
         let mut known = self.ledgers.write().unwrap_or_else(PoisonError::into_inner);
         known.extend(all.into_iter().map(|ledger| (ledger.id, ledger.no)));
         known.get(id).copied().ok_or(ReadError::LedgerNotFound)
     }
 
-    /// A ledger by id.
-    ///
     /// # Errors
     /// [`ReadError::LedgerNotFound`], [`ReadError::Storage`].
     pub async fn ledger_record(&self, id: &LedgerId) -> Result<Ledger, ReadError> {
@@ -57,7 +55,7 @@ impl Reader {
         page.take_from(&"ledgers", self.store.ledgers().await?.into_iter())
     }
 
-    /// The thresholds of a ledger's customers without their own; maybe none.
+    /// A ledger's default thresholds; may be empty.
     ///
     /// # Errors
     /// [`ReadError::Storage`].
@@ -65,15 +63,13 @@ impl Reader {
         Ok(self.store.default_alerts(ledger).await?.map(|default| default.alerts).unwrap_or_default())
     }
 
-    /// The last position of a ledger.
-    ///
     /// # Errors
     /// [`ReadError::Storage`].
     pub async fn last_position(&self, ledger: LedgerNo) -> Result<Position, ReadError> {
         Ok(self.store.last_position(ledger).await?)
     }
 
-    /// Balances by account name, customers' accounts summed, in one consistent read.
+    /// Balances by account name, with all customers' accounts summed, from one consistent read.
     ///
     /// # Errors
     /// [`ReadError::Storage`].

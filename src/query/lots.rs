@@ -8,7 +8,6 @@ use super::error::ReadError;
 use super::page::{Listed, PageRequest, keyed};
 use super::reader::Reader;
 
-/// Which purchase is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PurchaseTarget {
     /// By its lot.
@@ -17,12 +16,10 @@ pub enum PurchaseTarget {
     Order(Storefront, OrderId),
 }
 
-/// A lot with what is left of it now.
+/// A lot with the credits left of it now.
 #[derive(Clone, Debug)]
 pub struct LotRecord {
-    /// The lot.
     pub lot: OwnedLot,
-    /// What is left.
     pub left: Credits,
 }
 
@@ -31,8 +28,6 @@ keyed!(LotRecord => LotId: |it| it.lot.lot.id);
 keyed!(OwnedLot => LotId: |it| it.lot.id);
 
 impl Reader {
-    /// One purchase.
-    ///
     /// # Errors
     /// [`ReadError::PurchaseNotFound`], [`ReadError::Storage`].
     pub async fn purchase(&self, ledger: LedgerNo, target: &PurchaseTarget) -> Result<OwnedLot, ReadError> {
@@ -43,8 +38,6 @@ impl Reader {
         found.filter(|found| found.lot.source == LotSource::Purchase).ok_or(ReadError::PurchaseNotFound)
     }
 
-    /// One lot, with what is left of it now.
-    ///
     /// # Errors
     /// [`ReadError::LotNotFound`], [`ReadError::Storage`].
     pub async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<LotRecord, ReadError> {
@@ -53,7 +46,7 @@ impl Reader {
         Ok(LotRecord { lot, left })
     }
 
-    /// Lots, newest first; `filter.customer` is set from `customer`, which must exist.
+    /// Lots, newest first. Sets `filter.customer` from `customer`, which must exist.
     ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::PageToken`], [`ReadError::Storage`].
@@ -70,7 +63,7 @@ impl Reader {
         Ok(Listed::new(found.items, found.next, bound))
     }
 
-    /// As [`Reader::owned_lots`], with what is left of each now.
+    /// Like [`Reader::owned_lots`], with the credits left of each lot now.
     ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::PageToken`], [`ReadError::Storage`].

@@ -1,23 +1,25 @@
 //! The reading side: what callers ask about ledgers, customers, holds, lots and the journal.
 //!
 //! # What it is
-//! A [`Reader`] over a [`ReadStore`](crate::store::ReadStore). Each question is a method of it, in the file of its subject.
-//! Lists are pages: a [`PageRequest`] in, a [`Listed`] out, whose token names the last key and the filter that it is for.
+//! A [`Reader`] over a [`ReadStore`](crate::store::ReadStore). Each question is a method of it, in the file of its
+//! subject. A list takes a [`PageRequest`] and returns a [`Listed`]. Its token names the last key and the filter.
 //!
 //! # Invariants
-//! - A question is one or a few short read transactions; none waits for the writer, none is open while a caller reads.
-//! - A list goes on after a key, never at an offset: what is added or removed meanwhile is neither repeated nor skipped.
-//! - Ledgers and versions of rate cards never change, so what was read once is kept.
-//! - What is asked as of a time is read after the watermark of that time; until it has passed, answers are provisional.
+//! - A question is one or a few short read transactions. None waits for the writer, and none stays open between
+//!   pages.
+//! - A list continues after a key, never at an offset: rows added or removed meanwhile cause no repeats and no gaps.
+//! - Ledgers and versions of rate cards never change, so they are read once and kept.
+//! - A question as of a time first asks the store for the watermark. Until the watermark has passed that time,
+//!   answers are provisional.
 //!
 //! # Failure
-//! [`ReadError`]: what is asked about is not there, a token is not this list's, or the storage failed. What cannot be what
-//! was written is [`StoreError::Damaged`], never a default.
+//! [`ReadError`]: the subject does not exist, a token is of another list, or the storage failed. A value that cannot
+//! have been written is [`StoreError::Damaged`], never a default.
 //!
 //! # Cost
-//! A page looks at 10,000 rows at most, so that a rare filter gives short pages instead of long reads. A customer's posting
-//! as of a time is a logarithmic number of reads. A revenue report reads the ledger's journal from its beginning. The last
-//! page of a statement reads all postings of its period. A reconciliation keeps 16 bytes for each order.
+//! A page reads at most 10,000 rows, so a rare filter gives short pages instead of long reads. A customer's posting
+//! as of a time takes a logarithmic number of reads. A revenue report reads the ledger's journal from its beginning.
+//! The last page of a statement reads all postings of its period. A reconciliation keeps 16 bytes for each order.
 
 mod balances;
 mod cards;

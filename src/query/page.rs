@@ -1,4 +1,4 @@
-//! Pages: keyset positions in opaque tokens, each bound to the list and filter that it was given for.
+//! Pages: keyset positions in opaque tokens. Each token is bound to its list and filter.
 
 use std::fmt::{Debug, Write as _};
 
@@ -8,10 +8,10 @@ use crate::ledger::hash::stable_hash;
 
 use super::error::ReadError;
 
-/// Rows that one page of a filtered list looks at. A rare filter gives short pages, even empty ones, that say where to go
-/// on, so that no filter keeps a connection long.
+/// The most rows that one page of a filtered list reads. A rare filter gives short pages, even empty ones, with a
+/// token to continue. So no filter keeps a connection long.
 pub(super) const ROWS_PER_PAGE_MAX: usize = 10_000;
-/// Rows that are read at a time for a filter: they are in memory together.
+/// Rows that are read at a time for a filter; all of them are in memory together.
 pub(super) const ROWS_AT_ONCE: usize = 250;
 
 /// Which page a caller wants.
@@ -19,16 +19,15 @@ pub(super) const ROWS_AT_ONCE: usize = 250;
 pub struct PageRequest {
     /// The most items; at least 1.
     pub limit: usize,
-    /// The token that the page before gave; empty for the first page.
+    /// The token of the page before; empty for the first page.
     pub token: String,
 }
 
-/// An item that a list can be continued after.
+/// An item after which a list can continue.
 pub trait Keyed {
-    /// Its place in the list's order.
+    /// The item's place in the list's order.
     type Key: Codec;
 
-    /// Its place in the list's order.
     fn key(&self) -> Self::Key;
 }
 
@@ -47,21 +46,20 @@ macro_rules! keyed {
 }
 pub(crate) use keyed;
 
-/// A page of items, and where the next one begins.
 #[derive(Clone, Debug)]
 pub struct Listed<T: Keyed> {
-    /// The items.
     pub items: Vec<T>,
-    /// The key after which the list goes on; `None` at its end.
+    /// The key after which the list continues; `None` at its end.
     pub next: Option<T::Key>,
     filter: u64,
 }
 
 impl PageRequest {
-    /// A page of the list that `filter` describes: where it begins, and a way to finish it.
+    /// Opens a page of the list that `filter` describes: the key to continue after, and the filter's hash for the
+    /// next token.
     ///
-    /// The filter is hashed as its `Debug` text, so that a field added to it cannot be forgotten here; should a new
-    /// version print it otherwise, tokens of the old one are refused, which callers must expect of tokens anyway.
+    /// The filter is hashed as its `Debug` text, so that a new field cannot be forgotten here. If a new version
+    /// prints it differently, it refuses old tokens; callers must expect that of tokens anyway.
     ///
     /// # Errors
     /// [`ReadError::PageToken`].
@@ -79,7 +77,7 @@ impl PageRequest {
         Ok((Some(key), filter))
     }
 
-    /// A page of a short list that is in memory as a whole, in the order of its keys.
+    /// A page of a short list that is in memory as a whole, in key order.
     ///
     /// # Errors
     /// [`ReadError::PageToken`].
@@ -97,7 +95,7 @@ impl PageRequest {
         Ok(self.cut(rest.take(self.limit.saturating_add(1)).collect(), filter))
     }
 
-    /// A page of items of which there is one more than the page may have, where the list goes on.
+    /// A page of `items`. If there is one more than the page may have, the list continues.
     pub(super) fn cut<T: Keyed>(&self, mut items: Vec<T>, filter: u64) -> Listed<T> {
         let goes_on = items.len() > self.limit;
         items.truncate(self.limit);
@@ -109,12 +107,12 @@ impl PageRequest {
 keyed!(RateCard => CardRef: |it| it.card.clone());
 
 impl<T: Keyed> Listed<T> {
-    /// A page of the list whose filter [`PageRequest::open`] gave.
+    /// A page of the list with this `filter` hash from [`PageRequest::open`].
     pub fn new(items: Vec<T>, next: Option<T::Key>, filter: u64) -> Self {
         Self { items, next, filter }
     }
 
-    /// The same page of other items with the same keys.
+    /// The same page with other items of the same keys.
     pub(super) fn try_map<U: Keyed<Key = T::Key>>(
         self,
         change: impl FnMut(T) -> Result<U, ReadError>,
@@ -123,8 +121,8 @@ impl<T: Keyed> Listed<T> {
         Ok(Listed { items, next: self.next, filter: self.filter })
     }
 
-    /// Shows each item by `show` until the sizes reach `bytes_max`, so that a page of large items still fits a
-    /// message; the first is always shown. The token continues after the last one shown.
+    /// Converts items by `show` until their sizes reach `bytes_max`, so that a page of large items still fits into a
+    /// message. The first item is always shown. The token continues after the last one shown.
     pub fn show<M>(
         self,
         bytes_max: usize,

@@ -10,10 +10,9 @@ use super::error::ReadError;
 use super::page::{Keyed, Listed, PageRequest, keyed};
 use super::reader::Reader;
 
-/// A payment that waits, with the posting that keeps it.
+/// A waiting payment, with the posting that keeps it.
 #[derive(Clone, Debug)]
 pub struct KeptPayment {
-    /// The posting.
     pub posting: Arc<Posting>,
     /// The payment as its storefront reported it.
     pub payment: Arc<Payment>,
@@ -22,7 +21,7 @@ pub struct KeptPayment {
 keyed!(KeptPayment => PostingId: |it| it.posting.id);
 
 impl Reader {
-    /// Payments that wait, oldest first.
+    /// Waiting payments, oldest first.
     ///
     /// # Errors
     /// [`ReadError::PageToken`], [`ReadError::Storage`].
@@ -42,7 +41,7 @@ impl Reader {
         Ok(Listed::new(items, next, bound))
     }
 
-    /// One that waits, or did; `None` where none was kept under this id.
+    /// A payment that waits or waited; `None` where none was kept under this id.
     ///
     /// # Errors
     /// [`ReadError::Storage`].
@@ -56,7 +55,7 @@ impl Reader {
         Ok(found.and_then(|found| found.posting.detail.payment.clone()))
     }
 
-    /// Those that wait for an order, oldest first.
+    /// Payments that wait for an order, oldest first.
     ///
     /// # Errors
     /// [`ReadError::Storage`].
@@ -70,7 +69,7 @@ impl Reader {
         let mut found = Vec::new();
         for (id, _) in self.waiting(ledger).await?.into_iter().filter(|(_, waiting)| *waiting == key) {
             let payment = self.kept(ledger, id).await?.payment;
-            // Another order may share the key.
+            // Another order may have the same key.
             if payment.storefront == *storefront && payment.order == *order {
                 found.push((id, payment));
             }

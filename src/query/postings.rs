@@ -10,36 +10,35 @@ use super::error::ReadError;
 use super::page::{Keyed, Listed, PageRequest, ROWS_AT_ONCE, ROWS_PER_PAGE_MAX, keyed};
 use super::reader::Reader;
 
-/// Which posting is asked for. Every answer, event and transfer names its customer beside its posting, and a customer's
-/// posting is a logarithmic number of reads away; an index of all ids would be one more write with every command.
+/// Which posting is asked for. Answers, events and transfers all name the customer beside the posting, and a
+/// customer's posting is a logarithmic number of reads away. An index of all ids would cost one more write with every
+/// command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PostingTarget {
-    /// A customer's, by its id.
     Id(CustomerId, PostingId),
-    /// The one that answered a request: what became of a command, without sending it again.
+    /// The posting that answered a request: shows the outcome of a command without sending it again.
     Request(CustomerId, Kind, RequestKey),
 }
 
-/// Which of a customer's postings to list. Times are found by the customer's sequence; of the postings within them the
-/// others are looked at one by one.
+/// Which of a customer's postings to list. Times are found by a search over the customer's sequence. The other
+/// conditions are checked posting by posting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PostingFilter {
-    /// Of one of these kinds; of any where empty.
+    /// Any kind where empty.
     pub kinds: Vec<Kind>,
-    /// About one incident: they changed a hold of it, or noted that credits are missing for it.
+    /// Postings that changed a hold of this incident, or recorded that credits are missing for it.
     pub incident: Option<IncidentId>,
-    /// Of one storefront: they moved credits that it sold, or kept a payment that it reported.
+    /// Postings that moved credits sold by this storefront, or kept a payment that it reported.
     pub storefront: Option<Storefront>,
-    /// Recorded at or after.
+    /// Recorded at or after this time.
     pub from: Option<Timestamp>,
-    /// Recorded before.
+    /// Recorded before this time.
     pub until: Option<Timestamp>,
-    /// The newest first, instead of the oldest.
     pub newest_first: bool,
 }
 
 impl PostingFilter {
-    /// Whether a posting is on the list, its time aside.
+    /// Whether a posting matches; its time is not checked.
     pub fn takes(&self, posting: &Posting) -> bool {
         let Self { kinds, incident, storefront, from: _, until: _, newest_first: _ } = self;
         let told_by = posting.storefront.as_ref();
@@ -49,8 +48,8 @@ impl PostingFilter {
             && storefront.as_ref().is_none_or(|wanted| told_by == Some(wanted))
     }
 
-    /// Postings that a page of `limit` items reads at a time, and how often it does. Where only the time decides, it reads
-    /// as many as it may show, once.
+    /// How many postings a page of `limit` items reads at a time, and how often. Where only the time decides, it
+    /// reads what it may show, once.
     fn reads(&self, limit: usize) -> (usize, usize) {
         if self.kinds.is_empty() && self.incident.is_none() && self.storefront.is_none() {
             (limit.clamp(1, ROWS_PER_PAGE_MAX), 1)
@@ -63,23 +62,22 @@ impl PostingFilter {
 /// A transfer with its posting.
 #[derive(Clone, Debug)]
 pub struct TransferRecord {
-    /// The posting.
     pub recorded: Recorded,
-    /// Its place among the posting's transfers, from 0.
+    /// Its index among the posting's transfers, from 0.
     pub index: u64,
-    /// What moved.
     pub transfer: Transfer,
-    /// The customer's balances after it.
+    /// The customer's balances after this transfer.
     pub after: Balances,
 }
 
 impl TransferRecord {
-    /// The transfers of a posting, each with what it left.
+    /// The transfers of a posting, each with the balances after it.
     ///
     /// # Errors
-    /// Where the balances before one of them cannot have been.
+    /// Where the balances before a transfer are impossible.
     pub(super) fn all(recorded: &Recorded) -> Result<Vec<Self>, ReadError> {
-        // Backwards from the balances that the posting has: what is before one transfer is after the one before it.
+        // Computed backwards from the posting's balances: the balances before a transfer are those after the previous
+        // one.
         let mut after = recorded.posting.after;
         let transfers: Vec<Transfer> = recorded.posting.transfers().collect();
         let mut records = Vec::with_capacity(transfers.len());
@@ -100,14 +98,14 @@ impl TransferRecord {
     }
 }
 
-/// After all transfers of a posting.
+/// The index after all transfers of a posting.
 const WHOLE: u64 = u64::MAX;
 
 keyed!(Recorded => (u64, u64): |it| (it.posting.sequence, WHOLE));
 
 keyed!(TransferRecord => (u64, u64): |it| (it.recorded.posting.sequence, it.index));
 
-/// A run of a customer's sequences still to be listed, ends included; empty where `first > last`.
+/// A range of a customer's sequences that are still to be listed, ends included; empty where `first > last`.
 #[derive(Clone, Copy)]
 struct Range {
     first: u64,
@@ -116,7 +114,7 @@ struct Range {
 }
 
 impl Range {
-    /// Without what comes before `sequence` in the order of the list.
+    /// Without the sequences that come before `sequence` in the order of the list.
     fn from(self, sequence: u64) -> Self {
         if self.newest_first {
             Self { last: self.last.min(sequence), ..self }
@@ -125,12 +123,11 @@ impl Range {
         }
     }
 
-    /// The sequence that follows `sequence` in the order of the list.
     fn after(self, sequence: u64) -> u64 {
         if self.newest_first { sequence.saturating_sub(1) } else { sequence.saturating_add(1) }
     }
 
-    /// The first `count` of it, and the sequence after which the rest begins.
+    /// The first `count` sequences, and the one after which the rest begins.
     fn cut(self, count: usize) -> (Self, Option<u64>) {
         let more = u64::try_from(count).unwrap_or(u64::MAX).saturating_sub(1);
         if self.newest_first {
@@ -144,8 +141,6 @@ impl Range {
 }
 
 impl Reader {
-    /// One posting.
-    ///
     /// # Errors
     /// [`ReadError::PostingNotFound`], [`ReadError::CustomerNotFound`], [`ReadError::Storage`].
     pub async fn posting(&self, ledger: LedgerNo, target: &PostingTarget) -> Result<Recorded, ReadError> {
@@ -162,7 +157,7 @@ impl Reader {
         found.ok_or(ReadError::PostingNotFound)
     }
 
-    /// The posting that made a customer.
+    /// The posting that created a customer.
     ///
     /// # Errors
     /// [`ReadError::PostingNotFound`], [`ReadError::CustomerNotFound`], [`ReadError::Storage`].
@@ -175,8 +170,8 @@ impl Reader {
         self.store.posting_at(key, At::Sequence(1)).await?.ok_or(ReadError::PostingNotFound)
     }
 
-    /// A customer's postings. A page looks at 10,000 of them at most, so it may be short, even empty, while the list goes
-    /// on.
+    /// A customer's postings. A page reads at most 10,000 of them, so it may be short, even empty, while the list
+    /// goes on.
     ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::PageToken`], [`ReadError::Storage`].
@@ -190,8 +185,8 @@ impl Reader {
         self.walk("postings", ledger, customer, filter, page, |recorded| Ok(vec![recorded])).await
     }
 
-    /// The transfers of a customer's postings. A page looks at 10,000 postings at most, and without a filter at no more than
-    /// it may hold transfers, so it may be short, even empty, while the list goes on.
+    /// The transfers of a customer's postings. A page reads at most 10,000 postings; without a filter, at most as
+    /// many as it may hold transfers. So it may be short, even empty, while the list goes on.
     ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::PageToken`], [`ReadError::Storage`].
@@ -206,8 +201,8 @@ impl Reader {
         self.walk("transfers", ledger, customer, filter, page, transfers).await
     }
 
-    /// A page of what `items_of` makes of the postings that the filter takes. A key is a sequence, and the place of an item
-    /// among those of its posting.
+    /// A page of the items that `items_of` makes of the postings that match the filter. A key is a sequence and the
+    /// item's index in its posting.
     async fn walk<T: Keyed<Key = (u64, u64)>>(
         &self,
         list: &str,
@@ -220,7 +215,7 @@ impl Reader {
         let (after, bound) = page.open::<(u64, u64)>(&(list, ledger, customer, filter))?;
         let (key, mut range) = self.range(ledger, customer, filter).await?;
         if let Some((sequence, index)) = after {
-            // Read again, a posting that is listed to its end could be all that a page reads.
+            // A posting that was listed to its end is skipped; otherwise it could be all that a page reads.
             range = range.from(if index == WHOLE { range.after(sequence) } else { sequence });
         }
         let was_listed = |(sequence, index): (u64, u64)| {
@@ -274,7 +269,6 @@ impl Reader {
         feed.into_iter().map(named).collect()
     }
 
-    /// The sequences that `filter` names.
     async fn range(
         &self,
         ledger: LedgerNo,
@@ -300,7 +294,6 @@ impl Reader {
         Ok(found.map_or(0, |found| found.posting.sequence))
     }
 
-    /// The postings of a range, in its order.
     async fn read(&self, key: CustomerKey, range: Range) -> Result<Vec<Recorded>, ReadError> {
         if range.first > range.last {
             return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! The reader that all questions are asked of.
+//! The reader, which answers all questions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -11,13 +11,13 @@ use crate::store::{CommitNotifier, ReadStore};
 
 use super::error::ReadError;
 
-/// Answers questions from a store; shared by all who ask.
+/// Answers questions from a store; shared by all callers.
 pub struct Reader {
     pub(super) store: Arc<dyn ReadStore>,
     notifier: CommitNotifier,
-    /// Ledgers by id. They are never renamed or removed, so what was found once stays right.
+    /// Ledgers by id. They are never renamed or removed, so a cached entry stays right.
     pub(super) ledgers: RwLock<HashMap<LedgerId, LedgerNo>>,
-    /// Only ever caught up.
+    /// Revisions only rise: cards are only ever caught up.
     pub(super) cards: RwLock<Arc<Cards>>,
 }
 
@@ -28,7 +28,7 @@ impl Reader {
         Self { store, notifier, ledgers: RwLock::new(HashMap::new()), cards: RwLock::new(cards) }
     }
 
-    /// Changes whenever some ledger's journal may have grown: what followers wait for.
+    /// Changes whenever some ledger's journal may have grown; followers wait for it.
     pub fn growth(&self) -> watch::Receiver<u64> {
         self.notifier.growth.subscribe()
     }

@@ -1,4 +1,4 @@
-//! Reconciliation: a storefront's own list of orders against the ledger's purchases.
+//! Reconciliation: compares a storefront's own list of orders with the ledger's purchases.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,24 +11,19 @@ use crate::store::{LotFilter, OwnedLot};
 use super::error::ReadError;
 use super::reader::Reader;
 
-/// Lots in one read.
 const READ: usize = 1_000;
 
-/// An order as the storefront has it. What is `None` is not compared.
+/// An order as the storefront has it. Fields that are `None` are not compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedOrder {
-    /// The storefront's order.
     pub order: OrderId,
-    /// Who bought.
     pub customer: Option<CustomerId>,
-    /// What was bought.
     pub credits: Option<Credits>,
-    /// The price paid.
     pub price: Option<Money>,
 }
 
 impl ListedOrder {
-    /// The hash of its content: a repeat has the same, a clash another one.
+    /// The hash of the content: a repeat has the same one, a conflict another one.
     fn fingerprint(&self) -> u64 {
         let text = |value: Option<String>| value.unwrap_or_default();
         stable_hash(&[
@@ -38,7 +33,7 @@ impl ListedOrder {
         ])
     }
 
-    /// Whether the ledger has the same, in all that the storefront names.
+    /// Whether the ledger agrees with everything that the storefront names.
     fn fits(&self, found: &OwnedLot) -> bool {
         self.customer.as_ref().is_none_or(|customer| *customer == found.customer)
             && self.credits.is_none_or(|credits| credits == found.lot.credits)
@@ -46,23 +41,23 @@ impl ListedOrder {
     }
 }
 
-/// What came of it. The lists hold the first [`Findings::LISTED_MAX`] of each kind, the numbers count all.
+/// The result. Each list has at most [`Findings::LISTED_MAX`] entries; the numbers count all.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
-    /// Orders that both have, the same.
+    /// Orders that are the same on both sides.
     pub matched: u64,
-    /// Orders that the list names again with the same content.
+    /// Orders that the list repeats with the same content.
     pub repeated: u64,
     /// Orders that the ledger does not have.
     pub missing_in_ledger: (u64, Vec<ListedOrder>),
     /// Purchases of the period that the list does not have.
     pub missing_in_storefront: (u64, Vec<OwnedLot>),
-    /// Orders that both have, with other content.
+    /// Orders that both have, with different content.
     pub different: (u64, Vec<(ListedOrder, OwnedLot)>),
 }
 
 impl Findings {
-    /// Items of each kind that are listed.
+    /// The most entries of each list.
     pub const LISTED_MAX: usize = 1_000;
 }
 
@@ -73,7 +68,7 @@ fn note<T>((count, listed): &mut (u64, Vec<T>), item: T) {
     }
 }
 
-/// A reconciliation under way. It keeps 16 bytes for each order that was listed.
+/// A reconciliation under way. It keeps 16 bytes for each listed order.
 pub struct Reconciliation {
     reader: Arc<Reader>,
     ledger: LedgerNo,
@@ -83,22 +78,20 @@ pub struct Reconciliation {
 }
 
 impl Reconciliation {
-    /// Orders in one reconciliation.
     pub const ORDERS_MAX: usize = 5_000_000;
 
-    /// Nothing listed yet.
     #[must_use]
     pub fn new(reader: Arc<Reader>, ledger: LedgerNo, storefront: Storefront) -> Self {
         Self { reader, ledger, storefront, seen: Seen::default(), findings: Findings::default() }
     }
 
-    /// How many orders were listed.
+    /// The number of orders listed so far.
     pub fn listed(&self) -> usize {
         self.seen.len()
     }
 
-    /// Takes a part of the list; the place of an order in it that was listed before with other content, where there is
-    /// one: then the list contradicts itself.
+    /// Takes a part of the list. Returns the index of the first order that was listed before with other content: such
+    /// a list contradicts itself.
     ///
     /// # Errors
     /// [`ReadError::Storage`].
@@ -134,7 +127,7 @@ impl Reconciliation {
         Ok(None)
     }
 
-    /// Looks which purchases of the period were not listed.
+    /// Finds the purchases of the period that were not listed, and returns the result.
     ///
     /// # Errors
     /// [`ReadError::Storage`].
@@ -166,18 +159,17 @@ impl Reconciliation {
     }
 }
 
-/// The order of a purchase.
 fn order_of(purchase: &OwnedLot) -> Result<&OrderId, ReadError> {
     let order = purchase.lot.order.as_ref();
     order.ok_or_else(|| ReadError::damaged(format!("purchase {} has no order", purchase.lot.id)))
 }
 
-/// The hash of an order. Among a million orders two share it with a chance of about 1 in 37 million.
+/// The hash of an order. In a million orders, the chance that two share a hash is about 1 in 37 million.
 fn key_of(order: &OrderId) -> u64 {
     stable_hash(&[order.as_str().as_bytes()])
 }
 
-/// Orders that were listed, with their fingerprints: in sorted runs, which take no more than what they hold.
+/// Listed orders with their fingerprints, in sorted runs, which need no memory beyond their entries.
 #[derive(Debug, Default)]
 struct Seen {
     runs: Vec<Vec<(u64, u64)>>,
@@ -185,7 +177,6 @@ struct Seen {
 }
 
 impl Seen {
-    /// Entries of a run.
     const RUN: usize = 1 << 17;
 
     fn get(&self, key: u64) -> Option<u64> {
@@ -196,7 +187,7 @@ impl Seen {
         self.open.get(&key).copied().or_else(|| self.runs.iter().find_map(in_run))
     }
 
-    /// Adds what is new, and gives the fingerprint of what is not.
+    /// Adds a new key, or returns the fingerprint of a known one.
     fn insert(&mut self, key: u64, fingerprint: u64) -> Option<u64> {
         let earlier = self.get(key);
         if earlier.is_none() {
@@ -223,7 +214,7 @@ mod tests {
     fn what_was_seen_is_found_in_every_run() {
         let mut seen = Seen::default();
         let count = u64::try_from(Seen::RUN * 2 + 10).unwrap();
-        // Odd numbers, in an order that is not theirs.
+        // Odd numbers, in an unsorted order.
         let key = |n: u64| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1;
         for n in 0..count {
             seen.insert(key(n), n);

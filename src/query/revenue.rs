@@ -1,4 +1,4 @@
-//! What was sold, earned, given back and forfeited in a period, from the money journal.
+//! What was sold, earned, refunded and forfeited in a period, from the money journal.
 
 use std::collections::BTreeMap;
 
@@ -11,42 +11,39 @@ use super::postings::just_before;
 use super::reader::Reader;
 use super::statement::Period;
 
-/// Postings in one read.
 const READ: usize = 1_000;
-/// What is ordered later than this after a time counts after it, too: orders are made from commits of the last seconds.
+/// How long the feed is read past the end of the period. Commits of the same few seconds may be out of order in the
+/// feed.
 const ORDER_SECONDS: i64 = 60;
 
-/// A currency's revenue in a period, in its smallest unit. What is deferred at the end is what was at the start + sold -
-/// earned - refunded - expired.
+/// A currency's revenue in a period, in its smallest unit. `closing = opening + sold - earned - refunded - expired`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Revenue {
-    /// Paid for and not worked for, at the start.
+    /// Paid for and not yet worked for, at the start.
     pub opening_deferred: i64,
     /// Prices of purchases.
     pub sold: i64,
-    /// What was earned: by settlements and by what repaid a debt, less what reversals and refunds of spent credits took
-    /// back.
+    /// Earned by settlements and by repaid debts, less what reversals and refunds of spent credits took back.
     pub earned: i64,
-    /// What went back to buyers, less what came back from refunds and disputes that were undone.
+    /// Refunds to buyers, less refunds and disputes that were undone.
     pub refunded: i64,
-    /// What expired or was adjusted away.
+    /// Expired, or removed by an adjustment.
     pub expired: i64,
-    /// Paid for and not worked for, at the end.
+    /// Paid for and not yet worked for, at the end.
     pub closing_deferred: i64,
 }
 
-/// Revenue by currency.
 #[derive(Clone, Debug, Default)]
 pub struct RevenueReport {
-    /// Those currencies in which anything moved by the end of the period.
+    /// The currencies in which anything moved by the end of the period.
     pub currencies: BTreeMap<Currency, Revenue>,
-    /// True where something may still be recorded within the period.
+    /// True where postings of the period may still be recorded.
     pub provisional: bool,
 }
 
 impl Reader {
-    /// The revenue of a ledger in a period. It reads the journal from its beginning to the end of the period. `now` is
-    /// the clock of the server.
+    /// The revenue of a ledger in a period. Reads the journal from its beginning to the end of the period. `now` is
+    /// the server's clock.
     ///
     /// # Errors
     /// [`ReadError::Storage`].
@@ -57,7 +54,7 @@ impl Reader {
         now: Timestamp,
     ) -> Result<RevenueReport, ReadError> {
         let last = just_before(period.until);
-        // Before the reads: what is final by then is what is read.
+        // Asked before the reads: postings that become final afterwards may be missing from them.
         let provisional = self.store.watermark(last, now).await? < last;
         let mut currencies: BTreeMap<Currency, Revenue> = BTreeMap::new();
         let mut after = Position::default();

@@ -1,4 +1,4 @@
-//! A customer's statement: what it had, line by line what moved, what it has, and what is still open.
+//! A customer's statement: the opening balance, each movement, the closing balance, and what is still open.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,57 +12,54 @@ use super::page::{Listed, PageRequest};
 use super::postings::{PostingFilter, TransferRecord, just_before};
 use super::reader::Reader;
 
-/// Postings in one read of what is summed.
+/// Postings in one read for the sums.
 const READ: u64 = 1_000;
-/// Open holds that a statement names.
+/// The most open holds that a statement names.
 const OPEN_HOLDS_MAX: usize = 1_000;
 
-/// A period: from a time on, until before another.
+/// A period from its first moment until before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
-    /// Its first moment.
     pub from: Timestamp,
-    /// The first moment after it.
+    /// The first moment after the period.
     pub until: Timestamp,
 }
 
-/// A page of a statement.
 #[derive(Clone, Debug)]
 pub struct Statement {
-    /// Just before the period: the closing of the period before, to the last digit.
+    /// Just before the period; equals the closing balance of the period before.
     pub opening: BalanceAt,
-    /// At its end.
+    /// At the end of the period.
     pub closing: BalanceAt,
-    /// What moved, oldest first.
+    /// The transfers of the period, oldest first.
     pub lines: Listed<TransferRecord>,
-    /// True where something may still be recorded within the period.
+    /// True where postings of the period may still be recorded.
     pub provisional: bool,
-    /// Of the whole period; only with the last page.
+    /// Totals of the whole period; only with the last page.
     pub end: Option<StatementEnd>,
 }
 
-/// What stands under the lines.
+/// The totals under the lines.
 #[derive(Clone, Debug, Default)]
 pub struct StatementEnd {
     /// By kind of posting, in the order of their codes.
     pub subtotals: BTreeMap<Kind, Subtotal>,
-    /// Holds made before the end that are open now, newest first, as they are now; at most 1,000.
+    /// Holds made before the end that are open now, newest first, in their present state; at most 1,000.
     pub open_holds: Vec<Arc<Hold>>,
 }
 
-/// What the postings of one kind came to.
+/// The totals of the postings of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Subtotal {
-    /// Lines of the statement.
     pub lines: u64,
-    /// What available + held - owed rose by.
+    /// The sum by which available + held - owed rose.
     pub credited: Credits,
-    /// What it fell by.
+    /// The sum by which it fell.
     pub debited: Credits,
 }
 
 impl Subtotal {
-    /// Counts a transfer in. What moves between the customer's own accounts is a line and no change.
+    /// Adds a transfer. A transfer between the customer's own accounts counts as a line but changes no sum.
     fn add(&mut self, record: &TransferRecord) -> Option<()> {
         let transfer = &record.transfer;
         self.lines = self.lines.checked_add(1)?;
@@ -76,7 +73,7 @@ impl Subtotal {
 }
 
 impl Reader {
-    /// A page of the statement of a customer. `now` is the clock of the server.
+    /// A page of a customer's statement. `now` is the server's clock.
     ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::PageToken`], [`ReadError::Storage`].
@@ -91,7 +88,7 @@ impl Reader {
         let customer = self.customer(ledger, id).await?;
         let key = customer.key();
         let last = just_before(period.until);
-        // Before the reads: what is final by then is what is read.
+        // Asked before the reads: postings that become final afterwards may be missing from them.
         let provisional = self.store.watermark(last, now).await? < last;
         let opening = self.balance_before(key, period.from).await?;
         let closing = self.balance_before(key, period.until).await?;
@@ -109,7 +106,7 @@ impl Reader {
         Ok(Statement { opening, closing, lines, provisional, end })
     }
 
-    /// A customer's balances after all that counts before `time`.
+    /// A customer's balances after everything that counts before `time`.
     async fn balance_before(&self, key: CustomerKey, time: Timestamp) -> Result<BalanceAt, ReadError> {
         let found = self.store.posting_at(key, At::Time(just_before(time))).await?;
         Ok(BalanceAt::after(found.as_ref()))
@@ -137,7 +134,7 @@ impl Reader {
         Ok(subtotals)
     }
 
-    /// `count` holds of the customer are open; the search ends with the last of them.
+    /// The search ends after `count` holds: the customer has no more open ones.
     async fn open_holds(
         &self,
         ledger: LedgerNo,
@@ -162,7 +159,7 @@ impl Reader {
     }
 }
 
-/// What a customer has, all in all: what a statement's credits and debits change.
+/// The total that a statement's credits and debits change: available + held - owed.
 pub fn worth(balances: Balances) -> Option<Credits> {
     balances.available.checked_add(balances.held)?.checked_sub(balances.owed)
 }

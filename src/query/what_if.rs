@@ -1,4 +1,4 @@
-//! What settlements would have cost under another rate card: read, priced anew, and nothing moved.
+//! What settlements would have cost under another rate card. Only reads and prices; nothing moves.
 
 use std::sync::Arc;
 
@@ -13,44 +13,37 @@ use super::error::ReadError;
 use super::page::PageRequest;
 use super::reader::Reader;
 
-/// Settlements in one read, and reads for one answer: together they bound the answer and the time that it takes.
+/// Settlements in one read, and reads for one answer. Together they bound the answer's size and time.
 const PAGE: usize = 1_000;
 const PAGES_MAX: usize = 10;
 
-/// What settlements cost, and what they would have cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WhatIf {
-    /// How many were priced anew.
+    /// The number of settlements that were priced again.
     pub settlements: u64,
-    /// What they cost.
     pub charged: Credits,
-    /// What they would have cost.
     pub preview: Credits,
-    /// How many would have been rejected.
+    /// The number of settlements that the other card would have rejected.
     pub rejected: u64,
-    /// What those cost.
+    /// What the rejected ones cost.
     pub rejected_charged: Credits,
-    /// Those that differ, the newest first.
+    /// Settlements whose cost differs, newest first.
     pub differences: Vec<Difference>,
-    /// Where the settlements before these are; empty where there are none.
+    /// The token for the settlements before these; empty where there are none.
     pub next: String,
 }
 
-/// A settlement that would have cost something else.
+/// A settlement whose cost would have differed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The settled hold.
     pub hold: Arc<Hold>,
-    /// When it was settled.
     pub settled_at: Timestamp,
-    /// What it cost.
     pub charged: Credits,
-    /// What it would have cost.
     pub preview: Result<Credits, Rejection>,
 }
 
 impl Reader {
-    /// Prices a customer's settlements anew, those whose holds were made from `from` until before `until`.
+    /// Prices a customer's settlements again; only those whose holds were made from `from` until before `until`.
     ///
     /// # Errors
     /// [`ReadError::CustomerNotFound`], [`ReadError::PageToken`], [`ReadError::Storage`].
@@ -82,7 +75,7 @@ impl Reader {
         Ok(what_if)
     }
 
-    /// What the card would have charged for the incident before: a reopened one costs its whole time less that.
+    /// What the card would have charged for the incident before: a reopened incident costs its whole time less that.
     async fn charged_before(
         &self,
         ledger: LedgerNo,
@@ -98,7 +91,7 @@ impl Reader {
             let Some(settled) = earlier.settlement.as_ref().filter(|_| earlier.id < hold.id) else {
                 continue;
             };
-            // What was given back is charged again with the next settlement.
+            // Credits that were returned are charged again with the next settlement.
             if settled.standing_charge().is_positive()
                 && let Ok(credits) = charge(card, &with(settled, before))
             {

@@ -1,4 +1,4 @@
-//! What callers ask of the writer, with the way to answer them.
+//! The messages that callers send to the writer, with the channels for their answers.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::ledger::Request;
 use crate::ledger::card::CardRequest;
 use crate::store::{CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger};
 
-/// A command alone, or a change of a ledger.
+/// A single command, or a change of a ledger.
 #[derive(Debug)]
 pub(super) struct Single {
     pub ask: Ask,
@@ -22,10 +22,8 @@ pub(super) enum Ask {
     Ledger(Change),
 }
 
-/// Where the answer to a change goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, SubmitError>>;
 
-/// A change of a ledger itself, with its reply.
 #[derive(Debug)]
 pub(super) enum Change {
     Create(NewLedger, Reply<LedgerCreated>),
@@ -34,7 +32,7 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// Answers that nothing was done.
+    /// Answers the caller with `error`; nothing was done.
     pub fn refuse(self, error: SubmitError) {
         // The caller may have gone away.
         match self {
@@ -51,7 +49,7 @@ pub(super) struct Bulk {
     pub requests: std::vec::IntoIter<Request>,
     pub deadline: Option<Instant>,
     pub done: Vec<Submitted>,
-    /// How many of its commands are in the batch that is being run.
+    /// The number of its commands in the batch that is being run.
     pub in_batch: usize,
     pub reply: oneshot::Sender<Vec<Submitted>>,
 }

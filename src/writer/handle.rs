@@ -1,4 +1,4 @@
-//! The handle to the writer, which request handlers hold.
+//! The handle to the writer; request handlers hold it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::ledger::Request;
 use crate::ledger::card::{CardRequest, Cards};
 use crate::store::{CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, WriteStore};
 
-/// The way to the writer's lanes; cheap to clone.
+/// Sends commands to the writer's lanes; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
@@ -22,18 +22,18 @@ pub struct Writer {
     ends: Arc<Ends>,
 }
 
-/// The end of a writer: how it stopped.
+/// Reports how the writer stopped.
 #[derive(Debug)]
 pub struct WriterEnd {
-    /// Becomes ready when all lanes have stopped: `Ok` after [`Writer::close`], `Err` with one clear line after a fault.
+    /// Ready when all lanes have stopped: `Ok` after [`Writer::close`], `Err` with one line after a fault.
     pub stopped: oneshot::Receiver<Result<(), String>>,
 }
 
 impl Writer {
-    /// Starts a lane for each store, on a thread of its own, where an embedded database may block.
+    /// Starts a lane for each store, each on a thread of its own, because an embedded database may block.
     ///
     /// # Errors
-    /// Where the system gives no thread, or there is no store.
+    /// Where the system gives no thread, or `stores` is empty.
     pub fn start(
         stores: Vec<Box<dyn WriteStore>>,
         cards: &Arc<Cards>,
@@ -51,10 +51,7 @@ impl Writer {
         Ok((Self { shared, lanes: lanes.into(), ends }, WriterEnd { stopped }))
     }
 
-    /// Submits one command and waits for its fate.
-    ///
-    /// # Errors
-    /// [`SubmitError`].
+    /// Submits one command and waits for its outcome.
     pub async fn submit(&self, request: Request, deadline: Option<Instant>) -> Submitted {
         let (reply, outcome) = oneshot::channel();
         let lane = self.lane_of(&request);
@@ -62,11 +59,11 @@ impl Writer {
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
     }
 
-    /// Submits many commands at once; those of a customer keep their order, and outcome `i` belongs to request `i`. They
-    /// wait behind single commands, and may be spread over several commits.
+    /// Submits many commands at once. Commands of one customer keep their order, and outcome `i` belongs to request
+    /// `i`. They wait behind single commands, and may be spread over several commits.
     ///
     /// # Errors
-    /// [`SubmitError`] for all of them where none was queued; else one each.
+    /// [`SubmitError`] for the whole call if nothing was queued; else one for each failed command.
     pub async fn submit_bulk(
         &self,
         requests: Vec<Request>,
@@ -93,7 +90,7 @@ impl Writer {
         }
         let mut all: Vec<Submitted> = (0..count).map(|_| Err(SubmitError::Unknown)).collect();
         for (places, outcomes) in waiting {
-            // Of a lane that ended with the commands in its hands nobody knows what became of them.
+            // If a lane ended while it held the commands, their outcome is unknown.
             for (place, outcome) in places.into_iter().zip(outcomes.await.unwrap_or_default()) {
                 if let Some(slot) = all.get_mut(place) {
                     *slot = outcome;
@@ -103,10 +100,6 @@ impl Writer {
         Ok(all)
     }
 
-    /// Makes a ledger.
-    ///
-    /// # Errors
-    /// [`SubmitError`].
     pub async fn create_ledger(
         &self,
         ledger: NewLedger,
@@ -115,10 +108,7 @@ impl Writer {
         self.change(|reply| Change::Create(ledger, reply), deadline).await
     }
 
-    /// Adds a rate card, or makes one the default. What is decided after the answer knows it, by whichever server.
-    ///
-    /// # Errors
-    /// [`SubmitError`].
+    /// Adds a rate card, or makes one the default. After the answer every server decides with it.
     pub async fn change_cards(
         &self,
         request: CardRequest,
@@ -127,10 +117,7 @@ impl Writer {
         self.change(|reply| Change::Cards(Box::new(request), reply), deadline).await
     }
 
-    /// Sets the thresholds of a ledger's customers without their own.
-    ///
-    /// # Errors
-    /// [`SubmitError`].
+    /// Sets a ledger's default thresholds.
     pub async fn set_default_alerts(
         &self,
         alerts: NewDefaultAlerts,
@@ -149,17 +136,17 @@ impl Writer {
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
     }
 
-    /// Waits until some lane has stopped: from then on the writer can only refuse.
+    /// Waits until some lane has stopped; from then on the writer refuses new commands.
     pub async fn ended(&self) {
         self.ends.ended().await;
     }
 
-    /// Commands that wait now.
+    /// The number of commands that wait.
     pub fn queued(&self) -> usize {
         self.shared.queued()
     }
 
-    /// Takes nothing new from now on; what waits is still run. [`WriterEnd::stopped`] tells when that is done.
+    /// Takes no new commands; those that wait are still run. [`WriterEnd::stopped`] reports when that is done.
     pub fn close(&self) {
         self.shared.close();
     }
@@ -168,7 +155,7 @@ impl Writer {
         &self.lanes[self.lane_no(request)]
     }
 
-    /// By the customer's key, which is a hash. There is at least one lane.
+    /// The lane follows from the customer's key, which is a hash. There is at least one lane.
     fn lane_no(&self, request: &Request) -> usize {
         match self.lanes.len() {
             1 => 0,

@@ -13,7 +13,7 @@ use super::shared::{Ends, Shared};
 use crate::ledger::card::Cards;
 use crate::store::WriteStore;
 
-/// The way to one lane.
+/// Sends commands to one lane.
 #[derive(Debug)]
 pub(super) struct Lane {
     singles: mpsc::UnboundedSender<Single>,
@@ -21,13 +21,12 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Queues one command.
     pub fn send(&self, shared: &Shared, single: Single) -> Result<(), SubmitError> {
         shared.enqueue(1)?;
         self.singles.send(single).map_err(|_| SubmitError::ShuttingDown)
     }
 
-    /// Queues commands that are counted already. Where the lane has ended, they are answered at once.
+    /// Queues commands that are already counted. If the lane has ended, they are answered at once.
     pub fn send_bulk(&self, bulk: Bulk) {
         if let Err(mpsc::error::SendError(mut bulk)) = self.bulks.send(bulk) {
             let count = bulk.requests.len();
@@ -37,7 +36,6 @@ impl Lane {
     }
 }
 
-/// Starts a lane.
 pub(super) fn start(
     store: Box<dyn WriteStore>,
     cards: Arc<Cards>,
@@ -73,7 +71,7 @@ impl EndGuard {
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
-        // One lane that cannot go on takes the others with it: they end what waits for them.
+        // A lane that cannot go on stops the other lanes too; they finish what waits in their queues.
         self.shared.close();
         self.ends.lane_ended(std::mem::replace(&mut self.result, Ok(())));
     }

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-/// Bounds of the writer.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Commands that may wait; one more is refused at once as overloaded.
+    /// Commands that may wait. One more is refused at once as overloaded.
     pub queue_commands_max: usize,
-    /// Commands in one commit, at least 2: a single one and one of a bulk, so that neither starves. Above about
-    /// 1,000 the tail latency grows faster than the speed.
+    /// Commands in one commit, at least 2: one single and one bulk command, so that neither kind starves. Above about
+    /// 1,000 the tail latency grows faster than the throughput.
     pub batch_commands_max: usize,
-    /// How long a batch is tried again where other servers are in the way or the database is away; then its callers
-    /// are told that it is not available.
+    /// How long a batch is retried after conflicts with other servers, or while the database is away. Then its
+    /// callers get `SubmitError::StorageUnavailable`.
     pub retry_for: Duration,
 }
 

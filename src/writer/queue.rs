@@ -1,4 +1,4 @@
-//! The queue in front of the writer, and the batches that it is cut into.
+//! The queue in front of a lane, and how it is cut into batches.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use super::error::{SubmitError, Submitted};
 use super::shared::Shared;
 use crate::ledger::Request;
 
-/// Part of a batch that bulk commands keep while single ones wait too: one in four, so that neither starves.
+/// The share of a batch that is kept for bulk commands while single ones wait too: one in four, so that neither kind
+/// starves.
 const BULK_SHARE: usize = 4;
 
-/// What waits, single commands before bulk ones.
+/// What waits: single commands before bulk ones.
 pub(super) struct Queue {
     shared: Arc<Shared>,
     closing: watch::Receiver<bool>,
@@ -24,16 +25,16 @@ pub(super) struct Queue {
     bulks: VecDeque<Bulk>,
 }
 
-/// Commands for one commit, and who waits for them.
+/// The commands for one commit, and the channels for their answers.
 #[derive(Default)]
 pub(super) struct Batch {
     /// In the order in which they are decided.
     pub requests: Vec<Request>,
-    /// Until when each of them may be decided.
+    /// Until when each request may be decided.
     pub deadlines: Vec<Option<Instant>>,
-    /// Changes of ledgers, to be made before them.
+    /// Changes of ledgers; they are made before the requests.
     pub changes: Vec<Change>,
-    /// Replies for the first requests, one each; the rest belong to the bulks at the head of the queue.
+    /// Replies for the first requests, one each. The other requests belong to the bulks at the head of the queue.
     singles: Vec<oneshot::Sender<Submitted>>,
 }
 
@@ -47,7 +48,7 @@ impl Queue {
         Self { shared, closing, single_queue, bulk_queue, singles: VecDeque::new(), bulks: VecDeque::new() }
     }
 
-    /// Waits until there is something to do; takes all that waits, at most `commands_max`. `None` once the writer is
+    /// Waits until there is something to do, and takes at most `commands_max` commands. `None` once the writer is
     /// closed and everything is done.
     pub async fn next(&mut self, commands_max: usize) -> Option<Batch> {
         loop {
@@ -57,7 +58,7 @@ impl Queue {
                 return Some(batch);
             }
             if *self.closing.borrow() {
-                // What was counted in before is in a queue by now, or its sender finds the queue closed.
+                // Commands counted before closing are in a queue by now, or their sender finds the queue closed.
                 self.single_queue.close();
                 self.bulk_queue.close();
                 self.take_waiting();
@@ -67,16 +68,15 @@ impl Queue {
                 continue;
             }
             tokio::select! {
-                // Without a sender every handle is gone, so nothing can come any more.
+                // Without a sender every handle is gone, so nothing more can come.
                 single = self.single_queue.recv() => self.singles.push_back(single?),
                 bulk = self.bulk_queue.recv() => self.bulks.push_back(bulk?),
-                // A sender that is gone means stop as well; there is none without its lanes.
+                // A missing sender means the same as closing; it lives as long as its lanes.
                 _ = self.closing.wait_for(|closing| *closing) => {}
             }
         }
     }
 
-    /// True once nothing new is taken.
     pub fn is_closing(&self) -> bool {
         *self.closing.borrow()
     }
@@ -137,11 +137,11 @@ impl Queue {
         batch
     }
 
-    /// Answers everybody in the batch; outcome `i` belongs to request `i`.
+    /// Answers all commands of the batch; outcome `i` belongs to request `i`.
     pub fn answer(&mut self, batch: Batch, outcomes: Vec<Submitted>) {
         let mut outcomes = outcomes.into_iter();
         for (reply, outcome) in batch.singles.into_iter().zip(outcomes.by_ref()) {
-            // The caller may have gone away; the command's fate is in the journal all the same.
+            // The caller may have gone away; the journal has the outcome all the same.
             let _ = reply.send(outcome);
         }
         for bulk in &mut self.bulks {
@@ -159,7 +159,7 @@ impl Queue {
         }
     }
 
-    /// Answers all that waits with `error`: the writer stops.
+    /// Answers everything that waits with `error`, because the writer stops.
     pub fn refuse_all(&mut self, error: SubmitError) {
         self.shared.close();
         self.single_queue.close();

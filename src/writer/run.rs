@@ -1,4 +1,4 @@
-//! A lane's loop: load, decide, append, answer; and again where other servers were in the way.
+//! The loop of a lane: load, decide, append, answer; and retry after conflicts with other servers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,21 +15,20 @@ use crate::ledger::card::Cards;
 use crate::ledger::decide::decide;
 use crate::store::{StoreError, WriteStore};
 
-/// How long a batch is tried while the database seems to be away.
+/// How long a batch is tried after an earlier one was given up.
 const AFTER_GIVING_UP: Duration = Duration::from_millis(50);
 
-/// The task of a lane.
 pub(super) struct Task {
     pub store: Box<dyn WriteStore>,
     pub cards: Arc<Cards>,
     pub limits: Limits,
     pub queue: Queue,
-    /// True from when a batch was given up until one succeeds: meanwhile others are not tried for long, or all that
-    /// waits behind an outage would wait for its end, batch by batch.
+    /// True from when a batch was given up until one succeeds. Meanwhile batches are tried only briefly. Otherwise
+    /// everything that waits during an outage would use up its retry time batch by batch.
     pub gave_up: bool,
 }
 
-/// Why the writer cannot go on.
+/// Why the lane cannot go on.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
     #[error(transparent)]
@@ -38,13 +37,14 @@ enum Fault {
     Broken(#[from] Broken),
     #[error("the system gives no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
-    /// What went wrong after an attempt whose commit was not answered.
+    /// A fault after an attempt whose commit was not answered.
     #[error("{0} (before it, the answer to a commit was lost)")]
     AfterUnanswered(Box<Fault>),
 }
 
 impl Fault {
-    /// The answer to the commands of the batch. Only a commit leaves its fate open: before it nothing was stored.
+    /// The answer to the commands of the batch. Only a commit can leave the outcome open; before it nothing was
+    /// stored.
     const fn answer(&self) -> SubmitError {
         match self {
             Self::Store(StoreError::UnknownFate(_) | StoreError::Unsure(_)) | Self::AfterUnanswered(_) => {
@@ -67,8 +67,8 @@ struct Unanswered {
 }
 
 impl Task {
-    /// Runs until the writer is closed, or cannot go on. Then nothing more is acknowledged: a commit whose fate is
-    /// open can be readable and yet not durable, and only a restart finds out.
+    /// Runs until the writer is closed, or a fault stops it. After a fault nothing more is acknowledged. A commit
+    /// with an unknown fate can be readable without being durable, and only a restart finds out.
     pub async fn run(mut self) -> Result<(), String> {
         while let Some(mut batch) = self.queue.next(self.limits.batch_commands_max.max(2)).await {
             match self.run_batch(&mut batch).await {
@@ -85,7 +85,7 @@ impl Task {
                 return Err(error.to_string());
             }
             if self.gave_up && self.queue.is_closing() {
-                // What waits is refused instead of tried: the end must not wait for a database that is away.
+                // What waits is refused instead of tried: shutting down must not wait for a database that is away.
                 self.queue.refuse_all(SubmitError::ShuttingDown);
                 break;
             }
@@ -108,7 +108,7 @@ impl Task {
         }
     }
 
-    /// For how long the next batch, or ledger, may be tried.
+    /// How long the next batch, or change of a ledger, may be tried.
     fn retry(&self) -> Retry {
         Retry::new(if self.gave_up {
             self.limits.retry_for.min(AFTER_GIVING_UP)
@@ -138,8 +138,8 @@ impl Task {
         Ok(())
     }
 
-    /// A change of a ledger is repeatable by its request id, so an attempt of unknown fate is simply made again. Where
-    /// that comes to nothing, the change may be there all the same.
+    /// Makes a change of a ledger. Its request id makes it repeatable, so an attempt with an unknown fate is simply
+    /// repeated. If no repeat succeeds, the outcome is unknown.
     async fn in_own_transaction<T>(
         &mut self,
         mut attempt: impl AsyncFnMut(&mut Self) -> Result<T, StoreError>,
@@ -167,8 +167,8 @@ impl Task {
         Ok(Err(if unanswered { SubmitError::Unknown } else { Fault::Store(error).answer() }))
     }
 
-    /// One transaction for all of them, and another one for as long as the store asks for that. Commands whose
-    /// deadline passes meanwhile are left out, unless an attempt may have stored them.
+    /// Commits the commands in one transaction, and retries as long as the store asks for it. Commands whose deadline
+    /// passes meanwhile are left out, unless an attempt may have stored them.
     async fn commit(&mut self, commands: &[Submission<'_>]) -> Result<Vec<Submitted>, Fault> {
         let mut retry = self.retry();
         let mut unanswered: Vec<Unanswered> = Vec::new();
@@ -185,7 +185,7 @@ impl Task {
                 Err(Fault::Store(
                     error @ (StoreError::Again(_) | StoreError::Clash(_) | StoreError::Unsure(_)),
                 )) => error,
-                // One by one they are found out about by their request ids.
+                // The caller runs the commands one by one; their request ids show which were stored.
                 Err(fault @ Fault::Store(StoreError::Refused(_))) => return Err(fault),
                 Err(fault) if unanswered.is_empty() => return Err(fault),
                 Err(fault) => return Err(Fault::AfterUnanswered(Box::new(fault))),
@@ -207,7 +207,7 @@ impl Task {
                 live.retain(|command| !command.is_late(now));
             }
         };
-        // What is not live any more was too late.
+        // Commands that are no longer live were too late.
         let mut answers = live.iter().zip(answers).peekable();
         let answer = |command: &Submission<'_>| match answers.peek() {
             Some((live, _)) if std::ptr::eq(live.request, command.request) => {
@@ -228,7 +228,7 @@ impl Task {
         let loaded = self.store.load(&requests, clock::now(), clock::random()?, &mut self.cards).await;
         let mut book = match loaded {
             Ok(book) => book,
-            // Nothing was begun, so there is nothing to be unsure of: the callers try again, the writer goes on.
+            // Nothing was begun, so the outcome is not in doubt: the callers try again, and the writer goes on.
             Err(StoreError::Failed(error)) if unanswered.is_empty() => {
                 tracing::error!(%error, commands = requests.len(), "a batch could not be loaded");
                 return Ok(requests.iter().map(|_| Err(SubmitError::StorageUnavailable)).collect());
@@ -284,7 +284,7 @@ impl Task {
     }
 }
 
-/// A command of a batch, and until when it may be decided.
+/// A command of a batch, and the deadline for deciding it.
 #[derive(Clone, Copy)]
 struct Submission<'a> {
     request: &'a Request,

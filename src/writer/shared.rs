@@ -1,4 +1,4 @@
-//! What all lanes share: how much waits, whether more is taken, and how they have ended.
+//! State that all lanes share: how many commands wait, whether new ones are taken, and how lanes ended.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,10 +7,10 @@ use tokio::sync::{oneshot, watch};
 
 use super::error::SubmitError;
 
-/// What waits, and whether more is taken.
+/// How many commands wait, and whether new ones are taken.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// Commands that wait. The channels are unbounded because this counts commands, not messages.
+    /// The channels are unbounded, because this bounds commands, not messages.
     queued: AtomicUsize,
     queue_commands_max: usize,
     closing: watch::Sender<bool>,
@@ -30,19 +30,19 @@ impl Shared {
         if *self.closing.borrow() {
             return Err(SubmitError::ShuttingDown);
         }
-        // What is refused is never counted for others.
+        // A refused call adds nothing to the count, not even for a moment.
         let max = self.queue_commands_max;
         let room = |queued: usize| queued.checked_add(commands).filter(|queued| *queued <= max);
         let taken = self.queued.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room);
         taken.map(drop).map_err(|_| SubmitError::Overloaded)
     }
 
-    /// Counts commands out.
+    /// Counts commands out when a batch takes them.
     pub fn taken(&self, commands: usize) {
         self.queued.fetch_sub(commands, Ordering::SeqCst);
     }
 
-    /// Nothing new is taken from now on.
+    /// Takes no new commands from now on.
     pub fn close(&self) {
         self.closing.send_replace(true);
     }
@@ -52,7 +52,7 @@ impl Shared {
     }
 }
 
-/// How the lanes have ended.
+/// How the lanes ended.
 #[derive(Debug)]
 pub(super) struct Ends {
     left: AtomicUsize,
@@ -73,13 +73,13 @@ impl Ends {
         (Arc::new(ends), receiver)
     }
 
-    /// Waits for the first one.
+    /// Waits until the first lane has ended.
     pub async fn ended(&self) {
-        // The sender is in `self`.
+        // The sender is in `self`, so waiting cannot fail.
         let _ = self.some_ended.subscribe().wait_for(|ended| *ended).await;
     }
 
-    /// Counts a lane out. After the last one the writer has stopped: with the first fault, if there was one.
+    /// Counts a lane out. After the last one the writer reports the first fault, if there was one.
     pub fn lane_ended(&self, result: Result<(), String>) {
         let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Err(line), None) = (result, fault.as_ref()) {
@@ -87,7 +87,7 @@ impl Ends {
         }
         if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner).take();
-            // The receiver may be gone: then nobody waits for the end.
+            // If the receiver is gone, nobody waits for the end.
             let _ = stopped.map(|stopped| stopped.send(fault.take().map_or(Ok(()), Err)));
         }
         self.some_ended.send_replace(true);
