@@ -6,7 +6,7 @@ use super::credits::Credits;
 use super::due;
 use super::hold::{HoldState, SharedHold};
 use super::kind::Kind;
-use super::kind_table::kind_table;
+use super::kind::kind_table;
 use super::posting::Posting;
 
 pub use super::event_type::EventType;

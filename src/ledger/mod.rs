@@ -28,7 +28,6 @@ pub mod hold;
 pub mod ids;
 pub mod job;
 pub mod kind;
-mod kind_table;
 pub mod lot;
 pub mod money;
 pub mod payment;

@@ -1,6 +1,6 @@
 //! One type for all commands, made from the table, and the request that carries one.
 
-use super::super::kind_table::kind_table;
+use super::super::kind::kind_table;
 use super::customer_command::CustomerCommand;
 use super::draft::Submission;
 use super::keys::Keys;

@@ -45,7 +45,7 @@ mod void_work;
 
 pub use super::change::Change;
 pub use super::fingerprint::Said;
-use super::kind_table::kind_table;
+use super::kind::kind_table;
 pub use super::work::NewWork;
 pub use command::{Command, Request};
 pub(super) use customer_command::{CustomerCommand, Meaning};
