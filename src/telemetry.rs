@@ -40,9 +40,6 @@ pub struct Telemetry {
 }
 
 /// Sets up logs and traces for the whole process. Call it inside the runtime, which carries the exporter's channel.
-///
-/// # Errors
-/// [`TelemetryError`].
 pub fn start(config: &Config, otlp_endpoint: Option<&str>) -> Result<Telemetry, TelemetryError> {
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match config.log_format {
@@ -65,7 +62,7 @@ impl Telemetry {
     /// Sends what has not been sent and ends the export.
     pub async fn stop(self) {
         let Some(provider) = self.provider else { return };
-        // It blocks until the collector has answered, which this runtime's workers have to carry.
+        // It blocks until the collector has answered, and this runtime's workers carry that answer.
         let flushed = tokio::task::spawn_blocking(move || provider.shutdown()).await;
         match flushed {
             Ok(Ok(())) => {}
@@ -75,8 +72,8 @@ impl Telemetry {
     }
 }
 
-/// A layer that exports this crate's spans in batches. Other crates' spans are left out: the exporter's own calls
-/// would make new ones without end.
+/// A layer that exports this crate's spans in batches. Other crates' spans are left out, because the exporter's own
+/// calls would make new ones without end.
 fn traces<S>(endpoint: &str) -> Result<(impl Layer<S> + use<S>, SdkTracerProvider), ExporterBuildError>
 where
     S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,

@@ -1,4 +1,4 @@
-//! Calls to a server as a client makes them: the channel, and what a person reads when a call fails.
+//! Calls to a server as a client makes them: the channel, and the text for a person when a call fails.
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -14,23 +14,19 @@ use crate::grpc::wire::ErrorReason;
 use crate::ledger::Credits;
 use crate::ledger::credits::parse_units;
 
-/// Where a client finds the server, unless told otherwise.
+/// The server that a client calls by default.
 pub const SERVER: &str = "http://127.0.0.1:50051";
 
 /// A server's address that cannot be used, or where nothing answers.
 #[derive(Debug, thiserror::Error)]
 #[error("no server answers at {server}: {reason}")]
 pub struct ConnectError {
-    /// As it was given.
+    /// The address as it was given.
     pub server: String,
-    /// Why.
     pub reason: String,
 }
 
-/// Connects to `server`, `http://` being understood.
-///
-/// # Errors
-/// [`ConnectError`].
+/// Connects to `server`; `http://` may be left out.
 pub async fn connect(server: &str) -> Result<Channel, ConnectError> {
     endpoint(server)?.connect().await.map_err(|error| wrong(server, &error))
 }
@@ -54,12 +50,12 @@ fn endpoint(server: &str) -> Result<Endpoint, ConnectError> {
     Ok(endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true))
 }
 
-/// The transport's own text is "transport error"; the reason is in its source.
+/// The transport's own text is only "transport error"; the reason is in its source.
 fn wrong(server: &str, error: &tonic::transport::Error) -> ConnectError {
     ConnectError { server: server.to_owned(), reason: innermost(error) }
 }
 
-/// The first cause of an error: what the layers above it only name.
+/// The first cause of an error, which the layers above it do not show.
 pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
@@ -68,7 +64,7 @@ pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     innermost.to_string()
 }
 
-/// Reads an amount of an answer: unlike one of a command it may be negative, and as large as a ledger.
+/// Reads an amount of an answer. Unlike an amount of a command it may be negative, and as large as a ledger.
 ///
 /// # Errors
 /// [`CallError`] where it is no decimal.
@@ -78,14 +74,14 @@ pub fn amount(text: &str) -> Result<Credits, CallError> {
     Ok(Credits::from_units(units.saturating_mul(sign)))
 }
 
-/// A call that was not answered with what was asked for.
+/// Why a call did not give its answer.
 #[derive(Clone, Debug)]
 pub struct CallError {
     /// The documented reason, such as `INSUFFICIENT_CREDITS`; `None` where no server of ours answered.
     pub reason: Option<String>,
-    /// What belongs to the reason, such as `shortfall`.
+    /// Values that belong to the reason, such as `shortfall`.
     pub metadata: HashMap<String, String>,
-    /// True where trying again may help. With the same request id it is always safe.
+    /// True if trying again may help. It is always safe with the same request id.
     pub passing: bool,
     /// How long the server asks to wait first.
     pub wait: Option<Duration>,
@@ -94,19 +90,18 @@ pub struct CallError {
 }
 
 impl CallError {
-    /// True for this reason.
     pub fn is(&self, reason: ErrorReason) -> bool {
         self.reason.as_deref() == Some(reason_name(reason))
     }
 
-    /// True where a server of ours has decided against the command for good.
+    /// True if a server of ours rejected the command for good.
     pub fn is_refusal(&self) -> bool {
         self.reason.is_some() && !self.passing
     }
 
-    /// True where a change may have been made, or not: there is no answer, or none that says so.
+    /// True if a change may have been made: there is no answer, or none that settles it.
     pub fn leaves_outcome_unknown(&self) -> bool {
-        // These are UNAVAILABLE as well, but say that nothing was done.
+        // These are UNAVAILABLE as well, but mean that nothing was done.
         let untouched = [ErrorReason::Overloaded, ErrorReason::ShuttingDown, ErrorReason::StorageUnavailable]
             .iter()
             .any(|reason| self.is(*reason));
@@ -149,7 +144,7 @@ impl From<Status> for CallError {
             .collect();
         let mut message =
             if violations.is_empty() { status.message().to_owned() } else { violations.join("; ") };
-        // A status that was made on this side, by a broken connection, has a source; an answer has none.
+        // A status that this side made, after a broken connection, has a source. An answer has none.
         let broken = status.source();
         if let Some(error) = broken {
             message = innermost(error);

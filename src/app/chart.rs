@@ -1,6 +1,6 @@
-//! Bars of characters, for what is easier seen than read.
+//! Bars of characters, for figures that are easier to compare by eye.
 
-/// A bar in eighths of a character: `value`, where the largest one is `length` characters long.
+/// A bar in eighths of a character. The bar of `largest` would be `length` characters long.
 pub(super) fn bar(value: u128, largest: u128, length: u128) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = value.saturating_mul(length).saturating_mul(8).div_euclid(largest.max(1));

@@ -10,7 +10,7 @@ use crate::audit::{self, Report};
 use crate::config::{Config, Flags};
 use crate::store::{self, StoreError};
 
-/// What `verify` exits with where it could not look, so that a script does not take that for a wrong book.
+/// The exit status of `verify` if it could not check, so that a script does not take that for a wrong book.
 const COULD_NOT_LOOK: u8 = 2;
 
 /// Which database to work on.
@@ -25,17 +25,14 @@ pub struct Database {
 }
 
 impl Database {
-    /// Its URL, from where a server takes it.
+    /// The database's URL, from the same settings as a server's.
     fn url(self) -> Result<String, Failure> {
         let flags = Flags::of_database(self.config, self.database_url);
         Ok(Config::load(&flags, std::env::vars_os())?.database_url)
     }
 }
 
-/// Makes the database where it is missing, and brings it up to date.
-///
-/// # Errors
-/// [`Failure`].
+/// Makes the database if it is missing, and migrates it.
 pub async fn migrate(database: Database) -> Result<ExitCode, Failure> {
     let url = database.url()?;
     store::migrate(&url).await?;
@@ -43,11 +40,11 @@ pub async fn migrate(database: Database) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Replays the journal, compares every row, and prints what it checked. A wrong book and a look that was not possible
-/// have exit statuses of their own.
+/// Replays the journal, compares every row, and prints what it checked. The exit status differs between a wrong book
+/// and a check that was not possible.
 ///
 /// # Errors
-/// [`Failure`] where the database is so damaged that the check does not come to its end.
+/// [`Failure`] where the database is so damaged that the check cannot finish.
 pub async fn verify(database: Database) -> Result<ExitCode, Failure> {
     let looked = async {
         let report = verify_database(&database.url()?).await?;
@@ -65,7 +62,7 @@ pub async fn verify(database: Database) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Checks a database, with a sign of life where standard error is a terminal.
+/// Checks a database, with a progress line if standard error is a terminal.
 ///
 /// # Errors
 /// [`Failure`] where it cannot be read.
@@ -76,7 +73,7 @@ pub(super) async fn verify_database(url: &str) -> Result<Report, Failure> {
     Ok(report?)
 }
 
-/// What was found, in lines.
+/// What the check found, in lines.
 pub(super) fn shown(report: &Report) -> String {
     let Report { counts, faults, more_faults } = report;
     if report.is_clean() {

@@ -8,7 +8,7 @@ use crate::app::failure::Failure;
 use crate::copy::{CHUNK, Copied, Copier, CopyError, check_source};
 use crate::{clock, store};
 
-/// How something that cannot be counted is shown, and how postings are.
+/// The progress of steps that cannot be counted.
 const CHECKING: &str = "{spinner} {msg}";
 const COUNTING: &str = "{msg} {wide_bar} {pos}/{len} postings, {eta} left";
 
@@ -83,7 +83,7 @@ impl Copy {
         Ok(copied)
     }
 
-    /// A source that others write to must be the same at the end as it was at the beginning.
+    /// Refuses a source that grew during the copy: its new postings would be missing from the target.
     async fn refuse_growth(&self, copier: &Copier<'_>) -> Result<(), Failure> {
         let source = store::open_to_read(&self.from).await?;
         if copier.has_grown(&*source).await? { Err(CopyError::Grown.into()) } else { Ok(()) }

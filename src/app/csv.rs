@@ -1,4 +1,4 @@
-//! Lines of comma-separated values (RFC 4180), written.
+//! Writes lines of comma-separated values (RFC 4180).
 
 /// One line, without its end.
 pub(super) fn row(fields: &[&str]) -> String {

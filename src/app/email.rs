@@ -1,4 +1,4 @@
-//! From the settings of e-mail to what sends it, and `creditledger email`: what its messages look like.
+//! Builds the mailer from the settings of e-mail; also `creditledger email`, which prints sample messages.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::delivery::mail::{
 use crate::ledger::event::EventType;
 use crate::ledger::{CustomerId, LedgerId};
 
-/// Checks what the settings say, and the templates.
+/// Checks the settings and the templates.
 ///
 /// # Errors
 /// [`Failure::Other`] with one line that names the setting, or the template and its line.
@@ -55,7 +55,7 @@ pub(super) fn mailer(settings: &EmailSettings, clock: &Arc<dyn Clock>) -> Result
         tls,
         authorities,
         credentials: user.as_deref().map(str::to_owned).zip(password),
-        // What the machine calls itself says nothing to a server elsewhere; this name is ours.
+        // The machine's own name means nothing to a server elsewhere, but the sender's domain does.
         hello: from.email.domain().to_owned(),
         timeout: Duration::from_millis(*timeout_ms),
     };
@@ -103,10 +103,7 @@ fn event(text: &str) -> Result<EventType, String> {
 }
 
 impl EmailCommand {
-    /// Prints it.
-    ///
-    /// # Errors
-    /// [`Failure`] for settings and templates that are wrong.
+    /// Prints a sample message.
     pub fn run(self) -> Result<(), Failure> {
         let Self::Preview(PreviewCommand { config, event, locale, html }) = self;
         let flags = Flags::of_database(config, None);

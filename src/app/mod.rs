@@ -1,4 +1,4 @@
-//! The command line: what each subcommand does, made of the layers below.
+//! The command line: each subcommand, built from the layers below.
 
 mod bench;
 mod call;
@@ -48,8 +48,8 @@ enum Subcommand {
     /// Replay the journal of a database and check every row against it
     ///
     /// No server may have the database open meanwhile. The replayed state (every customer, hold and lot) is held in
-    /// memory. Exits with 0 where everything fits, with 1 where the book is wrong, and with 2 where it could not look:
-    /// no database, in use by a server, or not readable.
+    /// memory. Exits with 0 if everything fits, and with 1 if the book is wrong. Exits with 2 if it could not check:
+    /// the database is missing, in use by a server, or not readable.
     Verify(check::Database),
     Copy(copy::Copy),
     Replay(replay::Replay),
@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
         }
     };
     let ended = runtime.block_on(run(cli));
-    // A blocking call that hangs, such as a name look-up, does not keep a command that is done from ending.
+    // A blocking call that hangs, such as a DNS look-up, must not keep a finished command from ending.
     runtime.shutdown_background();
     ended.unwrap_or_else(|failure| {
         output::complain(&failure.to_string());

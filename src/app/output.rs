@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use super::failure::Failure;
 
-/// Writes lines to standard output. A reader that has gone away, as `head` does, is no error.
+/// Writes lines to standard output. A reader that has closed its end, as `head` does, is no error.
 ///
 /// # Errors
 /// [`Failure::Output`].
@@ -15,13 +15,13 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes a line to standard error.
+/// Writes an error to standard error.
 pub(super) fn complain(text: &str) {
     note(&format!("creditledger: {text}"));
 }
 
-/// Writes a line to standard error that is no complaint: what a reader of the answer should know besides.
+/// Writes a note to standard error: information for the reader that is no error.
 pub(super) fn note(text: &str) {
-    // Where standard error is closed there is nobody left to tell; the exit status still says it.
+    // If standard error is closed, nobody can read this; the exit status still reports the outcome.
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Methods of services as values, and lists that a server answers in pages.
+//! Methods of services as values, and lists that a server returns in pages.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -31,10 +31,10 @@ pub(super) trait Paged: Clone {
     type Answer;
     type Item;
 
-    /// Asks for the page behind `token`.
+    /// Asks for the page after `token`.
     fn set_page(&mut self, size: i32, token: String);
 
-    /// The items of a page, and the token of the next one; empty at the end.
+    /// The items of a page, and the token of the next page, which is empty at the end.
     fn read(answer: Self::Answer) -> (Vec<Self::Item>, String);
 }
 
@@ -65,10 +65,7 @@ paged! {
     ListWorkRequest => ListWorkResponse { entries: WorkEntry },
 }
 
-/// Reads pages until `limit` items are there or the list ends, and says whether it goes on.
-///
-/// # Errors
-/// [`CallError`].
+/// Reads pages until `limit` items are there or the list ends. Also returns whether there are more.
 pub(super) async fn read_pages<Q: Paged>(
     channel: &Channel,
     limit: usize,
@@ -78,7 +75,7 @@ pub(super) async fn read_pages<Q: Paged>(
     let mut items = Vec::new();
     let mut token = String::new();
     loop {
-        // One more than the limit: a page token alone does not say that there is anything behind it.
+        // One more than the limit, because a page token alone does not prove that anything follows.
         let missing = limit.saturating_add(1).saturating_sub(items.len());
         if missing == 0 {
             break;

@@ -14,7 +14,7 @@ use crate::{cards, clock};
 
 /// Price work under a rate card, without a server, and print the receipt
 ///
-/// Exits with 0 also where the card says no: what it says is the answer.
+/// Exits with 0 also if the card refuses the work: a refusal is an answer too.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Price {
     /// The card: prepaid, half-hour, flat-then-quoted, three-lines, or a TOML file

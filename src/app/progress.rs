@@ -1,11 +1,11 @@
-//! A sign of life on a terminal, and nothing elsewhere.
+//! Progress on a terminal, and nothing elsewhere.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A line that says what is going on. It is gone when the command ends, however it ends.
+/// A progress line. It disappears when the command ends, however it ends.
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
@@ -21,32 +21,31 @@ impl Progress {
         progress
     }
 
-    /// Goes on with another template.
+    /// Switches to another template.
     pub fn looks(&self, template: &str) {
-        // The templates are constants; the plain bar is as good.
+        // The templates are constants; if one were wrong, the plain bar would do.
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.0.set_style(style);
         }
     }
 
-    /// What is done now.
+    /// Shows what is done now.
     pub fn says(&self, what: &str) {
         self.0.set_message(what.to_owned());
     }
 
-    /// Begins to count anew, up to `total`.
+    /// Counts from 0 again, up to `total`.
     pub fn counts(&self, total: u64) {
         self.0.set_length(total);
         self.0.set_position(0);
         self.0.reset_eta();
     }
 
-    /// So many steps are done.
+    /// Sets the number of finished steps.
     pub fn reaches(&self, steps: impl TryInto<u64>) {
         self.0.set_position(steps.try_into().unwrap_or(u64::MAX));
     }
 
-    /// One more step is done.
     pub fn advances(&self) {
         self.0.inc(1);
     }

@@ -9,10 +9,10 @@ use crate::config::{Config, Flags};
 use crate::store;
 use crate::telemetry::{self, OTLP_ENDPOINT};
 
-/// Serves until it is told to stop, or cannot go on.
+/// Serves until a signal stops it, or it cannot go on.
 ///
 /// # Errors
-/// [`Failure`] where it does not come up. What ends it later is logged.
+/// [`Failure`] where it does not start. What ends it later is logged.
 pub async fn serve(flags: &Flags) -> Result<ExitCode, Failure> {
     let config = Config::load(flags, std::env::vars_os())?;
     config.check_exposure()?;
@@ -34,7 +34,7 @@ pub async fn serve(flags: &Flags) -> Result<ExitCode, Failure> {
         }
         failure = server.failed() => Some(failure),
     };
-    // Also after a failure: callers that wait are told that the outcome is unknown.
+    // Also after a failure: waiting callers learn that the outcome is unknown.
     let stopped = server.stop().await;
     let ended = failed.map_or(stopped, Err);
     let code = match ended {
@@ -48,7 +48,7 @@ pub async fn serve(flags: &Flags) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
-/// Hears SIGTERM and Ctrl-C.
+/// Receives SIGTERM and Ctrl-C.
 struct Stop {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
@@ -64,7 +64,7 @@ impl Stop {
         })
     }
 
-    /// Waits for either, and names it.
+    /// Waits for either signal, and names it.
     async fn asked(&mut self) -> &'static str {
         #[cfg(unix)]
         tokio::select! {
@@ -73,7 +73,7 @@ impl Stop {
         }
         #[cfg(not(unix))]
         {
-            // Where Ctrl-C cannot be heard the system ends the process itself.
+            // If Ctrl-C cannot be received, the system ends the process itself.
             let _ = tokio::signal::ctrl_c().await;
             "Ctrl-C"
         }

@@ -1,4 +1,4 @@
-//! A server in this process: engine, writer, gRPC, sweeper and relay, and their end in order.
+//! A server in this process: engine, writer, gRPC, sweeper and relay, and their shutdown in order.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::store::{self, Settings};
 use crate::storefront::PaymentApplier;
 use crate::writer::{Limits, Writer, WriterEnd};
 
-/// A server that is up.
+/// A running server.
 pub(super) struct Server {
     address: SocketAddr,
     writer: Writer,
@@ -40,7 +40,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Opens the database, made and migrated where needed, and serves.
+    /// Opens the database, creates and migrates it where needed, and serves.
     ///
     /// # Errors
     /// [`Failure`] where the database cannot be used or the address cannot be listened on.
@@ -48,7 +48,7 @@ impl Server {
         let shops = shops(&config.storefronts)?;
         let clock: Arc<dyn Clock> = Arc::new(clock::System);
         let mailer = config.email.as_ref().map(|email| mailer(email, &clock)).transpose()?;
-        // The address first: a second server on it says so and does not touch the database.
+        // The address comes first: a second server on it fails before it touches the database.
         let listener =
             TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
         let address = listener.local_addr().map_err(|error| cannot_listen(config, &error))?;
@@ -101,12 +101,12 @@ impl Server {
         Ok(Self { address, writer, end: Some(end), stop, grpc, sweeper, relay, shutdown_timeout })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Waits until it cannot go on, which may be for ever.
+    /// Waits until the server cannot go on, which may be for ever.
     pub async fn failed(&mut self) -> Failure {
         let Some(end) = &mut self.end else { return std::future::pending().await };
         tokio::select! {
@@ -123,10 +123,10 @@ impl Server {
         }
     }
 
-    /// Reports NOT_SERVING, accepts nothing new, lets open calls end (to a deadline), and then the writer.
+    /// Reports NOT_SERVING, accepts nothing new, lets open calls end within a deadline, and then ends the writer.
     ///
     /// # Errors
-    /// [`Failure`] where something of it ended badly before.
+    /// [`Failure`] where a part of the server failed before.
     pub async fn stop(self) -> Result<(), Failure> {
         let Self { address: _, writer, end, stop, mut grpc, sweeper, relay, shutdown_timeout } = self;
         sweeper.abort();
@@ -140,7 +140,7 @@ impl Server {
             grpc.abort();
             Ok(())
         };
-        // It stores how far it has come; what it does not get done is sent again by the next server.
+        // It stores its cursors. What it does not finish is sent again by the next server.
         if tokio::time::timeout(shutdown_timeout, relay).await.is_err() {
             tracing::warn!(?shutdown_timeout, "some webhooks were under way and are sent again later");
         }
@@ -153,7 +153,7 @@ impl Server {
     }
 }
 
-/// How events are sent: to webhooks, and by e-mail where it is switched on.
+/// The transports of events: webhooks, and e-mail where it is switched on.
 fn transports(
     policy: Policy,
     mailer: Option<Mailer>,

@@ -1,11 +1,11 @@
-//! From the settings of storefronts to storefronts.
+//! Builds storefronts from their settings.
 
 use super::failure::Failure;
 use crate::config::{Secret, StorefrontSettings};
 use crate::ledger::{Credits, LedgerId, Storefront};
 use crate::storefront::{Shop, Vendor};
 
-/// Checks what the settings say.
+/// Checks the settings of storefronts.
 ///
 /// # Errors
 /// [`Failure::Other`] with one line that names the storefront and what is wrong with it.
@@ -17,10 +17,7 @@ fn complaint(id: &str, wrong: &str) -> Failure {
     Failure::Other(format!("storefront {id:?}: {wrong}"))
 }
 
-/// A secret, from where the settings say that it is.
-///
-/// # Errors
-/// Where it is not there; a line without what it says.
+/// Reads a secret from the place that the settings name. The error does not show the secret.
 pub(super) fn revealed(secret: &Secret) -> Result<String, String> {
     match secret {
         Secret::Text(text) => Ok(text.revealed().to_owned()),

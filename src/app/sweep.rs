@@ -1,5 +1,5 @@
-//! Applies expiries of customers that send nothing, and requests the top-ups that fall due of them. It decides nothing:
-//! every command of a customer applies its due expiries first, so that no answer depends on when this has run.
+//! Applies expiries of customers that send no commands, and requests their top-ups that fall due. It decides nothing:
+//! every command of a customer applies its due expiries first, so no answer depends on when this runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::ledger::{Command, Rejection, Request};
 use crate::store::{ReadStore, StoreError};
 use crate::writer::{SubmitError, Writer};
 
-/// Customers looked up at once, and so commands submitted at once: a commit of its own at most.
+/// Customers that are read at once, and so commands that are submitted at once: at most one commit.
 const PAGE: usize = 1_000;
-/// Pages in one round: a bound, should a customer stay due whatever is done.
+/// Pages in one round. The bound holds even if a customer stays due after its command.
 const PAGES_MAX: usize = 100;
 
-/// Looks every `interval`, until it is dropped.
+/// Sweeps every `interval`, until it is dropped.
 pub(super) async fn sweep(reader: Arc<dyn ReadStore>, writer: Writer, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -27,7 +27,7 @@ pub(super) async fn sweep(reader: Arc<dyn ReadStore>, writer: Writer, interval: 
             match apply_due(&*reader, &writer).await {
                 Ok(PAGE..) => {}
                 Ok(_) => break,
-                // The next round tries again, and commands do it meanwhile.
+                // The next round tries again, and commands of customers apply their own expiries meanwhile.
                 Err(SweepError::Submit(SubmitError::Overloaded | SubmitError::ShuttingDown)) => break,
                 Err(error) => {
                     tracing::warn!(%error, "what is due could not be applied");
@@ -46,7 +46,7 @@ enum SweepError {
     Submit(#[from] SubmitError),
 }
 
-/// Applies what is due of at most [`PAGE`] customers, and says of how many.
+/// Applies what is due for at most [`PAGE`] customers, and returns how many they are.
 async fn apply_due(reader: &dyn ReadStore, writer: &Writer) -> Result<usize, SweepError> {
     let due = reader.customers_due(clock::now(), PAGE).await?;
     let count = due.len();

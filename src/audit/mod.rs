@@ -1,4 +1,4 @@
-//! `verify`: replays the whole journal through the core, and compares every stored row with what that gives.
+//! `verify`: replays the whole journal through the core, and compares every stored row with the result.
 
 mod replay;
 mod report;
@@ -12,7 +12,7 @@ pub use report::{Counts, Report};
 /// without gaps; every posting against the invariants, by replaying it; every customer, hold, lot, order and system
 /// account against the replay; and that each ledger sums to zero. Holds the replayed state in memory.
 ///
-/// `progress` hears how many postings were replayed.
+/// `progress` gets the number of postings that were replayed.
 ///
 /// # Errors
 /// [`StoreError`] where the database cannot be read to its end.

@@ -1,4 +1,4 @@
-//! The first half of `verify`: the journal, from its first posting to its last.
+//! The first half of `verify`: replays the journal from its first posting to its last.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -17,17 +17,16 @@ const PAGE: usize = 1_000;
 
 /// The state that the journal gives.
 pub(super) struct Replayed {
-    /// Customers and holds.
     pub book: Book,
-    /// Whose each hold with work is.
+    /// The customer of each hold with work.
     pub owners: HashMap<HoldId, CustomerKey>,
     /// Each customer's last posting.
     pub last: HashMap<CustomerKey, PostingId>,
-    /// Every lot that came in, as its last posting left it, and whose it is.
+    /// Every lot, as its last posting left it, and its customer.
     pub lots: HashMap<LotId, (CustomerKey, Arc<Lot>)>,
     /// Every order, and the posting that recorded it.
     pub orders: HashMap<OrderScope, PostingId>,
-    /// Balances of the accounts that are no customer's, each in its own unit.
+    /// Balances of the accounts that belong to no customer, each in its own unit.
     pub accounts: BTreeMap<(LedgerNo, String), Credits>,
 }
 
@@ -38,7 +37,7 @@ pub(super) async fn replay(
 ) -> Result<Replayed, StoreError> {
     let ledgers = auditor.stored_ledgers().await?;
     let cards = replay_cards(auditor, &ledgers, report).await?;
-    // Nothing is decided, so neither time nor randomness matter.
+    // Replaying decides nothing, so neither time nor randomness matters.
     let mut replayed = Replayed {
         book: Book::new(Timestamp::MAX, 0, Arc::new(cards)),
         owners: HashMap::new(),
@@ -69,7 +68,7 @@ pub(super) async fn replay(
     Ok(replayed)
 }
 
-/// Every change of rate cards must follow on those before it, and be what its request asked for.
+/// Each change of rate cards must follow from those before it, and match what its request asked for.
 async fn replay_cards(
     auditor: &dyn AuditStore,
     ledgers: &[StoredLedger],
@@ -161,7 +160,7 @@ impl Replayed {
     }
 }
 
-/// A settlement must cost what its receipt says.
+/// The fault of a settlement whose cost differs from its receipt.
 fn receipt_fault(cards: &Cards, posting: &Posting) -> Option<ReceiptError> {
     let hold = posting.detail.hold.as_ref()?;
     let settlement = hold.settlement.as_ref().filter(|settlement| settlement.posting == posting.id)?;

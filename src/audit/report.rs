@@ -1,19 +1,17 @@
-//! What a check has counted and found wrong.
+//! What a check counted, and what it found wrong.
 
 use std::fmt;
 
-/// What was checked, and what was wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Rows read, by what they are.
     pub counts: Counts,
-    /// The first faults, each naming its row; empty where all is well.
+    /// Empty where all is well. Each fault names its row.
     pub faults: Vec<String>,
-    /// Faults beyond those.
+    /// Faults that are counted but not listed.
     pub more_faults: u64,
 }
 
-/// Rows read, by what they are.
+/// Rows read, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub ledgers: u64,
@@ -29,10 +27,9 @@ pub struct Counts {
 }
 
 impl Report {
-    /// Faults that are kept in words.
+    /// Faults that are listed; further ones are only counted.
     pub const FAULTS_MAX: usize = 20;
 
-    /// True where nothing was wrong.
     pub const fn is_clean(&self) -> bool {
         self.faults.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The second half of `verify`: every stored row against what the journal gave.
+//! The second half of `verify`: compares every stored row with what the journal gives.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use crate::store::{AuditStore, StoreError, StoredCustomer};
 /// Rows in one read.
 const PAGE: usize = 1_000;
 
-/// Goes over all rows of a table, a page at a time, and counts them. For each row the body gives the key after which the
-/// next page begins.
+/// Reads all rows of a table, a page at a time, and counts them. The body gives the key after which the next page
+/// begins.
 macro_rules! each_row {
     ($auditor:ident.$read:ident, |$stored:ident| $body:block) => {{
         let (mut after, mut count) = (None, 0_u64);
@@ -45,11 +45,11 @@ pub(super) async fn compare(
     accounts(auditor, replayed, sums, report).await
 }
 
-/// What sums to zero: a ledger's accounts in credits (without a currency), and those in each currency.
+/// Sums that must be zero: a ledger's accounts in credits (without a currency), and those in each currency.
 type Sums = BTreeMap<(LedgerNo, Option<Currency>), i128>;
 
-/// Compares customers; returns what their accounts sum to, by ledger, and what the price of what is left in their lots
-/// leaves of the deferred revenue, which must be nothing.
+/// Compares customers. Returns two sums by ledger: that of their accounts, and the negative price of what is left in
+/// their lots. The second one plus the deferred revenue must be zero.
 async fn customers(
     auditor: &dyn AuditStore,
     replayed: &Replayed,
@@ -98,7 +98,7 @@ fn customer_fault(stored: &StoredCustomer, entry: &Entry, customer: &Customer) -
     if stored.next_due != state.next_due || due_is_late(state.next_due, entry, customer) {
         return Some("it would be looked at too late for what falls due");
     }
-    // The bound on what falls due is no journal matter; everything else is.
+    // `next_due` is a bound that does not follow from the journal; everything else does.
     let journal = CustomerState { next_due: state.next_due, ..customer.state.clone() };
     if state != journal {
         return Some("its lots, holds or terms are not those that the journal gives");
@@ -111,7 +111,7 @@ fn customer_fault(stored: &StoredCustomer, entry: &Entry, customer: &Customer) -
     (held != Some(customer.balances.held)).then_some("its active holds do not sum to what is held")
 }
 
-/// True where something falls due before the bound says to look.
+/// True if something falls due before the bound, so that a sweep would look too late.
 fn due_is_late(bound: Option<Timestamp>, entry: &Entry, customer: &Customer) -> bool {
     let holds = entry.holds().filter_map(|hold| hold.due_at());
     // A lot that a hold covers may have been looked at when it fell due, which leaves no posting.
@@ -155,7 +155,7 @@ async fn work(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Report
 async fn lots(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Report) -> Result<(), StoreError> {
     report.counts.lots = each_row!(auditor.stored_lots, |stored| {
         let lot = replayed.lots.get(&stored.id);
-        // A lot of another customer is no lot that the journal gives.
+        // A lot of another customer counts as one that the journal does not give.
         let journal = lot.map(
             |(customer, lot)| {
                 if *customer == stored.customer { encode(lot.as_ref()) } else { Vec::new() }
@@ -192,8 +192,8 @@ async fn orders(
     Ok(())
 }
 
-/// Compares the system accounts, sums each ledger to zero, in credits and in each currency, and the deferred revenue to the
-/// price of what is left in lots.
+/// Compares the system accounts. Each ledger must sum to zero, in credits and in each currency. The deferred revenue
+/// must equal the price of what is left in lots.
 async fn accounts(
     auditor: &dyn AuditStore,
     replayed: &Replayed,
@@ -243,7 +243,7 @@ async fn accounts(
     Ok(())
 }
 
-/// Compares the body of a row with what the journal gives; `unmade` says that it gives none.
+/// Compares the body of a row with the journal's; `unmade` is the fault where the journal gives none.
 fn check_body(report: &mut Report, row: &str, journal: Option<Vec<u8>>, stored: &[u8], unmade: &str) {
     match journal {
         None => report.fault(format!("{row}: {unmade}")),

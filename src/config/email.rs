@@ -1,4 +1,4 @@
-//! The table `[email]` of the file: the mail server, who messages are from, and where their templates are.
+//! The table `[email]` of the file: the mail server, the sender of messages, and the templates.
 
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -24,11 +24,11 @@ pub struct EmailSettings {
     password: Option<SecretText>,
     password_variable: Option<String>,
     password_file: Option<PathBuf>,
-    /// Who messages are from.
+    /// The sender of messages.
     pub from: NonEmpty,
-    /// Where answers go, if elsewhere.
+    /// Where answers go, if not to `from`.
     pub reply_to: Option<NonEmpty>,
-    /// Where customers buy credits, with places for ids.
+    /// Where customers buy credits, with placeholders for ids.
     pub top_up_link: NonEmpty,
     /// A directory of templates that take the place of the built-in ones.
     pub templates: Option<PathBuf>,
@@ -73,7 +73,7 @@ impl EmailSettings {
         )
     }
 
-    /// The user's password: there is one where there is a user.
+    /// There is a password if there is a user.
     pub fn password(&self) -> Option<Secret> {
         self.passwords().next()
     }
@@ -85,7 +85,7 @@ impl EmailSettings {
         [text, variable, file].into_iter().flatten()
     }
 
-    /// What no single key is wrong about, continuing the name of the table.
+    /// Checks keys that are wrong only together. The error continues the name of the table.
     pub(super) fn check(&self) -> Result<(), String> {
         let passwords = self.passwords().count();
         if passwords > 1 {

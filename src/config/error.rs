@@ -1,42 +1,35 @@
-//! What can be wrong with the settings, and where it was said.
+//! What can be wrong with the settings, and in which source.
 
 use std::net::SocketAddr;
 
-/// What is wrong with a setting, and where it was said.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file is not there or not readable.
     #[error("{path} cannot be read: {source}")]
     Unreadable {
-        /// Which file.
+        /// As it was given.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// A key or value in the file.
     #[error("{path} line {line}: {problem}")]
     File {
-        /// Which file.
         path: String,
-        /// Which line, from 1.
+        /// From 1.
         line: usize,
         /// The key and what is wrong with it.
         problem: String,
     },
-    /// A variable.
     #[error("{name} {problem}")]
     Variable {
-        /// Its name.
         name: String,
-        /// What is wrong, continuing the name.
+        /// Continues the name.
         problem: String,
     },
-    /// A flag.
     #[error("--{name} {problem}")]
     Flag {
-        /// Its name.
         name: String,
-        /// What is wrong, continuing the name.
+        /// Continues the name.
         problem: String,
     },
     /// The server would be reachable from other machines, and nothing authenticates callers.
@@ -45,7 +38,7 @@ pub enum ConfigError {
          listen on 127.0.0.1, or say --insecure where the network is trusted"
     )]
     Exposed {
-        /// Where it was to listen.
+        /// The setting `listen`.
         listen: SocketAddr,
     },
 }

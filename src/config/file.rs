@@ -1,4 +1,4 @@
-//! The TOML file: flat keys, each a setting, and the tables of e-mail and storefronts. What is wrong is named with its line.
+//! The TOML file: flat keys, each a setting, and the tables of e-mail and storefronts. Errors name their line.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::error::ConfigError;
 use super::settings::{Config, Kind, Setting};
 use super::storefronts;
 
-/// The byte of the file that it is about, and what is wrong.
+/// The byte offset of a fault in the file, and what is wrong.
 type Wrong = (usize, String);
 
 /// Reads the file's settings into `config`.
@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path, config: &mut Config) -> Result<(), ConfigError> 
 fn read_text(text: &str, config: &mut Config) -> Result<(), Wrong> {
     let table = DeTable::parse(text).map_err(|error| described(&error, 0))?;
     let mut entries: Vec<_> = table.get_ref().iter().collect();
-    // The table is sorted by key; the first mistake is the first in the file.
+    // The table is sorted by key. By place, the first mistake that is reported is the first in the file.
     entries.sort_by_key(|(key, _)| key.span().start);
     for (key, value) in entries {
         let name: &str = key.get_ref();
@@ -68,7 +68,7 @@ fn read_table<T: DeserializeOwned>(
     })
 }
 
-/// The keys that lead to the value at a byte, each after a point.
+/// The keys that lead to the value at a byte, each with a point in front.
 fn key_at(value: &Spanned<DeValue<'_>>, byte: usize) -> String {
     let is_at = |value: &Spanned<DeValue<'_>>| value.span().contains(&byte);
     match value.get_ref() {
@@ -85,7 +85,7 @@ fn key_at(value: &Spanned<DeValue<'_>>, byte: usize) -> String {
 
 fn read_setting(name: &str, value: &Spanned<DeValue<'_>>, config: &mut Config) -> Result<(), String> {
     let setting = Setting::named(name).ok_or("is not a setting")?;
-    // As the text that a flag would give.
+    // The text that a flag would give, so that one reader serves all sources.
     let text = match (setting.kind, value.get_ref()) {
         (Kind::Text, DeValue::String(text)) => text.to_string(),
         (Kind::Switch, DeValue::Boolean(switch)) => switch.to_string(),

@@ -8,11 +8,11 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use super::error::ConfigError;
 use super::settings::{Config, Kind, SETTINGS, Setting};
 
-/// Every variable of ours begins with it, so that one that does and is not known is a typing error.
+/// All our variables begin with it, so an unknown one that does is a typing error.
 const PREFIX: &str = "CREDITLEDGER_";
-/// The variable of the file.
+/// The variable that names the file.
 const CONFIG: &str = "CREDITLEDGER_CONFIG";
-/// Read by the client commands.
+/// Variables of the client commands, which are no settings of a server.
 const OF_CLIENTS: [&str; 2] = ["CREDITLEDGER_SERVER", "CREDITLEDGER_WEBHOOK_SECRET"];
 
 /// Settings from one source, as text.
@@ -20,12 +20,11 @@ const OF_CLIENTS: [&str; 2] = ["CREDITLEDGER_SERVER", "CREDITLEDGER_WEBHOOK_SECR
 pub struct Flags {
     /// The TOML file.
     pub config: Option<PathBuf>,
-    /// Settings by name.
     pub settings: Vec<(&'static str, String)>,
 }
 
 impl Flags {
-    /// The flags of commands that have these two alone.
+    /// For commands that have only these two flags.
     #[must_use]
     pub fn of_database(config: Option<PathBuf>, database_url: Option<String>) -> Self {
         Self { config, settings: database_url.map(|url| ("database_url", url)).into_iter().collect() }
@@ -75,7 +74,6 @@ impl FromArgMatches for Flags {
     }
 }
 
-/// The name of a setting's variable.
 pub(super) fn variable_of(setting: &str) -> String {
     format!("{PREFIX}{}", setting.to_ascii_uppercase())
 }

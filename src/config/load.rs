@@ -39,10 +39,7 @@ impl Config {
         (setting.set)(self, text)
     }
 
-    /// Refuses to serve beyond this machine without authentication, unless told to.
-    ///
-    /// # Errors
-    /// [`ConfigError::Exposed`].
+    /// Refuses to serve beyond this machine without authentication, unless `insecure` is set.
     pub fn check_exposure(&self) -> Result<(), ConfigError> {
         if self.insecure || self.listen.ip().is_loopback() {
             return Ok(());
@@ -77,7 +74,7 @@ mod tests {
     fn flags_win_over_variables_over_file_over_defaults() {
         let none = Flags::default();
         assert_eq!(load(&none, &[], None), Ok(Config::default()));
-        // What the client commands read is no setting of a server that is started in the same shell.
+        // Variables of the client commands may be set in the shell that starts a server.
         let of_clients = [("CREDITLEDGER_SERVER", "http://x"), ("CREDITLEDGER_WEBHOOK_SECRET", "whsec_x")];
         assert_eq!(load(&none, &of_clients, None), Ok(Config::default()));
         let file =

@@ -1,4 +1,4 @@
-//! Texts of the file that have bounds of their own: secrets, which are never shown, and texts that must not be empty.
+//! Texts of the file with rules of their own: secrets, which are never shown, and texts that must not be empty.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub enum Secret {
     File(PathBuf),
 }
 
-/// A secret that the settings themselves have. It is shown nowhere.
+/// A secret in the settings themselves. It is never shown.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct SecretText(String);
 
@@ -27,13 +27,11 @@ impl std::fmt::Debug for SecretText {
 }
 
 impl SecretText {
-    /// The secret.
     pub fn revealed(&self) -> &str {
         &self.0
     }
 }
 
-/// A text that is not empty.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct NonEmpty(String);

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::email::EmailSettings;
 use super::storefronts::StorefrontSettings;
 
-/// A setting that a flag, a variable and a key of the file give. All of them have its name.
+/// A setting that can be given as a flag, a variable and a key of the file, all of the same name.
 pub(super) struct Setting {
     pub name: &'static str,
     pub help: &'static str,
@@ -18,7 +18,7 @@ pub(super) struct Setting {
     pub value_name: &'static str,
     /// Its default as text.
     pub default: fn(&Config) -> String,
-    /// Reads its text; what is wrong continues the name.
+    /// Reads its text. The error continues the name.
     pub set: fn(&mut Config, &str) -> Result<(), String>,
 }
 
@@ -38,7 +38,7 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Config {
             $(#[doc = $help] pub $name: $type,)*
-            /// E-mail to customers; without, none is sent. Only in the file.
+            /// E-mail to customers; without it, none is sent. Only in the file.
             pub email: Option<EmailSettings>,
             /// Storefronts whose webhooks are served. Only in the file.
             pub storefronts: Vec<StorefrontSettings>,
@@ -123,19 +123,16 @@ pub enum LogFormat {
 }
 
 impl Setting {
-    /// The setting of this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         SETTINGS.iter().find(|setting| setting.name == name)
     }
 }
 
 impl Config {
-    /// [`Config::shutdown_timeout_ms`] as a duration.
     pub const fn shutdown_timeout(&self) -> Duration {
         Duration::from_millis(self.shutdown_timeout_ms)
     }
 
-    /// [`Config::expiry_interval_ms`] as a duration.
     pub const fn expiry_interval(&self) -> Duration {
         Duration::from_millis(self.expiry_interval_ms)
     }

@@ -1,4 +1,4 @@
-//! The tables `[[storefronts]]` of the file: which storefronts may tell of payments, and what their products are.
+//! The tables `[[storefronts]]` of the file: which storefronts may report payments, and what their products are.
 
 use std::collections::BTreeMap;
 
@@ -21,9 +21,9 @@ pub struct StorefrontSettings {
     secrets: Vec<SecretText>,
     #[serde(default)]
     secret_variables: Vec<String>,
-    /// Where a payload names the customer.
+    /// The path at which a payload names the customer.
     pub customer: NonEmpty,
-    /// Where a payload without line items names the product.
+    /// The path at which a payload without line items names the product.
     #[serde(default)]
     pub product: String,
     /// Credits by product.
@@ -43,7 +43,7 @@ impl StorefrontSettings {
     }
 }
 
-/// What is wrong with all of them together, continuing the name of the tables.
+/// Checks storefronts that are wrong only together. The error continues the name of the tables.
 pub(super) fn check(storefronts: &[StorefrontSettings]) -> Result<(), String> {
     for (place, storefront) in storefronts.iter().enumerate() {
         let id = &*storefront.id;

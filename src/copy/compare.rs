@@ -1,4 +1,4 @@
-//! The second half of `copy`: every row of the target against the same row of the source, a page at a time.
+//! The second half of `copy`: compares every row of the target with the same row of the source, a page at a time.
 
 use std::collections::BTreeMap;
 
@@ -85,13 +85,13 @@ trait StoredRow: Sized + PartialEq {
     async fn page(store: &dyn AuditStore, after: Option<&Self::Key>) -> Result<Vec<Self>, StoreError>;
     fn key(&self) -> Self::Key;
     fn name(&self) -> String;
-    /// True where `self` is what a copy of `source` must be.
+    /// True if `self` is what a copy of `source` must be.
     fn is_copy_of(&self, source: &Self) -> bool {
         self == source
     }
 }
 
-/// Compares all rows of a kind and returns how many there are; `each` gets every row of the target.
+/// Compares all rows of a kind and returns their number; `each` gets every row of the target.
 async fn same_rows<T: StoredRow>(
     source: &dyn AuditStore,
     target: &dyn AuditStore,
@@ -137,7 +137,7 @@ impl StoredRow for StoredCustomer {
     fn is_copy_of(&self, source: &Self) -> bool {
         let Ok(mut state) = decode::<CustomerState>(&self.state) else { return false };
         let Ok(from) = decode::<CustomerState>(&source.state) else { return false };
-        // The bound on what falls due follows from the journal no further than that it may be early, never late.
+        // The bound on what falls due does not follow from the journal: it may be early, but never late.
         let is_late = match (self.next_due, source.next_due) {
             (Some(ours), Some(theirs)) => ours > theirs,
             (None, Some(_)) => true,
@@ -218,7 +218,7 @@ impl StoredRow for StoredOrder {
     }
 }
 
-/// Compares the system accounts, and sums each ledger to zero; `sums` is what its customers' accounts come to.
+/// Compares the system accounts, and sums each ledger to zero; `sums` has the sums of its customers' accounts.
 async fn accounts(
     source: &dyn AuditStore,
     target: &dyn AuditStore,
@@ -242,7 +242,7 @@ async fn accounts(
     }
 }
 
-/// Balances that are not zero: whether an account that was used and came back to zero has a row is the engine's matter.
+/// Leaves out balances of zero: engines differ in whether an account that came back to zero keeps its row.
 async fn balances(store: &dyn AuditStore) -> Result<BTreeMap<(LedgerNo, String), Credits>, StoreError> {
     let accounts = store.stored_accounts().await?.into_iter();
     Ok(accounts

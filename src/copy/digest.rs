@@ -1,4 +1,4 @@
-//! One number for a whole journal, the same in every engine.
+//! One hash for a whole journal, the same in every engine.
 
 use std::fmt::Write as _;
 
@@ -8,8 +8,9 @@ use crate::ledger::codec::{Codec, Encoder};
 use crate::ledger::{Balances, Posting};
 use crate::store::Recorded;
 
-/// SHA-256 over the postings of all ledgers, by ledger number and position: of each the number (4 bytes), the position
-/// (8), the length of its encoding (8), most significant byte first, and the encoding.
+/// SHA-256 over the postings of all ledgers, by ledger number and position. Each posting adds its ledger number (4
+/// bytes), its position (8), the length of its encoding (8), and the encoding. Numbers begin with the most significant
+/// byte.
 #[derive(Clone, Debug, Default)]
 pub(super) struct JournalDigest {
     sha: Sha256,
@@ -39,7 +40,7 @@ impl JournalDigest {
     }
 }
 
-/// Every field in the core's encoding; one that may be missing is led by 1, or is a 0.
+/// Every field in the core's encoding. An optional field has a 1 in front, or is a 0.
 fn put(posting: &Posting, out: &mut Encoder) {
     let Posting {
         id,
@@ -66,7 +67,7 @@ fn put(posting: &Posting, out: &mut Encoder) {
     fingerprint.put(out);
     amounts.0.iter().chain([available, held, owed]).for_each(|credits| credits.put(out));
     put_option(storefront.as_ref(), out);
-    // As the journal keeps it: erasing what was said changes no digest.
+    // Only the detail is hashed, not the texts, so that erasing texts changes no digest.
     let (mut detail, mut words) = (Vec::new(), Vec::new());
     posting.put_detail(&mut detail, &mut words);
     out.extend_from_slice(&detail);
@@ -119,7 +120,7 @@ mod tests {
         digest.finish()
     }
 
-    /// Digests that people wrote down must come out again.
+    /// Digests that people wrote down must not change.
     #[test]
     fn the_digest_of_a_journal_stays_what_it_is() {
         assert_eq!(digest(&[]), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");

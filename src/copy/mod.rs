@@ -1,5 +1,5 @@
-//! `copy`: moves a whole database from one engine to another, by replaying its journal into the other one, and compares
-//! every row before it says that it is done.
+//! `copy`: moves a whole database from one engine to another. It replays the journal into the target, and compares
+//! every row before it reports success.
 
 mod compare;
 mod digest;
@@ -17,7 +17,7 @@ pub use outcome::{Copied, CopyError};
 /// Postings in one transaction of the target.
 pub const CHUNK: usize = 1_000;
 
-/// Checks the source before anything is written. The first thing that is asked of it.
+/// Checks the source before anything is written. Callers do this first.
 ///
 /// # Errors
 /// [`CopyError::Damaged`] with the first fault.
@@ -35,7 +35,7 @@ pub struct Copier<'a> {
     parts: Vec<Part>,
     /// The changes of rate cards of the source, as they were when the copy began.
     cards: Vec<CardChange>,
-    /// The part that is being copied; those before it are done.
+    /// The index of the ledger that is being copied; those before it are done.
     at: usize,
     total: u64,
     done: u64,
@@ -59,8 +59,8 @@ impl fmt::Debug for Copier<'_> {
 }
 
 impl<'a> Copier<'a> {
-    /// Marks the target, or finds the mark and checks that what is there came from this source; then makes the ledgers
-    /// that are missing. `chunk` postings are written at a time.
+    /// Marks the target, or finds the mark and checks that the target's content came from this source. Then it makes
+    /// the ledgers that are missing. `chunk` postings are written at a time.
     ///
     /// # Errors
     /// [`CopyError::OtherSource`]; [`CopyError::Store`] where the target is not empty, or a database fails.
@@ -98,7 +98,7 @@ impl<'a> Copier<'a> {
         Ok(self.target.writer.copy_cards(missing).await?)
     }
 
-    /// Finds out how far an earlier copy came, and whether it was of this source; returns the ledgers to be made.
+    /// Finds out how far an earlier copy came, and checks that it was of this source. Returns the ledgers to be made.
     async fn find_done(&mut self) -> Result<Vec<StoredLedger>, CopyError> {
         let stored = self.target.audit.stored_ledgers().await?;
         let mut stored: BTreeMap<LedgerNo, StoredLedger> =
@@ -113,7 +113,7 @@ impl<'a> Copier<'a> {
             part.done = self.target.audit.journal_end(ledger.no).await?;
             self.done = self.done.saturating_add(part.done.0);
             if there != part.stored {
-                // Main is there from the start, without its time.
+                // The ledger `main` exists from the start, without its time.
                 if ledger.no != LedgerNo::MAIN || part.done != Position(0) {
                     return Err(CopyError::OtherSource(format!("ledger {} is another one", ledger.id)));
                 }
@@ -151,7 +151,7 @@ impl<'a> Copier<'a> {
     /// Copies the next postings, in one transaction; false where there are none left.
     ///
     /// # Errors
-    /// [`CopyError`]; nothing of these postings is stored, unless the error says that the fate is unknown.
+    /// [`CopyError`]; nothing of these postings is stored, unless the error says that the outcome is unknown.
     pub async fn step(&mut self) -> Result<bool, CopyError> {
         while self.parts.get(self.at).is_some_and(|part| part.done >= part.end) {
             self.at = self.at.saturating_add(1);
@@ -184,9 +184,6 @@ impl<'a> Copier<'a> {
 
     /// True where the source has ledgers or postings that are not copied. `source` is opened anew, so that no snapshot
     /// hides them.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn has_grown(&self, source: &dyn AuditStore) -> Result<bool, StoreError> {
         let ledgers = source.stored_ledgers().await?;
         if !ledgers.iter().eq(self.parts.iter().map(|part| &part.stored)) {
@@ -203,8 +200,8 @@ impl<'a> Copier<'a> {
         Ok(false)
     }
 
-    /// Compares everything that is stored, in bounded memory, once all is copied. `progress` hears how many postings were
-    /// compared.
+    /// Compares everything that is stored, in bounded memory, once all is copied. `progress` gets the number of
+    /// postings that were compared.
     ///
     /// # Errors
     /// [`CopyError::Differs`] with the first difference.
@@ -212,10 +209,7 @@ impl<'a> Copier<'a> {
         compare::compare(self.source, &*self.target.audit, &mut progress).await
     }
 
-    /// Takes the mark away and closes the target: from here on it can be served.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Removes the mark and closes the target. From here on it can be served.
     pub async fn finish(self) -> Result<(), StoreError> {
         self.target.writer.end_copy().await?;
         self.target.writer.close().await

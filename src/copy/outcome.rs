@@ -1,4 +1,4 @@
-//! What a copy came to: what was copied, or why it has stopped.
+//! The outcome of a copy: what was copied, or why it stopped.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use crate::ledger::LedgerId;
 use crate::ledger::book::Broken;
 use crate::store::{Position, StoreError};
 
-/// Why a copy has stopped. Once it has begun, the target stays an unfinished copy, and the same copy goes on from there.
+/// Why a copy stopped. Once it has begun, the target stays an unfinished copy, and the same copy goes on from there.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    /// One of the two databases.
+    /// One of the two databases failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The source is not sound; the target was not touched.
@@ -18,17 +18,14 @@ pub enum CopyError {
     /// A posting that does not fit what the postings before it gave.
     #[error("the source is wrong: ledger {ledger}, position {}: {broken}; the copy has stopped there", position.0)]
     Broken {
-        /// The posting's ledger.
         ledger: LedgerId,
-        /// Its place there.
+        /// In that ledger of the source.
         position: Position,
-        /// What does not fit.
         broken: Broken,
     },
     /// The journal of the source has a gap.
     #[error("the source is wrong: ledger {ledger} has no posting at position {}; the copy has stopped there", position.0)]
     Missing {
-        /// The ledger.
         ledger: LedgerId,
         /// Where a posting should be.
         position: Position,

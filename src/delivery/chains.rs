@@ -1,5 +1,6 @@
-//! A round of messages to one endpoint: several customers at a time, the events of each one after the other. What fails
-//! holds back the rest of its customer. An endpoint that asks for patience gets no more messages of the round.
+//! A round of messages to one endpoint. Customers are served in parallel; the events of one customer go out one after
+//! the other. A message that fails holds back the later events of its customer. An endpoint that asks for a wait gets
+//! no more messages of the round.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,25 +14,24 @@ use crate::store::webhooks::Delivery;
 /// An event on its way.
 pub(super) struct Outgoing {
     pub notice: Arc<Notice>,
-    /// Its row, where it comes from the retry queue.
+    /// The row, if the event comes from the retry queue.
     pub stored: Option<Delivery>,
 }
 
 /// The events of one customer, in their order.
 pub(super) type Chain = Vec<Outgoing>;
 
-/// What became of a chain.
+/// The outcome of a chain.
 #[derive(Default)]
 pub(super) struct Sent {
-    /// What was taken.
     pub taken: Chain,
-    /// What was not.
+    /// The event that failed, and why.
     pub failed: Option<(Outgoing, Failure)>,
-    /// What stands behind it, or was not tried because of what another message met.
+    /// The events behind it, and those that were not tried because another message stopped the round.
     pub rest: Chain,
 }
 
-/// Sends chains, so many at a time, and says what became of each.
+/// Sends chains, at most `at_a_time` at once, and reports the outcome of each.
 pub(super) async fn send_all(sender: Arc<dyn Sender>, at_a_time: usize, chains: Vec<Chain>) -> Vec<Sent> {
     let tasks_max = at_a_time.min(chains.len());
     let queue = Arc::new(Mutex::new(VecDeque::from(chains)));
@@ -49,7 +49,7 @@ pub(super) async fn send_all(sender: Arc<dyn Sender>, at_a_time: usize, chains: 
     }
     let mut sent = Vec::new();
     while let Some(done) = tasks.join_next().await {
-        // A task that panicked loses its chains, which then count as not delivered: the cursor is not moved past them.
+        // A task that panicked loses its chains. They count as not delivered, so the cursor is not moved past them.
         sent.extend(done.unwrap_or_default());
     }
     sent

@@ -1,4 +1,4 @@
-//! What may be asked about endpoints: each change once a request, in a transaction of its own.
+//! Changes and queries of endpoints. Each change carries a request id and is stored once, in a transaction of its own.
 
 use std::sync::Arc;
 
@@ -16,72 +16,62 @@ use crate::store::webhooks::{
 };
 use crate::store::{Position, ReadStore, StoreError};
 
-/// Endpoints of one ledger.
+/// Endpoints that one ledger may have.
 pub const ENDPOINTS_MAX: usize = 64;
-/// How long messages are signed with a secret that was replaced, too.
+/// How long messages are also signed with a secret that was replaced.
 const OLD_SECRET_SECONDS: i64 = 86_400;
-/// Attempts where other servers are in the way.
+/// Attempts at a change that clashes with another server's, or whose answer was lost.
 const TRIES_MAX: u32 = 5;
 
-/// An endpoint to be made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewEndpoint {
-    /// Where to.
     pub url: Text,
-    /// Which events; all where empty.
+    /// Empty for events of all types.
     pub types: Vec<EventType>,
-    /// What people call it.
     pub description: Text,
-    /// What to sign with; a new one without.
+    /// `None` makes a new one.
     pub secret: Option<Text>,
-    /// After which position of the journal it begins; with what comes without.
+    /// The position of the journal after which it begins; `None` begins with the next event.
     pub after: Option<Position>,
 }
 record!(NewEndpoint { 1 => url, 2 => types, 3 => description, 4 => secret, 5 => after });
 
-/// What to change of an endpoint; what is `None` stays as it is.
+/// Fields to change; `None` leaves a field as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Patch {
-    /// Where to.
     pub url: Option<Text>,
-    /// Which events.
     pub types: Option<Vec<EventType>>,
-    /// What people call it.
     pub description: Option<Text>,
-    /// Whether the secret is replaced: by a given one, or by a new one where that is `None`.
+    /// Replaces the secret: by `secret`, or by a new one if that is `None`.
     pub rotate: bool,
-    /// The secret that is given.
     pub secret: Option<Text>,
-    /// Whether anything is sent to it.
     pub enabled: Option<bool>,
 }
 record!(Patch { 1 => url, 2 => types, 3 => description, 4 => rotate, 5 => secret, 6 => enabled });
 
-/// Which event of a ledger.
+/// The place of an event in a ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventPlace {
     /// The position of its posting.
     pub position: Position,
-    /// Its place among the events of its posting.
+    /// From 0, among the events of its posting.
     pub index: u32,
 }
 record!(EventPlace { 1 => position, 2 => index });
 
-/// What came of a change.
+/// The outcome of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
-    /// It was made, now or by this very request before; the endpoint as it is now, unless it is gone.
+    /// The change was made, now or by an earlier delivery of the same request.
     Done {
-        /// The endpoint.
+        /// As it is now; `None` if it is gone.
         endpoint: Option<Box<Endpoint>>,
-        /// True for a repeat.
+        /// True if the request was answered before.
         replayed: bool,
     },
-    /// The request id asked for something else.
+    /// The request id was used for another request.
     RequestIdReused,
-    /// There is no such endpoint in the ledger.
     EndpointNotFound,
-    /// There is no such event in the ledger.
     EventNotFound,
     /// The ledger has [`ENDPOINTS_MAX`] endpoints.
     TooMany,
@@ -108,16 +98,11 @@ enum Change {
 }
 
 impl Endpoints {
-    /// Over the rows and the feed of one database.
     #[must_use]
     pub fn new(rows: Arc<dyn WebhookStore>, store: Arc<dyn ReadStore>, clock: Arc<dyn Clock>) -> Self {
         Self { rows, store, clock }
     }
 
-    /// Makes an endpoint.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn create(
         &self,
         ledger: LedgerNo,
@@ -132,10 +117,6 @@ impl Endpoints {
         self.change((ledger, Method::Create, request), &content, &Change::Create(new, begin)).await
     }
 
-    /// Changes an endpoint.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn update(
         &self,
         ledger: LedgerNo,
@@ -148,9 +129,6 @@ impl Endpoints {
     }
 
     /// Removes an endpoint with its retry queue.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn delete(
         &self,
         ledger: LedgerNo,
@@ -160,10 +138,7 @@ impl Endpoints {
         self.change((ledger, Method::Delete, request), id.as_bytes(), &Change::Delete(id)).await
     }
 
-    /// Sends an event again, whether it was taken or given up.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Sends an event again, whether it was delivered or given up.
     pub async fn redeliver(
         &self,
         ledger: LedgerNo,
@@ -180,18 +155,11 @@ impl Endpoints {
         self.change((ledger, Method::Redeliver, request), &content, &Change::Redeliver(id, notice)).await
     }
 
-    /// The last position of a ledger, up to which an endpoint can have come.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError> {
         self.store.last_position(ledger).await
     }
 
     /// The endpoints of a ledger, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn endpoints(&self, ledger: LedgerNo) -> Result<Vec<Endpoint>, StoreError> {
         let mut tx = self.rows.begin(self.clock.now()).await?;
         let mut endpoints = tx.endpoints().await?;
@@ -200,10 +168,7 @@ impl Endpoints {
         Ok(endpoints)
     }
 
-    /// One endpoint of a ledger; `None` without such an endpoint.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// `None` if the ledger has no such endpoint.
     pub async fn endpoint(&self, ledger: LedgerNo, id: Uuid) -> Result<Option<Endpoint>, StoreError> {
         let mut tx = self.rows.begin(self.clock.now()).await?;
         let endpoint = tx.peek_endpoint(id).await?;
@@ -211,10 +176,8 @@ impl Endpoints {
         Ok(endpoint.filter(|endpoint| endpoint.ledger == ledger && !endpoint.is_email()))
     }
 
-    /// What an endpoint did not take, in the order of the feed, after `after`; `None` without such an endpoint.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Deliveries that wait, or with `dead` those that were given up, in the order of the feed after `after`. `None` if
+    /// the ledger has no such endpoint.
     pub async fn deliveries(
         &self,
         ledger: LedgerNo,
@@ -241,7 +204,8 @@ impl Endpoints {
         loop {
             tries = tries.saturating_add(1);
             match self.try_change(&scope, fingerprint, change).await {
-                // What another server stored in between, or an answer that was lost, is found by the next attempt.
+                // The next attempt finds what another server stored meanwhile, or what was stored although the answer
+                // was lost.
                 Err(StoreError::Again(_) | StoreError::Clash(_) | StoreError::Unsure(_))
                     if tries < TRIES_MAX => {}
                 done => return done,
@@ -311,7 +275,7 @@ async fn make(tx: &mut dyn WebhookTx, ledger: LedgerNo, change: &Change) -> Resu
     let (Change::Update(id, _) | Change::Delete(id) | Change::Redeliver(id, _)) = change else {
         return Ok(Err(Changed::EndpointNotFound));
     };
-    // The one of e-mail is the server's own: what it did not take may be sent again, and no more.
+    // The e-mail endpoint is the server's own. Callers may only have its events sent again.
     let may = |endpoint: &Endpoint| {
         endpoint.ledger == ledger && (!endpoint.is_email() || matches!(change, Change::Redeliver(..)))
     };

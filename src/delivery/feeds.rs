@@ -7,11 +7,10 @@ use super::hub::Hub;
 use crate::ledger::LedgerNo;
 use crate::store::{CommitNotifier, ReadStore, StoreError};
 
-/// The feeds of all ledgers; shared by all who follow them.
 pub struct EventFeeds {
     pub(super) store: Arc<dyn ReadStore>,
     notifier: CommitNotifier,
-    /// Feeds that are read now, each for as long as somebody follows it.
+    /// Feeds that are read now. The map holds a feed weakly, so that it ends with its last follower.
     hubs: Mutex<HashMap<LedgerNo, Weak<Hub>>>,
 }
 
@@ -22,13 +21,13 @@ impl std::fmt::Debug for EventFeeds {
 }
 
 impl EventFeeds {
-    /// Reads from `store` when `notifier` says that there is something to read.
+    /// Reads from `store` when `notifier` reports a commit.
     #[must_use]
     pub fn new(store: Arc<dyn ReadStore>, notifier: CommitNotifier) -> Self {
         Self { store, notifier, hubs: Mutex::default() }
     }
 
-    /// The feed of a ledger, read for as long as somebody holds on to it.
+    /// The feed of a ledger. It is read until the last holder drops it.
     pub(super) async fn hub(&self, ledger: LedgerNo) -> Result<Arc<Hub>, StoreError> {
         if let Some(hub) = self.open_hub(ledger) {
             return Ok(hub);

@@ -1,5 +1,5 @@
-//! One reader of a ledger's feed for all who follow it on this server. It looks when something was committed here, and when
-//! the engine noticed that another server has committed; what the engine has announced is not read again.
+//! One reader of a ledger's feed for all who follow it on this server. It reads after a commit on this server, and when
+//! the engine notices a commit of another server. Postings that the engine announced are not read again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,18 +14,18 @@ use crate::store::{CommitNotifier, Committed, Position, ReadStore, Recorded};
 
 /// Postings in one read: each read is a short transaction of its own.
 pub(super) const PAGE_POSTINGS: usize = 256;
-/// Pages that are kept for followers which are behind; one that is further behind has lost the connection. It bounds
-/// what all of them together keep in memory.
+/// Pages kept for slow followers. A follower that is further behind gets `TooSlow`. All followers share the pages, so
+/// this bounds the memory of a feed.
 const PAGES_KEPT: usize = 64;
-/// A read that finds so many new postings has met a busy ledger. It is read again only after a pause: a few large pages
-/// cost far less than one for each commit, and followers wait a little longer. Calls that come one by
-/// one are read one by one.
+/// A read that finds so many new postings has met a busy ledger. The next read comes after a pause. A few large pages
+/// cost far less than one page for each commit, and followers wait a little longer. With fewer postings there is
+/// no pause.
 const BUSY_POSTINGS: u64 = 4;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
-/// How long it waits after a read that failed.
+/// The wait after a read that failed.
 const AFTER_FAILURE: Duration = Duration::from_millis(250);
 
-/// A feed that is read for its followers; it ends when this is dropped.
+/// The feed of one ledger, read until this is dropped.
 #[derive(Debug)]
 pub(super) struct Hub {
     shared: Arc<Shared>,
@@ -35,8 +35,8 @@ pub(super) struct Hub {
 #[derive(Debug)]
 struct Shared {
     pages: broadcast::Sender<Arc<Page>>,
-    /// The last position that was given to followers. Locked while a page is given, so that who joins knows exactly
-    /// which pages will come.
+    /// The last position that followers got. It is locked while a page is published, so that a follower that joins
+    /// knows exactly which pages will come.
     head: Mutex<Position>,
 }
 
@@ -75,7 +75,7 @@ async fn read(
     ledger: LedgerNo,
 ) {
     loop {
-        // Taken note of before the read: growth during it makes `changed` ready at once.
+        // Marked before the read, so that growth during the read makes `changed` ready at once.
         growth.mark_unchanged();
         let after = *shared.head.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = take_committed(&mut committed, ledger, after);
@@ -91,7 +91,7 @@ async fn read(
                 if !is_full && found >= BUSY_POSTINGS {
                     tokio::time::sleep(BUSY_PAUSE).await;
                 }
-                // Without a sender the engine is gone, and so is everybody who could ask.
+                // The sender is gone when the engine is, and then nobody follows any more.
                 if !is_full && growth.changed().await.is_err() {
                     return;
                 }
@@ -104,8 +104,8 @@ async fn read(
     }
 }
 
-/// The postings that the engine has announced and that follow `after` without a gap, about a page of them. Postings
-/// behind a gap are left to the feed.
+/// The postings that the engine has announced and that follow `after` without a gap, at most a page. Postings behind a
+/// gap are read from the feed.
 fn take_committed(
     committed: &mut broadcast::Receiver<Committed>,
     ledger: LedgerNo,
@@ -115,7 +115,7 @@ fn take_committed(
     while taken.len() < PAGE_POSTINGS {
         let commit = match committed.try_recv() {
             Ok(commit) => commit,
-            // What is still there comes next.
+            // The oldest commits are lost; what is left comes next.
             Err(TryRecvError::Lagged(_)) => continue,
             Err(TryRecvError::Empty | TryRecvError::Closed) => break,
         };
@@ -134,7 +134,7 @@ impl Shared {
         let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
         if page.last > *head {
             *head = page.last;
-            // Nobody follows at the moment where it fails.
+            // It fails when nobody follows at the moment.
             let _ = self.pages.send(Arc::new(page));
         }
     }

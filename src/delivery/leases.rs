@@ -1,5 +1,5 @@
-//! Which server sends to which endpoint: servers share the endpoints evenly, each keeps what it has for as long as it says
-//! that it is there, and what a dead one had is taken over.
+//! Which server sends to which endpoint. Servers share the endpoints evenly. A server keeps its endpoints while it
+//! renews its leases, and others take over those of a dead server.
 
 use std::sync::Arc;
 
@@ -10,27 +10,23 @@ use crate::clock::Clock;
 use crate::store::StoreError;
 use crate::store::webhooks::{Endpoint, WebhookStore};
 
-/// How long others leave an endpoint to a server that does not say any more that it is there.
+/// How long a lease lasts after its last renewal.
 const LEASE_SECONDS: i64 = 15;
-/// A lease is renewed once so little of it is left.
+/// A lease is renewed once no more than this is left of it.
 const RENEW_SECONDS: i64 = 10;
 
 /// The leases of one server.
 pub(super) struct Leases {
     pub rows: Arc<dyn WebhookStore>,
     pub clock: Arc<dyn Clock>,
-    /// This server, to the others.
+    /// The id of this server, as the other servers know it.
     pub me: Uuid,
-    /// What it sends with.
     pub transports: Arc<[Arc<dyn Transport>]>,
 }
 
 impl Leases {
-    /// Renews what this server has, takes its share of what nobody has, and leaves what is more than its share. Returns
-    /// the endpoints that it sends to from now on, as they are now.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Renews the leases of this server, takes its share of the free endpoints, and gives up those beyond its share.
+    /// Returns the endpoints that it sends to from now on, as they are now.
     pub async fn look(&self) -> Result<Vec<Endpoint>, StoreError> {
         let mut tx = self.rows.begin(self.clock.now()).await?;
         let now = tx.now();
@@ -50,7 +46,7 @@ impl Leases {
         for (gone, _) in relays.iter().filter(|(relay, until)| *relay != self.me && *until <= now) {
             tx.put_relay(*gone, None).await?;
         }
-        // A lease counts for as long as its server does.
+        // A lease counts only while its server is alive.
         let is_there = |holder| relays.iter().any(|(relay, until)| *relay == holder && *until > now);
         let is_shared = |endpoint: &Endpoint| {
             transport_of(&self.transports, endpoint).is_some_and(|transport| transport.is_shared_evenly())
@@ -72,7 +68,7 @@ impl Leases {
             if !is_mine(&seen) && !takes {
                 continue;
             }
-            // Locked: another server may have been quicker.
+            // This read locks the row. Another server may have changed it since the first read.
             let Some(mut endpoint) = tx.endpoint(seen.id).await? else { continue };
             if (endpoint.holder, endpoint.held_until) != (seen.holder, seen.held_until) {
                 continue;
@@ -92,10 +88,7 @@ impl Leases {
         Ok(mine)
     }
 
-    /// Leaves everything to others at once.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// Gives up all leases at once, so that other servers need not wait until they run out.
     pub async fn leave(&self) -> Result<(), StoreError> {
         let mut tx = self.rows.begin(self.clock.now()).await?;
         for seen in tx.endpoints().await?.into_iter().filter(|endpoint| endpoint.holder == Some(self.me)) {

@@ -1,4 +1,4 @@
-//! What receivers are told of an event: the event, its posting and its customer; and the place of an event in the feed.
+//! An event with everything its receivers get, and the place of an event in the feed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,12 +14,12 @@ use crate::store::usage::{Moment, forecast};
 use crate::store::webhooks::Delivery;
 use crate::store::{Position, ReadStore, Recorded, StoreError};
 
-/// A place in the events of a ledger: everything before it was given. One posting can have several events.
+/// A place among the events of a ledger: all events before it were handed out. One posting can have several events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
-    /// All events of postings up to this position were given.
+    /// All events of the postings up to here were handed out.
     pub done: Position,
-    /// And so many of the posting after it.
+    /// As well as this many events of the next posting.
     pub taken: u32,
 }
 
@@ -30,7 +30,7 @@ impl Cursor {
         Self { done, taken: 0 }
     }
 
-    /// True where the event at this place was given.
+    /// True if the event at this place was handed out.
     pub fn is_past(self, position: Position, index: u32) -> bool {
         let next = self.done.0.saturating_add(1);
         position <= self.done || (position.0 == next && index < self.taken)
@@ -53,35 +53,32 @@ impl FromStr for Cursor {
             done: Position(done.parse().map_err(|_| wrong)?),
             taken: taken.parse().map_err(|_| wrong)?,
         };
-        // One place has one spelling, and no position is beyond what the wire can name.
+        // Each place has one spelling, and no position is beyond the wire's 64-bit integers.
         let is_legal = cursor.to_string() == text && i64::try_from(cursor.done.0).is_ok();
         is_legal.then_some(cursor).ok_or(wrong)
     }
 }
 
-/// An event as receivers are told of it.
+/// An event with everything its receivers get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// The ledger.
     pub ledger: LedgerNo,
     /// The place of its posting in the ledger's feed.
     pub position: Position,
     /// Its place among the events of its posting, from 0.
     pub index: u32,
-    /// What happened.
     pub event: Event,
     /// The posting that it follows from.
     pub posting: Arc<Posting>,
-    /// Whose.
     pub customer: CustomerId,
     /// The customer's name and contact when the notice was made.
     pub profile: Arc<Profile>,
-    /// For a balance that is low: how long it will last.
+    /// How long a low balance will last; only for [`EventType::BalanceLow`].
     pub forecast: Option<Forecast>,
 }
 
 impl Notice {
-    /// The place after it.
+    /// The place just after it.
     pub fn cursor(&self) -> Cursor {
         let done = Position(self.position.0.saturating_sub(1));
         Cursor { done, taken: self.index.saturating_add(1) }
@@ -92,7 +89,7 @@ impl Notice {
         format!("{}-{}", self.posting.id, self.index)
     }
 
-    /// The row for an endpoint that did not take it and was not tried yet.
+    /// A row of the retry queue that has not been tried yet.
     pub(super) fn to_delivery(&self, endpoint: Uuid) -> Delivery {
         Delivery {
             endpoint,
@@ -111,19 +108,15 @@ impl Notice {
     }
 }
 
-/// The events of a run of postings.
+/// The events of consecutive postings.
 #[derive(Debug, Default)]
 pub(super) struct Page {
-    /// In their order.
     pub notices: Vec<Arc<Notice>>,
-    /// The last posting that was looked at; 0 where there was none.
+    /// The last position that was looked at. Postings without events move it too.
     pub last: Position,
 }
 
-/// The events of a ledger's postings after a position, at most `postings` of them.
-///
-/// # Errors
-/// [`StoreError`].
+/// The events of at most `postings` postings of a ledger after a position.
 pub(super) async fn read_page(
     store: &dyn ReadStore,
     ledger: LedgerNo,
@@ -135,10 +128,7 @@ pub(super) async fn read_page(
     Ok(Page { notices: notices_of(store, feed).await?, last })
 }
 
-/// The events of postings, with what goes with them. Postings without events cost nothing.
-///
-/// # Errors
-/// [`StoreError`].
+/// The events of postings, with their customers' profiles. Postings without events cost no read.
 pub(super) async fn notices_of(
     store: &dyn ReadStore,
     postings: Vec<Recorded>,

@@ -16,12 +16,11 @@ use super::worker::{self, End, Shared};
 use crate::clock::Clock;
 use crate::store::webhooks::{Endpoint, WebhookStore};
 
-/// How often a server looks for endpoints that are new, changed, or nobody's.
+/// How often a server looks for endpoints that are new, changed, or held by nobody.
 pub const LOOK_SECONDS: i64 = 1;
-/// How long messages under way may take at the end.
+/// How long each worker may take to finish at shutdown.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sends events to endpoints.
 pub struct Relay {
     shared: Arc<Shared>,
     leases: Leases,
@@ -34,7 +33,6 @@ impl std::fmt::Debug for Relay {
     }
 }
 
-/// A worker.
 struct Sending {
     changes: watch::Sender<Endpoint>,
     task: JoinHandle<()>,
@@ -62,7 +60,7 @@ impl Relay {
         Self { shared, leases, workers: HashMap::new() }
     }
 
-    /// Sends until `stop` says true; then it stores how far it has come, and leaves its endpoints to others.
+    /// Sends until `stop` is true. Then it stores its cursors and gives up its endpoints.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let clock = Arc::clone(&self.shared.clock);
         loop {
@@ -78,7 +76,7 @@ impl Relay {
             let again = clock.now().plus_seconds(LOOK_SECONDS);
             tokio::select! {
                 () = clock.sleep_until(again) => {}
-                // A sender that is gone means stop as well.
+                // A `stop` sender that is gone means stop as well.
                 _ = stop.wait_for(|stop| *stop) => break,
             }
         }
@@ -93,9 +91,9 @@ impl Relay {
         }
     }
 
-    /// Has a worker for each of these endpoints and for no other.
+    /// Runs one worker for each of these endpoints and for no other.
     fn assign(&mut self, endpoints: Vec<Endpoint>) {
-        // A worker whose changes end stores its cursor and ends by itself.
+        // Dropping the sender of changes ends the worker, which stores its cursor first.
         self.workers.retain(|id, worker| {
             !worker.task.is_finished() && endpoints.iter().any(|endpoint| endpoint.id == *id)
         });
@@ -121,7 +119,7 @@ impl Relay {
 async fn work(shared: Arc<Shared>, changes: watch::Receiver<Endpoint>, id: Uuid) {
     match worker::run(shared, changes).await {
         End::Over => {}
-        // The next look starts another worker, from what is stored.
+        // The next look starts another worker from the stored cursor.
         End::Store(error) => tracing::debug!(%error, endpoint = %id, "sending to an endpoint begins again"),
     }
 }

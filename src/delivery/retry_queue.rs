@@ -1,5 +1,5 @@
-//! The events that an endpoint did not take, by customer. The first one of a customer is tried again at its time; the later
-//! ones wait behind it, so that a customer's events keep their order.
+//! The events that an endpoint did not take, by customer. The first event of a customer is tried again at its time. The
+//! later ones wait behind it, so that a customer's events keep their order.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,7 +14,7 @@ pub(super) struct RetryQueue {
 }
 
 impl RetryQueue {
-    /// As they are stored, in the order of the feed.
+    /// From the stored rows, in the order of the feed.
     pub fn new(deliveries: Vec<Delivery>) -> Self {
         let mut retries = Self::default();
         for delivery in deliveries {
@@ -29,7 +29,6 @@ impl RetryQueue {
         self.queues.entry(delivery.customer.clone()).or_default().push_back(delivery);
     }
 
-    /// How many there are.
     pub const fn len(&self) -> usize {
         self.count
     }
@@ -44,8 +43,8 @@ impl RetryQueue {
         self.queues.values().filter_map(|queue| queue.front()).map(due_at).min()
     }
 
-    /// Takes the queues out whose first is due, at most `customers` of them, of each the first `length`; what is behind
-    /// stays. They are put back with [`RetryQueue::put_back`] as far as they were not taken.
+    /// Takes out the first `length` events of at most `customers` customers whose first event is due; the rest stays.
+    /// Events that are not delivered come back by [`RetryQueue::put_back`].
     pub fn take_due(&mut self, now: Timestamp, customers: usize, length: usize) -> Vec<Vec<Delivery>> {
         let is_due = |queue: &VecDeque<Delivery>| queue.front().is_some_and(|first| due_at(first) <= now);
         let due: Vec<CustomerId> = self
@@ -69,7 +68,7 @@ impl RetryQueue {
         taken
     }
 
-    /// Puts what was not taken before what stayed.
+    /// Puts events back in front of those that stayed, in their order.
     pub fn put_back(&mut self, deliveries: Vec<Delivery>) {
         self.count = self.count.saturating_add(deliveries.len());
         for delivery in deliveries.into_iter().rev() {
@@ -78,7 +77,7 @@ impl RetryQueue {
     }
 }
 
-/// One that has no time of its own is due as soon as nothing is before it.
+/// An event without a time of its own is due as soon as it is first.
 fn due_at(first: &Delivery) -> Timestamp {
     first.next_at.unwrap_or_default()
 }

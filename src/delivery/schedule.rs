@@ -4,13 +4,13 @@ use crate::ledger::Timestamp;
 
 /// Seconds before each attempt: at once, after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h.
 const DELAYS: [i64; 10] = [0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
-/// An endpoint that asks for more patience than this gets this much.
+/// A longer wait that an endpoint asks for is cut to this.
 const WAIT_SECONDS_MAX: i64 = 86_400;
-/// Each delay is longer or shorter by up to so many percent, so that what failed together does not come together again.
+/// Each delay varies by up to this many percent, so that messages that failed together are not tried again together.
 const JITTER_PERCENT: i64 = 10;
 
-/// When to try again after `attempts` failed attempts, the last one now; `None` where it is given up. `retry_after` are
-/// the seconds that the endpoint asks to wait, `random` any number.
+/// When to try again after `attempts` failed attempts, the last one at `now`; `None` where the event is given up.
+/// `retry_after` is the wait in seconds that the endpoint asks for. `random` is any number.
 pub fn next_attempt(
     now: Timestamp,
     attempts: u32,
@@ -28,7 +28,7 @@ pub fn next_attempt(
     Some(retry_after.map_or(scheduled, |wait| scheduled.max(patience(now, wait))))
 }
 
-/// Until when an endpoint asks to be left alone, within bounds.
+/// The end of the wait that an endpoint asks for, at most a day from `now`.
 pub fn patience(now: Timestamp, retry_after: i64) -> Timestamp {
     now.plus_seconds(retry_after.clamp(0, WAIT_SECONDS_MAX))
 }

@@ -1,13 +1,12 @@
-//! The secrets that messages to an endpoint are signed with: `whsec_` and base64, as Standard Webhooks has them.
+//! The secrets that sign messages to an endpoint: `whsec_` and base64, as Standard Webhooks specifies.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::ledger::Text;
 
-/// What secrets begin with.
 const PREFIX: &str = "whsec_";
-/// How many bytes a secret may have: as the specification has it.
+/// Allowed bytes of the decoded secret, from the specification.
 const BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// A new secret from random bytes.
@@ -16,17 +15,14 @@ pub(super) fn new_secret(random: [u64; 4]) -> Text {
     Text::parse(&format!("{PREFIX}{}", STANDARD.encode(bytes))).unwrap_or_default()
 }
 
-/// Reads a secret that a caller gives.
-///
-/// # Errors
-/// What is wrong with it.
+/// Checks a secret that a caller gives. The error says what is wrong with it.
 pub fn parse_secret(text: &str) -> Result<Text, &'static str> {
     let wrong = "must be whsec_ and the base64 of 24 to 64 bytes";
     key_of(text).filter(|key| BYTES.contains(&key.len())).ok_or(wrong)?;
     Text::parse(text).map_err(|_| wrong)
 }
 
-/// The key that a secret stands for; `None` where it is none.
+/// The decoded key; `None` for a text that is no secret.
 pub(super) fn key_of(secret: &str) -> Option<Vec<u8>> {
     STANDARD.decode(secret.strip_prefix(PREFIX)?).ok()
 }

@@ -1,6 +1,6 @@
-//! The thread that messages are made and sent on. A message costs about as much as a posting, so it is done beside those
-//! threads that answer calls, and with a lower priority: where there is not enough CPU for both, callers come first, and
-//! messages come later. It still gets a share, so that they do come.
+//! The thread that makes and sends messages. A message costs about as much CPU as a posting, so it must not compete
+//! with the threads that answer calls. This thread has a lower priority: on a busy machine callers come first, and
+//! messages still get a share.
 
 use std::future::Future;
 use std::io;
@@ -10,18 +10,19 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 const NAME: &str = "delivery";
-/// How much lower: beside one busy thread it gets a quarter of a CPU.
+/// The nice level: beside one busy thread it gets a quarter of a CPU.
 const NICE: i32 = 5;
 
-/// The thread; it ends, and what runs on it, when this is dropped.
+/// The thread and the work on it end when this is dropped.
 #[derive(Debug, Default)]
 pub struct DeliveryThread {
-    /// Without it the work is done where it is asked for.
+    /// `None` does the work on the caller's runtime.
     thread: Option<(Handle, oneshot::Sender<()>)>,
 }
 
 impl DeliveryThread {
-    /// Starts it. The default is none, for tests that pass their own time: what is due is then done in turn with them.
+    /// Starts the thread. The default has none, for tests that pass their own time: due work then runs in turn with
+    /// them.
     #[must_use]
     pub fn start() -> Self {
         let thread =
@@ -29,8 +30,8 @@ impl DeliveryThread {
         Self { thread: thread.ok() }
     }
 
-    /// Does some work there; `None` where it has not come to its end. Work that nobody waits for any more is ended: it may
-    /// be another server's by then.
+    /// Runs work on the thread; `None` if the work did not finish. Work that nobody waits for is aborted: the endpoint
+    /// may be another server's by then.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -47,13 +48,13 @@ fn start() -> io::Result<(Handle, oneshot::Sender<()>)> {
     let handle = runtime.handle().clone();
     let (stop, stopped) = oneshot::channel();
     let run = move || {
-        // On Linux each thread has its own; elsewhere it would be that of the whole process.
+        // On Linux the nice level belongs to one thread; elsewhere it would slow the whole process.
         if cfg!(target_os = "linux")
             && let Err(error) = rustix::process::nice(NICE)
         {
             tracing::debug!(%error, "delivery has the priority of calls");
         }
-        // Ready when the sender is gone.
+        // Returns when the sender is gone.
         let _ = runtime.block_on(stopped);
     };
     std::thread::Builder::new().name(NAME.to_owned()).spawn(run)?;

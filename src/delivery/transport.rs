@@ -1,4 +1,4 @@
-//! What differs between the ways to send: a [`Transport`] for each of them, and how a message can fail.
+//! The interface between delivery and the ways to send: a [`Transport`] for each way, and how a message can fail.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::ledger::LedgerId;
 use crate::store::StoreError;
 use crate::store::webhooks::Endpoint;
 
-/// Of what went wrong, so much is kept.
+/// Characters of an error text that are kept.
 const ERROR_CHARS: usize = 200;
 
 /// A way to send events. It serves some of the endpoints.
@@ -24,13 +24,11 @@ pub trait Transport: Send + Sync {
     /// How many messages are sent to one endpoint at a time, at least 1.
     fn messages_at_a_time(&self) -> usize;
 
-    /// Makes the endpoints that are the server's own. The relay calls it before each look at the endpoints.
-    ///
-    /// # Errors
-    /// [`StoreError`]; the next look tries again.
+    /// Makes the endpoints that are the server's own. The relay calls it before each look at the endpoints, so a
+    /// failure is tried again.
     async fn make_endpoints(&self) -> Result<(), StoreError>;
 
-    /// What sends to an endpoint, as the endpoint is now.
+    /// The sender of an endpoint as it is now.
     fn sender(&self, endpoint: &Endpoint, ledger: &LedgerId) -> Arc<dyn Sender>;
 }
 
@@ -38,13 +36,10 @@ pub trait Transport: Send + Sync {
 #[async_trait]
 pub trait Sender: Send + Sync {
     /// Makes a message of an event and hands it over, within a bounded time.
-    ///
-    /// # Errors
-    /// [`Failure`] where it was not taken.
     async fn send(&self, notice: &Notice) -> Result<(), Failure>;
 }
 
-/// The transport of an endpoint; `None` where this server has none for it.
+/// `None` where this server has no transport for the endpoint.
 pub(super) fn transport_of<'a>(
     transports: &'a [Arc<dyn Transport>],
     endpoint: &Endpoint,
@@ -57,22 +52,20 @@ pub(super) fn transport_of<'a>(
 pub struct Failure {
     /// The status of the answer; 0 without one.
     pub status: u16,
-    /// In words.
     pub error: String,
-    /// How many seconds the endpoint asks to wait.
+    /// Seconds that the endpoint asks to wait.
     pub retry_after: Option<i64>,
-    /// What follows.
     pub consequence: Consequence,
 }
 
 /// What follows from a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consequence {
-    /// It is tried again.
+    /// The message is tried again.
     TryAgain,
-    /// It is given up at once: it would fail every time.
+    /// The event is given up at once, because it would fail every time.
     GiveUp,
-    /// The endpoint wants no more events.
+    /// The endpoint wants no more events and is disabled.
     DisableEndpoint,
 }
 
@@ -89,7 +82,7 @@ impl Failure {
     }
 }
 
-/// As much as is kept, in one line.
+/// Cuts an error text to the length that is kept, in one line.
 pub fn cut(error: &str) -> String {
     error.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ERROR_CHARS).collect()
 }

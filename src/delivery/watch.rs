@@ -1,5 +1,5 @@
-//! Following the events of a ledger, or of one customer: first what was missed, read in pages at the follower's own pace,
-//! then what comes, from the feed that all followers share.
+//! Follows the events of a ledger or of one customer. It first reads what was missed, page by page at the follower's
+//! own pace. Then it follows the feed that all followers share.
 
 use std::sync::Arc;
 
@@ -13,12 +13,11 @@ use crate::ledger::event::EventType;
 use crate::ledger::{CustomerKey, LedgerNo};
 use crate::store::{At, Position, StoreError};
 
-/// Which events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Of one customer; of the whole ledger without.
+    /// `None` for the whole ledger.
     pub customer: Option<CustomerKey>,
-    /// Of these types; of all where empty.
+    /// Empty for all types.
     pub types: Vec<EventType>,
 }
 
@@ -29,32 +28,30 @@ impl Filter {
     }
 }
 
-/// Why it cannot go on. The cursor of the last event that was taken says where to go on later.
+/// Why following ends. It can be resumed from the cursor of the last event that was taken.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
-    /// More has happened than is kept for followers that are behind.
+    /// The follower is further behind than the pages that are kept.
     #[error("the reader is too slow")]
     TooSlow,
-    /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StoreError),
 }
 
-/// A follower of events.
 #[derive(Debug)]
 pub struct Watch {
     feeds: Arc<EventFeeds>,
     ledger: LedgerNo,
     filter: Filter,
     cursor: Cursor,
-    /// Where it ends; without, it waits for what comes.
+    /// Where it ends; without it, the watch waits for more.
     end: Option<Position>,
     /// The customer's last posting that it has seen, where it follows one customer.
     sequence: Option<u64>,
     live: Option<Live>,
 }
 
-/// The feed that is shared. It is read for as long as somebody has it.
+/// The shared feed. It is read while a follower holds it.
 #[derive(Debug)]
 struct Live {
     _hub: Arc<Hub>,
@@ -76,16 +73,13 @@ impl Watch {
         self
     }
 
-    /// What was looked at: everything before it was given, or does not pass the filter.
+    /// The place up to which events were looked at. Each event before it was handed out or does not pass the filter.
     pub const fn cursor(&self) -> Cursor {
         self.cursor
     }
 
-    /// The next events, one or more, as soon as there are some; `None` at the end. It may be dropped while it waits, and
-    /// called again.
-    ///
-    /// # Errors
-    /// [`WatchError`].
+    /// Waits for the next events and returns one or more; `None` at the end. The future may be dropped and called again
+    /// without losing an event.
     pub async fn next(&mut self) -> Result<Option<Vec<Arc<Notice>>>, WatchError> {
         loop {
             if self.end.is_some_and(|end| self.cursor.done >= end) {
@@ -95,7 +89,7 @@ impl Watch {
                 Some(live) => match live.pages.recv().await {
                     Ok(page) => self.take(&page),
                     Err(RecvError::Lagged(_)) => return Err(WatchError::TooSlow),
-                    // It is read for as long as there is a `Live`.
+                    // A hub that is held closes its pages only when its task ends. Catching up looks for a hub again.
                     Err(RecvError::Closed) => {
                         self.live = None;
                         continue;
@@ -109,13 +103,13 @@ impl Watch {
         }
     }
 
-    /// Events that are there without waiting, maybe none that pass the filter; `None` where no more are, or a wait is
-    /// needed to find out.
+    /// Events that need no wait, possibly none that pass the filter. `None` if there are no more, or if only a wait can
+    /// tell.
     pub fn ready(&mut self) -> Option<Vec<Arc<Notice>>> {
         match self.live.as_mut()?.pages.try_recv() {
             Ok(page) => Some(self.take(&page)),
             Err(TryRecvError::Empty) => None,
-            // What is gone from the shared feed is read again from the store.
+            // Pages that the shared feed has dropped are read again from the store.
             Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
                 self.live = None;
                 None
@@ -123,7 +117,7 @@ impl Watch {
         }
     }
 
-    /// A page of what was missed, or nothing and the shared feed.
+    /// Reads a page of missed events, or joins the shared feed if nothing was missed.
     async fn catch_up(&mut self) -> Result<Vec<Arc<Notice>>, WatchError> {
         let hub = self.feeds.hub(self.ledger).await?;
         let (pages, head) = hub.join();
@@ -143,8 +137,9 @@ impl Watch {
         Ok(self.take(&page))
     }
 
-    /// The customer's own postings that were missed, without reading those of all others; and the last one's sequence.
-    /// What is at or before `head` has its place, so where nothing more with a place comes, that much was looked at.
+    /// The customer's own postings that were missed, without reading those of all others, and the last one's sequence.
+    /// Every posting up to `head` has its position. So if no further posting with a position follows, everything up to
+    /// `head` was looked at.
     async fn own_page(&self, customer: CustomerKey, head: Position) -> Result<(Page, u64), StoreError> {
         let store = &*self.feeds.store;
         let last = if let Some(sequence) = self.sequence {
@@ -166,7 +161,7 @@ impl Watch {
         Ok((Page { notices: notices_of(store, postings).await?, last: looked_at }, sequence))
     }
 
-    /// What of a page is wanted and was not given before.
+    /// The events of a page that pass the filter and were not handed out before.
     fn take(&mut self, page: &Page) -> Vec<Arc<Notice>> {
         let before = self.cursor;
         let end = self.end.unwrap_or(Position(u64::MAX));
@@ -178,7 +173,7 @@ impl Watch {
         let notices: Vec<Arc<Notice>> = page.notices.iter().filter(wanted).cloned().collect();
         if page.last > before.done {
             self.cursor = Cursor::after(page.last);
-            // What comes from the shared feed is not counted here; it is looked up again where that is needed.
+            // Postings from the shared feed are not counted, so the sequence is looked up again when it is needed.
             if self.live.is_some() {
                 self.sequence = None;
             }

@@ -1,7 +1,8 @@
-//! Sends the events of a ledger to one endpoint, along a cursor over the feed. What is not taken goes to the retry queue.
+//! Sends the events of a ledger to one endpoint, along a cursor over the feed. Events that are not taken go to the
+//! retry queue.
 //!
-//! The cursor is stored after each event before it was taken or is stored in the retry queue, so a server that dies loses
-//! nothing. What was sent and not stored yet is sent again by the server that takes over.
+//! The cursor is stored only after each event before it was taken or stored in the retry queue, so a server that dies
+//! loses nothing. The server that takes over sends again what was sent but not stored yet.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,17 +23,17 @@ use crate::ledger::{CustomerId, LedgerId, Text, Timestamp};
 use crate::store::webhooks::{Delivery, Disabled, Endpoint, WebhookStore};
 use crate::store::{Position, StoreError};
 
-/// Events in the retry queue of one endpoint; beyond that the cursor stays where it is until some were taken.
+/// With this many events in an endpoint's retry queue, no new ones are sent until some were taken.
 const RETRIES_MAX: usize = 1_000;
-/// Events of one round.
+/// A round gathers pages of new events until it has this many.
 const ROUND_EVENTS: usize = 256;
 /// Customers whose failed events are tried again in one round, and events of each.
 const ROUND_CUSTOMERS: usize = 64;
 const CUSTOMER_EVENTS: usize = 16;
-/// The cursor is stored after this long, or so many events: what was sent since then is sent again if the server dies.
+/// The cursor is stored after this long, or after so many events. Events since then are sent again if the server dies.
 const SAVE_SECONDS: i64 = 1;
 const SAVE_EVENTS: usize = 1_000;
-/// How often the cursor is looked at where no event passes the filter.
+/// How often a moved cursor is stored while no event passes the filter.
 const LOOK_SECONDS: i64 = 30;
 
 /// What all workers of a server share.
@@ -57,7 +58,6 @@ pub(super) enum End {
     Store(#[from] StoreError),
 }
 
-/// The sender of one endpoint.
 pub(super) struct Worker {
     shared: Arc<Shared>,
     changes: watch::Receiver<Endpoint>,
@@ -67,14 +67,14 @@ pub(super) struct Worker {
     sender: Arc<dyn Sender>,
     retries: RetryQueue,
     watch: Watch,
-    /// Until when the endpoint asks to be left alone.
+    /// The endpoint asked for no messages before this time.
     not_before: Timestamp,
     saved: Cursor,
     saved_at: Timestamp,
     unsaved: usize,
 }
 
-/// Runs until there is nothing to do for it any more.
+/// Runs until the endpoint is not this server's any more, or the storage fails.
 pub(super) async fn run(shared: Arc<Shared>, changes: watch::Receiver<Endpoint>) -> End {
     let mut worker = match Worker::start(shared, changes).await {
         Ok(worker) => worker,
@@ -84,7 +84,7 @@ pub(super) async fn run(shared: Arc<Shared>, changes: watch::Receiver<Endpoint>)
         Ok(never) => match never {},
         Err(end) => end,
     };
-    // What was taken meanwhile need not be sent again by the next one.
+    // Storing the cursor now saves the next worker from sending again what was taken.
     if matches!(end, End::Over)
         && let Err(End::Store(error)) = worker.save(&[], &[], None).await
     {
@@ -142,11 +142,11 @@ impl Worker {
         }
     }
 
-    /// Waits for events, for `until`, for a change of the endpoint, or for the time to store the cursor, and does what comes first.
+    /// Waits for events, `until`, a change of the endpoint, or the time to store the cursor, whichever comes first.
     async fn wait(&mut self, until: Timestamp, for_events: bool) -> Result<(), End> {
         let save_at = self.saved_at.plus_seconds(SAVE_SECONDS);
         let has_moved = self.unsaved > 0 || self.watch.cursor() != self.saved;
-        // Now and then also where nothing was to be sent: what was looked through need not be looked through again.
+        // The cursor moves also where nothing was sent. Storing it now and then saves reading the same postings again.
         let look_at = self.shared.clock.now().plus_seconds(LOOK_SECONDS);
         let wake = until.min(if has_moved { save_at } else { look_at });
         let clock = Arc::clone(&self.shared.clock);
@@ -157,7 +157,7 @@ impl Worker {
             },
             notices = self.watch.next(), if for_events => match notices {
                 Ok(notices) => self.send(notices.unwrap_or_default()).await?,
-                // It goes on from its cursor, and catches up by itself.
+                // A new watch goes on from the cursor and catches up by itself.
                 Err(WatchError::TooSlow) => {
                     self.watch = new_watch(&self.shared, &self.endpoint, self.watch.cursor());
                 }
@@ -170,7 +170,7 @@ impl Worker {
         if has_moved && is_time { self.save(&[], &[], None).await } else { Ok(()) }
     }
 
-    /// Takes over a change of the endpoint that this server did not make.
+    /// Takes over a change of the endpoint that this worker did not make.
     async fn apply_changes(&mut self) -> Result<(), End> {
         let endpoint = self.changes.borrow_and_update().clone();
         if endpoint.version == self.endpoint.version {
@@ -182,13 +182,13 @@ impl Worker {
         }
         self.retries = load_retries(&self.shared, endpoint.id).await?;
         self.not_before = Timestamp::default();
-        // A new one: connections of the old one lead to the old URL.
+        // A new sender, because connections of the old one lead to the old URL.
         self.sender = self.transport.sender(&endpoint, &self.ledger);
         self.endpoint = endpoint;
         Ok(())
     }
 
-    /// Sends a round of new events. Those of a customer in the retry queue go behind the ones that wait there.
+    /// Sends a round of new events. If events of a customer wait in the retry queue, its new ones go behind them.
     async fn send(&mut self, mut notices: Vec<Arc<Notice>>) -> Result<(), End> {
         while notices.len() < ROUND_EVENTS {
             match self.watch.ready() {
@@ -282,7 +282,7 @@ impl Worker {
     fn after(&mut self, delivery: Delivery, failure: &Failure) -> Delivery {
         let now = self.shared.clock.now();
         let attempts = delivery.attempts.saturating_add(1);
-        // Without randomness what failed together comes together again; it is tried all the same.
+        // Without randomness, messages that failed together are tried again together. That is better than no attempt.
         let random = clock::random().unwrap_or(100);
         let next_at = match failure.consequence {
             Consequence::GiveUp => None,
@@ -304,7 +304,7 @@ impl Worker {
         }
     }
 
-    /// Stores what was put into the retry queue and taken from there, and how far the feed was read.
+    /// Stores the changes of the retry queue and the cursor in one transaction.
     async fn save(
         &mut self,
         put: &[Delivery],

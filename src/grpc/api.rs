@@ -21,10 +21,10 @@ use super::wire::{OfLedger, WithContext};
 /// Pages stop here, so that they fit the 4 MiB that clients take by default.
 const PAGE_BYTES_MAX: usize = 3 << 20;
 
-/// What a method gives: its response, or the status that says why there is none.
+/// The response of a method, or the status that says why there is none.
 pub type Reply<T> = Result<T, Status>;
 
-/// What all services share; cheap to clone. Each service is an `impl` of its generated trait for this.
+/// What all services share; cheap to clone. Each service implements its generated trait for this.
 #[derive(Clone)]
 pub struct Api {
     pub(super) writer: Writer,
@@ -33,7 +33,7 @@ pub struct Api {
     pub(super) webhooks: Arc<Endpoints>,
     /// Where webhooks may be sent.
     pub(super) policy: Policy,
-    /// True once the server goes down: streams without an end stop then.
+    /// True once the server shuts down: streams without an end stop then.
     pub(super) closing: watch::Sender<bool>,
     /// What the same listener serves besides gRPC.
     pub(super) http_routes: Option<HttpRoutes>,
@@ -50,13 +50,14 @@ pub struct NamedLedger {
 pub struct LedgerCommand {
     pub ledger: NamedLedger,
     pub request: RequestKey,
-    /// Who asks, where it is kept.
+    /// Who asks; empty where the command does not keep it.
     pub by: Text,
     pub deadline: Option<Instant>,
 }
 
 impl Api {
-    /// The services over a writer, a reader and the events of the same store; `policy` says which URLs are taken.
+    /// The services over a writer, a reader and the events of the same store. `policy` says which webhook URLs are
+    /// allowed.
     #[must_use]
     pub fn new(
         writer: Writer,
@@ -76,19 +77,19 @@ impl Api {
         }
     }
 
-    /// Serves plain HTTP below one path as well.
+    /// Also serves plain HTTP below one path.
     #[must_use]
     pub fn with(self, http_routes: HttpRoutes) -> Self {
         Self { http_routes: Some(http_routes), ..self }
     }
 
-    /// The ledger that a call is about, which its span names from now on.
+    /// Finds the ledger of a call and records it in the call's span.
     pub(super) async fn ledger(&self, id: LedgerId) -> Result<NamedLedger, ReadError> {
         tracing::Span::current().record("ledger", id.as_str());
         Ok(NamedLedger { no: self.reader.ledger(&id).await?, id })
     }
 
-    /// Reads a request about a ledger, and finds the ledger. `read` reads what the message has besides it.
+    /// Reads a request about a ledger, and finds the ledger. `read` reads the other fields of the message.
     pub(super) async fn read<M: OfLedger, T>(
         &self,
         message: M,
@@ -101,7 +102,7 @@ impl Api {
         Ok((self.ledger(ledger).await?, asked))
     }
 
-    /// Reads a command about a ledger, and finds the ledger. `read` reads what the message has besides its context.
+    /// Reads a command about a ledger, and finds the ledger. `read` reads the message's fields besides its context.
     pub(super) async fn read_ledger_command<M: WithContext, T>(
         &self,
         request: Request<M>,
@@ -118,17 +119,17 @@ impl Api {
     }
 }
 
-/// A page as a response has it: what fits [`PAGE_BYTES_MAX`], and the token of the next page.
+/// The part of a page that fits [`PAGE_BYTES_MAX`], and the token of the next page.
 pub fn show_page<T: Keyed, M: Message>(listed: Listed<T>, show: impl FnMut(&T) -> M) -> (Vec<M>, String) {
     listed.show(PAGE_BYTES_MAX, show, M::encoded_len)
 }
 
-/// When the caller stops waiting; the call's layer puts it among a request's extensions.
+/// When the caller stops waiting. The call's layer puts it into the extensions of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(pub Instant);
 
 impl Deadline {
-    /// The deadline of a call, where it has one.
+    /// The deadline of a call, if it has one.
     pub fn of<T>(request: &Request<T>) -> Option<Instant> {
         request.extensions().get::<Self>().map(|deadline| deadline.0)
     }

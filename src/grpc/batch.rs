@@ -1,4 +1,4 @@
-//! BatchService: many commands in one request, and a stream of them, which are answered as soon as they are decided.
+//! BatchService: many commands in one request, and a stream of commands that are answered as soon as they are decided.
 
 use std::future::{Future, Ready, poll_fn, ready};
 use std::pin::Pin;
@@ -22,10 +22,10 @@ use super::parse::parse;
 use super::status::Problem;
 use super::wire::*;
 
-/// Commands in one ExecuteBatch.
+/// The most commands in one ExecuteBatch.
 const COMMANDS_MAX: usize = 10_000;
-/// Commands in flight on one stream. Beyond it nothing more is read, so that the caller is held back by the flow
-/// control of its connection instead of by refusals.
+/// Commands in flight on one stream. Beyond it nothing more is read: the caller is held back by the flow control of its
+/// connection, and not by refusals.
 const IN_FLIGHT_MAX: u16 = 1_024;
 
 type Sink = mpsc::Sender<Reply<ExecuteStreamResponse>>;
@@ -67,8 +67,8 @@ impl Api {
         let task = async move {
             let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX.into()));
             if let Err(problem) = api.answer_stream(commands, deadline, &sink, &in_flight).await {
-                // An error ends the stream. What is in flight is answered first: its sender would else have to ask
-                // for its fate.
+                // An error ends the stream. Commands in flight are answered first, because their sender could not know
+                // their outcome otherwise.
                 tokio::select! {
                     _ = in_flight.acquire_many(IN_FLIGHT_MAX.into()) => {}
                     () = sink.closed() => return,
@@ -109,8 +109,8 @@ impl Api {
             let kind = request.command.kind();
             let mut fate: Pin<Box<dyn Future<Output = BatchResult> + Send>> =
                 Box::pin(async move { show_result(kind, writer.submit(request, deadline).await) });
-            // The first poll puts the command into the writer's queue: done here, in the order of the stream, so that
-            // a hold can be placed and settled without waiting in between.
+            // The first poll puts the command into the writer's queue. It is done here, in the order of the stream, so
+            // that a hold can be placed and settled without waiting in between.
             let at_once = poll_fn(|context| Poll::Ready(fate.as_mut().poll(context))).await;
             let sink = sink.clone();
             tokio::spawn(async move {
@@ -131,7 +131,7 @@ impl Api {
     }
 }
 
-/// What became of one command, in brief: 10,000 of these fit the 4 MiB that clients take by default.
+/// The outcome of one command, in brief: 10,000 of these fit the 4 MiB that clients take by default.
 fn show_result(command: Option<Kind>, submitted: Submitted) -> BatchResult {
     match submitted {
         Ok(Ok(answer)) => {
@@ -148,7 +148,6 @@ fn show_result(command: Option<Kind>, submitted: Submitted) -> BatchResult {
     }
 }
 
-/// A command that was not accepted.
 fn show_problem(problem: impl Into<Problem>) -> BatchResult {
     BatchResult { result: Some(batch_result::Result::Error(problem.into().into_batch_error())) }
 }

@@ -36,7 +36,7 @@ pub fn read_rate_card(fields: &mut Fields, card: wire::RateCard) -> Option<RateC
         emergency,
         confirmed_hold_only,
     } = card;
-    // What is checked as a whole says more about a number than that it is too large.
+    // No bound here: the check of the whole card says more about a number than that it is too large.
     let any = i64::MAX.unsigned_abs();
     let card_ref =
         fields.take("rate_card_id", CardId::parse(&rate_card_id)).map(|id| CardRef { id, version: 1 });
@@ -96,7 +96,7 @@ pub fn read_rate_card(fields: &mut Fields, card: wire::RateCard) -> Option<RateC
     faults.is_empty().then_some(card)
 }
 
-/// A finding with the field that it is about, its entry named in the words.
+/// A fault with its field; the entry is named in the text.
 pub fn named(fault: &CardFault) -> (String, String) {
     let CardFault { field, entry, problem } = fault;
     let field = match *field {
@@ -110,7 +110,7 @@ pub fn named(fault: &CardFault) -> (String, String) {
     }
 }
 
-/// A list of entries, each of another name.
+/// Reads a list of entries whose names must differ.
 fn read_entries<M, K: Ord + Display, V>(
     fields: &mut Fields,
     name: &'static str,

@@ -1,7 +1,8 @@
 //! Encodes and decodes messages with buffers of the size that most of them have.
 //!
-//! tonic's own codec sets aside 8 KiB for each message that it reads or writes, four times a call between client and
-//! server. Of a thousand calls in flight that is more than a processor's caches hold, for messages of a few hundred bytes.
+//! tonic's own codec reserves 8 KiB for each message that it reads or writes, four times a call between client and
+//! server. A thousand calls in flight then need more than a processor's caches hold, for messages of a few hundred
+//! bytes.
 
 use std::marker::PhantomData;
 
@@ -9,12 +10,12 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::{ProstDecoder, ProstEncoder};
 
-/// Bytes set aside for a message; larger ones grow. A hold's answer has about 500.
+/// Bytes reserved for a message; larger ones grow. The answer to a hold has about 500.
 const BUFFER_BYTES: usize = 1_024;
 /// Bytes of a stream that are gathered before they are sent, as tonic does.
 const YIELD_BYTES: usize = 32 * 1_024;
 
-/// The codec of all services here: build.rs names it to the code that it generates.
+/// The codec of all services here. build.rs names it in the code that it generates.
 #[derive(Debug)]
 pub struct SmallCodec<T, U>(PhantomData<(T, U)>);
 

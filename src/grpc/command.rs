@@ -16,23 +16,23 @@ use super::{convert, wire};
 
 /// A wire message that asks for a change of one customer.
 pub trait CommandMessage: WithContext + Sized {
-    /// Whether it must say why.
+    /// Whether the command must state a reason.
     fn reason(&self) -> Reason {
         Reason::Optional
     }
 
-    /// Reads its fields besides the context.
+    /// Reads the fields besides the context.
     fn read(self, fields: &mut Fields) -> Option<Command>;
 }
 
-/// Reads a command: its context and its own fields, and complains of both at once.
+/// Reads a command: its context and its own fields, and reports the violations of both at once.
 pub fn read<M: CommandMessage>(mut message: M, fields: &mut Fields) -> Option<(Scope, Command)> {
     let reason = message.reason();
     let scope = fields.context(message.take_context(), reason);
     scope.zip(message.read(fields))
 }
 
-/// Reads a command that names no other ledger than this one, where there is one.
+/// Reads a command of a batch, which may name no other ledger than the batch does.
 fn read_in<M: CommandMessage>(
     message: M,
     fields: &mut Fields,
@@ -49,7 +49,7 @@ fn read_in<M: CommandMessage>(
 
 include!(concat!(env!("OUT_DIR"), "/batch_commands.rs"));
 
-/// A command that was accepted, for whom, and what came of it.
+/// A command that was accepted, its customer, and its outcome.
 pub struct AcceptedCommand {
     pub ledger: NamedLedger,
     pub customer: CustomerId,
@@ -57,7 +57,7 @@ pub struct AcceptedCommand {
 }
 
 impl AcceptedCommand {
-    /// What every response says.
+    /// The outcome that every response has.
     pub fn outcome(&self) -> wire::CommandOutcome {
         let Answer { posting, replayed, balances, sequence, hold, purchase } = &self.answer;
         let ledger = &self.ledger.id;
@@ -74,14 +74,14 @@ impl AcceptedCommand {
     }
 }
 
-/// The outcome of a command about no customer.
+/// The outcome of a command that concerns no customer.
 pub fn ledger_outcome(replayed: bool) -> wire::CommandOutcome {
     wire::CommandOutcome { replayed, ..wire::CommandOutcome::default() }
 }
 
-/// What a response to a command shows beside the outcome: found for an accepted command, with the outcome.
+/// What a response to a command shows besides the outcome.
 pub trait OutcomeWith<T> {
-    /// The outcome, and what is shown beside it.
+    /// The outcome, and what is shown besides it.
     fn outcome_with(
         &self,
         accepted: &AcceptedCommand,
@@ -111,10 +111,7 @@ impl OutcomeWith<wire::WorkEntry> for Api {
 }
 
 impl Api {
-    /// Runs a command to its fate.
-    ///
-    /// # Errors
-    /// The status that says why it was not accepted.
+    /// Runs a command to its outcome. The status says why it was not accepted.
     pub(super) async fn run<M: CommandMessage>(&self, request: Request<M>) -> Reply<AcceptedCommand> {
         let deadline = Deadline::of(&request);
         let (scope, command) = parse(request.into_inner(), read)?;
@@ -130,8 +127,8 @@ impl Api {
         }
     }
 
-    /// Names the posting that made the customer. The writer did not load it; where it cannot be read now, the rejection
-    /// stands without it.
+    /// Names the posting that created the customer. The writer did not load that posting; if it cannot be read now, the
+    /// rejection does without it.
     async fn customer_exists(&self, ledger: LedgerNo, customer: &CustomerId) -> Rejection {
         let first = self.reader.first_posting(ledger, customer).await;
         let first = first.inspect_err(|error| {

@@ -1,9 +1,9 @@
-//! A connection that gathers what it sends.
+//! A connection that gathers small writes.
 //!
-//! Where a socket can write several buffers at once, h2 writes every DATA frame of 256 bytes or more by itself, with a
-//! system call of its own. The answers to holds and settlements are just above that, and one commit answers many calls
-//! of a connection at the same time. To a connection that claims to take one buffer at a time, h2 copies frames of up to
-//! 1,024 bytes together and sends them in one go.
+//! If a socket can write several buffers at once, h2 makes one system call for each DATA frame of 256 bytes or more.
+//! The answers to holds and settlements are just above that, and one commit answers many calls of a connection at once.
+//! If a connection claims to take one buffer at a time, h2 copies frames of up to 1,024 bytes together. It then sends
+//! them with one system call.
 
 use std::io;
 use std::pin::Pin;
@@ -27,7 +27,7 @@ impl AsyncRead for Connection {
     }
 }
 
-// `is_write_vectored` is left at its default, which is no.
+// `is_write_vectored` keeps its default, false; that is the purpose of this type.
 impl AsyncWrite for Connection {
     fn poll_write(
         mut self: Pin<&mut Self>,

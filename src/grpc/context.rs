@@ -6,58 +6,53 @@ use crate::ledger::{Command, CustomerId, LedgerId, LedgerNo, Request, RequestKey
 use super::parse::{Fields, complete};
 use super::wire;
 
-/// Whether a command must say why.
+/// Whether a command must state a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It may.
     Optional,
-    /// It must.
     Required,
 }
 
 /// The context of a command about a customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// The ledger, where one is named.
+    /// `None` where the request names none.
     pub ledger: Option<LedgerId>,
-    /// The request id.
     pub request: RequestKey,
-    /// The customer.
     pub customer: CustomerId,
     /// Who asks, why, and what else is to be kept with the posting.
     pub said: Said,
 }
 
 impl Scope {
-    /// The ledger; the default where none is named.
+    /// The ledger; `main` where none is named.
     pub fn ledger_or_main(&self) -> LedgerId {
         self.ledger.clone().unwrap_or_else(LedgerId::main)
     }
 
-    /// The request of a command within this context, in the ledger that it names.
+    /// The request of a command within this context, in this ledger.
     pub fn request(self, ledger: LedgerNo, command: Command) -> Request {
         let Self { ledger: _, request, customer, said } = self;
         Request { ledger, customer, request: Some(request), said, command }
     }
 }
 
-/// What a command about no customer keeps of its context.
+/// What a command that concerns no customer keeps of its context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeps {
-    /// The request id alone.
+    /// Only the request id.
     Nothing,
-    /// Who asks as well.
+    /// The request id and who asks.
     By,
 }
 
-/// The context of a command about no customer.
+/// The context of a command that concerns no customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerScope {
-    /// The ledger, where one is named.
+    /// `None` where the request names none.
     pub ledger: Option<LedgerId>,
-    /// The request id.
     pub request: RequestKey,
-    /// Who asks, where it is kept.
+    /// Who asks; empty where it is not kept.
     pub by: Text,
 }
 
@@ -80,8 +75,8 @@ impl Fields {
         })
     }
 
-    /// The context of a command about no customer. What would not be kept is refused: nobody should find out later that
-    /// it is gone.
+    /// The context of a command that concerns no customer. Texts that would not be kept are refused, so that nobody
+    /// finds out later that they are gone.
     pub fn ledger_context(
         &mut self,
         context: Option<wire::CommandContext>,

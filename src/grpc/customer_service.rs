@@ -1,4 +1,4 @@
-//! CustomerService: who customers are, and what was agreed with them.
+//! CustomerService: the customers of a ledger, and their agreements.
 
 use crate::clock;
 use crate::ledger::Command;
@@ -42,13 +42,12 @@ impl OutcomeWith<Customer> for Api {
     async fn outcome_with(&self, accepted: &AcceptedCommand) -> Reply<(CommandOutcome, Option<Customer>)> {
         let record = self.reader.customer_record(accepted.ledger.no, &accepted.customer).await?;
         let customer = convert::customer(&record, &accepted.ledger.id, clock::now());
-        // Of one read, so that the two balances of an answer are the same.
+        // Both balances come from one read, so that they are equal.
         let outcome = CommandOutcome { balance: customer.balance.clone(), ..accepted.outcome() };
         Ok((outcome, Some(customer)))
     }
 }
 
-/// Which customers.
 fn read_list(message: ListCustomersRequest, fields: &mut Fields) -> Option<(CustomerFilter, PageRequest)> {
     let ListCustomersRequest {
         ledger_id: _,
@@ -135,7 +134,7 @@ impl CommandMessage for ReopenCustomerRequest {
 }
 
 impl CommandMessage for SetCustomerTermsRequest {
-    /// A charge says what it is for.
+    /// A charge must state its reason.
     fn reason(&self) -> Reason {
         if self.charge_credits.is_some() { Reason::Required } else { Reason::Optional }
     }

@@ -1,4 +1,4 @@
-//! Events as a stream: from a follower of the feed to a caller, with a sign of life now and then.
+//! Events as a stream: from a follower of the feed to a caller, with heartbeats.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ use super::status::Problem;
 use super::wire::watch_events_response::Item;
 use super::wire::{Heartbeat, WatchEventsResponse};
 
-/// What a caller of WatchEvents reads from.
+/// The stream that a caller of WatchEvents reads.
 pub type EventStream = ReceiverStream<Reply<WatchEventsResponse>>;
 
-/// Messages that wait for a reader; what it does not take stays in the feed.
+/// Messages that wait for a reader; events beyond them stay in the feed.
 const MESSAGES_MAX: usize = 64;
-/// A reader that takes nothing for so long is cut off.
+/// A reader that takes nothing for this long is disconnected.
 const STALLED: Duration = Duration::from_secs(30);
 
 struct Pump {
@@ -35,13 +35,13 @@ struct Pump {
     sink: mpsc::Sender<Reply<WatchEventsResponse>>,
     /// How long the reader may take nothing.
     stalled: Duration,
-    /// After the last message that was given to the reader.
+    /// The place after the last message that was handed to the reader.
     delivered: Cursor,
 }
 
 /// Why a stream ends before its caller does.
 enum End {
-    /// With this.
+    /// With this status.
     Status(Status),
     /// The caller has gone away.
     Gone,
@@ -61,7 +61,7 @@ fn stream(
     closing: watch::Receiver<bool>,
     stalled: Duration,
 ) -> EventStream {
-    // One place is kept for how it ends, so that this reaches a reader that has not taken the rest either.
+    // One slot is reserved for the final status, so that it reaches also a reader that has not taken the rest.
     let (sink, source) = mpsc::channel(MESSAGES_MAX + 1);
     let delivered = watch.cursor();
     let pump = Pump { watch, ledger, heartbeat, closing, sink: sink.clone(), stalled, delivered };
@@ -148,7 +148,7 @@ mod tests {
         let start = Cursor::after(Position(7));
         let watch = Watch::new(&feeds, LedgerNo::MAIN, Filter::default(), start);
         let (_closing, closes) = watch::channel(false);
-        // Heartbeats fill what waits for the reader.
+        // Heartbeats fill the messages that wait for the reader.
         let limit = Duration::from_millis(100);
         let begun = Instant::now();
         let mut source =

@@ -108,7 +108,7 @@ impl CommandMessage for ExtendHoldRequest {
     }
 }
 
-/// The fields that every message about work has; without note and labels.
+/// The fields that every message about work has, except note and labels.
 pub fn read_work(
     fields: &mut Fields,
     work_seconds: i32,

@@ -71,7 +71,7 @@ impl Api {
         Ok(GetReceiptResponse { receipt: Some(receipt) })
     }
 
-    /// A page of holds, or of what was settled, charges without a hold included; and the token of the next.
+    /// A page of holds, or with `settled` of settlements and charges without a hold; also the token of the next page.
     async fn hold_page(&self, message: ListHoldsRequest, settled: bool) -> Reply<(Vec<Hold>, String)> {
         let read = |message, fields: &mut Fields| read_list(message, fields, settled);
         let (ledger, (customer, query, page)) = self.read(message, read).await?;
@@ -124,7 +124,7 @@ fn read_get(message: GetHoldRequest, fields: &mut Fields) -> Option<Asked> {
     read_target(fields, &customer_id, target)
 }
 
-/// An incident's number means something only together with its customer.
+/// An incident's number is unique only within its customer.
 fn read_target(fields: &mut Fields, customer_id: &str, target: Option<HoldTarget>) -> Option<Asked> {
     let hold = read_hold(fields, target);
     match hold {

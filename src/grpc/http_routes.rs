@@ -9,16 +9,15 @@ use tonic::body::Body;
 
 use super::stage::{Answer, Inner, Stage};
 
-/// Answers one HTTP request; it never fails, it answers.
+/// Answers one HTTP request. A failure is an answer too.
 pub type Handler =
     Arc<dyn Fn(Request<Body>) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> + Send + Sync>;
 
 /// Requests whose path begins with `prefix` are answered by `handler`.
 #[derive(Clone)]
 pub struct HttpRoutes {
-    /// Such as `/webhooks/`; no gRPC service has a name like it.
+    /// Such as `/webhooks/`; no gRPC service has such a name.
     pub prefix: &'static str,
-    /// What answers.
     pub handler: Handler,
 }
 

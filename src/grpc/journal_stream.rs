@@ -1,4 +1,5 @@
-//! The journal as a stream: pages of the feed in short reads, and then, where asked for, what comes.
+//! The journal as a stream: pages of the feed in short reads, and then, if asked for, new postings as they are
+//! recorded.
 
 use std::sync::Arc;
 
@@ -62,7 +63,7 @@ impl Api {
 impl Pump {
     async fn run(mut self) -> Reply<()> {
         loop {
-            // Taken note of before the read: growth during it makes `changed` ready at once.
+            // Marked before the read, so that growth during the read makes `changed` ready at once.
             self.growth.mark_unchanged();
             let page = self.reader.journal(self.ledger.no, self.after, PAGE_POSTINGS).await?;
             let full = page.len() >= PAGE_POSTINGS;

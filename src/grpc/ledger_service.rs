@@ -20,7 +20,7 @@ use super::{convert, postings};
 /// What the server can do beyond the first version of the package, in alphabetical order.
 const FEATURES: [&str; 0] = [];
 
-/// Customers in one BatchGetBalances.
+/// The most customers in one BatchGetBalances.
 const BALANCES_MAX: usize = 1_000;
 
 impl Api {
@@ -204,7 +204,6 @@ impl Api {
     }
 }
 
-/// Which lots.
 pub fn read_lots(
     message: ListLotsRequest,
     fields: &mut Fields,

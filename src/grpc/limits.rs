@@ -1,4 +1,4 @@
-//! What every call passes first: a span, a bound on calls at a time, and its deadline.
+//! The guard that every call passes first: a span, a bound on concurrent calls, and the deadline.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,6 @@ use super::status::Problem;
 use super::trace;
 use super::wire::batch_service_server;
 
-/// The bounds of all calls.
 #[derive(Clone)]
 pub struct Guard {
     calls: Arc<Semaphore>,
@@ -25,13 +24,14 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// At most so many calls at a time, and, counted apart, so many to the batch service, whose requests are large.
+    /// At most so many calls at a time. Calls to the batch service are counted separately, because their requests are
+    /// large.
     pub fn new(calls_max: usize, batches_max: usize) -> Self {
         Self { calls: Arc::new(Semaphore::new(calls_max)), batches: Arc::new(Semaphore::new(batches_max)) }
     }
 
-    /// A place for one call; none is waited for, so that an overloaded server says so at once. Health checks need
-    /// none: a server that has a lot to do is not ill, and must not be restarted for it.
+    /// Takes a place for one call without waiting, so that an overloaded server refuses at once. Health checks need no
+    /// place: a busy server is healthy, and must not be restarted for being busy.
     fn admit(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, Problem> {
         let service = path.trim_start_matches('/').split('/').next();
         let places = match service {
@@ -53,10 +53,10 @@ impl Stage for Guard {
             Ok(permit) => permit,
             Err(problem) => return refuse(problem),
         };
-        // tonic answers CANCELLED when the time is up; our own clock stops a moment earlier, inside of it.
+        // tonic answers CANCELLED when the time is up, so our own timeout ends a moment earlier.
         let left = timeout(request.headers());
         if left.is_some_and(|left| left.is_zero()) {
-            // The first poll of a call can do all of its work, so it must not be made.
+            // The first poll of a call can do all of its work, so it must not happen.
             return refuse(Problem::deadline_exceeded());
         }
         let deadline = left.and_then(|left| Instant::now().checked_add(left));
@@ -78,7 +78,7 @@ impl Stage for Guard {
     }
 }
 
-/// A body that keeps its call's place until it ends: an answer that streams is a call for as long as it does.
+/// A body that keeps its call's place until it ends: a stream counts as a call while it lasts.
 fn counted(body: Body, permit: Option<OwnedSemaphorePermit>) -> Body {
     Body::new(body.map_frame(move |frame| {
         let _held = &permit;
@@ -86,7 +86,7 @@ fn counted(body: Body, permit: Option<OwnedSemaphorePermit>) -> Body {
     }))
 }
 
-/// An answer whose status, if it is one, has a reason: tonic's own have none.
+/// Adds a reason to an answer with an error status that has none: tonic's own have none.
 fn explained(answer: Response<Body>) -> Response<Body> {
     match Status::from_header_map(answer.headers()) {
         Some(status) if Problem::is_unexplained(&status) => {
@@ -96,8 +96,8 @@ fn explained(answer: Response<Body>) -> Response<Body> {
     }
 }
 
-/// How long the caller waits: the header `grpc-timeout`, less the moment by which we are ahead of tonic. A malformed
-/// one is ignored, as tonic does.
+/// How long the caller waits: the header `grpc-timeout`, less the moment by which we end before tonic. A malformed
+/// header is ignored, as tonic does.
 fn timeout(headers: &HeaderMap) -> Option<Duration> {
     const AHEAD: Duration = Duration::from_millis(1);
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
@@ -142,7 +142,7 @@ mod tests {
         }
     }
 
-    /// Calls a service that is not ready at once, and never where a call with this timeout is to be late.
+    /// Calls a service that is not ready at once, or never with the timeout [`LATE`].
     async fn call(guard: &Guard, timeout: Option<&'static str>) -> Option<Status> {
         let inner = tower::service_fn(move |_: Request<Body>| async move {
             tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! The gRPC surface: wire messages in and out, and nothing that decides.
+//! The gRPC surface: translates wire messages to and from the core's types, and decides nothing.
 //!
 //! # What it is
 //! One listener serves gRPC, gRPC-Web, Connect and the plain HTTP routes of storefronts. A call passes these stages:
@@ -9,29 +9,30 @@
 //! | Connect | `connect` | turns JSON and Connect into gRPC, and refuses other content types |
 //! | guard | `limits` | counts the call, opens its span, sets its deadline |
 //! | service | `services` | generated: calls the function of `Api` that has the method's name |
-//! | reading | `context`, `parse` | the message becomes types of the core; all violations are told at once |
+//! | reading | `context`, `parse` | the message becomes types of the core; all violations are reported at once |
 //! | answer | `convert`, `status` | what the writer or the reader gave becomes a message; a refusal becomes a status |
 //!
-//! A new command needs its proto and an `impl CommandMessage` in the file of its service. `build.rs` generates the rest.
+//! A new command needs its proto and an `impl CommandMessage` in the file of its service. `build.rs` generates the
+//! rest.
 //!
 //! # Invariants
-//! - Types of prost and tonic do not leave this folder, but for the client in `app`.
+//! - Types of prost and tonic do not leave this folder, except to the client in `app`.
 //! - Postings are made by the writer alone: a handler that is dropped leaves no transaction open.
 //! - A response to a command is sent after its commit.
-//! - Every error has exactly one reason; `status` alone knows which code a reason has.
+//! - Every error has exactly one reason; only `status` knows which code a reason has.
 //!
 //! # Failure
-//! - A call beyond `calls_max`, or beyond `batches_max` for the batch service, is refused at once as OVERLOADED. A stream
-//!   counts as a call until it ends. Health checks are not counted.
-//! - A call whose deadline has passed is answered DEADLINE_EXCEEDED, one millisecond before tonic would cancel it. A command
-//!   that was queued by then may still be run: its request id finds out.
-//! - Where the writer ends, or the database cannot be reached, the health service says NOT_SERVING.
-//! - On shutdown no new connection is taken, streams without an end are ended with SHUTTING_DOWN, and calls are finished.
+//! - A call beyond `calls_max`, or beyond `batches_max` for the batch service, is refused at once as OVERLOADED. A
+//!   stream counts as a call until it ends. Health checks are not counted.
+//! - A call whose deadline has passed is answered DEADLINE_EXCEEDED, one millisecond before tonic would cancel it. A
+//!   command that was queued by then may still run: a repeat with its request id finds out.
+//! - If the writer ends or the database cannot be reached, the health service reports NOT_SERVING.
+//! - At shutdown no new connection is accepted, endless streams end with SHUTTING_DOWN, and other calls are finished.
 //!
 //! # Cost
-//! Sizes are bounded by [`Limits`]: requests, batch requests, responses, headers, streams of a connection. A page ends at
-//! 3 MiB, so that it fits the 4 MiB that clients take by default. Messages start with buffers of 1 KiB (`codec`), and small
-//! frames of one connection are written together (`connection`).
+//! Sizes are bounded by [`Limits`]: requests, batch requests, responses, headers, streams of a connection. A page ends
+//! at 3 MiB, so that it fits the 4 MiB that clients take by default. Messages start with buffers of 1 KiB (`codec`),
+//! and small frames of one connection are written together (`connection`).
 
 mod api;
 mod batch;

@@ -20,7 +20,7 @@ use super::event_stream::EventStream;
 use super::parse::{Amount, Fields, complete};
 use super::wire::*;
 
-/// Seconds between heartbeats, unless asked for otherwise.
+/// Seconds between heartbeats by default.
 const HEARTBEAT_SECONDS: u64 = 30;
 const HEARTBEAT_SECONDS_MAX: u64 = 3_600;
 
@@ -116,7 +116,7 @@ fn show_alert(of: Threshold, at: Option<Level>) -> BalanceAlert {
     }
 }
 
-/// What a caller of WatchEvents wants.
+/// A request to WatchEvents, parsed.
 struct Asked {
     customer: Option<CustomerId>,
     types: Vec<Type>,

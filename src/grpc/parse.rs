@@ -1,4 +1,4 @@
-//! From wire fields to the core's types. Every field is read, so that all violations are reported at once.
+//! Reads wire fields into the core's types. Every field is read, so that all violations are reported at once.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -16,24 +16,24 @@ use crate::storefront::amounts;
 use super::violations::{Collector, Step, Violations};
 use super::wire;
 
-/// Which amounts a field takes.
+/// The amounts that a field accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
     /// More than 0.
     Positive,
     /// 0 or more.
     AtLeastZero,
-    /// Negative ones too, but not 0.
+    /// Any amount except 0.
     Signed,
 }
 
-/// Reads fields and collects what is wrong. Each method gives `None` for a field that it has complained about, so
-/// that a message is put together with `?` after all of its fields were read.
+/// Reads fields and collects their violations. Each method returns `None` for a field with a violation. So callers read
+/// all fields first, and only then use `?`.
 #[derive(Debug, Default)]
 pub struct Fields(Collector<'static>);
 
-/// A struct of what was read; `None` where one of the parts could not be. All parts are read first, so that each has
-/// said what is wrong with it. A part without an expression is taken as it is. `Command::X { ... }` makes a command of it.
+/// Builds a struct of parsed parts; `None` if any of them failed. All parts are read first, so that each one reports
+/// its violations. A part without an expression is used as it is. `Command::X { ... }` makes a command of it.
 macro_rules! complete {
     (@part $field:ident) => { Some($field) };
     (@part $field:ident $read:expr) => { $read };
@@ -47,7 +47,7 @@ macro_rules! complete {
 }
 pub(super) use complete;
 
-/// Reads a message as a whole.
+/// Reads a whole message.
 ///
 /// # Errors
 /// All [`Violations`].
@@ -61,7 +61,7 @@ pub fn parse<M, T>(message: M, read: impl FnOnce(M, &mut Fields) -> Option<T>) -
 }
 
 impl Fields {
-    /// Complains about `field`; an empty name means the value that is being read by [`Fields::each`] itself.
+    /// Reports a problem of `field`; an empty name means the value that [`Fields::each`] is reading.
     pub fn refuse<T>(&mut self, field: &str, problem: impl Into<String>) -> Option<T> {
         self.0.refuse(field, problem);
         None
@@ -95,7 +95,7 @@ impl Fields {
         (all.len() == count).then_some(all)
     }
 
-    /// Takes what was read, or complains about it.
+    /// Takes a parsed value, or reports why it failed.
     pub fn take<T, E: Display>(&mut self, field: &str, read: Result<T, E>) -> Option<T> {
         match read {
             Ok(value) => Some(value),
@@ -113,17 +113,16 @@ impl Fields {
         if text.is_empty() { Some(None) } else { self.take(field, read(text)).map(Some) }
     }
 
-    /// The ledger; empty means the default.
+    /// The ledger; `Some(None)` where the field is empty.
     pub fn ledger(&mut self, ledger_id: &str) -> Option<Option<LedgerId>> {
         self.optional("ledger_id", ledger_id, LedgerId::parse)
     }
 
-    /// The ledger of a read; empty means `main`.
+    /// The ledger; `main` where the field is empty.
     pub fn ledger_or_main(&mut self, ledger_id: &str) -> Option<LedgerId> {
         Some(self.ledger(ledger_id)?.unwrap_or_else(LedgerId::main))
     }
 
-    /// The customer.
     pub fn customer(&mut self, customer_id: &str) -> Option<CustomerId> {
         self.take("customer_id", CustomerId::parse(customer_id))
     }
@@ -133,12 +132,11 @@ impl Fields {
         self.take(field, Text::parse(text))
     }
 
-    /// Free text that must say something.
+    /// Free text that must not be empty.
     pub fn required_text(&mut self, field: &str, text: &str) -> Option<Text> {
         if text.is_empty() { self.refuse(field, "must not be empty") } else { self.text(field, text) }
     }
 
-    /// An amount of credits.
     pub fn credits(&mut self, field: &str, text: &str, amount: Amount) -> Option<Credits> {
         let credits = self.take(field, Credits::parse(text))?;
         match amount {
@@ -171,18 +169,17 @@ impl Fields {
         }
     }
 
-    /// As [`Fields::number`], for what 32 bits hold.
+    /// As [`Fields::number`], for fields of 32 bits.
     pub fn count(&mut self, field: &str, number: i32, max: u32) -> Option<u32> {
         let number = self.number(field, number.into(), max.into())?;
         u32::try_from(number).ok()
     }
 
-    /// A position of the journal.
     pub fn position(&mut self, field: &str, position: i64) -> Option<Position> {
         self.number(field, position, i64::MAX.unsigned_abs()).map(Position)
     }
 
-    /// What an incident may cost more for, in order and each once.
+    /// The labels of an incident that can raise its price, sorted and each once.
     pub fn labels(&mut self, labels: Vec<String>) -> Option<Vec<LabelId>> {
         if labels.len() > Circumstances::LABELS_MAX {
             return self.refuse("labels", format!("must be at most {}", Circumstances::LABELS_MAX));
@@ -194,7 +191,7 @@ impl Fields {
         Some(labels)
     }
 
-    /// Types of events, of which 0 is none.
+    /// Types of events; 0 is none.
     pub fn event_types(&mut self, types: Vec<i32>) -> Option<Vec<EventType>> {
         self.each("types", types, |fields, code| {
             let known = u8::try_from(code).ok().and_then(EventType::from_code);
@@ -210,7 +207,7 @@ impl Fields {
         }
     }
 
-    /// A value of an enumeration that has the core's codes on the wire; `Some(None)` for 0, the unspecified one.
+    /// A value of an enumeration with the core's codes on the wire; `Some(None)` for 0, the unspecified value.
     pub fn coded<T>(
         &mut self,
         field: &str,
@@ -270,7 +267,7 @@ impl Fields {
         })
     }
 
-    /// At most 32 pairs of the caller's own.
+    /// The metadata of a command: at most 32 pairs.
     pub fn metadata(&mut self, metadata: BTreeMap<String, String>) -> Option<BTreeMap<Text, Text>> {
         const PAIRS_MAX: usize = Said::METADATA_MAX;
         if metadata.len() > PAIRS_MAX {
@@ -307,7 +304,7 @@ fn read_day(date: wire::Date) -> Option<Day> {
     Some(Day::from_days(since_1970.get_days()))
 }
 
-/// Which of `legal` a mask names; at least one, and nothing else.
+/// The names of `legal` that a mask has: at least one, and no others.
 pub fn read_mask<const N: usize>(
     fields: &mut Fields,
     mask: Option<prost_types::FieldMask>,

@@ -1,4 +1,4 @@
-//! What requests say about postings: which one, or which of a customer's.
+//! Reads from requests which postings they mean: one, or some of a customer's.
 
 use crate::ledger::{CustomerId, IncidentId, Kind, PostingId, RequestKey, Storefront};
 use crate::query::{PageRequest, PostingFilter, PostingTarget};
@@ -6,7 +6,7 @@ use crate::query::{PageRequest, PostingFilter, PostingTarget};
 use super::parse::{Fields, complete};
 use super::wire::*;
 
-/// Which posting, and whose.
+/// The posting that a request names, and its customer.
 pub fn read_target(message: GetPostingRequest, fields: &mut Fields) -> Option<(CustomerId, PostingTarget)> {
     use get_posting_request::NamedBy;
     let GetPostingRequest { ledger_id: _, customer_id, named_by } = message;
@@ -25,7 +25,7 @@ pub fn read_target(message: GetPostingRequest, fields: &mut Fields) -> Option<(C
     customer.zip(target)
 }
 
-/// Which of a customer's postings.
+/// The filter of a list of a customer's postings.
 pub fn read_list(
     message: ListPostingsRequest,
     fields: &mut Fields,

@@ -1,4 +1,4 @@
-//! PurchaseService: purchases and grants, what is given back of them, and payments that are nobody's yet.
+//! PurchaseService: purchases and grants, their refunds and chargebacks, and unmatched payments.
 
 use std::sync::Arc;
 

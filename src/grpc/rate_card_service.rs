@@ -1,4 +1,4 @@
-//! RateCardService: price lists, and what work would cost.
+//! RateCardService: rate cards, and what work would cost.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ impl Api {
         let ledger = command.ledger.clone();
         let (change, replayed) = self.change_cards(command, Changed::Card(Arc::new(card))).await?;
         let cards = self.reader.cards().await?;
-        // The scope of a request id is its kind, so that what was made is a card.
+        // Request ids are kept by the kind of change, so this change made a card.
         let card = match change.changed {
             Changed::Card(card) => card,
             Changed::Default(id) => find_card(&cards, ledger.no, &(Some(id), 0), None)?,
@@ -72,7 +72,7 @@ impl Api {
         Ok(SetDefaultRateCardResponse { outcome: Some(ledger_outcome(replayed)), rate_card })
     }
 
-    /// Has a change made, or finds it made before by the same request.
+    /// Makes a change, or finds that the same request made it before.
     async fn change_cards(&self, command: LedgerCommand, change: Changed) -> Reply<(CardChange, bool)> {
         let LedgerCommand { ledger, request, by, deadline } = command;
         let request = CardRequest { ledger: ledger.no, request, change, by };
@@ -130,7 +130,7 @@ impl Api {
                     what_if: Some(convert::what_if(&what_if)),
                 })
             }
-            // Parsing sees to it that a period has a customer.
+            // Parsing makes sure that a period has a customer.
             (Subject::Period(..), None) => Err(ReadError::CustomerNotFound.into()),
             (Subject::Work(inputs), _) => {
                 let inputs = PriceInputs {
@@ -176,7 +176,7 @@ impl Api {
     }
 }
 
-/// Which card a request names: none, the newest version of one, or a version.
+/// The card that a request names: none, the newest version of one, or one version.
 type Named = (Option<CardId>, u32);
 
 fn read_named(fields: &mut Fields, rate_card_id: &str, version: i32) -> Option<Named> {
@@ -185,18 +185,17 @@ fn read_named(fields: &mut Fields, rate_card_id: &str, version: i32) -> Option<N
     card.zip(version)
 }
 
-/// What a preview asks for.
+/// A preview request, parsed.
 struct Preview {
     customer: Option<CustomerId>,
     named: Named,
     subject: Subject,
 }
 
-/// What is priced.
 enum Subject {
-    /// Work that may be done.
+    /// Work that has not been done.
     Work(Box<PriceInputs>),
-    /// What was settled from one time until another; where the page begins.
+    /// Settlements from one time until another; then the place where the page begins.
     Period((Option<Timestamp>, Option<Timestamp>), String),
 }
 
@@ -280,7 +279,7 @@ fn read_pieces(fields: &mut Fields, work: Vec<PreviewWork>) -> Option<Vec<NewWor
     })
 }
 
-/// The card that a request names, else the customer's `own`, else the ledger's default.
+/// The card that a request names, or the customer's `own`, or the ledger's default.
 fn find_card(
     cards: &Cards,
     ledger: LedgerNo,

@@ -15,10 +15,10 @@ use super::wire::{
     Purchase, PurchaseDifference, ReconcilePurchasesRequest, ReconcilePurchasesResponse, StorefrontPurchase,
 };
 
-/// Orders in one message.
+/// The most orders in one message.
 const ORDERS_MAX: usize = 10_000;
 
-/// What a list is compared with. The first message names it.
+/// What a list is compared with; the first message of the stream names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Compared {
     ledger: LedgerId,
@@ -28,7 +28,7 @@ struct Compared {
 }
 
 impl Api {
-    /// Reads the list to its end, and compares as it comes: a slow reader holds the caller back.
+    /// Reads the list to its end and compares orders as they arrive, so that a slow comparison holds the caller back.
     pub(super) async fn reconcile_purchases(
         &self,
         mut list: Streaming<ReconcilePurchasesRequest>,
@@ -123,7 +123,7 @@ fn show_order(order: &ListedOrder) -> StorefrontPurchase {
     }
 }
 
-/// Without its refunds: two thousand purchases must fit a message.
+/// A purchase without its refunds, because two thousand purchases must fit a message.
 fn show_purchase(purchase: &OwnedLot, ledger: &LedgerId) -> Purchase {
     Purchase { refunds: Vec::new(), ..convert::purchase(&purchase.lot, ledger, &purchase.customer) }
 }

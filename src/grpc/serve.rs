@@ -24,15 +24,15 @@ use super::wire::{
     notification_service_server, purchase_service_server, rate_card_service_server,
 };
 
-/// Bounds of the server. What tonic leaves open is closed here.
+/// Bounds of the server. They close what tonic leaves unbounded.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Calls at a time, over all connections, streams until they end; one more is refused as overloaded. Health checks
-    /// and calls to the batch service are not among them.
+    /// Concurrent calls over all connections; a stream counts until it ends. One more call is refused as overloaded.
+    /// Health checks and calls to the batch service are not counted.
     pub calls_max: usize,
-    /// Calls to the batch service at a time, streams until they end.
+    /// Concurrent calls to the batch service; a stream counts until it ends.
     pub batches_max: usize,
-    /// Streams at a time on one connection.
+    /// Concurrent streams on one connection.
     pub connection_streams_max: u32,
     /// Bytes of a request.
     pub request_bytes_max: usize,
@@ -42,9 +42,11 @@ pub struct Limits {
     pub response_bytes_max: usize,
     /// Bytes of a request's headers.
     pub header_bytes_max: u32,
-    /// A silent connection is asked for a sign of life this often, and dropped where none comes as long again.
+    /// A silent connection gets a keepalive ping this often, and is dropped if the ping is not answered for as long
+    /// again.
     pub keepalive_seconds: u64,
-    /// A connection is asked to end after this long; its calls are finished first. Also ends one that never spoke.
+    /// A connection is asked to end after this long; its calls are finished first. This also ends connections without
+    /// calls.
     pub connection_age_seconds: u64,
 }
 
@@ -64,11 +66,8 @@ impl Default for Limits {
     }
 }
 
-/// Serves on `listener` until `shutdown` is ready; then takes no new connections and finishes the calls under way.
-/// Callers bound the time that this may take: a client can keep a call open.
-///
-/// # Errors
-/// Where the transport fails.
+/// Serves on `listener` until `shutdown` is ready, then accepts no new connections and finishes the calls under way.
+/// Callers bound the time of that, because a client can keep a call open. It fails if the transport fails.
 pub async fn serve(
     api: Api,
     listener: TcpListener,
@@ -92,7 +91,7 @@ pub async fn serve(
         .layer(GrpcWebLayer::new())
         .layer(Staged(Guard::new(limits.calls_max, limits.batches_max)));
 
-    /// A service with its bounds on message sizes, taking and giving gzip.
+    /// A service with its bounds on message sizes, accepting and sending gzip.
     macro_rules! bounded {
         ($service:ty, $request_bytes_max:expr) => {
             <$service>::new(api.clone())
@@ -123,12 +122,12 @@ pub async fn serve(
     let stop = async move {
         tokio::select! {
             () = shutdown => {}
-            // Without its writer the server can only refuse.
+            // Without its writer the server can only refuse calls.
             () = writer.ended() => {}
             () = follow_reachability(&health, api.reader.reachable()) => {}
         }
         report(&health, ServingStatus::NotServing).await;
-        // Who watches hears that and then the end; a watch that stays open would hold up the shutdown.
+        // Health watchers get this status and then the end. A watch that stays open would delay the shutdown.
         let mut health = health;
         for service in watched() {
             health.clear_service_status(service).await;
@@ -138,14 +137,14 @@ pub async fn serve(
     router.serve_with_incoming_shutdown(incoming, stop).await
 }
 
-/// Server reflection, without which nothing else suffers.
+/// Server reflection. A server without it still serves everything else.
 fn reflection() -> Option<
     tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
 > {
     without_fault(descriptors().build_v1())
 }
 
-/// The same under its older name, which grpcurl before 1.8.8 and other tools still ask for.
+/// Reflection under its older name, which grpcurl before 1.8.8 and other tools still ask for.
 fn reflection_v1alpha() -> Option<
     tonic_reflection::server::v1alpha::ServerReflectionServer<
         impl tonic_reflection::server::v1alpha::ServerReflection,
@@ -158,7 +157,7 @@ fn descriptors() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        // With these, tools show the details of errors in words.
+        // With these, tools show the details of errors as text.
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 
@@ -166,7 +165,7 @@ fn without_fault<S>(service: Result<S, tonic_reflection::server::Error>) -> Opti
     service.inspect_err(|error| tracing::error!(%error, "the descriptors cannot be read; no reflection")).ok()
 }
 
-/// What the health service knows about: the server as a whole, and each service.
+/// The names that the health service knows: the server as a whole, and each service.
 fn watched() -> impl Iterator<Item = &'static str> {
     std::iter::once("").chain(SERVICE_NAMES)
 }
@@ -177,7 +176,7 @@ async fn follow_reachability(health: &HealthReporter, mut reachable: watch::Rece
         let serving = *reachable.borrow_and_update();
         report(health, if serving { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
     }
-    // An engine that never says otherwise.
+    // The engine reports no further changes.
     std::future::pending::<()>().await;
 }
 

@@ -1,4 +1,4 @@
-//! The services, as `build.rs` generates them from the protos: each method calls the function of its name of [`Api`].
+//! The services that `build.rs` generates from the protos: each method calls the function of [`Api`] with its name.
 //!
 //! | method | what is called |
 //! |---|---|

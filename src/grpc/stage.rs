@@ -1,4 +1,4 @@
-//! What calls pass on their way to the services, as layers of tower.
+//! The stages that calls pass on their way to the services, as layers of tower.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,16 +8,15 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-/// The answer of a stage itself.
 type OwnAnswer<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
 
 pin_project_lite::pin_project! {
-    /// An answer on its way; what only passes is put into no box of its own.
+    /// The future of an answer. A call that only passes is not boxed.
     #[project = AnswerNow]
     pub enum Answering<F, E> {
-        /// That of what is behind the stage.
+        /// The answer of what is behind the stage.
         Passed { #[pin] answer: F },
-        /// The stage's own.
+        /// The stage's own answer.
         Own { answer: OwnAnswer<E> },
     }
 }
@@ -43,7 +42,7 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for Answering<F, E
     }
 }
 
-/// What is behind a stage: the next one, or the services.
+/// What is behind a stage: the next stage, or the services.
 pub trait Inner:
     Service<Request<Body>, Response = Response<Body>, Future: Send + 'static, Error: Send + 'static>
 {

@@ -1,5 +1,5 @@
-//! What goes wrong, as callers see it: the only place that knows which gRPC code and which metadata a reason has. The
-//! reasons themselves are an enum of the protos, whose comments say the same; a test holds the two together.
+//! Errors as callers see them. Only this file knows which gRPC code and metadata a reason has. The reasons are an enum
+//! of the protos, whose comments say the same; a test compares the two.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub fn name(reason: Reason) -> &'static str {
 /// Details travel in a header, which some clients bound at 8 KiB after base64.
 const VIOLATIONS_BYTES_MAX: usize = 4_096;
 
-/// A refusal or a failure, before it is put into a status or a batch result.
+/// A refusal or a failure, before it becomes a status or a batch result.
 #[derive(Clone, Debug)]
 pub struct Problem {
     code: Code,
@@ -47,7 +47,6 @@ impl Problem {
         Self { code, reason, message, metadata: Vec::new(), violations: Vec::new(), retry_after: None }
     }
 
-    /// One field is wrong.
     pub fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Violations { shown: vec![Violation { field: field.into(), problem: problem.into() }], count: 1 }
             .into()
@@ -68,29 +67,29 @@ impl Problem {
         Self::new(Code::FailedPrecondition, Reason::TooManyRateCards, "the server keeps no more rate cards")
     }
 
-    /// The caller's deadline has passed while the call was under way.
+    /// The caller's deadline passed while the call was under way.
     pub fn deadline_exceeded() -> Self {
         let message = "the deadline passed; the same request_id finds out what became of a command";
         Self::new(Code::DeadlineExceeded, Reason::DeadlineExceeded, message)
     }
 
-    /// More than the server does at a time.
+    /// More work than the server accepts at a time.
     pub fn overloaded() -> Self {
         SubmitError::Overloaded.into()
     }
 
-    /// What came is no message, or no call.
+    /// The request is not a valid message or call.
     pub fn malformed(message: impl Into<String>) -> Self {
         Self::new(Code::InvalidArgument, Reason::MalformedRequest, message)
     }
 
-    /// A message beyond its bound.
+    /// A message is beyond its bound.
     pub fn too_large(bytes_max: usize) -> Self {
         let message = format!("a message has at most {bytes_max} bytes, unpacked too");
         Self::new(Code::ResourceExhausted, Reason::MessageTooLarge, message)
     }
 
-    /// There is no such thing to be called.
+    /// There is no such method.
     pub fn unimplemented(message: &'static str) -> Self {
         Self::new(Code::Unimplemented, Reason::Unimplemented, message)
     }
@@ -112,34 +111,32 @@ impl Problem {
         Self { metadata: vec![("resume_token", resume_token.to_string())], ..problem }
     }
 
-    /// There is no such endpoint.
     pub fn endpoint_not_found() -> Self {
         Self::new(Code::NotFound, Reason::WebhookEndpointNotFound, "there is no such endpoint in this ledger")
     }
 
-    /// There is no such event.
     pub fn event_not_found() -> Self {
         Self::new(Code::NotFound, Reason::EventNotFound, "there is no event at that place of the journal")
     }
 
-    /// A ledger has as many endpoints as it may have.
+    /// The ledger has reached the limit on its endpoints.
     pub fn too_many_endpoints(max: usize) -> Self {
         let message = format!("a ledger has at most {max} endpoints");
         let problem = Self::new(Code::FailedPrecondition, Reason::TooManyWebhookEndpoints, message);
         Self { metadata: vec![("max", max.to_string())], ..problem }
     }
 
-    /// True for an error that has no reason: tonic's own, never one of ours.
+    /// True for an error without a reason: tonic's own, never one of ours.
     pub fn is_unexplained(status: &Status) -> bool {
         status.code() != Code::Ok && status.details().is_empty()
     }
 
-    /// What tonic refused before any of our code saw the call, such as an unknown method. All that it calls INTERNAL
-    /// there is a request that it could not decode, which is the caller's matter.
+    /// Errors of tonic before any of our code saw the call, such as an unknown method. There, INTERNAL always means a
+    /// request that could not be decoded, which is the caller's error.
     pub fn before_the_service(status: &Status) -> Self {
         let (code, reason) = match status.code() {
             Code::Internal => (Code::InvalidArgument, Reason::MalformedRequest),
-            // The size as it is announced, and as it turns out once unpacked.
+            // For the announced size, and for the size after unpacking.
             Code::OutOfRange | Code::ResourceExhausted => (Code::ResourceExhausted, Reason::MessageTooLarge),
             Code::Unimplemented => (Code::Unimplemented, Reason::Unimplemented),
             code => (code, Reason::Transport),
@@ -147,7 +144,7 @@ impl Problem {
         Self::new(code, reason, status.message())
     }
 
-    /// The same for a command that is a part of a request: its fields are named under the command's own name.
+    /// The same problem for a command within a request: its fields are named under the command's name.
     pub fn within(mut self, command: Kind) -> Self {
         for violation in &mut self.violations {
             violation.field = format!("{}.{}", command.name().to_ascii_lowercase(), violation.field);
@@ -155,7 +152,7 @@ impl Problem {
         self
     }
 
-    /// For a result of a batch.
+    /// Converts it for a result of a batch.
     pub fn into_batch_error(self) -> wire::BatchError {
         let Self { code, reason, message, metadata, violations, retry_after: _ } = self;
         wire::BatchError {
@@ -232,7 +229,7 @@ impl From<Rejection> for Problem {
     }
 }
 
-/// The metadata of the rejections that have any; `tests/wire/reasons.rs` compares it with the comments of the protos.
+/// The metadata of a rejection; `tests/wire/reasons.rs` compares it with the comments of the protos.
 fn metadata(rejection: &Rejection) -> Vec<(&'static str, String)> {
     let pairs: &[(&'static str, &dyn ToString)] = match rejection {
         Rejection::RateCardNotFound(card) => &[("rate_card_id", card)],
@@ -304,10 +301,10 @@ impl From<ReadError> for Problem {
             ReadError::SettlementNotFound => not_found(Reason::SettlementNotFound),
             ReadError::PageToken => Self::field("page_token", "does not belong to this list and filter"),
             ReadError::Storage(cause) => {
-                // The caller learns nothing of the inside; the log does, and only here.
+                // The caller gets no internals; the log does, and only here.
                 tracing::error!(error = %cause, "a read failed");
                 if matches!(cause, StoreError::Damaged(_)) {
-                    // No repeat mends it.
+                    // Repeating the call does not help.
                     return Self::new(Code::DataLoss, Reason::DataDamaged, "what is stored cannot be read");
                 }
                 let message = "the storage cannot be read at the moment";
@@ -318,7 +315,7 @@ impl From<ReadError> for Problem {
     }
 }
 
-/// What handlers meet becomes a status in one step.
+/// Converts the errors of handlers into a status in one step.
 macro_rules! into_status {
     ($($error:ty),*) => {
         $(impl From<$error> for Status {

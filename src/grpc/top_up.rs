@@ -1,4 +1,4 @@
-//! Settings of top-ups, read from requests.
+//! Reads top-up settings from requests.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ pub fn read(fields: &mut Fields, settings: Option<wire::TopUpSettings>) -> Optio
     })
 }
 
-/// A time within the bounds of top-ups; 0 is the default.
+/// A time within the bounds of top-ups; 0 means the default.
 fn seconds(fields: &mut Fields, field: &str, given: i32, default: u32) -> Option<u32> {
     let (least, most) = (TopUp::SECONDS_MIN, TopUp::SECONDS_MAX);
     match u32::try_from(given) {

@@ -1,4 +1,4 @@
-//! The span of a call, as a child of the caller's where it names one (W3C `traceparent`).
+//! The span of a call, as a child of the caller's span if the request names one (W3C `traceparent`).
 
 use http::{HeaderMap, Request};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
@@ -21,7 +21,7 @@ pub fn span<B>(request: &Request<B>) -> Span {
     );
     if headers.contains_key("traceparent") {
         let caller = TraceContextPropagator::new().extract(&Headers(headers));
-        // Refused only where no traces are exported.
+        // This fails only if no traces are exported.
         let _ = span.set_parent(caller);
     }
     span

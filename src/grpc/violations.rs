@@ -1,8 +1,7 @@
-//! What is wrong with a request, each with the path of its field.
+//! The violations of a request, each with the path of its field.
 
 use std::fmt::Write as _;
 
-/// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// Its path, such as `commands[3].place_hold.credits`.
@@ -11,21 +10,20 @@ pub struct Violation {
     pub problem: String,
 }
 
-/// What is wrong with a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations {
-    /// The first of them, at most [`Violations::SHOWN_MAX`].
+    /// The first ones, at most [`Violations::SHOWN_MAX`].
     pub shown: Vec<Violation>,
-    /// How many there are.
+    /// How many there are in all.
     pub count: usize,
 }
 
 impl Violations {
-    /// A batch of 10,000 malformed commands is not answered with 10,000 sentences.
+    /// A bound, so that a batch of 10,000 malformed commands does not get 10,000 sentences.
     pub const SHOWN_MAX: usize = 128;
 }
 
-/// A step on the way to a field.
+/// A step on the path to a field.
 #[derive(Clone, Debug)]
 pub enum Step<'a> {
     Field(&'a str),
@@ -35,7 +33,7 @@ pub enum Step<'a> {
     Key(String),
 }
 
-/// Where a reader is in its message, and what it found to be wrong so far.
+/// The reader's place in its message, and the violations so far.
 #[derive(Debug, Default)]
 pub struct Collector<'a> {
     path: Vec<Step<'a>>,
@@ -43,17 +41,16 @@ pub struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    /// Goes on to a part of where it is.
+    /// Enters a part of the current place.
     pub fn enter(&mut self, step: Step<'a>) {
         self.path.push(step);
     }
 
-    /// Goes back.
     pub fn leave(&mut self) {
         self.path.pop();
     }
 
-    /// Complains about `field` of where it is; an empty name means where it is.
+    /// Reports a problem of `field` at the current place; an empty name means the place itself.
     pub fn refuse(&mut self, field: &str, problem: impl Into<String>) {
         self.violations.count = self.violations.count.saturating_add(1);
         if self.violations.shown.len() >= Violations::SHOWN_MAX {

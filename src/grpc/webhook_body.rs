@@ -1,4 +1,4 @@
-//! The body of a webhook's message.
+//! The body of a webhook message.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use super::convert;
 use super::json::{Json, Names, Place};
 use super::wire::DESCRIPTORS;
 
-/// How events are written. The descriptors are those that the messages were generated from; a test reads what comes of them.
+/// How events are written. The descriptors are those that the messages were generated from; a test reads the output.
 static EVENT: LazyLock<Option<(Json, Place)>> = LazyLock::new(|| {
     let mut json = Json::new(Names::Proto);
     let pool = DescriptorPool::decode(DESCRIPTORS).ok()?;
@@ -20,8 +20,8 @@ static EVENT: LazyLock<Option<(Json, Place)>> = LazyLock::new(|| {
     Some((json, event))
 });
 
-/// The body of a message: type, timestamp, and as data the event in the JSON of Protocol Buffers with the names of the
-/// proto.
+/// The body of a message: type, timestamp, and as data the event in the JSON of Protocol Buffers, with the field names
+/// of the proto.
 pub fn message(notice: &Notice, ledger: &LedgerId) -> Vec<u8> {
     let event = convert::event(notice, ledger);
     let timestamp = event.recorded_at.as_ref().map(ToString::to_string);

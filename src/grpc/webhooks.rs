@@ -1,4 +1,4 @@
-//! NotificationService's endpoints of webhooks: what may be asked about them.
+//! NotificationService's webhook endpoints: their commands and queries.
 
 use tonic::Request;
 use uuid::Uuid;
@@ -119,7 +119,7 @@ impl Api {
             fields.made_id("endpoint_id", &endpoint_id, |id| id)
         };
         let (ledger, id) = self.read(message, read).await?;
-        // A ledger has few of them.
+        // A ledger has at most 64 endpoints, so all are read.
         let all = self.webhooks.endpoints(ledger.no).await.map_err(ReadError::Storage)?;
         let found = all.iter().find(|endpoint| endpoint.id == id).ok_or_else(Problem::endpoint_not_found)?;
         Ok(GetWebhookEndpointResponse { endpoint: Some(show(found, &ledger.id)) })
@@ -195,7 +195,7 @@ fn read_url(fields: &mut Fields, policy: Policy, url: &str) -> Option<Text> {
     fields.take("url", Text::parse(url))
 }
 
-/// What a change came to, as responses show it.
+/// The outcome of a change, in the form that responses share.
 struct Shown {
     outcome: Option<CommandOutcome>,
     endpoint: Option<WebhookEndpoint>,
@@ -233,10 +233,10 @@ fn show(endpoint: &delivery::Endpoint, ledger: &LedgerId) -> WebhookEndpoint {
     }
 }
 
-/// The name by which callers know the endpoint of e-mail, which has no id for them.
+/// The name of the e-mail endpoint for callers; it has no id for them.
 const EMAIL: &str = "email";
 
-/// The id of an endpoint; nothing for that of e-mail.
+/// The id of an endpoint; `None` for that of e-mail.
 fn read_endpoint(fields: &mut Fields, endpoint_id: &str) -> Option<Option<Uuid>> {
     if endpoint_id == EMAIL {
         return Some(None);

@@ -1,4 +1,4 @@
-//! The messages, clients and servers of `creditledger.v1`, generated from `proto/`; their comments stand there.
+//! The messages, clients and servers of `creditledger.v1`, generated from `proto/`, which also documents them.
 
 #![allow(rustdoc::all, clippy::all, clippy::pedantic, clippy::as_conversions)]
 
@@ -7,22 +7,22 @@ tonic::include_proto!("creditledger.v1");
 /// The compiled protos, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// google.type.Date, the one message of Google's that fields of ours have and prost does not bring along.
+/// google.type.Date, the only message of Google's that our fields use and prost does not provide.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
 pub struct Date {
-    /// 1 to 9999; ours are whole dates, so none of the three is 0.
+    /// From 1 to 9999. Our dates are whole, so none of the three fields is 0.
     #[prost(int32, tag = "1")]
     pub year: i32,
     /// 1 to 12.
     #[prost(int32, tag = "2")]
     pub month: i32,
-    /// 1 to 31, as the month has.
+    /// From 1 to 31, within the month.
     #[prost(int32, tag = "3")]
     pub day: i32,
 }
 
-/// What every command says besides its own matter, here for a customer of the ledger `main`. Commands about no customer
-/// leave `customer_id` empty.
+/// The context of a command about a customer of the ledger `main`. Commands that concern no customer leave
+/// `customer_id` empty.
 pub fn context(request_id: impl Into<String>, customer_id: impl Into<String>) -> CommandContext {
     CommandContext {
         request_id: request_id.into(),
@@ -38,7 +38,7 @@ impl CommandContext {
         Self { ledger_id: ledger_id.into(), ..self }
     }
 
-    /// The same with who asks for it.
+    /// The same, with who asks.
     #[must_use]
     pub fn by(self, by: impl Into<String>) -> Self {
         Self { by: by.into(), ..self }
@@ -92,9 +92,9 @@ pub trait OfLedger {
     fn ledger_id(&self) -> &str;
 }
 
-/// A response to a command: all of them have one outcome.
+/// A response to a command; each one has an outcome.
 pub trait Answered {
-    /// What came of the command. An answer without one, which no server gives, has come to nothing.
+    /// The outcome of the command. A response without one, which no server sends, gives an empty outcome.
     fn outcome(self) -> CommandOutcome;
 }
 

@@ -1,8 +1,8 @@
 //! Webhooks of storefronts over HTTP: `POST /webhooks/<storefront>`.
 //!
-//! 200: applied, kept, or about no payment; the storefront need not send it again. 400: the signature is wrong, or the payload is
-//! malformed; no more is said. 404: no such storefront. 405: not a POST. 413: more than 1 MiB. 415: not JSON. 408: the body
-//! did not come. 503: it is to be sent again.
+//! 200: applied, kept, or about no payment; the storefront need not send it again. 400: the signature is wrong or the
+//! payload is malformed; the answer does not say which. 404: no such storefront. 405: not a POST. 413: more than 1 MiB.
+//! 415: not JSON. 408: the body did not arrive in time. 503: the storefront should send it again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,13 @@ use crate::ledger::Rejection;
 use crate::query::{ReadError, Reader};
 use crate::storefront::{self, ApplyError, Delivery, PaymentApplier, Refused, Shop};
 
-/// Below which path webhooks are served.
+/// The path below which webhooks are served.
 pub const PREFIX: &str = "/webhooks/";
 /// The largest delivery that is read.
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// How long a delivery may take to come in.
+/// How long the body of a delivery may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers the webhooks of storefronts.
 pub struct StorefrontWebhooks {
     shops: Vec<Shop>,
     applier: PaymentApplier,
@@ -37,13 +36,11 @@ impl std::fmt::Debug for StorefrontWebhooks {
 }
 
 impl StorefrontWebhooks {
-    /// Of these storefronts.
     #[must_use]
     pub fn new(shops: Vec<Shop>, applier: PaymentApplier, reader: Arc<Reader>) -> Self {
         Self { shops, applier, reader }
     }
 
-    /// Answers one request.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.status_of(request).await;
@@ -89,7 +86,7 @@ impl StorefrontWebhooks {
 
     async fn take(&self, shop: &Shop, payments: &[storefront::Payment]) -> Result<(), ApplyError> {
         let ledger = self.reader.ledger(&shop.ledger).await.map_err(|error| match error {
-            // It may be made yet; until then the storefront is to try again.
+            // The ledger may be made later; until then the storefront tries again.
             ReadError::LedgerNotFound => ApplyError::Rejected(Rejection::CustomerNotFound),
             error => ApplyError::Read(error),
         })?;

@@ -6,7 +6,7 @@ use crate::ledger::{Currency, Money};
 /// The most whole units of a currency in one amount.
 const WHOLE_MAX: i64 = 1_000_000_000_000;
 
-/// How many digits a currency has behind the point; `None` for what is no currency.
+/// How many digits a currency has behind the point; `None` for an unknown code.
 pub fn digits(code: &str) -> Option<u32> {
     iso_currency::Currency::from_code(code).and_then(|known| known.exponent()).map(u32::from)
 }
@@ -24,7 +24,8 @@ pub fn minor_units(text: &str, digits: u32) -> Result<i64, String> {
     })
 }
 
-/// An amount as storefronts write it: zeros behind the currency's digits say nothing, and a code may be in lower case.
+/// An amount as storefronts write it: extra zeros behind the currency's digits are ignored, and a code may be in lower
+/// case.
 pub(super) fn lenient(code: &str, amount: &str) -> Option<Money> {
     let code = code.to_ascii_uppercase();
     let digits = digits(&code)?;
@@ -37,16 +38,16 @@ pub(super) fn lenient(code: &str, amount: &str) -> Option<Money> {
     Some(Money { currency: Currency::parse(&code)?, minor_units: minor_units(kept, digits).ok()? })
 }
 
-/// An amount in the smallest unit as Stripe counts it (<https://docs.stripe.com/currencies#special-cases>), which is not
-/// always the one of ISO 4217.
+/// An amount in the smallest unit as Stripe counts it (<https://docs.stripe.com/currencies#special-cases>), which is
+/// not always the one of ISO 4217.
 pub(super) fn stripe(code: &str, amount: i64) -> Option<Money> {
     let code = code.to_ascii_uppercase();
     digits(&code)?;
     let currency = Currency::parse(&code)?;
     let minor_units = match code.as_str() {
-        // Without fractions, and counted in hundredths all the same.
+        // ISO 4217 gives it no digits, but Stripe counts it in hundredths.
         "ISK" | "UGX" => (amount.rem_euclid(100) == 0).then(|| amount.div_euclid(100))?,
-        // With two digits, and counted in wholes.
+        // ISO 4217 gives it two digits, but Stripe counts it in wholes.
         "MGA" => amount.checked_mul(100)?,
         _ => amount,
     };

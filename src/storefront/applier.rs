@@ -1,5 +1,5 @@
-//! Puts payments into accounts. Each is applied by commands whose request ids follow from what happened, so telling it again
-//! changes nothing; what comes before its time waits, and is applied once its purchase is there.
+//! Puts payments into accounts. The request ids of its commands follow from the payment, so applying it again changes
+//! nothing. A refund that arrives before its purchase waits, and is applied once the purchase is there.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,10 +20,10 @@ use crate::writer::{SubmitError, Writer};
 
 use super::json::cut;
 
-/// Times that a refund is tried anew because another one came in between.
+/// Attempts at a refund that clashes with another refund.
 const ATTEMPTS: usize = 8;
 
-/// What became of a payment.
+/// The outcome of a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// It is in an account, or was before.
@@ -32,7 +32,7 @@ pub enum Applied {
     Kept,
 }
 
-/// Why it is not known what became of a payment: telling it again finds out.
+/// Why the outcome of a payment is unknown. Delivering it again finds out.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The command was not decided.
@@ -41,7 +41,7 @@ pub enum ApplyError {
     /// The storage could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The ledger refused it, for a reason that waiting does not mend.
+    /// The ledger refused it, for a reason that waiting does not remove.
     #[error(transparent)]
     Rejected(#[from] Rejection),
 }
@@ -60,16 +60,12 @@ impl std::fmt::Debug for PaymentApplier {
 }
 
 impl PaymentApplier {
-    /// Over a writer and a reader of the same store.
     #[must_use]
     pub fn new(writer: Writer, reader: Arc<Reader>) -> Self {
         Self { writer, reader }
     }
 
     /// Applies a payment of a storefront, or keeps it.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
     pub async fn take(&self, ledger: LedgerNo, payment: &Payment) -> Result<Applied, ApplyError> {
         let reason = match self.apply(ledger, payment).await? {
             Ok(()) => {
@@ -79,15 +75,16 @@ impl PaymentApplier {
             Err(reason) => reason,
         };
         self.keep(ledger, payment, &reason).await?;
-        // What it waits for may have come between the look and the keeping; the other side looks after it has written.
+        // The purchase may have been recorded after the look and before the keeping. Its recorder looks for waiting
+        // payments only after that, so one of the two sides finds the other.
         if payment.event != PaymentEvent::Paid {
             self.apply_waiting(ledger, payment).await?;
         }
         Ok(Applied::Kept)
     }
 
-    /// Records a payment that waits as a customer's purchase, and applies what waits for it. Asked again, it answers as the
-    /// purchase does.
+    /// Records a waiting payment as a customer's purchase, and applies what waits for it. A repeat gets the same answer
+    /// as a repeated purchase.
     ///
     /// # Errors
     /// [`ApplyError`]; [`Rejection::PaymentNotFound`] where none was kept under this id.
@@ -123,7 +120,7 @@ impl PaymentApplier {
         Ok(answer)
     }
 
-    /// Puts it into an account; why not, where that cannot be done now.
+    /// Puts a payment into an account, or says why that cannot be done now.
     async fn apply(&self, ledger: LedgerNo, payment: &Payment) -> Result<Result<(), String>, ApplyError> {
         if payment.event == PaymentEvent::Paid {
             return self.buy(ledger, payment).await;
@@ -139,7 +136,7 @@ impl PaymentApplier {
             match self.submit(ledger, purchase.customer.clone(), payment, command).await? {
                 Ok(_) => return Ok(Ok(())),
                 Err(Rejection::PurchaseChanged) => {}
-                // The same refund, delivered before another one moved the sums.
+                // The same refund was delivered before, and another one has changed the sums since.
                 Err(Rejection::RequestIdReused { .. }) => return Ok(Ok(())),
                 Err(rejection) => return Ok(Err(rejection.to_string())),
             }
@@ -162,7 +159,7 @@ impl PaymentApplier {
             expires_at: None,
         });
         Ok(match self.submit(ledger, customer, payment, command).await? {
-            // An order is recorded once, whatever is mapped differently since, or whoever it was assigned to.
+            // An order is recorded once, even if its products are mapped differently now or somebody assigned it.
             Ok(_) | Err(Rejection::OrderAlreadyRecorded { .. } | Rejection::RequestIdReused { .. }) => Ok(()),
             Err(rejection) => Err(rejection.to_string()),
         })
@@ -190,7 +187,7 @@ impl PaymentApplier {
         Ok(self.writer.submit(Request { ledger, customer, request, said, command }, None).await?)
     }
 
-    /// Applies what waits for the order of a payment, until nothing more can be.
+    /// Applies the payments that wait for the order of a payment, until none is left that can be applied.
     async fn apply_waiting(&self, ledger: LedgerNo, payment: &Payment) -> Result<(), ApplyError> {
         loop {
             let mut moved = false;
@@ -209,7 +206,7 @@ impl PaymentApplier {
     }
 
     async fn keep(&self, ledger: LedgerNo, payment: &Payment, reason: &str) -> Result<(), ApplyError> {
-        // The reason is as of the first delivery: another delivery of the payment is the same command.
+        // The reason of the first delivery stays: another delivery of the payment is the same command.
         let request = request_of("kept", payment);
         let payment = Payment { reason: cut(reason), ..payment.clone() };
         let command = Command::KeepPayment(KeepPayment { payment });
@@ -228,7 +225,7 @@ impl PaymentApplier {
             kept => kept,
         };
         match kept {
-            // Kept before, for another reason.
+            // It was kept before, for another reason.
             Ok(_) | Err(Rejection::RequestIdReused { .. }) => Ok(()),
             Err(rejection) => Err(rejection.into()),
         }
@@ -243,7 +240,7 @@ impl PaymentApplier {
             command: Command::ClosePayment(ClosePayment { payment: id }),
         };
         match self.writer.submit(close, None).await? {
-            // Somebody else closed it in the same moment.
+            // Somebody else closed it at the same moment.
             Ok(_) | Err(Rejection::PaymentNotFound | Rejection::RequestIdReused { .. }) => Ok(()),
             Err(rejection) => Err(rejection.into()),
         }
@@ -272,9 +269,9 @@ fn command_for(payment: &Payment, lot: &Lot) -> Option<Command> {
                 purchase,
                 credits: credits.min(lot.refundable()).max(Credits::from_units(1)),
                 price: price.filter(|_| lot.price.is_some()),
-                // A part that is delivered by itself stands for itself, whatever else was refunded.
+                // A part that is delivered by itself does not depend on the other refunds.
                 expected_refunded: before.filter(|_| payment.cumulative),
-                // The money is back with the customer already.
+                // The customer has the money back already, so missing credits become a receivable.
                 on_shortfall: OnShortfall::Receivable,
             })
         }
@@ -293,8 +290,8 @@ fn command_for(payment: &Payment, lot: &Lot) -> Option<Command> {
     })
 }
 
-/// The credits that an amount of a purchase's money bought: for all that is given back then, less what was before, so that
-/// parts sum to the whole.
+/// The credits that an amount of a purchase's money bought. It is those of all money that is refunded then, less those
+/// of the money refunded before, so that the parts sum to the whole.
 fn credits_for(money: Option<Money>, lot: &Lot) -> Credits {
     let (Some(money), Some(price), Some(before)) = (money, lot.price, lot.refunded_price()) else {
         return lot.refundable();
@@ -305,12 +302,12 @@ fn credits_for(money: Option<Money>, lot: &Lot) -> Credits {
     units.map_or(lot.refundable(), |units| Credits::from_units(units).less_at_least_zero(lot.refunded()))
 }
 
-/// The request id of what follows from a payment: the same in every delivery.
+/// The request id of a command that follows from a payment; the same for every delivery.
 fn request_of(what: &str, payment: &Payment) -> RequestKey {
     let Payment { event, storefront, order, key, .. } = payment;
     let text = format!("{what} {storefront} {order} {event} {key}");
     RequestKey::parse(&text).unwrap_or_else(|_| {
-        // Too long, or a key that is not plain ASCII.
+        // The text is too long or not plain ASCII.
         let hash = stable_hash(&[text.as_bytes()]);
         RequestKey::Text(format!("{what} {hash:016x}").into())
     })

@@ -1,12 +1,12 @@
-//! Finding things in payloads, and the products of an order in the configuration.
+//! Finds values in payloads, and looks up the products of an order in the configuration.
 
 use serde_json::Value;
 
 use super::shop::Shop;
 use crate::ledger::{Credits, Money, OpenText, Text};
 
-/// What stands at a path such as `customer.id`. In a list of named values (`[{"name": "a", "value": "b"}]`, or with `key`)
-/// the next step names one of them.
+/// The value at a path such as `customer.id`. In a list of named values (`[{"name": "a", "value": "b"}]`, or with
+/// `key`) the next step names one of them.
 pub(super) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, step| match value {
         Value::Array(items) => {
@@ -50,13 +50,12 @@ pub(super) fn cut(text: &str) -> Text {
 pub(super) struct Item {
     /// Ids by which its product may be mapped.
     pub ids: Vec<String>,
-    /// How many.
     pub quantity: i64,
     /// What was paid for all of them.
     pub paid: Option<Money>,
 }
 
-/// What an order's lines come to.
+/// What an order's lines add up to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bought {
     /// Each product, with how many.
@@ -67,7 +66,7 @@ pub(super) struct Bought {
     pub paid: Option<Money>,
 }
 
-/// Looks an order's products up. Other goods in the same order are none of the ledger's business.
+/// Looks up an order's products. Other goods in the same order do not concern the ledger.
 pub(super) fn bought(shop: &Shop, items: &[Item]) -> Bought {
     let mut bought = Bought::default();
     let mut others = false;

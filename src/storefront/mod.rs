@@ -1,7 +1,7 @@
-//! Reads what storefronts tell of payments, and puts the payments into the ledger.
+//! Reads the payments that storefronts report, and puts them into the ledger.
 //!
-//! A vendor's file reads its payloads into [`Payment`]s, which say the same for all vendors; [`PaymentApplier`] applies them.
-//! What cannot be applied waits in the ledger's suspense account, so that nothing that was paid for is dropped.
+//! A vendor's file reads its payloads into [`Payment`]s, which are the same for all vendors; [`PaymentApplier`] applies
+//! them. What cannot be applied waits in the ledger's suspense account, so that no payment is dropped.
 
 pub mod amounts;
 mod applier;
@@ -16,10 +16,7 @@ pub use crate::ledger::payment::Payment;
 pub use applier::{Applied, ApplyError, PaymentApplier};
 pub use shop::{Delivery, Refused, Shop, Vendor};
 
-/// Reads a delivery: what it tells of payments, nothing where it is about something else.
-///
-/// # Errors
-/// [`Refused`].
+/// Reads the payments in a delivery; none where it is about something else.
 pub fn read(shop: &Shop, delivery: &Delivery<'_>) -> Result<Vec<Payment>, Refused> {
     if shop.vendor == Vendor::WooCommerce && woocommerce::is_ping(delivery) {
         return Ok(Vec::new());

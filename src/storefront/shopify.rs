@@ -1,5 +1,5 @@
-//! Shopify's webhooks (<https://shopify.dev/docs/api/webhooks>): the topics `orders/paid` and `refunds/create`. What is
-//! delivered again names the same order or refund, so it needs no memory of webhook ids.
+//! Shopify's webhooks (<https://shopify.dev/docs/api/webhooks>): the topics `orders/paid` and `refunds/create`. A
+//! repeated delivery names the same order or refund, so webhook ids need not be remembered.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::shop::Shop;
 use crate::ledger::payment::{Payment, PaymentEvent};
 use crate::ledger::{Money, OpenText, OrderId, Text};
 
-/// What a delivery of this topic tells; `None` where it is not one of Shopify's.
+/// The payments in a delivery of this topic; `None` if the payload is not one of Shopify's.
 pub(super) fn read(shop: &Shop, topic: &str, body: &Value) -> Option<Vec<Payment>> {
     match topic {
         "orders/paid" => paid(shop, body).map(|payment| vec![payment]),
@@ -62,7 +62,7 @@ fn refunded(shop: &Shop, refund: &Value) -> Option<Vec<Payment>> {
         let sum = price.map_or(0, |price| price.minor_units);
         price = Some(amount.with(amount.minor_units.saturating_add(sum)));
     }
-    // Goods that were sent back without money move nothing.
+    // A return of goods without money moves no credits.
     let Some(price) = price else { return Some(Vec::new()) };
     let lines = refund.get("refund_line_items").and_then(Value::as_array).cloned().unwrap_or_default();
     let items: Vec<Item> = lines

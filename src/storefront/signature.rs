@@ -1,4 +1,4 @@
-//! Who sent a delivery: an HMAC over the body as it was sent, compared in constant time.
+//! Authenticates deliveries: an HMAC over the body as it was sent, compared in constant time.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,10 +8,10 @@ use sha2::Sha256;
 use super::shop::{Delivery, Shop, Vendor};
 use crate::ledger::Timestamp;
 
-/// A signature of Stripe's may be this old, or the clocks this far apart.
+/// The greatest age of a Stripe signature, and the greatest difference of the clocks.
 const TOLERANCE_SECONDS: u64 = 300;
 
-/// True where one of the shop's secrets signed it, and, where the vendor says when, just now.
+/// True if one of the shop's secrets signed it, and recently where the vendor signs a time.
 pub(super) fn is_good(shop: &Shop, delivery: &Delivery<'_>) -> bool {
     match shop.vendor {
         Vendor::Stripe => is_stripes(shop, delivery).is_some(),

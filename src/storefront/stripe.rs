@@ -1,5 +1,5 @@
-//! Stripe's events (<https://docs.stripe.com/api/events/types>). An order is the payment intent, which checkout sessions,
-//! charges and disputes all name.
+//! Stripe's events (<https://docs.stripe.com/api/events/types>). An order is the payment intent, which checkout
+//! sessions, charges and disputes all name.
 
 use serde_json::Value;
 
@@ -9,11 +9,11 @@ use super::shop::Shop;
 use crate::ledger::payment::{Payment, PaymentEvent};
 use crate::ledger::{Money, OpenText, OrderId, Text};
 
-/// What an event tells; `None` where it is not one of Stripe's.
+/// The payments in an event; `None` if it is not one of Stripe's.
 pub(super) fn read(shop: &Shop, event: &Value) -> Option<Vec<Payment>> {
     let object = event.get("data")?.get("object")?;
     Some(match event.get("type")?.as_str()? {
-        // A session that is paid later says so by the second event.
+        // A session that is paid later reports it with the second event.
         "checkout.session.completed" | "checkout.session.async_payment_succeeded" => {
             if text(object.get("payment_status")) == "paid" { vec![paid(shop, object)?] } else { Vec::new() }
         }

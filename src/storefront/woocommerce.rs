@@ -1,5 +1,5 @@
 //! WooCommerce's webhooks (<https://woocommerce.github.io/woocommerce-rest-api-docs/#order-properties>): the topics
-//! `order.created` and `order.updated`, whose payload is the order as it is now, with the refunds that it has.
+//! `order.created` and `order.updated`. Their payload is the order as it is now, with its refunds.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ pub(super) fn is_ping(delivery: &Delivery<'_>) -> bool {
     is_form && number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
 }
 
-/// What a delivery of this topic tells; `None` where it is not one of WooCommerce's.
+/// The payments in a delivery of this topic; `None` if the payload is not one of WooCommerce's.
 pub(super) fn read(shop: &Shop, topic: &str, order: &Value) -> Option<Vec<Payment>> {
     if !matches!(topic, "order.created" | "order.updated") {
         return Some(Vec::new());
@@ -53,7 +53,7 @@ pub(super) fn read(shop: &Shop, topic: &str, order: &Value) -> Option<Vec<Paymen
         });
     }
     for refund in &refunds {
-        // Written as a negative amount.
+        // WooCommerce writes a refund as a negative amount.
         let amount = text(refund.get("total"));
         let price = amounts::lenient(&currency, amount.trim_start_matches('-'))?;
         let key = format!("refund {}", text(refund.get("id")));

@@ -1,6 +1,7 @@
-//! What callers send, as a helpdesk would: real requests over real connections, every answer looked at.
+//! The callers of the benchmark. They act like a helpdesk: real requests over real connections, and every answer is
+//! checked.
 //!
-//! They share the machine with the server, so they make no more than a caller has to make.
+//! They share the machine with the server, so they do no more work than a caller must.
 
 use std::sync::Arc;
 
@@ -20,9 +21,9 @@ use wire::hold_service_client::HoldServiceClient;
 use wire::ledger_service_client::LedgerServiceClient;
 use wire::notification_service_client::NotificationServiceClient;
 
-/// More than any customer can use.
+/// More credits than any customer can use.
 const CREDITS: &str = "1000000";
-/// What a hold is for: 45 minutes are 1.5 credits.
+/// The estimate of a hold: 45 minutes are 1.5 credits.
 const ESTIMATED_SECONDS: i32 = 2_700;
 /// Customers in one batch of [`Caller::create_customers`]; each takes two commands.
 pub(super) const CREATED_AT_ONCE: usize = 1_000;
@@ -30,11 +31,11 @@ pub(super) const CREATED_AT_ONCE: usize = 1_000;
 /// Some customers, numbered from 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Crowd {
-    /// How their ids begin.
+    /// The prefix of their ids.
     pub name: &'static str,
-    /// How many they are, at least 1.
+    /// At least 1.
     pub count: usize,
-    /// Whether they are called at random; otherwise all in turn.
+    /// Whether customers are called at random; otherwise in turn.
     pub random: bool,
 }
 
@@ -44,7 +45,7 @@ impl Crowd {
         if !self.random {
             return self.in_turn(number);
         }
-        // SplitMix64: neighbouring numbers lead to customers far apart.
+        // SplitMix64: neighbouring numbers give customers that are far apart.
         let mut mixed =
             u64::try_from(number).unwrap_or_default().wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -70,17 +71,11 @@ struct Shared {
 
 impl Caller {
     /// Connects, and makes a ledger that no other run has used.
-    ///
-    /// # Errors
-    /// [`Failure`] where the server does not answer.
     pub async fn start(url: &str, connections: u16) -> Result<Self, Failure> {
         Self::connect(url, connections, String::new()).await?.with_own_ledger().await
     }
 
-    /// The same caller at a server that was started again.
-    ///
-    /// # Errors
-    /// [`Failure`] where it does not answer.
+    /// The same caller, at a server that was started again.
     pub async fn connect(url: &str, connections: u16, ledger: String) -> Result<Self, Failure> {
         let first = connect(url).await?;
         let mut rest = Vec::new();
@@ -91,10 +86,7 @@ impl Caller {
         Ok(Self(Arc::new(Shared { first, rest, random, ledger })))
     }
 
-    /// Over the same connections, with a new ledger of its own.
-    ///
-    /// # Errors
-    /// [`Failure`] where it cannot be made.
+    /// A caller over the same connections, with a new ledger of its own.
     pub async fn with_own_ledger(&self) -> Result<Self, Failure> {
         let random = clock::random().map_err(Failure::Randomness)?;
         let Shared { first, rest, .. } = &*self.0;
@@ -111,7 +103,6 @@ impl Caller {
         Ok(caller)
     }
 
-    /// The ledger of this run.
     pub fn ledger(&self) -> String {
         self.0.ledger.clone()
     }
@@ -136,7 +127,7 @@ impl Caller {
         wire::context(self.request_id(number), customer).ledger(self.ledger())
     }
 
-    /// One page of customers with more credits than they can use.
+    /// Creates one page of customers with more credits than they can use.
     ///
     /// # Errors
     /// [`CallError`] where one is refused.
@@ -161,10 +152,7 @@ impl Caller {
         self.execute(page, commands.collect()).await
     }
 
-    /// Sends a batch; one refused command fails it.
-    ///
-    /// # Errors
-    /// [`CallError`].
+    /// Sends a batch. One refused command fails it.
     pub async fn execute(&self, number: usize, commands: Vec<Command>) -> Result<(), CallError> {
         let count = commands.len();
         let commands = commands.into_iter().map(|command| wire::BatchCommand { command: Some(command) });
@@ -176,10 +164,7 @@ impl Caller {
         answer.results.iter().try_for_each(must_be_accepted)
     }
 
-    /// The call that does nothing: what the wire, the connection and the guard around the services cost.
-    ///
-    /// # Errors
-    /// [`CallError`].
+    /// The call that does nothing: it costs what the wire, the connection and the guard around the services cost.
     pub async fn check_health(&self, number: usize) -> Result<(), CallError> {
         let mut client = HealthClient::new(self.channel(number));
         let answer = client.check(HealthCheckRequest { service: String::new() }).await?.into_inner();
@@ -187,10 +172,6 @@ impl Caller {
         if serves { Ok(()) } else { Err(CallError::unexpected("status")) }
     }
 
-    /// Places a hold.
-    ///
-    /// # Errors
-    /// [`CallError`].
     pub async fn place(&self, number: usize, customer: String, incident: String) -> Result<(), CallError> {
         let request = self.hold(number, customer, incident);
         let answer = HoldServiceClient::new(self.channel(number)).place_hold(request).await?.into_inner();
@@ -198,10 +179,6 @@ impl Caller {
         if placed { Ok(()) } else { Err(CallError::unexpected("hold")) }
     }
 
-    /// Settles the hold of an incident.
-    ///
-    /// # Errors
-    /// [`CallError`].
     pub async fn settle(&self, number: usize, customer: String, incident: String) -> Result<(), CallError> {
         let request = self.settlement(number, customer, incident);
         let answer = HoldServiceClient::new(self.channel(number)).settle_hold(request).await?.into_inner();
@@ -209,23 +186,17 @@ impl Caller {
         if settled { Ok(()) } else { Err(CallError::unexpected("posting")) }
     }
 
-    /// Reads a balance of now.
-    ///
-    /// # Errors
-    /// [`CallError`].
+    /// Reads the current balance.
     pub async fn balance(&self, number: usize, customer: String) -> Result<(), CallError> {
         let request =
             wire::GetBalanceRequest { ledger_id: self.ledger(), customer_id: customer, ..Default::default() };
         let answer = LedgerServiceClient::new(self.channel(number)).get_balance(request).await?.into_inner();
-        // Nobody here is without a purchase.
+        // Every customer here has a purchase.
         let read = answer.balance.is_some_and(|balance| balance.sequence > 1);
         if read { Ok(()) } else { Err(CallError::unexpected("balance")) }
     }
 
-    /// Makes an endpoint for the ledger's events, from the first or from now on.
-    ///
-    /// # Errors
-    /// [`CallError`].
+    /// Makes an endpoint for the ledger's events, from the first one or from now on.
     pub async fn create_endpoint(&self, url: &str, from_the_first: bool) -> Result<String, CallError> {
         let request = wire::CreateWebhookEndpointRequest {
             context: Some(self.context(0, "")),
@@ -238,10 +209,6 @@ impl Caller {
         endpoint.map(|endpoint| endpoint.endpoint_id).ok_or_else(|| CallError::unexpected("endpoint"))
     }
 
-    /// Removes an endpoint.
-    ///
-    /// # Errors
-    /// [`CallError`].
     pub async fn delete_endpoint(&self, endpoint_id: String) -> Result<(), CallError> {
         let request = wire::DeleteWebhookEndpointRequest { context: Some(self.context(0, "")), endpoint_id };
         NotificationServiceClient::new(self.channel(0)).delete_webhook_endpoint(request).await?;
@@ -258,8 +225,8 @@ impl Caller {
         }
     }
 
-    /// The request for a settlement. No work was recorded, so it charges the minimum of 1 credit, and half a credit goes
-    /// back.
+    /// The request for a settlement. No work was recorded, so it charges the minimum of 1 credit and gives half a
+    /// credit back.
     pub fn settlement(
         &self,
         number: usize,
@@ -274,10 +241,10 @@ impl Caller {
     }
 }
 
-/// Looks at one command's answer.
+/// Checks the answer to one command.
 ///
 /// # Errors
-/// [`CallError`] where it is none, or a refusal, or a repeat.
+/// [`CallError`] if it is missing, a refusal, or a repeat.
 pub(super) fn must_be_accepted(result: &wire::BatchResult) -> Result<(), CallError> {
     match &result.result {
         Some(wire::batch_result::Result::Accepted(accepted)) if !accepted.replayed => Ok(()),

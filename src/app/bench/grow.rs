@@ -1,4 +1,4 @@
-//! Growth: the same calls on a database that gets larger and larger. What depends on its size shows here.
+//! Growth: measures the same calls on a database that gets larger, to show what depends on its size.
 
 use std::time::{Duration, Instant};
 
@@ -19,11 +19,11 @@ use crate::store::open_figures;
 
 /// Commands in a batch.
 const BATCH: usize = 1_000;
-/// Batches of holds that are followed by as many of settlements.
+/// Batches of holds; as many batches of settlements follow.
 const ROUND: usize = 50;
-/// A hold moves credits once; its settlement charges a part and gives the rest back.
+/// A hold moves credits once. Its settlement charges a part and gives the rest back.
 const TRANSFERS_A_PAIR: usize = 3;
-/// Where steps begin, unless less is asked for.
+/// The first step, unless less is asked for.
 const FIRST_STEP: usize = 100_000;
 
 /// The columns of the table.
@@ -45,12 +45,12 @@ Filled by ExecuteBatch of 1,000, two in flight: holds and their settlements, thr
 with 64 in flight, balances of random customers one after the other, and the server stopped and started again. Memory is
 the most that the process, callers included, had at the step.";
 
-/// What is asked for.
+/// The arguments of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Growth {
     /// Rows of the view `transfer` at the end.
     pub transfers: usize,
-    /// Those of the run.
+    /// Customers of the run.
     pub customers: usize,
     /// How long single calls are made at each step.
     pub lasts: Duration,
@@ -58,7 +58,7 @@ pub(super) struct Growth {
     pub connections: u16,
 }
 
-/// What was measured at one size.
+/// The figures of one size.
 #[derive(Clone, Debug)]
 struct Step {
     transfers: usize,
@@ -71,7 +71,7 @@ struct Step {
     database_bytes: u64,
 }
 
-/// The steps, and what a commit promised meanwhile.
+/// The steps, and the durability that commits had.
 #[derive(Clone, Debug)]
 pub(super) struct Grown {
     steps: Vec<Step>,
@@ -84,20 +84,20 @@ struct Growing {
     crowd: Crowd,
     caller: Caller,
     server: Server,
-    /// All that are there, those of the database before it included.
+    /// All transfers of the database, with those from before this run.
     transfers: usize,
     /// The number of the next incident.
     next: usize,
     progress: Progress,
 }
 
-/// Grows the database, which has a server, and stops that at the end.
+/// Grows the database of a running server, and stops the server at the end.
 ///
 /// # Errors
-/// [`Failure`] where a call fails, or the database counts other transfers than were made.
+/// [`Failure`] where a call fails, or the database has other transfers than were made.
 pub(super) async fn grow(growth: Growth, config: &Config, server: Server) -> Result<Grown, Failure> {
     let url = &config.database_url;
-    // Opened anew each time: a connection that stays open would keep the server from putting its files in order when it
+    // Opened anew each time: a connection that stays open would keep the server from checkpointing its files when it
     // stops.
     let count = async || -> Result<usize, Failure> {
         let transfers = open_figures(url).await?.transfers().await?;
@@ -112,7 +112,7 @@ pub(super) async fn grow(growth: Growth, config: &Config, server: Server) -> Res
     create(&caller, crowd).await?;
     let progress =
         Progress::new("bench {wide_bar} {human_pos}/{human_len} {elapsed} {msg}", growth.transfers);
-    // Each customer has bought something.
+    // Each customer has bought credits.
     let made = before.saturating_add(growth.customers);
     let mut growing = Growing { growth, crowd, caller, server, transfers: made, next: 0, progress };
     let mut steps = Vec::new();
@@ -142,7 +142,7 @@ pub(super) async fn grow(growth: Growth, config: &Config, server: Server) -> Res
     }
     growing.progress.says("counting");
     let counted = count().await?;
-    // Somebody else may use a database that was named, but nothing may be missing.
+    // Somebody else may use a database that was named, so there may be more. Nothing may be missing.
     if counted < growing.transfers {
         let made = growing.transfers;
         return Err(Failure::Other(format!("the database has {counted} transfers, and {made} were made")));
@@ -154,7 +154,7 @@ pub(super) async fn grow(growth: Growth, config: &Config, server: Server) -> Res
     Ok(Grown { steps, durability })
 }
 
-/// 1, 2 and 5 of every power of ten up to what is asked for, and that.
+/// 1, 2 and 5 times every power of ten below `most`, and `most` itself.
 fn goals(most: usize) -> Vec<usize> {
     let mut goals = Vec::new();
     let mut power = if most > FIRST_STEP { FIRST_STEP } else { most.div_euclid(10).max(1) };
@@ -169,7 +169,8 @@ fn goals(most: usize) -> Vec<usize> {
 }
 
 impl Growing {
-    /// Holds and their settlements up to `goal` transfers, and some where they are there already; how many commands that was in a second.
+    /// Adds holds and settlements up to `goal` transfers, or a few if there are as many already. Returns commands a
+    /// second.
     async fn fill(&mut self, goal: usize) -> Result<u64, Failure> {
         self.progress.says(&format!("to {}", grouped(goal)));
         let (mut commands, mut elapsed) = (0_usize, Duration::ZERO);
@@ -203,7 +204,7 @@ impl Growing {
         measure(&self.caller, Load { in_flight: 1, ..load }).await
     }
 
-    /// Stops the server and starts it again; how many microseconds the start took.
+    /// Stops the server and starts it again. Returns the microseconds of the start.
     async fn restart(self, config: &Config) -> Result<(Self, u64), Failure> {
         let Self { growth, crowd, caller, server, transfers, next, progress } = self;
         let ledger = caller.ledger();
@@ -220,7 +221,7 @@ impl Growing {
 }
 
 impl Grown {
-    /// An object a step.
+    /// One object for each step.
     pub fn json(&self) -> Value {
         let step = |step: &Step| {
             json!({

@@ -3,28 +3,29 @@
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-/// What was measured of one kind of call.
+/// The figures of one kind of call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Line {
-    /// What programs call it.
+    /// Its name for programs.
     pub name: &'static str,
-    /// Calls at a time; of a stream, commands.
+    /// Calls in flight; commands for a stream.
     pub in_flight: usize,
-    /// Commands a call; `None` where a call is no command.
+    /// Commands in one call; `None` where a call is no command.
     pub batch: Option<usize>,
-    /// Commands, or calls where they are none, in a second.
+    /// Commands a second; calls where they are no commands.
     pub per_second: u64,
-    /// Of calls.
+    /// The times of the calls.
     pub times: Option<Times>,
-    /// Microseconds of CPU for 1,000 commands, callers and server together; `None` where another line ran beside.
+    /// Microseconds of CPU for 1,000 commands, callers and server together. `None` where another line ran at the same
+    /// time.
     pub cpu_us_per_1000: Option<u64>,
-    /// The most memory that the process had meanwhile, callers and server together.
+    /// The peak memory of the process, callers and server together.
     pub peak_bytes: Option<u64>,
-    /// What the database grew by; `None` where nothing is stored, or another line stored at the same time.
+    /// How much the database grew. `None` where nothing is stored, or where another line stored at the same time.
     pub database_bytes_per_command: Option<u64>,
-    /// Thousandths of the ceiling.
+    /// In thousandths of the ceiling.
     pub of_ceiling: Option<u64>,
-    /// Thousandths of the same calls without what ran beside them, where that was measured with them in turn.
+    /// In thousandths of the same calls alone, where those were measured in turn with these.
     pub of_alone: Option<u64>,
 }
 
@@ -33,21 +34,21 @@ pub(super) struct Line {
 pub(super) struct Times {
     /// Half of them took no longer.
     pub p50_us: u64,
-    /// All but one in a hundred.
+    /// 99 of 100 took no longer.
     pub p99_us: u64,
-    /// All but one in a thousand.
+    /// 999 of 1,000 took no longer.
     pub p999_us: u64,
 }
 
 impl Times {
-    /// Those of a histogram.
+    /// The times of a histogram.
     pub fn of(times_us: &Histogram<u64>) -> Self {
         let quantile = |quantile| times_us.value_at_quantile(quantile);
         Self { p50_us: quantile(0.5), p99_us: quantile(0.99), p999_us: quantile(0.999) }
     }
 }
 
-/// A column of a table: its head, and what a row has in it.
+/// A column of a table: its head, and its text for a row.
 pub(super) type Column<T> = (&'static str, fn(&T) -> Option<String>);
 
 /// The columns of the table.
@@ -66,7 +67,7 @@ pub(super) const COLUMNS: [Column<Line>; 11] = [
 ];
 
 impl Line {
-    /// One JSON object; what was not measured is null.
+    /// One JSON object. Figures that were not measured are null.
     pub fn json(&self, durability: &str) -> Value {
         let times = |of: fn(&Times) -> u64| self.times.as_ref().map(of);
         json!({
@@ -87,7 +88,7 @@ impl Line {
     }
 }
 
-/// A fraction that a double holds well enough.
+/// A fraction as a double, which is precise enough to show.
 fn fraction(parts: u64, of: u32) -> f64 {
     f64::from(u32::try_from(parts).unwrap_or(u32::MAX)) / f64::from(of)
 }
@@ -110,7 +111,7 @@ pub(super) fn mebibytes(bytes: u64) -> String {
     grouped(bytes.div_ceil(1 << 20))
 }
 
-/// `parts` of so many a whole, cut to so many digits.
+/// `parts` in units of `of`, cut to so many digits.
 fn decimal(parts: u64, of: u64, digits: usize) -> String {
     let (whole, mut rest) = (parts.div_euclid(of), parts.rem_euclid(of));
     let mut text = grouped(whole);
@@ -125,7 +126,7 @@ fn decimal(parts: u64, of: u64, digits: usize) -> String {
     text
 }
 
-/// Thousands apart.
+/// A number with its thousands separated.
 pub(super) fn grouped(number: impl TryInto<u64>) -> String {
     let digits = number.try_into().unwrap_or(u64::MAX).to_string();
     let mut text = String::with_capacity(digits.len().saturating_mul(2));

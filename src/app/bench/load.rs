@@ -1,4 +1,4 @@
-//! A load: which calls are made, to which customers, how many at a time and for how long; and their making.
+//! A load: which calls are made, to which customers, how many at a time and for how long.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +13,9 @@ use crate::app::call::CallError;
 use crate::app::failure::Failure;
 use crate::grpc::wire::batch_command::Command;
 
-/// Calls in flight where a load is not about that.
+/// Calls in flight where a load does not vary this.
 pub(super) const IN_FLIGHT: usize = 64;
-/// Batches in flight: while one is committed the next is parsed.
+/// Batches in flight: the next one is parsed while one is committed.
 pub(super) const BATCHES_IN_FLIGHT: usize = 2;
 
 /// What a call does.
@@ -27,42 +27,41 @@ pub(super) enum Call {
     Balance,
     /// Places a hold.
     Hold,
-    /// Settles a hold that an earlier load has placed.
+    /// Settles a hold that an earlier load placed.
     Settle,
-    /// Places a hold or settles it, in turn, so that no customer has more open holds than there are workers. The
-    /// incidents' names begin with this.
+    /// Places a hold or settles it, in turn, so that no customer has more open holds than there are workers. The text
+    /// is the prefix of the incidents' ids.
     HoldAndSettle(&'static str),
-    /// Places so many holds in a batch.
+    /// Places so many holds in one batch.
     Holds(usize),
-    /// Settles so many holds in a batch.
+    /// Settles so many holds in one batch.
     Settlements(usize),
-    /// Creates customers, and buys credits for each, in a batch.
+    /// Creates customers and buys credits for each, in one batch.
     Customers,
 }
 
-/// Calls that are made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub call: Call,
     pub crowd: Crowd,
     /// The number of the first incident.
     pub first: usize,
-    /// So many at a time.
+    /// Calls in flight.
     pub in_flight: usize,
-    /// No call begins later than this; at least one is made.
+    /// No call begins after this time. At least one is made.
     pub lasts: Duration,
-    /// No more calls than these.
+    /// The most calls.
     pub most: usize,
 }
 
-/// Which call it is.
+/// One call of a load.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
-    /// Its number among all, from 0, without gaps.
+    /// Its number among all calls, from 0, without gaps.
     number: usize,
-    /// Who makes it, below the number in flight.
+    /// The worker that makes it, below the number in flight.
     worker: usize,
-    /// Its number among those of this one, which are made one after the other.
+    /// Its number among the calls of its worker, which are made one after the other.
     nth: usize,
 }
 
@@ -93,12 +92,12 @@ impl Call {
 }
 
 impl Load {
-    /// Single calls for a time.
+    /// Single calls for some time.
     pub const fn single(call: Call, crowd: Crowd, first: usize, lasts: Duration) -> Self {
         Self { call, crowd, first, in_flight: IN_FLIGHT, lasts, most: usize::MAX }
     }
 
-    /// So many batches.
+    /// A number of batches.
     pub const fn batches(call: Call, crowd: Crowd, first: usize, most: usize) -> Self {
         Self { call, crowd, first, in_flight: BATCHES_IN_FLIGHT, lasts: Duration::MAX, most }
     }
@@ -143,12 +142,12 @@ impl Load {
     }
 }
 
-/// The incident of a number.
+/// The id of the incident with this number.
 pub(super) fn incident(number: usize) -> String {
     format!("i-{number}")
 }
 
-/// Makes all customers of a crowd.
+/// Creates all customers of a crowd.
 pub(super) async fn create(caller: &Caller, crowd: Crowd) -> Result<(), Failure> {
     measure(caller, Load::customers(crowd)).await.map(|_| ())
 }
@@ -159,7 +158,7 @@ pub(super) async fn measure(caller: &Caller, load: Load) -> Result<Measured, Fai
     measure_over(load, move |_| caller.clone()).await
 }
 
-/// Makes the calls of a load, each with the caller of its incident's number.
+/// Makes the calls of a load, each with the caller for its incident's number.
 ///
 /// # Errors
 /// The first call that failed: a benchmark with failures measures nothing.
@@ -167,7 +166,7 @@ pub(super) async fn measure_over(
     load: Load,
     caller_of: impl Fn(usize) -> Caller + Clone + Send + 'static,
 ) -> Result<Measured, Failure> {
-    // One for all: a thousand of them would be most of the memory that a line is said to need.
+    // One histogram for all workers: a thousand of them would dominate the memory that is reported for a line.
     let times_us = Arc::new(Mutex::new(no_times()?));
     let next = Arc::new(AtomicUsize::new(0));
     let mut workers: JoinSet<Result<(), CallError>> = JoinSet::new();
@@ -176,7 +175,7 @@ pub(super) async fn measure_over(
         let (next, caller_of, times_us) = (Arc::clone(&next), caller_of.clone(), Arc::clone(&times_us));
         workers.spawn(async move {
             for nth in 0.. {
-                // Whoever starts late, behind those that had to be started first, leaves it to them.
+                // No call begins after the time is over, except the very first one.
                 let late = start.elapsed() >= load.lasts && (nth, worker) != (0, 0);
                 if late {
                     break;
@@ -202,7 +201,7 @@ pub(super) async fn measure_over(
     Ok(Measured { elapsed, times_us })
 }
 
-/// Whoever panicked is reported by the join; the times are not used then.
+/// A worker that panicked is reported by the join, and the times are not used then.
 fn lock(times_us: &Mutex<Histogram<u64>>) -> MutexGuard<'_, Histogram<u64>> {
     times_us.lock().unwrap_or_else(PoisonError::into_inner)
 }

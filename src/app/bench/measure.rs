@@ -1,4 +1,4 @@
-//! How many calls were made, how long they took, and how many that is in a second.
+//! The times of calls, and the rate that follows from them.
 
 use std::time::{Duration, Instant};
 
@@ -6,28 +6,26 @@ use hdrhistogram::Histogram;
 
 use crate::app::failure::Failure;
 
-/// The times of some calls.
 #[derive(Clone, Debug)]
 pub(super) struct Measured {
-    /// From the first to the last.
+    /// From the first call to the last.
     pub elapsed: Duration,
-    /// Of each call, in microseconds.
+    /// In microseconds, one for each call.
     pub times_us: Histogram<u64>,
 }
 
 impl Measured {
-    /// How many they were.
     pub fn calls(&self) -> usize {
         usize::try_from(self.times_us.len()).unwrap_or(usize::MAX)
     }
 
-    /// So many commands in a second, where each call did `each`.
+    /// Commands a second, where each call has `each` commands.
     pub fn per_second(&self, each: usize) -> u64 {
         per_second(self.calls().saturating_mul(each), self.elapsed)
     }
 }
 
-/// So many in a second.
+/// The rate a second.
 pub(super) fn per_second(count: usize, elapsed: Duration) -> u64 {
     let count = u128::try_from(count).unwrap_or(u128::MAX);
     let rate = count.saturating_mul(1_000_000).div_euclid(elapsed.as_micros().max(1));
@@ -43,7 +41,6 @@ pub(super) fn no_times() -> Result<Histogram<u64>, Failure> {
         .map_err(|error| Failure::Other(format!("times cannot be counted: {error}")))
 }
 
-/// The microseconds since then.
 pub(super) fn micros_since(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,5 @@
-//! `creditledger bench`: how fast this machine is, callers and server together. Numbers for orientation, no test.
+//! `creditledger bench`: how fast this machine is, callers and server together. The numbers are for orientation; this
+//! is no test.
 
 mod caller;
 mod grow;
@@ -31,19 +32,19 @@ use crate::app::failure::Failure;
 use crate::config::Config;
 use crate::store::{open_figures, shown_url};
 
-/// How long a line is measured unless told otherwise.
+/// How long a line is measured by default.
 const LASTS: Duration = Duration::from_millis(1_500);
 const LASTS_QUICK: Duration = Duration::from_millis(700);
-/// Customers of the lines about many of them.
+/// Customers of the lines with many customers.
 const MANY: u32 = 1_000_000;
 const MANY_QUICK: u32 = 100_000;
 
 /// Measure this machine with an own server, on a temporary database unless told otherwise
 ///
-/// A ceiling (a call that does nothing), single commands, batches, a stream, balances, one busy customer and a million
-/// customers, each for some seconds; or, with --grow, a database that gets larger and larger. Each run makes a ledger of
-/// its own. On PostgreSQL pgbench is run beside it where it is installed, so that both figures are of the same minute;
-/// its tables are removed again.
+/// Measures each for some seconds: a ceiling (a call that does nothing), single commands, batches, a stream, balances,
+/// one busy customer and a million customers. With --grow it measures a database that gets larger and larger. Each run
+/// makes a ledger of its own. On PostgreSQL it also runs pgbench where that is installed, so that both figures are of
+/// the same minute. The tables of pgbench are removed again.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Bench {
     /// Measure on this database, which is kept and grows
@@ -88,9 +89,6 @@ pub struct Bench {
 
 impl Bench {
     /// Measures and prints a table, or JSON.
-    ///
-    /// # Errors
-    /// [`Failure`] where a call fails.
     pub async fn run(self) -> Result<ExitCode, Failure> {
         let folder = tempfile::tempdir()
             .map_err(|error| Failure::Other(format!("no temporary folder can be made: {error}")))?;
@@ -140,7 +138,7 @@ impl Bench {
         self.seconds.unwrap_or(if self.quick { LASTS_QUICK } else { LASTS })
     }
 
-    /// The lines, and what a commit promised meanwhile. Every connection is closed at the end: open ones would keep the
+    /// The lines, and the durability that commits had. All connections are closed at the end: open ones would keep the
     /// server from ending until its deadline.
     async fn measure(&self, config: &Config, server: &Server) -> Result<(Vec<Line>, String), Failure> {
         let mut figures = open_figures(&config.database_url).await?;
@@ -155,7 +153,7 @@ impl Bench {
         };
         let caller = Caller::start(&format!("http://{}", server.address()), self.connections).await?;
         let mut lines = Plan::new(sizes, caller, figures).run().await?;
-        // Last, because what PostgreSQL clears up after it would be in the way of the others.
+        // Last, because PostgreSQL cleans up after it, which would slow the other lines.
         if let Some(per_second) = pgbench::run(&config.database_url, IN_FLIGHT, self.lasts()).await? {
             lines.push(Line { name: "pgbench", in_flight: IN_FLIGHT, per_second, ..Line::default() });
         }
@@ -167,7 +165,7 @@ fn size(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// Seconds with a fraction, within what makes sense.
+/// Seconds with a fraction, within sensible bounds.
 fn seconds(text: &str) -> Result<Duration, String> {
     let bounds = Duration::from_millis(50)..=Duration::from_mins(10);
     let given = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());

@@ -1,4 +1,4 @@
-//! pgbench's own TPC-B as a yardstick: what PostgreSQL does on the same machine in the same minute.
+//! pgbench's own TPC-B as a yardstick: the rate of PostgreSQL on the same machine in the same minute.
 
 use std::io::ErrorKind;
 use std::process::{Command, Output};
@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use crate::app::failure::Failure;
 
-/// Rows of its smallest table, so how many of its clients meet on one row less often than not.
+/// Rows of its smallest table. With too few rows its clients would wait for one another.
 const SCALE: &str = "10";
-/// The most seconds that are measured: longer lines say no more.
+/// The most seconds that are measured: longer runs show nothing more.
 const SECONDS_MAX: u64 = 5;
 
-/// Transactions a second with so many clients, measured for about as long as a line; `None` on another engine, or where pgbench is not installed.
+/// Transactions a second with so many clients, measured for about as long as a line. `None` on another engine, or where
+/// pgbench is not installed.
 ///
 /// # Errors
-/// [`Failure`] where pgbench is there and fails.
+/// [`Failure`] where pgbench is installed and fails.
 pub(super) async fn run(database_url: &str, clients: usize, lasts: Duration) -> Result<Option<u64>, Failure> {
     if !database_url.starts_with("postgres") {
         return Ok(None);
@@ -25,7 +26,7 @@ pub(super) async fn run(database_url: &str, clients: usize, lasts: Duration) -> 
         let Some(_) = pgbench(&["-i", "-q", "-s", SCALE, &url])? else { return Ok(None) };
         let run = ["-n", "-M", "prepared", "-c", &clients, "-j", "2", "-T", &seconds, &url];
         let measured = pgbench(&run);
-        // Dropping its tables again is not what is measured, but a benchmark leaves nothing of others behind.
+        // Dropping its tables is not measured, but a benchmark must leave no foreign tables behind.
         pgbench(&["-i", "-I", "d", &url])?;
         let Some(measured) = measured? else { return Ok(None) };
         let text = String::from_utf8_lossy(&measured.stdout).into_owned();

@@ -1,4 +1,4 @@
-//! The benchmark: its steps in their order, each with the loads that it measures, and the lines that come of them.
+//! The plan of the benchmark: its steps in order, the loads of each, and the lines that result.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,18 +21,18 @@ const STREAM_IN_FLIGHT: usize = 1_000;
 /// Commands in a batch to many customers.
 const MANY_BATCH: usize = 1_000;
 
-/// How large it all is.
+/// The sizes of the benchmark.
 #[derive(Clone, Debug)]
 pub(super) struct Sizes {
     /// How long a line is measured.
     pub lasts: Duration,
     /// Customers of the ordinary lines.
     pub customers: usize,
-    /// Of the lines with many.
+    /// Customers of the lines with many customers.
     pub many_customers: usize,
-    /// Single commands in flight.
+    /// Single commands in flight, one line each.
     pub in_flight: Vec<usize>,
-    /// Commands of ExecuteBatch.
+    /// Commands in one ExecuteBatch, one line each.
     pub batches: Vec<usize>,
 }
 
@@ -43,14 +43,14 @@ struct What {
     call: Call,
     crowd: Crowd,
     in_flight: usize,
-    /// The number in flight of the ceiling that it is compared with.
+    /// Its line is compared with the ceiling of this many calls in flight.
     ceiling: usize,
 }
 
-/// What is measured at one time.
+/// What is measured at the same time.
 #[derive(Clone, Copy)]
 enum Step {
-    /// Calls by themselves.
+    /// One kind of calls alone.
     Alone(What),
     /// Commands on a stream.
     Stream(What),
@@ -78,7 +78,6 @@ impl Step {
 }
 
 impl Sizes {
-    /// All steps, in their order.
     fn steps(&self) -> Vec<Step> {
         let crowd = Crowd { name: "customer", count: self.customers, random: false };
         let at_random = Crowd { random: true, ..crowd };
@@ -99,7 +98,7 @@ impl Sizes {
         let batches = self.batches.iter();
         steps.extend(batches.map(|count| Step::Alone(batch("batch", Call::Holds(*count), crowd))));
         let on_stream = What { in_flight: STREAM_IN_FLIGHT, ..single("stream", Call::Hold, crowd) };
-        // hot_customer makes the same calls as hold_settle but for the customer, so that the two can be compared.
+        // hot_customer makes the same calls as hold_settle except for the customer, so that the two can be compared.
         let hot = Crowd { count: 1, ..crowd };
         steps.extend([
             Step::Stream(on_stream),
@@ -111,7 +110,7 @@ impl Sizes {
             Step::Alone(single("hold_settle", Call::HoldAndSettle("hold_settle"), crowd)),
             Step::Alone(single("hot_customer", Call::HoldAndSettle("hot_customer"), hot)),
             Step::Webhooks(crowd),
-            // So many customers that their rows do not fit any cache.
+            // So many customers that their rows fit no cache.
             Step::Alone(batch("fill", Call::Customers, many)),
             Step::Alone(single("hold_many_customers", Call::Hold, many)),
             Step::Alone(batch("batch_many_customers", Call::Holds(MANY_BATCH), many)),
@@ -128,21 +127,21 @@ pub(super) struct Plan {
     progress: Progress,
     /// The number of the next incident.
     next: usize,
-    /// The incidents of the last line of holds.
+    /// The incidents of the last line that placed holds.
     held: Range<usize>,
-    /// Calls a second, by the number in flight.
+    /// Calls a second of the ceiling, by calls in flight.
     ceilings: BTreeMap<usize, u64>,
     lines: Vec<Line>,
 }
 
-/// What the process and the database had when a line began.
+/// The usage of the process and the database when a line began.
 struct Begun {
     bytes: u64,
     before: Before,
 }
 
 impl Plan {
-    /// Nothing is measured yet.
+    /// A plan of which nothing is measured yet.
     pub fn new(sizes: Sizes, caller: Caller, figures: Box<dyn Figures>) -> Self {
         let lines = sizes.steps().into_iter().map(Step::lines).sum();
         let progress = Progress::new("bench {wide_bar} {human_pos}/{human_len} {elapsed} {msg}", lines);
@@ -151,9 +150,6 @@ impl Plan {
     }
 
     /// Measures all lines.
-    ///
-    /// # Errors
-    /// [`Failure`] where a call fails.
     pub async fn run(mut self) -> Result<Vec<Line>, Failure> {
         self.progress.says("customers");
         create(&self.caller, Crowd { name: "customer", count: self.sizes.customers, random: false }).await?;
@@ -192,13 +188,13 @@ impl Plan {
         match call {
             // As many of the holds as there is time for.
             Call::Settle => Load { first: self.held.start, most: self.held.len(), in_flight, ..load },
-            // Bounded by their count: the lines after them are about so many customers.
+            // Bounded by their number, because later lines need exactly these customers.
             Call::Customers => Load::customers(crowd),
             _ => Load { in_flight, ..load },
         }
     }
 
-    /// The line of what was measured, without what it shares with others at the same time. Takes note of its incidents.
+    /// The line of a measurement, without figures that it shares with a line at the same time. Records its incidents.
     fn line(&mut self, what: What, measured: &Measured) -> Line {
         let What { name, call, crowd, in_flight, ceiling } = what;
         let opened = measured.calls().saturating_mul(call.opens());
@@ -261,13 +257,13 @@ impl Plan {
         Ok(())
     }
 
-    /// Thousandths of the ceiling with so many in flight.
+    /// The rate in thousandths of the ceiling with so many calls in flight.
     fn of_ceiling(&self, in_flight: usize, per_second: u64) -> Option<u64> {
         per_second.saturating_mul(1_000).checked_div(*self.ceilings.get(&in_flight)?)
     }
 }
 
-/// Microseconds of CPU for a thousand of so many.
+/// Microseconds of CPU for a thousand of `count` commands.
 fn cpu_us_per_1000(used: Used, count: usize) -> Option<u64> {
     let cpu_us = u64::try_from(used.cpu.as_micros()).unwrap_or(u64::MAX);
     cpu_us.saturating_mul(1_000).checked_div(u64::try_from(count).unwrap_or(u64::MAX))

@@ -1,4 +1,4 @@
-//! A row of bars for each figure of the growth, so that one sees at a glance what bends.
+//! A row of bars for each figure of the growth, to show at a glance where it bends.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use crate::app::chart::bar;
 /// The length of the longest bar.
 const BAR_MAX: u128 = 40;
 
-/// One figure at each step: its title, and for each step a label, the value, and the value for people.
+/// Plots one figure. Each step has a label, a value, and the value as text.
 pub(super) fn plot(title: &str, steps: &[(String, u64, String)]) -> String {
     let largest = steps.iter().map(|(_, value, _)| *value).max().unwrap_or_default();
     let width = |of: fn(&(String, u64, String)) -> &String| {
@@ -18,7 +18,7 @@ pub(super) fn plot(title: &str, steps: &[(String, u64, String)]) -> String {
     for (label, value, shown) in steps {
         let bar = bar((*value).into(), largest.into(), BAR_MAX);
         let line = format!("  {label:>labels$}  {shown:>values$}  {bar}");
-        // A text takes all that is written to it.
+        // Writing to a string does not fail.
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text

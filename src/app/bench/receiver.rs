@@ -1,5 +1,5 @@
-//! A program that webhooks are sent to: it answers 200 at once, counts, and looks how late each message is. It has a thread
-//! of its own and does no more than HTTP needs, because it shares the machine with the server.
+//! A program that webhooks are sent to. It answers 200 at once, counts messages, and measures how late each one is. It
+//! has a thread of its own and does only what HTTP needs, because it shares the machine with the server.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,7 +15,7 @@ use super::measure::no_times;
 use crate::app::failure::Failure;
 use crate::clock;
 
-/// What is read at a time: several messages.
+/// Bytes of one read, enough for several messages.
 const READ_BYTES: usize = 16 << 10;
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
@@ -28,15 +28,12 @@ pub(super) struct Receiver {
 
 struct Seen {
     count: watch::Sender<usize>,
-    /// From a posting to its message, in microseconds, of all since they were last asked for.
+    /// Microseconds from a posting to its message, for all messages since the last [`Receiver::take_lags`].
     lags_us: Mutex<Histogram<u64>>,
 }
 
 impl Receiver {
-    /// Listens.
-    ///
-    /// # Errors
-    /// [`Failure`] where this machine does not let it.
+    /// Listens on a free port of this machine.
     pub fn start() -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::Other(format!("webhooks cannot be received: {error}"));
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
@@ -58,7 +55,7 @@ impl Receiver {
         Ok(Self { address, seen, _stop: stop })
     }
 
-    /// Where messages are posted to.
+    /// The URL that messages are posted to.
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
@@ -68,13 +65,13 @@ impl Receiver {
         *self.seen.count.borrow()
     }
 
-    /// Waits until there are so many.
+    /// Waits until this many messages have arrived.
     pub async fn until(&self, count: usize) {
-        // The sender is in `self`.
+        // It cannot fail, because the sender is in `self`.
         let _ = self.seen.count.subscribe().wait_for(|seen| *seen >= count).await;
     }
 
-    /// How late messages were since this was last asked.
+    /// How late messages were since the last call.
     pub fn take_lags(&self) -> Histogram<u64> {
         let mut lags_us = self.seen.lags_us.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = lags_us.clone();
@@ -89,7 +86,7 @@ async fn listen(listener: std::net::TcpListener, seen: Arc<Seen>) -> io::Result<
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         let seen = Arc::clone(&seen);
-        // A connection that ends is a failed delivery at the other end.
+        // A connection that breaks is a failed delivery for the sender.
         tokio::spawn(async move { answer(stream, &seen).await });
     }
 }
@@ -117,7 +114,7 @@ async fn answer(mut stream: TcpStream, seen: &Seen) -> io::Result<()> {
     }
 }
 
-/// The id of the first message in `bytes` and how long it is, where all of it is there.
+/// The id of the first message in `bytes`, and its length, if it is complete.
 fn message(bytes: &[u8]) -> Option<(Uuid, usize)> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
@@ -133,7 +130,7 @@ fn message(bytes: &[u8]) -> Option<(Uuid, usize)> {
     (bytes.len() >= whole).then_some((Uuid::try_parse(id).ok()?, whole))
 }
 
-/// The time since the posting, which its id tells: milliseconds, and microseconds within them; see `PostingId`.
+/// The time since the posting, from its id: milliseconds, and microseconds within them; see `PostingId`.
 fn lag_us(id: Uuid, now_us: i64) -> u64 {
     let bits = id.as_u128();
     let millis = i64::try_from(bits >> 80).unwrap_or_default();

@@ -1,36 +1,36 @@
-//! What the process has used: CPU time, and the most memory since it was last asked.
+//! Resources that the process has used: CPU time, and the peak memory of an interval.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// What was used so far, to be compared with later.
+/// The usage so far, to compare with later.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
     cpu: Duration,
-    /// True where the peak of the memory begins anew here.
+    /// True if the peak of the memory was reset here.
     peak_is_reset: bool,
 }
 
-/// What was used in between.
+/// The usage of an interval.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Used {
-    /// By all threads, in the program and in the kernel.
+    /// Of all threads, in user mode and in the kernel.
     pub cpu: Duration,
-    /// The most memory that was resident; `None` where the system does not tell.
+    /// The peak of the resident memory; `None` where the system does not report it.
     pub peak_bytes: Option<u64>,
 }
 
 impl Before {
-    /// Begins to look.
+    /// Begins an interval.
     pub fn now() -> Self {
-        // 5 sets the peak back to what is resident now; see proc_pid_clear_refs(5). Elsewhere than on Linux there is no
-        // such file, and a peak of the whole process would be shown as that of a line.
+        // Writing 5 resets the peak to what is resident now; see proc_pid_clear_refs(5). Other systems have no such
+        // file. There, the peak of the whole process would be shown for one line, so it is left out.
         let peak_is_reset = std::fs::write("/proc/self/clear_refs", "5").is_ok();
         Self { cpu: cpu(), peak_is_reset }
     }
 
-    /// What was used since.
+    /// The usage since `now`.
     pub fn used(self) -> Used {
         let peak_bytes = if self.peak_is_reset { peak() } else { None };
         Used { cpu: cpu().saturating_sub(self.cpu), peak_bytes }

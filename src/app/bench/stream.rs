@@ -1,4 +1,4 @@
-//! Holds on one ExecuteStream, with so many under way, each command's time by its correlation id.
+//! Holds on one ExecuteStream, with many in flight. The correlation id gives each command's time.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::grpc::wire;
 use wire::batch_command::Command;
 use wire::batch_service_client::BatchServiceClient;
 
-/// Sends holds with the numbers from `first` on; with each answer the next one.
+/// Sends holds with the numbers from `first` on, and the next one after each answer.
 ///
 /// # Errors
 /// [`Failure`] where one is refused.
@@ -36,7 +36,7 @@ pub(super) async fn measure_stream(caller: &Caller, load: Load) -> Result<Measur
     let broken = || CallError::unexpected("stream");
     if let Some(sender) = &sender {
         for _ in 0..in_flight {
-            // They fit its capacity.
+            // The channel has room for them.
             sender.send(next(&mut sent)).await.map_err(|_| broken())?;
         }
     }
@@ -49,7 +49,7 @@ pub(super) async fn measure_stream(caller: &Caller, load: Load) -> Result<Measur
         let begun = usize::try_from(correlation_id).ok().and_then(|place| sent.get(place));
         times_us.saturating_record(micros_since(*begun.ok_or_else(broken)?));
         if start.elapsed() >= lasts {
-            // The server ends the stream when it has answered what is under way.
+            // The server ends the stream when it has answered what is in flight.
             sender = None;
         } else if let Some(sender) = &sender {
             sender.send(next(&mut sent)).await.map_err(|_| broken())?;

@@ -1,18 +1,18 @@
-//! The printed page of lines, with what must be known to read it.
+//! The printed page of lines, with the notes that a reader needs.
 
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
 use super::line::{COLUMNS, Column, Line, grouped, percent};
 
-/// Under every table of lines.
+/// Printed under every table of lines.
 const NOTES: &str = "\
 The ceiling is a health check, a call that does nothing, through the same server and connections. Single calls are
 compared with it at the same number in flight, all others with it at 64. Callers and server are one process and share
 its CPU and memory; the CPU of a PostgreSQL server is not included. Of batches the times are those of whole batches.
 In hold settle and hot customer each caller places a hold and settles it, in turn: over all customers, and on one.";
 
-/// A table of rows by its columns, those with numbers to the right.
+/// A table of rows by its columns; columns of numbers are aligned to the right.
 pub(super) fn table<T>(columns: &[Column<T>], rows: &[T]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY);
@@ -24,7 +24,7 @@ pub(super) fn table<T>(columns: &[Column<T>], rows: &[T]) -> Table {
     table
 }
 
-/// What webhooks cost the holds beside them, in words.
+/// What webhooks cost the holds beside them, as text.
 fn webhooks(lines: &[Line]) -> Option<String> {
     let line = |name| lines.iter().find(|line| line.name == name);
     let kept = percent(line("hold_beside_webhooks")?.of_alone?);
@@ -35,7 +35,6 @@ second; the times of webhooks beside holds are those from a posting to its messa
     ))
 }
 
-/// The page.
 pub(super) fn page(lines: &[Line], database: &str, durability: &str) -> String {
     let table = table(&COLUMNS, lines);
     let webhooks = webhooks(lines).unwrap_or_default();

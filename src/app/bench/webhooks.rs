@@ -1,8 +1,8 @@
-//! Measures webhooks: how fast a backlog is sent, and how much slower holds are while some of them are sent to an endpoint.
+//! Measures webhooks: how fast a backlog is sent, and how much deliveries to an endpoint slow down holds.
 //!
-//! The holds are the same with and without an endpoint. They go to two ledgers, and only the watched one, which gets the
-//! smaller part, has an endpoint now and then. That part is chosen for [`EVENTS_PER_SECOND`]: then the rate of events is
-//! given, as it is for a server, and the cost to the other holds is measured. Rounds with and without an endpoint take
+//! The holds are the same with and without an endpoint. They go to two ledgers. Only the watched one, which gets the
+//! smaller part, has an endpoint now and then. That part is chosen for [`EVENTS_PER_SECOND`]. So the rate of events is
+//! fixed, as it is for a server, and the cost to the other holds is measured. Rounds with and without an endpoint take
 //! turns, because a machine's speed drifts.
 
 use std::time::{Duration, Instant};
@@ -17,38 +17,37 @@ use super::resources::{Before, Used};
 use crate::app::failure::Failure;
 use crate::delivery::LOOK_SECONDS;
 
-/// Events a second that the watched part of the holds is chosen for: it stays above 2,000 when the holds slow down.
+/// The target rate of events in the watched ledger: it stays above 2,000 when the holds slow down.
 const EVENTS_PER_SECOND: usize = 2_200;
-/// Parts of all holds.
+/// The share of the watched ledger is counted in these parts.
 const PARTS: usize = 1_000;
-/// Each is some rounds without an endpoint, twice as many with one, and as many without: what drifts evenly falls out.
+/// Each turn has rounds without an endpoint, twice as many with one, and as many without: an even drift cancels out.
 const TURNS: usize = 2;
 const ROUNDS: usize = 2;
-/// So many rounds last as long as a line.
+/// This many rounds last as long as a line.
 const ROUNDS_OF_A_LINE: u32 = 4;
-/// How long the first message of an endpoint, or the last ones, may take to come.
+/// How long the first message of an endpoint, or the last ones, may take to arrive.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What was measured.
 pub(super) struct Webhooks {
-    /// Events a second where nothing else is done.
+    /// Events a second while nothing else runs.
     pub backlog_per_second: u64,
-    /// What that took, and for how many events.
+    /// The usage of that, and its number of events.
     pub backlog_used: (Used, usize),
     /// Holds without an endpoint.
     pub without: Rounds,
     /// Holds beside the deliveries.
     pub beside: Rounds,
-    /// Events a second beside the holds, until the last one has come: the median of the turns.
+    /// Events a second beside the holds, until the last one arrived: the median of the turns.
     pub events_per_second: u64,
-    /// From a posting to its message, of those beside the holds.
+    /// Microseconds from a posting to its message, beside the holds.
     pub lags_us: Histogram<u64>,
 }
 
 /// Rounds of the same kind.
 pub(super) struct Rounds {
     per_second: Vec<u64>,
-    /// Of all calls.
+    /// The times of all calls.
     pub times_us: Histogram<u64>,
 }
 
@@ -59,11 +58,11 @@ impl Rounds {
 
     fn take(&mut self, measured: &Measured) {
         self.per_second.push(measured.per_second(1));
-        // All have the same bounds.
+        // All histograms have the same bounds.
         self.times_us += &measured.times_us;
     }
 
-    /// The median.
+    /// The median rate.
     pub fn per_second(&self) -> u64 {
         median(&self.per_second)
     }
@@ -79,10 +78,10 @@ fn median(values: &[u64]) -> u64 {
     upper.midpoint(lower)
 }
 
-/// Measures, with a watched ledger beside the caller's. Holds get the numbers from `next` on.
+/// Measures with a watched ledger beside the caller's. Holds get the numbers from `next` on.
 ///
 /// # Errors
-/// [`Failure`] where a call fails or messages do not come.
+/// [`Failure`] where a call fails or messages do not arrive.
 pub(super) async fn measure_webhooks(
     caller: &Caller,
     crowd: Crowd,
@@ -118,13 +117,13 @@ pub(super) async fn measure_webhooks(
     Ok(Webhooks { backlog_per_second, backlog_used, without, beside, events_per_second, lags_us })
 }
 
-/// Until no server sends to an endpoint that was removed.
+/// Waits until no server sends to a removed endpoint any more.
 async fn forgotten() {
     let looked = u64::try_from(LOOK_SECONDS).unwrap_or_default();
     tokio::time::sleep(Duration::from_secs(looked).saturating_add(Duration::from_millis(200))).await;
 }
 
-/// Events a second from the first message on, until all of them or the time is over.
+/// Events a second from the first message on, until all have arrived or the time is over.
 async fn backlog(
     receiver: &Receiver,
     events: usize,
@@ -132,7 +131,7 @@ async fn backlog(
 ) -> Result<(u64, (Used, usize)), Failure> {
     come(receiver, 1).await?;
     let (start, before) = (Instant::now(), Before::now());
-    // It is no failure that there is more than time.
+    // It is no failure if there are more events than time.
     let _ = tokio::time::timeout(lasts, receiver.until(events)).await;
     let count = receiver.count();
     Ok((per_second(count, start.elapsed()), (before.used(), count)))
@@ -150,7 +149,7 @@ struct Holds<'a> {
     watched: &'a Caller,
     crowd: Crowd,
     lasts: Duration,
-    /// Of [`PARTS`] holds those to the ledger that has the endpoint.
+    /// How many of [`PARTS`] holds go to the watched ledger.
     share: usize,
     next: &'a mut usize,
 }
@@ -200,7 +199,7 @@ impl Holds<'_> {
     }
 }
 
-/// How many of the holds before a number go to the watched ledger: they are spread evenly.
+/// How many of the holds before a number go to the watched ledger. They are spread evenly.
 fn watched_before(number: usize, share: usize) -> usize {
     number.saturating_mul(share).div_euclid(PARTS)
 }

@@ -1,4 +1,4 @@
-//! `creditledger alerts`: from which balance on customers are told.
+//! `creditledger alerts`: the balances at which customers get events.
 
 use super::arguments::threshold;
 use super::row::Row;
@@ -10,22 +10,22 @@ use crate::app::paging::method;
 use crate::grpc::wire;
 use wire::notification_service_client::NotificationServiceClient;
 
-/// Show or set from which balance on customers are told
+/// Show or set the balances at which customers get events
 ///
-/// Without thresholds it shows those that apply. Without --customer it is about the ledger's own, which apply to customers
-/// without theirs.
+/// Without thresholds it shows those that apply. Without --customer it is about the ledger's own thresholds, which
+/// apply to customers without theirs.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Alerts {
     /// What to set: credits such as 5, or a percentage of the last purchase such as 20%
     #[arg(value_parser = threshold, value_name = "THRESHOLD")]
     thresholds: Vec<wire::BalanceThreshold>,
-    /// Whose
+    /// The customer whose thresholds these are
     #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
     customer: String,
-    /// Set no thresholds at all: only an empty balance is told
+    /// Set no thresholds at all: only an empty balance gives an event
     #[arg(long, conflicts_with = "thresholds")]
     none: bool,
-    /// Let the ledger's own apply to the customer again
+    /// Let the ledger's own thresholds apply to the customer again
     #[arg(long, conflicts_with_all = ["thresholds", "none"], requires = "customer")]
     use_default: bool,
     #[command(flatten)]
@@ -33,10 +33,6 @@ pub struct Alerts {
 }
 
 impl Alerts {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         let Self { thresholds, customer: customer_id, none, use_default, request } = self;
         let head = Row::default().with("customer_id", customer_id.as_str());

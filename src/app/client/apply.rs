@@ -1,4 +1,4 @@
-//! Brings a rate card from a file into a ledger: once, however often it is asked for.
+//! Brings a rate card from a file into a ledger, without adding the same version twice.
 
 use tonic::transport::Channel;
 
@@ -8,10 +8,7 @@ use crate::ledger::RateCard;
 use wire::ErrorReason;
 use wire::rate_card_service_client::RateCardServiceClient;
 
-/// The newest version of a card, where the ledger has it.
-///
-/// # Errors
-/// [`CallError`].
+/// The newest version of a card; `None` if the ledger does not have the card.
 pub async fn newest(
     channel: &Channel,
     ledger: &str,
@@ -27,10 +24,7 @@ pub async fn newest(
     }
 }
 
-/// The newest version, where it is this card already.
-///
-/// # Errors
-/// [`CallError`].
+/// The newest version, if it equals this card.
 pub async fn same_as_newest(
     channel: &Channel,
     ledger: &str,

@@ -3,14 +3,14 @@
 use crate::grpc::wire;
 use crate::ledger::credits::parse_units;
 
-/// Reads a day, which stands for its beginning in UTC, or a time.
+/// Reads a time, or a day, which stands for its beginning in UTC.
 pub fn moment(text: &str) -> Result<prost_types::Timestamp, String> {
     let time = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
     time.parse()
         .map_err(|_| "a day such as 2026-01-01 or a time such as 2026-01-01T12:00:00Z is needed".to_owned())
 }
 
-/// Reads a day; whether the calendar has it is for the server to say.
+/// Reads a day. The server checks that the calendar has it.
 pub(super) fn date(text: &str) -> Result<wire::Date, String> {
     let mut parts = text.splitn(3, '-').map(|part| part.parse().ok());
     match [(); 3].map(|()| parts.next().flatten()) {
@@ -49,7 +49,7 @@ pub(super) fn hold_state(text: &str) -> Result<wire::HoldState, String> {
         .ok_or_else(|| "a state such as quoted, awaiting-credits, active or settled is needed".to_owned())
 }
 
-/// Reads a threshold, `5` or `20%`; what is wrong with the number is for the server to say.
+/// Reads a threshold, `5` or `20%`. The server checks the number.
 pub(super) fn threshold(text: &str) -> Result<wire::BalanceThreshold, String> {
     use wire::balance_threshold::Threshold;
     let threshold = match text.strip_suffix('%') {

@@ -108,7 +108,7 @@ pub struct TopUpSettings {
 }
 
 impl Details {
-    /// All of the contact, or `None` where nothing of it was given.
+    /// The contact with all its fields, or `None` where no field was given.
     fn contact(&self) -> Option<wire::Contact> {
         let Self { name: _, contact_name, email, locale } = self.clone();
         let given = contact_name.is_some() || email.is_some() || locale.is_some();
@@ -120,7 +120,7 @@ impl Details {
     }
 }
 
-/// Sends a change of a customer, and prints the customer as it is then.
+/// Sends a change of a customer, and prints the customer after it.
 macro_rules! send {
     ($change:ident, $method:ident, $request:expr) => {{
         let method = method!(CustomerServiceClient.$method);
@@ -131,10 +131,6 @@ macro_rules! send {
 }
 
 impl CustomerCommand {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Create { change, details, rate_card, package, product_purchase_date } => {

@@ -1,4 +1,4 @@
-//! `creditledger events`: what happened, a line an event, for people and for programs that read JSON lines.
+//! `creditledger events`: a line for each event, for people, or JSON lines for programs.
 
 use tonic::Streaming;
 
@@ -14,8 +14,8 @@ use wire::watch_events_response::Item;
 
 /// Show events: what happened to credits, a line each
 ///
-/// Without --follow it shows what is there and ends. With it, it goes on until Ctrl-C, and begins with what comes, unless
-/// it is told where to begin.
+/// Without --follow it shows the recorded events and ends. With --follow it begins with the next event, unless --after
+/// names a position, and goes on until Ctrl-C.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Events {
     /// Only of this customer
@@ -27,7 +27,7 @@ pub struct Events {
     /// Begin after this position of the journal
     #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(i64).range(0..))]
     after: Option<i64>,
-    /// Wait for what comes
+    /// Wait for new events
     #[arg(long)]
     follow: bool,
     #[command(flatten)]
@@ -35,10 +35,6 @@ pub struct Events {
 }
 
 impl Events {
-    /// Asks the server and prints its events.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         use wire::watch_events_request::Start;
         let mut client = NotificationServiceClient::new(self.target.connect().await?);
@@ -54,7 +50,7 @@ impl Events {
         loop {
             let stream = client.watch_events(request.clone()).await.map_err(CallError::from)?.into_inner();
             match show(stream, self.target.json).await? {
-                // This client was too slow, as while its output waited for a reader.
+                // This client was too slow, for example while its output waited for a reader.
                 Some(token) => request.start = Some(Start::ResumeToken(token)),
                 None => return Ok(()),
             }
@@ -62,7 +58,7 @@ impl Events {
     }
 }
 
-/// Prints events until the stream ends. Returns where to resume a stream that the server cut.
+/// Prints events until the stream ends. Returns the token to resume a stream that the server cut off.
 async fn show(
     mut stream: Streaming<wire::WatchEventsResponse>,
     json: bool,

@@ -236,11 +236,11 @@ pub struct WorkDone {
     note: String,
 }
 
-/// Entries of work that `hold get` shows.
+/// The most entries of work that `hold get` shows.
 const WORK_SHOWN: Limit = Limit::of(1_000);
 
 impl IncidentChange {
-    /// Sends a change about the incident, and prints all that came of it, with `more` of the answer.
+    /// Sends a change of the incident and prints its outcome, with `more` of the answer.
     async fn send<Q, A: Answered + Clone>(
         self,
         method: Method<Q, A>,
@@ -253,16 +253,12 @@ impl IncidentChange {
     }
 }
 
-/// Nothing more of an answer than its outcome.
+/// Shows no more of an answer than its outcome.
 fn outcome<A>(_: &A) -> Row {
     Row::default()
 }
 
 impl HoldCommand {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Estimate(estimate) => estimate.send().await,
@@ -385,7 +381,7 @@ async fn get(customer_id: String, incident: String, target: &Target) -> Result<(
         wire::GetHoldRequest { ledger_id, customer_id, target: Some(HoldTarget::incident(incident)) };
     let answer = target.ask(method!(HoldServiceClient.get_hold), request).await?;
     let found = answer.hold.ok_or_else(|| CallError::unexpected("hold"))?;
-    // By its id: meanwhile the incident may have another one.
+    // By the hold's id: the incident may have another hold meanwhile.
     let request = wire::ListWorkRequest {
         ledger_id: target.ledger(),
         customer_id: found.customer_id.clone(),
@@ -401,10 +397,6 @@ async fn get(customer_id: String, incident: String, target: &Target) -> Result<(
 }
 
 impl EndCommand {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Settle {

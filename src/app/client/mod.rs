@@ -1,7 +1,7 @@
-//! Commands for people, who talk to a running server and read tables, or JSON with `--json`.
+//! Commands for people. They call a running server, and print tables, or JSON with `--json`.
 //!
-//! Each command is its arguments, the request that follows from them, and the row that is printed of the answer. All
-//! that they share is in `target` (where a request goes, and how), `row` and `show` (how an answer looks).
+//! Each command is its arguments, the request that follows from them, and the row that is printed of the answer. What
+//! they share is in `target` (where and how a request is sent), and in `row` and `show` (how an answer looks).
 
 mod alerts;
 pub(super) mod apply;
@@ -56,10 +56,6 @@ pub enum ClientCommand {
 }
 
 impl ClientCommand {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Customer(command) => command.run().await,

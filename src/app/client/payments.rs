@@ -101,7 +101,7 @@ pub enum PaymentCommand {
         #[command(flatten)]
         target: Target,
     },
-    /// Record a payment that waits as a customer's purchase, and what was told of its order since
+    /// Record a waiting payment as a customer's purchase, and apply what was reported of its order since
     Assign {
         /// The payment's id, as the list has it
         payment: String,
@@ -140,7 +140,7 @@ impl From<Order> for Option<PurchaseTarget> {
     }
 }
 
-/// Sends a change of a purchase, and prints all that came of it, with the purchase's last refund.
+/// Sends a change of a purchase and prints its outcome, with the purchase's last refund.
 macro_rules! send {
     ($change:ident, $method:ident, $request:expr) => {{
         let method = method!(PurchaseServiceClient.$method);
@@ -153,10 +153,6 @@ macro_rules! send {
 }
 
 impl Purchase {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         let Self { change, credits, order, price, expires_at } = self;
         let request = |context| wire::PurchaseCreditsRequest {
@@ -173,10 +169,6 @@ impl Purchase {
 }
 
 impl RefundCommand {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Create { change, order, credits, price, on_shortfall } => {
@@ -206,10 +198,6 @@ impl RefundCommand {
 }
 
 impl ChargebackCommand {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         let (change, order, outcome) = match self {
             Self::Record { change, order, credits, price } => {
@@ -232,10 +220,6 @@ impl ChargebackCommand {
 }
 
 impl PaymentCommand {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Unmatched { limit, target } => {

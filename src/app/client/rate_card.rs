@@ -18,7 +18,8 @@ use wire::rate_card_service_client::RateCardServiceClient;
 pub enum RateCardCommand {
     /// Add a card, or the next version of one, from a TOML file
     ///
-    /// Does nothing where the newest version is the same already. What is open keeps the version that it was made under.
+    /// Does nothing where the newest version is the same already. What is open keeps the version that it was made
+    /// under.
     Apply {
         /// The file
         file: String,
@@ -59,10 +60,6 @@ pub enum RateCardCommand {
 }
 
 impl RateCardCommand {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Apply { file, by, request } => apply(&file, by, request).await,
@@ -94,7 +91,7 @@ async fn apply(file: &str, by: String, request: Request) -> Result<(), Failure> 
         note(&format!("warning: {warning}"));
     }
     let target = &request.target;
-    // A given request id is a repeat: then the server says what came of it.
+    // A given request id means a repeat: then the server reports its outcome.
     if request.is_new()
         && let Some(newest) = same_as_newest(&target.connect().await?, &target.ledger(), &file.card).await?
     {
@@ -110,12 +107,12 @@ async fn apply(file: &str, by: String, request: Request) -> Result<(), Failure> 
     send.await
 }
 
-/// A card in a list: what fits a line.
+/// A card in a list: the fields that fit a line.
 fn line(card: &wire::RateCard) -> Row {
     row!(card: rate_card_id, version, is_default, description)
 }
 
-/// A whole card.
+/// A card with all its fields.
 fn whole(card: &wire::RateCard) -> Row {
     let classes = card.classes.iter().map(|rule| {
         let mode = bare(rule.mode().as_str_name(), "INCIDENT_CLASS_MODE_");

@@ -1,4 +1,4 @@
-//! `creditledger receipt`: how a charge came about, to be redone by hand.
+//! `creditledger receipt`: the steps of a charge, so that a person can calculate it again.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -26,10 +26,6 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         let Self { id, customer: customer_id, target } = self;
         let is_hold = Uuid::try_parse(&id).is_ok();
@@ -47,7 +43,7 @@ impl Receipt {
     }
 }
 
-/// A receipt: its steps, then what it comes to.
+/// A receipt: its steps, then its sum.
 fn row_of(receipt: &wire::Receipt) -> Row {
     let card =
         receipt.rate_card.as_ref().map(|card| format!("{} version {}", card.rate_card_id, card.version));
@@ -68,7 +64,7 @@ fn row_of(receipt: &wire::Receipt) -> Row {
     ))
 }
 
-/// A receipt in words, as it could be sent to the customer.
+/// A receipt as text that could be sent to the customer.
 fn text_of(receipt: &wire::Receipt) -> String {
     let wire::Receipt {
         hold_id,

@@ -1,4 +1,4 @@
-//! `creditledger reconcile`.
+//! `creditledger reconcile`: compares a list of orders with the purchases of a ledger.
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,8 @@ use wire::ledger_service_client::LedgerServiceClient;
 
 /// Compare a storefront's own list of orders with the ledger's purchases
 ///
-/// The file has a line for each order: order_id,customer_id,credits,amount,currency_code, with these names on its first
-/// line; what is empty is not compared.
+/// The file has a line for each order: order_id,customer_id,credits,amount,currency_code. Its first line has these
+/// names. Empty values are not compared.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Reconcile {
     /// The storefront
@@ -38,10 +38,7 @@ const PART: usize = 1_000;
 const COLUMNS: &str = "order_id,customer_id,credits,amount,currency_code";
 
 impl Reconcile {
-    /// Sends the file and prints what came of it.
-    ///
-    /// # Errors
-    /// [`Failure`].
+    /// Sends the file and prints the differences.
     pub async fn run(self) -> Result<(), Failure> {
         let orders = read(&self.file)?;
         let mut parts: Vec<_> = orders
@@ -86,7 +83,7 @@ fn read(file: &Path) -> Result<Vec<wire::StorefrontPurchase>, Failure> {
         return Err(complaint(format!("the first line must be {COLUMNS}")));
     }
     let order = |(number, line): (usize, &str)| {
-        // Neither ids nor amounts have commas in them, so nothing is quoted.
+        // Ids and amounts have no commas in them, so nothing is quoted.
         let [order_id, customer_id, credits, amount, currency_code] = line.split(',').collect::<Vec<_>>()[..]
         else {
             return Err(complaint(format!("line {}: must have 5 fields", number.saturating_add(2))));

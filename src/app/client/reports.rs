@@ -1,4 +1,4 @@
-//! `creditledger balance`, `transfers` and `revenue`: what the ledger says about a customer or a period.
+//! `creditledger balance`, `transfers` and `revenue`: reports on a customer or a period.
 
 use prost_types::Timestamp;
 
@@ -68,17 +68,13 @@ pub(super) struct Period {
 }
 
 impl Period {
-    /// The first moment after it.
+    /// The first moment after the period.
     pub fn until(&self) -> Timestamp {
         self.to.unwrap_or_else(|| convert_time(clock::now()))
     }
 }
 
 impl Balance {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         use wire::get_balance_request::AsOf;
         let Self { customer, time, sequence, position, forecast: with_forecast, target } = self;
@@ -102,23 +98,19 @@ impl Balance {
 }
 
 impl Transfers {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         let Self { customer, newest_first, limit, target } = self;
         let request = wire::ListTransfersRequest {
             ledger_id: target.ledger(),
             customer_id: customer,
-            // What does not fit the limit is the oldest in either order.
+            // In either order, the transfers beyond the limit are the oldest.
             newest_first: true,
             ..Default::default()
         };
         let method = method!(LedgerServiceClient.list_transfers);
         let (mut transfers, more) = target.pages(limit, method, request).await?;
         if !newest_first {
-            // Those of one posting stand in its own order, whichever way the postings are listed.
+            // Transfers of one posting keep their own order, whichever way postings are listed.
             transfers.sort_by_key(|transfer| transfer.sequence);
         }
         target.print_list(&transfers.iter().map(transfer).collect::<Vec<_>>(), more)
@@ -126,10 +118,6 @@ impl Transfers {
 }
 
 impl Revenue {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         let Self { period, target } = self;
         let request = wire::GetRevenueReportRequest {

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use crate::app::failure::Failure;
 use crate::app::output::print;
 
-/// A row of a message's fields under their own names, and of values under others: `row!(hold: hold_id, state = ...)`. After
-/// `hold?` the message is an `Option`, and where there is none the values are null.
+/// A row of a message's fields under their own names, and of other values: `row!(hold: hold_id, state = ...)`. After
+/// `hold?` the message is an `Option`, and its values are null if there is none.
 macro_rules! row {
     ($of:ident: $($name:ident $(= $value:expr)?),* $(,)?) => {
         $crate::app::client::row::Row::default()
@@ -30,12 +30,12 @@ pub(super) use row;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
     values: Vec<(&'static str, Value)>,
-    /// Only JSON has room for them.
+    /// Shown only in JSON.
     more: Vec<(&'static str, Value)>,
 }
 
 impl Row {
-    /// Adds a value. Empty texts are values too: a column is the same for all rows.
+    /// Adds a value. An empty text is a value too, so that all rows have the same columns.
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.values.push((name, value.into()));
         self
@@ -54,13 +54,13 @@ impl Row {
         self
     }
 
-    /// A value as a table shows it; `None` where there is nothing to show.
+    /// A value as a table shows it; `None` if there is nothing to show.
     pub fn shown(&self, name: &str) -> Option<String> {
         let found = self.values.iter().find(|(known, _)| *known == name).map(|(_, value)| cell(value));
         found.filter(|value| !value.is_empty())
     }
 
-    /// Prints it alone: a line for each value.
+    /// Prints one row: a line for each value.
     ///
     /// # Errors
     /// [`Failure::Output`].
@@ -74,7 +74,6 @@ impl Row {
         print(&table.to_string())
     }
 
-    /// As a JSON object.
     pub fn json(&self) -> Value {
         let fields =
             self.values.iter().chain(&self.more).map(|(name, value)| ((*name).to_owned(), value.clone()));

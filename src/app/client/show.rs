@@ -1,16 +1,16 @@
-//! The rows that messages about customers, holds and purchases are shown as.
+//! Rows for messages about customers, holds and purchases.
 
 use serde_json::{Map, Value};
 
 use super::row::{Row, row};
 use crate::grpc::wire;
 
-/// The row of a message; an empty one where there is none.
+/// The row of a message; empty if there is none.
 pub(super) fn of<T>(message: Option<&T>, row: fn(&T) -> Row) -> Row {
     message.map(row).unwrap_or_default()
 }
 
-/// A time as RFC 3339; null where there is none.
+/// A time as RFC 3339; null if there is none.
 pub(super) fn time(time: Option<&prost_types::Timestamp>) -> Value {
     time.map_or(Value::Null, |time| time.to_string().into())
 }
@@ -20,13 +20,12 @@ pub(super) fn bare(name: &str, prefix: &str) -> Value {
     name.strip_prefix(prefix).unwrap_or(name).into()
 }
 
-/// A day of the calendar as YYYY-MM-DD; empty where there is none.
+/// A day as YYYY-MM-DD; empty if there is none.
 pub(super) fn day(date: Option<wire::Date>) -> String {
     let Some(wire::Date { year, month, day }) = date else { return String::new() };
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// A customer's balances.
 pub(super) fn balance(balance: &wire::Balance) -> Row {
     let wire::Balance { available_credits, held_credits, owed_credits, sequence } = balance;
     Row::default()
@@ -36,7 +35,6 @@ pub(super) fn balance(balance: &wire::Balance) -> Row {
         .with("sequence", *sequence)
 }
 
-/// A customer.
 pub(super) fn customer(customer: &wire::Customer) -> Row {
     let contact = customer.contact.clone().unwrap_or_default();
     let terms = customer.terms.clone().unwrap_or_default();
@@ -60,12 +58,11 @@ pub(super) fn customer(customer: &wire::Customer) -> Row {
     row.and(of(customer.balance.as_ref(), balance))
 }
 
-/// A customer in a list: what fits a line.
+/// A customer in a list: the fields that fit a line.
 pub(super) fn customer_line(customer: &wire::Customer) -> Row {
     row!(customer: customer_id, name, closed, open_holds).and(of(customer.balance.as_ref(), balance))
 }
 
-/// When top-ups are requested.
 fn top_up(settings: &wire::TopUpSettings) -> Value {
     let ends = row!(settings: below_credits, target_credits);
     let cap = settings.monthly_cap_credits.as_ref();
@@ -78,7 +75,7 @@ fn open_top_up(open: &wire::TopUpRequest) -> Value {
     row!(open: top_up_id, credits, lapses_at = time(open.lapses_at.as_ref())).json()
 }
 
-/// A hold with what it was settled at.
+/// A hold with its settlement.
 pub(super) fn hold(hold: &wire::Hold) -> Row {
     let settlement = hold.settlement.as_ref();
     let pending = hold.pending.as_ref();
@@ -103,7 +100,7 @@ pub(super) fn hold(hold: &wire::Hold) -> Row {
     ))
 }
 
-/// A hold in a list: what fits a line.
+/// A hold in a list: the fields that fit a line.
 pub(super) fn hold_line(hold: &wire::Hold) -> Row {
     let settlement = hold.settlement.as_ref();
     let row = row!(hold:
@@ -124,7 +121,6 @@ fn work_seconds(hold: &wire::Hold) -> i64 {
     hold.work.as_ref().map_or(0, |work| work.work_seconds)
 }
 
-/// An entry of work.
 pub(super) fn work(entry: &wire::WorkEntry) -> Value {
     let mut row = row!(entry: work_id, work_seconds);
     for (name, text) in [("by", &entry.by), ("line", &entry.line), ("note", &entry.note)] {
@@ -138,17 +134,17 @@ pub(super) fn work(entry: &wire::WorkEntry) -> Value {
     }
 }
 
-/// The entry of work that was just made or voided: whoever withdraws it names it by its id.
+/// The entry of work that was just made or voided, with the id that voids it.
 pub(super) fn entry(entry: Option<&wire::WorkEntry>) -> Row {
     Row::default().with("work", entry.map(work).into_iter().collect::<Vec<_>>())
 }
 
-/// An amount of money; null where there is none.
+/// An amount of money; null if there is none.
 fn price(price: Option<&wire::Money>) -> Value {
     price.map_or(Value::Null, |price| format!("{} {}", price.amount, price.currency_code).into())
 }
 
-/// A payment that no customer's account has.
+/// A payment that is in no customer's account.
 pub(super) fn unmatched_payment(payment: &wire::UnmatchedPayment) -> Row {
     let row = row!(payment:
         payment_id,
@@ -164,7 +160,6 @@ pub(super) fn unmatched_payment(payment: &wire::UnmatchedPayment) -> Row {
     row.with_more("received_at", time(payment.received_at.as_ref()))
 }
 
-/// A purchase.
 pub(super) fn purchase(purchase: &wire::Purchase) -> Row {
     let refunded = Some(purchase.refunded_credits.as_str()).filter(|credits| *credits != "0");
     row!(purchase:
@@ -194,7 +189,6 @@ pub(super) fn last_refund(purchase: &wire::Purchase) -> Row {
     })
 }
 
-/// How long credits will last.
 pub(super) fn forecast(forecast: &wire::Forecast) -> Row {
     row!(forecast:
         weekly_credits_over_4_weeks,

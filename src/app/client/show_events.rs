@@ -1,4 +1,4 @@
-//! The rows that events, thresholds, endpoints and deliveries are shown as.
+//! Rows for events, thresholds, endpoints and deliveries.
 
 use serde_json::Value;
 
@@ -7,13 +7,12 @@ use super::show::{balance, bare, forecast, of, time};
 use crate::grpc::wire;
 use crate::ledger::event::EventType;
 
-/// The name of an event's type that people read, such as `balance.low`.
+/// The name of an event's type for people, such as `balance.low`.
 fn event_name(number: i32) -> &'static str {
     let known = u8::try_from(number).ok().and_then(EventType::from_code);
     known.map_or("unspecified", EventType::name)
 }
 
-/// An event.
 pub(super) fn event(event: &wire::Event) -> Row {
     use wire::event::Payload;
     let head = Row::default()
@@ -43,7 +42,7 @@ pub(super) fn event(event: &wire::Event) -> Row {
     head.and(about).and(of(event.balance.as_ref(), balance)).and(row!(event: event_id, position, by, reason))
 }
 
-/// An event as a line that people read.
+/// An event as a line for people.
 pub(super) fn event_line(shown: &wire::Event) -> String {
     let row = event(shown);
     let mut line = format!(
@@ -70,7 +69,7 @@ pub(super) fn event_line(shown: &wire::Event) -> String {
     line
 }
 
-/// Thresholds and where they stand.
+/// Thresholds and their state.
 pub(super) fn alerts(alerts: &wire::BalanceAlerts) -> Row {
     let lines = alerts.alerts.iter().map(alert);
     row!(alerts: is_default, last_purchase_credits, alerts = lines.collect::<Vec<_>>())
@@ -91,7 +90,6 @@ fn alert(alert: &wire::BalanceAlert) -> Value {
     }
 }
 
-/// An endpoint.
 pub(super) fn endpoint(endpoint: &wire::WebhookEndpoint) -> Row {
     let types = endpoint.types.iter().map(|number| Value::from(event_name(*number)));
     let row = row!(endpoint:

@@ -1,4 +1,4 @@
-//! What the commands of a client share: the server and ledger that they ask, and one way to read, to list and to change.
+//! The shared parts of client commands: the server and ledger, and one way to read, to list and to change.
 
 use tonic::Status;
 use tonic::transport::Channel;
@@ -67,21 +67,20 @@ pub struct Change {
     request: Request,
 }
 
-/// What came of a change, and the id that makes it repeatable.
+/// The outcome of a change, and the id that makes it repeatable.
 pub(super) struct Changed {
     request_id: String,
     outcome: wire::CommandOutcome,
 }
 
 impl Limit {
-    /// So many at most.
+    /// The limit of a list.
     pub(super) const fn of(limit: u32) -> Self {
         Self { limit }
     }
 }
 
 impl Target {
-    /// The ledger that is meant.
     pub(super) fn ledger(&self) -> String {
         self.ledger.clone()
     }
@@ -91,13 +90,12 @@ impl Target {
         Ok(connect(&self.server).await?)
     }
 
-    /// The answer to a request.
     pub(super) async fn ask<Q, A>(&self, method: Method<Q, A>, request: Q) -> Result<A, Failure> {
         let answer = method(self.connect().await?, request).await;
         Ok(answer.map_err(CallError::from)?.into_inner())
     }
 
-    /// Up to `limit` items of a list, and whether it goes on.
+    /// Up to `limit` items of a list, and whether there are more.
     pub(super) async fn pages<Q: Paged>(
         &self,
         limit: Limit,
@@ -121,7 +119,7 @@ impl Target {
         self.print_list(&items.iter().map(row).collect::<Vec<_>>(), more)
     }
 
-    /// Prints the rows of a list, and says where it goes on.
+    /// Prints the rows of a list, and a note if there are more.
     pub(super) fn print_list(&self, rows: &[Row], more: bool) -> Result<(), Failure> {
         self.print_rows(rows)?;
         if more {
@@ -142,15 +140,13 @@ impl Target {
 }
 
 impl Request {
-    /// True where the caller names no request id, so that this is no repeat.
+    /// True if the caller gave no request id, so that this is no repeat.
     pub(super) const fn is_new(&self) -> bool {
         self.request_id.is_none()
     }
 
-    /// Sends a change, and prints what `row` makes of the answer.
-    ///
-    /// # Errors
-    /// [`Failure`]; where nothing says whether the change was made, it names the request id.
+    /// Sends a change, and prints the row that `row` makes of the answer. If the outcome is unknown, the error names
+    /// the request id.
     pub(super) async fn send<Q, A: Answered + Clone>(
         self,
         subject: Subject,
@@ -175,12 +171,12 @@ impl Request {
 }
 
 impl Subject {
-    /// The subject of a change about no customer that keeps who asks for it.
+    /// For a change of no customer that keeps who asks for it.
     pub(super) fn by(by: String) -> Self {
         Self { by, ..Self::default() }
     }
 
-    /// The subject of a change about a customer that is named by a flag.
+    /// For a change of a customer that a flag names.
     pub(super) fn customer(customer: String) -> Self {
         Self { customer, ..Self::default() }
     }
@@ -199,17 +195,17 @@ impl Change {
 }
 
 impl Changed {
-    /// What the change was about, then whether it had been made before.
+    /// The subject of the change, then whether the change was a repeat.
     pub(super) fn after(self, about: Row) -> Row {
         about.and(self.replayed())
     }
 
-    /// The posting, then what the change was about.
+    /// The posting, then the subject of the change.
     pub(super) fn before(self, about: Row) -> Row {
         self.posting().and(about)
     }
 
-    /// The posting and all that came of it, with `more` of what it was about.
+    /// The posting and its whole outcome, with `more` about the subject.
     pub(super) fn whole(self, more: Row) -> Row {
         let head = self.posting();
         let outcome = &self.outcome;
@@ -220,7 +216,7 @@ impl Changed {
             .and(show::of(outcome.balance.as_ref(), show::balance))
     }
 
-    /// The purchase that the change was about.
+    /// The purchase that was changed.
     pub(super) const fn purchase(&self) -> Option<&wire::Purchase> {
         self.outcome.purchase.as_ref()
     }
@@ -242,7 +238,7 @@ pub fn new_request_id() -> Result<String, Failure> {
     Ok(PostingId::new(clock::now(), 0, random).to_string())
 }
 
-/// Why a change was not answered with what it asked for.
+/// The failure of a change. If its outcome is unknown, it names the request id.
 fn unanswered(status: Status, request_id: String) -> Failure {
     let error = CallError::from(status);
     if error.leaves_outcome_unknown() {
@@ -252,7 +248,7 @@ fn unanswered(status: Status, request_id: String) -> Failure {
     }
 }
 
-/// The fields of an update that are given.
+/// The mask of the fields that are given.
 pub(super) fn mask(fields: &[(&str, bool)]) -> prost_types::FieldMask {
     let given = fields.iter().filter(|(_, is_given)| *is_given);
     prost_types::FieldMask { paths: given.map(|(path, _)| (*path).to_owned()).collect() }

@@ -1,4 +1,4 @@
-//! `creditledger webhook ...`: the endpoints that events are posted to, and what they did not take.
+//! `creditledger webhook ...`: the endpoints that events are posted to, and the deliveries that failed.
 
 use super::arguments::event_type;
 use super::row::{Row, row};
@@ -112,7 +112,7 @@ pub struct Changes {
     disable: bool,
 }
 
-/// Sends a change about no customer, and prints the row of the answer.
+/// Sends a change of no customer, and prints the row of the answer.
 macro_rules! send {
     ($request:ident, $method:ident, $message:expr, |$answer:ident| $row:expr) => {{
         let method = method!(NotificationServiceClient.$method);
@@ -123,10 +123,6 @@ macro_rules! send {
 }
 
 impl WebhookCommand {
-    /// Asks the server and prints its answer.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Create { url, types, description, secret, after, request } => {
@@ -197,7 +193,7 @@ impl WebhookCommand {
     }
 }
 
-/// An endpoint with its secret, which is empty where the change was not about it.
+/// An endpoint with its secret; the secret is empty if the change did not concern it.
 fn with_secret(shown: Option<&wire::WebhookEndpoint>, secret: &str) -> Row {
     of(shown, endpoint).with("secret", secret)
 }

@@ -1,8 +1,8 @@
 //! Checks a running server from outside, by its own journal: for a database that another process has open.
 //!
-//! Every customer's postings are numbered without gaps, their transfers give the balances that they state, and all of
-//! them together give the trial balance, which sums to zero. What only the stored rows show (lots, holds, indexes) is
-//! the matter of `creditledger verify` on the database itself.
+//! Every customer's postings are numbered without gaps. Their transfers give the balances that they state. All
+//! transfers together give the trial balance, which sums to zero. Stored rows (lots, holds, indexes) are checked by
+//! `creditledger verify` on the database itself.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -14,13 +14,13 @@ use crate::grpc::wire;
 use crate::ledger::Credits;
 use wire::ledger_service_client::LedgerServiceClient;
 
-/// How often the journal is read on after a trial balance that it does not give: others may write meanwhile.
+/// How often the journal is read on if it does not give the trial balance: others may write meanwhile.
 const TRIES_MAX: u32 = 5;
 
-/// What was found.
+/// The result of the check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audit {
-    /// Everything fits.
+    /// Everything is consistent.
     Clean {
         /// Postings read.
         postings: u64,
@@ -29,7 +29,7 @@ pub enum Audit {
         /// Customers that they belong to.
         customers: usize,
     },
-    /// This does not fit.
+    /// The first inconsistency.
     Wrong(String),
 }
 
@@ -111,7 +111,7 @@ impl Customer {
 }
 
 impl Book {
-    /// Takes in a posting; the inner error says what does not fit.
+    /// Adds a posting. The inner error says what is inconsistent.
     fn read(&mut self, posting: &wire::Posting) -> Result<Result<(), String>, CallError> {
         let wrong = |what: &str| {
             Ok(Err(format!("posting {} at position {}: {what}", posting.posting_id, posting.position)))
@@ -159,7 +159,7 @@ impl Book {
         Ok(Ok(()))
     }
 
-    /// True where the journal gives the stated balances; accounts that nothing moved may be left out.
+    /// True if the journal gives the stated balances. Accounts without movements may be left out.
     fn gives(&self, stated: &BTreeMap<String, Credits>) -> bool {
         let names = self.accounts.keys().chain(stated.keys());
         let of = |book: &BTreeMap<String, Credits>, name| book.get(name).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Under which rate card a file is replayed.
+//! Selects the rate card that a file is replayed under.
 
 use tonic::transport::Channel;
 
@@ -10,10 +10,8 @@ use crate::cards;
 use crate::grpc::{rate_card_message, wire};
 use wire::rate_card_service_client::RateCardServiceClient;
 
-/// Makes a preset, or the card of a file, the default of the ledger, where it is not yet: a second run changes nothing.
-///
-/// # Errors
-/// [`Failure`] where it is no card, or the server does not take it.
+/// Makes a preset, or the card of a file, the default of the ledger. A second run changes nothing, because then it is
+/// the default already.
 pub async fn use_card(channel: &Channel, ledger: &str, name: &str) -> Result<(), Failure> {
     let file = cards::read(name).map_err(|error| Failure::Other(error.to_string()))?;
     let mut client = RateCardServiceClient::new(channel.clone());

@@ -1,4 +1,4 @@
-//! The calls of a replay, each under its request id until it is answered, and how long they took.
+//! The calls of a replay. Each is repeated under its request id until it is answered, and its time is measured.
 
 use std::time::{Duration, Instant};
 
@@ -16,15 +16,15 @@ use wire::customer_service_client::CustomerServiceClient;
 use wire::hold_service_client::HoldServiceClient;
 use wire::purchase_service_client::PurchaseServiceClient;
 
-/// Under which name the replay sells credits.
+/// The storefront that sells credits in a replay.
 pub const STOREFRONT: &str = "replay";
 
-/// How often a customer is topped up for one moment of one incident. Once is enough unless somebody else spends the
-/// customer's credits meanwhile.
+/// Top-ups of a customer for one moment of one incident. One is enough unless somebody else spends the customer's
+/// credits meanwhile.
 pub const TOP_UPS_MAX: u32 = 8;
 
-/// How often a call is tried, and what is waited before the first repeat; each wait is twice the one before, to a
-/// bound. Together some ten seconds: enough for a server to be started again.
+/// Tries of a call, and the pause before the first repeat. Each pause is twice the one before, up to a bound. Together
+/// they last about ten seconds, enough to restart a server.
 const TRIES_MAX: u32 = 12;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -38,12 +38,11 @@ pub struct ReplayClient {
     pub answered_us: Histogram<u64>,
 }
 
-/// How a settled incident ended.
+/// The cost of a settled incident.
 #[derive(Clone, Debug)]
 pub struct Settled {
-    /// What it cost.
     pub charged: Credits,
-    /// What of that the vendor bears.
+    /// The part that the vendor bears.
     pub written_off: Credits,
 }
 
@@ -58,7 +57,7 @@ impl Tries {
         Self { count: 1, wait: FIRST_WAIT }
     }
 
-    /// Waits before another try, or says that none would help.
+    /// Waits before another try; false if another try would not help.
     async fn may_repeat(&mut self, error: &CallError) -> bool {
         if !error.passing || self.count >= TRIES_MAX {
             return false;
@@ -71,10 +70,7 @@ impl Tries {
     }
 }
 
-/// Asks until there is an answer, with pauses between tries.
-///
-/// # Errors
-/// [`CallError`].
+/// Repeats a call until there is an answer, with pauses between tries.
 pub async fn ask<T>(question: impl AsyncFn() -> Result<T, CallError>) -> Result<T, CallError> {
     let mut tries = Tries::new();
     loop {
@@ -90,7 +86,7 @@ pub async fn ask<T>(question: impl AsyncFn() -> Result<T, CallError>) -> Result<
 }
 
 impl ReplayClient {
-    /// Works in `ledger` on the server behind `channel`, and counts into `answered_us`.
+    /// Works in `ledger` on the server behind `channel`, and records times in `answered_us`.
     #[must_use]
     pub fn new(channel: Channel, ledger: &str, answered_us: Histogram<u64>) -> Self {
         Self { ledger: ledger.to_owned(), channel, answered_us }
@@ -117,7 +113,7 @@ impl ReplayClient {
         }
     }
 
-    /// Sends a command for a moment of an incident, buying the credits that are missing for it.
+    /// Sends a command for a moment of an incident, and buys missing credits.
     async fn send_buying<Q: Clone, A>(
         &mut self,
         incident: &Incident,
@@ -136,10 +132,7 @@ impl ReplayClient {
         self.send(method, request).await
     }
 
-    /// Makes the incident's customer, unless it is there.
-    ///
-    /// # Errors
-    /// [`CallError`].
+    /// Makes the incident's customer, if it is missing.
     pub async fn create_customer(&mut self, incident: &Incident) -> Result<(), CallError> {
         let request = wire::CreateCustomerRequest {
             context: Some(self.context(incident, &creation_id(&incident.customer, incident.opened_at))),
@@ -147,7 +140,7 @@ impl ReplayClient {
         };
         match self.send(method!(CustomerServiceClient.create_customer), &request).await {
             Ok(_) => Ok(()),
-            // Made by somebody else, or by the replay of another file.
+            // Somebody else made it, or the replay of another file.
             Err(error) if error.is(ErrorReason::CustomerExists) || error.is(ErrorReason::RequestIdReused) => {
                 Ok(())
             }
@@ -155,10 +148,7 @@ impl ReplayClient {
         }
     }
 
-    /// Holds the credits that the card charges for the estimated time, buying what is missing.
-    ///
-    /// # Errors
-    /// [`CallError`].
+    /// Holds the credits that the card charges for the estimated time, and buys missing credits.
     pub async fn open(&mut self, incident: &Incident) -> Result<(), CallError> {
         let estimated =
             wire::place_hold_request::Quote::EstimatedSeconds(seconds(incident.estimated_minutes));
@@ -174,10 +164,7 @@ impl ReplayClient {
         self.send_buying(incident, Moment::Opening, method, &request).await.map(drop)
     }
 
-    /// Records the work and charges it, buying what is missing.
-    ///
-    /// # Errors
-    /// [`CallError`].
+    /// Records the work and charges it, and buys missing credits.
     pub async fn close(&mut self, incident: &Incident) -> Result<Settled, CallError> {
         let work = wire::RecordWorkRequest {
             context: Some(self.context(incident, &request_id(incident, Step::Work))),
@@ -196,7 +183,7 @@ impl ReplayClient {
         settled(&self.send_buying(incident, Moment::Closing, method, &settle).await?)
     }
 
-    /// Buys the pack that covers what `rejection` says is missing.
+    /// Buys the pack that covers the shortfall of `rejection`.
     async fn top_up(
         &mut self,
         incident: &Incident,
@@ -215,7 +202,7 @@ impl ReplayClient {
         };
         match self.send(method!(PurchaseServiceClient.purchase_credits), &request).await {
             Ok(_) => Ok(()),
-            // An earlier run bought another pack here and somebody else has spent it: the next top-up has a new id.
+            // An earlier run bought another pack here, and somebody else spent it: the next top-up has a new id.
             Err(error)
                 if error.is(ErrorReason::RequestIdReused) || error.is(ErrorReason::OrderAlreadyRecorded) =>
             {

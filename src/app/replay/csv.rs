@@ -1,8 +1,8 @@
-//! Reads a file of incidents, one a line. All of it is checked before anything is sent; what is wrong is named by
-//! line and column.
+//! Reads a file of incidents, one in each line. All of it is checked before anything is sent. Errors name the line and
+//! the column.
 //!
-//! Written by hand, in a hundred lines: the usual readers accept a quote that is never closed and count lines across
-//! blank ones differently, and a truncated file must not pass.
+//! The parser is written by hand: the usual readers accept a quote that is never closed, so a truncated file would
+//! pass. They also count lines differently after blank ones.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,17 +29,14 @@ const MINUTES_MAX: u64 = crate::ledger::commands::NewWork::SECONDS_MAX / 60;
 pub struct Incident {
     /// Unique in the file.
     pub id: IncidentId,
-    /// Whose it is.
     pub customer: CustomerId,
-    /// What kind of work, where it was classified: the one column that may be empty.
+    /// The class, if the incident was classified: the only column that may be empty.
     pub class: Option<ClassId>,
-    /// What was expected at its opening.
+    /// The estimate at its opening.
     pub estimated_minutes: u64,
-    /// What it took.
     pub worked_minutes: u64,
-    /// When it was opened.
     pub opened_at: Timestamp,
-    /// When it was closed; not before `opened_at`.
+    /// Not before `opened_at`.
     pub closed_at: Timestamp,
 }
 
@@ -64,12 +61,12 @@ impl fmt::Display for CsvError {
     }
 }
 
-/// Reads the whole file: a header, then an incident a line; blank lines are skipped.
+/// Reads the whole file: a header, then an incident in each line. Blank lines are skipped.
 ///
 /// # Errors
-/// [`CsvError`] for the first thing that is wrong.
+/// [`CsvError`] for the first fault.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Incident>, CsvError> {
-    // Spreadsheets begin a file with a byte order mark.
+    // Spreadsheets put a byte order mark at the start of a file.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut incidents = Vec::new();
     let mut seen: HashMap<IncidentId, usize> = HashMap::new();
@@ -105,7 +102,8 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Incident>, CsvError> {
 /// A column, from 1, and what is wrong with it.
 type Problem<T = String> = (usize, T);
 
-/// Splits a line into fields. A field may be quoted (RFC 4180), but not go on in the next line: none of ours can.
+/// Splits a line into fields. A field may be quoted (RFC 4180), but must end in its line: none of ours has a line
+/// break.
 fn split(line: &str) -> Result<Vec<String>, Problem<&'static str>> {
     let mut fields = Vec::with_capacity(COLUMNS.len());
     let mut rest = line;
@@ -201,7 +199,7 @@ fn minutes(text: &str) -> Result<u64, String> {
 
 fn time(text: &str) -> Result<Timestamp, String> {
     let wrong = || format!("must be an RFC 3339 time such as 2016-02-29T01:16:00Z, not {text:?}");
-    // More is accepted by the library than RFC 3339 allows, such as +05 for the first half of +05:30.
+    // The library accepts more than RFC 3339 allows, such as +05 for the first half of +05:30.
     let bytes = text.as_bytes();
     let seconds = bytes.get(10).is_some_and(|byte| b"Tt ".contains(byte)) && bytes.get(16) == Some(&b':');
     let zone = matches!(bytes, [.., b'Z' | b'z'] | [.., b'+' | b'-', _, _, b':', _, _]);

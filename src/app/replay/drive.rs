@@ -1,4 +1,4 @@
-//! Sends the events: in order within a customer, customers in parallel.
+//! Sends the events: in order within a customer, and in parallel across customers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,16 +15,16 @@ use crate::app::call::CallError;
 use crate::app::progress::Progress;
 use crate::ledger::{ClassId, Credits};
 
-/// What came of the events.
+/// The outcome of the events.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Incidents that were settled.
     pub settled: usize,
-    /// What they cost, by class.
+    /// Their cost, by class.
     pub charged: BTreeMap<Option<ClassId>, Credits>,
-    /// What of that the vendor bears.
+    /// The part of the cost that the vendor bears.
     pub written_off: Credits,
-    /// Incidents that the server refused to open or to settle, by id, with its words.
+    /// Incidents that the server refused to open or to settle, by id, with the server's message.
     pub refused: BTreeMap<String, String>,
 }
 
@@ -43,7 +43,7 @@ impl Tally {
 struct Shared {
     incidents: Vec<Incident>,
     state: Mutex<State>,
-    /// Rung when a customer has become free, and when there is nothing left to do.
+    /// Notified when a customer becomes free, and when there is nothing left to do.
     free: Notify,
     progress: Progress,
 }
@@ -56,7 +56,7 @@ struct State {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Whoever panicked is reported by the join; the numbers are not used then.
+        // A worker that panicked is reported by the join, and the numbers are not used then.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -64,7 +64,7 @@ impl Shared {
 /// Sends every event through as many clients as `concurrency`, and adds the times of their calls to `answered_us`.
 ///
 /// # Errors
-/// The first call that was not answered: the server is away. What it refuses is no error, but left over.
+/// The first call that was not answered, because the server is gone. A refusal is no error; it is listed.
 pub async fn drive(
     incidents: Vec<Incident>,
     client: &ReplayClient,
@@ -85,12 +85,12 @@ pub async fn drive(
     Ok(std::mem::take(&mut shared.state().tally))
 }
 
-/// One worker: an event at a time until there are none.
+/// One worker: sends one event at a time until there are none.
 async fn work(shared: Arc<Shared>, mut client: ReplayClient) -> Result<ReplayClient, CallError> {
     loop {
         let free = shared.free.notified();
         tokio::pin!(free);
-        // Registered before the queue is asked: a ring in between is not lost.
+        // Registered before the queue is read, so that a notification in between is not lost.
         free.as_mut().enable();
         let next = shared.state().queue.take();
         match next {
@@ -100,7 +100,7 @@ async fn work(shared: Arc<Shared>, mut client: ReplayClient) -> Result<ReplayCli
                 return Ok(client);
             }
             Next::Event { event, first } => {
-                // On the heap: a settlement asked for within a task is large.
+                // Boxed, because the future of a settlement is large.
                 if let Err(error) = Box::pin(run(&shared, &mut client, event, first)).await {
                     shared.state().queue.stop();
                     shared.free.notify_waiters();
@@ -124,7 +124,7 @@ async fn run(shared: &Shared, client: &mut ReplayClient, event: Event, first: bo
     match answer {
         Ok(None) => {}
         Ok(Some(settled)) => state.tally.settle(incident, &settled)?,
-        // The server has decided: trying the rest makes the picture complete.
+        // The server has rejected it; trying the other incidents completes the list.
         Err(error) if error.is_refusal() => {
             state.tally.refused.entry(incident.id.to_string()).or_insert_with(|| error.to_string());
         }

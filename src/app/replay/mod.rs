@@ -35,14 +35,14 @@ use crate::telemetry::{self, OTLP_ENDPOINT};
 ///
 /// Every incident is opened with a hold for its estimate, worked on and settled; customers buy packs of credits when
 /// they run short. Request ids derive from the incidents: running the same file again on the same database changes
-/// nothing. Its own server has the default settings, whatever a file or the environment says; only that it takes a free
-/// port, logs warnings alone, and has a temporary database unless told otherwise.
+/// nothing. Its own server ignores settings of files and of the environment. It has the defaults, except that it takes
+/// a free port, logs only warnings, and has a temporary database unless --database-url names another one.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Replay {
     /// Columns: incident_id, customer_id, incident_class, estimated_minutes, worked_minutes, opened_at, closed_at
     file: PathBuf,
-    /// Drive this running server instead of an own one, or several of one database, with commas between them, their
-    /// customers spread over all; CREDITLEDGER_SERVER is not read, so that nobody drives a server in use by accident
+    /// Drive this running server instead of an own one. Several servers of one database, with commas between them,
+    /// share the customers. CREDITLEDGER_SERVER is not read, so that nobody drives a server in use by accident
     #[arg(long, value_name = "URL", value_delimiter = ',', conflicts_with = "database_url")]
     server: Vec<String>,
     /// Keep the database, here
@@ -68,12 +68,12 @@ const PROGRESS: &str = "replay {wide_bar} {pos}/{len} events, {eta} left";
 enum Target {
     /// In this process.
     Own { server: Box<Server>, database_url: String, _temporary: Option<TempDir> },
-    /// Somebody else's.
+    /// A server that somebody else runs.
     Running,
 }
 
 impl Replay {
-    /// Replays the file and prints what came of it.
+    /// Replays the file and prints the summary.
     ///
     /// # Errors
     /// [`Failure`] where the file is malformed or the server does not answer.
@@ -83,7 +83,7 @@ impl Replay {
         let telemetry = telemetry::start(&config, std::env::var(OTLP_ENDPOINT).ok().as_deref())?;
         let summary = tokio::select! {
             summary = self.replay(incidents) => summary,
-            // What was sent so far is safe: the same command goes on where this one ends.
+            // What was sent so far is safe: the same command goes on from there.
             _ = tokio::signal::ctrl_c() => Err(Failure::Other("interrupted".to_owned())),
         };
         telemetry.stop().await;
@@ -136,7 +136,7 @@ impl Replay {
         }
     }
 
-    /// The servers' URLs, and the server where it is our own.
+    /// The servers' URLs, and the server if it is our own.
     async fn target(&self) -> Result<(Vec<String>, Target), Failure> {
         if !self.server.is_empty() {
             return Ok((self.server.clone(), Target::Running));

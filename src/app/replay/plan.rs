@@ -1,5 +1,5 @@
-//! In which order incidents are opened and closed, under which request ids, and which packs of credits are bought:
-//! all of the replay that needs no server.
+//! The part of the replay that needs no server. It decides the order in which incidents are opened and closed, the
+//! request ids, and the packs of credits that are bought.
 
 use uuid::Uuid;
 
@@ -7,10 +7,10 @@ use super::csv::Incident;
 use crate::ledger::hash::stable_hash;
 use crate::ledger::{Credits, CustomerId, Timestamp};
 
-/// The packs that a customer can buy; above the largest, multiples of it.
+/// The packs that a customer can buy. Above the largest pack, multiples of it are bought.
 const PACKS: [i64; 6] = [5, 10, 25, 50, 100, 250];
 
-/// An incident's two moments.
+/// The two moments of an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Moment {
     /// Its credits are held.
@@ -24,12 +24,12 @@ pub enum Moment {
 pub struct Event {
     /// The place of the incident in the file, from 0.
     pub incident: usize,
-    /// Which moment.
+    /// Whether it is opened or closed.
     pub moment: Moment,
 }
 
-/// All events in the order in which they are to be sent: by time; at equal times closings before openings, then in
-/// the order of the file. Where an incident closes in the moment in which it opens, its closing follows its opening.
+/// All events in the order in which they are sent: by time, then closings before openings, then by the order of the
+/// file. If an incident closes at the moment at which it opens, its closing follows its opening.
 pub fn schedule(incidents: &[Incident]) -> Vec<Event> {
     let mut events: Vec<_> = incidents
         .iter()
@@ -59,7 +59,7 @@ pub fn pack_for(shortfall: Credits) -> Credits {
     })
 }
 
-/// What a request is for: with the incident it makes the request id.
+/// The purpose of a request; together with the incident it gives the request id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// PlaceHold.
@@ -68,15 +68,15 @@ pub enum Step {
     Work,
     /// SettleHold.
     Settle,
-    /// The nth purchase for the sake of a moment, from 1. It is its order id as well.
+    /// The nth purchase for a moment, from 1. The request id is the order id as well.
     TopUp(Moment, u32),
 }
 
-/// The request id of a step: the same in every run over the same file, so that a second run, or one that goes on
-/// after a crash, is answered from the first.
+/// The request id of a step. It is the same in every run over the same file. A second run, or one after a crash, gets
+/// the answers of the first.
 ///
-/// It has the form of a UUIDv7, with the step's own time in front: the events are sent in that order, so the ids are
-/// appended to the ledger's index of requests instead of landing all over it.
+/// It has the form of a UUIDv7 with the step's own time in front. Events are sent in that order, so the ids are
+/// appended to the ledger's index of requests and not scattered over it.
 pub fn request_id(incident: &Incident, step: Step) -> Uuid {
     let (moment, step, count) = match step {
         Step::Place => (Moment::Opening, "place", 0),
@@ -92,7 +92,7 @@ pub fn request_id(incident: &Incident, step: Step) -> Uuid {
     time_ordered(time, &[incident.id.as_str(), step, &count.to_string()])
 }
 
-/// The request id with which a customer is created.
+/// The request id that creates a customer.
 pub fn creation_id(customer: &CustomerId, first_seen: Timestamp) -> Uuid {
     time_ordered(first_seen, &[customer.as_str(), "create"])
 }
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(distinct.len(), ids.len());
         assert!(ids.iter().all(|id| id.get_version_num() == 7));
         assert!(ids[2] < ids[3] && ids[4] < ids[8], "opening, closing, next opening");
-        // Stored in databases: a change would make a second run charge everything again.
+        // Databases have these ids stored: a change would make a second run charge everything again.
         assert_eq!(ids[2].to_string(), "0153319f-a760-71fd-81fd-c2b103ad291b");
         assert_eq!(
             creation_id(&incidents[0].customer, incidents[0].opened_at).to_string(),

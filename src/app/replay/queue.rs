@@ -1,4 +1,4 @@
-//! Which event is sent next: the earliest one of a customer for whom none is under way.
+//! Which event is sent next: the earliest one of a customer that has none in flight.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -6,11 +6,11 @@ use super::csv::Incident;
 use super::plan::{Event, schedule};
 use crate::ledger::CustomerId;
 
-/// The events that have not been sent.
+/// The events that were not sent yet.
 #[derive(Debug)]
 pub struct Queue {
     lines: HashMap<CustomerId, Line>,
-    /// The places of the first events of customers for whom none is under way.
+    /// The places of the first events of customers that have none in flight.
     ready: BTreeSet<(usize, CustomerId)>,
     stopped: bool,
 }
@@ -27,14 +27,13 @@ struct Line {
 pub enum Next {
     /// Send this event.
     Event {
-        /// Which.
         event: Event,
         /// True for the first of its customer.
         first: bool,
     },
-    /// Wait until an event is done: all that is left belongs to customers for whom one is under way.
+    /// Wait until an event is done: the customers of all remaining events have one in flight.
     Wait,
-    /// Go home.
+    /// Nothing is left to send.
     End,
 }
 
@@ -55,7 +54,7 @@ impl Queue {
         Self { lines, ready, stopped: false }
     }
 
-    /// Takes the next event; its customer has one under way until [`Queue::done`].
+    /// Takes the next event. Its customer has one in flight until [`Queue::done`].
     pub fn take(&mut self) -> Next {
         if self.stopped || self.lines.is_empty() {
             return Next::End;
@@ -67,7 +66,7 @@ impl Queue {
         Next::Event { event, first }
     }
 
-    /// Says that the event that was taken for this customer is done.
+    /// Marks the event that was taken for this customer as done.
     pub fn done(&mut self, customer: &CustomerId) {
         let next = self.lines.get(customer).and_then(|line| line.events.front());
         match next {
@@ -80,7 +79,7 @@ impl Queue {
         }
     }
 
-    /// Says that no more events are to be sent.
+    /// No more events are sent from now on.
     pub fn stop(&mut self) {
         self.stopped = true;
     }

@@ -1,4 +1,4 @@
-//! What a replay came to, for people and for machines.
+//! The summary of a replay, for people and for programs.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -13,7 +13,7 @@ use crate::app::chart;
 use crate::app::failure::Failure;
 use crate::ledger::{ClassId, Credits};
 
-/// Classes in the chart; the rest is one more bar.
+/// Classes in the chart. The other classes share one more bar.
 const CLASSES_SHOWN: usize = 12;
 /// The length of the longest bar.
 const BAR_MAX: u128 = 40;
@@ -39,10 +39,10 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// From what was counted on the way and what the server says at the end.
+    /// From the numbers counted during the replay and the server's totals.
     ///
     /// # Errors
-    /// [`Failure`] where the charges sum to more than can be counted: a wrong number would be worse than none.
+    /// [`Failure`] where the sum of charges overflows: a wrong number would be worse than none.
     pub fn new(
         incidents: usize,
         tally: Tally,
@@ -68,7 +68,7 @@ impl Summary {
         })
     }
 
-    /// Adds what the check of the book found.
+    /// Adds the result of the check of the book.
     #[must_use]
     pub fn verified(mut self, verified: bool, verdict: String) -> Self {
         self.verified = verified;
@@ -76,7 +76,7 @@ impl Summary {
         self
     }
 
-    /// True where every incident is settled and the book is right.
+    /// True if every incident is settled and the book is right.
     pub const fn is_good(&self) -> bool {
         self.verified && self.settled == self.incidents
     }
@@ -105,7 +105,7 @@ impl Summary {
     }
 }
 
-/// The largest classes, the largest first, and the rest together.
+/// The largest classes, the largest first, and then the rest together.
 fn chart(by_class: BTreeMap<Option<ClassId>, Credits>) -> Result<Vec<(String, Credits)>, Failure> {
     let name =
         |class: Option<ClassId>| class.map_or_else(|| "(no class)".to_owned(), |class| class.to_string());
@@ -124,13 +124,13 @@ fn sum<'a>(mut amounts: impl Iterator<Item = &'a Credits>) -> Result<Credits, Fa
         .ok_or_else(|| Failure::Other("the charges sum to more than can be counted".to_owned()))
 }
 
-/// A bar for so many credits.
+/// The bar of an amount.
 fn bar(credits: Credits, largest: Credits) -> String {
     let units = |credits: Credits| u128::from(credits.units().max(0).unsigned_abs());
     chart::bar(units(credits), units(largest), BAR_MAX)
 }
 
-/// Thousandths of something with three decimals or fewer.
+/// A number of thousandths with at most three decimals.
 fn thousandths(count: u128) -> String {
     format!("{}.{:03}", count.div_euclid(1_000), count.rem_euclid(1_000))
 }
@@ -150,7 +150,7 @@ impl fmt::Display for Summary {
         if !self.by_class.is_empty() {
             writeln!(f, "\ncharged by class")?;
         }
-        // The classes stand in the order of their size; the rest, which may be more, is no bar to compare with.
+        // The classes are sorted by size. The rest may be larger, but sets no scale.
         let largest = self.by_class.first().map(|(_, credits)| *credits).unwrap_or_default();
         let name = self.by_class.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
         for (place, (class, credits)) in self.by_class.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! What the server says at the end: what was bought for the file's incidents, and what is left of it.
+//! The server's totals at the end: the credits bought for the file's incidents, and what is left of them.
 //!
-//! It is asked for rather than counted on the way: a replay that goes on after a crash, or runs a second time, does
-//! not see purchases that an earlier run made, and must come to the same totals.
+//! The server is asked, because counting during the replay would miss the purchases of an earlier run. A second run, or
+//! one after a crash, must come to the same totals.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -16,24 +16,20 @@ use crate::ledger::Credits;
 use wire::ledger_service_client::LedgerServiceClient;
 use wire::purchase_service_client::PurchaseServiceClient;
 
-/// The most that one page or one request names.
+/// The most items of one page or one request.
 const PAGE: usize = 1_000;
 
-/// What the server says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Purchases for the sake of the file's incidents.
+    /// Purchases for the file's incidents.
     pub purchases: usize,
-    /// What they brought.
+    /// The credits of these purchases.
     pub purchased: Credits,
-    /// What the file's customers have left.
+    /// The credits that the file's customers have left.
     pub available: Credits,
 }
 
-/// Asks for the totals.
-///
-/// # Errors
-/// [`CallError`].
+/// Reads the totals from the server.
 pub async fn totals(channel: Channel, ledger: &str, incidents: &[Incident]) -> Result<Totals, CallError> {
     let (purchases, purchased) = purchases(channel.clone(), ledger, incidents).await?;
     let available = available(channel, ledger, incidents).await?;
@@ -44,7 +40,7 @@ fn sum(one: Credits, other: Credits) -> Result<Credits, CallError> {
     one.checked_add(other).ok_or_else(|| CallError::unexpected("sum"))
 }
 
-/// Of all that the replay's storefront ever sold, what was for these incidents.
+/// Of all purchases at the replay's storefront, those for these incidents.
 async fn purchases(
     channel: Channel,
     ledger: &str,

@@ -1,4 +1,4 @@
-//! What a message can say about an event: the variables of the templates.
+//! The facts of an event that a message can state: the variables of the templates.
 
 use std::collections::BTreeMap;
 
@@ -9,44 +9,40 @@ use crate::delivery::Notice;
 use crate::ledger::event::EventType;
 use crate::ledger::{CustomerId, Day, LedgerId};
 
-/// The events that customers are written to about.
+/// The events that customers get messages about.
 pub const EVENTS: [EventType; 3] =
     [EventType::BalanceLow, EventType::BalanceDepleted, EventType::CreditsShortfall];
 
-/// What is said in one message: the variables of the templates, by their names. Each is a text, empty where it does not
-/// apply to the event, so that a template may name any of them for every event. Credits stand as they are shown
-/// everywhere, so that none is rounded.
+/// The facts of one message: the variables of the templates, by name. Each is a text, empty where it does not apply to
+/// the event, so that a template may name any of them for every event. Credits keep all their digits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Facts {
-    /// What happened.
     #[serde(serialize_with = "name_of")]
     pub event: EventType,
     event_id: String,
     ledger_id: String,
     customer_id: String,
-    /// The customer's name; its id where it has none.
+    /// The customer's id if it has no name.
     customer_name: String,
-    /// The contact's name.
     contact_name: String,
     /// The day of the event, UTC.
     date: String,
     available: String,
     held: String,
     owed: String,
-    /// Credits that an incident needs and that are not there, for a shortfall.
+    /// For a shortfall: the credits that an incident needs and that are missing.
     missing: String,
-    /// The lowest threshold that the balance came down to, for a balance that is low.
+    /// For a low balance: the lowest threshold that it came down to.
     threshold: String,
-    /// The incident that needs them, for a shortfall.
+    /// For a shortfall: the incident that needs the credits.
     incident_id: String,
-    /// When the credits will be used up, for a balance that is low and where it can be said.
+    /// For a low balance: when the credits will be used up, if a forecast exists.
     used_up_on: String,
-    /// Where more are bought.
+    /// Where the customer buys credits.
     top_up_link: String,
 }
 
 impl Facts {
-    /// Those of an event.
     #[must_use]
     pub fn new(notice: &Notice, ledger: &LedgerId, link: &Link) -> Self {
         let Notice { event, posting, customer, profile, forecast, .. } = notice;
@@ -77,8 +73,8 @@ impl Facts {
         }
     }
 
-    /// Made-up ones, to try templates with: everything that applies to the event is said, or with `bare` only what is
-    /// always there.
+    /// Sample facts to try templates with: all that apply to the event, or with `bare` only those that are always
+    /// there.
     #[must_use]
     pub fn sample(
         event: EventType,
@@ -110,7 +106,7 @@ impl Facts {
         }
     }
 
-    /// As templates see them: a text for each variable.
+    /// A text for each variable, as templates see them.
     pub(super) fn values(&self) -> BTreeMap<String, String> {
         let object = serde_json::to_value(self).unwrap_or_default();
         let texts = object.as_object().into_iter().flatten();

@@ -6,16 +6,16 @@ use url::Url;
 
 use crate::ledger::{CustomerId, LedgerId};
 
-/// What may be put in.
+/// Placeholders for ids.
 const CUSTOMER: &str = "{customer_id}";
 const LEDGER: &str = "{ledger_id}";
 
-/// A URL with places for ids.
+/// A URL with placeholders for ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link(String);
 
 impl Link {
-    /// Reads one such as `https://shop.example.com/credits?for={customer_id}`.
+    /// Parses a link such as `https://shop.example.com/credits?for={customer_id}`.
     ///
     /// # Errors
     /// What is wrong with it, continuing the name of the setting.
@@ -28,20 +28,20 @@ impl Link {
             return Err("must be a URL without spaces".to_owned());
         }
         let url = Url::parse(&text.replace(CUSTOMER, "x").replace(LEDGER, "x"));
-        // Neither a script nor a file: people click on it.
+        // People click on it, so neither a script nor a file may be behind it.
         match url {
             Ok(url) if matches!(url.scheme(), "https" | "http") => Ok(Self(text.to_owned())),
             Ok(_) | Err(_) => Err("must be an http or https URL".to_owned()),
         }
     }
 
-    /// That of one customer.
+    /// The link for one customer.
     pub fn of(&self, ledger: &LedgerId, customer: &CustomerId) -> String {
         self.0.replace(CUSTOMER, &encoded(customer.as_str())).replace(LEDGER, &encoded(ledger.as_str()))
     }
 }
 
-/// So that it stays one word, wherever in a URL it stands.
+/// Percent-encodes an id, so that it stays one word anywhere in a URL.
 fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,9 +1,10 @@
-//! The endpoint of each ledger that stands for e-mail: it is the server's own, with an id that all servers know, and is made
-//! by the first one that has e-mail switched on.
+//! The endpoint of each ledger that stands for e-mail. It is the server's own, with an id that all servers can compute.
+//! The first server with e-mail switched on makes it.
 //!
-//! Where a ledger has none, it is made at the end of the journal: nobody wants years of old messages. Once there is one in
-//! the database, a ledger without is a new one, whose events are sent from its beginning. After a pause of more than
-//! [`PAUSE_SECONDS_MAX`] e-mail begins at the end again, because what a balance was then is not true any more.
+//! In a database without such an endpoint, a new one begins at the end of the journal: nobody wants years of old
+//! messages. Once the database has one, a ledger without one is new, and its events are sent from its beginning. After
+//! a pause of more than [`PAUSE_SECONDS_MAX`] e-mail begins at the end again, because old messages would state old
+//! balances.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,12 +17,11 @@ use crate::ledger::{LedgerNo, RequestKey, Text};
 use crate::store::webhooks::{Asked, EMAIL_URL, Endpoint, Method, WebhookStore};
 use crate::store::{Position, ReadStore, StoreError};
 
-/// Switched off for longer than this (a week), e-mail does not make up for what it missed.
+/// After a pause longer than this (a week), e-mail does not make up for what it missed.
 const PAUSE_SECONDS_MAX: i64 = 7 * 86_400;
-/// The ids of the endpoints but for the ledger's number: a UUID of version 8, which is free to say "mail".
+/// The ids of the endpoints without the ledger's number: UUIDs of version 8, whose bits are free, with "mail" in front.
 const ID: u128 = 0x6d61_696c_0000_8000_8000_0000_0000_0000;
 
-/// The id of a ledger's endpoint.
 pub fn email_endpoint(ledger: LedgerNo) -> Uuid {
     Uuid::from_u128(ID | u128::from(ledger.get()))
 }
@@ -31,7 +31,7 @@ pub struct Mailboxes {
     store: Arc<dyn ReadStore>,
     rows: Arc<dyn WebhookStore>,
     clock: Arc<dyn Clock>,
-    /// Ledgers that have theirs.
+    /// Ledgers whose endpoint exists.
     seen: Mutex<HashSet<LedgerNo>>,
 }
 
@@ -42,16 +42,13 @@ impl std::fmt::Debug for Mailboxes {
 }
 
 impl Mailboxes {
-    /// Over the rows and the ledgers of one database.
     #[must_use]
     pub fn new(store: Arc<dyn ReadStore>, rows: Arc<dyn WebhookStore>, clock: Arc<dyn Clock>) -> Self {
         Self { store, rows, clock, seen: Mutex::default() }
     }
 
-    /// Makes the endpoints of ledgers that have none yet, and at the first look notices a pause.
-    ///
-    /// # Errors
-    /// [`StoreError`], also where another server made them at the same moment; the next look finds them.
+    /// Makes the endpoints of ledgers that have none yet. The first look also checks for a pause. It fails if another
+    /// server made them at the same moment; the next look finds them.
     pub(super) async fn make(&self) -> Result<(), StoreError> {
         let ledgers = self.store.ledgers().await?;
         let new: Vec<LedgerNo> = {
@@ -68,7 +65,7 @@ impl Mailboxes {
         let mut tx = self.rows.begin(self.clock.now()).await?;
         let now = tx.now();
         let made: Vec<Endpoint> = tx.endpoints().await?.into_iter().filter(Endpoint::is_email).collect();
-        // A server that sends says every few seconds that it is there.
+        // A server that sends renews its lease every few seconds.
         let last_held = made.iter().map(|endpoint| endpoint.held_until).max();
         let is_fresh = last_held.is_none_or(|held| held.plus_seconds(PAUSE_SECONDS_MAX) < now);
         for (ledger, end) in &ends {
@@ -105,8 +102,8 @@ impl Mailboxes {
                         version: 1,
                     })
                     .await?;
-                    // Kept as a request too, of which there can be one only: where two servers make it at the same
-                    // moment, the second does not put its own in place of the first one's.
+                    // Stored as a request too, because a request is stored once only. If two servers make the endpoint
+                    // at the same moment, the second one fails instead of replacing the first one's.
                     let scope = (*ledger, Method::Create, RequestKey::Uuid(id));
                     if tx.asked(&scope).await?.is_none() {
                         tx.put_asked(&scope, Asked { fingerprint: 0, endpoint: id }).await?;

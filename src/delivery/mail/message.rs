@@ -10,26 +10,21 @@ use url::Host;
 
 use crate::ledger::{Contact, Timestamp};
 
-/// A subject or a name is cut to so many characters.
+/// Characters of a subject or a name; longer ones are cut.
 const LINE_CHARS: usize = 200;
 
-/// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
     /// One line without control characters.
     pub subject: String,
-    /// The plain text.
     pub text: String,
-    /// The HTML.
     pub html: String,
 }
 
-/// Who messages are from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailFrom {
-    /// The address that they come from.
     pub from: Mailbox,
-    /// Where answers go, if elsewhere.
+    /// Where answers go, if not to `from`.
     pub reply_to: Option<Mailbox>,
 }
 
@@ -45,8 +40,8 @@ pub fn parse_mailbox(text: &str) -> Result<Mailbox, String> {
         .ok_or_else(|| format!("must be an address such as \"Credits <credits@example.com>\", not {text:?}"))
 }
 
-/// An address whose domain is written as the domain name system has it, so that every server takes it. A user's name beyond
-/// ASCII stays, and needs a server that takes it.
+/// Writes the domain of an address in its ASCII form, so that every server accepts it. A local part beyond ASCII stays,
+/// and needs a server with SMTPUTF8.
 fn with_ascii_domain(address: Address) -> Address {
     match Host::parse(address.domain()) {
         Ok(Host::Domain(domain)) if !address.domain().is_ascii() => {
@@ -56,16 +51,15 @@ fn with_ascii_domain(address: Address) -> Address {
     }
 }
 
-/// Why there is nobody to write to.
+/// Why a customer cannot be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoAddress {
-    /// The customer has none.
+    /// The customer has no address.
     None,
-    /// What it has is not one.
+    /// The customer's address is malformed.
     Wrong,
 }
 
-/// Whom to write to.
 pub(super) fn recipient(contact: &Contact) -> Result<Mailbox, NoAddress> {
     let text = contact.email.as_str().trim();
     if text.is_empty() {
@@ -78,11 +72,11 @@ pub(super) fn recipient(contact: &Contact) -> Result<Mailbox, NoAddress> {
 
 /// A message that is sent to one customer.
 ///
-/// Its id follows from the event's, so that a receiver knows a repeat for one. `Auto-Submitted` (RFC 3834) keeps
+/// Its id follows from the event's, so that a receiver recognizes a repeat. `Auto-Submitted` (RFC 3834) keeps
 /// out-of-office replies away.
 ///
 /// # Errors
-/// What of it cannot be written.
+/// The part of it that cannot be written.
 pub(super) fn message(
     from: &MailFrom,
     to: Mailbox,
@@ -105,7 +99,7 @@ pub(super) fn message(
     builder.multipart(MultiPart::alternative_plain_html(content.text, content.html))
 }
 
-/// A text as one line: what would begin another header is a space like any other.
+/// A text as one line. A line break could begin another header, so control characters become spaces.
 pub(super) fn one_line(text: &str) -> String {
     let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let words: Vec<&str> = spaced.split_whitespace().collect();

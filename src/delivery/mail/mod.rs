@@ -1,7 +1,7 @@
 //! The transport of e-mail: customers are written to when credits run low, are gone, or do not suffice for an incident.
 //!
-//! E-mail is one more endpoint of each ledger (`mailboxes`). Here is what a message says (`facts`, `templates`), its form
-//! (`message`), and how it is handed to an SMTP server (`smtp`).
+//! E-mail is one more endpoint of each ledger (`mailboxes`). Here is what a message says (`facts`, `templates`), its
+//! form (`message`), and how it is handed to an SMTP server (`smtp`).
 
 mod facts;
 mod link;

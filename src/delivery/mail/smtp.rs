@@ -1,7 +1,7 @@
-//! Hands messages to an SMTP server: one after the other over one connection, which is opened again where it has broken.
+//! Hands messages to an SMTP server, one after the other over one connection, which is opened again after it broke.
 //!
-//! lettre's own transport does not say at which command a server refused. Here it matters: what is refused for the
-//! recipient or the message concerns that one customer, everything before concerns all of them.
+//! lettre's own transport does not report at which command a server refused, and here it matters. A refusal of the
+//! recipient or the message concerns one customer; any earlier refusal concerns all of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::delivery::transport::{Consequence, Failure, cut};
 use crate::ledger::Timestamp;
 
-/// A server that cannot be used is left alone for so long by all customers' messages.
+/// How long all messages wait after the server could not be used.
 const SERVER_WAIT_SECONDS: i64 = 5;
 /// "Service not available": the server is about to close the connection.
 const CLOSING: u16 = 421;
@@ -29,22 +29,19 @@ const CLOSING: u16 = 421;
 pub enum Tls {
     /// From the first byte on.
     Implicit,
-    /// By STARTTLS, before anything is said; a server without it is not used.
+    /// By STARTTLS before any mail command; a server without it is not used.
     StartTls,
     /// Not at all.
     None,
 }
 
-/// Where messages are handed over.
 #[derive(Clone)]
 pub struct SmtpSettings {
     /// The server's name or address, which its certificate must be for.
     pub host: String,
-    /// Its port.
     pub port: u16,
-    /// How the connection is encrypted.
     pub tls: Tls,
-    /// Authorities to trust instead of those that browsers trust: certificates in PEM.
+    /// Certificates in PEM of the authorities to trust instead of those that browsers trust.
     pub authorities: Option<Vec<u8>>,
     /// User and password, where the server wants them.
     pub credentials: Option<(String, String)>,
@@ -63,7 +60,6 @@ impl std::fmt::Debug for SmtpSettings {
     }
 }
 
-/// A client of one server.
 pub struct Smtp {
     host: String,
     port: u16,
@@ -73,9 +69,9 @@ pub struct Smtp {
     hello: ClientId,
     timeout: Duration,
     clock: Arc<dyn Clock>,
-    /// The connection, while nobody uses it. Who does takes it out, so that one whose use was cut off is gone.
+    /// The connection while it is idle. A user takes it out, so a connection whose use was cut off is not used again.
     idle: Mutex<Option<AsyncSmtpConnection>>,
-    /// Whether the server could not be used the last time; tells what is worth a line in the log.
+    /// Whether the server could not be used the last time. Only a change of this is logged.
     is_down: AtomicBool,
 }
 
@@ -86,10 +82,8 @@ impl std::fmt::Debug for Smtp {
 }
 
 impl Smtp {
-    /// It connects when there is something to send.
-    ///
-    /// # Errors
-    /// In words, where TLS cannot be used with these settings.
+    /// Connects only when there is something to send. The error says in words why TLS cannot be used with these
+    /// settings.
     pub fn new(settings: SmtpSettings, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let SmtpSettings { host, port, tls: mode, authorities, credentials, hello, timeout } = settings;
         let tls = match mode {
@@ -135,7 +129,7 @@ impl Smtp {
         outcome.map_err(Failure::from)
     }
 
-    /// One message over a connection that was kept, or a new one; and the connection, where it can be used again.
+    /// Sends one message over the kept connection or a new one. Returns the connection if it can be used again.
     async fn converse(
         &self,
         kept: Option<AsyncSmtpConnection>,
@@ -145,7 +139,7 @@ impl Smtp {
     ) -> Result<(Option<AsyncSmtpConnection>, Result<(), Refusal>), Refusal> {
         let mut connection = match kept {
             Some(mut kept) => {
-                // The server may have closed it by now: that is no failure.
+                // The server may have closed it by now; that is no failure.
                 if kept.test_connected().await {
                     kept
                 } else {
@@ -155,7 +149,7 @@ impl Smtp {
             None => self.connect().await.map_err(|error| Refusal::server(&error))?,
         };
         let mut parameters = Vec::new();
-        // The bodies are encoded as ASCII; the users' names in the addresses may be beyond it.
+        // The bodies are encoded as ASCII, but the local parts of addresses may be beyond it.
         if !to.to_string().is_ascii() || !from.to_string().is_ascii() {
             if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
                 let error = "the mail server takes no addresses beyond ASCII (SMTPUTF8)".to_owned();
@@ -177,7 +171,7 @@ impl Smtp {
         let outcome = outcome.map(drop).map_err(|error| Refusal::message(&error));
         match &outcome {
             Ok(()) => Ok((Some(connection), outcome)),
-            // What was begun is forgotten, so that the next message begins anew.
+            // RSET drops the message that was begun, so that the next one begins anew.
             Err(Refusal::Message { .. }) => {
                 let can_go_on = connection.command(Rset).await.is_ok();
                 Ok((can_go_on.then_some(connection), outcome))
@@ -207,7 +201,7 @@ fn parameters(host: &str, authorities: Option<&[u8]>) -> Result<TlsParameters, S
     builder = match authorities {
         None => builder.certificate_store(CertificateStore::WebpkiRoots),
         Some(pem) => {
-            // An empty list is read without complaint, and trusts nobody.
+            // An empty list parses without an error, and then no server is trusted.
             let has_one = pem.windows(27).any(|bytes| bytes == b"-----BEGIN CERTIFICATE-----");
             let certificates = Certificate::from_pem(pem).ok().filter(|_| has_one);
             let certificates = certificates.ok_or("must name a file of certificates in PEM")?;
@@ -219,9 +213,9 @@ fn parameters(host: &str, authorities: Option<&[u8]>) -> Result<TlsParameters, S
 
 /// Why a message was not taken.
 enum Refusal {
-    /// The server cannot be used at the moment, by no message.
+    /// The server cannot be used now, for any message.
     Server { status: u16, error: String },
-    /// It does not take this one.
+    /// The server does not take this message.
     Message { status: u16, error: String, is_final: bool },
 }
 
@@ -230,7 +224,7 @@ impl Refusal {
         Self::Server { status: status(error), error: error.to_string() }
     }
 
-    /// After the server has taken the sender: codes concern this message, and anything else the connection.
+    /// For errors after the server took the sender: a code concerns this message, and anything else the connection.
     fn message(error: &Error) -> Self {
         match status(error) {
             0 | CLOSING => Self::server(error),

@@ -1,9 +1,9 @@
 //! The templates of messages: built-in ones in English, and those of a directory in their place.
 //!
-//! An event has three files: `balance.low.subject`, `balance.low.txt` and `balance.low.html`. In the directory itself each
-//! replaces the built-in one of its name. A folder in it that is named after a language (`pt-BR`, `pt`) has the files for
-//! customers of that language; there the three of an event come together, so that no message is half translated. All are
-//! parsed and tried at the start, so that a mistake is met by who made it, and not by the first customer that it concerns.
+//! An event has three files: `balance.low.subject`, `balance.low.txt` and `balance.low.html`. A file in the directory
+//! itself replaces the built-in one of its name. A subfolder named after a language (`pt-BR`, `pt`) has the files for
+//! that language; it needs all three of an event, so that no message is half translated. All templates are parsed and
+//! tried at the start, so that the operator meets a mistake, and not the first customer that it concerns.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use crate::ledger::{CustomerId, LedgerId};
 
 /// The parts of a message, as the endings of files.
 const PARTS: [&str; 3] = ["subject", "txt", "html"];
-/// A template is no longer than this.
+/// The largest template that is read.
 const BYTES_MAX: u64 = 256 << 10;
 
-/// By event and part.
+/// The files of an event are in the order of [`PARTS`].
 const BUILT_IN: [(EventType, [&str; 3]); 3] = [
     (
         EventType::BalanceLow,
@@ -55,27 +55,23 @@ pub enum TemplateError {
     /// A file or the directory is not there or not readable.
     #[error("{path} cannot be read: {source}")]
     Unreadable {
-        /// Which.
+        /// Of the file or the directory.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// A template does not parse, or cannot be filled in.
     #[error("{path} line {line}: {problem}")]
     Template {
-        /// Which file.
         path: String,
-        /// Which line, from 1.
+        /// From 1.
         line: usize,
-        /// What is wrong there.
         problem: String,
     },
     /// A file or folder that does not belong there.
     #[error("{path} {problem}")]
     Name {
-        /// Which.
         path: String,
-        /// What is wrong with it, continuing the path.
+        /// Continues the path.
         problem: String,
     },
 }
@@ -84,12 +80,12 @@ pub enum TemplateError {
 #[derive(Debug)]
 pub struct Templates {
     environment: Environment<'static>,
-    /// Which events which languages have, lower-case; the default of all is the empty one.
+    /// The events that each language has templates for. Languages are in lower case; the empty one is the default.
     sets: BTreeSet<(String, &'static str)>,
 }
 
 impl Templates {
-    /// The built-in ones, with those of a directory in their place.
+    /// Loads the built-in templates, with those of a directory in their place.
     ///
     /// # Errors
     /// [`TemplateError`] for the first file that is wrong, by name.
@@ -119,7 +115,7 @@ impl Templates {
         Ok(templates)
     }
 
-    /// Parses a template and tries it.
+    /// Parses a template and tries it with sample facts.
     fn add(
         &mut self,
         language: &str,
@@ -140,11 +136,11 @@ impl Templates {
         let name = name_of(language, event, part);
         self.environment.add_template_owned(name.clone(), source.to_owned()).map_err(|error| of(&error))?;
         let template = self.environment.get_template(&name).map_err(|error| of(&error))?;
-        // Also in branches that no sample comes to.
+        // This also finds names in branches that no sample reaches.
         let functions: BTreeSet<&str> = self.environment.globals().map(|(name, _)| name).collect();
         let unknown = template.undeclared_variables(false).into_iter();
         let samples = samples(event);
-        // Each of them has all variables.
+        // Every sample has all variables.
         let known: BTreeSet<String> = samples.iter().flat_map(Facts::values).map(|(name, _)| name).collect();
         let unknown = unknown.filter(|name| !known.contains(name) && !functions.contains(name.as_str()));
         let first = unknown.map(|name| (line_of(source, &name), name)).min();
@@ -165,8 +161,8 @@ impl Templates {
         Ok(())
     }
 
-    /// Fills in the templates of an event in the language that comes nearest to `locale`: `pt-BR` is looked for as that,
-    /// then as `pt`, then as the default.
+    /// Fills in the templates of an event in the language nearest to `locale`: `pt-BR` falls back to `pt`, then to the
+    /// default.
     ///
     /// # Errors
     /// What a template cannot do with these facts, with its file and line.
@@ -192,7 +188,7 @@ impl Templates {
     }
 }
 
-/// A name by whose ending the engine knows what to escape.
+/// The engine decides what to escape by the ending of this name.
 fn name_of(language: &str, event: EventType, part: &str) -> String {
     format!("{language}/{}.{part}", event.name())
 }
@@ -242,7 +238,7 @@ fn files(directory: &Path) -> Result<Files, TemplateError> {
     Ok(files)
 }
 
-/// Files that are no templates stay where they are; one that is named like a template and is none is a typing error.
+/// Other files are ignored, but a name that looks like a template and is none is a typing error.
 fn take(files: &mut Files, language: &str, path: &Path) -> Result<(), TemplateError> {
     let name = file_name(path);
     let Some((stem, ending)) = name.rsplit_once('.') else { return Ok(()) };
@@ -256,7 +252,7 @@ fn take(files: &mut Files, language: &str, path: &Path) -> Result<(), TemplateEr
     Ok(())
 }
 
-/// What is in a directory, by name, without what is hidden.
+/// The entries of a directory by name, without hidden ones.
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, TemplateError> {
     let unreadable = |source| TemplateError::Unreadable { path: directory.display().to_string(), source };
     let mut paths = Vec::new();

@@ -17,34 +17,26 @@ use crate::ledger::LedgerId;
 use crate::store::StoreError;
 use crate::store::webhooks::Endpoint;
 
-/// Writes to customers.
 pub struct Mailer {
-    /// What messages say.
     pub templates: Templates,
-    /// Who they are from.
     pub from: MailFrom,
-    /// Where customers buy more.
     pub link: Link,
-    /// Who they are handed to.
     pub smtp: Smtp,
-    /// The date of messages.
+    /// For the date of messages.
     pub clock: Arc<dyn Clock>,
 }
 
-/// The transport of e-mail.
 pub struct MailTransport {
     mailer: Arc<Mailer>,
     mailboxes: Mailboxes,
 }
 
-/// Writes to the customers of one ledger.
 struct MailSender {
     mailer: Arc<Mailer>,
     ledger: LedgerId,
 }
 
 impl MailTransport {
-    /// Writes with `mailer` about the events of the endpoints that `mailboxes` makes.
     #[must_use]
     pub const fn new(mailer: Arc<Mailer>, mailboxes: Mailboxes) -> Self {
         Self { mailer, mailboxes }
@@ -57,12 +49,12 @@ impl Transport for MailTransport {
         endpoint.is_email()
     }
 
-    /// Other servers may have e-mail switched off and take none of it, and it is little.
+    /// Not shared: other servers may have e-mail switched off, and there is little of it.
     fn is_shared_evenly(&self) -> bool {
         false
     }
 
-    /// One connection takes one message after the other, and a server that fails is noticed before the next one.
+    /// One connection takes one message after the other. A server that fails is noticed before the next message.
     fn messages_at_a_time(&self) -> usize {
         1
     }
@@ -105,7 +97,7 @@ impl Mailer {
             }
         };
         let facts = Facts::new(notice, ledger, &self.link);
-        // A template that fails on these facts alone is mended by somebody, so there are more attempts.
+        // If a template fails only on these facts, somebody may fix it, so there are more attempts.
         let content = match self.templates.fill(notice.profile.contact.locale.as_str(), &facts) {
             Ok(content) => content,
             Err(error) => return refused(error, Consequence::TryAgain),

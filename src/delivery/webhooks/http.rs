@@ -1,5 +1,5 @@
-//! Sends one message over HTTP/1.1: to the address that was checked and to no other, without following redirects. What the
-//! name leads to is asked once a connection.
+//! Posts one message over HTTP/1.1. It connects only to addresses that were checked, and follows no redirects. A name
+//! is resolved once for each connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,22 +21,21 @@ use crate::ledger::Timestamp;
 
 /// Connections to one endpoint that are kept for the next message.
 const IDLE_MAX: usize = 64;
-/// What of an answer's body is read, so that the connection can be used again.
+/// Bytes of an answer's body that are read, so that the connection can be used again.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// A connection is not used for longer than this, so that a name that leads elsewhere is noticed.
+/// A connection is not used for longer than this, so that a changed DNS entry is noticed.
 const CONNECTION_AGE_SECONDS: i64 = 60;
 
-/// How names are looked up and connections made.
+/// How names are resolved and connections made.
 #[async_trait]
 pub trait Network: Send + Sync {
-    /// The addresses that a name leads to.
+    /// The addresses that a name resolves to.
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 
-    /// A connection to an address.
     async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream>;
 }
 
-/// That of the system.
+/// The network of the system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemNetwork;
 
@@ -56,16 +55,16 @@ impl Network for SystemNetwork {
 /// Why a message was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// An address that nothing is sent to: the name leads to it now.
+    /// The name resolves to an address that nothing is sent to.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// The URL cannot be sent to.
+    /// The URL is malformed or not allowed.
     #[error("the URL {0}")]
     Url(&'static str),
-    /// The name could not be looked up, nothing answers there, or the connection broke.
+    /// The name could not be resolved, nothing answers there, or the connection broke.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It does not speak HTTP, or broke off.
+    /// The server does not speak HTTP, or broke off.
     #[error("{0}")]
     Http(#[from] hyper::Error),
     /// The message cannot be written as a request.
@@ -73,16 +72,14 @@ pub enum SendError {
     Request(#[from] http::Error),
 }
 
-/// What an endpoint said.
+/// What an endpoint answered.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status.
     pub status: StatusCode,
-    /// How many seconds it asks to wait.
+    /// Seconds that it asks to wait.
     pub retry_after: Option<i64>,
 }
 
-/// Sends messages.
 #[derive(Clone)]
 pub struct HttpClient {
     policy: Policy,
@@ -96,14 +93,14 @@ impl std::fmt::Debug for HttpClient {
     }
 }
 
-/// Trusts the authorities that browsers trust.
+/// The certificate authorities that browsers trust.
 pub fn public_roots() -> RootCertStore {
     RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }
 
 type Connection = SendRequest<Full<Bytes>>;
 
-/// Connections to one endpoint that wait for the next message, with when each was made.
+/// Idle connections to one endpoint, with the time at which each was made.
 #[derive(Debug, Default)]
 pub struct Idle(Mutex<Vec<(Connection, Timestamp)>>);
 
@@ -111,7 +108,7 @@ impl HttpClient {
     /// Sends where `policy` allows it, over `network`, to servers that `roots` vouch for.
     ///
     /// # Errors
-    /// Where the cryptography does not offer what TLS needs.
+    /// If the cryptography provider lacks what TLS needs.
     pub fn new(
         policy: Policy,
         network: Arc<dyn Network>,
@@ -125,15 +122,11 @@ impl HttpClient {
         Ok(Self { policy, network, tls: TlsConnector::from(Arc::new(config)) })
     }
 
-    /// What it is allowed.
     pub const fn policy(&self) -> Policy {
         self.policy
     }
 
-    /// Posts a body with headers, and reads the status of the answer. Callers bound the time.
-    ///
-    /// # Errors
-    /// [`SendError`].
+    /// Posts a body with headers, and reads the status of the answer. It has no timeout: callers bound the time.
     pub async fn post(
         &self,
         url: &str,
@@ -146,10 +139,7 @@ impl HttpClient {
         self.post_to(&target, headers, body, idle, now).await
     }
 
-    /// The same to a URL that was read before.
-    ///
-    /// # Errors
-    /// [`SendError`].
+    /// The same for a URL that was parsed before.
     pub async fn post_to(
         &self,
         target: &Target,
@@ -167,7 +157,7 @@ impl HttpClient {
             Ok::<_, SendError>(request)
         };
         let kept = match idle.take(now) {
-            // One that was kept may have been closed at the other end by now: that is no failure of the endpoint.
+            // The other end may have closed a kept connection by now; that is no failure of the endpoint.
             Some((mut kept, made_at)) => match kept.send_request(request()?).await {
                 Ok(answer) => Some((kept, made_at, answer)),
                 Err(_) => None,
@@ -192,8 +182,8 @@ impl HttpClient {
         Ok(Answer { status, retry_after })
     }
 
-    /// A connection to an address that the name leads to, where all of them may be sent to: a name that leads inside
-    /// as well is not trusted to lead outside the next time.
+    /// Connects to an address of the name, and only if all its addresses are allowed. A name that also resolves to an
+    /// internal address could lead there at the next attempt (SSRF).
     async fn connect(&self, target: &Target) -> Result<Connection, SendError> {
         let addresses = match target.host.parse() {
             Ok(address) => vec![SocketAddr::new(address, target.port)],
@@ -226,12 +216,12 @@ where
     S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let (connection, driver) = handshake(stream).await?;
-    // It ends with the connection; what breaks it is told to who waits for an answer.
+    // The driver ends with the connection. An error in it is reported to whoever waits for an answer.
     tokio::spawn(driver);
     Ok(connection)
 }
 
-/// `retry-after` as seconds from now; a date or a number.
+/// `retry-after` in seconds from now. The header has a number or a date.
 fn seconds_of(text: &str, now: Timestamp) -> Option<i64> {
     if let Ok(seconds) = text.trim().parse::<u32>() {
         return Some(seconds.into());

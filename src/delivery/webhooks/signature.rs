@@ -1,5 +1,5 @@
-//! Signatures after the Standard Webhooks specification: HMAC-SHA256 over id, timestamp and body (`v1`), one for each
-//! secret that is valid, so that a receiver may change over whenever it likes.
+//! Signatures of the Standard Webhooks specification: HMAC-SHA256 over id, timestamp and body (`v1`). Each valid secret
+//! makes one, so that a receiver may change to a new secret at any time while both are valid.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use crate::delivery::secret::key_of;
 use crate::ledger::{Text, Timestamp};
 use crate::store::webhooks::Endpoint;
 
-/// The header `webhook-signature`: the current secret first, then the one before while it is valid.
+/// The header `webhook-signature`: the current secret first, then the previous one while it is valid.
 pub fn signatures(endpoint: &Endpoint, id: &str, seconds: i64, body: &[u8], now: Timestamp) -> String {
     let old = endpoint.old_secret.as_ref().filter(|old| old.until > now).map(|old| &old.secret);
     let signed =

@@ -1,30 +1,29 @@
-//! Which URLs events may be sent to, and which addresses. A server that sends to where strangers tell it must not be sent
-//! into its own network: what is not public is refused, by the URL and by every address that its name leads to.
+//! Which URLs and addresses events may be sent to: the protection against SSRF. Callers choose the URLs, so a message
+//! must not reach the server's own network. The URL and every address that its name resolves to are checked.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// Ports that messages are sent to: those of HTTPS. Others belong to services that understand something else.
+/// Ports that messages are sent to: those of HTTPS. Other ports belong to services with other protocols.
 const PORTS: [u16; 2] = [443, 8443];
-/// URLs are no longer than this.
+/// The longest URL that is taken.
 const BYTES_MAX: usize = 1_000;
 
-/// What is allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// Also http, any port, and this machine itself, but nothing else that is not public. For development only.
+    /// Also allows http, any port, and loopback addresses. Other addresses that are not public stay refused. For
+    /// development only.
     pub development: bool,
 }
 
-/// A URL that messages may be sent to, unless its name leads to an address that is refused.
+/// A URL that messages may be sent to, unless its name resolves to an address that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// True for https.
     pub tls: bool,
-    /// The name or address, as it is looked up and as TLS checks it.
+    /// The name or address, as it is resolved and as TLS checks it.
     pub host: String,
-    /// The port.
     pub port: u16,
     /// Host and port as the `host` header has them.
     pub authority: String,
@@ -33,15 +32,12 @@ pub struct Target {
 }
 
 impl Policy {
-    /// Reads a URL.
-    ///
-    /// # Errors
-    /// What is wrong with it, for the caller who gave it.
+    /// Parses and checks a URL. The error says what is wrong, for the caller who gave it.
     pub fn target(self, text: &str) -> Result<Target, &'static str> {
         if text.len() > BYTES_MAX {
             return Err("must be at most 1000 bytes");
         }
-        // The parser of browsers forgives these, and reads something else than a person does.
+        // The URL parser of browsers accepts these, and reads the URL differently from a person.
         let is_odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
         if text.contains(is_odd) {
             return Err("must be a URL without spaces and backslashes");
@@ -87,7 +83,7 @@ impl Policy {
         Ok(Target { tls, host, port, authority, path })
     }
 
-    /// Names that stand for the inside of a network whatever they are looked up as.
+    /// False for names that mean the inside of a network, whatever they resolve to.
     fn allows_name(self, name: &str) -> bool {
         const INSIDE: [&str; 9] =
             ["localhost", "local", "internal", "intranet", "lan", "home", "corp", "arpa", "onion"];
@@ -99,9 +95,6 @@ impl Policy {
     }
 
     /// Checks an address before it is connected to.
-    ///
-    /// # Errors
-    /// [`Refused`].
     pub fn check(self, address: IpAddr) -> Result<(), Refused> {
         let is_allowed = is_public(address) || (self.development && address.is_loopback());
         if is_allowed { Ok(()) } else { Err(Refused) }
@@ -120,7 +113,7 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// All but what the IANA registry of special-purpose addresses reserves.
+/// True for all but the ranges in the IANA registry of special-purpose addresses.
 #[allow(clippy::unnested_or_patterns)] // a network a line, to be compared with the registry
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
@@ -144,7 +137,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     !is_special
 }
 
-/// What is given to networks (2000::/3), less what in there is special or carries an IPv4 address inside.
+/// True for global unicast addresses (2000::/3), except special ranges and those that carry an IPv4 address inside.
 #[allow(clippy::unnested_or_patterns)] // a network a line, to be compared with the registry
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();

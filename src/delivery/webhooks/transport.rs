@@ -17,7 +17,7 @@ use crate::ledger::{LedgerId, Timestamp};
 use crate::store::StoreError;
 use crate::store::webhooks::Endpoint;
 
-/// Messages to one endpoint at a time.
+/// Messages that are sent to one endpoint at a time.
 pub const MESSAGES_AT_A_TIME: usize = 32;
 /// How long an endpoint may take to answer.
 const ANSWER_SECONDS: i64 = 15;
@@ -25,23 +25,19 @@ const ANSWER_SECONDS: i64 = 15;
 /// Makes the body of a message.
 pub type Render = Arc<dyn Fn(&Notice, &LedgerId) -> Vec<u8> + Send + Sync>;
 
-/// The transport of webhooks.
 #[derive(Clone)]
 pub struct WebhookTransport {
-    /// What messages are posted with.
     pub client: HttpClient,
-    /// What makes their bodies.
     pub render: Render,
-    /// The time of signatures, and what bounds an answer.
+    /// For the time in signatures and the timeout of answers.
     pub clock: Arc<dyn Clock>,
 }
 
-/// Posts to one endpoint.
 struct WebhookSender {
     transport: WebhookTransport,
     endpoint: Endpoint,
     ledger: LedgerId,
-    /// The endpoint's URL, read.
+    /// The endpoint's URL, parsed; the error says why it cannot be used.
     target: Result<Target, &'static str>,
     idle: Idle,
 }
@@ -61,7 +57,7 @@ impl Transport for WebhookTransport {
     }
 
     async fn make_endpoints(&self) -> Result<(), StoreError> {
-        // Callers make them.
+        // Callers make the endpoints of webhooks.
         Ok(())
     }
 
@@ -95,7 +91,7 @@ impl Sender for WebhookSender {
         if answer.status.is_success() {
             return Ok(());
         }
-        // A redirect is a failure: following it would send the message where nobody checked.
+        // A redirect is a failure: following it would send the message to an address that nobody checked.
         let error = cut(&answer.status.to_string());
         let is_gone = answer.status == StatusCode::GONE;
         let consequence = if is_gone { Consequence::DisableEndpoint } else { Consequence::TryAgain };

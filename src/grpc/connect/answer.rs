@@ -1,4 +1,4 @@
-//! From an answer of gRPC to one of Connect.
+//! Translates an answer of gRPC into one of Connect.
 
 use std::io::Write as _;
 use std::pin::Pin;
@@ -24,7 +24,7 @@ use super::methods::Methods;
 /// Answers of fewer bytes are not worth compressing.
 const GZIP_BYTES_MIN: usize = 1_024;
 
-/// The answer of a service as its caller wants it.
+/// Translates the answer of a service into the protocol of its caller.
 pub(super) async fn translated(answer: Response<Body>, call: Call) -> Response<Body> {
     let (head, body) = answer.into_parts();
     // An answer without a message has its status in the headers.
@@ -45,7 +45,7 @@ pub(super) async fn translated(answer: Response<Body>, call: Call) -> Response<B
             copy_metadata(&head.headers, "", headers);
             copy_metadata(&trailers, "trailer-", headers);
             headers.insert(CONTENT_TYPE, call.encoding.content_type(false));
-            // A balance of a moment ago is a wrong one.
+            // A cached balance would be a wrong balance.
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             let packed = (call.gzip && message.len() >= GZIP_BYTES_MIN).then(|| packed(&message)).flatten();
             if packed.is_some() {
@@ -66,7 +66,7 @@ async fn unary(body: Body, call: Call) -> Result<(Bytes, HeaderMap), Status> {
     Ok((written(message, call)?, trailers))
 }
 
-/// How a call ended. One that says nothing of it was cut off.
+/// How a call ended. An answer without a status was cut off.
 fn status_of(trailers: Option<&HeaderMap>) -> Result<(), Status> {
     match trailers.and_then(Status::from_header_map) {
         Some(status) if i32::from(status.code()) == 0 => Ok(()),
@@ -102,12 +102,12 @@ fn copy_metadata(from: &HeaderMap, prefix: &str, to: &mut HeaderMap) {
     }
 }
 
-/// The body of a stream of answers: each message in its envelope as soon as it has come, and the end.
+/// The body of a stream of answers: each message in its envelope as soon as it arrives, and then the end.
 struct Envelopes {
     call: Call,
-    /// `None` once the end was sent.
+    /// `None` after the end was sent.
     inner: Option<Body>,
-    /// At most one message and what came with its last piece: bounded by what the service may answer.
+    /// At most one message and what arrived with its last piece, so it is bounded by the limit on responses.
     received: BytesMut,
 }
 

@@ -1,4 +1,4 @@
-//! A call of Connect, as far as its answer depends on it.
+//! The properties of a Connect call that its answer depends on.
 
 use super::content::Encoding;
 use super::methods::Method;
@@ -7,13 +7,12 @@ use super::methods::Method;
 #[derive(Clone, Copy, Debug)]
 pub struct ByConnect;
 
-/// What the answer to a call depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
     pub(super) method: &'static Method,
     pub(super) encoding: Encoding,
     /// The answer is a stream.
     pub(super) streams: bool,
-    /// The caller takes gzip.
+    /// The caller accepts gzip.
     pub(super) gzip: bool,
 }

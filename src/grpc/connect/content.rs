@@ -1,4 +1,4 @@
-//! Content types: which protocol a request speaks, and the refusals of those that speak none.
+//! Content types: which protocol a request speaks, and the refusals of requests that speak none.
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method as Verb, Response, StatusCode};
@@ -9,7 +9,7 @@ use super::methods::{Method, Shape};
 
 const GRPC: &str = "application/grpc";
 
-/// What is taken. The first ones are checked by tonic only in part: it takes whatever it does not know for gRPC.
+/// The content types that are accepted. tonic checks those of gRPC only in part: it treats an unknown one as gRPC.
 const TAKEN: [(&str, Content); 10] = [
     (GRPC, Content::Grpc(GRPC)),
     ("application/grpc+proto", Content::Grpc("application/grpc+proto")),
@@ -23,7 +23,7 @@ const TAKEN: [(&str, Content); 10] = [
     ("application/connect+proto", Content::Stream(Encoding::Proto)),
 ];
 
-/// What a request carries.
+/// The protocol and form of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     /// gRPC or gRPC-Web, with the name that tonic compares.
@@ -42,7 +42,7 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    /// The content type of what carries it.
+    /// The content type of a body with this encoding.
     pub(super) fn content_type(self, streams: bool) -> HeaderValue {
         HeaderValue::from_static(match (self, streams) {
             (Self::Json, false) => "application/json",
@@ -53,13 +53,13 @@ impl Encoding {
     }
 }
 
-/// True for what nearly all calls have; it is all that they are asked here.
+/// True for the one content type that nearly all calls have, so that those need no further look.
 pub(super) fn is_plain_grpc(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     types.next().is_some_and(|first| first == GRPC) && types.next().is_none()
 }
 
-/// What a request carries; `None` for what is not taken: no content type, two, or another.
+/// The content of a request; `None` for one that is not accepted: no content type, two, or another.
 pub(super) fn of(headers: &HeaderMap) -> Option<Content> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let (Some(given), None) = (types.next(), types.next()) else { return None };
@@ -77,7 +77,7 @@ pub(super) fn of(headers: &HeaderMap) -> Option<Content> {
     TAKEN.iter().find(|(name, _)| name.eq_ignore_ascii_case(essence)).map(|(_, content)| *content)
 }
 
-/// The answer to a content type that is not taken, or not by this method.
+/// The answer to a content type that is not accepted, or not by this method.
 pub(super) fn unsupported(method: Option<&Method>) -> Response<Body> {
     let is_taken = |content: Content| match (content, method.map(|method| method.shape)) {
         (Content::Grpc(_), _) | (_, None) => true,
@@ -91,10 +91,10 @@ pub(super) fn unsupported(method: Option<&Method>) -> Response<Body> {
     refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, HeaderName::from_static("accept-post"), &taken, text)
 }
 
-/// The answer to an HTTP method that is not taken.
+/// The answer to an HTTP method that is not accepted.
 pub(super) fn not_allowed(verb: &Verb, method: Option<&Method>) -> Response<Body> {
     let allowed = if method.is_some_and(|method| method.reads) { "GET, POST" } else { "POST" };
-    // An answer to HEAD has no body. Over HTTP/2 nobody takes it away: a caller that gets one drops the stream.
+    // An answer to HEAD has no body. Nothing strips it over HTTP/2: a caller that gets one drops the stream.
     let text = if *verb == Verb::HEAD {
         String::new()
     } else {

@@ -1,4 +1,4 @@
-//! Errors as Connect has them: a status of HTTP with a JSON object, or the end of a stream.
+//! Errors in the form of Connect: an HTTP status with a JSON object, or the end of a stream.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -17,9 +17,9 @@ use super::methods::Methods;
 /// The flag of the envelope that ends a stream.
 const END: u8 = 2;
 
-/// The codes by their numbers in gRPC, with the status of HTTP that the protocol gives each.
+/// The codes in the order of their gRPC numbers, each with the HTTP status that the protocol gives it.
 const CODES: [(&str, u16); 17] = [
-    // No error, which is never asked for.
+    // OK is no error, so this entry is never used.
     ("unknown", 500),
     ("canceled", 499),
     ("unknown", 500),
@@ -75,13 +75,13 @@ pub(super) fn answer(status: &Status, encoding: Encoding, streams: bool) -> Resp
         (end(Some(status), &HeaderMap::new()), StatusCode::OK, encoding.content_type(true))
     } else {
         let http_status = StatusCode::from_u16(code(status).1).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        // An error is JSON, whatever its call is.
+        // An error is JSON, whatever the encoding of its call.
         (object(status).to_string().into(), http_status, Encoding::Json.content_type(false))
     };
     let mut answer = Response::new(Body::new(Full::new(body)));
     *answer.status_mut() = http_status;
     answer.headers_mut().insert(CONTENT_TYPE, content_type);
-    // What does not exist now may in a moment; caches keep such an answer to a GET by themselves.
+    // What does not exist now may exist in a moment, and caches would keep such an answer to a GET.
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }

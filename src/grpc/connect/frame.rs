@@ -1,12 +1,12 @@
-//! Messages with flags and length before them: the envelopes of Connect, and the frames of gRPC.
+//! Messages after a prefix of flags and length: the envelopes of Connect, and the frames of gRPC.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::HeaderName;
 
-/// Bytes before a message: flags and length.
+/// Bytes of the prefix: flags and length.
 pub(super) const PREFIX_BYTES: usize = 5;
 
-/// A message with its flags and length before it.
+/// A message after its prefix.
 pub(super) fn framed(flags: u8, message: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(message.len().saturating_add(PREFIX_BYTES));
     frame.extend_from_slice(&[flags]);
@@ -16,7 +16,7 @@ pub(super) fn framed(flags: u8, message: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// The next message of what was received; `None` where it has not come in full.
+/// Takes the next message from the received bytes; `None` if it is not complete.
 pub(super) fn taken(received: &mut BytesMut) -> Option<Bytes> {
     let [_, length @ ..] = *received.first_chunk::<PREFIX_BYTES>()?;
     let length = usize::try_from(u32::from_be_bytes(length)).ok()?;
@@ -27,7 +27,7 @@ pub(super) fn taken(received: &mut BytesMut) -> Option<Bytes> {
     Some(received.split_to(length).freeze())
 }
 
-/// Whether a header or trailer is the service's own, and not one of the protocol.
+/// True for a header or trailer that the service set itself, and not the protocol.
 pub(super) fn is_metadata(name: &HeaderName) -> bool {
     let name = name.as_str();
     let is_ours = ["content-type", "date", "te", "trailer"].contains(&name);

@@ -1,4 +1,4 @@
-//! What is called by Connect: the methods of the descriptors, with the JSON of their messages.
+//! The methods that Connect can call, from the descriptors, with the JSON of their messages.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use prost_reflect::{DescriptorPool, MethodDescriptor};
 use super::super::json::{Json, Names, Place};
 use super::super::wire::DESCRIPTORS;
 
-/// Without readable descriptors, which a test rules out, nothing is called by Connect.
+/// Without readable descriptors no method can be called by Connect; a test rules this out.
 static ALL: LazyLock<Methods> = LazyLock::new(|| {
     Methods::read().unwrap_or_else(|| {
         tracing::error!("the descriptors cannot be read; no JSON");
@@ -17,33 +17,31 @@ static ALL: LazyLock<Methods> = LazyLock::new(|| {
     })
 });
 
-/// All methods of all services.
 #[derive(Debug)]
 pub(super) struct Methods {
     by_path: HashMap<String, Method>,
-    /// The JSON of their messages, and of the details of errors.
+    /// The JSON of the methods' messages, and of the details of errors.
     pub(super) json: Json,
     details: HashMap<String, Place>,
 }
 
-/// A method.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Method {
     pub(super) request: Place,
     pub(super) response: Place,
     pub(super) shape: Shape,
-    /// It has no side effects, and is called by GET too.
+    /// It has no side effects, so it may be called by GET too.
     pub(super) reads: bool,
 }
 
-/// How many messages go either way.
+/// The number of messages in each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// One each.
+    /// One request, one answer.
     Unary,
-    /// One, and many back.
+    /// One request, many answers.
     ServerStream,
-    /// Many; back one or many.
+    /// Many requests, one or many answers.
     ClientStream,
 }
 
@@ -56,7 +54,6 @@ impl Methods {
         Self { by_path: HashMap::new(), json: Json::new(Names::Json), details: HashMap::new() }
     }
 
-    /// The method at this path.
     pub(super) fn find(&self, path: &str) -> Option<&Method> {
         self.by_path.get(path)
     }

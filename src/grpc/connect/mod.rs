@@ -1,10 +1,9 @@
-//! The Connect protocol (<https://connectrpc.com/docs/protocol>) on the paths and the port of gRPC: JSON for curl, browsers
-//! and callers without a gRPC library.
+//! The Connect protocol (<https://connectrpc.com/docs/protocol>) on the paths and the port of gRPC: JSON for curl,
+//! browsers and callers without a gRPC library.
 //!
 //! # What it is
 //! A stage before the services. A call of gRPC or gRPC-Web passes after one look at its content type. A call of Connect
-//! becomes one of gRPC: its message is put into a frame, and the answer and the status are translated back. So deadlines,
-//! overload, traces and limits are those of every call.
+//! becomes one of gRPC: its message is put into a frame, and the answer and the status are translated back.
 //!
 //! | request | what is called |
 //! |---|---|
@@ -15,21 +14,21 @@
 //! Headers: `connect-protocol-version` (only 1), `connect-timeout-ms` (the deadline), `content-encoding` and
 //! `accept-encoding` (gzip), for streams `connect-content-encoding` (gzip; answers are not compressed).
 //!
-//! JSON is the mapping of proto3. Fields are written as `customerId` and read as that or as `customer_id`. What has its
-//! default (no, 0, an empty text or list) is left out: a message has one JSON, here and in webhooks. Numbers of 64 bits are
-//! written as texts; enumerations by their names.
+//! JSON is the mapping of proto3. Fields are written as `customerId` and read as that or as `customer_id`. A field with
+//! its default (false, 0, an empty text or list) is left out: a message has one JSON, here and in webhooks. Numbers of
+//! 64 bits are written as texts; enumerations by their names.
 //!
 //! # Invariants
-//! - Deadlines, overload, traces and limits are those of gRPC: the stages behind see no difference, but for the mark
+//! - Deadlines, overload, traces and limits are those of gRPC: the later stages see no difference except the mark
 //!   [`ByConnect`].
 //! - Only methods without side effects are called by GET.
 //! - No web page can have a form executed: other content types and HTTP methods are refused on every path.
 //! - A message is read exactly or not at all: unknown fields, fields given twice and values out of range are refused.
 //!
 //! # Failure
-//! Before anything runs, without an error of the protocol: 405 (with `allow`) for other HTTP methods, and 415 (with
-//! `accept-post`) for other content types, on every path.
-//! With an error of Connect, which has the reason of every other error in its details:
+//! On every path, before anything runs, other HTTP methods get 405 (with `allow`) and other content types get 415 (with
+//! `accept-post`). These answers are not in the form of Connect. All other failures are Connect errors; their details
+//! have the reason that every error has:
 //!
 //! | what | code | reason |
 //! |---|---|---|
@@ -38,11 +37,11 @@
 //! | a body, or what it is unpacked to, beyond the bound of a message (4 MiB; batch service 16 MiB) | `resource_exhausted` | MESSAGE_TOO_LARGE |
 //! | an unknown method, one that streams its requests, an unknown compression | `unimplemented` | UNIMPLEMENTED |
 //!
-//! An answer that ends without a status was cut off: its caller is told `internal`.
+//! An answer that ends without a status was cut off: its caller gets `internal`.
 //!
 //! # Cost
-//! A body is read up to the bound of a message, JSON too, and so is what gzip unpacks. A list or map of JSON has at most
-//! 100,000 elements. A call has its place among all calls from its headers on: the service reads the body, behind the
+//! A body is read up to the bound of a message; that bound also holds for JSON and for what gzip unpacks. A list or map
+//! of JSON has at most 100,000 elements. A call counts as one from its headers on, so its body is read behind the
 //! limits. A call of gRPC is passed on without an allocation.
 
 mod answer;

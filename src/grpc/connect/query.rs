@@ -10,26 +10,23 @@ use super::super::status::Problem;
 use super::content::Encoding;
 use super::request;
 
-/// With its padding or without.
+/// Padding is optional.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What a query says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Query {
-    /// `None` for one that is not taken.
+    /// `None` for an encoding that is not supported.
     pub(super) encoding: Option<Encoding>,
     pub(super) message: Bytes,
     /// The message is compressed.
     pub(super) gzip: bool,
 }
 
-/// Reads a query. Parameters of others are skipped, as the protocol asks.
-///
-/// # Errors
-/// Where a parameter of Connect is missing, given twice, or cannot be read.
+/// Reads a query. Unknown parameters are skipped, as the protocol asks. It fails where a parameter of Connect is
+/// missing, given twice, or malformed.
 pub(super) fn read(query: &str) -> Result<Query, Problem> {
     let wrong = |what: String| Problem::malformed(format!("the query is no call: {what}"));
     let [mut encoding, mut message, mut base64, mut compression, mut version] = [const { None }; 5];
@@ -63,7 +60,7 @@ pub(super) fn read(query: &str) -> Result<Query, Problem> {
         None => return Err(wrong("encoding is missing".to_owned())),
     };
     let Some(message) = message else { return Err(wrong("message is missing".to_owned())) };
-    // Other values of the parameter mean nothing, says the protocol.
+    // The protocol ignores other values of the parameter.
     let message = if base64.is_some_and(|base64| base64 == b"1") {
         BASE64.decode(&message).map_err(|error| wrong(format!("message is not base64: {error}")))?
     } else {

@@ -1,4 +1,4 @@
-//! From a request of Connect to one of gRPC: its headers, and its body as a frame.
+//! Translates a request of Connect into one of gRPC: its headers, and its body as a frame.
 
 use std::future::Future;
 use std::io::Read as _;
@@ -21,7 +21,7 @@ use super::content::Encoding;
 use super::frame::{self, PREFIX_BYTES};
 use super::methods::Methods;
 
-/// Headers that only gRPC may have, that only Connect has, and that were true of the body as it came.
+/// Headers that only gRPC may have, that only Connect has, or that described the original body.
 const REMOVED: [&str; 11] = [
     "grpc-timeout",
     "grpc-encoding",
@@ -36,30 +36,27 @@ const REMOVED: [&str; 11] = [
     "transfer-encoding",
 ];
 
-/// What the headers of a request say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
-    /// The message, or an envelope that says so, is compressed.
+    /// The message, or each envelope that is marked so, is compressed.
     pub(super) gzip: bool,
-    /// So may be the answer.
+    /// The answer may be compressed.
     pub(super) accepts_gzip: bool,
 }
 
-/// Where a message is.
+/// Where the message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Carrier {
     Body,
     Envelope,
-    /// With or without gzip, as the query says.
+    /// The query says whether it is compressed.
     Query {
         gzip: bool,
     },
 }
 
-/// Reads the headers of a call and leaves those of gRPC.
-///
-/// # Errors
-/// A version or a compression that there is not, or a timeout that is none.
+/// Reads the headers of a call and leaves those of gRPC. It fails for an unknown version or compression, or a malformed
+/// timeout.
 pub(super) fn head(headers: &mut HeaderMap, carrier: Carrier) -> Result<Head, Problem> {
     if headers.get("connect-protocol-version").is_some_and(|version| version != "1") {
         return Err(Problem::malformed("connect-protocol-version must be 1"));
@@ -84,7 +81,7 @@ pub(super) fn head(headers: &mut HeaderMap, carrier: Carrier) -> Result<Head, Pr
     Ok(Head { gzip, accepts_gzip })
 }
 
-/// Milliseconds in up to ten digits as gRPC has them, in up to eight.
+/// Connect gives milliseconds in up to ten digits, gRPC takes up to eight.
 fn grpc_timeout(given: &HeaderValue) -> Result<HeaderValue, Problem> {
     let wrong = || Problem::malformed("connect-timeout-ms must be a number of at most 10 digits");
     let text = given.to_str().map_err(|_| wrong())?;
@@ -96,10 +93,7 @@ fn grpc_timeout(given: &HeaderValue) -> Result<HeaderValue, Problem> {
     HeaderValue::from_str(&timeout).map_err(|_| wrong())
 }
 
-/// Whether a compression is gzip, and not none.
-///
-/// # Errors
-/// One that there is not.
+/// True for gzip, false for no compression, and an error for any other.
 pub(super) fn is_gzip(name: &[u8]) -> Result<bool, Problem> {
     match name {
         b"gzip" => Ok(true),
@@ -108,7 +102,7 @@ pub(super) fn is_gzip(name: &[u8]) -> Result<bool, Problem> {
     }
 }
 
-/// Whether a list of compressions has gzip, and not with a weight of 0.
+/// True if a list of compressions has gzip with a weight above 0.
 fn names_gzip(value: &HeaderValue) -> bool {
     let is_gzip = |item: &str| {
         let (name, weight) = item.split_once(';').unwrap_or((item, ""));
@@ -118,17 +112,17 @@ fn names_gzip(value: &HeaderValue) -> bool {
     value.to_str().is_ok_and(|text| text.split(',').any(is_gzip))
 }
 
-/// The body of a call as one frame of gRPC. It is read once the service asks for it: so a call waits for its body behind
-/// the limits and within its deadline, and what is wrong with the body is the call's error.
+/// The body of a call as one frame of gRPC. It is read only when the service asks for it. So a call waits for its body
+/// within its limits and its deadline, and a malformed body is an error of the call.
 pub(super) fn framed(body: Body, call: Call, gzip: bool, bytes_max: usize) -> Body {
     let frame = async move {
         let read = if call.streams {
-            // One envelope, as large as a message may be.
+            // One envelope, with a message of at most `bytes_max`.
             let body = collected(body, bytes_max.saturating_add(PREFIX_BYTES)).await?;
             enveloped(body, gzip, bytes_max)
         } else {
             let body = collected(body, bytes_max).await?;
-            // Nothing is not unpacked, says the protocol.
+            // The protocol says that an empty body is not unpacked.
             if gzip && !body.is_empty() { unpacked(&body, bytes_max) } else { Ok(body) }
         };
         let message = read.and_then(|message| encoded(message, call))?;
@@ -138,7 +132,7 @@ pub(super) fn framed(body: Body, call: Call, gzip: bool, bytes_max: usize) -> Bo
 }
 
 async fn collected(mut body: Body, bytes_max: usize) -> Result<Bytes, Status> {
-    // What is announced is not waited for.
+    // A body that announces too many bytes is refused without reading it.
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > bytes_max {
         return Err(Problem::too_large(bytes_max).into());
@@ -198,7 +192,7 @@ fn encoded(message: Bytes, call: Call) -> Result<Bytes, Problem> {
     }
 }
 
-/// A body of one frame that is made when it is asked for.
+/// A body of one frame that is made when it is polled.
 struct Once<F> {
     frame: Option<Pin<Box<F>>>,
 }

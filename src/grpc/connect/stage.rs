@@ -1,4 +1,4 @@
-//! The stage of Connect: passes calls of gRPC, and turns those of Connect into calls of gRPC.
+//! The stage of Connect: passes calls of gRPC on, and turns those of Connect into calls of gRPC.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method as Verb, Request, Response, Version};
@@ -14,7 +14,6 @@ use super::methods::{Method, Methods, Shape};
 use super::request::{self, Carrier};
 use super::{answer, error, query};
 
-/// The stage, with its bounds.
 #[derive(Clone, Debug)]
 pub struct Connect {
     /// Bytes of a request.
@@ -39,7 +38,7 @@ impl Stage for Connect {
     }
 }
 
-/// A request of gRPC, with the call of Connect that it was made of, if it was; or the answer to what is refused.
+/// A request of gRPC and the Connect call that it was made from, if any; or the answer to a refused request.
 type Entered = Result<(Request<Body>, Option<Call>), Box<Response<Body>>>;
 
 impl Connect {
@@ -87,7 +86,7 @@ impl Connect {
         self.as_grpc(request, method, encoding, Carrier::Query { gzip: query.gzip })
     }
 
-    /// A request as gRPC has it: its headers, its message in a frame, the path without a query, and HTTP/2.
+    /// Turns a request into one of gRPC: its headers, its message in a frame, the path without a query, and HTTP/2.
     fn as_grpc(
         &self,
         mut request: Request<Body>,

@@ -1,4 +1,4 @@
-//! The stage before services that answer as tests need it.
+//! Tests of the stage, before services that give fixed answers.
 
 use std::convert::Infallible;
 

@@ -1,4 +1,4 @@
-//! Rate cards, calculations and what they start from, as wire messages.
+//! Rate cards, calculations and their inputs, as wire messages.
 
 use crate::ledger::Rejection;
 use crate::ledger::card::{CardRef, ClassRule, FlatTier, LineRule, RateCard};
@@ -16,7 +16,7 @@ pub fn card_ref(card: &CardRef) -> wire::RateCardRef {
     wire::RateCardRef { rate_card_id: card.id.to_string(), version: small(card.version) }
 }
 
-/// A price list; of no ledger while it is only being written.
+/// A rate card; without a ledger while it is only a draft.
 pub fn rate_card(card: &RateCard, ledger: Option<&LedgerId>, is_default: bool) -> wire::RateCard {
     let RateCard {
         card,
@@ -99,13 +99,12 @@ fn class_rule(class: &ClassId, rule: &ClassRule) -> wire::IncidentClassRule {
     }
 }
 
-/// A step of a calculation.
 pub fn step(step: &Step) -> wire::ChargeStep {
     let Step { rule, text, credits } = step;
     wire::ChargeStep { rule: rule.code().into(), text: text.clone(), credits: or_empty(credits.as_ref()) }
 }
 
-/// What a calculation started from.
+/// The inputs of a calculation.
 pub fn inputs(inputs: &PriceInputs) -> wire::ChargeInputs {
     let PriceInputs {
         class,
@@ -147,7 +146,7 @@ pub fn line_time(time: &LineTime) -> wire::LineTime {
     wire::LineTime { line: or_empty(line.as_ref()), work_seconds: signed(*seconds) }
 }
 
-/// What settlements would have cost under another card.
+/// The cost of past settlements under another card.
 pub fn what_if(what_if: &WhatIf) -> wire::WhatIf {
     let WhatIf { settlements, charged, preview, rejected, rejected_charged, differences, next } = what_if;
     wire::WhatIf {
@@ -214,7 +213,7 @@ mod tests {
     use crate::ledger::card::{EmergencyRule, TimeBasis};
     use crate::ledger::price::StepRule;
 
-    /// The wire's enumerations have the core's codes, so that a code is all the conversion there is.
+    /// The wire's enumerations use the core's codes, so a conversion only copies the code.
     #[test]
     fn enumerations_agree_with_the_core() {
         for rule in StepRule::ALL {

@@ -10,7 +10,6 @@ use super::super::wire;
 use super::messages::{balance, contact, hold, new_lot, purchase};
 use super::values::{day, or_empty, signed, small, time};
 
-/// An event with its payload.
 pub fn event(notice: &Notice, ledger: &LedgerId) -> wire::Event {
     let posting = &notice.posting;
     let detail = &posting.detail;
@@ -101,7 +100,6 @@ fn crossed(crossed: &Crossed) -> wire::CrossedThreshold {
     wire::CrossedThreshold { threshold: Some(threshold(*of)), level_credits: level.to_string() }
 }
 
-/// A threshold as it was set.
 pub fn threshold(of: Threshold) -> wire::BalanceThreshold {
     use wire::balance_threshold::Threshold as Wire;
     let threshold = match of {

@@ -21,7 +21,6 @@ use super::cards::{card_ref, line_time};
 use super::top_up;
 use super::values::{day, money, names, or_empty, short, signed, small, time};
 
-/// A customer's balances.
 pub fn balance(balances: Balances, sequence: u64) -> wire::Balance {
     let Balances { available, held, owed } = balances;
     wire::Balance {
@@ -32,12 +31,10 @@ pub fn balance(balances: Balances, sequence: u64) -> wire::Balance {
     }
 }
 
-/// Balances as of a point.
 pub fn balance_at(at: BalanceAt) -> wire::Balance {
     balance(at.balances, at.sequence)
 }
 
-/// One movement of credits.
 pub fn transfer(transfer: &Transfer) -> wire::Transfer {
     let Transfer { debit, credit, credits } = transfer;
     wire::Transfer {
@@ -79,7 +76,6 @@ pub fn posting(posting: &Posting, ledger: &LedgerId, customer: &CustomerId) -> w
     }
 }
 
-/// One movement of money.
 fn money_transfer(transfer: &MoneyTransfer) -> wire::MoneyTransfer {
     let MoneyTransfer { debit, credit, minor_units } = transfer;
     wire::MoneyTransfer {
@@ -110,10 +106,10 @@ pub fn transfer_record(record: &TransferRecord) -> wire::JournalTransfer {
     }
 }
 
-/// Parked holds that a posting activated; the rest of its other holds were superseded by a new estimate.
+/// Parked holds that a posting activated; the posting's other holds were superseded by a new estimate.
 ///
-/// There is no bound on parked holds, but there is one on messages: without one here the caller of a purchase could
-/// never read its answer. ListHolds shows the rest.
+/// Parked holds have no bound, but messages have one. Without a bound here, the caller of a purchase could never read
+/// its answer. ListHolds shows the rest.
 pub fn activated(posting: &Posting, ledger: &LedgerId) -> Vec<wire::Hold> {
     const BYTES_MAX: usize = 1 << 20;
     let activated = posting.detail.others.iter().filter(|hold| hold.state != HoldState::Superseded);
@@ -125,7 +121,7 @@ pub fn activated(posting: &Posting, ledger: &LedgerId) -> Vec<wire::Hold> {
     activated.map(|of| hold(of, ledger)).take_while(fits).collect()
 }
 
-/// A hold, with what its work comes to.
+/// A hold with the sums of its work.
 pub fn hold(hold: &Hold, ledger: &LedgerId) -> wire::Hold {
     wire::Hold {
         hold_id: hold.id.to_string(),
@@ -186,7 +182,7 @@ fn pending(pending: &Pending) -> wire::PendingEstimate {
 }
 
 fn work_summary(sums: &WorkSums) -> wire::WorkSummary {
-    // The lines as a price sees them: none where no line was named.
+    // The lines in the form that pricing uses: none where no line was named.
     let mut priced = PriceInputs::default();
     priced.add_sums(std::iter::once(sums), None);
     let PriceInputs { lines, solutions, span, .. } = priced;
@@ -202,7 +198,6 @@ fn work_summary(sums: &WorkSums) -> wire::WorkSummary {
     }
 }
 
-/// An entry of work.
 pub fn work(work: &Work) -> wire::WorkEntry {
     let Work { id, recorded_at, seconds, started_at, line, solutions, by, note, voided, labels, previous: _ } =
         work;
@@ -224,7 +219,6 @@ pub fn work(work: &Work) -> wire::WorkEntry {
     }
 }
 
-/// How a hold was charged.
 pub fn settlement(settlement: &Settlement) -> wire::Settlement {
     let Settlement {
         posting,
@@ -280,7 +274,7 @@ pub fn new_lot(posting: &Posting, ledger: &LedgerId, customer: &CustomerId) -> O
     let new = posting.detail.lot.as_ref()?;
     let mut moved = posting.detail.lots.iter().filter(|moved| moved.id == new.id);
     let left = moved.try_fold(Credits::ZERO, |sum, part| sum.checked_add(part.left));
-    // Parts of one lot: together they are at most its credits.
+    // The parts of one lot: together they are at most its credits.
     Some(lot(new, ledger, customer, left?))
 }
 
@@ -322,7 +316,6 @@ fn refund(refund: &Refund) -> wire::Refund {
     }
 }
 
-/// Whom to write to.
 pub fn contact(contact: &Contact) -> wire::Contact {
     let Contact { name, email, locale } = contact;
     wire::Contact { name: name.to_string(), email: email.to_string(), locale: locale.to_string() }
@@ -354,7 +347,7 @@ pub fn customer(record: &CustomerRecord, ledger: &LedgerId, now: Timestamp) -> w
     }
 }
 
-/// A caller's own pairs; none where they were erased.
+/// The pairs of a caller's metadata; none where they were erased.
 fn metadata(pairs: &BTreeMap<Text, Text>) -> BTreeMap<String, String> {
     let kept = pairs.iter().filter(|(key, _)| !key.is_erased());
     kept.map(|(key, value)| (key.to_string(), value.to_string())).collect()
@@ -366,7 +359,7 @@ mod tests {
     use crate::ledger::Kind;
     use crate::ledger::lot::{LotSource, RefundState};
 
-    /// The wire's enumerations have the core's codes, so that a code is all the conversion there is.
+    /// The wire's enumerations use the core's codes, so a conversion only copies the code.
     #[test]
     fn enumerations_agree_with_the_core() {
         for kind in Kind::ALL {

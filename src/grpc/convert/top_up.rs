@@ -1,4 +1,4 @@
-//! Settings of top-ups and the request in flight, as wire messages.
+//! Top-up settings and the request in flight, as wire messages.
 
 use crate::ledger::top_up::{OpenTopUp, TopUps};
 use crate::ledger::{Credits, Timestamp, TopUp};
@@ -6,7 +6,6 @@ use crate::ledger::{Credits, Timestamp, TopUp};
 use super::super::wire;
 use super::values::{small, time};
 
-/// Settings as they were agreed.
 pub fn settings(of: &TopUp) -> wire::TopUpSettings {
     let TopUp { below, target, monthly_cap, cool_down_seconds, lapse_seconds } = of;
     wire::TopUpSettings {
@@ -18,7 +17,7 @@ pub fn settings(of: &TopUp) -> wire::TopUpSettings {
     }
 }
 
-/// The request that is in flight at `now`, and what was asked for in the month of `now`.
+/// The request in flight at `now`, and the credits that were requested in the month of `now`.
 pub fn activity(top_ups: Option<&TopUps>, now: Timestamp) -> (Option<wire::TopUpRequest>, String) {
     let now = top_ups.map(|top_ups| top_ups.at(now));
     let open = now.and_then(|now| {

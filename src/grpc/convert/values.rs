@@ -7,40 +7,38 @@ use crate::storefront::amounts;
 
 use super::super::wire;
 
-/// A number for a field of 64 bits. The wire's numbers are signed, and so are those of the database: none of ours is
-/// larger than that.
+/// A number for a signed field of 64 bits. No number is cut: those of the database are signed too, so ours are never
+/// larger.
 pub fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A number for a field of 32 bits: a count that has a bound far below.
+/// A number for a field of 32 bits: a count whose bound is far below.
 pub fn small(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-/// Nothing is an empty text.
+/// `None` is an empty text.
 pub fn or_empty(value: Option<&impl ToString>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
 }
 
-/// A point in time.
 pub fn time(time: Timestamp) -> prost_types::Timestamp {
     let seconds = time.micros().div_euclid(Timestamp::MICROS_PER_SECOND);
     let micros = time.micros().rem_euclid(Timestamp::MICROS_PER_SECOND);
-    // Below 10^9, which 32 bits hold.
+    // Below 10^9, which fits 32 bits.
     let nanos = i32::try_from(micros.saturating_mul(1_000)).unwrap_or(i32::MAX);
     prost_types::Timestamp { seconds, nanos }
 }
 
-/// As [`small`], for what the core counts in 64 bits: seconds of one entry of work, a schema's version.
+/// As [`small`], for numbers that the core counts in 64 bits: seconds of one entry of work, a schema's version.
 pub fn short(seconds: u64) -> i32 {
     i32::try_from(seconds).unwrap_or(i32::MAX)
 }
 
-/// A day of the calendar.
 pub fn day(day: Day) -> wire::Date {
     let (year, month, day) = day.civil();
-    // Days are counted in 32 bits, so that years have fewer than 24.
+    // Days are counted in 32 bits, so a year has fewer than 24.
     let part = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
     wire::Date { year: part(year), month: part(month), day: part(day) }
 }
@@ -48,7 +46,7 @@ pub fn day(day: Day) -> wire::Date {
 /// An amount of money, with all the digits of its currency.
 pub fn money(money: &Money) -> wire::Money {
     let code = money.currency.as_str();
-    // Money is read only in currencies whose digits are known, and ISO 4217 keeps those that are withdrawn.
+    // Money is read only in currencies whose digits are known. ISO 4217 also keeps withdrawn currencies.
     let digits = amounts::digits(code).unwrap_or(0);
     let amount = Decimal::new(money.minor_units, digits).to_string();
     wire::Money { currency_code: code.to_owned(), amount }

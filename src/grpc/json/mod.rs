@@ -1,8 +1,8 @@
-//! Messages in the JSON of Protocol Buffers, read and written straight from and to their encoding, by a table that is made
-//! of the descriptors once.
+//! Messages in the JSON of Protocol Buffers, read from it and written to it without a message type in between. A table
+//! that is made once from the descriptors says how.
 //!
-//! Going through a message by reflection takes several times as long, and reading one so is not strict enough here: it
-//! takes a field that is given twice, cuts numbers to what fits, and does not say which field is wrong.
+//! Reflection takes several times as long, and its reader is not strict enough here. It accepts a field that is given
+//! twice, cuts numbers to their type, and does not say which field is wrong.
 
 mod read;
 mod table;

@@ -1,9 +1,9 @@
-//! From JSON to the encoding of a message. All violations are reported at once, each with the path of its field.
+//! Reads JSON into the encoding of a message. All violations are reported at once, each with the path of its field.
 //!
 //! # Bounds
-//! Memory is that of what is written: at most some three times the JSON. The depth is that of the types, and what is of
-//! the wrong type is skipped without being kept; lists and maps have a bound of their own; a text of the caller is quoted up
-//! to 64 characters.
+//! Memory is bounded by the output, which is at most about three times the JSON. The depth is bounded by that of the
+//! types, and a value of the wrong type is skipped without being kept. Lists and maps have a bound of their own. A text
+//! of the caller is quoted up to 64 characters.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,27 +16,24 @@ use super::super::violations::{Collector, Step, Violations};
 use super::table::{Field, Json, Kind, Place, Times, Type};
 use super::text;
 
-/// Elements of one list, or entries of one map: ten times what the longest list of a request may have. Each becomes a
+/// Elements of one list, or entries of one map: ten times the longest list that a request may have. Each becomes a
 /// message of some hundred bytes, and is written in two.
 const ELEMENTS_MAX: usize = 100_000;
 
-/// Fields that one mask of JSON names.
+/// The most paths in one field mask.
 const MASK_PATHS_MAX: usize = 100;
 
-/// Why a text is no message.
+/// Why a text is not a message.
 #[derive(Clone, Debug)]
 pub enum Unreadable {
-    /// It is no JSON; what is wrong, and where.
+    /// It is not JSON; what is wrong, and where.
     Syntax(String),
-    /// It is JSON, with fields that are not the message's or have no value of theirs.
+    /// It is JSON, but with unknown fields or wrong values.
     Fields(Violations),
 }
 
 impl Json {
     /// Reads a message from its JSON and gives its encoding.
-    ///
-    /// # Errors
-    /// [`Unreadable`].
     pub fn read(&self, place: Place, json: &[u8]) -> Result<Vec<u8>, Unreadable> {
         let mut reader = Reader { json: self, found: Collector::default() };
         let mut out = Vec::new();
@@ -52,7 +49,7 @@ impl Json {
     }
 }
 
-/// What all values of a message are read with.
+/// The state that all values of a message share while they are read.
 struct Reader<'j> {
     json: &'j Json,
     found: Collector<'j>,
@@ -67,7 +64,7 @@ impl<'j> Reader<'j> {
     }
 }
 
-/// A text of the caller, as much of it as is shown.
+/// A text of the caller, cut to the length that is quoted.
 fn shown(text: &str) -> String {
     const CHARS_MAX: usize = 64;
     let mut shown: String = text.chars().take(CHARS_MAX).collect();
@@ -77,7 +74,7 @@ fn shown(text: &str) -> String {
     shown
 }
 
-/// A value of JSON that is neither a list nor an object.
+/// A JSON value that is neither a list nor an object.
 #[derive(Clone, Copy)]
 enum Scalar<'a> {
     Null,
@@ -88,20 +85,20 @@ enum Scalar<'a> {
     Text(&'a str),
 }
 
-/// Where one value goes: to the end of `out`, behind the key of its field where it has a number. Reading it tells whether
-/// it is set.
+/// The target of one value: the end of `out`, after the key of its field if it has a number. Reading it returns whether
+/// the value is set.
 struct Value<'r, 'j> {
     reader: &'r mut Reader<'j>,
     kind: &'j Kind,
     times: Times,
     number: Option<u32>,
-    /// `null` is as if the value were not there.
+    /// `null` counts as no value.
     may_be_null: bool,
     out: &'r mut Vec<u8>,
 }
 
 impl<'r, 'j> Value<'r, 'j> {
-    /// The value of a field: one, a list, or a map.
+    /// The value of a field: single, a list, or a map.
     fn of_field(reader: &'r mut Reader<'j>, field: &'j Field, out: &'r mut Vec<u8>) -> Self {
         let Field { kind, times, number, .. } = field;
         Self { reader, kind, times: *times, number: Some(*number), may_be_null: true, out }
@@ -130,7 +127,7 @@ impl<'r, 'j> Value<'r, 'j> {
         }
     }
 
-    /// Complains that it is no value of this kind.
+    /// Reports that it is no value of this kind.
     fn refuse(self) {
         let wanted = match (self.times, self.kind) {
             (Times::List, _) => "must be a list".to_owned(),
@@ -176,7 +173,7 @@ impl<'r, 'j> Value<'r, 'j> {
             (Times::Once, Kind::Timestamp, Scalar::Text(text)) => self.put_message(text::time(text)),
             (Times::Once, Kind::Duration, Scalar::Text(text)) => self.put_message(text::duration(text)),
             (Times::Once, Kind::FieldMask, Scalar::Text(text)) => {
-                // Each comma is a path of its own: a body of them would be many times its size.
+                // Each comma is a path of its own. The paths of a body full of commas would need many times its size.
                 let fits = text.bytes().filter(|byte| *byte == b',').count() < MASK_PATHS_MAX;
                 self.put_message(fits.then(|| prost_types::FieldMask { paths: text::paths(text) }));
             }
@@ -359,12 +356,12 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 }
 
-/// The key of an object that is a message.
+/// The key of an object that stands for a message.
 struct Key<'j>(&'j Type);
 
 enum Found<'j> {
     Field(usize, &'j Field),
-    /// Its name, as much of it as is shown.
+    /// Its name, cut to the length that is quoted.
     Unknown(String),
 }
 

@@ -1,28 +1,28 @@
-//! The table of the types of messages, made of their descriptors once.
+//! The table of message types, made once from their descriptors.
 
 use std::collections::HashMap;
 
 use prost_reflect::{Kind as Described, MessageDescriptor};
 
-/// How the fields of what is written are named. Both names are read.
+/// How fields are named when they are written. Both names are accepted when reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
     /// As in the proto: `customer_id`.
     Proto,
-    /// As JSON has them by default: `customerId`.
+    /// The default of proto3's JSON: `customerId`.
     Json,
 }
 
-/// How messages of some types, and of those within them, are read and written.
+/// How messages of some types, and of the types within them, are read and written.
 #[derive(Debug)]
 pub struct Json {
     names: Names,
-    /// They refer to each other by their places.
+    /// The types refer to each other by their places here.
     pub(super) types: Vec<Type>,
     by_name: HashMap<String, usize>,
 }
 
-/// A type of messages in its table.
+/// The place of a message type in the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Place(pub(super) usize);
 
@@ -31,7 +31,7 @@ pub(super) struct Type {
     /// Without the package.
     pub(super) name: String,
     pub(super) fields: Vec<Field>,
-    /// Places among the fields: by number from 1, and by either name.
+    /// Indexes of the fields: by number from 1, and by either name.
     pub(super) by_number: Vec<Option<usize>>,
     pub(super) by_name: HashMap<String, usize>,
 }
@@ -39,14 +39,14 @@ pub(super) struct Type {
 #[derive(Debug)]
 pub(super) struct Field {
     pub(super) number: u32,
-    /// In the proto.
+    /// The name in the proto.
     pub(super) name: String,
-    /// As it is written: in quotes, with a colon.
+    /// The name as it is written: in quotes, with a colon.
     pub(super) key: String,
-    /// How often it stands in its message.
+    /// How many values it takes.
     pub(super) times: Times,
     pub(super) kind: Kind,
-    /// The group of which one field may be set at most.
+    /// The group of which at most one field may be set.
     pub(super) oneof: Option<String>,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Field {
 pub(super) enum Times {
     Once,
     List,
-    /// By texts; the kind is that of the entries.
+    /// A map with texts as keys; the kind is that of the entries.
     Map,
 }
 
@@ -62,19 +62,18 @@ pub(super) enum Times {
 pub(super) enum Kind {
     Text,
     Bool,
-    /// A number.
     Int32,
-    /// Written as a text: JSON's numbers are doubles.
+    /// Written as a text, because numbers of JSON are doubles.
     Int64,
     Enum(Values),
     Timestamp,
     Duration,
     FieldMask,
-    /// Of the type at this place.
+    /// The type at this place of the table.
     Message(usize),
 }
 
-/// An enumeration: its name, and those of its values by number.
+/// An enumeration: its name, and the names of its values by number.
 #[derive(Debug)]
 pub(super) struct Values {
     pub(super) name: String,
@@ -82,12 +81,12 @@ pub(super) struct Values {
 }
 
 impl Json {
-    /// For no messages yet.
+    /// An empty table.
     pub fn new(names: Names) -> Self {
         Self { names, types: Vec::new(), by_name: HashMap::new() }
     }
 
-    /// Adds a type and those within it; `None` where one has a field that no message here has yet, as a double.
+    /// Adds a type and those within it; `None` where one has a field of an unsupported kind, such as a double.
     pub fn add(&mut self, message: &MessageDescriptor) -> Option<Place> {
         let mut pending = Vec::new();
         let place = self.place(message, &mut pending);
@@ -98,7 +97,7 @@ impl Json {
         Some(Place(place))
     }
 
-    /// The place of a type, which is described later where it is new.
+    /// The place of a type. A new type is put into `pending`, to be described later.
     fn place(&mut self, message: &MessageDescriptor, pending: &mut Vec<(usize, MessageDescriptor)>) -> usize {
         if let Some(place) = self.by_name.get(message.full_name()) {
             return *place;
@@ -130,7 +129,7 @@ impl Json {
                     "google.protobuf.Timestamp" => Kind::Timestamp,
                     "google.protobuf.Duration" => Kind::Duration,
                     "google.protobuf.FieldMask" => Kind::FieldMask,
-                    // The others there have a JSON of their own, too.
+                    // The other types there have a JSON form of their own, too.
                     name if name.starts_with("google.protobuf.") => return None,
                     _ => Kind::Message(self.place(&of, pending)),
                 },
@@ -176,7 +175,7 @@ impl Type {
 }
 
 impl Kind {
-    /// Whether lists of it are packed into one field.
+    /// True if lists of this kind are packed into one field.
     pub(super) fn is_packed(&self) -> bool {
         match self {
             Self::Bool | Self::Int32 | Self::Int64 | Self::Enum(_) => true,
@@ -185,14 +184,14 @@ impl Kind {
     }
 }
 
-/// Whether the keys of a map are texts.
+/// True if the keys of a map are texts.
 fn is_by_text(entry: &Described) -> bool {
     let entry = entry.as_message();
     entry.is_some_and(|entry| matches!(entry.map_entry_key_field().kind(), Described::String))
 }
 
 impl Values {
-    /// A value that means something: not the first, which is the unspecified one.
+    /// A value other than the first one, which is the unspecified one.
     pub(super) fn example(&self) -> &str {
         self.values.get(1).or(self.values.first()).map_or("", |(_, name)| name)
     }

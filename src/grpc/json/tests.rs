@@ -1,4 +1,4 @@
-//! The JSON of messages, compared with what reflection makes of them.
+//! Compares the JSON of messages with what reflection makes of them.
 
 use prost::Message as _;
 use prost_reflect::{
@@ -112,14 +112,14 @@ fn it_is_the_json_that_reflection_writes_and_reads() {
             assert_eq!(value, expected, "{name} {nth}");
             let read = json.read(place, &written).unwrap_or_else(|wrong| panic!("{name} {nth}: {wrong:?}"));
             let read = DynamicMessage::decode(described.clone(), read.as_slice()).unwrap();
-            // Of two messages one may have a default set that the other leaves out.
+            // Of two equal messages, one may have a default set that the other leaves out.
             let again = read.serialize_with_options(serde_json::value::Serializer, &options).unwrap();
             assert_eq!(again, expected, "{name} {nth}");
         }
     }
 }
 
-/// What is wrong with a request: each field with what is said of it.
+/// The violations of a request: each field with its problem.
 fn wrong(name: &str, json: &[u8]) -> Vec<(String, String)> {
     let (table, place) = table(name, Names::Json);
     match table.read(place, json) {

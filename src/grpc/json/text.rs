@@ -1,9 +1,9 @@
-//! Values that JSON has as texts: times, durations, masks of fields, and numbers in quotes.
+//! Values that JSON writes as texts: times, durations, field masks, and numbers in quotes.
 
 use prost_types::{Duration, Timestamp};
 
-/// A time of RFC 3339 with `Z` or an offset, such as `2026-01-31T12:00:00.5+01:00`. Its exact form is asked for: there is no
-/// 60th second to be read as the 59th.
+/// A time of RFC 3339 with `Z` or an offset, such as `2026-01-31T12:00:00.5+01:00`. The form is checked exactly, so
+/// that a 60th second is not read as the 59th.
 pub(super) fn time(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     let is_shaped = |shape: &[u8], bytes: &[u8]| {
@@ -49,7 +49,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     Some(if negative { Duration { seconds: -seconds, nanos: -nanos } } else { Duration { seconds, nanos } })
 }
 
-/// The paths of a mask, each as the proto has it: `productPurchaseDate` and `product_purchase_date` are the same.
+/// The paths of a mask, each as in the proto: `productPurchaseDate` and `product_purchase_date` are the same.
 pub(super) fn paths(text: &str) -> Vec<String> {
     let snake = |path: &str| {
         let mut snake = String::new();
@@ -64,7 +64,7 @@ pub(super) fn paths(text: &str) -> Vec<String> {
     if text.is_empty() { Vec::new() } else { text.split(',').map(snake).collect() }
 }
 
-/// A path of a mask as JSON has it.
+/// A path of a mask in the form of JSON.
 pub(super) fn camel(path: &str) -> String {
     let mut camel = String::new();
     let mut upper = false;
@@ -81,7 +81,7 @@ pub(super) fn camel(path: &str) -> String {
 
 /// A number in quotes.
 pub(super) fn quoted_number(text: &str) -> Option<i64> {
-    // JSON's own grammar: no plus, no leading zeros; space around it is not a part of it.
+    // The grammar of JSON: no plus, no leading zeros. Space around it does not belong to the number.
     let number: serde_json::Number = serde_json::from_str(text).ok()?;
     if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
         return None;
@@ -89,7 +89,7 @@ pub(super) fn quoted_number(text: &str) -> Option<i64> {
     number.as_i64().or_else(|| whole(number.as_f64()?))
 }
 
-/// A number that was written with a point or an exponent, where it is whole and a double has it exactly.
+/// A number with a point or an exponent, if it is whole and a double represents it exactly.
 pub(super) fn whole(number: f64) -> Option<i64> {
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     let is_exact = number.fract() == 0.0 && number.abs() < EXACT_MAX;

@@ -1,10 +1,11 @@
-//! From the encoding of a message to its JSON: what the message does not carry is not written, so defaults are left out.
+//! Writes the encoding of a message as JSON. A field that the encoding does not have is not written, so defaults are
+//! left out.
 
 use super::table::{Field, Json, Kind, Place, Times};
 use super::text;
 
 impl Json {
-    /// Writes an encoded message; `None` where it is not one, with a part written.
+    /// Writes an encoded message; `None` if the encoding is malformed. Then a part may be written already.
     pub fn write(&self, place: Place, encoded: &[u8], out: &mut Vec<u8>) -> Option<()> {
         self.write_message(place.0, encoded, out)
     }
@@ -18,7 +19,7 @@ impl Json {
             let (number, wire) = (tag >> 3, tag & 7);
             let field = written.numbered(number)?;
             match last {
-                // Elements of a list stand next to each other.
+                // The elements of a list follow each other in the encoding.
                 Some(before) if before.number == field.number && field.times != Times::Once => out.push(b','),
                 before => {
                     if let Some(before) = before {
@@ -45,7 +46,7 @@ impl Json {
         Some(())
     }
 
-    /// Writes an entry of a map; what it does not carry has its default.
+    /// Writes an entry of a map; a missing key or value has its default.
     fn write_entry(&self, place: usize, mut bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
         let written = self.types.get(place)?;
         let value_field = written.numbered(2)?;
@@ -133,7 +134,7 @@ impl Times {
 }
 
 fn write_number(kind: &Kind, value: u64, out: &mut Vec<u8>) -> Option<()> {
-    // 32 bits are encoded with the sign in all 64.
+    // 32-bit numbers are encoded with their sign extended to 64 bits.
     let signed = value.cast_signed();
     match kind {
         Kind::Bool => serde_json::to_writer(out, &(value != 0)).ok(),

@@ -11,7 +11,7 @@ pub(super) struct Beancount {
     declared: Declared,
 }
 
-/// Before all postings, so that the order in which they were recorded does not matter.
+/// A day before all postings, so that the order in which they were recorded does not matter.
 const DECLARED_ON: &str = "1970-01-01";
 
 impl JournalWriter for Beancount {

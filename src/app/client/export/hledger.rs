@@ -1,4 +1,4 @@
-//! The journal for hledger (<https://hledger.org/hledger.html#journal>), in what ledger reads as well.
+//! The journal for hledger (<https://hledger.org/hledger.html#journal>), in a form that ledger reads too.
 
 use std::io::{self, Write};
 
@@ -45,7 +45,7 @@ impl JournalWriter for Hledger {
 }
 
 impl Hledger {
-    /// Declares a commodity with the digits of an amount of it, as an example of how it is written.
+    /// Declares a commodity by a sample amount, which shows its digits.
     fn commodity(&mut self, out: &mut dyn Write, amount: &str, commodity: &str) -> io::Result<()> {
         if self.declared.is_new(commodity) {
             // The sample needs a decimal mark, even where there are no digits behind it.

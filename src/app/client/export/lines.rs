@@ -1,4 +1,4 @@
-//! The journal a line each: CSV for spreadsheets, JSON for programs.
+//! The journal in lines: CSV for spreadsheets, JSON for programs.
 
 use std::io::{self, Write};
 
@@ -8,11 +8,11 @@ use super::postings::{JournalWriter, kind_name};
 use crate::app::csv;
 use crate::grpc::wire;
 
-/// One line a transfer.
+/// One line for each transfer.
 #[derive(Debug)]
 pub(super) struct Csv;
 
-/// One line a posting.
+/// One line for each posting.
 #[derive(Debug)]
 pub(super) struct Jsonl;
 

@@ -18,9 +18,9 @@ use wire::ledger_service_client::LedgerServiceClient;
 
 /// Write a ledger's journal for other programs
 ///
-/// beancount and hledger get every transfer as a transaction, credits as the commodity CREDIT with the prices that were
-/// paid for them; as in every double-entry program, what is credited is negative there. csv is one line a transfer, jsonl
-/// one line a posting.
+/// beancount and hledger get every transfer as a transaction. Credits are the commodity CREDIT, with the prices that
+/// were paid for them. As in every double-entry program, what is credited is negative there. csv has one line for each
+/// transfer, jsonl one line for each posting.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Export {
     /// For which program
@@ -47,9 +47,6 @@ enum Format {
 
 impl Export {
     /// Reads the journal and writes it.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         let mut client = LedgerServiceClient::new(self.target.connect().await?);
         let request =
@@ -78,7 +75,7 @@ impl Export {
     }
 }
 
-/// False once the reader has gone away, as `head` does, which is no error.
+/// False if the reader has closed its end, as `head` does, which is no error.
 fn written(done: io::Result<()>) -> Result<bool, Failure> {
     match done {
         Ok(()) => Ok(true),

@@ -1,17 +1,17 @@
-//! Names of accounts in other programs. They keep names apart that differ, and use letters, digits and hyphens alone.
+//! Names of accounts in other programs. Different names stay different, and have only letters, digits and hyphens.
 
 use std::fmt::Write as _;
 
-/// Where an account stands in a chart of accounts.
+/// The place of an account in a chart of accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Account<'a> {
     /// The kind of account, by its name in Beancount.
     pub root: &'static str,
-    /// The groups below it.
+    /// The groups below the root.
     pub group: &'static str,
-    /// The customer or the storefront, where it is one's.
+    /// The customer or storefront, if the account belongs to one.
     pub owner: Option<&'a str>,
-    /// The account itself; empty where the owner is it.
+    /// The account itself; empty if the owner is the account.
     pub leaf: &'static str,
 }
 
@@ -48,7 +48,6 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// The name, its parts joined by colons.
     pub fn name(&self) -> String {
         let owner = self.owner.map(|owner| format!(":{}", component(owner))).unwrap_or_default();
         let leaf = if self.leaf.is_empty() { String::new() } else { format!(":{}", self.leaf) };
@@ -56,8 +55,8 @@ impl<'a> Account<'a> {
     }
 }
 
-/// An id as one part of a name: what is no letter or digit stands as a hyphen and its code in two hexadecimal digits. The
-/// first letter, which must be a capital, is one that no id begins with by itself.
+/// An id as one part of a name. A character that is no letter or digit becomes a hyphen and its code in two hexadecimal
+/// digits. The X in front makes the part begin with a capital, which is required.
 fn component(id: &str) -> String {
     let mut name = "X".to_owned();
     for byte in id.bytes() {

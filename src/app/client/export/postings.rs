@@ -1,4 +1,4 @@
-//! What the formats of an export share: the trait of a format, and what they say of a posting.
+//! The common part of all formats of an export: the trait of a format, and what they derive from a posting.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -6,12 +6,11 @@ use std::io::{self, Write};
 use super::names::Account;
 use crate::grpc::wire;
 
-/// Writes the journal for one program.
 pub(super) trait JournalWriter: Send {
-    /// What stands before all postings.
+    /// Writes what stands before all postings.
     fn begin(&mut self, out: &mut dyn Write, ledger: &str) -> io::Result<()>;
 
-    /// One posting.
+    /// Writes one posting.
     fn posting(&mut self, out: &mut dyn Write, posting: &wire::Posting) -> io::Result<()>;
 }
 
@@ -20,13 +19,13 @@ pub(super) trait JournalWriter: Send {
 pub(super) struct Declared(BTreeSet<String>);
 
 impl Declared {
-    /// True the first time.
+    /// True on the first call with this name.
     pub fn is_new(&mut self, name: &str) -> bool {
         !self.0.contains(name) && self.0.insert(name.to_owned())
     }
 }
 
-/// What a posting moves, in one form: debit, credit, amount, commodity.
+/// The movements of a posting, in one form: debit, credit, amount, commodity.
 pub(super) fn legs(
     posting: &wire::Posting,
 ) -> impl Iterator<Item = (Account<'_>, Account<'_>, String, &str)> {
@@ -47,7 +46,7 @@ pub(super) fn legs(
     credits.chain(money)
 }
 
-/// Credits with all their digits: programs show as many as most amounts have, and round the others.
+/// Credits with all their digits: programs round to the number of digits that most amounts have.
 fn four_digits(credits: &str) -> String {
     let (whole, fraction) = credits.split_once('.').unwrap_or((credits, ""));
     format!("{whole}.{fraction:0<4}")
@@ -65,7 +64,7 @@ pub(super) fn kind_name(posting: &wire::Posting) -> &'static str {
     name.strip_prefix("POSTING_KIND_").unwrap_or(name)
 }
 
-/// What a purchase paid for one credit: amount and currency.
+/// The price of one credit of a purchase: amount and currency.
 pub(super) fn price_of_a_credit(posting: &wire::Posting) -> Option<(rust_decimal::Decimal, String)> {
     use rust_decimal::Decimal;
     if posting.kind() != wire::PostingKind::PurchaseCredits {

@@ -1,4 +1,4 @@
-//! What a statement says, in the lines and texts that all its formats share.
+//! The content of a statement, in the lines and texts that all its formats share.
 
 use prost_types::Timestamp;
 
@@ -17,7 +17,7 @@ pub(super) struct Document {
     pub provisional: bool,
 }
 
-/// A line: a transfer, or the balance at the opening or the closing.
+/// A line: a transfer, or the opening or closing balance.
 #[derive(Default)]
 pub(super) struct Line {
     /// False for a transfer.
@@ -35,7 +35,7 @@ pub(super) struct Line {
 }
 
 impl Document {
-    /// All lines in their order. `opening` and `closing` are the kinds of the first and the last one.
+    /// All lines in order. `opening` and `closing` name the first and the last one.
     pub fn lines(&self, opening: &str, closing: &str) -> Vec<Line> {
         let balance = |kind: &str, at: Timestamp, balance: &wire::Balance| Line {
             is_balance: true,
@@ -50,7 +50,7 @@ impl Document {
         std::iter::once(opening).chain(self.lines.iter().map(transfer)).chain([closing]).collect()
     }
 
-    /// Of each kind of posting: its name, its lines, and what was credited and debited.
+    /// For each kind of posting: its name, its number of lines, and the sums credited and debited.
     pub fn subtotals(&self) -> impl Iterator<Item = [String; 4]> {
         self.subtotals.iter().map(|subtotal| {
             let wire::StatementSubtotal { credited_credits, debited_credits, lines, .. } = subtotal.clone();
@@ -59,14 +59,14 @@ impl Document {
         })
     }
 
-    /// What a reader must know of a statement that may still change.
+    /// The note that a statement may still change.
     pub fn mark(&self) -> &'static str {
         if self.provisional { " (provisional: the period is not over)" } else { "" }
     }
 }
 
 impl Line {
-    /// What it is about: its incident, or its order.
+    /// The incident or the order of a line.
     pub fn subject(&self) -> &str {
         if self.incident_id.is_empty() { &self.order_id } else { &self.incident_id }
     }

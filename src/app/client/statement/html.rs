@@ -1,4 +1,4 @@
-//! A statement as a page to print: one file, without anything that would have to be fetched.
+//! A statement as a page to print: one file that fetches nothing.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,6 @@ tr.b td{font-weight:600;border-bottom:2px solid #111}\
 thead{display:table-header-group}tr{break-inside:avoid}\
 @page{margin:15mm}@media print{body{margin:0;font-size:11px}}";
 
-/// The page.
 pub(super) fn page(document: &Document) -> String {
     let customer = escaped(&document.customer);
     let mut page = format!(
@@ -88,7 +87,7 @@ fn tag(page: &mut String, name: &str, class: &str, text: &str) {
     let _ = write!(page, "<{name}{class}>{}</{name}>", escaped(text));
 }
 
-/// Text that says just what it is, whatever a customer wrote.
+/// Escapes text, because customers can write anything.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {

@@ -44,9 +44,6 @@ enum Format {
 
 impl Statement {
     /// Asks the server and prints the statement.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub async fn run(self) -> Result<(), Failure> {
         let Self { customer, period, format, target } = self;
         let until = period.until();

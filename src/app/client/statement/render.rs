@@ -59,7 +59,7 @@ pub(super) fn text(document: &Document) -> String {
     parts.join("\n")
 }
 
-/// One line a transfer, between those of the opening and the closing balance.
+/// One line for each transfer, between those of the opening and the closing balance.
 pub(super) fn csv(document: &Document) -> String {
     let head = csv::row(&[
         "sequence",
@@ -96,7 +96,6 @@ pub(super) fn csv(document: &Document) -> String {
     std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
-/// One object.
 pub(super) fn json(document: &Document) -> String {
     let balance = |balance: &wire::Balance| {
         let wire::Balance { available_credits: available, held_credits: held, owed_credits: owed, sequence } =
