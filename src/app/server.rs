@@ -15,7 +15,7 @@ use super::shops::shops;
 use super::sweep::sweep;
 use crate::cards;
 use crate::clock::{self, Clock};
-use crate::config::{Config, Isolation};
+use crate::config::{Config, IsolationSetting};
 use crate::delivery::mail::{MailTransport, Mailboxes, Mailer};
 use crate::delivery::webhooks::{HttpClient, Policy, SystemNetwork, WebhookTransport, public_roots};
 use crate::delivery::{DeliveryThread, Endpoints, EventFeeds, Relay, Transport};
@@ -172,8 +172,8 @@ fn transports(
 
 fn settings(config: &Config) -> Settings {
     let isolation = match config.postgres_isolation {
-        Isolation::ReadCommitted => store::Isolation::ReadCommitted,
-        Isolation::Serializable => store::Isolation::Serializable,
+        IsolationSetting::ReadCommitted => store::Isolation::ReadCommitted,
+        IsolationSetting::Serializable => store::Isolation::Serializable,
     };
     Settings { lanes: config.postgres_lanes, isolation, ..Settings::default() }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::report::Report;
 use crate::cards;
 use crate::ledger::book::{Book, OrderScope};
-use crate::ledger::card::{CardChange, CardRef, CardRequest, Cards, Changed, check};
+use crate::ledger::card::{CardChange, CardEdit, CardRef, CardRequest, Cards, check};
 use crate::ledger::receipt::{ReceiptError, receipt};
 use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, Lot, LotId, Posting, PostingId, Timestamp};
 use crate::store::nets::changes;
@@ -95,7 +95,7 @@ async fn replay_cards(
         if !requests.insert((*ledger, changed.kind(), request.clone())) {
             fault("it repeats a request id".to_owned());
         }
-        if let Changed::Card(card) = changed {
+        if let CardEdit::Card(card) = changed {
             for wrong in check(card).faults {
                 fault(format!("{} {}", wrong.field, wrong.problem));
             }

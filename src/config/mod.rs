@@ -14,5 +14,5 @@ pub use email::{EmailSettings, EmailTls};
 pub use error::ConfigError;
 pub use flags::Flags;
 pub use secret::{NonEmpty, Secret, SecretText};
-pub use settings::{Config, Isolation, LogFormat};
+pub use settings::{Config, IsolationSetting, LogFormat};
 pub use storefronts::StorefrontSettings;

@@ -99,14 +99,14 @@ settings! {
     /// PostgreSQL: connections that write, each for its share of the customers
     postgres_lanes: usize = 2, Whole(1, 64), "COUNT";
     /// PostgreSQL: read-committed or serializable
-    postgres_isolation: Isolation = Isolation::ReadCommitted, Choice(), "LEVEL";
+    postgres_isolation: IsolationSetting = IsolationSetting::ReadCommitted, Choice(), "LEVEL";
     /// Let webhooks go to this machine and without TLS, to any port: for development only
     webhook_development: bool = false, Switch(), "";
 }
 
 /// How writing transactions are kept apart in PostgreSQL. Both are safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Isolation {
+pub enum IsolationSetting {
     /// Rows are locked first and then read: the faster one.
     ReadCommitted,
     /// For engines that know no other.

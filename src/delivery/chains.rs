@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
 use super::notice::Notice;
-use super::transport::{Failure, Sender};
+use super::transport::{SendFailure, Sender};
 use crate::store::webhooks::Delivery;
 
 /// An event on its way.
@@ -26,7 +26,7 @@ pub(super) type Chain = Vec<Outgoing>;
 pub(super) struct Sent {
     pub taken: Chain,
     /// The event that failed, and why.
-    pub failed: Option<(Outgoing, Failure)>,
+    pub failed: Option<(Outgoing, SendFailure)>,
     /// The events behind it, and those that were not tried because another message stopped the round.
     pub rest: Chain,
 }

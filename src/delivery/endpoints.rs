@@ -61,7 +61,7 @@ record!(EventPlace { 1 => position, 2 => index });
 
 /// The outcome of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Changed {
+pub enum EndpointChanged {
     /// The change was made, now or by an earlier delivery of the same request.
     Done {
         /// As it is now; `None` if it is gone.
@@ -108,7 +108,7 @@ impl Endpoints {
         ledger: LedgerNo,
         request: RequestKey,
         new: NewEndpoint,
-    ) -> Result<Changed, StoreError> {
+    ) -> Result<EndpointChanged, StoreError> {
         let begin = match new.after {
             Some(after) => after,
             None => self.store.last_position(ledger).await?,
@@ -123,7 +123,7 @@ impl Endpoints {
         request: RequestKey,
         id: Uuid,
         patch: Patch,
-    ) -> Result<Changed, StoreError> {
+    ) -> Result<EndpointChanged, StoreError> {
         let content = [id.as_bytes().to_vec(), encode(&patch)].concat();
         self.change((ledger, Method::Update, request), &content, &Change::Update(id, patch)).await
     }
@@ -134,7 +134,7 @@ impl Endpoints {
         ledger: LedgerNo,
         request: RequestKey,
         id: Uuid,
-    ) -> Result<Changed, StoreError> {
+    ) -> Result<EndpointChanged, StoreError> {
         self.change((ledger, Method::Delete, request), id.as_bytes(), &Change::Delete(id)).await
     }
 
@@ -145,7 +145,7 @@ impl Endpoints {
         request: RequestKey,
         id: Uuid,
         place: EventPlace,
-    ) -> Result<Changed, StoreError> {
+    ) -> Result<EndpointChanged, StoreError> {
         let before = Position(place.position.0.saturating_sub(1));
         let page = read_page(&*self.store, ledger, before, 1).await?;
         let is_there =
@@ -198,7 +198,7 @@ impl Endpoints {
         scope: (LedgerNo, Method, RequestKey),
         content: &[u8],
         change: &Change,
-    ) -> Result<Changed, StoreError> {
+    ) -> Result<EndpointChanged, StoreError> {
         let fingerprint = stable_hash(&[content]);
         let mut tries = 0_u32;
         loop {
@@ -218,15 +218,15 @@ impl Endpoints {
         scope: &(LedgerNo, Method, RequestKey),
         fingerprint: u64,
         change: &Change,
-    ) -> Result<Changed, StoreError> {
+    ) -> Result<EndpointChanged, StoreError> {
         let mut tx = self.rows.begin(self.clock.now()).await?;
         if let Some(asked) = tx.asked(scope).await? {
             let endpoint = tx.endpoint(asked.endpoint).await?.map(Box::new);
             tx.commit().await?;
             return Ok(if asked.fingerprint == fingerprint {
-                Changed::Done { endpoint, replayed: true }
+                EndpointChanged::Done { endpoint, replayed: true }
             } else {
-                Changed::RequestIdReused
+                EndpointChanged::RequestIdReused
             });
         }
         let changed = make(&mut *tx, scope.0, change).await?;
@@ -239,11 +239,11 @@ impl Endpoints {
         };
         tx.put_asked(scope, Asked { fingerprint, endpoint: id }).await?;
         tx.commit().await?;
-        Ok(Changed::Done { endpoint: endpoint.map(Box::new), replayed: false })
+        Ok(EndpointChanged::Done { endpoint: endpoint.map(Box::new), replayed: false })
     }
 }
 
-type Made = Result<(Uuid, Option<Endpoint>), Changed>;
+type Made = Result<(Uuid, Option<Endpoint>), EndpointChanged>;
 
 async fn make(tx: &mut dyn WebhookTx, ledger: LedgerNo, change: &Change) -> Result<Made, StoreError> {
     let now = tx.now();
@@ -251,7 +251,7 @@ async fn make(tx: &mut dyn WebhookTx, ledger: LedgerNo, change: &Change) -> Resu
         let all = tx.endpoints().await?;
         let counts = |endpoint: &&Endpoint| endpoint.ledger == ledger && !endpoint.is_email();
         if all.iter().filter(counts).count() >= ENDPOINTS_MAX {
-            return Ok(Err(Changed::TooMany));
+            return Ok(Err(EndpointChanged::TooMany));
         }
         let endpoint = Endpoint {
             id: PostingId::new(now, 0, random()?).uuid(),
@@ -273,14 +273,14 @@ async fn make(tx: &mut dyn WebhookTx, ledger: LedgerNo, change: &Change) -> Resu
         return Ok(Ok((endpoint.id, Some(endpoint))));
     }
     let (Change::Update(id, _) | Change::Delete(id) | Change::Redeliver(id, _)) = change else {
-        return Ok(Err(Changed::EndpointNotFound));
+        return Ok(Err(EndpointChanged::EndpointNotFound));
     };
     // The e-mail endpoint is the server's own. Callers may only have its events sent again.
     let may = |endpoint: &Endpoint| {
         endpoint.ledger == ledger && (!endpoint.is_email() || matches!(change, Change::Redeliver(..)))
     };
     let Some(mut endpoint) = tx.endpoint(*id).await?.filter(may) else {
-        return Ok(Err(Changed::EndpointNotFound));
+        return Ok(Err(EndpointChanged::EndpointNotFound));
     };
     endpoint.version = endpoint.version.saturating_add(1);
     match change {
@@ -308,11 +308,11 @@ async fn make(tx: &mut dyn WebhookTx, ledger: LedgerNo, change: &Change) -> Resu
             tx.delete_endpoint(*id).await?;
             return Ok(Ok((*id, None)));
         }
-        Change::Redeliver(_, None) => return Ok(Err(Changed::EventNotFound)),
+        Change::Redeliver(_, None) => return Ok(Err(EndpointChanged::EventNotFound)),
         Change::Redeliver(_, Some(notice))
             if endpoint.is_email() && !endpoint.types.contains(&notice.event.event) =>
         {
-            return Ok(Err(Changed::EventNotFound));
+            return Ok(Err(EndpointChanged::EventNotFound));
         }
         Change::Redeliver(_, Some(notice)) => {
             let delivery = Delivery { next_at: Some(now), ..notice.to_delivery(*id) };

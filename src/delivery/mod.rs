@@ -48,7 +48,7 @@ mod worker;
 
 pub use crate::store::webhooks::{Delivery, Endpoint};
 pub use crate::store::{Position, StoreError};
-pub use endpoints::{Changed, ENDPOINTS_MAX, Endpoints, EventPlace, NewEndpoint, Patch};
+pub use endpoints::{ENDPOINTS_MAX, EndpointChanged, Endpoints, EventPlace, NewEndpoint, Patch};
 pub use feeds::EventFeeds;
 pub use notice::{Cursor, Notice};
 pub use relay::{LOOK_SECONDS, Relay};

@@ -36,7 +36,7 @@ pub trait Transport: Send + Sync {
 #[async_trait]
 pub trait Sender: Send + Sync {
     /// Makes a message of an event and hands it over, within a bounded time.
-    async fn send(&self, notice: &Notice) -> Result<(), Failure>;
+    async fn send(&self, notice: &Notice) -> Result<(), SendFailure>;
 }
 
 /// `None` where this server has no transport for the endpoint.
@@ -49,7 +49,7 @@ pub(super) fn transport_of<'a>(
 
 /// Why a message was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct SendFailure {
     /// The status of the answer; 0 without one.
     pub status: u16,
     pub error: String,
@@ -69,7 +69,7 @@ pub enum Consequence {
     DisableEndpoint,
 }
 
-impl Failure {
+impl SendFailure {
     /// A failure without an answer, after which the message is tried again.
     #[must_use]
     pub fn without_answer(error: &str) -> Self {

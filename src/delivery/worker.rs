@@ -16,7 +16,7 @@ use super::notice::{Cursor, Notice, read_page};
 use super::retry_queue::RetryQueue;
 use super::schedule::{next_attempt, patience};
 use super::thread::DeliveryThread;
-use super::transport::{Consequence, Failure, Sender, Transport, transport_of};
+use super::transport::{Consequence, SendFailure, Sender, Transport, transport_of};
 use super::watch::{Filter, Watch, WatchError};
 use crate::clock::{self, Clock};
 use crate::ledger::{CustomerId, LedgerId, Text, Timestamp};
@@ -279,7 +279,7 @@ impl Worker {
     }
 
     /// A delivery after an attempt that failed: when it is tried again, or that it is given up.
-    fn after(&mut self, delivery: Delivery, failure: &Failure) -> Delivery {
+    fn after(&mut self, delivery: Delivery, failure: &SendFailure) -> Delivery {
         let now = self.shared.clock.now();
         let attempts = delivery.attempts.saturating_add(1);
         // Without randomness, messages that failed together are tried again together. That is better than no attempt.
@@ -309,7 +309,7 @@ impl Worker {
         &mut self,
         put: &[Delivery],
         remove: &[(Position, u32)],
-        disabling: Option<&Failure>,
+        disabling: Option<&SendFailure>,
     ) -> Result<(), End> {
         let id = self.endpoint.id;
         let cursor = self.watch.cursor();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::Request;
 
 use crate::clock;
-use crate::ledger::card::{CardChange, CardRef, CardRequest, Cards, Changed, RateCard as Card, check};
+use crate::ledger::card::{CardChange, CardEdit, CardRef, CardRequest, Cards, RateCard as Card, check};
 use crate::ledger::commands::NewWork;
 use crate::ledger::ids::{CardId, PackageId};
 use crate::ledger::job::{Circumstances, PriceInputs};
@@ -40,12 +40,12 @@ impl Api {
         let (command, card) = self.read_ledger_command(request, Keeps::By, read).await?;
         let warnings = check(&card).warnings;
         let ledger = command.ledger.clone();
-        let (change, replayed) = self.change_cards(command, Changed::Card(Arc::new(card))).await?;
+        let (change, replayed) = self.change_cards(command, CardEdit::Card(Arc::new(card))).await?;
         let cards = self.reader.cards().await?;
         // Request ids are kept by the kind of change, so this change made a card.
         let card = match change.changed {
-            Changed::Card(card) => card,
-            Changed::Default(id) => find_card(&cards, ledger.no, &(Some(id), 0), None)?,
+            CardEdit::Card(card) => card,
+            CardEdit::Default(id) => find_card(&cards, ledger.no, &(Some(id), 0), None)?,
         };
         let warnings = warnings.iter().map(named).map(|(field, text)| RateCardWarning { field, text });
         Ok(CreateRateCardResponse {
@@ -65,7 +65,7 @@ impl Api {
         };
         let (command, id) = self.read_ledger_command(request, Keeps::By, read).await?;
         let ledger = command.ledger.clone();
-        let (_, replayed) = self.change_cards(command, Changed::Default(id.clone())).await?;
+        let (_, replayed) = self.change_cards(command, CardEdit::Default(id.clone())).await?;
         let cards = self.reader.cards().await?;
         let card = find_card(&cards, ledger.no, &(Some(id), 0), None)?;
         let rate_card = Some(show_card(&cards, &ledger, &card));
@@ -73,7 +73,7 @@ impl Api {
     }
 
     /// Makes a change, or finds that the same request made it before.
-    async fn change_cards(&self, command: LedgerCommand, change: Changed) -> Reply<(CardChange, bool)> {
+    async fn change_cards(&self, command: LedgerCommand, change: CardEdit) -> Reply<(CardChange, bool)> {
         let LedgerCommand { ledger, request, by, deadline } = command;
         let request = CardRequest { ledger: ledger.no, request, change, by };
         match self.writer.change_cards(request, deadline).await? {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::delivery::mail::email_endpoint;
 use crate::delivery::webhooks::Policy;
-use crate::delivery::{self, Changed, ENDPOINTS_MAX, EventPlace, NewEndpoint, Patch, parse_secret};
+use crate::delivery::{self, ENDPOINTS_MAX, EndpointChanged, EventPlace, NewEndpoint, Patch, parse_secret};
 use crate::ledger::event::EventType as Type;
 use crate::ledger::{LedgerId, LedgerNo, Rejection, Text};
 use crate::query::{Keyed, Listed, Position, ReadError, keyed};
@@ -202,17 +202,17 @@ struct Shown {
     secret: String,
 }
 
-fn done(changed: Changed, ledger: &LedgerId) -> Reply<Shown> {
+fn done(changed: EndpointChanged, ledger: &LedgerId) -> Reply<Shown> {
     match changed {
-        Changed::Done { endpoint, replayed } => Ok(Shown {
+        EndpointChanged::Done { endpoint, replayed } => Ok(Shown {
             outcome: Some(ledger_outcome(replayed)),
             secret: convert::or_empty(endpoint.as_ref().map(|endpoint| &endpoint.secret)),
             endpoint: endpoint.as_deref().map(|endpoint| show(endpoint, ledger)),
         }),
-        Changed::RequestIdReused => Err(Rejection::RequestIdReused { original: None }.into()),
-        Changed::EndpointNotFound => Err(Problem::endpoint_not_found().into()),
-        Changed::EventNotFound => Err(Problem::event_not_found().into()),
-        Changed::TooMany => Err(Problem::too_many_endpoints(ENDPOINTS_MAX).into()),
+        EndpointChanged::RequestIdReused => Err(Rejection::RequestIdReused { original: None }.into()),
+        EndpointChanged::EndpointNotFound => Err(Problem::endpoint_not_found().into()),
+        EndpointChanged::EventNotFound => Err(Problem::event_not_found().into()),
+        EndpointChanged::TooMany => Err(Problem::too_many_endpoints(ENDPOINTS_MAX).into()),
     }
 }
 

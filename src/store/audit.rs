@@ -32,7 +32,7 @@ pub struct StoredCustomer {
 pub struct StoredHold {
     pub id: HoldId,
     pub customer: CustomerKey,
-    /// The encoding of the [`Hold`].
+    /// The encoding of the `Hold`.
     pub body: Vec<u8>,
 }
 
@@ -51,7 +51,7 @@ pub struct StoredWork {
 pub struct StoredLot {
     pub id: LotId,
     pub customer: CustomerKey,
-    /// The encoding of the [`Lot`].
+    /// The encoding of the `Lot`.
     pub body: Vec<u8>,
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::{StoreError, damaged};
 use super::stored::{checksum, count_of, decoded, ledger_no_of};
-use crate::ledger::card::{CardChange, CardChangeKind, CardRequest, Cards, CardsError, Changed, RateCard};
+use crate::ledger::card::{CardChange, CardChangeKind, CardEdit, CardRequest, Cards, CardsError, RateCard};
 use crate::ledger::codec::encode;
 use crate::ledger::ids::{CardId, RequestKey, Text};
 use crate::ledger::{Rejection, Timestamp};
@@ -90,8 +90,8 @@ impl CardColumns {
     pub fn of(change: &CardChange) -> Result<Self, StoreError> {
         let CardChange { revision, ledger, changed, recorded_at, request, fingerprint, by } = change;
         let card = match changed {
-            Changed::Card(card) => Some(card),
-            Changed::Default(_) => None,
+            CardEdit::Card(card) => Some(card),
+            CardEdit::Default(_) => None,
         };
         let mut row = Self {
             revision: i64::try_from(*revision).map_err(|_| damaged("a revision leaves its bounds"))?,
@@ -135,9 +135,9 @@ impl CardColumns {
                 if card.card.id != card_id || self.version != Some(card.card.version.into()) {
                     return Err(damaged(format!("{what}: its columns are not those of its card")));
                 }
-                Changed::Card(Arc::new(card))
+                CardEdit::Card(Arc::new(card))
             }
-            Some(CardChangeKind::SetDefault) => Changed::Default(card_id),
+            Some(CardChangeKind::SetDefault) => CardEdit::Default(card_id),
             None => return Err(damaged(format!("{what}: unknown kind {}", self.kind))),
         };
         Ok(CardChange {

@@ -21,7 +21,7 @@ pub enum StoreError {
     /// row. Repeated clashes become [`StoreError::Refused`].
     #[error("a row with the same key exists: {0}")]
     Clash(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The answer to a commit was lost. The next attempt finds out with [`WriteStore::was_stored`].
+    /// The answer to a commit was lost. The next attempt finds out with `WriteStore::was_stored`.
     #[error("the answer to a commit was lost: {0}")]
     Unsure(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The commit failed, and nobody knows whether it is stored. The process must stop: only a restart finds out.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use creditledger::cards;
 use creditledger::ledger::account::Transfer;
 use creditledger::ledger::book::{Answer, Book};
-use creditledger::ledger::card::{CardChange, Cards, Changed, RateCard};
+use creditledger::ledger::card::{CardChange, CardEdit, Cards, RateCard};
 use creditledger::ledger::commands::{
     AdjustBalance, ChargeIncident, CloseIncident, ClosePayment, Command, ConfirmEstimate, CreateCustomer,
     DeclineEstimate, EstimateIncident, ExtendHold, GrantCredits, HoldRef, KeepPayment, NewWork, OnShortfall,
@@ -44,7 +44,7 @@ impl Desk {
     }
 
     /// Makes a change of the cards of ledger main, as an operator would.
-    pub fn change_cards(&mut self, changed: Changed) {
+    pub fn change_cards(&mut self, changed: CardEdit) {
         let mut cards = Cards::clone(&self.book.cards);
         let change = CardChange {
             revision: cards.revision() + 1,
@@ -61,7 +61,7 @@ impl Desk {
 
     /// From now on this preset prices what has no card yet.
     pub fn use_preset(&mut self, name: &str) {
-        self.change_cards(Changed::Default(id(name)));
+        self.change_cards(CardEdit::Default(id(name)));
     }
 
     /// A desk whose customer bought `credits`, and whose default card is a preset.

@@ -1,6 +1,6 @@
 //! The four real support policies, sentence by sentence, with numbers.
 
-use creditledger::ledger::card::Changed;
+use creditledger::ledger::card::CardEdit;
 use creditledger::ledger::commands::{
     Change, ChargeIncident, Command, EstimateIncident, Quote, RecordWork, SetCustomerTerms, SettleHold,
 };
@@ -204,7 +204,7 @@ fn half_hour_prices_depend_on_the_package() {
     let mut card = preset("half-hour");
     card.card.version = 2;
     card.packages.insert(id("gold"), credits("1.2"));
-    desk.change_cards(Changed::Card(card.into()));
+    desk.change_cards(CardEdit::Card(card.into()));
     assert_eq!(transfers(&desk.ok(charge("none", 40))), "available > revenue 2");
     desk.ok(Command::SetCustomerTerms(SetCustomerTerms {
         package: Change::Set(id("gold")),
@@ -386,7 +386,7 @@ fn changing_the_cards_in_mid_incident_changes_nothing_for_open_holds() {
     let mut dearer = preset("prepaid");
     dearer.card.version = 2;
     dearer.credits_per_hour = credits("100");
-    desk.change_cards(Changed::Card(dearer.into()));
+    desk.change_cards(CardEdit::Card(dearer.into()));
     desk.ok(crate::desk::place("after", "5"));
     desk.ok(work("after", 45));
     assert_eq!(charged(&mut desk, "before"), credits("1.5"));

@@ -198,11 +198,11 @@ fn no_combination_of_large_numbers_overflows() {
 #[test]
 fn a_preset_that_comes_later_stands_back_behind_a_ledgers_own_card() {
     use creditledger::ledger::LedgerNo;
-    use creditledger::ledger::card::{CardRequest, Cards, Changed};
+    use creditledger::ledger::card::{CardEdit, CardRequest, Cards};
     let request = |rate: &str| CardRequest {
         ledger: LedgerNo::MAIN,
         request: creditledger::ledger::RequestKey::parse(rate).unwrap(),
-        change: Changed::Card(RateCard::plain(id("test"), credits(rate)).into()),
+        change: CardEdit::Card(RateCard::plain(id("test"), credits(rate)).into()),
         by: id("op"),
     };
     let mut before = Cards::new([]);

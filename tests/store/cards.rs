@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use creditledger::ledger::card::{CardChange, Changed, RateCard};
+use creditledger::ledger::card::{CardChange, CardEdit, RateCard};
 use creditledger::ledger::commands::{Change, Command, SetCustomerTerms};
 use creditledger::ledger::{LedgerNo, Rejection};
 use creditledger::store::CardsChanged;
@@ -20,8 +20,8 @@ on_each_engine! {
 }
 
 /// A card of the ledger's own at so many credits an hour.
-fn hourly(name: &str, rate: &str) -> Changed {
-    Changed::Card(Arc::new(RateCard::plain(id(name), credits(rate))))
+fn hourly(name: &str, rate: &str) -> CardEdit {
+    CardEdit::Card(Arc::new(RateCard::plain(id(name), credits(rate))))
 }
 
 #[track_caller]
@@ -34,8 +34,8 @@ fn made(changed: CardsChanged) -> (CardChange, bool) {
 
 fn version(change: &CardChange) -> u32 {
     match &change.changed {
-        Changed::Card(card) => card.card.version,
-        Changed::Default(_) => 0,
+        CardEdit::Card(card) => card.card.version,
+        CardEdit::Default(_) => 0,
     }
 }
 
@@ -51,17 +51,17 @@ async fn a_card_is_added_once_and_prices_what_comes_after_it(mut rig: Rig) {
     let reused = CardsChanged::Rejected(Rejection::RequestIdReused { original: None });
     assert_eq!(rig.change_cards("r1", hourly("mine", "7")).await, reused);
     let missing = CardsChanged::Rejected(Rejection::RateCardNotFound(id("nobodys")));
-    assert_eq!(rig.change_cards("r3", Changed::Default(id("nobodys"))).await, missing);
+    assert_eq!(rig.change_cards("r3", CardEdit::Default(id("nobodys"))).await, missing);
     // Nothing is charged by it until it is somebody's card; a refused request does not use up its id.
     assert_eq!(rig.ok(charge("a", 60)).await.balances.available, credits("98"));
-    made(rig.change_cards("r3", Changed::Default(id("mine"))).await);
+    made(rig.change_cards("r3", CardEdit::Default(id("mine"))).await);
     assert_eq!(rig.ok(charge("b", 60)).await.balances.available, credits("89"));
-    made(rig.change_cards("r1", Changed::Default(id("half-hour"))).await);
+    made(rig.change_cards("r1", CardEdit::Default(id("half-hour"))).await);
     assert_eq!(rig.ok(charge("c", 31)).await.balances.available, credits("87"));
     // A version of a preset goes on after it.
     let mut dearer = preset("prepaid");
     dearer.credits_per_hour = credits("20");
-    assert_eq!(version(&made(rig.change_cards("r4", Changed::Card(Arc::new(dearer))).await).0), 2);
+    assert_eq!(version(&made(rig.change_cards("r4", CardEdit::Card(Arc::new(dearer))).await).0), 2);
     let own = Command::SetCustomerTerms(SetCustomerTerms {
         rate_card: Change::Set(id("prepaid")),
         ..SetCustomerTerms::default()
@@ -72,7 +72,7 @@ async fn a_card_is_added_once_and_prices_what_comes_after_it(mut rig: Rig) {
 
 async fn cards_and_defaults_are_apart_by_ledger(mut rig: Rig) {
     made(rig.change_cards("r1", hourly("mine", "6")).await);
-    made(rig.change_cards("r2", Changed::Default(id("mine"))).await);
+    made(rig.change_cards("r2", CardEdit::Default(id("mine"))).await);
     rig.new_ledger("other").await;
     rig.new_customer("acme").await;
     rig.ok(crate::desk::purchase("o1", "100")).await;
@@ -91,11 +91,11 @@ async fn what_is_open_keeps_its_version_over_a_restart(mut rig: Rig) {
     rig.new_customer("acme").await;
     rig.ok(crate::desk::purchase("o1", "100")).await;
     made(rig.change_cards("r1", hourly("mine", "6")).await);
-    made(rig.change_cards("r2", Changed::Default(id("mine"))).await);
+    made(rig.change_cards("r2", CardEdit::Default(id("mine"))).await);
     rig.ok(place("open", "6")).await;
     rig.ok(work("open", 60)).await;
     made(rig.change_cards("r3", hourly("mine", "50")).await);
-    made(rig.change_cards("r4", Changed::Default(id("half-hour"))).await);
+    made(rig.change_cards("r4", CardEdit::Default(id("half-hour"))).await);
     let mut rig = rig.reopen().await;
     let settled = rig.ok(settle("open")).await.hold.unwrap();
     let settlement = settled.settlement.as_ref().unwrap();
@@ -111,9 +111,9 @@ async fn everything_that_changed_is_read_back(mut rig: Rig) {
     full.packages.insert(id("gold"), credits("1.5"));
     full.lines.insert(id("first"), creditledger::ledger::card::LineRule::Free);
     full.multipliers.insert(id("on-site"), creditledger::ledger::card::Factor::parse("2").unwrap());
-    let (first, _) = made(rig.change_cards("r1", Changed::Card(Arc::new(full))).await);
+    let (first, _) = made(rig.change_cards("r1", CardEdit::Card(Arc::new(full))).await);
     let uuid = "0190a2b4-c0de-7000-8000-000000000001";
-    let (second, _) = made(rig.change_cards(uuid, Changed::Default(id("full"))).await);
+    let (second, _) = made(rig.change_cards(uuid, CardEdit::Default(id("full"))).await);
     assert_eq!(rig.reader.card_changes(0).await.unwrap(), [first.clone(), second.clone()]);
     assert_eq!(rig.reader.card_changes(1).await.unwrap(), std::slice::from_ref(&second));
     assert_eq!(rig.reader.card_changes(2).await.unwrap(), []);
@@ -136,7 +136,7 @@ async fn another_server_knows_a_new_card_at_its_next_batch() {
     for (round, rate) in [(1, "6"), (2, "7"), (3, "8")] {
         let name = format!("card {round}");
         made(one.change_cards(&name, hourly("mine", rate)).await);
-        made(one.change_cards(&name, Changed::Default(id("mine"))).await);
+        made(one.change_cards(&name, CardEdit::Default(id("mine"))).await);
         let before = one.reader.customer(one.key()).await.unwrap().unwrap().balances.available;
         other.now = one.now.plus_seconds(1);
         let answer = other.ok(charge(&format!("b{round}"), 60)).await;
@@ -157,7 +157,7 @@ async fn another_server_knows_a_new_card_at_its_next_batch() {
 }
 
 /// As the writer does: where another server was faster, again.
-async fn insistently(rig: &mut Rig, request: &str, change: &Changed) -> CardChange {
+async fn insistently(rig: &mut Rig, request: &str, change: &CardEdit) -> CardChange {
     use creditledger::ledger::RequestKey;
     use creditledger::ledger::card::CardRequest;
     use creditledger::store::StoreError;

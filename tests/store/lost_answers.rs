@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use creditledger::ledger::book::Book;
-use creditledger::ledger::card::{CardRequest, Cards, Changed};
+use creditledger::ledger::card::{CardEdit, CardRequest, Cards};
 use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::{CustomerId, LedgerId, LedgerNo, Request, RequestKey, Timestamp};
 use creditledger::store::memory::Memory;
@@ -142,7 +142,7 @@ async fn after_a_lost_answer_nobody_is_told_that_nothing_was_done() {
     let request = CardRequest {
         ledger: LedgerNo::MAIN,
         request: RequestKey::parse("1").unwrap(),
-        change: Changed::Default(id("half-hour")),
+        change: CardEdit::Default(id("half-hour")),
         by: id("op"),
     };
     assert_eq!(writer.change_cards(request, None).await, Err(SubmitError::Unknown));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use creditledger::ledger::book::{Answer, Book};
-use creditledger::ledger::card::{CardRequest, Cards, Changed};
+use creditledger::ledger::card::{CardEdit, CardRequest, Cards};
 use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::decide::{Outcome, decide};
 use creditledger::ledger::{
@@ -166,7 +166,7 @@ impl Rig {
     }
 
     /// Asks for a change of the ledger's rate cards.
-    pub async fn change_cards(&mut self, request: &str, change: Changed) -> CardsChanged {
+    pub async fn change_cards(&mut self, request: &str, change: CardEdit) -> CardsChanged {
         self.now = self.now.plus_seconds(1);
         let request = RequestKey::parse(request).unwrap();
         let request = CardRequest { ledger: self.ledger, request, change, by: id("op") };

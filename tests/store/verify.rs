@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use creditledger::audit;
-use creditledger::ledger::card::{Changed, RateCard};
+use creditledger::ledger::card::{CardEdit, RateCard};
 use creditledger::ledger::commands::{Command, NewWork, PurchaseCredits, RecordWork, SetCustomerTerms};
 use creditledger::ledger::{Currency, Money};
 use creditledger::store::open_to_read;
@@ -124,8 +124,8 @@ async fn database() -> Rig {
     rig.ok(reverse("i1", Some("1"))).await;
     rig.ok(charge("i2", 31)).await;
     let mine = RateCard::plain(crate::desk::id("mine"), credits("2"));
-    rig.change_cards("card", Changed::Card(Arc::new(mine))).await;
-    rig.change_cards("default", Changed::Default(crate::desk::id("mine"))).await;
+    rig.change_cards("card", CardEdit::Card(Arc::new(mine))).await;
+    rig.change_cards("default", CardEdit::Default(crate::desk::id("mine"))).await;
     rig.ok(estimate("quoted", "1")).await;
     rig.ok(place_parked("parked", "99")).await;
     rig.ok(Command::SetCustomerTerms(SetCustomerTerms { charge: credits("1"), ..Default::default() })).await;

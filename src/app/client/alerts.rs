@@ -1,7 +1,7 @@
 //! `creditledger alerts`: the balances at which customers get events.
 
 use super::arguments::threshold;
-use super::row::Row;
+use super::row::OutputRow;
 use super::show::of;
 use super::show_events::alerts;
 use super::target::{Request, Subject};
@@ -35,7 +35,7 @@ pub struct Alerts {
 impl Alerts {
     pub async fn run(self) -> Result<(), Failure> {
         let Self { thresholds, customer: customer_id, none, use_default, request } = self;
-        let head = Row::default().with("customer_id", customer_id.as_str());
+        let head = OutputRow::default().with("customer_id", customer_id.as_str());
         if thresholds.is_empty() && !none && !use_default {
             let target = request.target;
             let asked = wire::GetBalanceAlertsRequest { ledger_id: target.ledger(), customer_id };

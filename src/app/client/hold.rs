@@ -3,7 +3,7 @@
 use prost_types::Timestamp;
 
 use super::arguments::{hold_state, seconds};
-use super::row::Row;
+use super::row::OutputRow;
 use super::show::{entry, hold, hold_line, work};
 use super::target::{Change, Limit, Target};
 use crate::app::call::CallError;
@@ -245,7 +245,7 @@ impl IncidentChange {
         self,
         method: Method<Q, A>,
         request: impl FnOnce(Option<CommandContext>, String) -> Q,
-        more: impl FnOnce(&A) -> Row,
+        more: impl FnOnce(&A) -> OutputRow,
     ) -> Result<(), Failure> {
         let Self { change, incident } = self;
         let request = |context| request(context, incident);
@@ -254,8 +254,8 @@ impl IncidentChange {
 }
 
 /// Shows no more of an answer than its outcome.
-fn outcome<A>(_: &A) -> Row {
-    Row::default()
+fn outcome<A>(_: &A) -> OutputRow {
+    OutputRow::default()
 }
 
 impl HoldCommand {

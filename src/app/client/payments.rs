@@ -3,7 +3,7 @@
 use prost_types::Timestamp;
 
 use super::arguments::money;
-use super::row::Row;
+use super::row::OutputRow;
 use super::show::{last_refund, of, unmatched_payment};
 use super::target::{Change, Limit, Target};
 use crate::app::failure::Failure;
@@ -164,7 +164,7 @@ impl Purchase {
             expires_at,
         };
         let method = method!(PurchaseServiceClient.purchase_credits);
-        change.send(method, request, |_, changed| changed.whole(Row::default())).await
+        change.send(method, request, |_, changed| changed.whole(OutputRow::default())).await
     }
 }
 
@@ -231,7 +231,7 @@ impl PaymentCommand {
             Self::Assign { payment, change, credits } => {
                 let request = |context| wire::AssignPaymentRequest { context, payment_id: payment, credits };
                 let method = method!(PurchaseServiceClient.assign_payment);
-                change.send(method, request, |_, changed| changed.whole(Row::default())).await
+                change.send(method, request, |_, changed| changed.whole(OutputRow::default())).await
             }
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::apply::same_as_newest;
-use super::row::{Row, row};
+use super::row::{OutputRow, row};
 use super::show::{bare, of};
 use super::target::{Limit, Request, Subject, Target};
 use crate::app::failure::Failure;
@@ -108,12 +108,12 @@ async fn apply(file: &str, by: String, request: Request) -> Result<(), Failure> 
 }
 
 /// A card in a list: the fields that fit a line.
-fn line(card: &wire::RateCard) -> Row {
+fn line(card: &wire::RateCard) -> OutputRow {
     row!(card: rate_card_id, version, is_default, description)
 }
 
 /// A card with all its fields.
-fn whole(card: &wire::RateCard) -> Row {
+fn whole(card: &wire::RateCard) -> OutputRow {
     let classes = card.classes.iter().map(|rule| {
         let mode = bare(rule.mode().as_str_name(), "INCIDENT_CLASS_MODE_");
         let range = if rule.estimate_max_credits.is_empty() {

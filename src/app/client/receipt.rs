@@ -3,7 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::row::{Row, row};
+use super::row::{OutputRow, row};
 use super::show::day;
 use super::target::Target;
 use crate::app::failure::Failure;
@@ -44,7 +44,7 @@ impl Receipt {
 }
 
 /// A receipt: its steps, then its sum.
-fn row_of(receipt: &wire::Receipt) -> Row {
+fn row_of(receipt: &wire::Receipt) -> OutputRow {
     let card =
         receipt.rate_card.as_ref().map(|card| format!("{} version {}", card.rate_card_id, card.version));
     let settlement = receipt.settlement.as_ref();

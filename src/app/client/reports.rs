@@ -3,7 +3,7 @@
 use prost_types::Timestamp;
 
 use super::arguments::moment;
-use super::row::{Row, row};
+use super::row::{OutputRow, row};
 use super::show::{balance, forecast, of, transfer};
 use super::target::{Limit, Target};
 use crate::app::failure::Failure;
@@ -87,7 +87,7 @@ impl Balance {
         };
         let answer = target.ask(method!(LedgerServiceClient.get_balance), request).await?;
         let recorded_at = answer.recorded_at.map(|time| time.to_string());
-        let row = Row::default()
+        let row = OutputRow::default()
             .with("customer_id", customer)
             .and(of(answer.balance.as_ref(), balance))
             .with("recorded_at", recorded_at)
@@ -131,7 +131,7 @@ impl Revenue {
     }
 }
 
-fn currency(revenue: &wire::CurrencyRevenue) -> Row {
+fn currency(revenue: &wire::CurrencyRevenue) -> OutputRow {
     let amount =
         |money: &Option<wire::Money>| money.as_ref().map(|money| money.amount.clone()).unwrap_or_default();
     row!(revenue:

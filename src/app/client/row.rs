@@ -10,11 +10,11 @@ use crate::app::output::print;
 /// `hold?` the message is an `Option`, and its values are null if there is none.
 macro_rules! row {
     ($of:ident: $($name:ident $(= $value:expr)?),* $(,)?) => {
-        $crate::app::client::row::Row::default()
+        $crate::app::client::row::OutputRow::default()
             $(.with(stringify!($name), $crate::app::client::row::row!(@value $of, $name $(, $value)?)))*
     };
     ($of:ident?: $($name:ident),* $(,)?) => {
-        $crate::app::client::row::Row::default()
+        $crate::app::client::row::OutputRow::default()
             $(.with(stringify!($name), $of.map(|of| serde_json::json!(&of.$name))))*
     };
     (@value $of:ident, $name:ident) => {
@@ -28,13 +28,13 @@ pub(super) use row;
 
 /// Named values, in the order in which a table shows them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Row {
+pub(super) struct OutputRow {
     values: Vec<(&'static str, Value)>,
     /// Shown only in JSON.
     more: Vec<(&'static str, Value)>,
 }
 
-impl Row {
+impl OutputRow {
     /// Adds a value. An empty text is a value too, so that all rows have the same columns.
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.values.push((name, value.into()));
@@ -85,9 +85,9 @@ impl Row {
 ///
 /// # Errors
 /// [`Failure::Output`].
-pub(super) fn print_all(rows: &[Row], json: bool) -> Result<(), Failure> {
+pub(super) fn print_all(rows: &[OutputRow], json: bool) -> Result<(), Failure> {
     if json {
-        return print(&format!("{:#}", rows.iter().map(Row::json).collect::<Value>()));
+        return print(&format!("{:#}", rows.iter().map(OutputRow::json).collect::<Value>()));
     }
     let Some(first) = rows.first() else { return print("nothing found") };
     let mut table = table();

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::row::{Row, row};
+use super::row::{OutputRow, row};
 use crate::grpc::wire;
 
 /// The row of a message; empty if there is none.
-pub(super) fn of<T>(message: Option<&T>, row: fn(&T) -> Row) -> Row {
+pub(super) fn of<T>(message: Option<&T>, row: fn(&T) -> OutputRow) -> OutputRow {
     message.map(row).unwrap_or_default()
 }
 
@@ -26,16 +26,16 @@ pub(super) fn day(date: Option<wire::Date>) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-pub(super) fn balance(balance: &wire::Balance) -> Row {
+pub(super) fn balance(balance: &wire::Balance) -> OutputRow {
     let wire::Balance { available_credits, held_credits, owed_credits, sequence } = balance;
-    Row::default()
+    OutputRow::default()
         .with("available", available_credits.as_str())
         .with("held", held_credits.as_str())
         .with("owed", owed_credits.as_str())
         .with("sequence", *sequence)
 }
 
-pub(super) fn customer(customer: &wire::Customer) -> Row {
+pub(super) fn customer(customer: &wire::Customer) -> OutputRow {
     let contact = customer.contact.clone().unwrap_or_default();
     let terms = customer.terms.clone().unwrap_or_default();
     let metadata = customer.metadata.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
@@ -59,7 +59,7 @@ pub(super) fn customer(customer: &wire::Customer) -> Row {
 }
 
 /// A customer in a list: the fields that fit a line.
-pub(super) fn customer_line(customer: &wire::Customer) -> Row {
+pub(super) fn customer_line(customer: &wire::Customer) -> OutputRow {
     row!(customer: customer_id, name, closed, open_holds).and(of(customer.balance.as_ref(), balance))
 }
 
@@ -76,7 +76,7 @@ fn open_top_up(open: &wire::TopUpRequest) -> Value {
 }
 
 /// A hold with its settlement.
-pub(super) fn hold(hold: &wire::Hold) -> Row {
+pub(super) fn hold(hold: &wire::Hold) -> OutputRow {
     let settlement = hold.settlement.as_ref();
     let pending = hold.pending.as_ref();
     let row = row!(hold:
@@ -101,7 +101,7 @@ pub(super) fn hold(hold: &wire::Hold) -> Row {
 }
 
 /// A hold in a list: the fields that fit a line.
-pub(super) fn hold_line(hold: &wire::Hold) -> Row {
+pub(super) fn hold_line(hold: &wire::Hold) -> OutputRow {
     let settlement = hold.settlement.as_ref();
     let row = row!(hold:
         customer_id,
@@ -135,8 +135,8 @@ pub(super) fn work(entry: &wire::WorkEntry) -> Value {
 }
 
 /// The entry of work that was just made or voided, with the id that voids it.
-pub(super) fn entry(entry: Option<&wire::WorkEntry>) -> Row {
-    Row::default().with("work", entry.map(work).into_iter().collect::<Vec<_>>())
+pub(super) fn entry(entry: Option<&wire::WorkEntry>) -> OutputRow {
+    OutputRow::default().with("work", entry.map(work).into_iter().collect::<Vec<_>>())
 }
 
 /// An amount of money; null if there is none.
@@ -145,7 +145,7 @@ fn price(price: Option<&wire::Money>) -> Value {
 }
 
 /// A payment that is in no customer's account.
-pub(super) fn unmatched_payment(payment: &wire::UnmatchedPayment) -> Row {
+pub(super) fn unmatched_payment(payment: &wire::UnmatchedPayment) -> OutputRow {
     let row = row!(payment:
         payment_id,
         event = bare(payment.event().as_str_name(), "PAYMENT_EVENT_"),
@@ -160,7 +160,7 @@ pub(super) fn unmatched_payment(payment: &wire::UnmatchedPayment) -> Row {
     row.with_more("received_at", time(payment.received_at.as_ref()))
 }
 
-pub(super) fn purchase(purchase: &wire::Purchase) -> Row {
+pub(super) fn purchase(purchase: &wire::Purchase) -> OutputRow {
     let refunded = Some(purchase.refunded_credits.as_str()).filter(|credits| *credits != "0");
     row!(purchase:
         purchase_id,
@@ -177,7 +177,7 @@ pub(super) fn purchase(purchase: &wire::Purchase) -> Row {
 }
 
 /// The newest refund or chargeback of a purchase.
-pub(super) fn last_refund(purchase: &wire::Purchase) -> Row {
+pub(super) fn last_refund(purchase: &wire::Purchase) -> OutputRow {
     of(purchase.refunds.last(), |refund| {
         row!(refund:
             refund_id,
@@ -189,7 +189,7 @@ pub(super) fn last_refund(purchase: &wire::Purchase) -> Row {
     })
 }
 
-pub(super) fn forecast(forecast: &wire::Forecast) -> Row {
+pub(super) fn forecast(forecast: &wire::Forecast) -> OutputRow {
     row!(forecast:
         weekly_credits_over_4_weeks,
         weekly_credits_over_12_weeks,
@@ -199,7 +199,7 @@ pub(super) fn forecast(forecast: &wire::Forecast) -> Row {
 }
 
 /// A transfer in a list.
-pub(super) fn transfer(line: &wire::JournalTransfer) -> Row {
+pub(super) fn transfer(line: &wire::JournalTransfer) -> OutputRow {
     let transfer = line.transfer.clone().unwrap_or_default();
     let row = row!(line:
         sequence,
@@ -214,8 +214,8 @@ pub(super) fn transfer(line: &wire::JournalTransfer) -> Row {
 }
 
 /// Holds that were activated by a change, and credits that expired with it.
-pub(super) fn consequences(activated: &[wire::Hold], expired_credits: &str) -> Row {
+pub(super) fn consequences(activated: &[wire::Hold], expired_credits: &str) -> OutputRow {
     let activated: Vec<_> = activated.iter().map(|hold| Value::from(hold.incident_id.as_str())).collect();
     let expired = (expired_credits != "0" && !expired_credits.is_empty()).then_some(expired_credits);
-    Row::default().with("activated_incidents", activated).with("expired_credits", expired)
+    OutputRow::default().with("activated_incidents", activated).with("expired_credits", expired)
 }

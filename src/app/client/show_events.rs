@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::row::{Row, row};
+use super::row::{OutputRow, row};
 use super::show::{balance, bare, forecast, of, time};
 use crate::grpc::wire;
 use crate::ledger::event::EventType;
@@ -13,9 +13,9 @@ fn event_name(number: i32) -> &'static str {
     known.map_or("unspecified", EventType::name)
 }
 
-pub(super) fn event(event: &wire::Event) -> Row {
+pub(super) fn event(event: &wire::Event) -> OutputRow {
     use wire::event::Payload;
-    let head = Row::default()
+    let head = OutputRow::default()
         .with("recorded_at", time(event.recorded_at.as_ref()))
         .with("type", event_name(event.r#type))
         .and(row!(event: customer_id, customer_name, incident_id));
@@ -37,7 +37,7 @@ pub(super) fn event(event: &wire::Event) -> Row {
             target_credits,
             lapses_at = time(about.lapses_at.as_ref()),
         ),
-        None => Row::default(),
+        None => OutputRow::default(),
     };
     head.and(about).and(of(event.balance.as_ref(), balance)).and(row!(event: event_id, position, by, reason))
 }
@@ -70,7 +70,7 @@ pub(super) fn event_line(shown: &wire::Event) -> String {
 }
 
 /// Thresholds and their state.
-pub(super) fn alerts(alerts: &wire::BalanceAlerts) -> Row {
+pub(super) fn alerts(alerts: &wire::BalanceAlerts) -> OutputRow {
     let lines = alerts.alerts.iter().map(alert);
     row!(alerts: is_default, last_purchase_credits, alerts = lines.collect::<Vec<_>>())
 }
@@ -90,7 +90,7 @@ fn alert(alert: &wire::BalanceAlert) -> Value {
     }
 }
 
-pub(super) fn endpoint(endpoint: &wire::WebhookEndpoint) -> Row {
+pub(super) fn endpoint(endpoint: &wire::WebhookEndpoint) -> OutputRow {
     let types = endpoint.types.iter().map(|number| Value::from(event_name(*number)));
     let row = row!(endpoint:
         endpoint_id,
@@ -107,7 +107,7 @@ pub(super) fn endpoint(endpoint: &wire::WebhookEndpoint) -> Row {
 }
 
 /// An event that an endpoint did not take.
-pub(super) fn delivery(delivery: &wire::Delivery) -> Row {
+pub(super) fn delivery(delivery: &wire::Delivery) -> OutputRow {
     row!(delivery: position, index)
         .with("type", event_name(delivery.r#type))
         .and(row!(delivery:

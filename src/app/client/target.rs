@@ -3,7 +3,7 @@
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::row::{self, Row};
+use super::row::{self, OutputRow};
 use super::show;
 use crate::app::call::{self, CallError, connect};
 use crate::app::failure::Failure;
@@ -68,7 +68,7 @@ pub struct Change {
 }
 
 /// The outcome of a change, and the id that makes it repeatable.
-pub(super) struct Changed {
+pub(super) struct ChangeAnswer {
     request_id: String,
     outcome: wire::CommandOutcome,
 }
@@ -113,14 +113,14 @@ impl Target {
         limit: Limit,
         method: Method<Q, Q::Answer>,
         request: Q,
-        row: impl Fn(&Q::Item) -> Row,
+        row: impl Fn(&Q::Item) -> OutputRow,
     ) -> Result<(), Failure> {
         let (items, more) = self.pages(limit, method, request).await?;
         self.print_list(&items.iter().map(row).collect::<Vec<_>>(), more)
     }
 
     /// Prints the rows of a list, and a note if there are more.
-    pub(super) fn print_list(&self, rows: &[Row], more: bool) -> Result<(), Failure> {
+    pub(super) fn print_list(&self, rows: &[OutputRow], more: bool) -> Result<(), Failure> {
         self.print_rows(rows)?;
         if more {
             note("... more; use --limit");
@@ -129,12 +129,12 @@ impl Target {
     }
 
     /// Prints a table, a row a line.
-    pub(super) fn print_rows(&self, rows: &[Row]) -> Result<(), Failure> {
+    pub(super) fn print_rows(&self, rows: &[OutputRow]) -> Result<(), Failure> {
         row::print_all(rows, self.json)
     }
 
     /// Prints one row, a value a line.
-    pub(super) fn print(&self, row: &Row) -> Result<(), Failure> {
+    pub(super) fn print(&self, row: &OutputRow) -> Result<(), Failure> {
         row.print(self.json)
     }
 }
@@ -152,7 +152,7 @@ impl Request {
         subject: Subject,
         method: Method<Q, A>,
         request: impl FnOnce(Option<CommandContext>) -> Q,
-        row: impl FnOnce(&A, Changed) -> Row,
+        row: impl FnOnce(&A, ChangeAnswer) -> OutputRow,
     ) -> Result<(), Failure> {
         let Self { request_id, target } = self;
         let request_id = match request_id {
@@ -166,7 +166,7 @@ impl Request {
             Err(status) => return Err(unanswered(status, request_id)),
         };
         let outcome = answer.clone().outcome();
-        target.print(&row(&answer, Changed { request_id, outcome }))
+        target.print(&row(&answer, ChangeAnswer { request_id, outcome }))
     }
 }
 
@@ -188,25 +188,25 @@ impl Change {
         self,
         method: Method<Q, A>,
         request: impl FnOnce(Option<CommandContext>) -> Q,
-        row: impl FnOnce(&A, Changed) -> Row,
+        row: impl FnOnce(&A, ChangeAnswer) -> OutputRow,
     ) -> Result<(), Failure> {
         self.request.send(self.subject, method, request, row).await
     }
 }
 
-impl Changed {
+impl ChangeAnswer {
     /// The subject of the change, then whether the change was a repeat.
-    pub(super) fn after(self, about: Row) -> Row {
+    pub(super) fn after(self, about: OutputRow) -> OutputRow {
         about.and(self.replayed())
     }
 
     /// The posting, then the subject of the change.
-    pub(super) fn before(self, about: Row) -> Row {
+    pub(super) fn before(self, about: OutputRow) -> OutputRow {
         self.posting().and(about)
     }
 
     /// The posting and its whole outcome, with `more` about the subject.
-    pub(super) fn whole(self, more: Row) -> Row {
+    pub(super) fn whole(self, more: OutputRow) -> OutputRow {
         let head = self.posting();
         let outcome = &self.outcome;
         head.and(show::of(outcome.hold.as_ref(), show::hold))
@@ -221,13 +221,13 @@ impl Changed {
         self.outcome.purchase.as_ref()
     }
 
-    fn posting(&self) -> Row {
+    fn posting(&self) -> OutputRow {
         let id = self.outcome.posting.as_ref().map(|posting| posting.posting_id.as_str());
-        Row::default().with("posting_id", id).and(self.replayed())
+        OutputRow::default().with("posting_id", id).and(self.replayed())
     }
 
-    fn replayed(&self) -> Row {
-        let row = Row::default().with("replayed", self.outcome.replayed);
+    fn replayed(&self) -> OutputRow {
+        let row = OutputRow::default().with("replayed", self.outcome.replayed);
         row.with_more("request_id", self.request_id.as_str())
     }
 }

@@ -1,7 +1,7 @@
 //! `creditledger webhook ...`: the endpoints that events are posted to, and the deliveries that failed.
 
 use super::arguments::event_type;
-use super::row::{Row, row};
+use super::row::{OutputRow, row};
 use super::show::of;
 use super::show_events::{delivery, endpoint};
 use super::target::{Limit, Request, Subject, Target, mask};
@@ -194,6 +194,6 @@ impl WebhookCommand {
 }
 
 /// An endpoint with its secret; the secret is empty if the change did not concern it.
-fn with_secret(shown: Option<&wire::WebhookEndpoint>, secret: &str) -> Row {
+fn with_secret(shown: Option<&wire::WebhookEndpoint>, secret: &str) -> OutputRow {
     of(shown, endpoint).with("secret", secret)
 }

@@ -16,7 +16,7 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use tokio::sync::Mutex;
 
 use crate::clock::Clock;
-use crate::delivery::transport::{Consequence, Failure, cut};
+use crate::delivery::transport::{Consequence, SendFailure, cut};
 use crate::ledger::Timestamp;
 
 /// How long all messages wait after the server could not be used.
@@ -97,7 +97,7 @@ impl Smtp {
     }
 
     /// Sends a message, once those before it are through.
-    pub(super) async fn send(&self, from: &Address, to: &Address, message: &[u8]) -> Result<(), Failure> {
+    pub(super) async fn send(&self, from: &Address, to: &Address, message: &[u8]) -> Result<(), SendFailure> {
         let mut idle = self.idle.lock().await;
         let kept = idle.take();
         let micros = i64::try_from(self.timeout.as_micros()).unwrap_or(i64::MAX);
@@ -126,7 +126,7 @@ impl Smtp {
             }
             Ok(()) | Err(_) => {}
         }
-        outcome.map_err(Failure::from)
+        outcome.map_err(SendFailure::from)
     }
 
     /// Sends one message over the kept connection or a new one. Returns the connection if it can be used again.
@@ -233,7 +233,7 @@ impl Refusal {
     }
 }
 
-impl From<Refusal> for Failure {
+impl From<Refusal> for SendFailure {
     fn from(refusal: Refusal) -> Self {
         let (status, error, retry_after, consequence) = match refusal {
             Refusal::Server { status, error } => {

@@ -12,7 +12,7 @@ use super::smtp::Smtp;
 use super::templates::Templates;
 use crate::clock::Clock;
 use crate::delivery::Notice;
-use crate::delivery::transport::{Consequence, Failure, Sender, Transport};
+use crate::delivery::transport::{Consequence, SendFailure, Sender, Transport};
 use crate::ledger::LedgerId;
 use crate::store::StoreError;
 use crate::store::webhooks::Endpoint;
@@ -70,18 +70,18 @@ impl Transport for MailTransport {
 
 #[async_trait]
 impl Sender for MailSender {
-    async fn send(&self, notice: &Notice) -> Result<(), Failure> {
+    async fn send(&self, notice: &Notice) -> Result<(), SendFailure> {
         self.mailer.send(notice, &self.ledger).await
     }
 }
 
 impl Mailer {
     /// Writes to a customer about an event. A customer without an address gets no message, which is no failure.
-    async fn send(&self, notice: &Notice, ledger: &LedgerId) -> Result<(), Failure> {
+    async fn send(&self, notice: &Notice, ledger: &LedgerId) -> Result<(), SendFailure> {
         let (event, customer) = (notice.id(), &notice.customer);
         let refused = |error: String, consequence: Consequence| {
             tracing::warn!(event, %customer, error, "an e-mail was not sent");
-            Err(Failure { consequence, ..Failure::without_answer(&error) })
+            Err(SendFailure { consequence, ..SendFailure::without_answer(&error) })
         };
         let to = match recipient(&notice.profile.contact) {
             Ok(to) => to,
@@ -108,7 +108,7 @@ impl Mailer {
             Err(error) => return refused(error.to_string(), Consequence::GiveUp),
         };
         let sent = self.smtp.send(&self.from.from.email, &address, &message.formatted()).await;
-        if let Err(Failure { consequence: Consequence::GiveUp, error, .. }) = &sent {
+        if let Err(SendFailure { consequence: Consequence::GiveUp, error, .. }) = &sent {
             tracing::warn!(event, %customer, error, "an e-mail was refused and is given up");
         }
         sent

@@ -12,7 +12,7 @@ use super::signature::signatures;
 use super::target::Target;
 use crate::clock::Clock;
 use crate::delivery::Notice;
-use crate::delivery::transport::{Consequence, Failure, Sender, Transport, cut};
+use crate::delivery::transport::{Consequence, SendFailure, Sender, Transport, cut};
 use crate::ledger::{LedgerId, Timestamp};
 use crate::store::StoreError;
 use crate::store::webhooks::Endpoint;
@@ -74,18 +74,18 @@ impl Transport for WebhookTransport {
 
 #[async_trait]
 impl Sender for WebhookSender {
-    async fn send(&self, notice: &Notice) -> Result<(), Failure> {
+    async fn send(&self, notice: &Notice) -> Result<(), SendFailure> {
         let WebhookTransport { client, render, clock } = &self.transport;
         let now = clock.now();
         let body = Bytes::from(render(notice, &self.ledger));
-        let failed = |error: &dyn std::error::Error| Failure::without_answer(&error.to_string());
+        let failed = |error: &dyn std::error::Error| SendFailure::without_answer(&error.to_string());
         let headers = self.headers(notice, &body, now).map_err(|error| failed(&error))?;
         let target = self.target.as_ref().map_err(|&wrong| failed(&SendError::Url(wrong)))?;
         let post = client.post_to(target, &headers, body, &self.idle, now);
         let answer = tokio::select! {
             answer = post => answer.map_err(|error| failed(&error))?,
             () = clock.sleep_until(now.plus_seconds(ANSWER_SECONDS)) => {
-                return Err(Failure::without_answer(&format!("no answer within {ANSWER_SECONDS} s")));
+                return Err(SendFailure::without_answer(&format!("no answer within {ANSWER_SECONDS} s")));
             }
         };
         if answer.status.is_success() {
@@ -96,7 +96,7 @@ impl Sender for WebhookSender {
         let is_gone = answer.status == StatusCode::GONE;
         let consequence = if is_gone { Consequence::DisableEndpoint } else { Consequence::TryAgain };
         let status = answer.status.as_u16();
-        Err(Failure { status, error, retry_after: answer.retry_after, consequence })
+        Err(SendFailure { status, error, retry_after: answer.retry_after, consequence })
     }
 }
 

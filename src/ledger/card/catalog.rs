@@ -25,12 +25,12 @@ pub struct CardRequest {
     pub ledger: LedgerNo,
     /// Same id and same content: answered from the first change.
     pub request: RequestKey,
-    pub change: Changed,
+    pub change: CardEdit,
     pub by: Text,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Changed {
+pub enum CardEdit {
     /// A version of a card comes in; in a request its number is still open.
     Card(Arc<RateCard>),
     /// This card becomes the default.
@@ -43,7 +43,7 @@ pub struct CardChange {
     /// Its place among the changes of all ledgers: 1, 2, 3, ...
     pub revision: u64,
     pub ledger: LedgerNo,
-    pub changed: Changed,
+    pub changed: CardEdit,
     pub recorded_at: Timestamp,
     pub request: RequestKey,
     /// Tells a repeat from a clash.
@@ -51,7 +51,7 @@ pub struct CardChange {
     pub by: Text,
 }
 
-impl Changed {
+impl CardEdit {
     pub const fn kind(&self) -> CardChangeKind {
         match self {
             Self::Card(_) => CardChangeKind::Create,
@@ -72,11 +72,11 @@ impl CardRequest {
     /// A hash of what is asked for: equal for equal content.
     pub fn fingerprint(&self) -> u64 {
         let content = match &self.change {
-            Changed::Card(card) => {
+            CardEdit::Card(card) => {
                 let unnumbered = CardRef { id: card.card.id.clone(), version: 0 };
                 encode(&RateCard { card: unnumbered, ..RateCard::clone(card) })
             }
-            Changed::Default(id) => encode(id),
+            CardEdit::Default(id) => encode(id),
         };
         stable_hash(&[&content, self.by.as_str().as_bytes()]).max(1)
     }
@@ -151,12 +151,12 @@ impl Cards {
     pub fn next_change(&self, request: &CardRequest, now: Timestamp) -> Result<CardChange, CardsError> {
         let newest = self.newest_version(request.ledger, request.change.card());
         let changed = match &request.change {
-            Changed::Card(card) => {
+            CardEdit::Card(card) => {
                 let version = CardRef { id: card.card.id.clone(), version: newest.saturating_add(1) };
-                Changed::Card(Arc::new(RateCard { card: version, ..RateCard::clone(card) }))
+                CardEdit::Card(Arc::new(RateCard { card: version, ..RateCard::clone(card) }))
             }
-            Changed::Default(id) if newest == 0 => return Err(CardsError::Unknown(id.clone())),
-            Changed::Default(id) => Changed::Default(id.clone()),
+            CardEdit::Default(id) if newest == 0 => return Err(CardsError::Unknown(id.clone())),
+            CardEdit::Default(id) => CardEdit::Default(id.clone()),
         };
         Ok(CardChange {
             revision: self.revision.saturating_add(1),
@@ -176,7 +176,7 @@ impl Cards {
         }
         let newest = self.newest_version(change.ledger, change.changed.card());
         match &change.changed {
-            Changed::Card(card) => {
+            CardEdit::Card(card) => {
                 let own = self.ledgers.entry(change.ledger).or_default();
                 // A later release may bring a preset with the name of a ledger's card: the ledger's card wins.
                 let is_first =
@@ -186,7 +186,7 @@ impl Cards {
                 }
                 own.versions.insert(card.card.clone(), Arc::clone(card));
             }
-            Changed::Default(id) => {
+            CardEdit::Default(id) => {
                 if newest == 0 {
                     return Err(CardsError::Unknown(id.clone()));
                 }

@@ -10,7 +10,7 @@ use super::codec::{Codec, DecodeError, Decoder, Encoder, coded_enum, record, tag
 use super::credits::{Credits, ParseCreditsError, parse_units};
 use super::ids::{CardId, ClassId, LabelId, LineId, PackageId, Text};
 
-pub use catalog::{CardChange, CardChangeKind, CardRequest, Cards, CardsError, Changed};
+pub use catalog::{CardChange, CardChangeKind, CardEdit, CardRequest, Cards, CardsError};
 pub use check::{CardFault, CardFindings, check};
 
 /// One version of one card.

@@ -1,4 +1,4 @@
-//! Endpoints and what they did not take, in the reference engine: a draft that takes the place of what was there.
+//! Endpoints and what they did not take, in the reference engine: changes that take the place of what was there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ struct Rows {
     relays: BTreeMap<Uuid, Timestamp>,
 }
 
-struct Draft {
+struct WebhookChanges {
     now: Timestamp,
     rows: Rows,
     home: OwnedMutexGuard<Rows>,
@@ -34,12 +34,12 @@ struct Draft {
 impl WebhookStore for MemoryWebhooks {
     async fn begin(&self, now: Timestamp) -> Result<Box<dyn WebhookTx>, StoreError> {
         let home = Mutex::lock_owned(Arc::clone(&self.0)).await;
-        Ok(Box::new(Draft { now, rows: home.clone(), home }))
+        Ok(Box::new(WebhookChanges { now, rows: home.clone(), home }))
     }
 }
 
 #[async_trait]
-impl WebhookTx for Draft {
+impl WebhookTx for WebhookChanges {
     fn now(&self) -> Timestamp {
         self.now
     }

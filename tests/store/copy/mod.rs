@@ -13,7 +13,7 @@ use creditledger::audit::verify;
 use creditledger::copy::{Copied, Copier, CopyError, check_source};
 use creditledger::ledger::alert::{Alerts, DefaultAlerts, Threshold};
 use creditledger::ledger::book::OrderScope;
-use creditledger::ledger::card::{CardChange, Changed, RateCard};
+use creditledger::ledger::card::{CardChange, CardEdit, RateCard};
 use creditledger::ledger::codec::{decode, encode};
 use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::customer::CustomerState;
@@ -113,8 +113,8 @@ async fn fill(place_of: &Place) {
             rig.new_ledger(ledger).await;
         }
         let own = RateCard::plain(id("own"), crate::desk::credits("4"));
-        rig.change_cards("card", Changed::Card(Arc::new(own))).await;
-        rig.change_cards("default", Changed::Default(id("own"))).await;
+        rig.change_cards("card", CardEdit::Card(Arc::new(own))).await;
+        rig.change_cards("default", CardEdit::Default(id("own"))).await;
         for request in ["d-1", "d-2"] {
             let alerts = Alerts::new(vec![Threshold::Percent(50)]).unwrap();
             let default = DefaultAlerts { alerts, by: id(request) };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use creditledger::clock::Clock as _;
 use creditledger::delivery::mail::{EVENTS, SmtpSettings, Templates, Tls, email_endpoint};
-use creditledger::delivery::{Changed, EventPlace, Patch};
+use creditledger::delivery::{EndpointChanged, EventPlace, Patch};
 use creditledger::ledger::commands::{Command, UpdateCustomer};
 use creditledger::ledger::event::EventType;
 use creditledger::ledger::{Contact, LedgerNo};
@@ -111,7 +111,7 @@ async fn redeliver(office: &Office, position: creditledger::store::Position, ind
     let id = email_endpoint(LedgerNo::MAIN);
     let place = EventPlace { position, index };
     let asked = office.desk.webhooks.redeliver(LedgerNo::MAIN, request, id, place).await.unwrap();
-    assert!(matches!(asked, Changed::Done { replayed: false, .. }), "{asked:?}");
+    assert!(matches!(asked, EndpointChanged::Done { replayed: false, .. }), "{asked:?}");
 }
 
 async fn a_refusal_of_the_recipient_is_final_and_others_are_tried_again_by_the_schedule(mut rig: Rig) {
@@ -335,15 +335,15 @@ async fn callers_see_its_deliveries_and_can_change_nothing_about_it(mut rig: Rig
     assert_eq!(webhooks.endpoint(main, id).await.unwrap(), None);
     let patch = Patch { enabled: Some(false), ..Patch::default() };
     let changed = webhooks.update(main, office.desk.request(), id, patch).await.unwrap();
-    assert_eq!(changed, Changed::EndpointNotFound);
+    assert_eq!(changed, EndpointChanged::EndpointNotFound);
     let deleted = webhooks.delete(main, office.desk.request(), id).await.unwrap();
-    assert_eq!(deleted, Changed::EndpointNotFound);
+    assert_eq!(deleted, EndpointChanged::EndpointNotFound);
     // An event that people are not told of by mail is none here.
     let told = office.desk.events().await;
     let granted = told.iter().find(|told| told.event.event == EventType::CreditsGranted).unwrap();
     let place = EventPlace { position: granted.position, index: granted.index };
     let asked = webhooks.redeliver(main, office.desk.request(), id, place).await.unwrap();
-    assert_eq!(asked, Changed::EventNotFound);
+    assert_eq!(asked, EndpointChanged::EventNotFound);
     relay.stop().await;
 }
 

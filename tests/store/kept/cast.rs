@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use creditledger::ledger::alert::{Alerts, DefaultAlerts, Threshold};
 use creditledger::ledger::card::{
-    Changed, ClassRule, EmergencyRule, Factor, FlatTier, LineRule, RateCard, TimeBasis,
+    CardEdit, ClassRule, EmergencyRule, Factor, FlatTier, LineRule, RateCard, TimeBasis,
 };
 use creditledger::ledger::commands::{Change, Command, SetBalanceAlerts, SetCustomerTerms, UpdateCustomer};
 use creditledger::ledger::customer::Terms;
@@ -17,10 +17,10 @@ use super::stage::Stage;
 use crate::desk::{credits, id};
 
 /// A card in which every rule but the flat tier is set.
-fn desk_card(rate: &str) -> Changed {
+fn desk_card(rate: &str) -> CardEdit {
     let timed =
         ClassRule::Timed { range: Some((credits("1"), credits("3"))), credits_per_hour: Some(credits("3")) };
-    Changed::Card(Arc::new(RateCard {
+    CardEdit::Card(Arc::new(RateCard {
         description: id("of everything"),
         packages: [(id("gold"), credits("1.5"))].into(),
         increment_seconds: 60,
@@ -46,8 +46,8 @@ fn desk_card(rate: &str) -> Changed {
 }
 
 /// By the clock, in started half hours.
-fn elapsed_card() -> Changed {
-    Changed::Card(Arc::new(RateCard {
+fn elapsed_card() -> CardEdit {
+    CardEdit::Card(Arc::new(RateCard {
         time_basis: TimeBasis::Elapsed,
         increment_seconds: 1_800,
         minimum_seconds: 1_800,
@@ -58,8 +58,8 @@ fn elapsed_card() -> Changed {
 }
 
 /// A flat price for what is short, a quote for the rest.
-fn tiered_card() -> Changed {
-    Changed::Card(Arc::new(RateCard {
+fn tiered_card() -> CardEdit {
+    CardEdit::Card(Arc::new(RateCard {
         flat: Some(FlatTier { under_seconds: 1_500, credits: credits("1") }),
         confirmed_hold_only: true,
         ..RateCard::plain(id("tiered"), credits("2"))
@@ -84,15 +84,15 @@ pub async fn set_up(stage: &mut Stage) {
     stage.cards("card 1", desk_card("2")).await;
     stage.cards("0197b0a0-0000-7000-8000-000000000002", elapsed_card()).await;
     stage.cards("card 3", tiered_card()).await;
-    stage.cards("default", Changed::Default(id("desk"))).await;
+    stage.cards("default", CardEdit::Default(id("desk"))).await;
     default_alerts(stage, "alerts", vec![Threshold::Percent(50)]).await;
     let alerts = "0197b0a0-0000-7000-8000-000000000003";
     default_alerts(stage, alerts, vec![Threshold::Credits(credits("2")), Threshold::Percent(20)]).await;
 
     stage.at("second", "acme").await;
     let plain = RateCard { description: id("dear"), ..RateCard::plain(id("desk"), credits("6")) };
-    stage.cards("card 1", Changed::Card(Arc::new(plain))).await;
-    stage.cards("default", Changed::Default(id("desk"))).await;
+    stage.cards("card 1", CardEdit::Card(Arc::new(plain))).await;
+    stage.cards("default", CardEdit::Default(id("desk"))).await;
     default_alerts(stage, "alerts", vec![Threshold::Credits(credits("5"))]).await;
 
     customers(stage).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use creditledger::clock::Clock;
-use creditledger::delivery::{Changed, Endpoint, Endpoints, EventPlace, NewEndpoint, Patch};
+use creditledger::delivery::{Endpoint, EndpointChanged, Endpoints, EventPlace, NewEndpoint, Patch};
 use creditledger::ledger::event::EventType;
 use creditledger::ledger::{CustomerId, LedgerNo, RequestKey, Text};
 use creditledger::store::Position;
@@ -32,16 +32,16 @@ pub fn request(text: &str) -> RequestKey {
 }
 
 /// The endpoint of a change that is made for the first time while the database is being made.
-fn done(stage: &Stage, what: &str, changed: Changed) -> Option<Box<Endpoint>> {
+fn done(stage: &Stage, what: &str, changed: EndpointChanged) -> Option<Box<Endpoint>> {
     match changed {
-        Changed::Done { endpoint, replayed } => {
+        EndpointChanged::Done { endpoint, replayed } => {
             assert_eq!(replayed, !stage.is_keeping(), "{what}");
             endpoint
         }
-        other @ (Changed::RequestIdReused
-        | Changed::EndpointNotFound
-        | Changed::EventNotFound
-        | Changed::TooMany) => panic!("{what}: {other:?}"),
+        other @ (EndpointChanged::RequestIdReused
+        | EndpointChanged::EndpointNotFound
+        | EndpointChanged::EventNotFound
+        | EndpointChanged::TooMany) => panic!("{what}: {other:?}"),
     }
 }
 

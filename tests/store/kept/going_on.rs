@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use creditledger::delivery::{Changed as EndpointChanged, EventPlace};
+use creditledger::delivery::{EndpointChanged, EventPlace};
 use creditledger::ledger::book::Answer;
-use creditledger::ledger::card::{Changed, RateCard};
+use creditledger::ledger::card::{CardEdit, RateCard};
 use creditledger::ledger::commands::{
     CloseCustomer, Command, NewWork, OnShortfall, ReopenCustomer, Said, UpdateCustomer,
 };
@@ -204,11 +204,11 @@ async fn around(hand: &mut Hand) {
     let profile = hand.rig.reader.profile(hand.rig.key()).await.unwrap().unwrap();
     assert_eq!((profile.name, profile.contact.email), (id("Acme & Söhne"), id("ada@example.org")));
 
-    let third = Changed::Card(Arc::new(RateCard::plain(id("desk"), credits("5"))));
+    let third = CardEdit::Card(Arc::new(RateCard::plain(id("desk"), credits("5"))));
     match hand.rig.change_cards("a third version", third).await {
         CardsChanged::Made { change, replayed: false } => match &change.changed {
-            Changed::Card(card) => assert_eq!(card.card.version, 3),
-            Changed::Default(_) => panic!("{change:?}"),
+            CardEdit::Card(card) => assert_eq!(card.card.version, 3),
+            CardEdit::Default(_) => panic!("{change:?}"),
         },
         other => panic!("{other:?}"),
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use creditledger::ledger::card::Changed;
+use creditledger::ledger::card::CardEdit;
 use creditledger::ledger::commands::Command;
 use creditledger::ledger::decide::Outcome;
 use creditledger::ledger::{Posting, PostingId, Rejection, Request, RequestKey, Timestamp};
@@ -225,7 +225,7 @@ impl Stage {
         self.say(&format!("make ledger {name}"), &ledger.no.get().to_string());
     }
 
-    pub async fn cards(&mut self, request: &str, change: Changed) {
+    pub async fn cards(&mut self, request: &str, change: CardEdit) {
         let changed = self.rig.change_cards(request, change).await;
         let CardsChanged::Made { change, replayed } = changed else { panic!("{request}: {changed:?}") };
         assert_eq!(replayed, !self.is_keeping(), "{request}");

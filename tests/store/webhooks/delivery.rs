@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use creditledger::clock::Clock as _;
-use creditledger::delivery::{Changed, EventPlace, Patch};
+use creditledger::delivery::{EndpointChanged, EventPlace, Patch};
 use creditledger::ledger::commands::{Command, SetBalanceAlerts};
 use creditledger::ledger::{Alerts, Credits, LedgerNo, Threshold, Timestamp};
 
@@ -216,7 +216,10 @@ async fn what_is_never_taken_is_given_up_after_ten_attempts_and_sent_again_on_re
     for replayed in [false, true] {
         let again =
             desk.webhooks.redeliver(LedgerNo::MAIN, request.clone(), endpoint.id, place).await.unwrap();
-        assert!(matches!(again, Changed::Done { replayed: found, .. } if found == replayed), "{again:?}");
+        assert!(
+            matches!(again, EndpointChanged::Done { replayed: found, .. } if found == replayed),
+            "{again:?}"
+        );
     }
     desk.clock.pass(2);
     let expected = ids(&desk).await;
@@ -233,7 +236,7 @@ async fn what_is_never_taken_is_given_up_after_ten_attempts_and_sent_again_on_re
     let nothing = EventPlace { index: 7, ..place };
     let refused =
         desk.webhooks.redeliver(LedgerNo::MAIN, desk.request(), endpoint.id, nothing).await.unwrap();
-    assert_eq!(refused, Changed::EventNotFound);
+    assert_eq!(refused, EndpointChanged::EventNotFound);
     relay.stop().await;
 }
 
@@ -271,7 +274,7 @@ async fn two_secrets_are_valid_while_one_takes_the_place_of_the_other(mut rig: R
     assert_eq!(rotated.old_secret.as_ref().unwrap().secret, endpoint.secret);
     // A repeat rotates nothing, or the first new secret would be lost.
     let again = desk.webhooks.update(LedgerNo::MAIN, request, endpoint.id, rotate).await.unwrap();
-    let Changed::Done { endpoint: Some(again), replayed: true } = again else { panic!("{again:?}") };
+    let EndpointChanged::Done { endpoint: Some(again), replayed: true } = again else { panic!("{again:?}") };
     assert_eq!(again.secret, rotated.secret);
     // The sender looks once a second.
     let mut count = 1;

@@ -12,8 +12,8 @@ use creditledger::clock::Clock;
 use creditledger::delivery::mail::{MailTransport, Mailboxes, Mailer};
 use creditledger::delivery::webhooks::{HttpClient, Policy, SystemNetwork, WebhookTransport, public_roots};
 use creditledger::delivery::{
-    Changed, Cursor, DeliveryThread, Endpoint, Endpoints, EventFeeds, Filter, NewEndpoint, Notice, Relay,
-    Transport, Watch,
+    Cursor, DeliveryThread, Endpoint, EndpointChanged, Endpoints, EventFeeds, Filter, NewEndpoint, Notice,
+    Relay, Transport, Watch,
 };
 use creditledger::grpc;
 use creditledger::ledger::{LedgerNo, RequestKey, Text, Timestamp};
@@ -192,9 +192,9 @@ macro_rules! on_each_engine {
 }
 pub(crate) use on_each_engine;
 
-pub fn endpoint_of(changed: Changed) -> Endpoint {
+pub fn endpoint_of(changed: EndpointChanged) -> Endpoint {
     match changed {
-        Changed::Done { endpoint: Some(endpoint), replayed: false } => *endpoint,
+        EndpointChanged::Done { endpoint: Some(endpoint), replayed: false } => *endpoint,
         other => panic!("{other:?}"),
     }
 }
