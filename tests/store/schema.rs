@@ -89,6 +89,7 @@ async fn names_are_those_of_the_core() {
 const WITHOUT_A_KIND: &str = "DELETE FROM posting_kind WHERE name = 'PLACE_HOLD';
     DELETE FROM transfer_slot WHERE kind = (SELECT MIN(kind) FROM transfer_slot)";
 const ANOTHER_NAME: &str = "UPDATE posting_kind SET name = 'OTHER' WHERE name = 'PLACE_HOLD'";
+const NEWER_KIND: &str = "INSERT INTO posting_kind (kind, name) VALUES (200, 'OF_A_LATER_VERSION')";
 const KINDS: &str = "SELECT COUNT(*) FROM posting_kind";
 
 /// The tables of names follow from the core: a kind that is missing is put in by a start, and not by a reader.
@@ -110,16 +111,19 @@ async fn a_kind_that_is_missing_is_put_in() {
     let again = open(&rig).query_row("SELECT COUNT(*) FROM transfer_slot", [], |row| row.get(0));
     assert_eq!(again, Ok(slots));
     assert_eq!(rig.audit.integrity().await.unwrap(), Vec::<String>::new());
-    // A row that contradicts the core is for a person.
+    // A row that contradicts the core is for a person, and one that it does not know is of a newer version.
     rig.writer.close().await.unwrap();
-    let copy = rig.path().with_file_name("copy.db");
-    std::fs::copy(rig.path(), &copy).unwrap();
-    Connection::open(&copy).unwrap().execute_batch(ANOTHER_NAME).unwrap();
-    let refused = migrate(&format!("sqlite://{}", copy.display())).await;
-    assert!(
-        matches!(&refused, Err(StoreError::Unusable(line)) if line.contains("posting_kind")),
-        "{refused:?}"
-    );
+    for (change, complaint) in [(ANOTHER_NAME, "not that of this version"), (NEWER_KIND, "newer version")] {
+        let copy = rig.path().with_file_name("copy.db");
+        std::fs::copy(rig.path(), &copy).unwrap();
+        Connection::open(&copy).unwrap().execute_batch(change).unwrap();
+        let refused = migrate(&format!("sqlite://{}", copy.display())).await;
+        assert!(
+            matches!(&refused, Err(StoreError::Unusable(line))
+                if line.contains("posting_kind") && line.contains(complaint)),
+            "{refused:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -136,12 +140,16 @@ async fn a_kind_that_is_missing_is_put_in_on_postgres() {
     let stored: i64 = sqlx::query_scalar(KINDS).fetch_one(&mut database).await.unwrap();
     assert_eq!(stored, kinds);
     assert_eq!(open_to_read(&url).await.unwrap().integrity().await.unwrap(), Vec::<String>::new());
-    sqlx::raw_sql(ANOTHER_NAME).execute(&mut database).await.unwrap();
-    let refused = migrate(&url).await;
-    assert!(
-        matches!(&refused, Err(StoreError::Unusable(line)) if line.contains("posting_kind")),
-        "{refused:?}"
-    );
+    for (change, complaint) in [(NEWER_KIND, "newer version"), (ANOTHER_NAME, "not that of this version")] {
+        sqlx::raw_sql(change).execute(&mut database).await.unwrap();
+        let refused = migrate(&url).await;
+        assert!(
+            matches!(&refused, Err(StoreError::Unusable(line))
+                if line.contains("posting_kind") && line.contains(complaint)),
+            "{refused:?}"
+        );
+        sqlx::raw_sql("DELETE FROM posting_kind WHERE kind = 200").execute(&mut database).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -188,7 +188,8 @@ async fn schema_of(address: &Address, connection: &mut PgConnection) -> Result<S
 async fn run_migrations(address: &Address, connection: &mut PgConnection) -> Result<(), StoreError> {
     let unusable = |what: String| StoreError::Unusable(format!("{}: {what}", address.shown()));
     if schema_of(address, connection).await? == Schema::Current {
-        return Ok(());
+        // Adds nothing, but refuses what a newer version has added.
+        return names::complete(connection, address.shown()).await;
     }
     // Another server may be migrating, and tables may be large: no time-out is long enough.
     sqlx::raw_sql("SET lock_timeout = 0; SET statement_timeout = 0")

@@ -41,6 +41,10 @@ fn expected() -> BTreeSet<NameRow> {
     rows
 }
 
+fn key((table, code, slot, ..): &NameRow) -> (&str, i64, i64) {
+    (table, *code, *slot)
+}
+
 async fn stored(sql: &mut impl Sql) -> Result<BTreeSet<NameRow>, StoreError> {
     let read =
         |row: &dyn super::row::Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
@@ -54,13 +58,22 @@ pub async fn are_complete(sql: &mut impl Sql) -> Result<bool, StoreError> {
 
 /// Adds the rows that are missing. Existing rows are never changed.
 ///
+/// A row that the core does not know is of a newer version. No migration need say so, and this version could not read
+/// the postings of such a kind.
+///
 /// # Errors
-/// [`StoreError`]; [`StoreError::Unusable`] where a row contradicts the core.
+/// [`StoreError`]; [`StoreError::Unusable`] where a row contradicts the core, or is of a newer version.
 pub async fn complete(sql: &mut impl Sql, shown: &str) -> Result<(), StoreError> {
     let (expected, stored) = (expected(), stored(sql).await?);
-    let keys: BTreeSet<_> = stored.iter().map(|(table, code, slot, ..)| (table, code, slot)).collect();
+    let stored_keys: BTreeSet<_> = stored.iter().map(key).collect();
+    let known_keys: BTreeSet<_> = expected.iter().map(key).collect();
+    if let Some((table, code, _)) = stored_keys.difference(&known_keys).next() {
+        return Err(StoreError::Unusable(format!(
+            "{shown}: it was written by a newer version of creditledger (row {code} of table {table})"
+        )));
+    }
     for (table, code, slot, name, second) in expected.difference(&stored) {
-        if keys.contains(&(table, code, slot)) {
+        if stored_keys.contains(&(table.as_str(), *code, *slot)) {
             return Err(StoreError::Unusable(format!(
                 "{shown}: the row {code} of table {table} is not that of this version of creditledger"
             )));
