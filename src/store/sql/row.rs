@@ -18,6 +18,21 @@ pub enum Value<'r> {
     Other,
 }
 
+impl Value<'_> {
+    /// What it is, without what it says: a stored text or body has no place in a message, and no bound.
+    const fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "NULL",
+            Self::Int(_) => "a number",
+            Self::Bool(_) => "a boolean",
+            Self::Text(_) => "a text",
+            Self::Bytes(_) => "bytes",
+            Self::Uuid(_) => "a UUID",
+            Self::Other => "a value of an unknown type",
+        }
+    }
+}
+
 /// A row of either driver.
 pub trait Row {
     /// A column by its place, from 0.
@@ -34,7 +49,7 @@ impl dyn Row + '_ {
     /// [`StoreError::Damaged`] where it has another type.
     pub fn get<T: Column>(&self, column: usize) -> Result<T, StoreError> {
         let value = self.value(column)?;
-        T::of(value).ok_or_else(|| damaged(format!("column {column} of a row holds {value:.40?}")))
+        T::of(value).ok_or_else(|| damaged(format!("column {column} of a row holds {}", value.type_name())))
     }
 
     /// Consecutive columns of one kind.
