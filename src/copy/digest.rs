@@ -87,6 +87,7 @@ mod tests {
     use super::*;
     use crate::ledger::account::Amounts;
     use crate::ledger::posting::Detail;
+    use crate::ledger::rules::Rules;
     use crate::ledger::{
         Credits, CustomerId, CustomerKey, Kind, LedgerNo, PostingId, RequestKey, Storefront, Texts, Timestamp,
     };
@@ -106,7 +107,7 @@ mod tests {
             amounts: Amounts::default(),
             after: Balances::default(),
             storefront: Some(Storefront::parse("web").unwrap()),
-            detail: Detail { created: Some(customer), ..Detail::default() },
+            detail: Detail { created: Some(customer), rules: Rules::First, ..Detail::default() },
             texts: Texts::default(),
         };
         Recorded { position: Position(1), posting: Arc::new(posting) }

@@ -3,6 +3,7 @@
 use super::codec::record;
 use super::credits::Credits;
 use super::ids::{ClassId, LabelId, LineId, PackageId, Text};
+use super::rules::Rules;
 use super::time::Day;
 use super::work::{Span, WorkPart, WorkSums};
 
@@ -30,10 +31,13 @@ pub struct PriceInputs {
     pub solutions: u32,
     /// From the first start of work to its last end, where starts are known.
     pub span: Option<Span>,
+    /// What the calculation goes by.
+    pub rules: Rules,
 }
 record!(PriceInputs {
     1 => class, 2 => opened_on, 3 => product_purchased_on, 4 => seconds, 5 => confirmed_quote, 6 => charged_before,
     7 => waive_reason, 8 => package, 9 => circumstances, 10 => lines, 11 => solutions, 12 => span,
+    13 => rules,
 });
 
 /// What is special about an incident, as far as a card may care.

@@ -36,6 +36,7 @@ pub mod price;
 pub mod receipt;
 pub mod reject;
 pub mod rounding;
+pub mod rules;
 mod steps;
 pub mod time;
 pub mod top_up;

@@ -17,6 +17,7 @@ use super::kind::{Kind, slots};
 use super::lot::{Lot, OpenLot};
 use super::money::{MoneyAccount, MoneyMove, MoneyPlace, MoneyTransfer};
 use super::payment::Payment;
+use super::rules::Rules;
 use super::time::Timestamp;
 use super::top_up::TopUpRequest;
 use super::work::{Work, listed_entry};
@@ -103,11 +104,14 @@ pub struct Detail {
     pub used: Credits,
     /// The request for a top-up that it makes.
     pub top_up: Option<Arc<TopUpRequest>>,
+    /// What it was decided by.
+    pub rules: Rules,
 }
 record!(Detail {
     1 => created, 2 => hold, 3 => others, 4 => lot, 5 => lots, 6 => profile, 7 => terms, 8 => shortfall,
     10 => by, 11 => reason, 12 => nearly_used, 13 => work, 30 => alerts, 31 => low, 32 => depleted, 33 => recovered,
     34 => used, 40 => money, 41 => refunded, 42 => payment, 43 => closed_payment, 50 => top_up, 60 => metadata,
+    70 => rules,
 } older { 9 => WorkId });
 
 impl Detail {

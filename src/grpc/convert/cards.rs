@@ -119,6 +119,7 @@ pub fn inputs(inputs: &PriceInputs) -> wire::ChargeInputs {
         lines,
         solutions,
         span,
+        rules: _,
     } = inputs;
     wire::ChargeInputs {
         incident_class: or_empty(class.as_ref()),
