@@ -73,7 +73,7 @@ impl Server {
         let me = PostingId::new(clock.now(), 0, clock::random().map_err(Failure::Randomness)?).uuid();
         let thread = DeliveryThread::start();
         let relay = Relay::new(Arc::clone(&feeds), engine.webhooks, clock, transports, thread, me);
-        let reader = Arc::new(Reader::new(engine.reader, engine.notifier, cards));
+        let reader = Arc::new(Reader::new(engine.reader, engine.notifier, cards).current_by(writer.clone()));
         let storefronts = Arc::new(http::StorefrontWebhooks::new(
             shops,
             PaymentApplier::new(writer.clone(), Arc::clone(&reader)),

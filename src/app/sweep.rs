@@ -1,5 +1,5 @@
 //! Applies expiries of customers that send no commands, and requests their top-ups that fall due. It decides nothing:
-//! every command of a customer applies its due expiries first, so no answer depends on when this runs.
+//! every command and every read of a customer applies its due expiries first, so no answer depends on when this runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use crate::clock;
-use crate::ledger::commands::Said;
-use crate::ledger::{Command, Rejection, Request};
+use crate::ledger::{Rejection, Request};
 use crate::store::{ReadStore, StoreError};
 use crate::writer::{SubmitError, Writer};
 
@@ -50,13 +49,7 @@ enum SweepError {
 async fn apply_due(reader: &dyn ReadStore, writer: &Writer) -> Result<usize, SweepError> {
     let due = reader.customers_due(clock::now(), PAGE).await?;
     let count = due.len();
-    let request = |(ledger, customer)| Request {
-        ledger,
-        customer,
-        request: None,
-        said: Said::default(),
-        command: Command::ApplyDue,
-    };
+    let request = |(ledger, customer)| Request::apply_due(ledger, customer);
     for submitted in writer.submit_bulk(due.into_iter().map(request).collect(), None).await? {
         match submitted? {
             // A command of the customer came first, or the bound on what falls due was early.

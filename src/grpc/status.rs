@@ -299,6 +299,9 @@ impl From<ReadError> for Problem {
             ReadError::LotNotFound => not_found(Reason::LotNotFound),
             ReadError::PostingNotFound => not_found(Reason::PostingNotFound),
             ReadError::SettlementNotFound => not_found(Reason::SettlementNotFound),
+            // An unknown fate is the writer's: the read itself changes nothing, and is simply tried again.
+            ReadError::NotCurrent(SubmitError::Unknown) => SubmitError::StorageUnavailable.into(),
+            ReadError::NotCurrent(refused) => Self::from(*refused),
             ReadError::PageToken => Self::field("page_token", "does not belong to this list and filter"),
             ReadError::Storage(cause) => {
                 // The caller gets no internals; the log does, and only here.

@@ -80,10 +80,10 @@ impl Reader {
         at: Option<At>,
         now: Timestamp,
     ) -> Result<BalanceAt, ReadError> {
-        let customer = self.customer(ledger, id).await?;
         let Some(at) = at else {
-            return Ok(BalanceAt::now(&customer));
+            return Ok(BalanceAt::now(&self.customer(ledger, id).await?));
         };
+        let customer = self.stored_customer(ledger, id).await?;
         // Asked before the read: postings that become final afterwards may be missing from it.
         let provisional = match at {
             At::Time(time) => self.store.watermark(time, now).await? < time,
@@ -102,7 +102,8 @@ impl Reader {
         ledger: LedgerNo,
         ids: &[CustomerId],
     ) -> Result<Vec<Option<BalanceAt>>, ReadError> {
-        let found = self.customers_by_key(ids.iter().map(|id| CustomerKey::of(ledger, id))).await?;
+        let keys = ids.iter().map(|id| CustomerKey::of(ledger, id));
+        let found = self.current_by_key(ledger, keys).await?;
         let balance = |id| {
             // Keys are hashes, so the row under a key may be another customer's.
             let customer = found.get(&CustomerKey::of(ledger, id));

@@ -51,9 +51,20 @@ impl CustomerFilter {
 keyed!(CustomerRecord => CustomerId: |it| it.customer.id.clone());
 
 impl Reader {
+    /// A customer, with everything due applied.
+    ///
     /// # Errors
-    /// [`ReadError::CustomerNotFound`], [`ReadError::Storage`].
+    /// [`ReadError::CustomerNotFound`], [`ReadError::NotCurrent`], [`ReadError::Storage`].
     pub async fn customer(&self, ledger: LedgerNo, id: &CustomerId) -> Result<Customer, ReadError> {
+        self.current(ledger, id).await.map(|(customer, _)| customer)
+    }
+
+    /// A customer as it is stored: what is due may not be applied yet.
+    pub(super) async fn stored_customer(
+        &self,
+        ledger: LedgerNo,
+        id: &CustomerId,
+    ) -> Result<Customer, ReadError> {
         let found = self.store.customer(CustomerKey::of(ledger, id)).await?;
         // Keys are hashes, so the row under a key may be another customer's.
         found.filter(|found| found.ledger == ledger && found.id == *id).ok_or(ReadError::CustomerNotFound)

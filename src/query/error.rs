@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use crate::store::StoreError;
+use crate::writer::SubmitError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -26,6 +27,9 @@ pub enum ReadError {
     /// The page token was issued for another list or filter.
     #[error("the page_token does not belong to this list and filter")]
     PageToken,
+    /// What is due of the customer could not be applied, so there is no current answer.
+    #[error("what is due of the customer cannot be applied at the moment: {0}")]
+    NotCurrent(#[from] SubmitError),
     #[error(transparent)]
     Storage(#[from] StoreError),
 }

@@ -7,6 +7,7 @@ use crate::ledger::work::Work;
 use crate::ledger::{CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerNo, Timestamp};
 use crate::store::HoldFilter;
 
+use super::due::WasDue;
 use super::error::ReadError;
 use super::page::{Listed, PageRequest, ROWS_AT_ONCE, ROWS_PER_PAGE_MAX, keyed};
 use super::reader::Reader;
@@ -122,7 +123,13 @@ impl Reader {
         customer: Option<&CustomerId>,
     ) -> Result<Option<Arc<Hold>>, ReadError> {
         let hold = self.store.hold(ledger, id).await?;
-        Ok(hold.filter(|hold| customer.is_none_or(|customer| hold.customer == *customer)))
+        let own = hold.filter(|hold| customer.is_none_or(|customer| hold.customer == *customer));
+        let Some(hold) = own else { return Ok(None) };
+        // What falls due changes no hold that has ended.
+        if hold.state.is_open() && self.current(ledger, &hold.customer).await?.1 == WasDue::Applied {
+            return Ok(self.store.hold(ledger, id).await?);
+        }
+        Ok(Some(hold))
     }
 
     pub(super) async fn incident(

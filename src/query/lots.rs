@@ -4,6 +4,7 @@ use crate::ledger::lot::LotSource;
 use crate::ledger::{Credits, CustomerId, CustomerKey, LedgerNo, LotId, OrderId, Storefront};
 use crate::store::{LotFilter, OwnedLot};
 
+use super::due::WasDue;
 use super::error::ReadError;
 use super::page::{Listed, PageRequest, keyed};
 use super::reader::Reader;
@@ -41,8 +42,11 @@ impl Reader {
     /// # Errors
     /// [`ReadError::LotNotFound`], [`ReadError::Storage`].
     pub async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<LotRecord, ReadError> {
-        let lot = self.store.lot(ledger, id).await?.ok_or(ReadError::LotNotFound)?;
-        let left = self.customer(ledger, &lot.customer).await?.state.lots.left(id);
+        let read = async || self.store.lot(ledger, id).await?.ok_or(ReadError::LotNotFound);
+        let lot = read().await?;
+        let (customer, was_due) = self.current(ledger, &lot.customer).await?;
+        let lot = if was_due == WasDue::Applied { read().await? } else { lot };
+        let left = customer.state.lots.left(id);
         Ok(LotRecord { lot, left })
     }
 

@@ -5,15 +5,16 @@
 //! subject. A list takes a [`PageRequest`] and returns a [`Listed`]. Its token names the last key and the filter.
 //!
 //! # Invariants
-//! - A question is one or a few short read transactions. None waits for the writer, and none stays open between
-//!   pages.
+//! - A question is one or a few short read transactions, none of which stays open between pages. A read waits for the
+//!   writer only where its customer is due (`due`).
 //! - A list continues after a key, never at an offset: rows added or removed meanwhile cause no repeats and no gaps.
 //! - Ledgers and versions of rate cards never change, so they are read once and kept.
 //! - A question as of a time first asks the store for the watermark. Until the watermark has passed that time,
 //!   answers are provisional.
 //!
 //! # Failure
-//! [`ReadError`]: the subject does not exist, a token is of another list, or the storage failed. A value that cannot
+//! [`ReadError`]: the subject does not exist, a token is of another list, the writer refuses to apply
+//! what is due, or the storage failed. A value that cannot
 //! have been written is [`StoreError::Damaged`], never a default.
 //!
 //! # Cost
@@ -25,6 +26,7 @@ mod balances;
 mod cards;
 mod class_stats;
 mod customers;
+mod due;
 mod error;
 mod holds;
 mod info;

@@ -146,11 +146,11 @@ impl Reader {
     pub async fn posting(&self, ledger: LedgerNo, target: &PostingTarget) -> Result<Recorded, ReadError> {
         let found = match target {
             PostingTarget::Id(customer, id) => {
-                let key = self.customer(ledger, customer).await?.key();
+                let key = self.stored_customer(ledger, customer).await?.key();
                 self.store.posting_at(key, At::Posting(*id)).await?
             }
             PostingTarget::Request(customer, kind, request) => {
-                let key = self.customer(ledger, customer).await?.key();
+                let key = self.stored_customer(ledger, customer).await?.key();
                 self.store.posting_by_request(&(key, *kind, request.clone())).await?
             }
         };
@@ -166,7 +166,7 @@ impl Reader {
         ledger: LedgerNo,
         customer: &CustomerId,
     ) -> Result<Recorded, ReadError> {
-        let key = self.customer(ledger, customer).await?.key();
+        let key = self.stored_customer(ledger, customer).await?.key();
         self.store.posting_at(key, At::Sequence(1)).await?.ok_or(ReadError::PostingNotFound)
     }
 
@@ -275,7 +275,7 @@ impl Reader {
         customer: &CustomerId,
         filter: &PostingFilter,
     ) -> Result<(CustomerKey, Range), ReadError> {
-        let customer = self.customer(ledger, customer).await?;
+        let customer = self.customer_until(ledger, customer, filter.until).await?;
         let key = customer.key();
         let first = match filter.from {
             Some(from) => self.last_before(key, from).await?.saturating_add(1),

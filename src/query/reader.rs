@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::ledger::card::Cards;
 use crate::ledger::{Customer, CustomerKey, LedgerId, LedgerNo};
 use crate::store::{CommitNotifier, ReadStore};
+use crate::writer::Writer;
 
 use super::error::ReadError;
 
@@ -15,6 +16,8 @@ use super::error::ReadError;
 pub struct Reader {
     pub(super) store: Arc<dyn ReadStore>,
     notifier: CommitNotifier,
+    /// Applies what is due before a customer is read. Without one, reads answer as of what is stored.
+    pub(super) writer: Option<Writer>,
     /// Ledgers by id. They are never renamed or removed, so a cached entry stays right.
     pub(super) ledgers: RwLock<HashMap<LedgerId, LedgerNo>>,
     /// Revisions only rise: cards are only ever caught up.
@@ -25,7 +28,19 @@ impl Reader {
     /// Reads from `store`; `cards` is what every ledger has from the start.
     #[must_use]
     pub fn new(store: Arc<dyn ReadStore>, notifier: CommitNotifier, cards: Arc<Cards>) -> Self {
-        Self { store, notifier, ledgers: RwLock::new(HashMap::new()), cards: RwLock::new(cards) }
+        Self {
+            store,
+            notifier,
+            writer: None,
+            ledgers: RwLock::new(HashMap::new()),
+            cards: RwLock::new(cards),
+        }
+    }
+
+    /// Has `writer` apply what is due of a customer before it is read.
+    #[must_use]
+    pub fn current_by(self, writer: Writer) -> Self {
+        Self { writer: Some(writer), ..self }
     }
 
     /// Changes whenever some ledger's journal may have grown; followers wait for it.

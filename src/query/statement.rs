@@ -85,7 +85,7 @@ impl Reader {
         page: &PageRequest,
         now: Timestamp,
     ) -> Result<Statement, ReadError> {
-        let customer = self.customer(ledger, id).await?;
+        let customer = self.customer_until(ledger, id, Some(period.until)).await?;
         let key = customer.key();
         let last = just_before(period.until);
         // Asked before the reads: postings that become final afterwards may be missing from them.

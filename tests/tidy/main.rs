@@ -97,7 +97,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("store", &["ledger"]),
     ("writer", &["store", "ledger", "clock"]),
     ("delivery", &["store", "ledger", "clock"]),
-    ("query", &["store", "ledger"]),
+    ("query", &["writer", "store", "ledger", "clock"]),
     ("audit", &["store", "cards", "ledger"]),
     ("copy", &["store", "ledger"]),
     ("storefront", &["writer", "query", "ledger"]),

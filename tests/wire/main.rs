@@ -16,6 +16,7 @@ mod connect;
 mod connect_bad;
 mod contexts;
 mod contract;
+mod due;
 mod errors;
 mod events;
 mod gate;

@@ -70,7 +70,8 @@ impl Served {
         let cards = Arc::new(creditledger::cards::built_in());
         let (writer, end) = Writer::start(engine.writers, &cards, limits).unwrap();
         let feeds = Arc::new(EventFeeds::new(Arc::clone(&engine.reader), engine.notifier.clone()));
-        let reader = Arc::new(Reader::new(Arc::clone(&engine.reader), engine.notifier, cards));
+        let reader = Reader::new(Arc::clone(&engine.reader), engine.notifier, cards);
+        let reader = Arc::new(reader.current_by(writer.clone()));
         let clock: Arc<dyn Clock> = Arc::new(clock::System);
         let webhooks =
             Endpoints::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));

@@ -62,6 +62,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// What the ledger asks of itself: to apply everything due of a customer.
+    pub fn apply_due(ledger: LedgerNo, customer: CustomerId) -> Self {
+        Self { ledger, customer, request: None, said: Said::default(), command: Command::ApplyDue }
+    }
+
     pub fn customer_key(&self) -> CustomerKey {
         CustomerKey::of(self.ledger, &self.customer)
     }
