@@ -51,7 +51,7 @@ pub(super) async fn replay(
         let mut last = Position::default();
         loop {
             let page = auditor.journal(ledger.no, last, PAGE).await?;
-            for recorded in &page {
+            for recorded in &page.items {
                 if recorded.position.0 != last.0 + 1 {
                     let (found, expected) = (recorded.position.0, last.0 + 1);
                     report.fault(format!("ledger {}: position {found} follows {}", ledger.id, expected - 1));
@@ -60,7 +60,7 @@ pub(super) async fn replay(
                 replayed.take(&ledger, recorded, report);
             }
             progress(report.counts.postings);
-            if page.len() < PAGE {
+            if page.next.is_none() {
                 break;
             }
         }

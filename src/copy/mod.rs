@@ -121,8 +121,8 @@ impl<'a> Copier<'a> {
             }
             if part.done > Position(0) {
                 let before = Position(part.done.0.saturating_sub(1));
-                let copied = self.target.audit.journal(ledger.no, before, 1).await?;
-                if part.done > part.end || copied != self.source.journal(ledger.no, before, 1).await? {
+                let copied = self.target.audit.journal(ledger.no, before, 1).await?.items;
+                if part.done > part.end || copied != self.source.journal(ledger.no, before, 1).await?.items {
                     return Err(CopyError::OtherSource(format!(
                         "ledger {} has another posting at position {}",
                         ledger.id, part.done.0
@@ -159,7 +159,7 @@ impl<'a> Copier<'a> {
         let Some(part) = self.parts.get_mut(self.at) else { return Ok(false) };
         let Ledger { no, id, .. } = &part.stored.ledger;
         let left = usize::try_from(part.end.0.saturating_sub(part.done.0)).unwrap_or(usize::MAX);
-        let page = self.source.journal(*no, part.done, self.chunk.min(left)).await?;
+        let page = self.source.journal(*no, part.done, self.chunk.min(left)).await?.items;
         let expected = (part.done.0.saturating_add(1)..).map(Position);
         let in_order = |(recorded, position): (&Recorded, _)| {
             recorded.position == position && recorded.posting.ledger == *no

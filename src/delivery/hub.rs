@@ -80,19 +80,22 @@ async fn read(
         let after = *shared.head.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = take_committed(&mut committed, ledger, after);
         let page = match taken.last().map(|last| last.position) {
-            Some(last) => notices_of(&*store, taken).await.map(|notices| Page { notices, last }),
+            Some(last) => {
+                let goes_on = taken.len() >= PAGE_POSTINGS;
+                notices_of(&*store, taken).await.map(|notices| Page { notices, last, goes_on })
+            }
             None => read_page(&*store, ledger, after, PAGE_POSTINGS).await,
         };
         match page {
             Ok(page) => {
                 let found = page.last.0.saturating_sub(after.0);
-                let is_full = found >= PAGE_POSTINGS as u64;
+                let goes_on = page.goes_on;
                 shared.publish(page);
-                if !is_full && found >= BUSY_POSTINGS {
+                if !goes_on && found >= BUSY_POSTINGS {
                     tokio::time::sleep(BUSY_PAUSE).await;
                 }
                 // The sender is gone when the engine is, and then nobody follows any more.
-                if !is_full && growth.changed().await.is_err() {
+                if !goes_on && growth.changed().await.is_err() {
                     return;
                 }
             }

@@ -114,6 +114,8 @@ pub(super) struct Page {
     pub notices: Vec<Arc<Notice>>,
     /// The last position that was looked at. Postings without events move it too.
     pub last: Position,
+    /// True where more may follow at once.
+    pub goes_on: bool,
 }
 
 /// The events of at most `postings` postings of a ledger after a position.
@@ -124,8 +126,8 @@ pub(super) async fn read_page(
     postings: usize,
 ) -> Result<Page, StoreError> {
     let feed = store.feed(ledger, after, postings).await?;
-    let last = feed.last().map_or(after, |last| last.position);
-    Ok(Page { notices: notices_of(store, feed).await?, last })
+    let last = feed.items.last().map_or(after, |last| last.position);
+    Ok(Page { notices: notices_of(store, feed.items).await?, last, goes_on: feed.next.is_some() })
 }
 
 /// The events of postings, with their customers' profiles. Postings without events cost no read.

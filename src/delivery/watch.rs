@@ -149,16 +149,19 @@ impl Watch {
             found.map_or(0, |found| found.posting.sequence)
         };
         let count = u64::try_from(PAGE_POSTINGS).unwrap_or(u64::MAX);
-        let mut postings =
-            store.postings_of(customer, last.saturating_add(1), last.saturating_add(count)).await?;
-        let is_full = postings.len() >= PAGE_POSTINGS;
+        let read = store.postings_of(customer, last.saturating_add(1), last.saturating_add(count)).await?;
+        let is_full = read.next.is_some() || read.items.len() >= PAGE_POSTINGS;
+        let mut postings = read.items;
         let placed = postings.iter().take_while(|recorded| recorded.position > Position(0)).count();
         let is_whole = is_full && placed == postings.len();
         postings.truncate(placed);
         let (sequence, position) =
             postings.last().map_or((last, Position(0)), |last| (last.posting.sequence, last.position));
         let looked_at = if is_whole { position } else { position.max(head) };
-        Ok((Page { notices: notices_of(store, postings).await?, last: looked_at }, sequence))
+        Ok((
+            Page { notices: notices_of(store, postings).await?, last: looked_at, goes_on: is_whole },
+            sequence,
+        ))
     }
 
     /// The events of a page that pass the filter and were not handed out before.

@@ -17,6 +17,8 @@ use super::wire::{StreamJournalRequest, StreamJournalResponse};
 
 /// Postings in one read: each read is a transaction of its own, so that a slow caller keeps none open.
 const PAGE_POSTINGS: usize = 256;
+/// Postings that wait for a slow caller. One may have megabytes: its hold, and a thousand others that it activated.
+const WAITING_POSTINGS: usize = 4;
 
 struct Pump {
     reader: Arc<Reader>,
@@ -39,7 +41,7 @@ impl Api {
             fields.position("after_position", after_position).map(|after| (after, follow))
         };
         let (ledger, (after, follow)) = self.read(message, read).await?;
-        let (sink, source) = mpsc::channel(PAGE_POSTINGS);
+        let (sink, source) = mpsc::channel(WAITING_POSTINGS);
         let pump = Pump {
             reader: Arc::clone(&self.reader),
             ledger,
@@ -66,15 +68,14 @@ impl Pump {
             // Marked before the read, so that growth during the read makes `changed` ready at once.
             self.growth.mark_unchanged();
             let page = self.reader.journal(self.ledger.no, self.after, PAGE_POSTINGS).await?;
-            let full = page.len() >= PAGE_POSTINGS;
-            for (recorded, customer) in page {
+            for (recorded, customer) in page.items {
                 self.after = recorded.position;
                 let posting = Some(convert::recorded(&recorded, &self.ledger.id, &customer));
                 if self.sink.send(Ok(StreamJournalResponse { posting })).await.is_err() {
                     return Ok(());
                 }
             }
-            if full {
+            if page.next.is_some() {
                 continue;
             }
             if !self.follow {

@@ -18,7 +18,8 @@
 //! have been written is [`StoreError::Damaged`], never a default.
 //!
 //! # Cost
-//! A page reads at most 10,000 rows, so a rare filter gives short pages instead of long reads. A customer's posting
+//! A page reads at most 10,000 rows, so a rare filter gives short pages instead of long reads. A read of
+//! postings ends after 2 MiB of them, whatever the rows hold. A customer's posting
 //! as of a time takes a logarithmic number of reads. A revenue report reads the ledger's journal from its beginning.
 //! The last page of a statement reads all postings of its period. A reconciliation keeps 16 bytes for each order.
 

@@ -4,7 +4,7 @@ use crate::ledger::{
     Balances, CustomerId, CustomerKey, IncidentId, Kind, LedgerNo, Posting, PostingId, RequestKey,
     Storefront, Timestamp, Transfer,
 };
-use crate::store::{At, Position, Recorded};
+use crate::store::{At, Page, Position, Recorded};
 
 use super::error::ReadError;
 use super::page::{Keyed, Listed, PageRequest, ROWS_AT_ONCE, ROWS_PER_PAGE_MAX, keyed};
@@ -225,8 +225,8 @@ impl Reader {
         let mut last = None;
         let (at_once, times) = filter.reads(page.limit);
         for _ in 0..times {
-            let (cut, next) = range.cut(at_once);
-            let taken = self.read(key, cut).await?.into_iter().filter(|it| filter.takes(&it.posting));
+            let (read, next) = self.read(key, range, at_once).await?;
+            let taken = read.into_iter().filter(|it| filter.takes(&it.posting));
             for recorded in taken {
                 for item in items_of(recorded)? {
                     if was_listed(item.key()) {
@@ -258,15 +258,16 @@ impl Reader {
         ledger: LedgerNo,
         after: Position,
         limit: usize,
-    ) -> Result<Vec<(Recorded, CustomerId)>, ReadError> {
-        let feed = self.store.feed(ledger, after, limit).await?;
+    ) -> Result<Page<(Recorded, CustomerId), Position>, ReadError> {
+        let Page { items: feed, next } = self.store.feed(ledger, after, limit).await?;
         let customers = self.customers_by_key(feed.iter().map(|recorded| recorded.posting.customer)).await?;
         let named = |recorded: Recorded| {
             let customer = customers.get(&recorded.posting.customer);
             let customer = customer.ok_or_else(|| ReadError::damaged("a posting's customer is missing"))?;
             Ok((recorded, customer.id.clone()))
         };
-        feed.into_iter().map(named).collect()
+        let items = feed.into_iter().map(named).collect::<Result<_, ReadError>>()?;
+        Ok(Page { items, next })
     }
 
     async fn range(
@@ -294,15 +295,33 @@ impl Reader {
         Ok(found.map_or(0, |found| found.posting.sequence))
     }
 
-    async fn read(&self, key: CustomerKey, range: Range) -> Result<Vec<Recorded>, ReadError> {
-        if range.first > range.last {
-            return Ok(Vec::new());
+    /// Reads at most `at_once` postings from the beginning of `range`, and how far that went where there are more. The
+    /// store gives the oldest first, so a range that is read from its newest is narrowed until it is read whole.
+    async fn read(
+        &self,
+        key: CustomerKey,
+        range: Range,
+        at_once: usize,
+    ) -> Result<(Vec<Recorded>, Option<u64>), ReadError> {
+        let mut at_once = at_once;
+        loop {
+            let (cut, next) = range.cut(at_once);
+            if cut.first > cut.last {
+                return Ok((Vec::new(), next));
+            }
+            let page = self.store.postings_of(key, cut.first, cut.last).await?;
+            match page.next {
+                Some(_) if range.newest_first => at_once = (at_once / 2).max(1),
+                Some(read_to) => return Ok((page.items, Some(read_to))),
+                None => {
+                    let mut postings = page.items;
+                    if range.newest_first {
+                        postings.reverse();
+                    }
+                    return Ok((postings, next));
+                }
+            }
         }
-        let mut postings = self.store.postings_of(key, range.first, range.last).await?;
-        if range.newest_first {
-            postings.reverse();
-        }
-        Ok(postings)
     }
 }
 

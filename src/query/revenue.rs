@@ -61,7 +61,7 @@ impl Reader {
         let behind = period.until.plus_seconds(ORDER_SECONDS);
         'feed: loop {
             let page = self.store.counted_feed(ledger, after, READ).await?;
-            for (recorded, counts_from) in &page {
+            for (recorded, counts_from) in &page.items {
                 after = recorded.position;
                 if *counts_from > behind {
                     break 'feed;
@@ -72,7 +72,7 @@ impl Reader {
                     })?;
                 }
             }
-            if page.len() < READ {
+            if page.next.is_none() {
                 break;
             }
         }

@@ -122,14 +122,16 @@ impl Reader {
         let mut done = after;
         while done < last {
             let until = last.min(done.saturating_add(READ));
-            for recorded in self.store.postings_of(key, done.saturating_add(1), until).await? {
+            let page = self.store.postings_of(key, done.saturating_add(1), until).await?;
+            let read_to = page.next.unwrap_or(until);
+            for recorded in page.items {
                 for record in TransferRecord::all(&recorded)? {
                     let sum = subtotals.entry(record.recorded.posting.kind).or_default();
                     sum.add(&record)
                         .ok_or_else(|| ReadError::damaged("the sums of a statement leave their bounds"))?;
                 }
             }
-            done = until;
+            done = read_to;
         }
         Ok(subtotals)
     }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::alerts::StoredDefaultAlerts;
 use super::error::StoreError;
+use super::read_store::Page;
 use super::recorded::{Ledger, Position, Recorded};
 use crate::ledger::book::OrderScope;
 use crate::ledger::card::CardChange;
@@ -95,7 +96,7 @@ pub trait AuditStore: Send + Sync {
         ledger: LedgerNo,
         after: Position,
         limit: usize,
-    ) -> Result<Vec<Recorded>, StoreError>;
+    ) -> Result<Page<Recorded, Position>, StoreError>;
 
     /// The position of the last posting that [`AuditStore::journal`] gives; 0 where it gives none.
     async fn journal_end(&self, ledger: LedgerNo) -> Result<Position, StoreError>;

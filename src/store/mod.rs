@@ -41,7 +41,7 @@ pub use open::{
     ExclusiveLock, check_urls, migrate, open, open_figures, open_for_copy, open_to_check, open_to_read,
     shown_url,
 };
-pub use read_store::{At, HoldFilter, LotFilter, OwnedLot, Page, ReadStore, StoreInfo};
+pub use read_store::{At, HoldFilter, LotFilter, OwnedLot, Page, READ_BYTES_MAX, ReadStore, StoreInfo};
 pub use recorded::{Ledger, Position, Recorded};
 pub use words::Erased;
 pub use write_store::{LedgerCreated, NewLedger, WriteStore};

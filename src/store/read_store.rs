@@ -70,6 +70,10 @@ pub struct LotFilter {
     pub until: Option<Timestamp>,
 }
 
+/// The encoded postings, with their texts, that one read takes in: a reader's memory is bounded by this, whatever the
+/// rows hold. The posting that reaches it is the last one.
+pub const READ_BYTES_MAX: usize = 2 << 20;
+
 /// One page of a list. An engine bounds the rows that it reads for a page. So a page may be short, even empty,
 /// although `next` says that the list continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +84,15 @@ pub struct Page<T, K> {
 }
 
 impl<T, K> Page<T, K> {
+    /// A page that was read to the end where it has fewer than `limit` items and fewer bytes than [`READ_BYTES_MAX`].
+    pub(crate) fn weighed(items: Vec<(T, usize)>, limit: usize, key: impl FnOnce(&T) -> K) -> Self {
+        let bytes = items.iter().fold(0_usize, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        let goes_on = items.len() >= limit || bytes >= READ_BYTES_MAX;
+        let items: Vec<T> = items.into_iter().map(|(item, _)| item).collect();
+        let next = items.last().filter(|_| goes_on).map(key);
+        Self { items, next }
+    }
+
     /// Cuts `items` to `limit`. Where there are more, the next page begins after the last one kept.
     pub(crate) fn cut(mut items: Vec<T>, limit: usize, key: impl FnOnce(&T) -> K) -> Self {
         let has_more = items.len() > limit;
@@ -150,24 +163,26 @@ pub trait ReadStore: Send + Sync {
     /// A customer's posting at a point of its history. The number of reads is logarithmic in the number of postings.
     async fn posting_at(&self, customer: CustomerKey, at: At) -> Result<Option<Recorded>, StoreError>;
 
-    /// A customer's postings with sequences `first..=last`, ascending. The caller bounds the range.
+    /// A customer's postings with sequences `first..=last`, ascending: as many as come to [`READ_BYTES_MAX`], at least
+    /// one. The caller bounds the range.
     async fn postings_of(
         &self,
         customer: CustomerKey,
         first: u64,
         last: u64,
-    ) -> Result<Vec<Recorded>, StoreError>;
+    ) -> Result<Page<Recorded, u64>, StoreError>;
 
     /// The posting that answered a request.
     async fn posting_by_request(&self, scope: &RequestScope) -> Result<Option<Recorded>, StoreError>;
 
-    /// A ledger's postings after a position, ascending.
+    /// A ledger's postings after a position, ascending: at most `limit`, and as many as come to [`READ_BYTES_MAX`], at
+    /// least one. Without `next` it was read to its end.
     async fn feed(
         &self,
         ledger: LedgerNo,
         after: Position,
         limit: usize,
-    ) -> Result<Vec<Recorded>, StoreError>;
+    ) -> Result<Page<Recorded, Position>, StoreError>;
 
     /// Like [`ReadStore::feed`], with the time from which each posting counts in reads as of a time. These times rise
     /// along the feed, except that commits of the same few seconds may be out of order.
@@ -176,10 +191,11 @@ pub trait ReadStore: Send + Sync {
         ledger: LedgerNo,
         after: Position,
         limit: usize,
-    ) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
+    ) -> Result<Page<(Recorded, Timestamp), Position>, StoreError> {
         // Engines with one writer: a posting counts from the time when it was recorded.
-        let feed = self.feed(ledger, after, limit).await?;
-        Ok(feed.into_iter().map(|recorded| (recorded.clone(), recorded.posting.recorded_at)).collect())
+        let Page { items, next } = self.feed(ledger, after, limit).await?;
+        let counted = |recorded: Recorded| (recorded.clone(), recorded.posting.recorded_at);
+        Ok(Page { items: items.into_iter().map(counted).collect(), next })
     }
 
     async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError>;

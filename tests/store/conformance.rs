@@ -55,8 +55,8 @@ async fn an_empty_database_has_the_main_ledger_and_nothing_else(rig: Rig) {
     assert_eq!(reader.profile(key).await.unwrap(), None);
     assert_eq!(reader.customers_by_key(&[key]).await.unwrap(), []);
     assert_eq!(reader.posting_at(key, At::Sequence(1)).await.unwrap(), None);
-    assert_eq!(reader.postings_of(key, 1, 10).await.unwrap(), []);
-    assert_eq!(reader.feed(LedgerNo::MAIN, Position(0), 10).await.unwrap(), []);
+    assert_eq!(reader.postings_of(key, 1, 10).await.unwrap().items, []);
+    assert_eq!(reader.feed(LedgerNo::MAIN, Position(0), 10).await.unwrap().items, []);
     assert_eq!(reader.last_position(LedgerNo::MAIN).await.unwrap(), Position(0));
     assert_eq!(reader.hold(LedgerNo::MAIN, HoldId::default()).await.unwrap(), None);
     assert_eq!(reader.lot(LedgerNo::MAIN, LotId::default()).await.unwrap(), None);
@@ -82,7 +82,7 @@ async fn what_is_posted_is_read_back(mut rig: Rig) {
     let hold = rig.reader.hold(LedgerNo::MAIN, hold_id).await.unwrap().unwrap();
     assert_eq!(Some(&hold), settled.hold.as_ref());
     assert_eq!(rig.reader.holds_of_incident(key, &id("i1")).await.unwrap(), [hold]);
-    let feed = rig.reader.feed(LedgerNo::MAIN, Position(0), 10).await.unwrap();
+    let feed = rig.reader.feed(LedgerNo::MAIN, Position(0), 10).await.unwrap().items;
     assert_eq!(feed[4].posting, settled.posting);
     assert_eq!(feed.iter().map(|recorded| recorded.position.0).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
     let scope = (key, Kind::SettleHold, settled.posting.request.clone().unwrap());
@@ -185,7 +185,7 @@ async fn ledgers_are_apart(mut rig: Rig) {
     assert_ne!(rig.key(), main);
     assert_eq!(rig.reader.holds_of_incident(main, &id("i1")).await.unwrap().len(), 1);
     for (ledger, sold) in [(LedgerNo::MAIN, "-10"), (other, "-5")] {
-        let all = rig.reader.feed(ledger, Position(0), 10).await.unwrap();
+        let all = rig.reader.feed(ledger, Position(0), 10).await.unwrap().items;
         assert_eq!(all.iter().map(|recorded| recorded.position.0).collect::<Vec<_>>(), [1, 2, 3]);
         assert!(all.iter().all(|recorded| recorded.posting.ledger == ledger));
         assert_eq!(rig.reader.last_position(ledger).await.unwrap(), Position(3));
@@ -318,7 +318,7 @@ async fn stamps_rise_though_the_clock_does_not(mut rig: Rig) {
         rig.now = START.plus_seconds(-1_000);
         rig.ok(grant("1")).await;
     }
-    let all = rig.reader.feed(LedgerNo::MAIN, Position(0), 10).await.unwrap();
+    let all = rig.reader.feed(LedgerNo::MAIN, Position(0), 10).await.unwrap().items;
     let times: Vec<i64> = all.iter().map(|recorded| recorded.posting.recorded_at.micros()).collect();
     assert_eq!(times, [times[0], times[0] + 1, times[0] + 2, times[0] + 3]);
 }

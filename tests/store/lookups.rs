@@ -58,7 +58,7 @@ async fn a_posting_is_found_by_its_id_and_by_its_request(mut rig: Rig) {
     let reader = reader(&rig);
     let main = LedgerNo::MAIN;
     let (acme, zeta): (CustomerId, CustomerId) = (id("acme"), id("zeta"));
-    let own = rig.reader.postings_of(rig.key(), 1, 100).await.unwrap();
+    let own = rig.reader.postings_of(rig.key(), 1, 100).await.unwrap().items;
     assert_eq!(own.len(), 61);
     assert_eq!(reader.first_posting(main, &acme).await.unwrap().posting, own[0].posting);
     for recorded in &own {

@@ -32,7 +32,7 @@ async fn a_second_server_is_refused_until_the_first_is_gone() {
     assert!(matches!(migrate(&url(&rig.path())).await, Err(StoreError::Unusable(_))));
     // Reading beside it is allowed.
     let audit = open_to_read(&url(&rig.path())).await.unwrap();
-    assert_eq!(audit.journal(LedgerNo::MAIN, Position(0), 9).await.unwrap().len(), 1);
+    assert_eq!(audit.journal(LedgerNo::MAIN, Position(0), 9).await.unwrap().items.len(), 1);
     assert_eq!(audit.integrity().await.unwrap(), Vec::<String>::new());
     drop(audit);
     let rig = rig.reopen().await;

@@ -14,7 +14,7 @@ use crate::rig::Rig;
 async fn everything(rig: &Rig) -> Vec<String> {
     let (reader, ledger) = (&rig.reader, rig.ledger);
     let mut told = Vec::new();
-    let feed = reader.feed(ledger, Position(0), usize::MAX).await.unwrap();
+    let feed = reader.feed(ledger, Position(0), usize::MAX).await.unwrap().items;
     told.push(format!("{:?}", reader.trial_balance(ledger).await.unwrap()));
     told.push(format!("{:?}", reader.customers(ledger, None, 100).await.unwrap()));
     told.push(format!("{:?}", reader.customers_due(rig.now, 1_000).await.unwrap()));
@@ -29,7 +29,7 @@ async fn everything(rig: &Rig) -> Vec<String> {
     }
     for customer in CUSTOMERS {
         let key = CustomerKey::of(ledger, &id(customer));
-        told.push(format!("{:?}", reader.postings_of(key, 2, 9).await.unwrap()));
+        told.push(format!("{:?}", reader.postings_of(key, 2, 9).await.unwrap().items));
         for point in feed.iter().step_by(5) {
             for at in [
                 At::Sequence(point.posting.sequence),

@@ -1,9 +1,12 @@
 //! History, feeds and lists: what every engine must find, run on each of them.
 
-use creditledger::ledger::commands::{ChargeIncident, Command, EstimateIncident, Quote};
+use creditledger::ledger::commands::{ChargeIncident, Command, EstimateIncident, Quote, UpdateCustomer};
 use creditledger::ledger::lot::LotSource;
-use creditledger::ledger::{CustomerKey, HoldState, LedgerNo, PostingId, Timestamp};
-use creditledger::store::{At, ClassStats, ClassStatsFilter, HoldFilter, LotFilter, Position};
+use creditledger::ledger::{CustomerKey, HoldState, LedgerNo, PostingId, Text, Timestamp};
+use creditledger::query::{PageRequest, PostingFilter, Reader};
+use creditledger::store::{
+    At, ClassStats, ClassStatsFilter, HoldFilter, LotFilter, Position, READ_BYTES_MAX,
+};
 
 use crate::desk::{
     START, charge, charge_command, credits, estimate_command, grant, id, place, place_with, purchase,
@@ -15,6 +18,7 @@ on_each_engine! {
     history_is_found_by_sequence_time_position_and_id
     feeds_and_lists_come_in_pages
     estimates_and_charges_are_counted_by_class
+    reads_of_large_postings_end_after_a_few_megabytes
 }
 
 async fn history_is_found_by_sequence_time_position_and_id(mut rig: Rig) {
@@ -32,7 +36,7 @@ async fn history_is_found_by_sequence_time_position_and_id(mut rig: Rig) {
         }
         rig.batch(&requests).await;
     }
-    let all = rig.reader.feed(LedgerNo::MAIN, Position(0), 1_000).await.unwrap();
+    let all = rig.reader.feed(LedgerNo::MAIN, Position(0), 1_000).await.unwrap().items;
     let key = rig.key();
     let own: Vec<_> = all.iter().filter(|recorded| recorded.posting.customer == key).collect();
     assert!(own.len() > 200);
@@ -65,7 +69,7 @@ async fn history_is_found_by_sequence_time_position_and_id(mut rig: Rig) {
         assert_eq!(rig.reader.posting_at(key, at).await.unwrap(), None, "{at:?}");
     }
     for (first, last) in [(1, 5), (7, 7), (0, 3), (100, 160), (190, u64::MAX), (9, 8), (u64::MAX, u64::MAX)] {
-        let found = rig.reader.postings_of(key, first, last).await.unwrap();
+        let found = rig.reader.postings_of(key, first, last).await.unwrap().items;
         let wanted = own.iter().filter(|recorded| (first..=last).contains(&recorded.posting.sequence));
         assert_eq!(
             found,
@@ -89,7 +93,7 @@ async fn feeds_and_lists_come_in_pages(mut rig: Rig) {
     let mut after = Position(0);
     let mut positions = Vec::new();
     loop {
-        let page = rig.reader.feed(LedgerNo::MAIN, after, 7).await.unwrap();
+        let page = rig.reader.feed(LedgerNo::MAIN, after, 7).await.unwrap().items;
         let Some(last) = page.last() else { break };
         after = last.position;
         positions.extend(page.iter().map(|recorded| recorded.position.0));
@@ -259,4 +263,65 @@ async fn estimates_and_charges_are_counted_by_class(mut rig: Rig) {
     assert_eq!(shown(&late, None, 10).await, [design]);
     let nobody = ClassStatsFilter { ledger: LedgerNo::new(7).unwrap(), ..all };
     assert_eq!(shown(&nobody, None, 10).await, Vec::<String>::new());
+}
+
+async fn reads_of_large_postings_end_after_a_few_megabytes(mut rig: Rig) {
+    const POSTINGS: u64 = 121;
+    rig.new_customer("acme").await;
+    let key = rig.key();
+    // 32 pairs of the longest texts: 64 KiB.
+    let text = |text: String| Text::parse(&text).unwrap();
+    for nth in 1..POSTINGS {
+        let pair = |pair| (text(format!("{nth:04}-{pair:04}-{:k<1014}", "")), text(format!("{:v<1024}", "")));
+        let metadata = Some((0..32).map(pair).collect());
+        let update = UpdateCustomer { metadata, ..UpdateCustomer::default() };
+        rig.ok(Command::UpdateCustomer(update)).await;
+    }
+    // What is in memory anyway may be given whole.
+    let most = if rig.is_in_memory() { usize::MAX } else { (READ_BYTES_MAX >> 16) + 1 };
+
+    let (mut after, mut sequences, mut pages) = (Position(0), Vec::new(), 0);
+    loop {
+        let page = rig.reader.feed(LedgerNo::MAIN, after, 1_000).await.unwrap();
+        assert_eq!(page, rig.audit.journal(LedgerNo::MAIN, after, 1_000).await.unwrap());
+        assert!((1..=most).contains(&page.items.len()), "{} postings in a read", page.items.len());
+        sequences.extend(page.items.iter().map(|recorded| recorded.posting.sequence));
+        pages += 1;
+        let Some(next) = page.next else { break };
+        after = next;
+    }
+    assert_eq!(sequences, (1..=POSTINGS).collect::<Vec<_>>());
+    assert!(pages > 3 || rig.is_in_memory(), "{pages} pages");
+
+    let (mut first, mut sequences) = (1, Vec::new());
+    loop {
+        let page = rig.reader.postings_of(key, first, POSTINGS).await.unwrap();
+        assert!((1..=most).contains(&page.items.len()), "{} postings in a read", page.items.len());
+        sequences.extend(page.items.iter().map(|recorded| recorded.posting.sequence));
+        let Some(read_to) = page.next else { break };
+        first = read_to + 1;
+    }
+    assert_eq!(sequences, (1..=POSTINGS).collect::<Vec<_>>());
+
+    // A customer's list reads in both directions, and its pages meet.
+    let reader = Reader::new(rig.reader.clone(), rig.notifier.clone(), rig.cards.clone());
+    for newest_first in [false, true] {
+        let filter = PostingFilter { newest_first, ..PostingFilter::default() };
+        let (mut token, mut sequences) = (String::new(), Vec::new());
+        loop {
+            let page = PageRequest { limit: 100, token };
+            let listed = reader.postings(LedgerNo::MAIN, &rig.customer, &filter, &page).await.unwrap();
+            let (shown, next) = listed.show(usize::MAX, |recorded| recorded.posting.sequence, |_| 1);
+            sequences.extend(shown);
+            if next.is_empty() {
+                break;
+            }
+            token = next;
+        }
+        let mut expected: Vec<u64> = (1..=POSTINGS).collect();
+        if newest_first {
+            expected.reverse();
+        }
+        assert_eq!(sequences, expected);
+    }
 }

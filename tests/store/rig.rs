@@ -105,6 +105,10 @@ impl Rig {
         Self { now: self.now, ledger: self.ledger, customer: self.customer, requests: self.requests, ..again }
     }
 
+    pub fn is_in_memory(&self) -> bool {
+        self.url.is_none()
+    }
+
     pub fn key(&self) -> CustomerKey {
         CustomerKey::of(self.ledger, &self.customer)
     }

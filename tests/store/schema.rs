@@ -178,6 +178,7 @@ async fn the_view_of_transfers_is_the_function_of_the_core() {
         .feed(LedgerNo::MAIN, Position(0), 100)
         .await
         .unwrap()
+        .items
         .iter()
         .flat_map(|recorded| {
             recorded.posting.transfers().map(|transfer| {
@@ -258,7 +259,7 @@ async fn the_views_of_postgresql_say_the_same() {
             .unwrap();
     }
     assert_eq!(sums, BTreeSet::from([Some(0)]));
-    let feed = rig.reader.feed(LedgerNo::MAIN, Position(0), 100).await.unwrap();
+    let feed = rig.reader.feed(LedgerNo::MAIN, Position(0), 100).await.unwrap().items;
     let expected: Vec<(i64, String, String, i64)> = feed
         .iter()
         .flat_map(|recorded| {

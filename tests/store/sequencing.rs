@@ -67,7 +67,7 @@ impl Server {
     }
 
     async fn feed(&self, after: u64) -> Vec<Recorded> {
-        self.reader.feed(LedgerNo::MAIN, Position(after), 1_000).await.unwrap()
+        self.reader.feed(LedgerNo::MAIN, Position(after), 1_000).await.unwrap().items
     }
 
     async fn balance_at(&self, customer: &str, time: Timestamp) -> (bool, Option<Credits>) {

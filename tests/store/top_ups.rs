@@ -35,7 +35,7 @@ fn set(monthly_cap: Option<&str>) -> Command {
 
 /// All requests of the journal, as the engine gives it back.
 async fn asked(rig: &Rig) -> Vec<String> {
-    let feed = rig.reader.feed(LedgerNo::MAIN, Position(0), usize::MAX).await.unwrap();
+    let feed = rig.reader.feed(LedgerNo::MAIN, Position(0), usize::MAX).await.unwrap().items;
     let asked = |posting: &creditledger::ledger::Posting| {
         let request = posting.detail.top_up.as_ref()?;
         Some(format!("{} {}", posting.kind, request.credits))

@@ -73,7 +73,7 @@ async fn an_entry_costs_the_same_whatever_the_hold_holds(mut rig: Rig) {
     let stored = rig.audit.stored_holds(None, 10).await.unwrap();
     assert_eq!(stored[0].body.len(), measured[&10_000][1]);
     let last = rig.reader.customer(rig.key()).await.unwrap().unwrap().sequence;
-    let posting = rig.reader.postings_of(rig.key(), last, last).await.unwrap().remove(0).posting;
+    let posting = rig.reader.postings_of(rig.key(), last, last).await.unwrap().items.remove(0).posting;
     assert_eq!(encode(&posting.detail).len(), measured[&10_000][0]);
 }
 

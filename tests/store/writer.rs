@@ -183,7 +183,7 @@ impl Bench {
     }
 
     async fn postings(&self) -> usize {
-        self.reader.feed(LedgerNo::MAIN, Position(0), 100_000).await.unwrap().len()
+        self.reader.feed(LedgerNo::MAIN, Position(0), 100_000).await.unwrap().items.len()
     }
 }
 
@@ -329,7 +329,7 @@ async fn a_failed_commit_is_never_acknowledged_and_stops_the_writer() {
     assert_eq!(end, Err("the database failed: poison".to_owned()));
     let after = bench.writer.submit(request("acme", "after", grant("1")), None).await;
     assert_eq!(after, Err(SubmitError::ShuttingDown));
-    assert_eq!(bench.reader.feed(LedgerNo::MAIN, Position(0), 10).await.unwrap().len(), 2);
+    assert_eq!(bench.reader.feed(LedgerNo::MAIN, Position(0), 10).await.unwrap().items.len(), 2);
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ async fn a_read_of_one_customer_applies_what_is_due(on: On) {
     let statement = GetStatementRequest {
         customer_id: "statement".into(),
         period_from: Some(SystemTime::UNIX_EPOCH.into()),
-        period_until: Some((SystemTime::now() + Duration::from_secs(3_600)).into()),
+        period_until: Some((SystemTime::now() + Duration::from_hours(1)).into()),
         ..Default::default()
     };
     let statement = ledgers.get_statement(statement).await.unwrap().into_inner();

@@ -8,6 +8,7 @@ use crate::ledger::card::CardChange;
 use crate::ledger::codec::encode;
 use crate::ledger::ids::WorkId;
 use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId, RequestKey};
+use crate::store::read_store::Page;
 use crate::store::{
     AuditStore, Ledger, Position, ReadStore, Recorded, StoreError, StoredCustomer, StoredHold, StoredLedger,
     StoredLot, StoredOrder, StoredWork,
@@ -38,7 +39,7 @@ impl AuditStore for Memory {
         ledger: LedgerNo,
         after: Position,
         limit: usize,
-    ) -> Result<Vec<Recorded>, StoreError> {
+    ) -> Result<Page<Recorded, Position>, StoreError> {
         self.feed(ledger, after, limit).await
     }
 

@@ -152,10 +152,10 @@ impl ReadStore for Memory {
         customer: CustomerKey,
         first: u64,
         last: u64,
-    ) -> Result<Vec<Recorded>, StoreError> {
+    ) -> Result<Page<Recorded, u64>, StoreError> {
         let state = self.read();
         let wanted = |recorded: &&Recorded| (first..=last).contains(&recorded.posting.sequence);
-        Ok(state.history(customer).filter(wanted).cloned().collect())
+        Ok(Page { items: state.history(customer).filter(wanted).cloned().collect(), next: None })
     }
 
     async fn posting_by_request(&self, scope: &RequestScope) -> Result<Option<Recorded>, StoreError> {
@@ -167,10 +167,14 @@ impl ReadStore for Memory {
         ledger: LedgerNo,
         after: Position,
         limit: usize,
-    ) -> Result<Vec<Recorded>, StoreError> {
+    ) -> Result<Page<Recorded, Position>, StoreError> {
         let state = self.read();
         let journal = state.journal.get(&ledger).into_iter().flatten();
-        Ok(journal.filter(|recorded| recorded.position > after).take(limit).cloned().collect())
+        let mut behind = journal.filter(|recorded| recorded.position > after);
+        // The postings are in memory anyway, so their bytes do not matter.
+        let items: Vec<Recorded> = behind.by_ref().take(limit).cloned().collect();
+        let next = items.last().filter(|_| items.len() >= limit).map(|last| last.position);
+        Ok(Page { items, next })
     }
 
     async fn last_position(&self, ledger: LedgerNo) -> Result<Position, StoreError> {

@@ -10,6 +10,7 @@ use super::rows::sql_ledger;
 use super::snapshot::Snapshot;
 use crate::ledger::LedgerNo;
 use crate::store::error::StoreError;
+use crate::store::read_store::Page;
 use crate::store::recorded::{Position, Recorded};
 use crate::store::sql::database::{AuditDatabase, Database, Work};
 use crate::store::sql::postings;
@@ -74,13 +75,15 @@ impl AuditDatabase for PgAudit {
         ledger: LedgerNo,
         after: Position,
         limit: usize,
-    ) -> Result<Vec<Recorded>, StoreError> {
+    ) -> Result<Page<Recorded, Position>, StoreError> {
         let mut snapshot = self.snapshot().await?;
         let mut page = postings::feed(snapshot.connection(), ledger, after, limit).await?;
         snapshot.goes_on();
-        let left = limit.saturating_sub(page.len());
-        if left > 0 {
-            page.extend(snapshot.unplaced_after(ledger, sql_count(after.0), left).await?);
+        if page.next.is_none() {
+            let left = limit.saturating_sub(page.items.len());
+            let unplaced = snapshot.unplaced_after(ledger, sql_count(after.0), left).await?;
+            page.items.extend(unplaced.items);
+            page.next = unplaced.next;
         }
         Ok(page)
     }

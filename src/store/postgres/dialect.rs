@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::columns::{PostgreSql, placed_posting_columns, postings_where, with_words};
+use super::columns::{PostgreSql, placed_posting_columns, postings_where, postings_within, with_words};
 use super::{history, lists};
 use crate::ledger::{CustomerKey, Hold, HoldId, LedgerNo, LotId, Timestamp};
 use crate::store::error::StoreError;
@@ -65,24 +65,23 @@ impl Dialect for PostgreSql {
     const POSTING_OF_REQUEST: &'static str =
         postings_where!("p.customer = $1 AND p.kind = $2 AND p.request = $3");
     /// Positions have no gaps, so the range of commits is bounded on both sides before any commit is read.
-    const FEED: &'static str = concat!(
-        "SELECT ",
-        placed_posting_columns!("f.first_position + u.place - 1"),
-        " FROM feed f
-          CROSS JOIN LATERAL UNNEST(f.customers, f.sequences) WITH ORDINALITY u(customer, sequence, place)
-          JOIN posting p ON p.customer = u.customer AND p.sequence = u.sequence",
-        with_words!(),
-        "WHERE f.ledger_no = $1
-            AND f.first_position >= (
-                SELECT COALESCE(MAX(b.first_position), 0)
-                FROM feed b
-                WHERE b.ledger_no = $1
-                  AND b.first_position <= $4
-            )
-            AND f.first_position <= $3
-            AND f.first_position + u.place - 1 > $2
-            AND f.first_position + u.place - 1 <= $3
-          ORDER BY f.first_position, u.place"
+    const FEED: &'static str = postings_within!(
+        "f.first_position + u.place - 1",
+        "feed f
+         CROSS JOIN LATERAL UNNEST(f.customers, f.sequences) WITH ORDINALITY u(customer, sequence, place)
+         JOIN posting p ON p.customer = u.customer AND p.sequence = u.sequence",
+        "f.ledger_no = $1
+         AND f.first_position >= (
+             SELECT COALESCE(MAX(b.first_position), 0)
+             FROM feed b
+             WHERE b.ledger_no = $1
+               AND b.first_position <= $4
+         )
+         AND f.first_position <= $3
+         AND f.first_position + u.place - 1 > $2
+         AND f.first_position + u.place - 1 <= $3",
+        "f.first_position, u.place",
+        "$5"
     );
     const LAST_POSITION: &'static str = "SELECT position FROM feed_end WHERE ledger_no = $1";
     /// The amounts of the newest commits are not in the accounts yet; they are added from `pending`.
@@ -180,7 +179,7 @@ impl Dialect for PostgreSql {
         customer: CustomerKey,
         first: u64,
         last: u64,
-    ) -> Result<Vec<Recorded>, StoreError> {
+    ) -> Result<Vec<(Recorded, usize)>, StoreError> {
         history::postings_of(sql, customer, first, last).await
     }
 

@@ -1,13 +1,13 @@
 //! A customer's history by binary search over its sequences, and the times from which postings of a feed count.
 
-use super::columns::{PostgreSql, placed_posting_columns, postings_where, with_words};
+use super::columns::{PostgreSql, placed_posting_columns, postings_where, postings_within, with_words};
 use crate::ledger::{CustomerKey, LedgerNo, Timestamp};
 use crate::store::error::{StoreError, damaged};
-use crate::store::read_store::At;
+use crate::store::read_store::{At, READ_BYTES_MAX};
 use crate::store::recorded::Recorded;
 use crate::store::sql::database::Sql;
 use crate::store::sql::row::sql_count;
-use crate::store::sql::rows::{posting_columns, recorded};
+use crate::store::sql::rows::{posting_columns, recorded, weighed};
 
 /// The last posting of the customer $1 that the point $2 reaches. A point reaches all postings up to some sequence,
 /// so a binary search finds it in log2(n) look-ups. The point reaches `low` (0 stands for before all), and nothing
@@ -77,11 +77,18 @@ pub(super) async fn postings_of<S: Sql<Dialect = PostgreSql>>(
     customer: CustomerKey,
     first: u64,
     last: u64,
-) -> Result<Vec<Recorded>, StoreError> {
-    let text =
-        postings_where!("p.customer = $1 AND p.sequence >= $2 AND p.sequence <= $3 ORDER BY p.sequence");
-    let params = [customer.into(), sql_count(first).into(), sql_count(last).into()];
-    sql.all(text, &params, recorded).await
+) -> Result<Vec<(Recorded, usize)>, StoreError> {
+    let text = postings_within!(
+        "f.first_position + p.place",
+        "posting p
+         LEFT JOIN feed f ON f.batch = p.batch AND f.ledger_no = p.ledger_no",
+        "p.customer = $1 AND p.sequence >= $2 AND p.sequence <= $3",
+        "p.sequence",
+        "$4"
+    );
+    let params =
+        [customer.into(), sql_count(first).into(), sql_count(last).into(), sql_count(READ_BYTES_MAX).into()];
+    sql.within(text, &params, weighed).await
 }
 
 /// The times from which the postings of a feed count. A placed posting never moves, so a second statement sees the

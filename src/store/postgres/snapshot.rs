@@ -3,14 +3,15 @@
 use sqlx::{Connection as _, PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::columns::{placed_posting_columns, with_words};
+use super::columns::{placed_posting_columns, postings_within, with_words};
 use super::rows::sql_ledger;
 use crate::ledger::LedgerNo;
 use crate::store::error::StoreError;
-use crate::store::recorded::Recorded;
+use crate::store::read_store::{Page, READ_BYTES_MAX};
+use crate::store::recorded::{Position, Recorded};
 use crate::store::sql::database::Sql as _;
 use crate::store::sql::row::{Param, sql_count};
-use crate::store::sql::rows::{posting_columns, recorded};
+use crate::store::sql::rows::{posting_columns, weighed};
 
 /// A snapshot stays open for as long as its reader takes, so the usual time-outs do not apply.
 const BEGIN: &str = "
@@ -92,7 +93,7 @@ impl Snapshot {
         ledger: LedgerNo,
         after: i64,
         limit: usize,
-    ) -> Result<Vec<Recorded>, StoreError> {
+    ) -> Result<Page<Recorded, Position>, StoreError> {
         let (mut customers, mut sequences, mut positions) = (Vec::new(), Vec::new(), Vec::new());
         let commits = self.unplaced.iter().filter(|commit| commit.ledger_no == sql_ledger(ledger));
         let places = commits.flat_map(|commit| (commit.first_position..).zip(&commit.postings));
@@ -102,20 +103,25 @@ impl Snapshot {
             positions.push(position);
         }
         if positions.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Page { items: Vec::new(), next: None });
         }
-        let text = concat!(
-            "SELECT ",
-            placed_posting_columns!("u.position"),
-            " FROM UNNEST($1, $2, $3) u(customer, sequence, position)
-              JOIN posting p ON p.customer = u.customer AND p.sequence = u.sequence",
-            with_words!(),
-            "ORDER BY u.position"
+        let text = postings_within!(
+            "u.position",
+            "UNNEST($1, $2, $3) u(customer, sequence, position)
+             JOIN posting p ON p.customer = u.customer AND p.sequence = u.sequence",
+            "TRUE",
+            "u.position",
+            "$4"
         );
-        let params = [Param::Ints(&customers), Param::Ints(&sequences), Param::Ints(&positions)];
-        let postings = self.connection().all(text, &params, recorded).await?;
+        let params = [
+            Param::Ints(&customers),
+            Param::Ints(&sequences),
+            Param::Ints(&positions),
+            sql_count(READ_BYTES_MAX).into(),
+        ];
+        let postings = self.connection().within(text, &params, weighed).await?;
         self.goes_on();
-        Ok(postings)
+        Ok(Page::weighed(postings, limit, |last| last.position))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::store::audit::{
     AuditStore, StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder, StoredWork,
 };
 use crate::store::error::{StoreError, damaged};
+use crate::store::read_store::Page;
 use crate::store::recorded::{Position, Recorded};
 use crate::store::stored::{count_of, customer_id_of, ledger_no_of};
 
@@ -42,7 +43,7 @@ impl<D: AuditDatabase> AuditStore for SqlAudit<D> {
         ledger: LedgerNo,
         after: Position,
         limit: usize,
-    ) -> Result<Vec<Recorded>, StoreError> {
+    ) -> Result<Page<Recorded, Position>, StoreError> {
         self.0.journal(ledger, after, limit).await
     }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::row::{Param, Row};
 use crate::ledger::{CustomerKey, Hold, HoldId, LedgerNo, LotId, Timestamp};
 use crate::store::error::{StoreError, damaged};
+#[cfg(doc)]
+use crate::store::read_store::READ_BYTES_MAX;
 use crate::store::read_store::{At, HoldFilter, LotFilter, OwnedLot, Page};
 use crate::store::recorded::{Position, Recorded};
 
@@ -23,6 +25,20 @@ pub trait Sql {
         params: &[Param<'_>],
         read: impl FnMut(&dyn Row) -> Result<T, StoreError> + Send,
     ) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send;
+
+    /// Reads rows until they come to [`READ_BYTES_MAX`]; `read` gives the bytes of each. A driver that cannot stop in
+    /// between leaves that to the statement.
+    ///
+    /// # Errors
+    /// As [`Sql::all`].
+    fn within<T: Send>(
+        &mut self,
+        sql: &'static str,
+        params: &[Param<'_>],
+        read: impl FnMut(&dyn Row) -> Result<(T, usize), StoreError> + Send,
+    ) -> impl Future<Output = Result<Vec<(T, usize)>, StoreError>> + Send {
+        self.all(sql, params, read)
+    }
 
     /// Reads all rows of a statement that needs a whole table, so that a sequential scan is the right plan.
     fn scan<T: Send>(
@@ -83,7 +99,8 @@ pub trait Dialect {
     const LOTS_OF_ORDERS: &'static str;
     /// The posting of a request: $1 customer, $2 kind, $3 request.
     const POSTING_OF_REQUEST: &'static str;
-    /// Postings of a feed: $1 ledger, from behind $2 up to $3; $4 is the position after $2.
+    /// Postings of a feed: $1 ledger, from behind $2 up to $3; $4 is the position after $2. A statement whose driver
+    /// cannot stop in between ends with the posting that reaches $5 bytes.
     const FEED: &'static str;
     /// The last position of a ledger: $1.
     const LAST_POSITION: &'static str;
@@ -109,13 +126,13 @@ pub trait Dialect {
         at: At,
     ) -> impl Future<Output = Result<Option<Recorded>, StoreError>> + Send;
 
-    /// A customer's postings with sequences `first..=last`.
+    /// A customer's postings with sequences `first..=last`, until they come to [`READ_BYTES_MAX`].
     fn postings_of<S: Sql<Dialect = Self> + Send>(
         sql: &mut S,
         customer: CustomerKey,
         first: u64,
         last: u64,
-    ) -> impl Future<Output = Result<Vec<Recorded>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<(Recorded, usize)>, StoreError>> + Send;
 
     /// The time from which each posting of a feed counts. With one writer that is the time of recording.
     fn counted<S: Sql<Dialect = Self> + Send>(
@@ -180,13 +197,13 @@ pub trait ReadDatabase: Database {
 pub trait AuditDatabase: Database {
     fn integrity(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
 
-    /// A ledger's postings after a position.
+    /// A ledger's postings after a position, as [`ReadStore::feed`](crate::store::ReadStore::feed).
     fn journal(
         &self,
         ledger: LedgerNo,
         after: Position,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<Recorded>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Page<Recorded, Position>, StoreError>> + Send;
 
     /// The position of the last posting that [`AuditDatabase::journal`] returns.
     fn journal_end(&self, ledger: LedgerNo) -> impl Future<Output = Result<Position, StoreError>> + Send;

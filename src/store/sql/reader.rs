@@ -117,8 +117,8 @@ impl<D: ReadDatabase> ReadStore for SqlReader<D> {
         customer: CustomerKey,
         first: u64,
         last: u64,
-    ) -> Result<Vec<Recorded>, StoreError> {
-        self.0.run(move |sql| Box::pin(DialectOf::<D>::postings_of(sql, customer, first, last))).await
+    ) -> Result<Page<Recorded, u64>, StoreError> {
+        self.0.run(move |sql| Box::pin(postings::postings_of(sql, customer, first, last))).await
     }
 
     async fn posting_by_request(&self, scope: &RequestScope) -> Result<Option<Recorded>, StoreError> {
@@ -131,7 +131,7 @@ impl<D: ReadDatabase> ReadStore for SqlReader<D> {
         ledger: LedgerNo,
         after: Position,
         limit: usize,
-    ) -> Result<Vec<Recorded>, StoreError> {
+    ) -> Result<Page<Recorded, Position>, StoreError> {
         // Everything committed before this call gets its place first, so a reader finds every commit that was
         // announced to it.
         self.0.place_all().await?;
@@ -143,7 +143,7 @@ impl<D: ReadDatabase> ReadStore for SqlReader<D> {
         ledger: LedgerNo,
         after: Position,
         limit: usize,
-    ) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
+    ) -> Result<Page<(Recorded, Timestamp), Position>, StoreError> {
         self.0.place_all().await?;
         self.0.run(move |sql| Box::pin(postings::counted_feed(sql, ledger, after, limit))).await
     }

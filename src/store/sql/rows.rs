@@ -90,6 +90,11 @@ impl PostingRow {
         })
     }
 
+    /// The bytes of its detail and its texts, which alone have no small bound.
+    pub fn bytes(&self) -> usize {
+        self.detail.len().saturating_add(self.words.words.as_ref().map_or(0, Vec::len))
+    }
+
     /// A name by which people find the row, wherever it is in the feed.
     pub fn name(&self) -> String {
         let Self { sequence, customer, ledger_no, .. } = self;
@@ -139,6 +144,16 @@ impl PostingRow {
 /// [`StoreError::Damaged`].
 pub fn recorded(row: &dyn Row) -> Result<Recorded, StoreError> {
     PostingRow::read(row, 0)?.recorded()
+}
+
+/// Reads a posting from a row of [`posting_columns`], with its [`PostingRow::bytes`].
+///
+/// # Errors
+/// [`StoreError::Damaged`].
+pub fn weighed(row: &dyn Row) -> Result<(Recorded, usize), StoreError> {
+    let row = PostingRow::read(row, 0)?;
+    let bytes = row.bytes();
+    Ok((row.recorded()?, bytes))
 }
 
 /// Reads a customer from a row of [`customer_columns`].

@@ -134,7 +134,7 @@ impl Dialect for Sqlite {
         customer: CustomerKey,
         first: u64,
         last: u64,
-    ) -> Result<Vec<Recorded>, StoreError> {
+    ) -> Result<Vec<(Recorded, usize)>, StoreError> {
         history::postings_of(sql, customer, first, last).await
     }
 

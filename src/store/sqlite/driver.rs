@@ -6,6 +6,7 @@ use rusqlite::{Connection, ErrorCode, Statement, ToSql};
 use super::columns::Sqlite;
 use crate::ledger::RequestKey;
 use crate::store::error::{StoreError, damaged};
+use crate::store::read_store::READ_BYTES_MAX;
 use crate::store::sql::database::Sql;
 use crate::store::sql::row::{Param, RequestColumn, Row, Value};
 
@@ -82,11 +83,23 @@ pub(super) fn fetch<T>(
     params: &[Param<'_>],
     mut read: impl FnMut(&dyn Row) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
+    fetch_while(statement, params, |row| read(row).map(Some))
+}
+
+/// Reads rows until `read` gives `None`.
+fn fetch_while<T>(
+    statement: &mut Statement<'_>,
+    params: &[Param<'_>],
+    mut read: impl FnMut(&dyn Row) -> Result<Option<T>, StoreError>,
+) -> Result<Vec<T>, StoreError> {
     bind(statement, params)?;
     let mut rows = statement.raw_query();
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        all.push(read(row)?);
+        match read(row)? {
+            Some(item) => all.push(item),
+            None => break,
+        }
     }
     Ok(all)
 }
@@ -109,6 +122,25 @@ impl Sql for Connection {
     ) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send {
         let statement = self.prepare_cached(sql).map_err(failed);
         std::future::ready(statement.and_then(|mut statement| fetch(&mut statement, params, read)))
+    }
+
+    fn within<T: Send>(
+        &mut self,
+        sql: &'static str,
+        params: &[Param<'_>],
+        mut read: impl FnMut(&dyn Row) -> Result<(T, usize), StoreError> + Send,
+    ) -> impl Future<Output = Result<Vec<(T, usize)>, StoreError>> + Send {
+        let mut left = READ_BYTES_MAX;
+        let read = |row: &dyn Row| {
+            if left == 0 {
+                return Ok(None);
+            }
+            let (item, bytes) = read(row)?;
+            left = left.saturating_sub(bytes);
+            Ok(Some((item, bytes)))
+        };
+        let statement = self.prepare_cached(sql).map_err(failed);
+        std::future::ready(statement.and_then(|mut statement| fetch_while(&mut statement, params, read)))
     }
 
     fn run(

@@ -11,7 +11,7 @@ use crate::store::recorded::Recorded;
 use crate::store::skew::{self, Path, Pointers};
 use crate::store::sql::database::Sql;
 use crate::store::sql::row::{Row, sql_count};
-use crate::store::sql::rows::{posting_columns, recorded};
+use crate::store::sql::rows::{posting_columns, recorded, weighed};
 use crate::store::stored::count_of;
 
 /// The columns of a posting that the walk back needs.
@@ -61,7 +61,7 @@ pub(super) async fn postings_of<S: Sql<Dialect = Sqlite> + Send>(
     customer: CustomerKey,
     first: u64,
     last: u64,
-) -> Result<Vec<Recorded>, StoreError> {
+) -> Result<Vec<(Recorded, usize)>, StoreError> {
     if first > last {
         return Ok(Vec::new());
     }
@@ -86,7 +86,7 @@ pub(super) async fn postings_of<S: Sql<Dialect = Sqlite> + Send>(
         with_words!(),
         "ORDER BY p.key"
     );
-    sql.all(text, &[from.into(), sql_count(first).into()], recorded).await
+    sql.within(text, &[from.into(), sql_count(first).into()], weighed).await
 }
 
 async fn last_posting<S: Sql>(sql: &mut S, customer: CustomerKey) -> Result<Option<i64>, StoreError> {

@@ -29,6 +29,7 @@ use super::driver::ready;
 use super::settings::BUSY_TIMEOUT;
 use crate::ledger::{LedgerNo, Timestamp};
 use crate::store::error::StoreError;
+use crate::store::read_store::Page;
 use crate::store::recorded::{Position, Recorded};
 use crate::store::sql::database::{AuditDatabase, Database, ReadDatabase, Work};
 use crate::store::sql::postings;
@@ -153,7 +154,7 @@ impl AuditDatabase for Readers {
         ledger: LedgerNo,
         after: Position,
         limit: usize,
-    ) -> Result<Vec<Recorded>, StoreError> {
+    ) -> Result<Page<Recorded, Position>, StoreError> {
         self.run(move |sql| Box::pin(postings::feed(sql, ledger, after, limit))).await
     }
 

@@ -1,7 +1,7 @@
 //! A source that is damaged or wrong gives no copy.
 
 use creditledger::ledger::ids::WorkId;
-use creditledger::store::StoredWork;
+use creditledger::store::{Page, StoredWork};
 
 use super::*;
 
@@ -29,9 +29,9 @@ impl<A: Fn(&mut Vec<Recorded>) + Send + Sync> AuditStore for Altered<A> {
         no: LedgerNo,
         after: Position,
         limit: usize,
-    ) -> Result<Vec<Recorded>, StoreError> {
+    ) -> Result<Page<Recorded, Position>, StoreError> {
         let mut page = self.audit.journal(no, after, limit).await?;
-        (self.alter)(&mut page);
+        (self.alter)(&mut page.items);
         Ok(page)
     }
     async fn journal_end(&self, no: LedgerNo) -> Result<Position, StoreError> {

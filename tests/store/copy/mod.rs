@@ -83,7 +83,7 @@ async fn everything(url: &str) -> Everything {
     let ledgers = audit.stored_ledgers().await.unwrap();
     let mut journal = Vec::new();
     for StoredLedger { ledger, .. } in &ledgers {
-        journal.extend(audit.journal(ledger.no, Position(0), usize::MAX).await.unwrap());
+        journal.extend(audit.journal(ledger.no, Position(0), usize::MAX).await.unwrap().items);
     }
     let mut customers = audit.stored_customers(None, usize::MAX).await.unwrap();
     for customer in &mut customers {

@@ -104,7 +104,7 @@ pub async fn everything(stage: &mut Stage) {
 
 /// The first position of the main ledger whose posting tells something.
 pub async fn first_event(rig: &Rig) -> Position {
-    let feed = rig.reader.feed(LedgerNo::MAIN, Position(0), usize::MAX).await.unwrap();
+    let feed = rig.reader.feed(LedgerNo::MAIN, Position(0), usize::MAX).await.unwrap().items;
     let tells = |posting| !creditledger::ledger::event::events(posting).is_empty();
     feed.iter().find(|recorded| tells(&recorded.posting)).unwrap().position
 }

@@ -269,7 +269,7 @@ pub async fn second(url: &str, now: Timestamp) {
 
     // All that is left of every customer, in the order of the feed.
     for ledger in hand.rig.reader.ledgers().await.unwrap() {
-        let feed = hand.rig.reader.feed(ledger.no, Position(0), usize::MAX).await.unwrap();
+        let feed = hand.rig.reader.feed(ledger.no, Position(0), usize::MAX).await.unwrap().items;
         for (nth, recorded) in (1..).zip(&feed) {
             assert_eq!(recorded.position, Position(nth));
         }
@@ -279,7 +279,7 @@ pub async fn second(url: &str, now: Timestamp) {
         let customers = hand.rig.reader.customers(ledger.no, None, usize::MAX).await.unwrap();
         for (customer, _) in customers {
             let key = CustomerKey::of(ledger.no, &customer.id);
-            let postings = hand.rig.reader.postings_of(key, 1, customer.sequence).await.unwrap();
+            let postings = hand.rig.reader.postings_of(key, 1, customer.sequence).await.unwrap().items;
             assert_eq!(u64::try_from(postings.len()).unwrap(), customer.sequence, "{}", customer.id);
         }
     }

@@ -144,7 +144,7 @@ async fn statement(reader: &Reader, rig: &Rig, customer: &Customer) -> String {
 /// Every posting decodes, in the place that it has, and tells the same events.
 async fn feed(rig: &Rig, ledger: &creditledger::store::Ledger) -> Vec<(String, String)> {
     let mut lines = Vec::new();
-    for recorded in rig.reader.feed(ledger.no, Position(0), ALL).await.unwrap() {
+    for recorded in rig.reader.feed(ledger.no, Position(0), ALL).await.unwrap().items {
         let posting = &recorded.posting;
         let events: Vec<_> =
             events(posting).iter().map(|event| (event.event.code(), event.credits.map(shown))).collect();

@@ -112,7 +112,7 @@ async fn filters_of_customers_agree_with_a_look_at_all_of_them(mut rig: Rig) {
 async fn filters_of_postings_agree_with_a_look_at_all_of_them(mut rig: Rig) {
     fill(&mut rig).await;
     let reader = reader(&rig);
-    let journal = rig.reader.feed(MAIN, Position(0), 10_000).await.unwrap();
+    let journal = rig.reader.feed(MAIN, Position(0), 10_000).await.unwrap().items;
     let any = PostingFilter::default;
     type Naive = Box<dyn Fn(&Recorded) -> bool>;
     let about = |recorded: &Recorded, incident: &str| {

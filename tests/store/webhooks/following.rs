@@ -25,7 +25,7 @@ async fn what_is_told_of_commits_changes_nothing_of_what_followers_hear(mut rig:
     let mut heard = Vec::new();
     for n in 1..=PURCHASES {
         rig.ok(purchase(&n.to_string(), "1")).await;
-        let feed = rig.reader.feed(LedgerNo::MAIN, Position(0), usize::MAX).await.unwrap();
+        let feed = rig.reader.feed(LedgerNo::MAIN, Position(0), usize::MAX).await.unwrap().items;
         let mut told: Vec<Recorded> = feed.into_iter().filter(|_| below(3) == 0).collect();
         if let Some(last) = told.last().cloned().filter(|_| below(2) == 0) {
             // As if it came next, but in another ledger.
