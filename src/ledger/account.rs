@@ -16,7 +16,7 @@ pub struct Account {
 impl Account {
     /// True for the three accounts that each customer has of its own.
     pub const fn is_customer(&self) -> bool {
-        matches!(self.side, Side::Available | Side::Held | Side::Receivable)
+        self.side.is_customer()
     }
 }
 
@@ -134,6 +134,11 @@ pub enum Side {
 }
 
 impl Side {
+    /// True for the accounts that each customer has of its own.
+    const fn is_customer(self) -> bool {
+        matches!(self, Self::Available | Self::Held | Self::Receivable)
+    }
+
     /// As the SQL table `transfer_slot` names it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -165,4 +170,10 @@ pub(super) const fn charged(debit: Side, credit: Side, credits: Credits) -> Cred
         (Side::Revenue, Side::Available) => credits.negated(),
         _ => Credits::ZERO,
     }
+}
+
+/// True where a transfer brings credits in from outside the customer's own accounts. Only those pay debts: what a hold
+/// gives back was the customer's before.
+pub(super) const fn brings_in(debit: Side, credit: Side) -> bool {
+    !debit.is_customer() && matches!(credit, Side::Available)
 }

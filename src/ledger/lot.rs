@@ -155,6 +155,13 @@ impl OpenLot {
         Self { left: credits, money: self.money.map(|money| money.share(credits, self.left)), ..*self }
     }
 
+    /// What is left without a part of it.
+    #[must_use]
+    pub fn less(&self, part: &Self) -> Self {
+        let money = self.money.zip(part.money).map(|(money, gone)| money.less(gone));
+        Self { left: self.left.less_at_least_zero(part.left), money, ..*self }
+    }
+
     #[must_use]
     pub fn negated(&self) -> Self {
         Self { left: self.left.negated(), money: self.money.map(Money::negated), ..*self }

@@ -115,6 +115,11 @@ record!(Detail {
 } older { 9 => WorkId });
 
 impl Detail {
+    /// The holds that it changes, the command's own first.
+    pub fn holds(&self) -> impl Iterator<Item = &SharedHold> {
+        self.hold.iter().chain(&self.others)
+    }
+
     /// Older details name their entry of work and carry it in the list of their hold, which is their first field. The
     /// bytes are read once more for it, so that the hold itself keeps no list.
     fn fold_older(self, work: &WorkId, mut whole: Decoder<'_>) -> Result<Self, DecodeError> {
@@ -141,7 +146,7 @@ record!(Shortfall { 1 => incident, 2 => missing });
 impl Posting {
     /// The holds it changed, the command's own first.
     pub fn holds(&self) -> impl Iterator<Item = &SharedHold> {
-        self.detail.hold.iter().chain(&self.detail.others)
+        self.detail.holds()
     }
 
     /// Whether it changed a hold of the incident, or announced that credits are missing for it.

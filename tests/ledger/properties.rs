@@ -202,6 +202,19 @@ fn receipts_give_the_charge_again_and_transfers_carry_it_whole() {
     });
 }
 
+/// A debt is paid from what comes in with the same posting.
+fn judge_repaid(posting: &Posting) {
+    let own = ["available", "held", "receivable"].map(str::to_owned);
+    let moved = |is: fn(&str, &str, &[String]) -> bool| {
+        let all = posting.transfers();
+        let counted = all.filter(|t| is(&t.debit.to_string(), &t.credit.to_string(), &own));
+        counted.map(|transfer| transfer.credits.units()).sum::<i64>()
+    };
+    let repaid = moved(|debit, credit, _| (debit, credit) == ("available", "receivable"));
+    let came_in = moved(|debit, credit, own| credit == "available" && !own.iter().any(|own| own == debit));
+    assert!(repaid <= came_in, "{repaid} repaid, {came_in} came in: {posting:?}");
+}
+
 /// Sums the journal by itself.
 #[derive(Default)]
 struct Auditor {
@@ -253,6 +266,7 @@ impl Auditor {
             for moved in &posting.detail.lots {
                 self.move_lot(moved);
             }
+            judge_repaid(posting);
         }
         self.read = book.journal().len();
     }
@@ -305,6 +319,12 @@ impl Auditor {
             assert_eq!(open.count(), usize::try_from(customer.state.open_holds).unwrap());
             let parked = entry.holds().filter(|hold| hold.is_parked());
             assert_eq!(parked.count(), usize::try_from(customer.state.parked).unwrap());
+            let first = entry.holds().filter(|hold| hold.is_parked()).min_by_key(|hold| hold.waiting_since());
+            if let Some(first) = first {
+                let total = first.pending.as_ref().map_or(first.estimate, |pending| pending.total);
+                let needed = total.units() - first.held.units();
+                assert!(needed > balances.available.units(), "what waits longest fits, and waits");
+            }
             let due = entry.holds().filter_map(|hold| hold.due_at());
             let due = due.chain(customer.state.lots.next_expiry(book.now)).chain(customer.top_up_due()).min();
             if let Some(due) = due {

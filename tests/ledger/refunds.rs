@@ -2,7 +2,6 @@
 
 use creditledger::ledger::commands::{Command, OnShortfall, PurchaseCredits, PurchaseRef, RefundPurchase};
 use creditledger::ledger::lot::{Lot, RefundState};
-use creditledger::ledger::money::MoneyAccount;
 use creditledger::ledger::{Currency, CustomerKey, LedgerNo, LotId, Money, PostingId, Rejection};
 
 use crate::desk::{
@@ -10,36 +9,9 @@ use crate::desk::{
     purchase, purchase_command, refund, refund_command, release, resolve, reverse, reverse_refund, settle,
     settle_capped, transfers, work,
 };
+use crate::lines::{follow, money};
 
 use OnShortfall::{Receivable, Reject, WriteOff};
-
-/// A command, its transfers, the balances after it (available held owed), what is left in lots, and the money in cents:
-/// storefront receivable, deferred, earned, breakage.
-type Line = (Command, &'static str, &'static str, &'static str, &'static str);
-
-#[track_caller]
-fn follow(desk: &mut Desk, lines: Vec<Line>) {
-    for (number, (command, moved, balances, lots, cents)) in lines.into_iter().enumerate() {
-        let answer = desk.ok(command);
-        let found = (transfers(&answer), desk.balances(), desk.lots(), money(desk));
-        let expected = (moved.to_owned(), balances.to_owned(), lots.to_owned(), cents.to_owned());
-        assert_eq!(found, expected, "line {}", number + 1);
-    }
-}
-
-/// What the accounts in money stand at.
-fn money(desk: &Desk) -> String {
-    let balance = |account| {
-        let moves = desk.book.journal().iter().flat_map(|posting| posting.money_transfers());
-        let changes = moves.map(|moved| {
-            i64::from(moved.credit.account == account) * moved.minor_units
-                - i64::from(moved.debit.account == account) * moved.minor_units
-        });
-        changes.sum::<i64>()
-    };
-    let shown = MoneyAccount::ALL.iter().map(|account| balance(*account).to_string());
-    shown.collect::<Vec<_>>().join(" ")
-}
 
 fn lot(desk: &Desk, order: &str) -> Lot {
     let posting = desk.book.order(&(LedgerNo::MAIN, id("web"), id(order))).unwrap();
@@ -138,11 +110,11 @@ fn a_reversal_into_a_lot_in_dispute_pays_what_is_owed_for_it() {
             (charge_back("o1", None), "receivable > sales:web 10", "10 0 10", "10", "-2000 2000 0 0"),
             (
                 reverse("i", Some("4")),
-                "revenue > available 4, available > receivable 10",
-                "4 0 0",
-                "4",
-                // The lot in dispute burns first: its 4 credits, then 6 of the other.
-                "-2000 800 1200 0",
+                // The other lot's 10 credits stay: only what comes in pays the debt.
+                "revenue > available 4, available > receivable 4",
+                "10 0 6",
+                "10",
+                "-2000 2000 0 0",
             ),
         ],
     );
@@ -171,7 +143,7 @@ fn a_chargeback_while_the_whole_lot_is_held() {
             (priced("o1", "10", 1_000), "sales:web > available 10", "10 0 0", "10", "-1000 1000 0 0"),
             (place("i", "10"), "available > held 10", "0 10 0", "10", "-1000 1000 0 0"),
             (charge_back("o1", None), "receivable > sales:web 10", "0 10 10", "10", "0 1000 -1000 0"),
-            (release("i"), "held > available 10, available > receivable 10", "0 0 0", "", "0 0 0 0"),
+            (release("i"), "held > available 10", "10 0 10", "10", "0 1000 -1000 0"),
         ],
     );
     follow(
@@ -310,7 +282,14 @@ fn the_three_ways_of_a_refund_of_half_a_lot_while_a_hold_is_open() {
                 "6",
                 "-500 600 -100 0",
             ),
-            (release("i"), "held > available 6, available > receivable 1", "5 0 0", "5", "-500 500 0 0"),
+            (release("i"), "held > available 6", "6 0 1", "6", "-500 600 -100 0"),
+            (
+                grant("2"),
+                "promotions > available 2, available > receivable 1",
+                "7 0 0",
+                "1 6",
+                "-500 600 -100 0",
+            ),
         ],
     );
     let mut desk = open();
@@ -364,6 +343,24 @@ fn parts_of_a_refund_sum_to_the_price() {
     }
     assert_eq!(returned, [333, 334, 333]);
     assert_eq!(money(&desk), "0 0 0 0");
+}
+
+#[test]
+fn a_refund_is_worth_its_share_of_what_is_left_of_the_price() {
+    // What was named before for 5 of 10 credits, and what 1 and then the other 4 are worth.
+    for (named, one, rest) in
+        [(0, 2_000, 8_000), (10_000, 0, 0), (5_000, 1_000, 4_000), (3_333, 1_333, 5_334)]
+    {
+        let mut desk = Desk::new();
+        desk.ok(priced("o1", "10", 10_000));
+        let first = RefundPurchase { price: Some(euro(named)), ..refund_command("o1", "5", Reject) };
+        desk.ok(Command::RefundPurchase(first));
+        desk.ok(refund("o1", "1", Reject));
+        desk.ok(refund("o1", "4", Reject));
+        let returned: Vec<_> =
+            lot(&desk, "o1").refunds.iter().map(|refund| refund.price.unwrap().minor_units).collect();
+        assert_eq!(returned, [named, one, rest]);
+    }
 }
 
 #[test]

@@ -9,7 +9,9 @@
 //! - Balances are within their bounds after each step.
 //! - Accounts and lots move by separate calls; a command must make both. Where they differ, the posting is refused when
 //!   it is applied.
-//! - Lots that fall due expire first, so that expired credits neither pay debts nor activate holds.
+//! - Lots that fall due expire first, so that expired credits neither pay debts nor activate holds. Credits that come
+//!   back into a lot that expired before pay debts, and expire for the rest.
+//! - A debt is paid from what comes in ([`brings_in`]), never from what a hold gives back.
 //! - Thresholds and top-ups come last: they look at the balances after all moves.
 //! - A draft has the id of the next posting. Of two drafts made before a posting, only one can be posted.
 //!
@@ -18,12 +20,12 @@
 //!
 //! # Cost
 //! The customer's lots are copied when one of them first changes; most postings change none. Parked holds are sorted
-//! once, if `available` has risen.
+//! once, if `available` has risen or the queue has moved.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::ledger::account::{Amounts, Slot, charged};
+use crate::ledger::account::{Amounts, Slot, brings_in, charged};
 use crate::ledger::alert::{Alerts, Level};
 use crate::ledger::book::Book;
 use crate::ledger::credits::Credits;
@@ -202,15 +204,19 @@ impl<'a> Draft<'a> {
     }
 
     /// Puts credits back that left a lot before, and moves their money back from `account`. Where the lot has expired
-    /// in between, they expire at once.
+    /// in between, they pay what is owed, and the rest expires at once.
     pub fn give_back(&mut self, lot: OpenLot, account: MoneyAccount) -> Result<(), Rejection> {
         self.pay(account, MoneyAccount::DeferredRevenue, lot.money)?;
-        if lot.is_expired(self.as_of) {
-            self.shift(Slot::Expired, lot.left)?;
-            return self.pay(MoneyAccount::DeferredRevenue, MoneyAccount::Breakage, lot.money);
+        if !lot.is_expired(self.as_of) {
+            self.bring_in(lot);
+            return Ok(());
         }
-        self.bring_in(lot);
-        Ok(())
+        let repaid = lot.part(lot.left.min(self.balances.owed));
+        self.shift(Slot::Repaid, repaid.left)?;
+        self.pay(MoneyAccount::DeferredRevenue, MoneyAccount::EarnedRevenue, repaid.money)?;
+        let rest = lot.less(&repaid);
+        self.shift(Slot::Expired, rest.left)?;
+        self.pay(MoneyAccount::DeferredRevenue, MoneyAccount::Breakage, rest.money)
     }
 
     /// Opens or ends the dispute about a lot. Meanwhile what is left of it, and what comes back into it, burns first.
@@ -232,19 +238,20 @@ impl<'a> Draft<'a> {
 
     /// Completes the posting:
     /// 1. Lots that are due and no longer covered by a hold expire.
-    /// 2. Where `available` has risen, debts are paid, then parked holds are activated, oldest first. The first that
-    ///    does not fit ends that, so that no later one overtakes it.
-    /// 3. The thresholds that the balance crossed are noted, and a top-up is requested if one is due.
+    /// 2. What came in pays what is owed.
+    /// 3. Where `available` has risen, or an amount no longer waits for credits, parked holds are activated, oldest
+    ///    first. The first that does not fit ends that, so that no later one overtakes it.
+    /// 4. The thresholds that the balance crossed are noted, and a top-up is requested if one is due.
     pub fn finish(mut self, entry: &Entry) -> Result<Arc<Posting>, Rejection> {
         for part in self.lots.uncovered(self.balances.held, self.as_of) {
             self.shift(Slot::Expired, part.left)?;
             self.move_lot(part.negated());
             self.pay(MoneyAccount::DeferredRevenue, MoneyAccount::Breakage, part.money)?;
         }
-        if self.balances.available > self.customer.balances.available {
-            let repaid = self.balances.owed.min(self.balances.available);
-            self.shift(Slot::Repaid, repaid)?;
-            self.burn(repaid, MoneyAccount::EarnedRevenue)?;
+        let repaid = self.brought_in().min(self.balances.owed).min(self.balances.available);
+        self.shift(Slot::Repaid, repaid)?;
+        self.burn(repaid, MoneyAccount::EarnedRevenue)?;
+        if self.balances.available > self.customer.balances.available || self.leaves_queue(entry) {
             self.activate_parked(entry)?;
         }
         self.watch_level();
@@ -297,10 +304,27 @@ impl<'a> Draft<'a> {
         self.detail.top_up = request.map(Arc::new);
     }
 
+    /// What came in by this posting and has not repaid a debt.
+    fn brought_in(&self) -> Credits {
+        let from_outside =
+            |slot: &Slot| slots(self.kind, *slot).is_some_and(|(debit, credit)| brings_in(debit, credit));
+        let slots = Slot::ALL.into_iter().filter(from_outside);
+        let sum =
+            slots.fold(Credits::ZERO, |sum, slot| sum.checked_add(self.amounts.get(slot)).unwrap_or(sum));
+        sum.less_at_least_zero(self.amounts.get(Slot::Repaid))
+    }
+
+    /// True where an amount that waited for credits no longer waits as it did: those behind it may fit now.
+    fn leaves_queue(&self, entry: &Entry) -> bool {
+        self.detail.holds().any(|after| {
+            let waited = entry.hold(after.id).and_then(|before| before.waiting_since());
+            waited.is_some() && waited != after.waiting_since()
+        })
+    }
+
     fn activate_parked(&mut self, entry: &Entry) -> Result<(), Rejection> {
-        let own = self.detail.hold.as_ref().map(|hold| hold.id);
-        let mut parked: Vec<&SharedHold> =
-            entry.holds().filter(|hold| hold.is_parked() && Some(hold.id) != own).collect();
+        let mut parked: Vec<&SharedHold> = entry.holds().filter(|hold| hold.is_parked()).collect();
+        parked.retain(|hold| self.detail.holds().all(|changed| changed.id != hold.id));
         parked.sort_by_key(|hold| hold.waiting_since());
         for hold in parked {
             let (activated, needed) = activated(hold, self.id);

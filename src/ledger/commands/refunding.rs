@@ -22,8 +22,8 @@ coded_enum!(
     }
 );
 
-/// The money that goes back with `credits`: the amount that was named, or their share of the price. It is the share
-/// of all credits given back by then, less the money that went back before, so that rounding does not add up.
+/// The money that goes back with `credits`: the amount that was named, or their share of what is left of the price. So
+/// the last credits take exactly what is left, whatever was named before.
 fn refunded_price(lot: &Lot, credits: Credits, named: Option<Money>) -> Result<Option<Money>, Rejection> {
     let wrong = |problem: &str| Err(Rejection::field("price", problem));
     let refundable = lot.refundable();
@@ -40,11 +40,7 @@ fn refunded_price(lot: &Lot, credits: Credits, named: Option<Money>) -> Result<O
         };
     };
     let most = price.minor_units.saturating_sub(before.minor_units);
-    let Some(named) = named else {
-        let all = lot.refunded().checked_add(credits).unwrap_or(lot.credits);
-        let due = price.share(all, lot.credits).minor_units.saturating_sub(before.minor_units);
-        return Ok(Some(price.with(due.clamp(0, most))));
-    };
+    let Some(named) = named else { return Ok(Some(price.with(most).share(credits, refundable))) };
     if named.currency != price.currency {
         return wrong(&format!("must be in {}, the currency of the purchase", price.currency));
     }
