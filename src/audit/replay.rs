@@ -145,7 +145,7 @@ impl Replayed {
         if let Some(fault) = receipt_fault(&self.book.cards, posting) {
             report.fault(format!("{}: {fault}", place()));
         }
-        if let Some(lot) = &posting.detail.refunded {
+        for lot in posting.changed_lots() {
             self.lots.insert(lot.id, (posting.customer, Arc::clone(lot)));
         }
         if let Some(lot) = &posting.detail.lot {

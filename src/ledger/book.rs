@@ -252,7 +252,7 @@ impl Book {
             self.touched_work.insert((hold.id, work.id), Arc::clone(work));
         }
         self.put_request(Arc::clone(posting));
-        if let Some(lot) = &posting.detail.refunded {
+        for lot in posting.changed_lots() {
             self.touched_lots.insert(lot.id, (posting.customer, Arc::clone(lot)));
         }
         if let Some(lot) = &posting.detail.lot
@@ -282,7 +282,7 @@ impl Book {
         for hold in posting.holds() {
             entry.put_hold(Arc::clone(hold));
         }
-        if let Some(lot) = posting.lot() {
+        for lot in posting.detail.lot.iter().chain(posting.changed_lots()) {
             entry.lots.insert(lot.id, Arc::clone(lot));
         }
         if let Some(profile) = &posting.detail.profile {

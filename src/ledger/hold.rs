@@ -169,7 +169,7 @@ pub struct Settlement {
     pub written_off: Credits,
     /// The lots that paid, in the order in which they burned.
     pub burned: Vec<OpenLot>,
-    /// What the customer got back so far.
+    /// What was given back so far: the customer got it, or it undid a refund of the same credits.
     pub reversed: Credits,
     /// The part of the write-off that was undone.
     pub write_off_reversed: Credits,

@@ -83,10 +83,14 @@ pub struct Refund {
     pub deferred_minor: i64,
     /// When it was undone or decided.
     pub ended_at: Option<Timestamp>,
+    /// The part of `owed` or `written_off` that reversals of the work have undone since, without moving money.
+    pub undone: Credits,
+    /// What that work had earned for `undone`, in the currency's smallest unit.
+    pub undone_minor: i64,
 }
 record!(Refund {
     1 => id, 2 => at, 3 => state, 4 => credits, 5 => taken, 6 => owed, 7 => written_off, 8 => price,
-    9 => deferred_minor, 10 => ended_at,
+    9 => deferred_minor, 10 => ended_at, 11 => undone, 12 => undone_minor,
 });
 
 impl Refund {
@@ -96,6 +100,16 @@ impl Refund {
             RefundState::Refunded | RefundState::Disputed | RefundState::Lost => true,
             RefundState::Reversed | RefundState::Won => false,
         }
+    }
+
+    /// The part of the customer's debt for it that no reversal has undone.
+    pub fn owed_still(&self) -> Credits {
+        self.owed.less_at_least_zero(self.undone)
+    }
+
+    /// The part of the vendor's share that no reversal has undone. A refund has a debt or a vendor's share, never both.
+    pub fn written_off_still(&self) -> Credits {
+        self.written_off.less_at_least_zero(self.undone)
     }
 }
 

@@ -88,6 +88,8 @@ pub struct Detail {
     pub money: Vec<MoneyMove>,
     /// The purchase that was given back, or got something back, as it is after the posting.
     pub refunded: Option<Arc<Lot>>,
+    /// Purchases whose refunds a reversal has undone in part, as they are after the posting.
+    pub undone: Vec<Arc<Lot>>,
     /// The payment that was kept.
     pub payment: Option<Arc<Payment>>,
     /// The posting of the payment that left the suspense account.
@@ -111,7 +113,7 @@ record!(Detail {
     1 => created, 2 => hold, 3 => others, 4 => lot, 5 => lots, 6 => profile, 7 => terms, 8 => shortfall,
     10 => by, 11 => reason, 12 => nearly_used, 13 => work, 30 => alerts, 31 => low, 32 => depleted, 33 => recovered,
     34 => used, 40 => money, 41 => refunded, 42 => payment, 43 => closed_payment, 50 => top_up, 60 => metadata,
-    70 => rules,
+    70 => rules, 72 => undone,
 } older { 9 => WorkId });
 
 impl Detail {
@@ -179,6 +181,11 @@ impl Posting {
     /// The lot that it brought in, or changed, as it is after the posting.
     pub fn lot(&self) -> Option<&Arc<Lot>> {
         self.detail.lot.as_ref().or(self.detail.refunded.as_ref())
+    }
+
+    /// The earlier lots that it changed, as they are after it.
+    pub fn changed_lots(&self) -> impl Iterator<Item = &Arc<Lot>> {
+        self.detail.refunded.iter().chain(&self.detail.undone)
     }
 
     /// Its transfers: a pure function of its row, the same as the SQL view `transfer`.

@@ -8,9 +8,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::error::{StoreError, damaged};
 use super::recorded::Recorded;
 use crate::ledger::codec::{Codec, decode};
-use crate::ledger::commands::PurchaseRef;
+use crate::ledger::commands::{Keys, PurchaseRef};
 use crate::ledger::hold::SharedHold;
 use crate::ledger::ids::WorkId;
+use crate::ledger::lot::LotSource;
 use crate::ledger::words::{self, Words};
 use crate::ledger::{
     Book, CustomerId, HoldId, HoldState, LedgerNo, LotId, Posting, Request, Texts, Timestamp,
@@ -178,4 +179,16 @@ pub fn named_lot(book: &Book, ledger: LedgerNo, purchase: &PurchaseRef) -> Optio
             posting.detail.lot.as_ref().map(|lot| lot.id)
         }
     }
+}
+
+/// The purchases that a command may give burned credits back to; its holds were loaded into the book before. A purchase
+/// whose refund is in the same batch is loaded for that. There are at most as many as lots burned for the holds.
+pub fn burned_purchases(book: &Book, request: &Request, keys: &Keys<'_>) -> Vec<LotId> {
+    let entry = book.entry(request.customer_key()).filter(|_| keys.burned);
+    let by_id = entry.and_then(|entry| entry.hold(keys.hold?));
+    let by_incident = entry.zip(keys.incident).map(|(entry, incident)| entry.incident(incident));
+    let settlements = by_id.into_iter().chain(by_incident.into_iter().flatten());
+    let standing = settlements.filter_map(|hold| hold.settlement.as_ref());
+    let burned = standing.filter(|it| it.reversible().is_positive()).flat_map(|it| &it.burned);
+    burned.filter(|lot| lot.source == LotSource::Purchase).map(|lot| lot.id).collect()
 }

@@ -26,4 +26,5 @@ mod pricing;
 mod properties;
 mod refunds;
 mod top_ups;
+mod undone;
 mod work;

@@ -301,8 +301,20 @@ pub fn purchase(lot: &Lot, ledger: &LedgerId, customer: &CustomerId) -> wire::Pu
 }
 
 fn refund(refund: &Refund) -> wire::Refund {
-    let Refund { id, at, state, credits, taken, owed, written_off, price, deferred_minor: _, ended_at } =
-        refund;
+    let Refund {
+        id,
+        at,
+        state,
+        credits,
+        taken,
+        owed,
+        written_off,
+        price,
+        deferred_minor: _,
+        ended_at,
+        undone,
+        undone_minor: _,
+    } = refund;
     wire::Refund {
         refund_id: id.to_string(),
         state: state.code().into(),
@@ -313,6 +325,7 @@ fn refund(refund: &Refund) -> wire::Refund {
         price: price.as_ref().map(money),
         recorded_at: Some(time(*at)),
         ended_at: ended_at.map(time),
+        undone_credits: undone.to_string(),
     }
 }
 

@@ -36,6 +36,9 @@ pub struct Keys<'a> {
     pub order: Option<(&'a Storefront, &'a OrderId)>,
     /// The lot of a purchase. Where it is named by its order, `order` has the same.
     pub purchase: Option<&'a PurchaseRef>,
+    /// With `hold` or `incident`: the purchases whose credits their settlements burned. Loaded where anything of the
+    /// settlement can be given back.
+    pub burned: bool,
     /// True for the customer's profile.
     pub profile: bool,
 }

@@ -2,10 +2,11 @@
 //!
 //! A refund and a chargeback are one thing: credits of a purchase, and their money, return to the storefront. Credits
 //! that are left and free are taken from the purchase's own lot. The customer owes the rest, or the vendor bears it.
-//! Undoing one restores just what it took.
+//! Undoing one restores just what it took. Reversals of the work that spent the credits undo a part of it before.
 
 use super::prelude::*;
 use crate::ledger::codec::coded_enum;
+use crate::ledger::ids::PostingId;
 use crate::ledger::lot::{Lot, LotSource, OpenLot, Refund, RefundState};
 use crate::ledger::money::Money;
 use crate::ledger::money::MoneyAccount::{DeferredRevenue, EarnedRevenue, StorefrontReceivable};
@@ -95,6 +96,8 @@ pub fn take_back<'a>(
         price,
         deferred_minor: deferred.map_or(0, |money| money.minor_units),
         ended_at: None,
+        undone: Credits::ZERO,
+        undone_minor: 0,
     });
     draft.detail.refunded = Some(Arc::new(after));
     Ok(draft)
@@ -141,26 +144,59 @@ pub fn undo<'a>(
     Ok(draft)
 }
 
-/// Gives back what a refund took. The customer's debt is one sum, so as much of it as possible counts as this refund's.
-/// Counting less would come to the same: the credits that went back would pay the debt at once.
+/// Undoes refunds of a lot with credits that a reversal gives back to it, and returns the rest of them. The money for
+/// these credits went back with the refund. So they first undo the vendor's share, or the debt, and no money moves; the
+/// refund keeps how much that was. `settled` is the posting of the work: refunds before it are not for credits that it
+/// burned.
+pub fn undo_shortfalls(
+    draft: &mut Draft<'_>,
+    lot: &Lot,
+    back: OpenLot,
+    settled: PostingId,
+) -> Result<OpenLot, Rejection> {
+    let mut rest = back;
+    let mut after = Lot::clone(lot);
+    for refund in after.refunds.iter_mut().filter(|refund| refund.stands() && refund.id > settled) {
+        let owed = refund.owed_still().min(draft.balances().owed);
+        let undone = rest.part(owed.max(refund.written_off_still()).min(rest.left));
+        if refund.owed.is_positive() {
+            draft.shift(Slot::First, undone.left)?;
+            draft.shift(Slot::Repaid, undone.left)?;
+        } else {
+            draft.shift(Slot::Second, undone.left)?;
+        }
+        refund.undone = refund.undone.checked_add(undone.left).ok_or(Rejection::AmountOutOfBounds)?;
+        let earned = undone.money.map_or(0, |money| money.minor_units);
+        refund.undone_minor = refund.undone_minor.saturating_add(earned);
+        rest = rest.less(&undone);
+    }
+    if rest != back {
+        draft.detail.undone.push(Arc::new(after));
+    }
+    Ok(rest)
+}
+
+/// Gives back what a refund took, and what reversals have undone of it since. The customer's debt is one sum, so as much
+/// of it as possible counts as this refund's. Counting less would come to the same: the credits that went back would pay
+/// the debt at once.
 fn restore(draft: &mut Draft<'_>, lot: &Lot, refund: &Refund) -> Result<(), Rejection> {
-    let still_owed = refund.owed.min(draft.balances().owed);
-    let repaid = refund.owed.less_at_least_zero(still_owed);
-    let back = refund.taken.checked_add(repaid).ok_or(Rejection::AmountOutOfBounds)?;
+    let still_owed = refund.owed_still().min(draft.balances().owed);
+    let repaid = refund.owed_still().less_at_least_zero(still_owed);
+    let sum = refund.taken.checked_add(repaid).and_then(|sum| sum.checked_add(refund.undone));
+    let back = sum.ok_or(Rejection::AmountOutOfBounds)?;
     draft.shift(Slot::First, back)?;
     draft.shift(Slot::Second, still_owed)?;
-    draft.shift(Slot::Third, refund.written_off)?;
-    // Credits that were taken come back with the deferred revenue that went with them. Credits that were owed and have
-    // been repaid come back with their share of the rest.
+    draft.shift(Slot::Third, refund.written_off_still())?;
+    // Credits that were taken come back with the deferred revenue that went with them, those that reversals have undone
+    // with what their work had earned. Credits that were owed and have been repaid come back with their share of the
+    // rest.
     let money = refund.price.map(|price| {
         let spent = price.with(price.minor_units.saturating_sub(refund.deferred_minor));
         let share = spent.share(repaid, refund.owed).minor_units;
-        price.with(refund.deferred_minor.saturating_add(share).max(0))
+        let taken = refund.deferred_minor.saturating_add(refund.undone_minor);
+        price.with(taken.saturating_add(share).max(0))
     });
-    let rest = refund
-        .price
-        .zip(money)
-        .map(|(price, money)| price.with(price.minor_units.saturating_sub(money.minor_units)));
+    let rest = refund.price.zip(money).map(|(price, money)| price.less(money));
     draft.pay(StorefrontReceivable, EarnedRevenue, rest)?;
     let restored = OpenLot {
         id: lot.id,

@@ -1,6 +1,7 @@
 //! ReverseSettlement: gives a settlement back, in whole or in part.
 
 use super::prelude::*;
+use super::refunding::undo_shortfalls;
 use crate::ledger::hold::Settlement;
 use crate::ledger::lot::OpenLot;
 use crate::ledger::money::MoneyAccount;
@@ -16,11 +17,12 @@ hashed!(ReverseSettlement { 1 => hold, 2 => credits, + 3 => reason, + 4 => by })
 
 impl CustomerCommand for ReverseSettlement {
     fn keys(&self) -> Keys<'_> {
-        Keys::hold(&self.hold)
+        Keys { burned: true, ..Keys::hold(&self.hold) }
     }
 
-    /// Gives back at most what the customer paid and has not got back, into the lots that burned last. Once all of it
-    /// is back, the vendor's write-off is undone too.
+    /// Gives back at most what the customer paid and has not got back, into the lots that burned last. Credits of a
+    /// purchase whose money went back since undo that refund first. Once all is back, the vendor's write-off is undone
+    /// too.
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {
         let hold = self.settled_hold(at)?;
         let settlement = hold.settlement.as_ref().ok_or(Rejection::HoldNotSettled { state: hold.state })?;
@@ -31,7 +33,6 @@ impl CustomerCommand for ReverseSettlement {
             return Err(Rejection::ExceedsReversible { reversible });
         }
         let mut draft = at.draft();
-        draft.shift(Slot::First, credits)?;
         let mut after = settlement.clone();
         after.reversed = settlement.reversed.checked_add(credits).ok_or(Rejection::AmountOutOfBounds)?;
         if credits == reversible {
@@ -39,7 +40,12 @@ impl CustomerCommand for ReverseSettlement {
             after.write_off_reversed = settlement.written_off;
         }
         for part in given_back(settlement, credits) {
-            draft.give_back(part, MoneyAccount::EarnedRevenue)?;
+            let rest = match at.entry.lot(part.id) {
+                Some(lot) => undo_shortfalls(&mut draft, lot, part, settlement.posting)?,
+                None => part,
+            };
+            draft.shift(Slot::First, rest.left)?;
+            draft.give_back(rest, MoneyAccount::EarnedRevenue)?;
         }
         draft.detail.hold = Some(Arc::new(Hold { settlement: Some(after), ..Hold::clone(hold) }));
         Ok(draft)

@@ -62,7 +62,8 @@ impl WriteStore for Memory {
                     book.put_order(scope, Arc::clone(&earlier.posting));
                 }
             }
-            if request.command.keys().purchase.is_some() {
+            let keys = request.command.keys();
+            if keys.purchase.is_some() || keys.burned {
                 let own = state.lots.values().filter(|(customer, _)| *customer == key);
                 own.for_each(|(customer, lot)| book.put_lot(*customer, Arc::clone(lot)));
             }

@@ -25,7 +25,9 @@ use crate::store::sql::row::{Param, Row};
 use crate::store::sql::rows::{
     CUSTOMER_COLUMNS, PostingRow, body, customer, customer_columns, posting_columns,
 };
-use crate::store::stored::{count_of, customer_id_of, decoded, ledger_no_of, named_lot, voids_of};
+use crate::store::stored::{
+    burned_purchases, count_of, customer_id_of, decoded, ledger_no_of, named_lot, voids_of,
+};
 
 /// What a batch's stamp and ids are made of.
 pub(super) struct Stamping<'a> {
@@ -320,7 +322,7 @@ async fn load_orders(
     Ok(())
 }
 
-/// Loads purchases that their owners name; the orders were loaded before.
+/// Loads purchases that their owners name, or whose credits they may give back; orders and holds were loaded before.
 async fn load_lots(
     connection: &mut PgConnection,
     requests: &[&Request],
@@ -328,9 +330,11 @@ async fn load_lots(
 ) -> Result<(), StoreError> {
     let named: BTreeSet<(i64, Uuid)> = requests
         .iter()
-        .filter_map(|request| {
-            let id = named_lot(book, request.ledger, request.command.keys().purchase?)?;
-            Some((request.customer_key().raw(), id.uuid()))
+        .flat_map(|request| {
+            let keys = request.command.keys();
+            let named = keys.purchase.and_then(|purchase| named_lot(book, request.ledger, purchase));
+            let burned = burned_purchases(book, request, &keys);
+            named.into_iter().chain(burned).map(|id| (request.customer_key().raw(), id.uuid()))
         })
         .collect();
     if named.is_empty() {

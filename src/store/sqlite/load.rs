@@ -12,9 +12,8 @@ use super::recent::{Loaded, Recent, Remembered};
 use super::requests::NewRequests;
 use super::work;
 use crate::ledger::book::RequestScope;
-use crate::ledger::commands::PurchaseRef;
 use crate::ledger::{
-    Book, Customer, CustomerKey, CustomerMap, CustomerSet, Hold, HoldId, IncidentId, OrderId, Profile,
+    Book, Customer, CustomerKey, CustomerMap, CustomerSet, Hold, HoldId, IncidentId, LotId, OrderId, Profile,
     Request, Storefront, Timestamp,
 };
 use crate::store::error::{StoreError, damaged};
@@ -22,7 +21,7 @@ use crate::store::recorded::Recorded;
 use crate::store::skew::Path;
 use crate::store::sql::row::Row;
 use crate::store::sql::rows::{CUSTOMER_COLUMNS, customer, customer_columns, posting_columns, recorded};
-use crate::store::stored::{decoded, named_lot, voids_in, voids_of};
+use crate::store::stored::{burned_purchases, decoded, named_lot, voids_in, voids_of};
 
 /// Fills the book with what the requests name. Runs in the batch's transaction.
 pub(super) fn load(
@@ -51,8 +50,10 @@ pub(super) fn load(
         if let Some((storefront, order)) = keys.order {
             loader.order(request, storefront, order)?;
         }
-        if let Some(purchase) = keys.purchase {
-            loader.lot(request, purchase)?;
+        let named = keys.purchase.and_then(|purchase| named_lot(&loader.book, request.ledger, purchase));
+        let burned = burned_purchases(&loader.book, request, &keys);
+        for id in named.into_iter().chain(burned) {
+            loader.lot(request, id)?;
         }
         if keys.profile {
             loader.profile(request)?;
@@ -269,8 +270,7 @@ impl<'a> Loader<'a> {
     }
 
     /// Loads a purchase if it belongs to the request's customer.
-    fn lot(&mut self, request: &Request, purchase: &PurchaseRef) -> Result<(), StoreError> {
-        let Some(id) = named_lot(&self.book, request.ledger, purchase) else { return Ok(()) };
+    fn lot(&mut self, request: &Request, id: LotId) -> Result<(), StoreError> {
         let key = request.customer_key();
         let body = self.statements.first(
             "SELECT body
