@@ -162,6 +162,10 @@ async fn lots(auditor: &dyn AuditStore, replayed: &Replayed, report: &mut Report
             },
         );
         check_body(report, &format!("lot {}", stored.id), journal, &stored.body, "no posting brought it in");
+        let entry = replayed.book.entry(stored.customer);
+        if entry.is_some_and(|entry| entry.unused(stored.id) != stored.unused) {
+            report.fault(format!("lot {}: what left it unused is not what the journal gives", stored.id));
+        }
         stored.id
     });
     missing(report, "lots", report.counts.lots, replayed.lots.len());

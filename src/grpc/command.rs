@@ -6,6 +6,7 @@ use crate::ledger::account::Slot;
 use crate::ledger::book::Answer;
 use crate::ledger::lot::LotSource;
 use crate::ledger::reject::Original;
+use crate::ledger::unused::Unused;
 use crate::ledger::{Command, CustomerId, LedgerId, LedgerNo, Rejection};
 
 use super::api::{Api, Deadline, NamedLedger, Reply};
@@ -62,6 +63,8 @@ impl AcceptedCommand {
         let Answer { posting, replayed, balances, sequence, hold, purchase } = &self.answer;
         let ledger = &self.ledger.id;
         let bought = posting.detail.lot.as_ref().filter(|lot| lot.source == LotSource::Purchase);
+        let bought = bought.map(|lot| (lot, Unused::none()));
+        let lot = purchase.as_ref().map(|(lot, unused)| (lot, *unused)).or(bought);
         wire::CommandOutcome {
             posting: Some(convert::posting(posting, ledger, &self.customer)),
             replayed: *replayed,
@@ -69,7 +72,7 @@ impl AcceptedCommand {
             activated_holds: convert::activated(posting, ledger),
             expired_credits: posting.amounts.get(Slot::Expired).to_string(),
             hold: hold.as_ref().map(|hold| convert::hold(hold, ledger)),
-            purchase: purchase.as_ref().or(bought).map(|lot| convert::purchase(lot, ledger, &self.customer)),
+            purchase: lot.map(|(lot, unused)| convert::purchase(lot, ledger, &self.customer, Some(&unused))),
         }
     }
 }

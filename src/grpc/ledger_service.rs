@@ -231,7 +231,7 @@ pub fn read_lots(
 }
 
 fn show_lot(record: &LotRecord, ledger: &LedgerId) -> Lot {
-    convert::lot(&record.lot.lot, ledger, &record.lot.customer, record.left)
+    convert::lot(&record.lot.lot, ledger, &record.lot.customer, record.left, &record.lot.unused)
 }
 
 fn show_ledger(ledger: &crate::query::Ledger) -> Ledger {

@@ -31,15 +31,19 @@ impl Api {
             })
         };
         let (ledger, target) = self.read(message, read).await?;
-        let OwnedLot { lot, customer } = self.reader.purchase(ledger.no, &target).await?;
-        Ok(GetPurchaseResponse { purchase: Some(convert::purchase(&lot, &ledger.id, &customer)) })
+        let OwnedLot { lot, customer, unused } = self.reader.purchase(ledger.no, &target).await?;
+        Ok(GetPurchaseResponse {
+            purchase: Some(convert::purchase(&lot, &ledger.id, &customer, Some(&unused))),
+        })
     }
 
     pub(super) async fn list_purchases(&self, message: ListPurchasesRequest) -> Reply<ListPurchasesResponse> {
         let (ledger, (customer, filter, page)) = self.read(ListLotsRequest::from(message), read_lots).await?;
         let filter = LotFilter { source: Some(LotSource::Purchase), ..filter };
         let listed = self.reader.owned_lots(ledger.no, customer.as_ref(), filter, &page).await?;
-        let show = |owned: &OwnedLot| convert::purchase(&owned.lot, &ledger.id, &owned.customer);
+        let show = |owned: &OwnedLot| {
+            convert::purchase(&owned.lot, &ledger.id, &owned.customer, Some(&owned.unused))
+        };
         let (purchases, next_page_token) = show_page(listed, show);
         Ok(ListPurchasesResponse { purchases, next_page_token })
     }

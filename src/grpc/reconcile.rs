@@ -125,7 +125,10 @@ fn show_order(order: &ListedOrder) -> StorefrontPurchase {
 
 /// A purchase without its refunds, because two thousand purchases must fit a message.
 fn show_purchase(purchase: &OwnedLot, ledger: &LedgerId) -> Purchase {
-    Purchase { refunds: Vec::new(), ..convert::purchase(&purchase.lot, ledger, &purchase.customer) }
+    Purchase {
+        refunds: Vec::new(),
+        ..convert::purchase(&purchase.lot, ledger, &purchase.customer, Some(&purchase.unused))
+    }
 }
 
 fn show(findings: Findings, ledger: &LedgerId) -> ReconcilePurchasesResponse {

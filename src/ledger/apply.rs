@@ -9,6 +9,7 @@
 //! - The balances after a posting are those that its transfers give, each within its bounds.
 //! - The lots sum to available and held; their money is the deferred revenue.
 //! - Held moves with the active holds; the sums of a hold's work move with the entry that the posting names.
+//! - What a posting lists as expired or adjusted away is what its transfers move.
 //! - Credits used, `depleted` and the request for a top-up in a posting are those that follow from the state.
 //!
 //! # Failure
@@ -19,7 +20,7 @@
 
 use std::sync::Arc;
 
-use super::account::charged;
+use super::account::{Side, charged};
 use super::change::Change;
 use super::credits::Credits;
 use super::customer::{Balances, Customer, CustomerState};
@@ -29,8 +30,10 @@ use super::kind::Kind;
 use super::money::{Currency, Money, MoneyAccount};
 use super::payment::Payment;
 use super::posting::Posting;
+use super::rules::Rules;
 use super::time::Timestamp;
 use super::top_up::TopUps;
+use super::unused::Unused;
 use super::work::{WorkSums, check_moved};
 
 /// Moves a customer by one posting and checks every invariant that the posting alone can break.
@@ -57,6 +60,7 @@ pub(super) fn apply(customer: &mut Customer, entry: &Entry, posting: &Posting) -
             state.next_due = Timestamp::earlier(state.next_due, moved.expires_at);
         }
     }
+    check_unused(posting)?;
     if !money_fits(posting) {
         return Err("the deferred revenue does not move with the lots");
     }
@@ -115,6 +119,27 @@ pub(super) fn apply(customer: &mut Customer, entry: &Entry, posting: &Posting) -
         state.shortfalls.push((shortfall.incident.clone(), shortfall.missing));
     }
     note_top_ups(state, posting)
+}
+
+/// Checks that what left lots unused is what the transfers say. Older postings do not list it.
+fn check_unused(posting: &Posting) -> Result<(), &'static str> {
+    let listed = |of: fn(&Unused) -> Credits| {
+        let mut parts = posting.detail.unused.iter();
+        parts.try_fold(Credits::ZERO, |sum, (_, unused)| sum.checked_add(of(unused)))
+    };
+    let moved = |to: Side| {
+        let mut transfers = posting.transfers().filter(|transfer| transfer.sides() == (Side::Available, to));
+        transfers.try_fold(Credits::ZERO, |sum, transfer| sum.checked_add(transfer.credits))
+    };
+    let (expired, adjusted) = match posting.detail.rules {
+        Rules::First => (Some(Credits::ZERO), Some(Credits::ZERO)),
+        Rules::Second => (moved(Side::Expired), moved(Side::Adjustments)),
+    };
+    if listed(|unused| unused.expired) == expired && listed(|unused| unused.adjusted) == adjusted {
+        Ok(())
+    } else {
+        Err("what left its lots unused is not what its transfers say")
+    }
 }
 
 /// Keeps what thresholds are compared with, and whether the balance is low.

@@ -33,6 +33,7 @@ use super::kind::Kind;
 use super::lot::Lot;
 use super::posting::Posting;
 use super::time::Timestamp;
+use super::unused::Unused;
 use super::work::{Entries, Work};
 
 /// What was accepted, and how the customer and the hold stand now.
@@ -48,8 +49,8 @@ pub struct Answer {
     pub sequence: u64,
     /// The posting's hold as it is now.
     pub hold: Option<SharedHold>,
-    /// The purchase that the posting gave back, or gave something back to, as it is now.
-    pub purchase: Option<Arc<Lot>>,
+    /// The purchase that the posting gave back, or gave something back to, as it is now, with all that left it unused.
+    pub purchase: Option<(Arc<Lot>, Unused)>,
 }
 
 /// An invariant that did not hold: a bug, or a damaged database. The writer stops; nothing of the batch is stored.
@@ -84,6 +85,7 @@ pub struct Book {
     touched_customers: BTreeSet<CustomerKey>,
     touched_holds: BTreeMap<HoldId, SharedHold>,
     touched_lots: BTreeMap<LotId, (CustomerKey, Arc<Lot>)>,
+    newly_unused: BTreeMap<LotId, (CustomerKey, Unused)>,
     touched_work: Entries,
 }
 
@@ -103,6 +105,7 @@ impl Book {
             touched_customers: BTreeSet::new(),
             touched_holds: BTreeMap::new(),
             touched_lots: BTreeMap::new(),
+            newly_unused: BTreeMap::new(),
             touched_work: Entries::new(),
         }
     }
@@ -139,9 +142,11 @@ impl Book {
         self.entries.entry(hold.customer_key()).or_default().put_hold(hold);
     }
 
-    /// Takes in a loaded lot, under its own customer.
-    pub fn put_lot(&mut self, customer: CustomerKey, lot: Arc<Lot>) {
-        self.entries.entry(customer).or_default().lots.insert(lot.id, lot);
+    /// Takes in a loaded lot, under its own customer, with all that left it unused.
+    pub fn put_lot(&mut self, customer: CustomerKey, lot: Arc<Lot>, unused: Unused) {
+        let entry = self.entries.entry(customer).or_default();
+        entry.unused.insert(lot.id, unused);
+        entry.lots.insert(lot.id, lot);
     }
 
     /// Takes in a loaded entry of work, under its hold's customer. Voiding an entry needs it, and what
@@ -218,6 +223,11 @@ impl Book {
         self.touched_lots.values().map(|(customer, lot)| (*customer, lot))
     }
 
+    /// What this batch adds to what left lots unused, with their customers, in the order of the lots' ids.
+    pub fn newly_unused(&self) -> impl Iterator<Item = (CustomerKey, LotId, &Unused)> {
+        self.newly_unused.iter().map(|(lot, (customer, unused))| (*customer, *lot, unused))
+    }
+
     /// The entries of work that were recorded or voided, as they are now, by hold and id.
     pub fn touched_work(&self) -> impl Iterator<Item = (HoldId, &Arc<Work>)> {
         self.touched_work.iter().map(|((hold, _), work)| (*hold, work))
@@ -255,6 +265,11 @@ impl Book {
         for lot in posting.changed_lots() {
             self.touched_lots.insert(lot.id, (posting.customer, Arc::clone(lot)));
         }
+        for (lot, unused) in &posting.detail.unused {
+            let (_, sum) = self.newly_unused.entry(*lot).or_insert((posting.customer, Unused::none()));
+            // Where the sum left its bounds, applying the posting would have been refused.
+            *sum = sum.plus(unused).unwrap_or(*sum);
+        }
         if let Some(lot) = &posting.detail.lot
             && let (Some(storefront), Some(order)) = (&lot.storefront, &lot.order)
         {
@@ -288,7 +303,8 @@ impl Book {
         if let Some(profile) = &posting.detail.profile {
             entry.profile = Some(Arc::clone(profile));
         }
+        let counted = entry.count_unused(posting);
         entry.customer = Some(customer);
-        applied.map_err(broken)
+        applied.and(counted).map_err(broken)
     }
 }

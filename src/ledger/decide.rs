@@ -108,7 +108,7 @@ fn answer(book: &Book, posting: Arc<Posting>, replayed: bool) -> Answer {
     });
     let purchase = posting.detail.refunded.as_ref().map(|lot| {
         let now = entry.and_then(|entry| entry.lot(lot.id)).unwrap_or(lot);
-        Arc::clone(now)
+        (Arc::clone(now), entry.map(|entry| entry.unused(lot.id)).unwrap_or_default())
     });
     Answer {
         replayed,

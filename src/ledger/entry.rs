@@ -7,7 +7,9 @@ use super::customer::{Customer, Profile};
 use super::hold::SharedHold;
 use super::ids::{HoldId, IncidentId, LotId};
 use super::lot::Lot;
+use super::posting::Posting;
 use super::time::Timestamp;
+use super::unused::Unused;
 use super::work::Entries;
 
 #[derive(Clone, Debug, Default)]
@@ -21,6 +23,8 @@ pub struct Entry {
     holds: HashMap<HoldId, SharedHold>,
     incidents: HashMap<IncidentId, Vec<HoldId>>,
     pub(super) lots: HashMap<LotId, Arc<Lot>>,
+    /// What left lots unused: all of it for `lots`, for others what this batch has seen.
+    pub(super) unused: HashMap<LotId, Unused>,
     pub(super) work: Entries,
 }
 
@@ -36,6 +40,11 @@ impl Entry {
 
     pub fn lot(&self, id: LotId) -> Option<&Arc<Lot>> {
         self.lots.get(&id)
+    }
+
+    /// All that left a loaded lot unused.
+    pub fn unused(&self, id: LotId) -> Unused {
+        self.unused.get(&id).copied().unwrap_or_default()
     }
 
     /// The loaded entries of work, and those of this batch, as they are now.
@@ -55,5 +64,14 @@ impl Entry {
             ids.insert(place, hold.id);
         }
         self.holds.insert(hold.id, hold);
+    }
+
+    /// Adds what left lots unused with a posting.
+    pub(super) fn count_unused(&mut self, posting: &Posting) -> Result<(), &'static str> {
+        for (lot, unused) in &posting.detail.unused {
+            let counted = self.unused.entry(*lot).or_default();
+            *counted = counted.plus(unused).ok_or("what left a lot unused leaves its bounds")?;
+        }
+        Ok(())
     }
 }

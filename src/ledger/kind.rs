@@ -44,23 +44,29 @@ macro_rules! kind_table {
                 refund_purchase::RefundPurchase = 13 / "REFUND_PURCHASE" {
                     First: Available => Sales,
                     Second: Receivable => Sales,
-                    Third: WriteOffs => Sales
+                    Third: WriteOffs => Sales,
+                    Fourth: Expired => Sales
                 }
                 /// A refund was undone.
                 reverse_refund::ReverseRefund = 14 / "REVERSE_REFUND" {
                     First: Sales => Available,
                     Second: Sales => Receivable,
-                    Third: Sales => WriteOffs
+                    Third: Sales => WriteOffs,
+                    Fourth: Sales => Expired
                 }
                 /// The customer's bank took the money of a purchase back.
                 record_chargeback::RecordChargeback = 15 / "RECORD_CHARGEBACK" {
                     First: Available => Sales,
-                    Second: Receivable => Sales
+                    Second: Receivable => Sales,
+                    Third: WriteOffs => Sales,
+                    Fourth: Expired => Sales
                 }
                 /// The bank decided on a chargeback.
                 resolve_chargeback::ResolveChargeback = 16 / "RESOLVE_CHARGEBACK" {
                     First: Sales => Available,
-                    Second: Sales => Receivable
+                    Second: Sales => Receivable,
+                    Third: Sales => WriteOffs,
+                    Fourth: Sales => Expired
                 }
                 /// A payment without a known customer was kept in the suspense account.
                 keep_payment::KeepPayment = 17 / "KEEP_PAYMENT" {}

@@ -8,6 +8,7 @@ use super::credits::Credits;
 use super::ids::{LotId, OrderId, PostingId, Storefront};
 use super::money::Money;
 use super::time::Timestamp;
+use super::unused::Unused;
 
 coded_enum!(
     LotSource {
@@ -69,7 +70,7 @@ pub struct Refund {
     pub id: PostingId,
     pub at: Timestamp,
     pub state: RefundState,
-    /// How many credits: `taken + owed + written_off`.
+    /// How many credits: `taken + unused + owed + written_off`.
     pub credits: Credits,
     /// The part that was left in the lot and free to take.
     pub taken: Credits,
@@ -87,10 +88,12 @@ pub struct Refund {
     pub undone: Credits,
     /// What that work had earned for `undone`, in the currency's smallest unit.
     pub undone_minor: i64,
+    /// The part that had left the lot unused, with its share of the breakage.
+    pub unused: Unused,
 }
 record!(Refund {
     1 => id, 2 => at, 3 => state, 4 => credits, 5 => taken, 6 => owed, 7 => written_off, 8 => price,
-    9 => deferred_minor, 10 => ended_at, 11 => undone, 12 => undone_minor,
+    9 => deferred_minor, 10 => ended_at, 11 => undone, 12 => undone_minor, 13 => unused,
 });
 
 impl Refund {
@@ -100,6 +103,13 @@ impl Refund {
             RefundState::Refunded | RefundState::Disputed | RefundState::Lost => true,
             RefundState::Reversed | RefundState::Won => false,
         }
+    }
+
+    /// What of its money came out of breakage, in the currency's smallest unit: at most the share of its unused credits,
+    /// and at most what the deferred revenue did not cover.
+    pub fn breakage_minor(&self) -> i64 {
+        let price = self.price.map_or(0, |price| price.minor_units);
+        price.saturating_sub(self.deferred_minor).clamp(0, self.unused.minor_units().max(0))
     }
 
     /// The part of the customer's debt for it that no reversal has undone.
@@ -133,6 +143,12 @@ impl Lot {
         let standing = self.refunds.iter().filter(|refund| refund.stands());
         let units = standing.filter_map(|refund| Some(refund.price?.minor_units));
         Some(self.price?.with(units.fold(0, i64::saturating_add)))
+    }
+
+    /// What of `counted`, all that left it unused, no standing refund has given back.
+    pub fn unused_left(&self, counted: &Unused) -> Unused {
+        let standing = self.refunds.iter().filter(|refund| refund.stands());
+        standing.fold(*counted, |left, refund| left.less(&refund.unused))
     }
 
     /// The chargeback that is not decided yet: there is at most one.

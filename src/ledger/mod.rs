@@ -40,6 +40,7 @@ pub mod rules;
 mod steps;
 pub mod time;
 pub mod top_up;
+pub mod unused;
 pub mod words;
 pub mod work;
 

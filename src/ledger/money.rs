@@ -45,7 +45,7 @@ impl Money {
 }
 
 /// `amount * part / whole` to the nearest unit, halves away from zero; nothing of no credits.
-fn share(amount: i64, part: Credits, whole: Credits) -> i64 {
+pub(super) fn share(amount: i64, part: Credits, whole: Credits) -> i64 {
     let (part, whole) = (i128::from(part.units()), i128::from(whole.units()));
     let product = i128::from(amount).saturating_mul(part);
     let magnitude = half_up(product.abs(), whole).unwrap_or(0);

@@ -11,7 +11,7 @@ use super::credits::Credits;
 use super::customer::{Balances, Profile, Terms};
 use super::hold::{Hold, SharedHold};
 use super::ids::{
-    CustomerId, CustomerKey, IncidentId, LedgerNo, PostingId, RequestKey, Storefront, Text, WorkId,
+    CustomerId, CustomerKey, IncidentId, LedgerNo, LotId, PostingId, RequestKey, Storefront, Text, WorkId,
 };
 use super::kind::{Kind, slots};
 use super::lot::{Lot, OpenLot};
@@ -20,6 +20,7 @@ use super::payment::Payment;
 use super::rules::Rules;
 use super::time::Timestamp;
 use super::top_up::TopUpRequest;
+use super::unused::Unused;
 use super::work::{Work, listed_entry};
 
 /// One row of the journal. Never changed, never deleted.
@@ -90,6 +91,9 @@ pub struct Detail {
     pub refunded: Option<Arc<Lot>>,
     /// Purchases whose refunds a reversal has undone in part, as they are after the posting.
     pub undone: Vec<Arc<Lot>>,
+    /// What left each lot unused with this posting. It is in `lots` too, except for what came back into a lot that had
+    /// expired. Empty by [`Rules::First`].
+    pub unused: Vec<(LotId, Unused)>,
     /// The payment that was kept.
     pub payment: Option<Arc<Payment>>,
     /// The posting of the payment that left the suspense account.
@@ -113,7 +117,7 @@ record!(Detail {
     1 => created, 2 => hold, 3 => others, 4 => lot, 5 => lots, 6 => profile, 7 => terms, 8 => shortfall,
     10 => by, 11 => reason, 12 => nearly_used, 13 => work, 30 => alerts, 31 => low, 32 => depleted, 33 => recovered,
     34 => used, 40 => money, 41 => refunded, 42 => payment, 43 => closed_payment, 50 => top_up, 60 => metadata,
-    70 => rules, 72 => undone,
+    70 => rules, 71 => unused, 72 => undone,
 } older { 9 => WorkId });
 
 impl Detail {

@@ -9,6 +9,7 @@ use super::recorded::{Ledger, Position, Recorded};
 use crate::ledger::book::OrderScope;
 use crate::ledger::card::CardChange;
 use crate::ledger::ids::WorkId;
+use crate::ledger::unused::Unused;
 use crate::ledger::{
     Balances, Credits, CustomerId, CustomerKey, HoldId, LedgerNo, LotId, PostingId, RequestKey, Timestamp,
 };
@@ -54,6 +55,8 @@ pub struct StoredLot {
     pub customer: CustomerKey,
     /// The encoding of the `Lot`.
     pub body: Vec<u8>,
+    /// What left the lot unused, by the row's columns.
+    pub unused: Unused,
 }
 
 /// An order's row, as it is stored.

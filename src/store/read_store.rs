@@ -12,6 +12,7 @@ use crate::ledger::book::RequestScope;
 use crate::ledger::card::CardChange;
 use crate::ledger::ids::WorkId;
 use crate::ledger::lot::{Lot, LotSource};
+use crate::ledger::unused::Unused;
 use crate::ledger::work::Work;
 use crate::ledger::{
     ClassId, Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, HoldState, IncidentId, LedgerId,
@@ -107,6 +108,8 @@ pub struct OwnedLot {
     pub customer: CustomerId,
     /// The facts that never change; the credits left are stored with the customer.
     pub lot: Arc<Lot>,
+    /// All that left it unused.
+    pub unused: Unused,
 }
 
 /// The reading side: read-only and shared. Each call is one short read transaction.

@@ -27,4 +27,5 @@ mod properties;
 mod refunds;
 mod top_ups;
 mod undone;
+mod unused;
 mod work;

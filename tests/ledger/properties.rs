@@ -68,6 +68,7 @@ fn the_invariants_hold_after_every_command() {
                 assert!(moved.iter().all(by_itself), "a rejected command left {moved:?}");
             }
         }
+        auditor.judge_unused(&desk.book);
     });
 }
 
@@ -96,6 +97,8 @@ fn replaying_the_journal_gives_every_state_again() {
                 entry.holds().map(|hold| (hold.id, Arc::clone(hold))).collect()
             };
             assert_eq!(holds(is), holds(was));
+            let lots = desk.book.journal().iter().filter_map(|posting| posting.detail.lot.as_ref());
+            assert!(lots.into_iter().all(|lot| is.unused(lot.id) == was.unused(lot.id)));
             assert_eq!(decode(&encode(&expected.state)), Ok(expected.state));
         }
     });
@@ -246,6 +249,26 @@ impl Auditor {
             }
         }
         assert!(sums.values().all(|(sum, deferred)| *sum == 0 && *deferred == 0), "{sums:?}");
+    }
+
+    /// What lots count as unused, less what standing refunds took of it, is what the accounts have.
+    fn judge_unused(&self, book: &Book) {
+        let (mut breakage, mut expired) = (0, 0);
+        for posting in book.journal() {
+            let Some(lot) = &posting.detail.lot else { continue };
+            let entry = book.entry(posting.customer).unwrap();
+            let unused = entry.unused(lot.id);
+            breakage += unused.minor_units();
+            expired += unused.expired.units();
+            for refund in entry.lot(lot.id).unwrap().refunds.iter().filter(|refund| refund.stands()) {
+                breakage -= refund.breakage_minor();
+                expired -= refund.unused.expired.units();
+            }
+        }
+        let places = self.money.iter().filter(|(place, _)| place.account == MoneyAccount::Breakage);
+        assert_eq!(places.map(|(_, balance)| *balance).sum::<i64>(), breakage);
+        let account = (None, Account::from(Side::Expired).to_string());
+        assert_eq!(self.balances.get(&account).copied().unwrap_or_default(), expired);
     }
 
     fn read(&mut self, book: &Book) {

@@ -377,7 +377,7 @@ fn a_dispute_won_for_an_expired_lot_expires_at_once() {
     let answer = desk.ok(resolve("o1", true));
     assert_eq!(transfers(&answer), "sales:web > available 10, available > expired 10");
     assert_eq!((desk.balances().as_str(), money(&desk).as_str()), ("0 0 0", "-1000 0 0 1000"));
-    assert_eq!(answer.purchase.unwrap().refunds[0].state, RefundState::Won);
+    assert_eq!(answer.purchase.unwrap().0.refunds[0].state, RefundState::Won);
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod outage;
 mod properties;
 mod random_steps;
 mod reads;
+mod refunds;
 mod rig;
 mod round_trips;
 mod schema;

@@ -62,7 +62,7 @@ fn payload(notice: &Notice, ledger: &LedgerId) -> wire::event::Payload {
         }
         EventType::PurchaseCompleted | EventType::PurchaseRefunded | EventType::PurchaseDisputed => {
             let lot = posting.detail.lot.as_ref().or(posting.detail.refunded.as_ref());
-            let purchase = lot.map(|lot| purchase(lot, ledger, &notice.customer));
+            let purchase = lot.map(|lot| purchase(lot, ledger, &notice.customer, None));
             Payload::PurchaseEvent(wire::PurchaseEvent { purchase, credits })
         }
         EventType::CreditsGranted | EventType::CreditsAdjusted => {

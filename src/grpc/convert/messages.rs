@@ -9,6 +9,7 @@ use crate::ledger::hold::{Pending, Settlement};
 use crate::ledger::job::PriceInputs;
 use crate::ledger::lot::{Lot, Refund};
 use crate::ledger::money::MoneyTransfer;
+use crate::ledger::unused::Unused;
 use crate::ledger::work::{Voided, Work, WorkSums};
 use crate::ledger::{
     Balances, Credits, CustomerId, Hold, HoldState, LedgerId, Money, Posting, Terms, Text, Texts, Timestamp,
@@ -249,8 +250,8 @@ pub fn settlement(settlement: &Settlement) -> wire::Settlement {
     }
 }
 
-/// A lot with what is left of it.
-pub fn lot(lot: &Lot, ledger: &LedgerId, customer: &CustomerId, left: Credits) -> wire::Lot {
+/// A lot with what is left of it, and what left it unused.
+pub fn lot(lot: &Lot, ledger: &LedgerId, customer: &CustomerId, left: Credits, unused: &Unused) -> wire::Lot {
     let Lot { id, source, credits, repaid, price, storefront, order, expires_at, created_at, refunds: _ } =
         lot;
     wire::Lot {
@@ -266,6 +267,8 @@ pub fn lot(lot: &Lot, ledger: &LedgerId, customer: &CustomerId, left: Credits) -
         order_id: or_empty(order.as_ref()),
         expires_at: expires_at.map(time),
         created_at: Some(time(*created_at)),
+        expired_credits: unused.expired.to_string(),
+        adjusted_credits: unused.adjusted.to_string(),
     }
 }
 
@@ -275,11 +278,16 @@ pub fn new_lot(posting: &Posting, ledger: &LedgerId, customer: &CustomerId) -> O
     let mut moved = posting.detail.lots.iter().filter(|moved| moved.id == new.id);
     let left = moved.try_fold(Credits::ZERO, |sum, part| sum.checked_add(part.left));
     // The parts of one lot: together they are at most its credits.
-    Some(lot(new, ledger, customer, left?))
+    Some(lot(new, ledger, customer, left?, &Unused::none()))
 }
 
-/// A lot that was bought.
-pub fn purchase(lot: &Lot, ledger: &LedgerId, customer: &CustomerId) -> wire::Purchase {
+/// A lot that was bought. What left it unused is told where it is known.
+pub fn purchase(
+    lot: &Lot,
+    ledger: &LedgerId,
+    customer: &CustomerId,
+    unused: Option<&Unused>,
+) -> wire::Purchase {
     let Lot { id, source: _, credits, repaid, price, storefront, order, expires_at, created_at, refunds } =
         lot;
     wire::Purchase {
@@ -297,6 +305,8 @@ pub fn purchase(lot: &Lot, ledger: &LedgerId, customer: &CustomerId) -> wire::Pu
         refunded_credits: lot.refunded().to_string(),
         refunded_price: lot.refunded_price().as_ref().map(money),
         refunds: refunds.iter().map(refund).collect(),
+        expired_credits: or_empty(unused.map(|unused| &unused.expired)),
+        adjusted_credits: or_empty(unused.map(|unused| &unused.adjusted)),
     }
 }
 
@@ -314,6 +324,7 @@ fn refund(refund: &Refund) -> wire::Refund {
         ended_at,
         undone,
         undone_minor: _,
+        unused,
     } = refund;
     wire::Refund {
         refund_id: id.to_string(),
@@ -326,6 +337,8 @@ fn refund(refund: &Refund) -> wire::Refund {
         recorded_at: Some(time(*at)),
         ended_at: ended_at.map(time),
         undone_credits: undone.to_string(),
+        expired_credits: unused.expired.to_string(),
+        adjusted_credits: unused.adjusted.to_string(),
     }
 }
 

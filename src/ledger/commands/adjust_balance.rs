@@ -3,7 +3,6 @@
 use super::lots::credits_of_lot;
 use super::prelude::*;
 use crate::ledger::lot::LotSource;
-use crate::ledger::money::MoneyAccount;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdjustBalance {
@@ -22,7 +21,7 @@ impl CustomerCommand for AdjustBalance {
             let down = self.credits.negated();
             draft.need_available(down)?;
             draft.shift(Slot::Second, down)?;
-            draft.burn(down, MoneyAccount::Breakage)?;
+            draft.adjust_away(down)?;
         }
         Ok(draft)
     }

@@ -41,6 +41,7 @@ use crate::ledger::posting::{Detail, Posting, Texts};
 use crate::ledger::reject::Rejection;
 use crate::ledger::time::Timestamp;
 use crate::ledger::top_up::TopUps;
+use crate::ledger::unused::Unused;
 
 /// The parts of a request that its posting keeps.
 #[derive(Clone, Copy)]
@@ -214,9 +215,36 @@ impl<'a> Draft<'a> {
         let repaid = lot.part(lot.left.min(self.balances.owed));
         self.shift(Slot::Repaid, repaid.left)?;
         self.pay(MoneyAccount::DeferredRevenue, MoneyAccount::EarnedRevenue, repaid.money)?;
-        let rest = lot.less(&repaid);
-        self.shift(Slot::Expired, rest.left)?;
-        self.pay(MoneyAccount::DeferredRevenue, MoneyAccount::Breakage, rest.money)
+        self.expire(&lot.less(&repaid))
+    }
+
+    /// Credits that expire, in a lot or on their way back into one. The caller must move the lot.
+    fn expire(&mut self, part: &OpenLot) -> Result<(), Rejection> {
+        self.shift(Slot::Expired, part.left)?;
+        self.pay(MoneyAccount::DeferredRevenue, MoneyAccount::Breakage, part.money)?;
+        let expired_minor = part.money.map_or(0, |money| money.minor_units);
+        self.note_unused(part.id, Unused { expired: part.left, expired_minor, ..Unused::none() })
+    }
+
+    /// Burns `credits` that an operator takes away.
+    pub fn adjust_away(&mut self, credits: Credits) -> Result<(), Rejection> {
+        for part in self.burn(credits, MoneyAccount::Breakage)? {
+            let adjusted_minor = part.money.map_or(0, |money| money.minor_units);
+            self.note_unused(part.id, Unused { adjusted: part.left, adjusted_minor, ..Unused::none() })?;
+        }
+        Ok(())
+    }
+
+    /// Counts what leaves a lot unused, once for each lot.
+    fn note_unused(&mut self, lot: LotId, unused: Unused) -> Result<(), Rejection> {
+        if unused == Unused::none() {
+            return Ok(());
+        }
+        match self.detail.unused.iter_mut().find(|(id, _)| *id == lot) {
+            Some((_, sum)) => *sum = sum.plus(&unused).ok_or(Rejection::AmountOutOfBounds)?,
+            None => self.detail.unused.push((lot, unused)),
+        }
+        Ok(())
     }
 
     /// Opens or ends the dispute about a lot. Meanwhile what is left of it, and what comes back into it, burns first.
@@ -244,9 +272,8 @@ impl<'a> Draft<'a> {
     /// 4. The thresholds that the balance crossed are noted, and a top-up is requested if one is due.
     pub fn finish(mut self, entry: &Entry) -> Result<Arc<Posting>, Rejection> {
         for part in self.lots.uncovered(self.balances.held, self.as_of) {
-            self.shift(Slot::Expired, part.left)?;
             self.move_lot(part.negated());
-            self.pay(MoneyAccount::DeferredRevenue, MoneyAccount::Breakage, part.money)?;
+            self.expire(&part)?;
         }
         let repaid = self.brought_in().min(self.balances.owed).min(self.balances.available);
         self.shift(Slot::Repaid, repaid)?;

@@ -1,7 +1,9 @@
 //! How purchases are given back, and how that is undone: shared by refunds and chargebacks.
 //!
 //! A refund and a chargeback are one thing: credits of a purchase, and their money, return to the storefront. Credits
-//! that are left and free are taken from the purchase's own lot. The customer owes the rest, or the vendor bears it.
+//! that are left and free are taken from the purchase's own lot. Next come credits that left it unused: those that
+//! expired leave `expired`, and those that an operator took away are borne by the vendor. Their money leaves breakage.
+//! The customer owes the rest, or the vendor bears it.
 //! Undoing one restores just what it took. Reversals of the work that spent the credits undo a part of it before.
 
 use super::prelude::*;
@@ -9,7 +11,7 @@ use crate::ledger::codec::coded_enum;
 use crate::ledger::ids::PostingId;
 use crate::ledger::lot::{Lot, LotSource, OpenLot, Refund, RefundState};
 use crate::ledger::money::Money;
-use crate::ledger::money::MoneyAccount::{DeferredRevenue, EarnedRevenue, StorefrontReceivable};
+use crate::ledger::money::MoneyAccount::{Breakage, DeferredRevenue, EarnedRevenue, StorefrontReceivable};
 
 coded_enum!(
     /// What happens where more is given back than is left of the purchase and free.
@@ -63,10 +65,12 @@ pub fn take_back<'a>(
     let price = refunded_price(lot, credits, named)?;
     let mut draft = at.draft();
     let taken = at.customer.state.lots.left(lot.id).min(at.customer.balances.available).min(credits);
-    let rest = credits.less_at_least_zero(taken);
+    let unused = lot.unused_left(&at.entry.unused(lot.id)).part(credits.less_at_least_zero(taken));
+    let refundable = taken.checked_add(unused.credits()).ok_or(Rejection::AmountOutOfBounds)?;
+    let rest = credits.less_at_least_zero(refundable);
     let (owed, written_off) = match on_shortfall {
         OnShortfall::Reject if rest.is_positive() => {
-            return Err(Rejection::LotSpent { refundable: taken, shortfall: rest });
+            return Err(Rejection::LotSpent { refundable, shortfall: rest });
         }
         OnShortfall::Reject | OnShortfall::Receivable => (rest, Credits::ZERO),
         OnShortfall::WriteOff => (Credits::ZERO, rest),
@@ -75,17 +79,13 @@ pub fn take_back<'a>(
     draft.shift(Slot::First, taken)?;
     draft.shift(Slot::Second, owed)?;
     draft.shift(Slot::Third, written_off)?;
+    draft.shift(Slot::Third, unused.adjusted)?;
+    draft.shift(Slot::Fourth, unused.expired)?;
     let deferred = draft.take(lot.id, taken).or(price.map(|price| price.with(0)));
-    // The price of the unspent credits leaves the deferred revenue. Where more money went back, the rest comes from
-    // earned revenue; where less did, the difference is earned.
-    draft.pay(DeferredRevenue, StorefrontReceivable, at_most(deferred, price))?;
-    draft.pay(EarnedRevenue, StorefrontReceivable, beyond(price, deferred))?;
-    draft.pay(DeferredRevenue, EarnedRevenue, beyond(deferred, price))?;
     if state == RefundState::Disputed {
         draft.mark_disputed(lot.id, true);
     }
-    let mut after = Lot::clone(lot);
-    after.refunds.push(Refund {
+    let refund = Refund {
         id: draft.id,
         at: at.book.now,
         state,
@@ -98,7 +98,18 @@ pub fn take_back<'a>(
         ended_at: None,
         undone: Credits::ZERO,
         undone_minor: 0,
-    });
+        unused,
+    };
+    // The price of the unspent credits leaves the deferred revenue, and that of the unused ones breakage. Where more
+    // money went back, the rest comes from earned revenue. Where less did, what is deferred beyond it is earned.
+    let breakage = price.map(|price| price.with(refund.breakage_minor()));
+    let uncovered = beyond(beyond(price, deferred), breakage);
+    draft.pay(DeferredRevenue, StorefrontReceivable, at_most(deferred, price))?;
+    draft.pay(Breakage, StorefrontReceivable, breakage)?;
+    draft.pay(EarnedRevenue, StorefrontReceivable, uncovered)?;
+    draft.pay(DeferredRevenue, EarnedRevenue, beyond(deferred, price))?;
+    let mut after = Lot::clone(lot);
+    after.refunds.push(refund);
     draft.detail.refunded = Some(Arc::new(after));
     Ok(draft)
 }
@@ -187,16 +198,21 @@ fn restore(draft: &mut Draft<'_>, lot: &Lot, refund: &Refund) -> Result<(), Reje
     draft.shift(Slot::First, back)?;
     draft.shift(Slot::Second, still_owed)?;
     draft.shift(Slot::Third, refund.written_off_still())?;
+    draft.shift(Slot::Third, refund.unused.adjusted)?;
+    draft.shift(Slot::Fourth, refund.unused.expired)?;
     // Credits that were taken come back with the deferred revenue that went with them, those that reversals have undone
     // with what their work had earned. Credits that were owed and have been repaid come back with their share of the
     // rest.
+    let breakage = refund.breakage_minor();
     let money = refund.price.map(|price| {
-        let spent = price.with(price.minor_units.saturating_sub(refund.deferred_minor));
+        let spent = price.minor_units.saturating_sub(refund.deferred_minor).saturating_sub(breakage);
+        let spent = price.with(spent.max(0));
         let share = spent.share(repaid, refund.owed).minor_units;
         let taken = refund.deferred_minor.saturating_add(refund.undone_minor);
         price.with(taken.saturating_add(share).max(0))
     });
-    let rest = refund.price.zip(money).map(|(price, money)| price.less(money));
+    let rest = refund.price.zip(money).map(|(price, money)| price.less(money).less(price.with(breakage)));
+    draft.pay(StorefrontReceivable, Breakage, refund.price.map(|price| price.with(breakage)))?;
     draft.pay(StorefrontReceivable, EarnedRevenue, rest)?;
     let restored = OpenLot {
         id: lot.id,

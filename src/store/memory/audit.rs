@@ -100,6 +100,7 @@ impl AuditStore for Memory {
             id: *id,
             customer: *customer,
             body: encode(lot.as_ref()),
+            unused: state.unused(*id),
         });
         Ok(stored.collect())
     }

@@ -10,6 +10,7 @@ use super::stamps::Stamps;
 use super::{AuditStore, CommitNotifier, Engine, Ledger, Position, ReadStore, Recorded, StoredDefaultAlerts};
 use crate::ledger::book::{OrderScope, RequestScope};
 use crate::ledger::card::CardChange;
+use crate::ledger::unused::Unused;
 use crate::ledger::work::Entries;
 use crate::ledger::{
     Credits, Customer, CustomerKey, Hold, HoldId, LedgerId, LedgerNo, Lot, LotId, Profile, RequestKey,
@@ -35,6 +36,7 @@ struct State {
     holds: BTreeMap<HoldId, Arc<Hold>>,
     work: Entries,
     lots: BTreeMap<LotId, (CustomerKey, Arc<Lot>)>,
+    unused: BTreeMap<LotId, Unused>,
     requests: BTreeMap<RequestScope, Recorded>,
     orders: BTreeMap<OrderScope, Recorded>,
     accounts: BTreeMap<(LedgerNo, String), Credits>,
@@ -88,6 +90,11 @@ impl Memory {
 }
 
 impl State {
+    /// All that left a lot unused.
+    fn unused(&self, lot: LotId) -> Unused {
+        self.unused.get(&lot).copied().unwrap_or_default()
+    }
+
     /// The changes of rate cards after a revision.
     fn card_changes_after(&self, after: u64) -> &[CardChange] {
         usize::try_from(after).ok().and_then(|after| self.card_changes.get(after..)).unwrap_or_default()

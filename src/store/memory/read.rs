@@ -344,7 +344,8 @@ fn nearest_rank(sorted: &[i64], percent: i64) -> i64 {
 impl State {
     fn owned(&self, customer: CustomerKey, lot: &Arc<Lot>) -> Option<(LedgerNo, OwnedLot)> {
         let customer = self.customers.get(&customer)?;
-        Some((customer.ledger, OwnedLot { customer: customer.id.clone(), lot: Arc::clone(lot) }))
+        let unused = self.unused(lot.id);
+        Some((customer.ledger, OwnedLot { customer: customer.id.clone(), lot: Arc::clone(lot), unused }))
     }
 }
 

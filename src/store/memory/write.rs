@@ -65,7 +65,9 @@ impl WriteStore for Memory {
             let keys = request.command.keys();
             if keys.purchase.is_some() || keys.burned {
                 let own = state.lots.values().filter(|(customer, _)| *customer == key);
-                own.for_each(|(customer, lot)| book.put_lot(*customer, Arc::clone(lot)));
+                own.for_each(|(customer, lot)| {
+                    book.put_lot(*customer, Arc::clone(lot), state.unused(lot.id));
+                });
             }
         }
         Ok(book)
@@ -90,6 +92,11 @@ impl WriteStore for Memory {
         }
         for (customer, lot) in book.touched_lots() {
             state.lots.insert(lot.id, (customer, Arc::clone(lot)));
+        }
+        for (_, lot, unused) in book.newly_unused() {
+            let sum = state.unused(lot).plus(unused);
+            let sum = sum.ok_or_else(|| StoreError::Damaged(format!("what left lot {lot} unused")))?;
+            state.unused.insert(lot, sum);
         }
         for hold in book.touched_holds() {
             state.holds.insert(hold.id, Arc::clone(hold));

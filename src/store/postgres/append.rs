@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use sqlx::PgConnection;
+use sqlx::postgres::PgQueryResult;
 use uuid::Uuid;
 
 use super::rows::{checksum_of, row_of, sql_ledger};
 use super::work;
 use crate::ledger::codec::encode;
-use crate::ledger::{Book, Customer, CustomerKey, LedgerNo, Lot, Posting, Profile, Timestamp};
+use crate::ledger::unused::Unused;
+use crate::ledger::{Book, Customer, CustomerKey, LedgerNo, Lot, LotId, Posting, Profile, Timestamp};
 use crate::store::error::{StoreError, damaged};
 use crate::store::nets::nets;
 use crate::store::sql::row::{RequestColumn, sql_count};
@@ -62,6 +64,7 @@ pub(super) async fn append_rows(
     insert_postings(connection, book, placements).await?;
     insert_lots(connection, book).await?;
     update_lots(connection, book).await?;
+    add_unused(connection, book).await?;
     write_profiles(connection, book).await?;
     write_holds(connection, book).await?;
     work::append(connection, book).await
@@ -266,7 +269,46 @@ async fn insert_lots(connection: &mut PgConnection, book: &Book) -> Result<(), S
     insert_orders(connection, &lots).await
 }
 
-/// Only the refunded part of a purchase changes, and it is in the body; the columns never change.
+/// Adds to what left lots unused. Their bodies stay: the lots were not loaded.
+async fn add_unused(connection: &mut PgConnection, book: &Book) -> Result<(), StoreError> {
+    let mut lots: Vec<(CustomerKey, LotId, &Unused)> = book.newly_unused().collect();
+    if lots.is_empty() {
+        return Ok(());
+    }
+    lots.sort_unstable_by_key(|(customer, lot, _)| (*customer, *lot));
+    let numbers = |value: fn(&Unused) -> i64| lots.iter().map(|lot| value(lot.2)).collect::<Vec<i64>>();
+    let updated = sqlx::query(
+        "UPDATE lot l
+         SET expired = l.expired + u.expired,
+             expired_minor = l.expired_minor + u.expired_minor,
+             adjusted = l.adjusted + u.adjusted,
+             adjusted_minor = l.adjusted_minor + u.adjusted_minor
+         FROM UNNEST($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+              u(customer, lot_id, expired, expired_minor, adjusted, adjusted_minor)
+         WHERE l.customer = u.customer
+           AND l.lot_id = u.lot_id",
+    )
+    .bind(lots.iter().map(|lot| lot.0.raw()).collect::<Vec<_>>())
+    .bind(lots.iter().map(|lot| lot.1.uuid()).collect::<Vec<_>>())
+    .bind(numbers(|unused| unused.expired.units()))
+    .bind(numbers(|unused| unused.expired_minor))
+    .bind(numbers(|unused| unused.adjusted.units()))
+    .bind(numbers(|unused| unused.adjusted_minor))
+    .execute(connection)
+    .await?;
+    all_were_there(&updated, lots.len())
+}
+
+/// An update that misses a row would lose what it adds.
+fn all_were_there(updated: &PgQueryResult, lots: usize) -> Result<(), StoreError> {
+    if u64::try_from(lots).is_ok_and(|lots| updated.rows_affected() == lots) {
+        Ok(())
+    } else {
+        Err(damaged("the row of a lot is not there"))
+    }
+}
+
+/// What was refunded of a purchase is in the body. What left it unused is in columns of its own.
 async fn update_lots(connection: &mut PgConnection, book: &Book) -> Result<(), StoreError> {
     let mut lots: Vec<(CustomerKey, &Arc<Lot>)> = book.touched_lots().collect();
     if lots.is_empty() {
@@ -285,11 +327,7 @@ async fn update_lots(connection: &mut PgConnection, book: &Book) -> Result<(), S
     .bind(lots.iter().map(|(_, lot)| encode(lot.as_ref())).collect::<Vec<_>>())
     .execute(connection)
     .await?;
-    if updated.rows_affected() == lots.len().try_into().unwrap_or(u64::MAX) {
-        Ok(())
-    } else {
-        Err(damaged("the row of a lot is not there"))
-    }
+    all_were_there(&updated, lots.len())
 }
 
 /// When two servers race for one order, the second waits here and clashes; its next attempt reads the first one's

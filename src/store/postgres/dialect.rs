@@ -9,6 +9,7 @@ use crate::store::error::StoreError;
 use crate::store::read_store::{At, HoldFilter, LotFilter, OwnedLot, Page};
 use crate::store::recorded::Recorded;
 use crate::store::sql::database::{Dialect, Sql};
+use crate::store::sql::lots::lot_columns;
 use crate::store::sql::rows::{customer_columns, posting_columns};
 
 impl Dialect for PostgreSql {
@@ -20,19 +21,26 @@ impl Dialect for PostgreSql {
         FROM customer c
         JOIN profile p ON p.ledger_no = c.ledger_no AND p.customer_id = c.customer_id
         WHERE c.customer = ANY($1)";
-    const LOT_OF_ORDER: &'static str = "
-        SELECT c.customer_id, l.body
+    const LOT_OF_ORDER: &'static str = concat!(
+        "
+        SELECT c.customer_id, ",
+        lot_columns!(),
+        "
         FROM purchase_order o
         JOIN posting p ON p.customer = o.customer AND p.sequence = o.sequence
         JOIN lot l ON l.customer = p.customer AND l.lot_id = p.posting_id
         JOIN customer c ON c.customer = l.customer
         WHERE o.ledger_no = $1
           AND o.storefront = $2
-          AND o.order_id = $3";
+          AND o.order_id = $3"
+    );
     /// Each order is looked up separately; `OFFSET` keeps the planner from merging the look-ups. A plan from the time
     /// of one storefront, or one customer, would scan all orders or lots for each of them.
-    const LOTS_OF_ORDERS: &'static str = "
-        SELECT c.customer_id, l.body
+    const LOTS_OF_ORDERS: &'static str = concat!(
+        "
+        SELECT c.customer_id, ",
+        lot_columns!(),
+        "
         FROM UNNEST($3::text[]) u(order_id)
         CROSS JOIN LATERAL (
             SELECT o.customer, o.sequence
@@ -50,7 +58,9 @@ impl Dialect for PostgreSql {
             OFFSET 0
         ) p
         CROSS JOIN LATERAL (
-            SELECT l.body
+            SELECT ",
+        lot_columns!(),
+        "
             FROM lot l
             WHERE l.customer = o.customer
               AND l.lot_id = p.posting_id
@@ -61,7 +71,8 @@ impl Dialect for PostgreSql {
             FROM customer c
             WHERE c.customer = o.customer
             OFFSET 0
-        ) c";
+        ) c"
+    );
     const POSTING_OF_REQUEST: &'static str =
         postings_where!("p.customer = $1 AND p.kind = $2 AND p.request = $3");
     /// Positions have no gaps, so the range of commits is bounded on both sides before any commit is read.

@@ -10,7 +10,7 @@ use crate::store::error::StoreError;
 use crate::store::read_store::{HoldFilter, LotFilter, OwnedLot, Page};
 use crate::store::sql::database::Sql;
 use crate::store::sql::holds::{Chain, ROWS_PER_PAGE_MAX, bounds, chain_behind, hold, states_mask};
-use crate::store::sql::lots::{id_bounds, owned_lot};
+use crate::store::sql::lots::{LOT_COLUMNS, id_bounds, lot_columns, owned_lot};
 use crate::store::sql::row::sql_count;
 
 /// Whether a hold `h` is on the list. All lists of holds number their parameters alike:
@@ -106,9 +106,13 @@ const CHAIN: &str = concat!(
 macro_rules! lot_page {
     ($source:literal, $order:literal) => {
         concat!(
-            "SELECT c.customer_id, CASE WHEN l.matches THEN l.body END, l.lot_id, l.place
+            "SELECT c.customer_id, ",
+            lot_columns!(),
+            ", l.lot_id, l.place, l.matches
              FROM (
-                 SELECT l.lot_id, l.customer, l.body, ROW_NUMBER() OVER (ORDER BY ",
+                 SELECT l.lot_id, l.customer, ",
+            lot_columns!(),
+            ", ROW_NUMBER() OVER (ORDER BY ",
             $order,
             ") AS place,
                         (l.ledger_no = $4
@@ -221,8 +225,9 @@ pub(super) async fn lots<S: Sql<Dialect = PostgreSql>>(
     let text = if filter.customer.is_some() { LOTS_OF_CUSTOMER } else { ALL_LOTS };
     let rows = sql
         .all(text, &params, |row| {
-            let matches = row.get::<Option<String>>(0)?.is_some() && row.get::<Option<Vec<u8>>>(1)?.is_some();
-            Ok((row.get(2)?, row.get(3)?, matches.then(|| owned_lot(row)).transpose()?))
+            let (id, place, matches) = (LOT_COLUMNS + 1, LOT_COLUMNS + 2, LOT_COLUMNS + 3);
+            let matches = row.get::<bool>(matches)? && row.get::<Option<String>>(0)?.is_some();
+            Ok((row.get(id)?, row.get(place)?, matches.then(|| owned_lot(row)).transpose()?))
         })
         .await?;
     Ok(page(rows, limit, LotId::from_uuid))

@@ -21,6 +21,7 @@ use crate::store::error::{StoreError, damaged};
 use crate::store::sql::cards;
 use crate::store::sql::database::Sql as _;
 use crate::store::sql::holds::hold;
+use crate::store::sql::lots::{lot, lot_columns};
 use crate::store::sql::row::{Param, Row};
 use crate::store::sql::rows::{
     CUSTOMER_COLUMNS, PostingRow, body, customer, customer_columns, posting_columns,
@@ -341,17 +342,19 @@ async fn load_lots(
         return Ok(());
     }
     let (owners, ids): (Vec<i64>, Vec<Uuid>) = named.into_iter().unzip();
-    let rows = sqlx::query(
-        "SELECT l.customer, l.body
-         FROM UNNEST($1::bigint[], $2::uuid[]) u(customer, lot_id)
-         JOIN lot l ON l.customer = u.customer AND l.lot_id = u.lot_id",
-    )
+    let rows = sqlx::query(concat!(
+        "SELECT l.customer, ",
+        lot_columns!(),
+        " FROM UNNEST($1::bigint[], $2::uuid[]) u(customer, lot_id)
+          JOIN lot l ON l.customer = u.customer AND l.lot_id = u.lot_id"
+    ))
     .bind(owners)
     .bind(ids)
     .fetch_all(connection)
     .await?;
     for row in &rows {
-        book.put_lot(CustomerKey::from_raw(row.try_get(0)?), Arc::new(body(row, 1, "a lot")?));
+        let (lot, unused) = lot(row, 1)?;
+        book.put_lot(CustomerKey::from_raw(row.try_get(0)?), lot, unused);
     }
     Ok(())
 }

@@ -225,7 +225,7 @@ async fn check_privileges(address: &Address, connection: &mut PgConnection) -> R
                  FROM (VALUES ('ledger', 'SELECT INSERT UPDATE'), ('posting', 'SELECT INSERT'), ('posting_words', 'SELECT INSERT'),
                               ('customer', 'SELECT INSERT UPDATE'), ('profile', 'SELECT INSERT UPDATE'),
                               ('hold', 'SELECT INSERT UPDATE'), ('work', 'SELECT INSERT UPDATE'),
-                              ('lot', 'SELECT INSERT'),
+                              ('lot', 'SELECT INSERT UPDATE'),
                               ('purchase_order', 'SELECT INSERT'), ('pending', 'SELECT INSERT DELETE'),
                               ('feed', 'SELECT INSERT'), ('feed_end', 'SELECT INSERT UPDATE'),
                               ('sequencer', 'SELECT UPDATE'), ('system_account', 'SELECT INSERT UPDATE'),

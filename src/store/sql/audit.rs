@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::database::{AuditDatabase, Dialect, Sql};
+use super::lots::{lot_columns, unused};
 use super::row::{Row, sql_count};
 use super::rows::balances_of;
 use super::{cards, ledgers, work};
@@ -146,9 +147,23 @@ async fn holds(
 }
 
 async fn lots(sql: &mut impl Sql, after: Option<LotId>, limit: usize) -> Result<Vec<StoredLot>, StoreError> {
-    let text = "SELECT lot_id, customer, body FROM lot WHERE lot_id > $1 ORDER BY lot_id LIMIT $2";
-    let stored = |id, customer, body| StoredLot { id: LotId::from_uuid(id), customer, body };
-    bodies(sql, text, after.map(|after| after.uuid()), limit, stored).await
+    sql.all(
+        concat!(
+            "SELECT l.lot_id, l.customer, ",
+            lot_columns!(),
+            " FROM lot l WHERE l.lot_id > $1 ORDER BY l.lot_id LIMIT $2"
+        ),
+        &[after.map_or(Uuid::nil(), |after| after.uuid()).into(), sql_count(limit).into()],
+        |row| {
+            Ok(StoredLot {
+                id: LotId::from_uuid(row.get(0)?),
+                customer: CustomerKey::from_raw(row.get(1)?),
+                body: row.get(2)?,
+                unused: unused(row, 3)?,
+            })
+        },
+    )
+    .await
 }
 
 async fn orders<S: Sql>(

@@ -7,28 +7,63 @@ use uuid::Uuid;
 use super::database::{Dialect, Sql};
 use super::row::{Param, Row};
 use super::rows::body;
-use crate::ledger::{LedgerNo, LotId, OrderId, PostingId, Storefront, Timestamp};
+use crate::ledger::unused::Unused;
+use crate::ledger::{Credits, LedgerNo, Lot, LotId, OrderId, PostingId, Storefront, Timestamp};
 use crate::store::error::StoreError;
 use crate::store::read_store::OwnedLot;
 use crate::store::stored::customer_id_of;
 
-/// Reads a lot from a row of its owner's id and its body.
+/// The columns of a lot `l`: its body, and what left it unused. Sums are added to in place, so that expiring a lot does
+/// not read its row.
+macro_rules! lot_columns {
+    () => {
+        "l.body, l.expired, l.expired_minor, l.adjusted, l.adjusted_minor"
+    };
+}
+pub(in crate::store) use lot_columns;
+
+/// How many columns these are.
+pub const LOT_COLUMNS: usize = 5;
+
+/// Reads what left a lot unused, from the four columns that begin at `first`.
+///
+/// # Errors
+/// [`StoreError::Damaged`].
+pub fn unused(row: &dyn Row, first: usize) -> Result<Unused, StoreError> {
+    let [expired, expired_minor, adjusted, adjusted_minor] = row.array(first)?;
+    let (expired, adjusted) = (Credits::from_units(expired), Credits::from_units(adjusted));
+    Ok(Unused { expired, expired_minor, adjusted, adjusted_minor })
+}
+
+/// Reads a lot from [`lot_columns`] that begin at `first`.
+///
+/// # Errors
+/// [`StoreError::Damaged`].
+pub fn lot(row: &dyn Row, first: usize) -> Result<(Arc<Lot>, Unused), StoreError> {
+    Ok((Arc::new(body(row, first, "a lot")?), unused(row, first.saturating_add(1))?))
+}
+
+/// Reads a lot from a row of its owner's id and [`lot_columns`].
 ///
 /// # Errors
 /// [`StoreError::Damaged`].
 pub fn owned_lot(row: &dyn Row) -> Result<OwnedLot, StoreError> {
     let customer: String = row.get(0)?;
-    Ok(OwnedLot { customer: customer_id_of(&customer)?, lot: Arc::new(body(row, 1, "a lot")?) })
+    let (lot, unused) = lot(row, 1)?;
+    Ok(OwnedLot { customer: customer_id_of(&customer)?, lot, unused })
 }
 
 pub async fn by_id(sql: &mut impl Sql, ledger: LedgerNo, id: LotId) -> Result<Option<OwnedLot>, StoreError> {
     sql.first(
-        "SELECT c.customer_id, l.body
-         FROM lot l
-         CROSS JOIN customer c
-         WHERE l.lot_id = $1
-           AND l.ledger_no = $2
-           AND c.customer = l.customer",
+        concat!(
+            "SELECT c.customer_id, ",
+            lot_columns!(),
+            " FROM lot l
+              CROSS JOIN customer c
+              WHERE l.lot_id = $1
+                AND l.ledger_no = $2
+                AND c.customer = l.customer"
+        ),
         &[id.into(), ledger.into()],
         owned_lot,
     )

@@ -11,8 +11,9 @@ use super::recent::Loaded;
 use super::tail::{SystemBalances, Tail};
 use super::work;
 use crate::ledger::codec::{encode, encode_into};
+use crate::ledger::unused::Unused;
 use crate::ledger::{
-    Book, ClassId, Customer, CustomerId, CustomerMap, Hold, LedgerNo, Lot, OrderId, Posting, Profile,
+    Book, ClassId, Customer, CustomerId, CustomerMap, Hold, LedgerNo, Lot, LotId, OrderId, Posting, Profile,
     RequestKey, Storefront, Timestamp,
 };
 use crate::store::error::{StoreError, damaged};
@@ -66,6 +67,9 @@ pub(super) fn append(
     }
     for (_, lot) in book.touched_lots() {
         update_lot(statements, lot)?;
+    }
+    for (_, lot, unused) in book.newly_unused() {
+        add_unused(statements, lot, unused)?;
     }
     work::append(statements, book)?;
     moved.system = write_nets(statements, book, tail)?;
@@ -284,7 +288,23 @@ fn insert_lot(statements: Statements<'_>, posting: &Posting, lot: &Lot, key: i64
     Ok(())
 }
 
-/// Only the refunded part of a purchase changes, and it is in the body; the columns never change.
+/// Adds to what left a lot unused. Its body stays: the lot was not loaded.
+fn add_unused(statements: Statements<'_>, lot: LotId, unused: &Unused) -> Result<(), StoreError> {
+    let Unused { expired, expired_minor, adjusted, adjusted_minor } = unused;
+    let (expired, adjusted) = (expired.units(), adjusted.units());
+    let changed = statements.run(
+        "UPDATE lot
+         SET expired = expired + ?,
+             expired_minor = expired_minor + ?,
+             adjusted = adjusted + ?,
+             adjusted_minor = adjusted_minor + ?
+         WHERE lot_id = ?",
+        params![expired, expired_minor, adjusted, adjusted_minor, lot.uuid().as_bytes()],
+    )?;
+    if changed == 1 { Ok(()) } else { Err(damaged(format!("the row of lot {lot} is not there"))) }
+}
+
+/// What was refunded of a purchase is in the body. What left it unused is in columns of its own.
 fn update_lot(statements: Statements<'_>, lot: &Lot) -> Result<(), StoreError> {
     let changed = statements.run(
         "UPDATE lot

@@ -9,6 +9,7 @@ use crate::store::error::StoreError;
 use crate::store::read_store::{At, HoldFilter, LotFilter, OwnedLot, Page};
 use crate::store::recorded::Recorded;
 use crate::store::sql::database::{Dialect, Sql};
+use crate::store::sql::lots::lot_columns;
 use crate::store::sql::rows::{customer_columns, posting_columns};
 
 impl Dialect for Sqlite {
@@ -25,22 +26,30 @@ impl Dialect for Sqlite {
         WHERE c.customer IN (SELECT value FROM json_each($1))
           AND p.ledger_no = c.ledger_no
           AND p.customer_id = c.customer_id";
-    const LOT_OF_ORDER: &'static str = "
-        SELECT c.customer_id, l.body
+    const LOT_OF_ORDER: &'static str = concat!(
+        "
+        SELECT c.customer_id, ",
+        lot_columns!(),
+        "
         FROM purchase_order o
         CROSS JOIN posting p ON p.key = o.posting
         CROSS JOIN lot l ON l.lot_id = p.posting_id
         CROSS JOIN customer c ON c.customer = l.customer
         WHERE o.ledger_no = $1
           AND o.storefront = $2
-          AND o.order_id = $3";
-    const LOTS_OF_ORDERS: &'static str = "
-        SELECT c.customer_id, l.body
+          AND o.order_id = $3"
+    );
+    const LOTS_OF_ORDERS: &'static str = concat!(
+        "
+        SELECT c.customer_id, ",
+        lot_columns!(),
+        "
         FROM json_each($3) u
         CROSS JOIN purchase_order o ON o.ledger_no = $1 AND o.storefront = $2 AND o.order_id = u.value
         CROSS JOIN posting p ON p.key = o.posting
         CROSS JOIN lot l ON l.lot_id = p.posting_id
-        CROSS JOIN customer c ON c.customer = l.customer";
+        CROSS JOIN customer c ON c.customer = l.customer"
+    );
     const POSTING_OF_REQUEST: &'static str = POSTING_OF_REQUEST;
     const FEED: &'static str = concat!(
         "SELECT ",

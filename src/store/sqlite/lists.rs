@@ -14,7 +14,7 @@ use crate::store::error::StoreError;
 use crate::store::read_store::{HoldFilter, LotFilter, OwnedLot, Page};
 use crate::store::sql::database::Sql;
 use crate::store::sql::holds::{Chain, ROWS_PER_PAGE_MAX, bounds, chain_behind, hold, states_mask};
-use crate::store::sql::lots::{id_bounds, owned_lot};
+use crate::store::sql::lots::{id_bounds, lot_columns, owned_lot};
 use crate::store::sql::row::{Param, sql_count};
 
 /// A page of holds `source` (which may need a `WITH` before it), newest first, and the last id that it may read. All
@@ -98,7 +98,9 @@ macro_rules! lot_list {
     ($source:literal) => {
         List {
             page: concat!(
-                "SELECT c.customer_id, l.body FROM ",
+                "SELECT c.customer_id, ",
+                lot_columns!(),
+                " FROM ",
                 $source,
                 " CROSS JOIN lot l ON l.lot_id = source.lot_id
                   CROSS JOIN customer c ON c.customer = l.customer

@@ -19,6 +19,7 @@ use crate::ledger::{
 use crate::store::error::{StoreError, damaged};
 use crate::store::recorded::Recorded;
 use crate::store::skew::Path;
+use crate::store::sql::lots::{lot, lot_columns};
 use crate::store::sql::row::Row;
 use crate::store::sql::rows::{CUSTOMER_COLUMNS, customer, customer_columns, posting_columns, recorded};
 use crate::store::stored::{burned_purchases, decoded, named_lot, voids_in, voids_of};
@@ -272,16 +273,13 @@ impl<'a> Loader<'a> {
     /// Loads a purchase if it belongs to the request's customer.
     fn lot(&mut self, request: &Request, id: LotId) -> Result<(), StoreError> {
         let key = request.customer_key();
-        let body = self.statements.first(
-            "SELECT body
-             FROM lot
-             WHERE lot_id = ?
-               AND customer = ?",
+        let found = self.statements.first(
+            concat!("SELECT ", lot_columns!(), " FROM lot l WHERE l.lot_id = ? AND l.customer = ?"),
             params![id.uuid().as_bytes(), key.raw()],
-            read_body,
+            |row| lot(row, 0),
         )?;
-        if let Some(body) = body {
-            self.book.put_lot(key, Arc::new(decoded(&body, "a lot")?));
+        if let Some((lot, unused)) = found {
+            self.book.put_lot(key, lot, unused);
         }
         Ok(())
     }

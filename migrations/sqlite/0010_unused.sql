@@ -1,0 +1,8 @@
+-- What left each lot unused, in credits and in the smallest unit of its price's currency: what expired, and what an
+-- operator took away. Postings of earlier versions do not tell it, so it is counted from here on. Columns, and not the
+-- body: a lot that expires is not read.
+
+ALTER TABLE lot ADD COLUMN expired INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE lot ADD COLUMN expired_minor INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE lot ADD COLUMN adjusted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE lot ADD COLUMN adjusted_minor INTEGER NOT NULL DEFAULT 0;
