@@ -230,6 +230,7 @@ impl CommandMessage for ChargeIncidentRequest {
             labels,
             emergency,
             kb_answered,
+            expected_charged_credits,
         } = self;
         let work = read_work(fields, work_seconds, started_at, &line, solutions);
         complete!(Command::ChargeIncident {
@@ -240,6 +241,11 @@ impl CommandMessage for ChargeIncidentRequest {
             opened_at: fields.time("opened_at", opened_at),
             max_charge: read_max_charge(fields, max_charge_credits),
             waive_reason: fields.text("waive_reason", &waive_reason),
+            expected_charged: fields.optional_credits(
+                "expected_charged_credits",
+                expected_charged_credits,
+                Amount::AtLeastZero,
+            ),
         })
     }
 }

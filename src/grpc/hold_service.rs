@@ -67,6 +67,7 @@ impl Api {
             inputs: Some(convert::inputs(&settlement.inputs)),
             steps: calculation.steps.iter().map(convert::step).collect(),
             settlement: Some(convert::settlement(settlement)),
+            rules_number: settlement.inputs.rules.number().into(),
         };
         Ok(GetReceiptResponse { receipt: Some(receipt) })
     }

@@ -8,8 +8,9 @@ use crate::clock;
 use crate::ledger::card::{CardChange, CardEdit, CardRef, CardRequest, Cards, RateCard as Card, check};
 use crate::ledger::commands::NewWork;
 use crate::ledger::ids::{CardId, PackageId};
-use crate::ledger::job::{Circumstances, PriceInputs};
+use crate::ledger::job::{Circumstances, PriceInputs, WorkTime};
 use crate::ledger::price::price;
+use crate::ledger::rules::Rules;
 use crate::ledger::work::WorkPart;
 use crate::ledger::{ClassId, CustomerId, LedgerNo, Rejection, Terms, Timestamp};
 use crate::query::{ClassStatsFilter, ReadError};
@@ -220,6 +221,7 @@ fn read_preview(message: PreviewChargeRequest, fields: &mut Fields) -> Option<Pr
         created_from,
         created_until,
         page_token,
+        work_before,
     } = message;
     let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
     let named = read_named(fields, &rate_card_id, version);
@@ -234,7 +236,9 @@ fn read_preview(message: PreviewChargeRequest, fields: &mut Fields) -> Option<Pr
         fields.optional_credits("charged_before_credits", charged_before_credits, Amount::AtLeastZero);
     let solutions = fields.count("solutions", solutions, NewWork::SOLUTIONS_MAX);
     let bought = fields.day("product_purchase_date", product_purchase_date);
-    let pieces = read_pieces(fields, work);
+    let pieces = read_pieces(fields, "work", work);
+    let before_is_named = !work_before.is_empty();
+    let time_before = read_pieces(fields, "work_before", work_before);
     let from = fields.time("created_from", created_from);
     let until = fields.time("created_until", created_until);
     let is_period = created_from.is_some() || created_until.is_some();
@@ -248,13 +252,19 @@ fn read_preview(message: PreviewChargeRequest, fields: &mut Fields) -> Option<Pr
     {
         return fields.refuse("work_seconds", "must be 0 where the pieces of work are given");
     }
+    let before = before?;
+    if before.is_some() && before_is_named {
+        return fields.refuse("charged_before_credits", "must not be set where work_before is given");
+    }
     let (from, until) = (from?, until?);
     let mut inputs = PriceInputs {
         class: class?,
         opened_on: opened_at?.unwrap_or_else(clock::now).day(),
         product_purchased_on: bought?,
         confirmed_quote: quote?,
-        charged_before: before?.unwrap_or_default(),
+        charged_before: before.unwrap_or_default(),
+        before: time_before?.iter().map(time_of).reduce(|before, time| before.with(&time)),
+        rules: if before.is_some() { Rules::First } else { Rules::CURRENT },
         package: package?,
         circumstances: Circumstances { labels: labels?, emergency, kb_answered },
         ..PriceInputs::default()
@@ -268,12 +278,19 @@ fn read_preview(message: PreviewChargeRequest, fields: &mut Fields) -> Option<Pr
     Some(Preview { customer: customer?, named: named?, subject })
 }
 
-fn read_pieces(fields: &mut Fields, work: Vec<PreviewWork>) -> Option<Vec<NewWork>> {
+/// The time of one piece, as if it had a hold of its own.
+fn time_of(piece: &NewWork) -> WorkTime {
+    let mut inputs = PriceInputs::default();
+    inputs.add_work(std::iter::once(piece.part()));
+    inputs.time()
+}
+
+fn read_pieces(fields: &mut Fields, name: &'static str, work: Vec<PreviewWork>) -> Option<Vec<NewWork>> {
     const PIECES_MAX: usize = 1_000;
     if work.len() > PIECES_MAX {
-        return fields.refuse("work", format!("must be at most {PIECES_MAX}"));
+        return fields.refuse(name, format!("must be at most {PIECES_MAX}"));
     }
-    fields.each("work", work, |fields, piece| {
+    fields.each(name, work, |fields, piece| {
         let PreviewWork { work_seconds, started_at, line, solutions } = piece;
         read_work(fields, work_seconds, started_at, &line, solutions)
     })

@@ -245,6 +245,8 @@ fn metadata(rejection: &Rejection) -> Vec<(&'static str, String)> {
         Rejection::ExceedsMaxCharge { charge, max_charge } => {
             &[("charge", charge), ("max_charge", max_charge)]
         }
+        Rejection::ChargeChanged { expected, charged } => &[("expected", expected), ("charged", charged)],
+        Rejection::QuoteConfirmed { quote } => &[("quote", quote)],
         Rejection::HoldNotActive { state }
         | Rejection::HoldNotSettled { state }
         | Rejection::EstimateNotOpen { state } => &[("state", state)],

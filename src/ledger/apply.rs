@@ -86,7 +86,7 @@ pub(super) fn apply(customer: &mut Customer, entry: &Entry, posting: &Posting) -
     let mut held_by_holds = Some(Credits::ZERO);
     for hold in posting.holds() {
         let before = entry.hold(hold.id).map(AsRef::as_ref);
-        state.note_hold(before, hold)?;
+        state.note_hold(before, hold, posting.detail.rules)?;
         let own = posting
             .detail
             .work

@@ -12,6 +12,7 @@ use super::ids::{
     CardId, CustomerId, CustomerKey, HoldId, IncidentId, LedgerNo, LotId, PackageId, PostingId, Text,
 };
 use super::lot::Lots;
+use super::rules::Rules;
 use super::time::{Day, Timestamp};
 use super::top_up::{TopUp, TopUps};
 
@@ -143,8 +144,13 @@ impl CustomerState {
         self.shortfalls.iter().find(|(id, _)| id == incident).map(|(_, missing)| *missing)
     }
 
-    /// Counts a hold's change.
-    pub(super) fn note_hold(&mut self, before: Option<&Hold>, after: &Hold) -> Result<(), &'static str> {
+    /// Counts a hold's change, by the rules of the posting that changed it.
+    pub(super) fn note_hold(
+        &mut self,
+        before: Option<&Hold>,
+        after: &Hold,
+        rules: Rules,
+    ) -> Result<(), &'static str> {
         let count = |count: u32, was: bool, is: bool| match (was, is) {
             (false, true) => count.checked_add(1),
             (true, false) => count.checked_sub(1),
@@ -163,9 +169,13 @@ impl CustomerState {
             }
             self.last_hold = Some(after.id);
         }
-        // The shortfall is over once more credits are set aside or the hold has ended. A superseded quote does not end
-        // it: the newer one goes on.
-        let ended = !after.state.is_open() && after.state != HoldState::Superseded;
+        // The shortfall is over once more credits are set aside or the hold ends. A superseded quote does not end it:
+        // the newer one goes on. Neither does a reversal of an earlier settlement; by the first rules it did.
+        let ends = match rules {
+            Rules::First => true,
+            Rules::Second => before.is_none() || was_open,
+        };
+        let ended = ends && !after.state.is_open() && after.state != HoldState::Superseded;
         if ended || after.held > before.map_or(Credits::ZERO, |hold| hold.held) {
             self.shortfalls.retain(|(incident, _)| *incident != after.incident);
         }

@@ -70,7 +70,7 @@ pub struct Hold {
     pub held: Credits,
     /// Until when a quote or a parked hold is valid.
     pub valid_until: Option<Timestamp>,
-    /// When an ACTIVE hold without work falls due; by default never.
+    /// When an ACTIVE hold falls due on which no work was ever recorded; by default never.
     pub expires_at: Option<Timestamp>,
     /// Since when it waits for credits; kept only while AWAITING_CREDITS.
     pub parked_at: Option<Timestamp>,
@@ -194,6 +194,12 @@ impl Settlement {
     pub fn standing_charge(&self) -> Credits {
         self.charge.less_at_least_zero(self.reversed).less_at_least_zero(self.write_off_reversed)
     }
+
+    /// True where all that it charged was given back. A settlement that charged nothing has nothing to give back: its
+    /// time stays decided.
+    pub fn is_given_back(&self) -> bool {
+        self.charge.is_positive() && self.standing_charge().is_zero()
+    }
 }
 
 impl Hold {
@@ -233,8 +239,8 @@ impl Hold {
         }
     }
 
-    /// When something of it falls due next: a quote, a parked hold, a pending quote, or an active hold with an
-    /// expiry and no work.
+    /// When something of it falls due next: a quote, a parked hold, a pending quote, or an active hold with an expiry.
+    /// Work once recorded keeps an active hold, even if it is voided.
     pub fn due_at(&self) -> Option<Timestamp> {
         match self.state {
             // A hold must not be placed after the time at which it would give its credits back.
@@ -243,7 +249,7 @@ impl Hold {
             }
             HoldState::Active => {
                 let pending = self.pending.as_ref().map(|pending| pending.valid_until);
-                let own = self.expires_at.filter(|_| self.work.is_empty());
+                let own = self.expires_at.filter(|_| self.work.entries == 0);
                 [pending, own].into_iter().flatten().min()
             }
             HoldState::Settled
@@ -265,9 +271,12 @@ impl Hold {
         self.ended_at = Some(at);
     }
 
-    /// True where a store must find it without being asked for it by name: it can fall due, or it waits for credits.
+    /// True where a store must find it without being asked for it by name: it can fall due, or it waits for credits. So
+    /// is an active hold with an expiry whose work is all voided, which fell due by the first rules: stores keep this in
+    /// a column, which must be the same for all versions.
     pub fn is_watched(&self) -> bool {
-        self.due_at().is_some() || self.is_parked()
+        let was_due = self.state == HoldState::Active && self.expires_at.is_some() && self.work.is_empty();
+        self.due_at().is_some() || self.is_parked() || was_due
     }
 }
 

@@ -1,13 +1,31 @@
 //! How time becomes credits: one calculation, each step on the receipt.
+//!
+//! # What it is
+//! One pipeline for all rules. It prices the work by the steps of the product. Where the incident was charged before,
+//! the last step takes off what that comes to: by the first rules what was charged, by later ones the price of the time
+//! before.
+//!
+//! # Invariants
+//! - The steps and the charge follow from the card and the inputs alone, so a stored calculation gives its receipt
+//!   again.
+//! - What the rules of an earlier number come to never changes: `verify` prices stored calculations again.
+//! - Both prices of a reopened incident are by the new hold's card, class, package and labels.
+//!
+//! # Failure
+//! Refusals are [`Rejection`]s. No amount wraps: one beyond its bounds is refused.
+//!
+//! # Cost
+//! One pass over the lines of the work, two for a reopened incident. Texts are made for receipts only.
 
 use std::fmt;
 
 use super::card::{ClassRule, EmergencyRule, Factor, FlatTier, LineRule, RateCard, TimeBasis};
 use super::credits::Credits;
 use super::ids::{ClassId, LineId, PackageId};
-use super::job::{LineTime, PriceInputs};
+use super::job::{LineTime, PriceInputs, WorkTime};
 use super::reject::Rejection;
 use super::rounding::half_up;
+use super::rules::Rules;
 use super::steps::{Steps, amount_of, duration, utc};
 
 pub use super::steps::{Receipt, Step, StepRule};
@@ -28,7 +46,7 @@ pub fn charge(card: &RateCard, inputs: &PriceInputs) -> Result<Credits, Rejectio
 }
 
 /// The steps follow the product's rules in their order: free work, quote, flat tier, time, rate, multiplier, rounding
-/// and minimum, then what was charged before.
+/// and minimum, then what the incident cost before.
 fn calculate(card: &RateCard, inputs: &PriceInputs, steps: &mut Steps) -> Result<Credits, Rejection> {
     if let Some(rule) = free_of_charge(card, inputs)? {
         steps.amount(rule, Credits::ZERO, || why_free(card, inputs, rule));
@@ -46,23 +64,74 @@ fn calculate(card: &RateCard, inputs: &PriceInputs, steps: &mut Steps) -> Result
             "an emergency that the knowledge base answers is charged".to_owned()
         });
     }
-    let work = billable_work(card, inputs, steps);
-    if !work.is_billable {
-        steps.amount(StepRule::FreeLine, Credits::ZERO, || "no time on any line that is charged".to_owned());
-        return Ok(Credits::ZERO);
-    }
-    let amount = match card.flat {
-        Some(flat) if work.seconds < flat.under_seconds => by_solutions(flat, inputs, steps)?,
-        Some(flat) => {
-            let quote = inputs.confirmed_quote.ok_or_else(|| quote_required(inputs))?;
-            steps.amount(StepRule::Quote, quote, || {
-                let (under, quote) = (duration(flat.under_seconds), amount_of(quote));
-                format!("not less than {under}: charged at the confirmed quote of {quote}")
-            });
-            return Ok(quote);
-        }
-        None => by_time(card, inputs, work.seconds, steps)?,
+    let credits = match card.flat {
+        Some(flat) => by_tier(card, flat, inputs, steps)?,
+        None => by_whole_time(card, inputs, steps)?,
     };
+    if credits > Credits::MAX_PER_COMMAND { Err(Rejection::AmountOutOfBounds) } else { Ok(credits) }
+}
+
+/// The price under a card with a flat tier. The tier looks at the hold's own time and solutions, so the price is whole
+/// whatever was charged before. The first rules looked at the whole incident.
+fn by_tier(
+    card: &RateCard,
+    flat: FlatTier,
+    inputs: &PriceInputs,
+    steps: &mut Steps,
+) -> Result<Credits, Rejection> {
+    tell_time(card, inputs, steps);
+    let Some(seconds) = billable_seconds(card, &inputs.time()) else { return Ok(no_line_is_charged(steps)) };
+    if seconds >= flat.under_seconds {
+        let quote = inputs.confirmed_quote.ok_or_else(|| quote_required(inputs))?;
+        steps.amount(StepRule::Quote, quote, || {
+            let (under, quote) = (duration(flat.under_seconds), amount_of(quote));
+            format!("not less than {under}: charged at the confirmed quote of {quote}")
+        });
+        return Ok(quote);
+    }
+    let amount = by_solutions(flat, inputs, steps)?;
+    let credits = rounded(card, inputs, amount, steps)?;
+    Ok(match inputs.rules {
+        Rules::First => less_charged_before(credits, inputs.charged_before, steps),
+        Rules::Second => credits,
+    })
+}
+
+/// The price of the incident's whole time, less what it cost before.
+fn by_whole_time(card: &RateCard, inputs: &PriceInputs, steps: &mut Steps) -> Result<Credits, Rejection> {
+    tell_time(card, inputs, steps);
+    if let Some(before) = &inputs.before {
+        tell_time_before(card, before, steps);
+    }
+    let Some(credits) = price_of(card, inputs, &inputs.whole_time(), steps)? else {
+        return Ok(no_line_is_charged(steps));
+    };
+    match (inputs.rules, &inputs.before) {
+        (Rules::First, _) => Ok(less_charged_before(credits, inputs.charged_before, steps)),
+        (Rules::Second, Some(before)) => less_price_before(card, inputs, before, credits, steps),
+        (Rules::Second, None) => Ok(credits),
+    }
+}
+
+/// What some time costs; `None` where no line of it is charged.
+fn price_of(
+    card: &RateCard,
+    inputs: &PriceInputs,
+    time: &WorkTime,
+    steps: &mut Steps,
+) -> Result<Option<Credits>, Rejection> {
+    let Some(seconds) = billable_seconds(card, time) else { return Ok(None) };
+    let amount = by_time(card, inputs, time, seconds, steps)?;
+    rounded(card, inputs, amount, steps).map(Some)
+}
+
+/// An amount with its multiplier, rounded, and at least the minimum.
+fn rounded(
+    card: &RateCard,
+    inputs: &PriceInputs,
+    amount: Exact,
+    steps: &mut Steps,
+) -> Result<Credits, Rejection> {
     let amount = times_largest(card, inputs, amount, steps)?;
     let credits = amount.rounded(card.charge_scale)?;
     if !amount.is(credits) {
@@ -70,9 +139,12 @@ fn calculate(card: &RateCard, inputs: &PriceInputs, steps: &mut Steps) -> Result
             format!("rounded half up to {} decimals: {}", card.charge_scale, amount_of(credits))
         });
     }
-    let credits = at_least_minimum(card, credits, steps);
-    let credits = less_charged_before(credits, inputs.charged_before, steps);
-    if credits > Credits::MAX_PER_COMMAND { Err(Rejection::AmountOutOfBounds) } else { Ok(credits) }
+    Ok(at_least_minimum(card, credits, steps))
+}
+
+fn no_line_is_charged(steps: &mut Steps) -> Credits {
+    steps.amount(StepRule::FreeLine, Credits::ZERO, || "no time on any line that is charged".to_owned());
+    Credits::ZERO
 }
 
 fn quote_required(inputs: &PriceInputs) -> Rejection {
@@ -119,15 +191,23 @@ fn why_free(card: &RateCard, inputs: &PriceInputs, rule: StepRule) -> String {
     }
 }
 
-/// The work that is charged.
-struct Billable {
-    seconds: u64,
-    /// False where all work was done on lines that are free; work of no length is billable too.
-    is_billable: bool,
+/// The seconds that are charged: those on lines that are not free, or the elapsed ones. `None` where all work was done
+/// on lines that are free; work of no length is billable too.
+fn billable_seconds(card: &RateCard, time: &WorkTime) -> Option<u64> {
+    // Elapsed time is not divided by line, so no line of a card that charges it has a rule.
+    if card.time_basis == TimeBasis::Elapsed {
+        return Some(time.elapsed);
+    }
+    if time.lines.is_empty() {
+        return Some(time.seconds);
+    }
+    let mut charged = time.lines.iter().filter(|time| !is_free(card, time)).map(|time| time.seconds);
+    let first = charged.next()?;
+    Some(charged.fold(first, u64::saturating_add))
 }
 
-/// The recorded time less that on free lines, or the time from the first start to the last end.
-fn billable_work(card: &RateCard, inputs: &PriceInputs, steps: &mut Steps) -> Billable {
+/// Tells the recorded time, by line, or the time from the first start to the last end.
+fn tell_time(card: &RateCard, inputs: &PriceInputs, steps: &mut Steps) {
     match (card.time_basis, &inputs.span) {
         (TimeBasis::Elapsed, Some(span)) => {
             let elapsed = span.seconds_elapsed();
@@ -138,30 +218,41 @@ fn billable_work(card: &RateCard, inputs: &PriceInputs, steps: &mut Steps) -> Bi
             if unplaced > 0 {
                 steps.time(StepRule::Time, || format!("{} recorded without a start", duration(unplaced)));
             }
-            return Billable { seconds: elapsed.saturating_add(unplaced), is_billable: true };
         }
-        (TimeBasis::Elapsed, None) | (TimeBasis::Sum, _) => {}
+        (TimeBasis::Sum, _) if !inputs.lines.is_empty() => {
+            tell_lines(card, &inputs.lines, "recorded", StepRule::Time, steps);
+        }
+        (TimeBasis::Elapsed, None) | (TimeBasis::Sum, _) => {
+            steps.time(StepRule::Time, || format!("{} recorded", duration(inputs.seconds)));
+        }
     }
-    // Elapsed time is not divided by line, so no line of a card that charges it has a rule.
-    if inputs.lines.is_empty() || card.time_basis == TimeBasis::Elapsed {
-        steps.time(StepRule::Time, || format!("{} recorded", duration(inputs.seconds)));
-        return Billable { seconds: inputs.seconds, is_billable: true };
+}
+
+/// Tells the billable time of earlier settlements.
+fn tell_time_before(card: &RateCard, before: &WorkTime, steps: &mut Steps) {
+    match card.time_basis {
+        TimeBasis::Sum if !before.lines.is_empty() => {
+            tell_lines(card, &before.lines, "before", StepRule::TimeBefore, steps);
+        }
+        TimeBasis::Sum => steps.time(StepRule::TimeBefore, || format!("{} before", duration(before.seconds))),
+        TimeBasis::Elapsed => {
+            steps.time(StepRule::TimeBefore, || format!("{} elapsed before", duration(before.elapsed)));
+        }
     }
-    let mut work = Billable { seconds: 0, is_billable: false };
-    for time in &inputs.lines {
-        let recorded = || {
+}
+
+fn tell_lines(card: &RateCard, lines: &[LineTime], when: &str, rule: StepRule, steps: &mut Steps) {
+    for time in lines {
+        let told = || {
             let on = time.line.as_ref().map_or(String::new(), |line| format!(" on line {line}"));
-            format!("{} recorded{on}", duration(time.seconds))
+            format!("{} {when}{on}", duration(time.seconds))
         };
         if is_free(card, time) {
-            steps.time(StepRule::FreeLine, || format!("{}, which is free", recorded()));
+            steps.time(StepRule::FreeLine, || format!("{}, which is free", told()));
         } else {
-            steps.time(StepRule::Time, recorded);
-            work.seconds = work.seconds.saturating_add(time.seconds);
-            work.is_billable = true;
+            steps.time(rule, told);
         }
     }
-    work
 }
 
 fn is_free(card: &RateCard, time: &LineTime) -> bool {
@@ -180,11 +271,12 @@ fn by_solutions(flat: FlatTier, inputs: &PriceInputs, steps: &mut Steps) -> Resu
     Ok(amount)
 }
 
-/// Raises the time to the card's least time and to started increments; what that adds goes to the last line. Then each
-/// line's time costs its rate.
+/// Raises the billable time to the card's least time and to started increments; what that adds goes to the last line.
+/// Then each line's time costs its rate.
 fn by_time(
     card: &RateCard,
     inputs: &PriceInputs,
+    time: &WorkTime,
     recorded: u64,
     steps: &mut Steps,
 ) -> Result<Exact, Rejection> {
@@ -211,12 +303,12 @@ fn by_time(
         });
         Ok(())
     };
-    if inputs.lines.is_empty() || card.time_basis == TimeBasis::Elapsed {
+    if time.lines.is_empty() || card.time_basis == TimeBasis::Elapsed {
         cost(seconds, rest)?;
         return Ok(sum);
     }
     let added = seconds.saturating_sub(recorded);
-    let mut charged = inputs.lines.iter().filter(|time| !is_free(card, time)).peekable();
+    let mut charged = time.lines.iter().filter(|time| !is_free(card, time)).peekable();
     while let Some(time) = charged.next() {
         let is_last = charged.peek().is_none();
         let seconds = time.seconds.saturating_add(if is_last { added } else { 0 });
@@ -364,4 +456,23 @@ fn less_charged_before(credits: Credits, before: Credits, steps: &mut Steps) -> 
         format!("less {} charged for this incident before: {}", amount_of(before), amount_of(rest))
     });
     rest
+}
+
+/// Less the price of the time before, which was decided earlier.
+fn less_price_before(
+    card: &RateCard,
+    inputs: &PriceInputs,
+    before: &WorkTime,
+    credits: Credits,
+    steps: &mut Steps,
+) -> Result<Credits, Rejection> {
+    let Some(price) = price_of(card, inputs, before, &mut Steps::dropped())? else { return Ok(credits) };
+    if price.is_zero() {
+        return Ok(credits);
+    }
+    let rest = credits.less_at_least_zero(price);
+    steps.amount(StepRule::PriceBefore, rest, || {
+        format!("less {}, the price of the time before: {}", amount_of(price), amount_of(rest))
+    });
+    Ok(rest)
 }

@@ -81,8 +81,12 @@ rejections! {
     InsufficientCredits { available: Credits, required: Credits, shortfall: Credits }:
         FailedPrecondition, "INSUFFICIENT_CREDITS",
         ("{required} credits are required, {available} are available, {shortfall} are missing");
+    /// `charge` is what the customer would pay.
     ExceedsMaxCharge { charge: Credits, max_charge: Credits }: FailedPrecondition, "EXCEEDS_MAX_CHARGE",
         ("the charge of {charge} credits exceeds max_charge {max_charge}");
+    /// The incident has cost more or less than the caller has seen.
+    ChargeChanged { expected: Credits, charged: Credits }: FailedPrecondition, "CHARGE_CHANGED",
+        ("{charged} credits are charged for the incident, {expected} were expected");
     HoldNotActive { state: HoldState }: FailedPrecondition, "HOLD_NOT_ACTIVE", ("the hold is {state}, not ACTIVE");
     /// The hold was never settled, so there is nothing to give back.
     HoldNotSettled { state: HoldState }: FailedPrecondition, "HOLD_NOT_SETTLED", ("the hold is {state}, not SETTLED");
@@ -96,7 +100,7 @@ rejections! {
     WorkChanged { expected: u64, recorded: u64 }: FailedPrecondition, "WORK_CHANGED",
         ("{recorded} seconds of work are recorded, {expected} were expected");
     WorkVoided: FailedPrecondition, "WORK_VOIDED", ("the entry of work is voided already");
-    /// A hold takes no more entries of work, or its incident no more lines or labels.
+    /// A hold takes no more entries of work or labels, or its incident no more lines.
     TooMuchWork { bound: WorkBound, max: u32 }: FailedPrecondition, "TOO_MUCH_WORK",
         ("the work would have more than {max} {}", .bound.name());
     /// The estimate lies outside its class's range and no reason was given.
@@ -107,6 +111,9 @@ rejections! {
     /// `class` is `None` where none was named.
     QuoteRequired { class: Option<ClassId> }: FailedPrecondition, "QUOTE_REQUIRED",
         ("{} needs a confirmed quote", QuotedFor(.class.as_ref()));
+    /// The customer confirmed a quote, so nothing more is set aside without a new one.
+    QuoteConfirmed { quote: Credits }: FailedPrecondition, "QUOTE_CONFIRMED",
+        ("the customer confirmed a quote of {quote} credits; a new estimate names another total");
     /// The card settles only confirmed holds.
     HoldRequired: FailedPrecondition, "HOLD_REQUIRED", ("the rate card charges nothing without a confirmed hold");
     /// The card refuses the class.
@@ -173,9 +180,9 @@ impl Original {
 pub enum WorkBound {
     /// The hold's entries, voided ones included.
     Entries,
-    /// The lines of support that the incident's work names.
+    /// The lines of support that the incident's billable work names.
     Lines,
-    /// The incident's labels, those of its work included.
+    /// The hold's labels, those of its work included.
     Labels,
 }
 

@@ -56,6 +56,10 @@ coded_enum!(
         Multiplier = 16 / "MULTIPLIER",
         /// Rounded half up.
         Rounding = 17 / "ROUNDING",
+        /// Time of earlier settlements, or the part of it that one line spent.
+        TimeBefore = 18 / "TIME_BEFORE",
+        /// Less the price of the time before.
+        PriceBefore = 19 / "PRICE_BEFORE",
     }
 );
 

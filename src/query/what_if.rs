@@ -75,7 +75,8 @@ impl Reader {
         Ok(what_if)
     }
 
-    /// What the card would have charged for the incident before: a reopened incident costs its whole time less that.
+    /// What the card would have charged for the incident before. Only the first rules take that off; by later ones the
+    /// settlement stores the time before it.
     async fn charged_before(
         &self,
         ledger: LedgerNo,

@@ -329,6 +329,11 @@ pub fn place(incident: &str, amount: &str) -> Command {
     place_with(estimate_command(incident, Quote::Credits(credits(amount))), false)
 }
 
+/// Places a hold that is estimated by time, so that it is no quote.
+pub fn place_timed(incident: &str, minutes: u64) -> Command {
+    place_with(estimate_command(incident, Quote::Seconds(minutes * 60)), false)
+}
+
 pub fn place_parked(incident: &str, amount: &str) -> Command {
     place_with(estimate_command(incident, Quote::Credits(credits(amount))), true)
 }
@@ -402,6 +407,7 @@ pub fn charge_command(incident: &str, minutes: u64) -> ChargeIncident {
         max_charge: None,
         waive_reason: Text::EMPTY,
         circumstances: Circumstances::default(),
+        expected_charged: None,
     }
 }
 

@@ -11,8 +11,8 @@ use creditledger::ledger::posting::Detail;
 use creditledger::ledger::{Credits, CustomerKey, Kind, LedgerNo, Posting};
 
 use crate::desk::{
-    Desk, START, adjust, charge, confirm, credits, estimate, extend, grant, place, place_parked, purchase,
-    purchase_until, release, reverse, settle, work,
+    Desk, START, adjust, charge, confirm, credits, estimate, extend, grant, place, place_parked, place_timed,
+    purchase, purchase_until, release, reverse, settle, work,
 };
 
 use crate::properties::{desk, take};
@@ -153,7 +153,7 @@ fn what_is_set_aside_counts_and_what_is_charged_from_it_does_not_count_again() {
             (release("b"), &["recovered"]),       // 6
             (charge("c", 30), &["low 5"]),        // 5
             (reverse("c", None), &["recovered"]), // 6
-            (place("d", "1"), &["low 5"]),        // 5
+            (place_timed("d", 30), &["low 5"]),   // 5
             (extend("d", "5"), &["depleted"]),    // 0
             (work("d", 60), &[]),                 // needs 2 of 6
             (settle("d"), &[]),                   // 4 come back

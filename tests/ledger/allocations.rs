@@ -6,8 +6,8 @@ use creditledger::ledger::commands::{Command, CreateCustomer, OnShortfall, Purch
 use creditledger::ledger::decide::decide;
 
 use crate::desk::{
-    Desk, START, adjust, charge, charge_back, estimate, euro, extend, grant, id, place, priced, purchase,
-    purchase_command, refund, release, reverse, settle, work,
+    Desk, START, adjust, charge, charge_back, estimate, euro, extend, grant, id, place, place_timed, priced,
+    purchase, purchase_command, refund, release, reverse, settle, work,
 };
 
 /// Commands of one kind, after those of `before`. A table that happens to grow just then would be counted too, so it is
@@ -39,6 +39,7 @@ fn no_command_allocates_more_than_it_did() {
         move |nth| command(&nth.to_string())
     }
     let held = all(|incident| place(incident, "2"));
+    let timed = all(|incident| place_timed(incident, 60));
     let worked = [held.clone(), all(|incident| work(incident, 45))].concat();
     let settled = [worked.clone(), all(settle)].concat();
     let sold = all(|order| priced(order, "10", 999));
@@ -61,7 +62,7 @@ fn no_command_allocates_more_than_it_did() {
         ("AdjustBalance", allocations(&[], |_| adjust("-10")), 9),
         ("EstimateIncident", allocations(&[], named(|incident| estimate(incident, "2"))), 8),
         ("PlaceHold", allocations(&[], named(|incident| place(incident, "2"))), 8),
-        ("ExtendHold", allocations(&held, named(|incident| extend(incident, "1"))), 7),
+        ("ExtendHold", allocations(&timed, named(|incident| extend(incident, "1"))), 7),
         // The sums of its line, and the entry, which the posting shares with its row.
         ("RecordWork", allocations(&held, named(|incident| work(incident, 45))), 10),
         ("SettleHold", allocations(&worked, named(settle)), 11),

@@ -2,16 +2,28 @@
 
 use creditledger::cards;
 use creditledger::ledger::card::{CardRef, ClassRule, RateCard};
+use creditledger::ledger::codec::{decode, encode};
 use creditledger::ledger::hold::Settlement;
-use creditledger::ledger::job::PriceInputs;
+use creditledger::ledger::job::{PriceInputs, WorkTime};
 use creditledger::ledger::price::price;
 use creditledger::ledger::receipt::{ReceiptError, receipt};
+use creditledger::ledger::rules::Rules;
 use creditledger::ledger::{Day, LedgerNo, Rejection};
 
 use crate::desk::{Desk, credits, id, place, preset, settle, work};
 
 fn inputs(seconds: u64) -> PriceInputs {
     PriceInputs { opened_on: Day::from_days(20_000), seconds, ..PriceInputs::default() }
+}
+
+/// The same inputs, as versions without a number of rules stored them.
+fn first(inputs: PriceInputs) -> PriceInputs {
+    PriceInputs { rules: Rules::First, before: None, ..inputs }
+}
+
+/// Time of work without a line.
+fn time(seconds: u64) -> WorkTime {
+    WorkTime { seconds, lines: Vec::new(), elapsed: seconds }
 }
 
 fn charge(inputs: &PriceInputs) -> String {
@@ -77,10 +89,12 @@ fn a_class_priced_by_quote_costs_the_quote_or_nothing_is_priced() {
     let quoted = PriceInputs {
         class: Some(id("other")),
         confirmed_quote: Some(credits("7.25")),
-        charged_before: credits("3"),
+        before: Some(time(600)),
         ..inputs(60)
     };
     assert_eq!((charge(&quoted).as_str(), rules(&quoted)), ("7.25", vec!["QUOTE"]));
+    let by_first_rules = PriceInputs { charged_before: credits("3"), ..first(quoted.clone()) };
+    assert_eq!((charge(&by_first_rules).as_str(), rules(&by_first_rules)), ("7.25", vec!["QUOTE"]));
     let unquoted = PriceInputs { confirmed_quote: None, ..quoted };
     assert_eq!(
         price(&preset("prepaid"), &unquoted),
@@ -97,15 +111,41 @@ fn refused_classes_are_out_of_scope() {
 }
 
 #[test]
-fn a_reopened_incident_costs_its_whole_time_less_what_was_charged() {
+fn a_reopened_incident_costs_its_whole_time_less_the_price_of_the_time_before() {
     // 20 min cost 1; 20 more make 40, which cost 1.33.
-    let again = PriceInputs { charged_before: credits("1"), ..inputs(2_400) };
+    let again = PriceInputs { before: Some(time(1_200)), ..inputs(1_200) };
+    let receipt = price(&preset("prepaid"), &again).unwrap();
+    let told: Vec<_> = receipt.steps.iter().map(|step| format!("{}: {}", step.rule, step.text)).collect();
+    assert_eq!(
+        told,
+        [
+            "TIME: 20 min recorded",
+            "TIME_BEFORE: 20 min before",
+            "RATE: 40 min at 2 credits per hour = 1.3333... credits",
+            "ROUNDING: rounded half up to 2 decimals: 1.33 credits",
+            "PRICE_BEFORE: less 1 credit, the price of the time before: 0.33 credits",
+        ]
+    );
+    assert_eq!(receipt.credits, credits("0.33"));
+    // A settlement of no time was charged the minimum, which is paid.
+    let after_none = PriceInputs { before: Some(time(0)), ..inputs(600) };
+    assert_eq!(charge(&after_none), "0");
+}
+
+/// Stored calculations of versions without a number come to what they came to.
+#[test]
+fn by_the_first_rules_a_reopened_incident_cost_its_whole_time_less_what_was_charged() {
+    let again = PriceInputs { charged_before: credits("1"), ..first(inputs(2_400)) };
     assert_eq!(
         (charge(&again).as_str(), rules(&again)),
         ("0.33", vec!["TIME", "RATE", "ROUNDING", "CHARGED_BEFORE"])
     );
-    let paid_more = PriceInputs { charged_before: credits("5"), ..inputs(2_400) };
+    let paid_more = PriceInputs { charged_before: credits("5"), ..first(inputs(2_400)) };
     assert_eq!(charge(&paid_more), "0");
+    // Neither rules nor time before are in its bytes, so that old bytes read as it.
+    let bytes = encode(&again);
+    assert_eq!(decode::<PriceInputs>(&bytes).as_ref(), Ok(&again));
+    assert_eq!(bytes, [2, 0xc0, 0xb8, 2, 4, 0xe0, 0x12, 6, 0xa0, 0x9c, 1, 0]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The command table of the product: exact transfers, balances and lots for every command that exists.
 
 use creditledger::ledger::commands::{
-    Change, Command, CreateCustomer, NewWork, ReopenCustomer, Said, SetCustomerTerms, SettleHold,
+    Change, Command, CreateCustomer, NewWork, Overrun, ReopenCustomer, Said, SetCustomerTerms, SettleHold,
     UpdateCustomer,
 };
 use creditledger::ledger::customer::{Contact, Profile, Terms};
@@ -11,8 +11,8 @@ use creditledger::ledger::{Credits, Day, HoldState, Kind, Rejection};
 
 use crate::desk::{
     Desk, adjust, charge, charge_command, close_incident, credits, extend, grant, id, place, place_parked,
-    purchase, purchase_command, release, release_waived, reverse, settle, settle_capped, settle_command,
-    transfers, work,
+    place_timed, purchase, purchase_command, release, release_waived, reverse, settle, settle_capped,
+    settle_command, transfers, work,
 };
 
 /// Runs `command` on a desk prepared by `before`, and compares transfers, balances and lots.
@@ -61,7 +61,13 @@ fn holds_and_extensions_reserve_without_burning() {
     let bought = [purchase("1", "10")];
     row(&bought, place("i", "4"), "available > held 4", "6 4 0", "10");
     row(&bought, place("i", "0"), "", "10 0 0", "10");
-    row(&[purchase("1", "10"), place("i", "4")], extend("i", "6"), "available > held 6", "0 10 0", "10");
+    row(
+        &[purchase("1", "10"), place_timed("i", 120)],
+        extend("i", "6"),
+        "available > held 6",
+        "0 10 0",
+        "10",
+    );
 }
 
 #[test]
@@ -156,6 +162,31 @@ fn max_charge_and_expected_work_stop_a_settlement() {
     desk.ok(Command::SettleHold(exact));
 }
 
+/// What the vendor bears is not paid by the customer.
+#[test]
+fn the_most_that_a_settlement_may_cost_is_what_the_customer_pays() {
+    let capped = |max: &str| SettleHold {
+        overrun: Overrun::CapAtHold,
+        max_charge: Some(credits(max)),
+        ..settle_command("i")
+    };
+    let worked = [purchase("1", "10"), place("i", "2"), work("i", 240)];
+    let within = Command::SettleHold(capped("3"));
+    row(&worked, within, "held > revenue 2, write_offs > revenue 6", "8 0 0", "8");
+    let mut desk = Desk::new();
+    for step in worked {
+        desk.ok(step);
+    }
+    for (settle, charge) in
+        [(capped("1.99"), "2"), (SettleHold { overrun: Overrun::TakeAvailable, ..capped("3") }, "8")]
+    {
+        let max_charge = settle.max_charge.unwrap();
+        let refused = desk.rejected(Command::SettleHold(settle));
+        assert_eq!(refused, Rejection::ExceedsMaxCharge { charge: credits(charge), max_charge });
+    }
+    desk.ok(Command::SettleHold(SettleHold { overrun: Overrun::TakeAvailable, ..capped("8") }));
+}
+
 #[test]
 fn waived_settlements_charge_nothing() {
     let waived = SettleHold { waive_reason: id("our mistake"), ..settle_command("i") };
@@ -198,12 +229,12 @@ fn a_reopened_incident_pays_only_the_difference() {
     assert_eq!(transfers(&desk.ok(settle("i"))), "held > revenue 1");
     // 40 minutes in all cost 1.33.
     assert_eq!(transfers(&desk.ok(charge("i", 20))), "available > revenue 0.33");
-    // 60 minutes cost 2; 1.33 were charged, of which 0.5 came back.
+    // 60 minutes cost 2, the 40 before 1.33. What is given back in part stays given back.
     desk.ok(reverse("i", Some("0.2")));
     desk.ok(place("i", "5"));
     desk.ok(work("i", 20));
-    assert_eq!(transfers(&desk.ok(settle("i"))), "held > revenue 0.87, held > available 4.13");
-    assert_eq!(desk.balances(), "8 0 0");
+    assert_eq!(transfers(&desk.ok(settle("i"))), "held > revenue 0.67, held > available 4.33");
+    assert_eq!(desk.balances(), "8.2 0 0");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Estimates: where their total comes from, ranges, and new totals for active holds.
 
-use creditledger::ledger::commands::{Command, EstimateIncident, Quote};
+use creditledger::ledger::commands::{Command, EstimateIncident, Quote, SettleHold};
+use creditledger::ledger::job::Circumstances;
 use creditledger::ledger::{HoldState, Rejection};
 
 use crate::desk::{
-    Desk, charge, confirm, credits, decline, estimate, estimate_command, extend, id, place, place_with,
-    purchase, settle, transfers, work,
+    Desk, charge, confirm, credits, decline, estimate, estimate_command, extend, id, place, place_timed,
+    place_with, purchase, settle, settle_command, transfers, work,
 };
 
 fn of_class(class: &str, quote: Quote) -> EstimateIncident {
@@ -36,14 +37,87 @@ fn an_estimate_says_what_the_work_will_cost_and_moves_nothing() {
 }
 
 #[test]
-fn a_reopened_incident_is_quoted_what_its_class_leaves() {
+fn the_range_of_a_class_is_for_the_estimate_of_a_reopened_incident_alone() {
     let mut desk = Desk::with("10");
     desk.ok(place_with(of_class("price-plans", Quote::Class), false));
     desk.ok(work("i", 45));
     desk.ok(settle("i"));
-    // The top of the range is 4, and 1.5 were charged.
-    let again = desk.ok(Command::EstimateIncident(of_class("price-plans", Quote::Class)));
-    assert_eq!(again.hold.unwrap().estimate, credits("2.5"));
+    // 1.5 were charged, which is no matter: the range is 1-4.
+    for (quote, estimate) in [
+        (Quote::Class, "4"),
+        (Quote::Credits(credits("4")), "4"),
+        (Quote::Credits(credits("1")), "1"),
+        (Quote::Seconds(5_400), "3"),
+    ] {
+        let again = desk.ok(Command::EstimateIncident(of_class("price-plans", quote)));
+        assert_eq!(again.hold.unwrap().estimate, credits(estimate));
+    }
+    let [min, max] = ["1", "4"].map(credits);
+    // 60 minutes cost what 105 do less what 45 do: 2. Less than one credit is outside of the range, as is more than four.
+    for (quote, estimate) in [
+        (Quote::Credits(credits("4.5")), "4.5"),
+        (Quote::Credits(credits("0.5")), "0.5"),
+        (Quote::Seconds(600), "0.33"),
+    ] {
+        let refused = desk.rejected(Command::EstimateIncident(of_class("price-plans", quote)));
+        assert_eq!(refused, Rejection::EstimateOutOfRange { estimate: credits(estimate), min, max });
+    }
+}
+
+/// Whatever is named, nothing is set aside, and nothing is a quote.
+#[test]
+fn an_estimate_of_a_free_incident_holds_nothing_and_is_no_quote() {
+    let emergency = |quote| EstimateIncident {
+        circumstances: Circumstances { emergency: true, ..Circumstances::default() },
+        ..estimate_command("i", quote)
+    };
+    for quote in [Quote::Credits(credits("7")), Quote::Seconds(7_200), Quote::Class] {
+        let mut desk = Desk::under("half-hour", "10");
+        let placed = desk.ok(place_with(emergency(quote.clone()), false)).hold.unwrap();
+        assert_eq!((placed.held, placed.estimate, placed.quoted), (credits("0"), credits("0"), false));
+        // So is a new total for it.
+        desk.ok(Command::EstimateIncident(estimate_command("i", quote)));
+        let pending = desk.hold("i").pending.clone().unwrap();
+        assert_eq!((pending.total, pending.quoted), (credits("0"), false));
+        desk.ok(confirm("i", false));
+        desk.ok(work("i", 45));
+        // It turns out not to be free: the price of the card counts.
+        let settle = SettleHold { emergency: Some(false), ..settle_command("i") };
+        assert_eq!(transfers(&desk.ok(Command::SettleHold(settle))), "available > revenue 2");
+    }
+    // No class range is asked of a free class, and no flat price is set aside.
+    for (card, class) in [("prepaid", "sales"), ("flat-then-quoted", "mail-fault")] {
+        let mut desk = Desk::under(card, "10");
+        let placed = desk.ok(place_with(of_class(class, Quote::Credits(credits("5"))), false)).hold.unwrap();
+        assert_eq!((placed.held, placed.quoted), (credits("0"), false));
+        desk.ok(extend("i", "1"));
+        desk.ok(work("i", 90));
+        assert_eq!(transfers(&desk.ok(settle("i"))), "held > available 1");
+    }
+}
+
+#[test]
+fn a_confirmed_quote_is_raised_by_a_new_estimate_only() {
+    let mut desk = Desk::with("20");
+    desk.ok(place_with(of_class("other", Quote::Credits(credits("5"))), false));
+    assert_eq!(desk.rejected(extend("i", "1")), Rejection::QuoteConfirmed { quote: credits("5") });
+    assert_eq!(desk.balances(), "15 5 0");
+    desk.ok(estimate("i", "6"));
+    // The offered total is not confirmed yet, so the first one stands.
+    assert_eq!(desk.rejected(extend("i", "1")), Rejection::QuoteConfirmed { quote: credits("5") });
+    desk.ok(confirm("i", false));
+    assert_eq!(desk.rejected(extend("i", "1")), Rejection::QuoteConfirmed { quote: credits("6") });
+    assert_eq!(desk.balances(), "14 6 0");
+    // An estimate from the card takes the quote's place.
+    desk.ok(place_timed("j", 60));
+    desk.ok(extend("j", "1"));
+    desk.ok(estimate("j", "4"));
+    desk.ok(confirm("j", false));
+    assert!(matches!(desk.rejected(extend("j", "1")), Rejection::QuoteConfirmed { .. }));
+    desk.ok(Command::EstimateIncident(estimate_command("j", Quote::Seconds(7_200))));
+    desk.ok(confirm("j", false));
+    desk.ok(extend("j", "1"));
+    assert_eq!(desk.hold("j").held, credits("5"));
 }
 
 #[test]
@@ -54,7 +128,7 @@ fn estimates_outside_the_range_of_their_class_need_a_reason() {
         (of_class("price-plans", Quote::Credits(credits("4.0001"))), true),
         (of_class("price-plans", Quote::Credits(credits("0.9999"))), true),
         (of_class("installation-and-configuration", Quote::Seconds(3 * 3_600)), true),
-        (of_class("sales", Quote::Credits(credits("1"))), true),
+        (of_class("sales", Quote::Credits(credits("1"))), false),
     ] {
         let mut desk = Desk::with("10");
         if outside {
@@ -144,7 +218,7 @@ fn a_new_total_beyond_what_there_is_is_rejected_or_parked() {
 #[test]
 fn a_parked_total_below_what_was_extended_meanwhile_takes_nothing_back() {
     let mut desk = Desk::with("10");
-    desk.ok(place("i", "6"));
+    desk.ok(place_timed("i", 180));
     desk.ok(estimate("i", "11"));
     desk.ok(confirm("i", true));
     desk.ok(extend("i", "4"));

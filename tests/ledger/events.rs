@@ -5,7 +5,8 @@ use creditledger::ledger::event::events;
 
 use crate::desk::{
     Desk, START, adjust, charge, charge_back, close_incident, confirm, decline, estimate, extend, grant,
-    place, place_parked, purchase, purchase_until, refund, release, resolve, reverse, settle, work,
+    place, place_parked, place_timed, purchase, purchase_until, refund, release, resolve, reverse, settle,
+    work,
 };
 
 /// The events since the first `skip` postings: `type amount`.
@@ -40,7 +41,7 @@ fn each_command_tells_what_happened() {
     row(&[estimate("i", "2")], decline("i"), &["hold.declined 2"]);
     row(&[estimate("i", "2")], close_incident("i"), &["hold.declined 2"]);
     row(&[place("i", "2"), estimate("i", "3")], confirm("i", false), &["hold.extended 3"]);
-    row(&[place("i", "2")], extend("i", "3"), &["hold.extended 5"]);
+    row(&[place_timed("i", 60)], extend("i", "3"), &["hold.extended 5"]);
     row(&[place("i", "2")], release("i"), &["hold.released 2"]);
     row(&[place("i", "2")], close_incident("i"), &["hold.released 2"]);
     row(&[place("i", "2"), work("i", 45)], close_incident("i"), &["settlement.completed 1.5"]);

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use creditledger::ledger::commands::{CloseCustomer, Command, CreateCustomer, PurchaseCredits, Said};
+use creditledger::ledger::commands::{
+    ChargeIncident, CloseCustomer, Command, CreateCustomer, PurchaseCredits, Said,
+};
 use creditledger::ledger::hash::stable_hash;
 use creditledger::ledger::reject::Original;
 use creditledger::ledger::{Posting, Rejection, Request, Text};
 
-use crate::desk::{Desk, credits, grant, id, place, purchase, purchase_command, settle, work};
+use crate::desk::{
+    Desk, charge, charge_command, credits, grant, id, place, purchase, purchase_command, settle, work,
+};
 
 #[test]
 fn a_repeat_is_answered_from_its_posting_with_the_state_as_it_is_now() {
@@ -75,7 +79,8 @@ fn fingerprints_stay_what_they_were() {
     let bob = Said { by: id("bob"), reason: id("ok"), ..Said::default() };
     let silent = Said::default();
     let grant = || grant("1");
-    let cases: [(Command, &Said, &[u8]); 7] = [
+    let expecting = ChargeIncident { expected_charged: Some(credits("1")), ..charge_command("i", 1) };
+    let cases: [(Command, &Said, &[u8]); 9] = [
         (grant(), &bob, b"\x01\xa0\x9c\x01\x03\x02ok\x04\x03bob\0"),
         (grant(), &silent, b"\x01\xa0\x9c\x01\0"),
         (Command::CloseCustomer(CloseCustomer), &bob, b"\x01\x02ok\x02\x03bob\0"),
@@ -91,6 +96,8 @@ fn fingerprints_stay_what_they_were() {
         ),
         (settle("i"), &Said { by: id("bob"), ..Said::default() }, b"\x01\x02\x01i\x02\x01\x06\x03bob\0"),
         (Command::CreateCustomer(CreateCustomer::default()), &silent, b"\x01\x02\0\0\x02\0\0"),
+        (charge("i", 1), &silent, b"\x01\x01i\x03\x01\x3c\0\0"),
+        (Command::ChargeIncident(expecting), &silent, b"\x01\x01i\x03\x01\x3c\0\x3d\xa0\x9c\x01\0"),
     ];
     let mut desk = Desk::new();
     for (command, said, bytes) in cases {

@@ -4,8 +4,8 @@ use creditledger::ledger::HoldState;
 use creditledger::ledger::commands::Command;
 
 use crate::desk::{
-    Desk, close_incident, confirm, decline, estimate, extend, place, place_parked, purchase, release,
-    reverse, settle, work,
+    Desk, close_incident, confirm, decline, estimate, extend, place, place_parked, place_timed, purchase,
+    release, reverse, settle, work,
 };
 
 /// A desk with 10 credits and the hold `i` in `state`.
@@ -14,10 +14,11 @@ fn desk_in(state: &str) -> Desk {
     let steps: Vec<Command> = match state {
         "QUOTED" => vec![estimate("i", "2")],
         "AWAITING_CREDITS" => vec![place_parked("i", "12")],
-        "ACTIVE" => vec![place("i", "2")],
-        "ACTIVE with work" => vec![place("i", "2"), work("i", 45)],
-        "ACTIVE with a pending quote" => vec![place("i", "2"), estimate("i", "3")],
-        "ACTIVE with a parked quote" => vec![place("i", "2"), estimate("i", "12"), confirm("i", true)],
+        "ACTIVE" => vec![place_timed("i", 60)],
+        "ACTIVE with a confirmed quote" => vec![place("i", "2")],
+        "ACTIVE with work" => vec![place_timed("i", 60), work("i", 45)],
+        "ACTIVE with a pending quote" => vec![place_timed("i", 60), estimate("i", "3")],
+        "ACTIVE with a parked quote" => vec![place_timed("i", 60), estimate("i", "12"), confirm("i", true)],
         "SETTLED" => vec![place("i", "2"), settle("i")],
         "RELEASED" => vec![place("i", "2"), release("i")],
         "DECLINED" => vec![estimate("i", "2"), decline("i")],
@@ -94,6 +95,21 @@ fn every_arrow_and_every_missing_one() {
                 not_open,
                 not_open,
                 "ACTIVE",
+                "ACTIVE",
+                "SETTLED",
+                "RELEASED",
+                "RELEASED",
+                not_settled,
+                "ACTIVE",
+                exists,
+            ],
+        ),
+        (
+            "ACTIVE with a confirmed quote",
+            [
+                not_open,
+                not_open,
+                "QuoteConfirmed",
                 "ACTIVE",
                 "SETTLED",
                 "RELEASED",

@@ -405,7 +405,7 @@ fn changing_the_cards_in_mid_incident_changes_nothing_for_open_holds() {
 }
 
 #[test]
-fn a_reopened_incident_keeps_what_its_earlier_work_was() {
+fn half_hour_elapsed_time_of_a_reopened_incident_is_added_up() {
     let mut desk = Desk::under("half-hour", "20");
     let with_start = |minute: i64| Timestamp::from_micros(START.micros() + minute * 60_000_000);
     desk.ok(crate::desk::place("i", "2"));
@@ -413,8 +413,10 @@ fn a_reopened_incident_keeps_what_its_earlier_work_was() {
     assert_eq!(charged(&mut desk, "i"), credits("1"));
     desk.ok(crate::desk::place("i", "2"));
     desk.ok(work_at("i", 40, 20));
-    // 0:00 to 1:00 is an hour, of which half was charged.
+    // 20 min and 20 min are two started half hours, of which one was charged. The pause between them is nobody's work.
     assert_eq!(charged(&mut desk, "i"), credits("1"));
-    let span = desk.hold("i").settlement.as_ref().unwrap().inputs.span.unwrap();
-    assert_eq!((span.from, span.until, span.seconds), (with_start(0), with_start(60), 2_400));
+    let inputs = desk.hold("i").settlement.as_ref().unwrap().inputs.clone();
+    let span = inputs.span.unwrap();
+    assert_eq!((span.from, span.until, span.seconds), (with_start(40), with_start(60), 1_200));
+    assert_eq!(inputs.before.unwrap().elapsed, 1_200);
 }

@@ -3,8 +3,9 @@
 
 use creditledger::ledger::card::{ClassRule, FlatTier, LineRule, RateCard, TimeBasis, check};
 use creditledger::ledger::codec::{decode, encode};
-use creditledger::ledger::job::{Circumstances, PriceInputs};
+use creditledger::ledger::job::{Circumstances, PriceInputs, WorkTime};
 use creditledger::ledger::price::{Receipt, price};
+use creditledger::ledger::rules::Rules;
 use creditledger::ledger::work::WorkPart;
 use creditledger::ledger::{Credits, Rejection};
 use proptest::prelude::*;
@@ -176,8 +177,11 @@ fn a_flat_tier_is_multiplied_rounded_and_raised_to_the_minimum_like_time() {
     card.minimum_credits = credits("2");
     assert_eq!(cost(&card, &inputs(24)), "2");
     assert_eq!(check(&card).warnings.first().unwrap().field, "minimum_credits");
-    let before = PriceInputs { charged_before: credits("1.5"), ..inputs(24) };
-    assert_eq!(cost(&card, &before), "0.5");
+    // The flat price is whole, whatever was before. By the first rules what was charged before was taken off.
+    let before = Some(inputs(600).time());
+    assert_eq!(cost(&card, &PriceInputs { before, ..inputs(24) }), "2");
+    let charged_before = credits("1.5");
+    assert_eq!(cost(&card, &PriceInputs { charged_before, rules: Rules::First, ..inputs(24) }), "0.5");
 }
 
 #[test]
@@ -311,8 +315,11 @@ fn a_charge_never_falls_when_time_grows_within_a_tier() {
 
 #[test]
 fn a_receipt_is_the_same_from_its_stored_inputs_and_card() {
-    check_all((cards(), pieces(), any::<bool>(), 0_i64..=50_000), |(card, pieces, labelled, quote)| {
-        let inputs = priced(&pieces, labelled, Some(Credits::from_units(quote)));
+    let before = || proptest::option::of(pieces());
+    let all = (cards(), pieces(), before(), any::<bool>(), 0_i64..=50_000);
+    check_all(all, |(card, pieces, before, labelled, quote)| {
+        let mut inputs = priced(&pieces, labelled, Some(Credits::from_units(quote)));
+        inputs.before = before.map(|before| priced(&before, false, None).time());
         let first = price(&card, &inputs);
         let card: RateCard = decode(&encode(&card)).unwrap();
         let inputs: PriceInputs = decode(&encode(&inputs)).unwrap();
@@ -321,6 +328,42 @@ fn a_receipt_is_the_same_from_its_stored_inputs_and_card() {
         let receipt = first.unwrap();
         let last = receipt.steps.iter().filter_map(|step| step.credits).next_back();
         prop_assert_eq!(last, Some(receipt.credits));
+        Ok(())
+    });
+}
+
+/// By another way: both prices are those of incidents that were never reopened.
+#[test]
+fn a_reopened_incident_costs_the_price_of_all_less_the_price_of_what_was_before() {
+    let all = (cards(), pieces(), pieces(), any::<bool>());
+    check_all(all, |(card, before, pieces, labelled)| {
+        let card = RateCard { flat: None, ..card };
+        let time = |pieces: &[Piece]| priced(pieces, labelled, None).time();
+        // What has elapsed of each hold is added up, as recorded time is.
+        let alone = |time: WorkTime| {
+            let basis = card.time_basis;
+            let seconds = if basis == TimeBasis::Elapsed { time.elapsed } else { time.seconds };
+            let summed =
+                PriceInputs { seconds, lines: time.lines, span: None, ..priced(&[], labelled, None) };
+            price(&card, &summed).unwrap().credits
+        };
+        let reopened = PriceInputs { before: Some(time(&before)), ..priced(&pieces, labelled, None) };
+        let (whole, earlier) = (alone(time(&before).with(&time(&pieces))), alone(time(&before)));
+        let expected = whole.less_at_least_zero(earlier);
+        prop_assert_eq!(price(&card, &reopened).unwrap().credits, expected);
+        Ok(())
+    });
+}
+
+/// Joined time is that of all entries, one hold's after the other's.
+#[test]
+fn joined_time_is_that_of_all_work() {
+    check_all((pieces(), pieces()), |(before, pieces)| {
+        let time = |pieces: &[Piece]| priced(pieces, false, None).time();
+        let joined = time(&before).with(&time(&pieces));
+        let all = time(&[before.clone(), pieces.clone()].concat());
+        prop_assert_eq!((joined.seconds, &joined.lines), (all.seconds, &all.lines));
+        prop_assert_eq!(joined.elapsed, time(&before).elapsed + time(&pieces).elapsed);
         Ok(())
     });
 }

@@ -11,6 +11,7 @@ use creditledger::ledger::commands::{
 use creditledger::ledger::customer::CustomerState;
 use creditledger::ledger::event::{EventType, events};
 use creditledger::ledger::posting::Detail;
+use creditledger::ledger::rules::Rules;
 use creditledger::ledger::{
     Credits, CustomerKey, Kind, LedgerNo, Posting, Rejection, Terms, Timestamp, TopUp,
 };
@@ -371,7 +372,7 @@ fn a_request_that_is_not_due_is_no_journal() {
 fn who_has_no_settings_has_the_row_that_they_had() {
     let before = encode(&Terms { package: Some(id("gold")), ..Terms::default() });
     assert_eq!(before, [2, 4, b'g', b'o', b'l', b'd', 0]);
-    assert_eq!(encode(&Detail::default()), [0]);
+    assert_eq!(encode(&Detail { rules: Rules::First, ..Detail::default() }), [0]);
     let desk = story(settings(None), &[(0, adjust("-8"), &["18"])]);
     let with = desk.state().state.clone();
     let without = encode(&CustomerState { top_ups: None, ..with.clone() });

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use creditledger::ledger::codec::{decode, encode};
 use creditledger::ledger::commands::{Command, NewWork, RecordWork};
-use creditledger::ledger::job::PriceInputs;
+use creditledger::ledger::job::{PriceInputs, WorkTime};
 use creditledger::ledger::posting::Detail;
 use creditledger::ledger::reject::WorkBound;
 use creditledger::ledger::work::{Work, WorkSums};
@@ -115,11 +115,13 @@ fn all_agrees(desk: &Desk) {
         assert_eq!(Some(&hold.work), WorkSums::of(entries).as_ref());
         assert_eq!(decode(&encode(&hold.work)), Ok(hold.work.clone()));
     }
-    let base = PriceInputs::default;
-    let (mut from_sums, mut from_entries) = (base(), base());
-    from_sums.add_sums(holds.iter().map(|hold| &hold.work), None);
-    from_entries.add_work(all.iter().flatten().filter(|entry| entry.counts()).map(Work::part));
-    assert_eq!(from_sums, from_entries);
+    for (hold, entries) in holds.iter().zip(&all) {
+        let (mut from_sums, mut from_entries) = (PriceInputs::default(), PriceInputs::default());
+        from_sums.add_sums(&hold.work);
+        from_entries.add_work(entries.iter().filter(|entry| entry.counts()).map(Work::part));
+        assert_eq!(from_sums, from_entries);
+        assert_eq!(WorkTime::of(&hold.work), from_entries.time());
+    }
 }
 
 /// The bytes of a hold as they were when holds carried their entries.

@@ -26,7 +26,7 @@ on_each_engine! {
     a_repeat_is_answered_with_the_hold_as_it_is_now
     a_hold_of_another_customer_does_not_exist
     a_hold_that_a_stranger_names_first_is_still_its_owners
-    what_falls_due_within_a_batch_forgets_nothing_that_falls_due_later
+    voiding_work_makes_nothing_due_and_forgets_nothing_that_falls_due_later
     holds_parked_in_one_batch_wait_in_its_order
     settling_by_id_sees_the_whole_incident
     ledgers_are_apart
@@ -157,7 +157,7 @@ async fn a_hold_of_another_customer_does_not_exist(mut rig: Rig) {
     assert_eq!(rig.reader.hold(LedgerNo::MAIN, hold.id).await.unwrap(), Some(hold));
 }
 
-/// A reopened incident costs the price of its whole time, less what was charged before.
+/// A reopened incident costs the price of its whole time, less the price of the time before.
 async fn settling_by_id_sees_the_whole_incident(mut rig: Rig) {
     rig.new_customer("acme").await;
     rig.ok(purchase("o1", "10")).await;
@@ -420,7 +420,7 @@ async fn a_hold_that_a_stranger_names_first_is_still_its_owners(mut rig: Rig) {
     assert_eq!(outcomes[1].as_ref().unwrap().hold.as_ref().unwrap().state, HoldState::Settled);
 }
 
-async fn what_falls_due_within_a_batch_forgets_nothing_that_falls_due_later(mut rig: Rig) {
+async fn voiding_work_makes_nothing_due_and_forgets_nothing_that_falls_due_later(mut rig: Rig) {
     rig.new_customer("acme").await;
     rig.ok(purchase("o1", "10")).await;
     let soon = EstimateIncident {
@@ -433,13 +433,15 @@ async fn what_falls_due_within_a_batch_forgets_nothing_that_falls_due_later(mut 
     // Looks at what was due until now; the hold with work is not.
     rig.run(Command::ApplyDue).await.unwrap_err();
     rig.ok(estimate("quoted", "1")).await;
-    // Without its work the hold is due, and expires before the second command of the same batch.
+    // Work was recorded on the hold, so voiding it makes nothing due, neither in its own batch nor later.
     let commands = [void("soon", entry), grant("1")].map(|command| rig.request(command));
     assert!(rig.batch(&commands).await.iter().all(Result::is_ok));
     let soon = &rig.reader.holds_of_incident(rig.key(), &id("soon")).await.unwrap()[0];
-    assert_eq!(soon.state, HoldState::Expired);
+    assert_eq!(soon.state, HoldState::Active);
     rig.now = START.plus_days(30);
     rig.ok(grant("1")).await;
+    let soon = &rig.reader.holds_of_incident(rig.key(), &id("soon")).await.unwrap()[0];
+    assert_eq!((soon.state, soon.due_at()), (HoldState::Active, None));
     let quoted = &rig.reader.holds_of_incident(rig.key(), &id("quoted")).await.unwrap()[0];
     assert_eq!(quoted.state, HoldState::Expired);
 }

@@ -212,7 +212,7 @@ async fn estimates_and_charges_are_counted_by_class(mut rig: Rig) {
         ("i3", "design", "2", 60),
         ("i4", "design", "2", 90),
         ("i5", "design", "2", 150),
-        // Opened again: 90 minutes in all cost 3, of which 1 was charged.
+        // Opened again: 90 minutes in all cost 3, the 30 before 1.
         ("i1", "design", "1", 60),
         ("i6", "", "1", 120),
         ("i7", "free", "0", 0),

@@ -96,7 +96,8 @@ async fn live(rig: &mut Rig, customer: &str, word: &'static str) -> Vec<Request>
     say(rig, s, &mut asked, Command::SetCustomerTerms(terms)).await;
 
     // Estimated, confirmed, worked on, settled and reversed.
-    let estimate = Command::EstimateIncident(s.estimate("i1", "2"));
+    let estimate = EstimateIncident { quote: Quote::Seconds(3_600), ..s.estimate("i1", "2") };
+    let estimate = Command::EstimateIncident(estimate);
     say(rig, s, &mut asked, estimate).await;
     let confirm = Command::ConfirmEstimate(ConfirmEstimate { hold: incident("i1"), park: false });
     say(rig, s, &mut asked, confirm).await;

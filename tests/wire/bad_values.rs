@@ -172,7 +172,13 @@ pub fn rule(request: &str, message: &str, field: &str) -> Rule {
         (_, "incident_class" | "line" | "rate_card_id" | "package") => Rule::OptionalId,
         ("AdjustBalanceRequest", "credits") => Rule::Signed,
         ("EstimateIncidentRequest" | "PlaceHoldRequest", "credits") => Rule::AtLeastZero,
-        (_, "max_charge_credits" | "confirmed_quote_credits" | "charged_before_credits") => Rule::AtLeastZero,
+        (
+            _,
+            "max_charge_credits"
+            | "confirmed_quote_credits"
+            | "charged_before_credits"
+            | "expected_charged_credits",
+        ) => Rule::AtLeastZero,
         (_, "credits" | "charge_credits") => Rule::Positive,
         (_, "below_credits" | "target_credits" | "monthly_cap_credits") => Rule::Positive,
         (_, "cool_down_seconds" | "lapse_seconds") => Rule::UpTo(2_678_400),
@@ -200,7 +206,7 @@ pub fn rule(request: &str, message: &str, field: &str) -> Rule {
         (_, "heartbeat_seconds") => Rule::UpTo(3_600),
         (_, "customer_ids") => Rule::Ids,
         (_, "labels") => Rule::Labels,
-        (_, "work") => Rule::NestedList,
+        (_, "work" | "work_before") => Rule::NestedList,
         (_, "update_mask") => Rule::Mask,
         (_, "metadata") => Rule::Metadata,
         (_, "contact" | "terms" | "top_up" | "price" | "expected_refunded_price" | "order") => Rule::Nested,

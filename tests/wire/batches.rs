@@ -223,6 +223,10 @@ pub fn random_commands(served: &Served, count: u32, on: On) -> Vec<BatchCommand>
             }};
         }
         let hold = PlaceHoldRequest { context: served.of(who), ..served.hold(&incident, &credits) };
+        let hold = match dice.below(2) {
+            0 => hold,
+            _ => PlaceHoldRequest { quote: served.timed_hold("", seconds / 60).quote, ..hold },
+        };
         let park = dice.below(2) == 0;
         commands.push(command(match dice.below(17) {
             0 | 1 => Command::PlaceHold(hold),

@@ -158,7 +158,7 @@ async fn history_is_priced_anew_and_nothing_moves(on: On) {
         ..Default::default()
     };
     let mut cards = client(&served);
-    // prepaid: 1 + 1.5 + 2 + 1.03, and 41 min in all cost 1.37, of which 1 was charged: 0.37.
+    // prepaid: 1 + 1.5 + 2 + 1.03, and 41 min in all cost 1.37, the 10 before 1: 0.37.
     let same = cards.preview_charge(ask("prepaid")).await.unwrap().into_inner().what_if.unwrap();
     let sums = |what_if: &WhatIf| {
         [&what_if.charged_credits, &what_if.preview_credits, &what_if.difference_credits].map(String::clone)
@@ -167,7 +167,7 @@ async fn history_is_priced_anew_and_nothing_moves(on: On) {
         (same.settlements, sums(&same), same.differences.len()),
         (5, ["5.9", "5.9", "0"].map(str::to_owned), 0)
     );
-    // half-hour: 1 + 2 + 2 + 2, and 41 min cost 2, of which it would have charged 1.
+    // half-hour: 1 + 2 + 2 + 2, and 41 min cost 2, the 10 before 1.
     let answer = cards.preview_charge(ask("half-hour")).await.unwrap().into_inner();
     assert_eq!((answer.credits.as_str(), answer.steps.len()), ("8", 0));
     let other = answer.what_if.unwrap();
@@ -197,6 +197,32 @@ async fn history_is_priced_anew_and_nothing_moves(on: On) {
     let none = cards.preview_charge(past).await.unwrap().into_inner().what_if.unwrap();
     assert_eq!((none.settlements, none.preview_credits.as_str()), (0, "0"));
     assert_eq!(served.positions().await, before);
+}
+
+async fn a_receipt_tells_the_rules_and_the_time_before(on: On) {
+    let served = Served::with_credits(on, "100").await;
+    let mut holds = served.holds();
+    for minutes in [20, 20] {
+        holds.place_hold(served.timed_hold("a", 60)).await.unwrap();
+        holds.record_work(served.work("a", minutes)).await.unwrap();
+        holds.settle_hold(served.settle("a")).await.unwrap();
+    }
+    let receipt = GetReceiptRequest {
+        customer_id: "acme".into(),
+        target: Some(HoldTarget::incident("a")),
+        ..Default::default()
+    };
+    let receipt = holds.get_receipt(receipt).await.unwrap().into_inner().receipt.unwrap();
+    let inputs = receipt.inputs.unwrap();
+    let before = WorkTime { work_seconds: 1_200, elapsed_seconds: 1_200, lines: Vec::new() };
+    assert_eq!((inputs.work_seconds, inputs.work_before), (1_200, Some(before)));
+    assert_eq!((receipt.rules_number, inputs.charged_before_credits.as_str()), (2, "0"));
+    let last = receipt.steps.last().unwrap();
+    assert_eq!((last.rule(), last.credits.as_str()), (StepRule::PriceBefore, "0.33"));
+    let all = ListPostingsRequest { customer_id: "acme".into(), ..Default::default() };
+    let postings = served.ledgers().list_postings(all).await.unwrap().into_inner().postings;
+    assert!(postings.len() > 5 && postings.iter().all(|posting| posting.rules_number == 2), "{postings:?}");
+    served.verify().await;
 }
 
 async fn circumstances_reach_the_charge(on: On) {
@@ -295,6 +321,7 @@ async fn estimates_are_compared_with_charges_by_class(on: On) {
 }
 
 on_each_engine! {
+    a_receipt_tells_the_rules_and_the_time_before
     estimates_are_compared_with_charges_by_class
     a_card_is_created_read_listed_and_made_the_default
     a_card_that_contradicts_itself_is_refused_with_all_that_is_wrong

@@ -269,6 +269,42 @@ async fn price_lists_and_previews(on: On) {
         (preview.credits.as_str(), preview.rate_card.unwrap().rate_card_id.as_str()),
         ("1", "three-lines")
     );
+    // Twenty minutes after twenty that were charged; and ten by the clock, thirty days after ten.
+    let before = |card: &str, work: [PreviewWork; 2]| {
+        let [before, work] = work;
+        PreviewChargeRequest {
+            rate_card_id: card.into(),
+            work: vec![work],
+            work_before: vec![before],
+            ..Default::default()
+        }
+    };
+    let prepaid = before("prepaid", [piece(1_200, ""), piece(1_200, "")]);
+    let preview = cards.preview_charge(prepaid.clone()).await.unwrap().into_inner();
+    let rules: Vec<_> = preview.steps.iter().map(ChargeStep::rule).collect();
+    use StepRule::{ChargedBefore, PriceBefore, Rate, Rounding, Time, TimeBefore};
+    assert_eq!(
+        (preview.credits.as_str(), rules),
+        ("0.33", vec![Time, TimeBefore, Rate, Rounding, PriceBefore])
+    );
+    let at = |days: i64| {
+        let started_at = Some(prost_types::Timestamp { seconds: 86_400 * days, nanos: 0 });
+        PreviewWork { started_at, ..piece(600, "") }
+    };
+    let clock = before("half-hour", [at(0), at(30)]);
+    assert_eq!(cards.preview_charge(clock).await.unwrap().into_inner().credits, "0");
+    // As incidents were charged by the first rules; not both at once.
+    let charged = Some("1".to_owned());
+    let first = PreviewChargeRequest {
+        work_seconds: 2_400,
+        charged_before_credits: charged.clone(),
+        ..Default::default()
+    };
+    let preview = cards.preview_charge(first).await.unwrap().into_inner();
+    let last = preview.steps.last().unwrap().rule();
+    assert_eq!((preview.credits.as_str(), last), ("0.33", ChargedBefore));
+    let both = PreviewChargeRequest { charged_before_credits: charged, ..prepaid };
+    assert_eq!(fields(&cards.preview_charge(both).await.unwrap_err()), ["charged_before_credits"]);
     let free =
         PreviewChargeRequest { rate_card_id: "half-hour".into(), emergency: true, ..Default::default() };
     assert_eq!(cards.preview_charge(free).await.unwrap().into_inner().credits, "0");

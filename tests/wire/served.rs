@@ -196,6 +196,12 @@ impl Served {
         }
     }
 
+    /// A hold that is estimated by time, so that it is no quote.
+    pub fn timed_hold(&self, incident: &str, minutes: i32) -> PlaceHoldRequest {
+        let quote = Some(place_hold_request::Quote::EstimatedSeconds(minutes * 60));
+        PlaceHoldRequest { quote, ..self.hold(incident, "0") }
+    }
+
     pub fn estimate(&self, incident: &str, credits: &str) -> EstimateIncidentRequest {
         EstimateIncidentRequest {
             context: self.of("acme"),

@@ -209,6 +209,18 @@ async fn what_else_the_state_forbids(on: On) {
         }
         .encode_to_vec()
     };
+    let extend = ExtendHoldRequest {
+        context: served.of("acme"),
+        target: Some(HoldTarget::incident("open")),
+        credits: "1".into(),
+    };
+    let duplicate = ChargeIncidentRequest {
+        context: served.of("acme"),
+        incident_id: "reverse".into(),
+        work_seconds: 3_600,
+        expected_charged_credits: Some("0".into()),
+        ..Default::default()
+    };
     let settle = SettleHoldRequest { expected_work_seconds: Some(1), ..served.settle("open") };
     let capped = SettleHoldRequest { max_charge_credits: Some("1.5".into()), ..served.settle("open") };
     let void_again = VoidWorkRequest {
@@ -239,6 +251,8 @@ async fn what_else_the_state_forbids(on: On) {
         ("HoldService/ChargeIncident", charge("open", ""), Code::AlreadyExists, "HOLD_EXISTS"),
         ("HoldService/ChargeIncident", charge("i", ""), Code::FailedPrecondition, "EXCEEDS_MAX_CHARGE"),
         ("HoldService/ChargeIncident", charge("i", "other"), Code::FailedPrecondition, "QUOTE_REQUIRED"),
+        ("HoldService/ChargeIncident", duplicate.encode_to_vec(), Code::FailedPrecondition, "CHARGE_CHANGED"),
+        ("HoldService/ExtendHold", extend.encode_to_vec(), Code::FailedPrecondition, "QUOTE_CONFIRMED"),
         ("HoldService/ReleaseHold", release.encode_to_vec(), Code::FailedPrecondition, "WORK_RECORDED"),
         ("HoldService/SettleHold", settle.encode_to_vec(), Code::FailedPrecondition, "WORK_CHANGED"),
         ("HoldService/SettleHold", capped.encode_to_vec(), Code::FailedPrecondition, "EXCEEDS_MAX_CHARGE"),
@@ -280,6 +294,15 @@ async fn what_else_the_state_forbids(on: On) {
         if expected == "HOLD_EXISTS" {
             let info = status.get_error_details().error_info().unwrap().metadata.clone();
             assert_eq!(info["hold_id"], first, "the first is named");
+        }
+        let told = |keys: &[&str]| {
+            let info = status.get_error_details().error_info().unwrap().metadata.clone();
+            keys.iter().map(|key| info[*key].clone()).collect::<Vec<_>>()
+        };
+        match expected {
+            "QUOTE_CONFIRMED" => assert_eq!(told(&["quote"]), ["1"]),
+            "CHARGE_CHANGED" => assert_eq!(told(&["expected", "charged"]), ["0", "1.5"]),
+            _ => (),
         }
     }
     assert_eq!(served.positions().await, before);

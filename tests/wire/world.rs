@@ -119,7 +119,8 @@ impl World {
         for incident in ["confirm", "decline"] {
             holds.estimate_incident(served.estimate(incident, "2")).await.unwrap();
         }
-        for incident in ["extend", "void", "settle", "release", "close", "reverse"] {
+        holds.place_hold(served.timed_hold("extend", 60)).await.unwrap();
+        for incident in ["void", "settle", "release", "close", "reverse"] {
             holds.place_hold(served.hold(incident, "2")).await.unwrap();
         }
         for incident in ["settle", "reverse"] {
@@ -147,7 +148,7 @@ impl World {
         served.purchases().record_chargeback(taken).await.unwrap();
         let order = PurchaseCreditsRequest { context: served.of("zeta"), ..served.purchase("5", "zeta-1") };
         served.purchases().purchase_credits(order).await.unwrap();
-        let hold = PlaceHoldRequest { context: served.of("zeta"), ..served.hold("extend", "1") };
+        let hold = PlaceHoldRequest { context: served.of("zeta"), ..served.timed_hold("extend", 30) };
         let foreign_hold = holds.place_hold(hold).await.unwrap().into_inner().outcome().hold.unwrap().hold_id;
 
         let other_ledger = CreateLedgerRequest { context: served.of(""), ledger_id: "other".into() };
@@ -408,7 +409,9 @@ impl World {
             "RateCardService/ListRateCards" => ListRateCardsRequest::default(),
             "RateCardService/PreviewCharge" => PreviewChargeRequest {
                 customer_id: customer_id(), incident_class: "price-plans".into(), opened_at: Some(EARLIER),
-                confirmed_quote_credits: Some("1".into()), charged_before_credits: Some("0.5".into()),
+                confirmed_quote_credits: Some("1".into()), work_before: vec![PreviewWork {
+                    work_seconds: 600, started_at: Some(EARLIER), line: "second".into(), solutions: 1,
+                }],
                 rate_card_id: "prepaid".into(), version: 1, package: "gold".into(), labels: vec!["on-site".into()],
                 work: vec![PreviewWork {
                     work_seconds: 60, started_at: Some(EARLIER), line: "first".into(), solutions: 1,
@@ -454,7 +457,7 @@ impl World {
             "HoldService/ChargeIncident" => ChargeIncidentRequest {
                 context: asks("bo", ""), incident_id: "charge".into(), work_seconds: 600, started_at: Some(EARLIER),
                 line: "first".into(), solutions: 1, note: "n".into(), opened_at: Some(EARLIER),
-                max_charge_credits: Some("9".into()), ..Default::default()
+                max_charge_credits: Some("9".into()), expected_charged_credits: Some("0".into()), ..Default::default()
             },
             "HoldService/ReverseSettlement" => ReverseSettlementRequest {
                 context: asks("op", "goodwill"), target: incident("reverse"), credits: Some("0.5".into()),

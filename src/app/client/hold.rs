@@ -113,7 +113,7 @@ pub enum EndCommand {
         /// Bear what exceeds the hold, instead of taking it from available credits
         #[arg(long)]
         cap_at_hold: bool,
-        /// The most that it may cost
+        /// The most that the customer may pay
         #[arg(long, value_name = "CREDITS")]
         max_charge: Option<String>,
         /// Refuse if other work than these seconds is recorded
@@ -152,9 +152,12 @@ pub enum EndCommand {
         /// When the incident was opened (RFC 3339) [default: now]
         #[arg(long, value_name = "TIME")]
         opened_at: Option<Timestamp>,
-        /// The most that it may cost
+        /// The most that the customer may pay
         #[arg(long, value_name = "CREDITS")]
         max_charge: Option<String>,
+        /// Refuse if the incident has cost other than these credits so far
+        #[arg(long, value_name = "CREDITS")]
+        expected_charged: Option<String>,
         /// Why nothing is charged
         #[arg(long, default_value = "", hide_default_value = true, value_name = "REASON")]
         waive: String,
@@ -431,7 +434,16 @@ impl EndCommand {
                 };
                 incident.send(method!(HoldServiceClient.release_hold), request, outcome).await
             }
-            Self::Charge { incident, work, class, opened_at, max_charge, waive, circumstances } => {
+            Self::Charge {
+                incident,
+                work,
+                class,
+                opened_at,
+                max_charge,
+                expected_charged,
+                waive,
+                circumstances,
+            } => {
                 let request = |context, incident_id| wire::ChargeIncidentRequest {
                     context,
                     incident_id,
@@ -447,6 +459,7 @@ impl EndCommand {
                     labels: circumstances.labels,
                     emergency: circumstances.emergency,
                     kb_answered: circumstances.kb_answered,
+                    expected_charged_credits: expected_charged,
                 };
                 incident.send(method!(HoldServiceClient.charge_incident), request, outcome).await
             }

@@ -54,6 +54,7 @@ fn row_of(receipt: &wire::Receipt) -> OutputRow {
         customer_id,
         incident_id,
         rate_card = card,
+        rules_number,
         steps = steps.collect::<Vec<_>>(),
     );
     row.and(row!(settlement?:
@@ -74,13 +75,14 @@ fn text_of(receipt: &wire::Receipt) -> String {
         inputs,
         steps,
         settlement,
+        rules_number,
         ledger_id: _,
     } = receipt;
     let card = rate_card.clone().unwrap_or_default();
     let inputs = inputs.clone().unwrap_or_default();
     let mut lines = vec![
         format!("incident {incident_id} of customer {customer_id} (hold {hold_id})"),
-        format!("rate card {} version {}", card.rate_card_id, card.version),
+        format!("rate card {} version {}, rules {rules_number}", card.rate_card_id, card.version),
     ];
     for (name, value) in [
         ("class", &inputs.incident_class),

@@ -3,7 +3,7 @@
 use crate::ledger::Rejection;
 use crate::ledger::card::{CardRef, ClassRule, FlatTier, LineRule, RateCard};
 use crate::ledger::ids::LineId;
-use crate::ledger::job::{Circumstances, LineTime, PriceInputs};
+use crate::ledger::job::{Circumstances, LineTime, PriceInputs, WorkTime};
 use crate::ledger::price::Step;
 use crate::ledger::{ClassId, Credits, LedgerId};
 use crate::query::{ClassStats, Difference, WhatIf};
@@ -120,6 +120,7 @@ pub fn inputs(inputs: &PriceInputs) -> wire::ChargeInputs {
         solutions,
         span,
         rules: _,
+        before,
     } = inputs;
     wire::ChargeInputs {
         incident_class: or_empty(class.as_ref()),
@@ -138,6 +139,17 @@ pub fn inputs(inputs: &PriceInputs) -> wire::ChargeInputs {
         first_started_at: span.map(|span| time(span.from)),
         last_ended_at: span.map(|span| time(span.until)),
         placed_seconds: span.map_or(0, |span| signed(span.seconds)),
+        work_before: before.as_ref().map(work_time),
+    }
+}
+
+/// Billable time of earlier settlements.
+fn work_time(time: &WorkTime) -> wire::WorkTime {
+    let WorkTime { seconds, lines, elapsed } = time;
+    wire::WorkTime {
+        work_seconds: signed(*seconds),
+        lines: lines.iter().map(line_time).collect(),
+        elapsed_seconds: signed(*elapsed),
     }
 }
 

@@ -73,6 +73,7 @@ pub fn posting(posting: &Posting, ledger: &LedgerId, customer: &CustomerId) -> w
             Texts::Separate | Texts::Inline => None,
         },
         position: 0,
+        rules_number: small(detail.rules.number().into()),
         money_transfers: posting.money_transfers().map(|moved| money_transfer(&moved)).collect(),
     }
 }
@@ -185,7 +186,7 @@ fn pending(pending: &Pending) -> wire::PendingEstimate {
 fn work_summary(sums: &WorkSums) -> wire::WorkSummary {
     // The lines in the form that pricing uses: none where no line was named.
     let mut priced = PriceInputs::default();
-    priced.add_sums(std::iter::once(sums), None);
+    priced.add_sums(sums);
     let PriceInputs { lines, solutions, span, .. } = priced;
     wire::WorkSummary {
         entries: small(sums.entries),

@@ -16,14 +16,18 @@ pub struct ChargeIncident {
     pub work: NewWork,
     /// When the incident was opened; by default now.
     pub opened_at: Option<Timestamp>,
-    /// The most that it may cost.
+    /// The most that the customer may pay.
     pub max_charge: Option<Credits>,
     /// Why nothing is charged; empty charges.
     pub waive_reason: Text,
     pub circumstances: Circumstances,
+    /// What the incident has cost so far, as the caller knows it. A late duplicate under another request id is refused
+    /// by it.
+    pub expected_charged: Option<Credits>,
 }
 hashed!(ChargeIncident {
     1 => incident, 2 => class, 3 => work, 4 => opened_at, 5 => max_charge, 6 => waive_reason, 20 => circumstances, + 60 => reason,
+    61 => expected_charged,
 });
 
 impl CustomerCommand for ChargeIncident {
@@ -34,6 +38,12 @@ impl CustomerCommand for ChargeIncident {
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {
         at.must_not_be_closed()?;
         at.must_have_no_open_hold(&self.incident)?;
+        if let Some(expected) = self.expected_charged {
+            let charged = at.standing_charges(&self.incident)?;
+            if charged != expected {
+                return Err(Rejection::ChargeChanged { expected, charged });
+            }
+        }
         let card = at.card()?;
         let opened_at = self.opened_at.unwrap_or(at.book.now);
         let job = Job {
@@ -45,7 +55,7 @@ impl CustomerCommand for ChargeIncident {
             circumstances: self.circumstances.clone(),
             waive_reason: &self.waive_reason,
         };
-        let inputs = at.price_inputs(&job, None);
+        let inputs = at.price_inputs(&job, None)?;
         must_be_few(&inputs, self.work.line.as_ref(), &self.work.labels)?;
         must_be_few(&inputs, None, &self.circumstances.labels)?;
         if card.confirmed_hold_only && free_of_charge(card, &inputs)?.is_none() {

@@ -7,7 +7,7 @@ use super::settling::{Settling, end_without_charge, ended, must_be_expected};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseIncident {
     pub hold: HoldRef,
-    /// The most that it may cost.
+    /// The most that the customer may pay.
     pub max_charge: Option<Credits>,
     /// The recorded seconds that the caller has seen.
     pub expected_work_seconds: Option<u64>,

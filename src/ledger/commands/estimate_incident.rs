@@ -2,7 +2,7 @@
 
 use super::estimating::{Quote, estimate_of};
 use super::prelude::*;
-use super::pricing::{Job, JobWork};
+use super::pricing::{Estimated, Job, JobWork};
 use crate::ledger::hold::Pending;
 use crate::ledger::ids::{ClassId, IncidentId};
 use crate::ledger::job::Circumstances;
@@ -69,7 +69,7 @@ impl EstimateIncident {
         let card = at.pinned_card(hold)?;
         let job = self.job(hold.class.as_ref(), hold.opened_at);
         let job = Job { hold: Some(hold.id), circumstances: hold.circumstances.clone(), ..job };
-        let total = at.estimate_total(card, &job, &self.quote, &self.range_override)?;
+        let Estimated { total, is_quote } = at.estimated(card, &job, &self.quote, &self.range_override)?;
         let mut draft = at.draft();
         draft.announce_missing(at, hold, total.less_at_least_zero(hold.held));
         let mut after = Hold::clone(hold);
@@ -82,7 +82,7 @@ impl EstimateIncident {
             estimated_by: at.submission.said.by.clone(),
             confirmed_by: Text::default(),
             note: self.note.clone(),
-            quoted: self.quote.is_named(),
+            quoted: is_quote,
         });
         Ok(draft.with_hold(after))
     }
@@ -93,16 +93,17 @@ impl EstimateIncident {
         let card = at.card()?;
         let opened_at = self.opened_at.unwrap_or(at.book.now);
         let job = self.job(self.class.as_ref(), opened_at);
+        let Estimated { total, is_quote } = at.estimated(card, &job, &self.quote, &self.range_override)?;
         Ok(Hold {
             class: self.class.clone(),
-            estimate: at.estimate_total(card, &job, &self.quote, &self.range_override)?,
+            estimate: total,
             valid_until: Some(at.book.now.plus_days(card.quote_valid_days)),
             expires_at: self.expires_at,
             range_override: self.range_override.clone(),
             estimated_by: at.submission.said.by.clone(),
             note: self.note.clone(),
             circumstances: self.circumstances.clone(),
-            quoted: self.quote.is_named(),
+            quoted: is_quote,
             ..draft.quoted_hold(&self.incident, card, opened_at)
         })
     }

@@ -12,7 +12,8 @@ use crate::ledger::work::WorkSums;
 pub enum Quote {
     /// The top of the class's range; zero for a free class; the flat price where the card has one.
     Class,
-    /// Credits that the caller names: a quote. Where the card asks for one, it is the charge.
+    /// Credits that the caller names: a quote, unless the card makes the incident free. Where the card asks for one, it
+    /// is the charge.
     Credits(Credits),
     /// What the card charges for these seconds.
     Seconds(u64),

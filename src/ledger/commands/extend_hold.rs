@@ -2,6 +2,7 @@
 
 use super::prelude::*;
 
+/// Sets more aside for an active hold whose estimate comes from the card. A confirmed quote stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtendHold {
     pub hold: HoldRef,
@@ -17,6 +18,10 @@ impl CustomerCommand for ExtendHold {
 
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {
         let hold = at.active_hold(&self.hold)?;
+        // More would be set aside than was agreed. A new estimate names the new total, and the customer confirms it.
+        if let Some(quote) = hold.confirmed_quote() {
+            return Err(Rejection::QuoteConfirmed { quote });
+        }
         let mut draft = at.draft();
         draft.need_available(self.credits)?;
         draft.shift(Slot::First, self.credits)?;

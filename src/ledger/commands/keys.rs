@@ -55,7 +55,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// A hold and the others of its incident: a settlement costs the price of the incident's whole time.
+    /// A hold and the others of its incident: what a settlement costs depends on what was charged before.
     pub(super) fn whole_incident(hold: &'a HoldRef) -> Self {
         Self { whole_incident: true, ..Self::hold(hold) }
     }

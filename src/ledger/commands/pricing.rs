@@ -1,11 +1,13 @@
 //! How a rate card prices an incident: the inputs of its price, and the total of an estimate.
 
+use std::iter::once;
+
 use super::estimating::Quote;
 use super::prelude::*;
 use crate::ledger::book::Book;
 use crate::ledger::card::{ClassRule, RateCard};
 use crate::ledger::ids::{CardId, ClassId, HoldId, IncidentId, LabelId, LedgerNo, LineId};
-use crate::ledger::job::{Circumstances, PriceInputs};
+use crate::ledger::job::{Circumstances, PriceInputs, WorkTime};
 use crate::ledger::price::{charge, free_of_charge};
 use crate::ledger::reject::WorkBound;
 use crate::ledger::work::{NewWork, WorkPart, WorkSums};
@@ -17,9 +19,9 @@ pub struct Job<'a> {
     pub opened_at: Timestamp,
     /// The hold that is being settled; it is not an earlier settlement.
     pub hold: Option<HoldId>,
-    /// The work besides that of earlier settlements.
+    /// The work, without that of earlier settlements.
     pub work: JobWork<'a>,
-    /// What is special about the incident, besides what earlier settlements say.
+    /// What is special about the incident, besides what its work says.
     pub circumstances: Circumstances,
     /// Why nothing is charged.
     pub waive_reason: &'a Text,
@@ -36,48 +38,64 @@ pub enum JobWork<'a> {
     Seconds(u64),
 }
 
-impl<'a> JobWork<'a> {
-    /// The sums, and a piece that comes after them.
-    fn parts(self) -> (Option<&'a WorkSums>, Option<WorkPart<'a>>) {
+impl JobWork<'_> {
+    fn add_to(self, inputs: &mut PriceInputs) {
         match self {
-            Self::Hold(sums) => (Some(sums), None),
-            Self::New(work) => (None, Some(work.part())),
-            Self::Seconds(seconds) => (None, Some(WorkPart { seconds, ..WorkPart::default() })),
+            Self::Hold(sums) => inputs.add_sums(sums),
+            Self::New(work) => inputs.add_work(once(work.part())),
+            Self::Seconds(seconds) => inputs.add_work(once(WorkPart { seconds, ..WorkPart::default() })),
         }
     }
 }
 
 impl<'a> Context<'a> {
-    /// What the price depends on: a reopened incident costs the price of its whole time, less what earlier
-    /// settlements charged and did not give back.
-    pub fn price_inputs(&self, job: &Job<'_>, confirmed_quote: Option<Credits>) -> PriceInputs {
-        let earlier = || {
-            let others = self.entry.incident(job.incident).filter(|hold| Some(hold.id) != job.hold);
-            others.filter_map(|hold| Some((hold, hold.settlement.as_ref()?)))
-        };
-        let mut circumstances = job.circumstances.clone();
-        let mut charged_before = Credits::ZERO;
-        for (_, settlement) in earlier() {
-            circumstances.add(&settlement.inputs.circumstances);
-            // Each charge and their number are bounded. A sum beyond 64 bits exceeds any price; a bound replaces it.
-            charged_before =
-                charged_before.checked_add(settlement.standing_charge()).unwrap_or(Credits::MAX_BALANCE);
-        }
+    /// What the price depends on: the job's own work, and the time before it that was charged.
+    pub fn price_inputs(
+        &self,
+        job: &Job<'_>,
+        confirmed_quote: Option<Credits>,
+    ) -> Result<PriceInputs, Rejection> {
         let terms = &self.customer.state.terms;
         let mut inputs = PriceInputs {
             class: job.class.cloned(),
             opened_on: job.opened_at.day(),
             product_purchased_on: terms.product_purchased_on,
             confirmed_quote,
-            charged_before,
             waive_reason: job.waive_reason.clone(),
             package: terms.package.clone(),
-            circumstances,
+            circumstances: job.circumstances.clone(),
+            before: self.billable_before(job)?,
             ..PriceInputs::default()
         };
-        let (sums, last) = job.work.parts();
-        inputs.add_sums(earlier().map(|(hold, _)| &hold.work).chain(sums), last);
-        inputs
+        job.work.add_to(&mut inputs);
+        Ok(inputs)
+    }
+
+    /// The billable time of the incident's other settlements. Not billable is what was free when it was worked, as of
+    /// its own hold and card; what was waived; and time whose settlement was wholly given back.
+    fn billable_before(&self, job: &Job<'_>) -> Result<Option<WorkTime>, Rejection> {
+        let mut before: Option<WorkTime> = None;
+        for hold in self.entry.incident(job.incident).filter(|hold| Some(hold.id) != job.hold) {
+            let Some(settlement) = &hold.settlement else { continue };
+            if settlement.is_given_back()
+                || free_of_charge(self.pinned_card(hold)?, &settlement.inputs)?.is_some()
+            {
+                continue;
+            }
+            let time = WorkTime::of(&hold.work);
+            before = Some(match before {
+                Some(before) => before.with(&time),
+                None => time,
+            });
+        }
+        Ok(before)
+    }
+
+    /// What the incident has cost so far: what its settlements charged and did not give back.
+    pub fn standing_charges(&self, incident: &IncidentId) -> Result<Credits, Rejection> {
+        let mut settled = self.entry.incident(incident).filter_map(|hold| hold.settlement.as_ref());
+        let sum = settled.try_fold(Credits::ZERO, |sum, settled| sum.checked_add(settled.standing_charge()));
+        sum.ok_or(Rejection::AmountOutOfBounds)
     }
 
     /// The card of the customer: its own, else the ledger's default.
@@ -98,7 +116,7 @@ impl<'a> Context<'a> {
     }
 
     /// What settling the hold starts from, for the work on it so far.
-    pub fn settlement_inputs(&self, hold: &Hold) -> PriceInputs {
+    pub fn settlement_inputs(&self, hold: &Hold) -> Result<PriceInputs, Rejection> {
         self.price_inputs(&settlement_job(hold, &Text::EMPTY), hold.confirmed_quote())
     }
 
@@ -111,48 +129,50 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The total of an estimate, within the range of its class unless `range_override` says why not.
-    pub fn estimate_total(
+    /// The total of an estimate, within the range of its class unless `range_override` says why not. The range is that
+    /// of one hold. Where the card makes the incident free it is zero, and no quote.
+    pub fn estimated(
         &self,
         card: &RateCard,
         job: &Job<'_>,
         quote: &Quote,
         range_override: &Text,
-    ) -> Result<Credits, Rejection> {
-        let inputs = self.price_inputs(job, None);
+    ) -> Result<Estimated, Rejection> {
+        let inputs = self.price_inputs(job, None)?;
         must_be_few(&inputs, None, &job.circumstances.labels)?;
-        let free = free_of_charge(card, &inputs)?.is_some();
+        if free_of_charge(card, &inputs)?.is_some() {
+            return Ok(Estimated { total: Credits::ZERO, is_quote: false });
+        }
         let rule = card.rule(job.class);
+        let range = range_of(rule);
         let total = match quote {
             Quote::Credits(credits) => *credits,
-            Quote::Class if free => Credits::ZERO,
             // A flat price has no range.
-            Quote::Class if card.flat.is_some() && !has_range(rule) => charge(card, &inputs)?,
-            // The range is that of the whole incident.
-            Quote::Class => top_of_range(rule, job.class)?.less_at_least_zero(inputs.charged_before),
+            Quote::Class if card.flat.is_some() && range.is_none() => charge(card, &inputs)?,
+            Quote::Class => top_of_range(rule, job.class)?,
             Quote::Seconds(_) => charge(card, &inputs)?,
         };
-        if free && total.is_zero() {
-            return Ok(total);
-        }
-        let (min, max) = match rule {
-            Some(ClassRule::Timed { range: Some(range), .. }) => *range,
-            Some(ClassRule::Free) => (Credits::ZERO, Credits::ZERO),
-            Some(ClassRule::Timed { range: None, .. } | ClassRule::QuoteRequired | ClassRule::Refused)
-            | None => return Ok(total),
-        };
-        // The range is for the whole incident, so what was charged before counts.
-        let whole = total.checked_add(inputs.charged_before).ok_or(Rejection::AmountOutOfBounds)?;
-        if (min..=max).contains(&whole) || !range_override.is_empty() {
-            Ok(total)
-        } else {
-            Err(Rejection::EstimateOutOfRange { estimate: whole, min, max })
+        match range {
+            Some((min, max)) if !(min..=max).contains(&total) && range_override.is_empty() => {
+                Err(Rejection::EstimateOutOfRange { estimate: total, min, max })
+            }
+            Some(_) | None => Ok(Estimated { total, is_quote: quote.is_named() }),
         }
     }
 }
 
-fn has_range(rule: Option<&ClassRule>) -> bool {
-    matches!(rule, Some(ClassRule::Timed { range: Some(_), .. }))
+/// What an estimate comes to.
+pub struct Estimated {
+    pub total: Credits,
+    /// True where the total is a quote: named by the caller, not taken from the card.
+    pub is_quote: bool,
+}
+
+fn range_of(rule: Option<&ClassRule>) -> Option<(Credits, Credits)> {
+    match rule {
+        Some(ClassRule::Timed { range, .. }) => *range,
+        Some(ClassRule::Free | ClassRule::QuoteRequired | ClassRule::Refused) | None => None,
+    }
 }
 
 fn top_of_range(rule: Option<&ClassRule>, class: Option<&ClassId>) -> Result<Credits, Rejection> {
@@ -169,15 +189,15 @@ fn top_of_range(rule: Option<&ClassRule>, class: Option<&ClassId>) -> Result<Cre
     }
 }
 
-/// Refuses new work with a line or label beyond the bounds: each settlement stores all lines and labels of its
-/// incident. `inputs` have the new ones already.
+/// Refuses new work with a line or label beyond the bounds: each settlement stores the lines of its incident and the
+/// labels of its hold. `inputs` have the new ones already.
 pub(super) fn must_be_few(
     inputs: &PriceInputs,
     line: Option<&LineId>,
     labels: &[LabelId],
 ) -> Result<(), Rejection> {
     let over = |count: usize, max: u32| u32::try_from(count).is_ok_and(|count| count > max);
-    if line.is_some() && over(inputs.lines.len(), PriceInputs::LINES_MAX) {
+    if line.is_some() && over(inputs.whole_time().lines.len(), PriceInputs::LINES_MAX) {
         return Err(Rejection::TooMuchWork { bound: WorkBound::Lines, max: PriceInputs::LINES_MAX });
     }
     if !labels.is_empty() && over(inputs.circumstances.labels.len(), PriceInputs::LABELS_MAX) {

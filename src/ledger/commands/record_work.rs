@@ -15,7 +15,7 @@ pub struct RecordWork {
 hashed!(RecordWork { 1 => hold, 2 => work, + 60 => reason });
 
 impl CustomerCommand for RecordWork {
-    /// It looks ahead to the settlement, whose price depends on all work of the incident.
+    /// It looks ahead to the settlement, whose price depends on the work before it.
     fn keys(&self) -> Keys<'_> {
         Keys::whole_incident(&self.hold)
     }
@@ -31,7 +31,7 @@ impl CustomerCommand for RecordWork {
         let mut after = Hold::clone(hold);
         after.work.add(&work).ok_or(Rejection::AmountOutOfBounds)?;
         draft.detail.work = Some(Arc::new(work));
-        let inputs = at.settlement_inputs(&after);
+        let inputs = at.settlement_inputs(&after)?;
         must_be_few(&inputs, self.work.line.as_ref(), &self.work.labels)?;
         let charge = at.charge_so_far(&after, &inputs)?;
         draft.detail.nearly_used = nearly_uses(charge, hold) && !nearly_uses(charge_before(at, hold)?, hold);
@@ -45,7 +45,7 @@ fn charge_before(at: &Context<'_>, hold: &Hold) -> Result<Credits, Rejection> {
     if hold.work.is_empty() {
         return Ok(Credits::ZERO);
     }
-    at.charge_so_far(hold, &at.settlement_inputs(hold))
+    at.charge_so_far(hold, &at.settlement_inputs(hold)?)
 }
 
 /// True where a charge comes to four fifths of what is held, or more.

@@ -9,7 +9,7 @@ use crate::ledger::ids::LabelId;
 pub struct SettleHold {
     pub hold: HoldRef,
     pub overrun: Overrun,
-    /// The most that it may cost.
+    /// The most that the customer may pay.
     pub max_charge: Option<Credits>,
     /// The recorded seconds that the caller has seen.
     pub expected_work_seconds: Option<u64>,

@@ -23,6 +23,7 @@ coded_enum!(
 /// How a settlement was asked for, and what the hold does not know about the incident.
 pub struct Settling<'a> {
     pub overrun: Overrun,
+    /// The most that the customer may pay.
     pub max_charge: Option<Credits>,
     pub expected_work_seconds: Option<u64>,
     pub waive_reason: &'a Text,
@@ -49,18 +50,18 @@ impl Settling<'_> {
     /// Charges the work on an active hold.
     pub fn settle<'a>(&self, at: &Context<'a>, hold: &SharedHold) -> Result<Draft<'a>, Rejection> {
         must_be_expected(self.expected_work_seconds, hold.worked_seconds())?;
-        let mut inputs = at.price_inputs(&settlement_job(hold, self.waive_reason), hold.confirmed_quote());
+        let mut inputs = at.price_inputs(&settlement_job(hold, self.waive_reason), hold.confirmed_quote())?;
         self.correct(&mut inputs.circumstances);
         must_be_few(&inputs, None, self.labels)?;
         let charge = charge(at.pinned_card(hold)?, &inputs)?;
-        must_not_exceed(charge, self.max_charge)?;
-        let mut draft = at.draft();
         let from_held = charge.min(hold.held);
         let over = charge.less_at_least_zero(hold.held);
         let (from_available, written_off) = match self.overrun {
             Overrun::TakeAvailable => (over, Credits::ZERO),
             Overrun::CapAtHold => (Credits::ZERO, over),
         };
+        must_not_exceed(charge.less_at_least_zero(written_off), self.max_charge)?;
+        let mut draft = at.draft();
         draft.need_available(from_available)?;
         draft.shift(Slot::First, from_held)?;
         draft.shift(Slot::Second, hold.held.less_at_least_zero(charge))?;
@@ -129,10 +130,12 @@ pub(super) fn must_be_expected(expected: Option<u64>, recorded: u64) -> Result<(
     }
 }
 
-/// Refuses a charge above what the caller allows.
-pub(super) fn must_not_exceed(charge: Credits, max_charge: Option<Credits>) -> Result<(), Rejection> {
+/// Refuses where the customer would pay more than the caller allows. What the vendor bears does not count.
+pub(super) fn must_not_exceed(paid: Credits, max_charge: Option<Credits>) -> Result<(), Rejection> {
     match max_charge {
-        Some(max_charge) if charge > max_charge => Err(Rejection::ExceedsMaxCharge { charge, max_charge }),
+        Some(max_charge) if paid > max_charge => {
+            Err(Rejection::ExceedsMaxCharge { charge: paid, max_charge })
+        }
         Some(_) | None => Ok(()),
     }
 }

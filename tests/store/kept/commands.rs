@@ -248,6 +248,7 @@ pub fn charge_command(incident: &str, minutes: u64) -> ChargeIncident {
         max_charge: None,
         waive_reason: Text::EMPTY,
         circumstances: Circumstances::default(),
+        expected_charged: None,
     }
 }
 

@@ -112,7 +112,8 @@ async fn open_holds(hand: &mut Hand, answers: &Answers) {
     hand.ok(reverse("i-direct", None)).await;
     hand.ok(place("i-settled", 1_800)).await;
     hand.ok(work("i-settled", 20)).await;
-    hand.ok(settle("i-settled")).await;
+    // Ninety minutes and 45 were charged by the first rules, a part of it at night: 155 minutes less 135, by day.
+    assert_eq!(hand.settled(settle("i-settled")).await, "0.5");
     // The second version of the card, but by the price of the package.
     hand.ok(place("n-new", 7_200)).await;
     hand.ok(work("n-new", 120)).await;
