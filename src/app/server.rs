@@ -94,6 +94,8 @@ impl Server {
         let limits = grpc::Limits {
             request_bytes_max: config.request_bytes_max,
             batch_request_bytes_max: config.batch_request_bytes_max,
+            memory_bytes_max: config.request_memory_bytes_max,
+            silence: config.silence_timeout(),
             ..grpc::Limits::default()
         };
         let grpc = tokio::spawn(grpc::serve(api, listener, limits, stopping));

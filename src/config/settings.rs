@@ -92,6 +92,10 @@ settings! {
     request_bytes_max: usize = 4 << 20, Whole(64 << 10, 1 << 30), "BYTES";
     /// The largest request that is read by the batch service; 10,000 commands stay well below the default
     batch_request_bytes_max: usize = 16 << 20, Whole(64 << 10, 1 << 30), "BYTES";
+    /// Memory that all requests under way may take together; what does not fit waits, or is answered OVERLOADED
+    request_memory_bytes_max: usize = 128 << 20, Whole(16 << 20, 1 << 40), "BYTES";
+    /// How long a caller may send nothing in the middle of a request
+    silence_timeout_ms: u64 = 30_000, Whole(100, 3_600_000), "MILLISECONDS";
     /// How long open calls may take to end at shutdown
     shutdown_timeout_ms: u64 = 10_000, Whole(0, 3_600_000), "MILLISECONDS";
     /// How often quiet customers are looked through for what expires or is due
@@ -131,6 +135,10 @@ impl Setting {
 impl Config {
     pub const fn shutdown_timeout(&self) -> Duration {
         Duration::from_millis(self.shutdown_timeout_ms)
+    }
+
+    pub const fn silence_timeout(&self) -> Duration {
+        Duration::from_millis(self.silence_timeout_ms)
     }
 
     pub const fn expiry_interval(&self) -> Duration {

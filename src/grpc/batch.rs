@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Streaming};
+use tonic::{Request, Status, Streaming};
 use tracing::Instrument as _;
 
 use crate::ledger::book::Answer;
@@ -66,7 +66,7 @@ impl Api {
         let api = self.clone();
         let task = async move {
             let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX.into()));
-            if let Err(problem) = api.answer_stream(commands, deadline, &sink, &in_flight).await {
+            if let Err(status) = api.answer_stream(commands, deadline, &sink, &in_flight).await {
                 // An error ends the stream. Commands in flight are answered first, because their sender could not know
                 // their outcome otherwise.
                 tokio::select! {
@@ -74,7 +74,7 @@ impl Api {
                     () = sink.closed() => return,
                 }
                 // The caller may have gone away.
-                let _ = sink.send(Err(problem.into())).await;
+                let _ = sink.send(Err(status)).await;
             }
         };
         tokio::spawn(task.in_current_span());
@@ -87,13 +87,13 @@ impl Api {
         deadline: Option<Instant>,
         sink: &Sink,
         in_flight: &Arc<Semaphore>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Status> {
         let mut closing = self.closing.subscribe();
         loop {
             let Ok(permit) = Arc::clone(in_flight).acquire_owned().await else { return Ok(()) };
             let message = tokio::select! {
-                message = commands.message() => message.map_err(|status| Problem::before_the_service(&status))?,
-                _ = closing.wait_for(|closing| *closing) => return Err(Problem::shutting_down()),
+                message = commands.message() => message.map_err(Problem::explain)?,
+                _ = closing.wait_for(|closing| *closing) => return Err(Problem::shutting_down().into()),
                 () = sink.closed() => return Ok(()),
             };
             let Some(ExecuteStreamRequest { correlation_id, command }) = message else { return Ok(()) };

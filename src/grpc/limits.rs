@@ -12,6 +12,8 @@ use tonic_health::pb::health_server;
 use tracing::Instrument as _;
 
 use super::api::Deadline;
+use super::intake::IntakeLimits;
+use super::room::Held;
 use super::stage::{Answer, Inner, Stage};
 use super::status::Problem;
 use super::trace;
@@ -21,13 +23,18 @@ use super::wire::batch_service_server;
 pub struct Guard {
     calls: Arc<Semaphore>,
     batches: Arc<Semaphore>,
+    intake: IntakeLimits,
 }
 
 impl Guard {
     /// At most so many calls at a time. Calls to the batch service are counted separately, because their requests are
     /// large.
-    pub fn new(calls_max: usize, batches_max: usize) -> Self {
-        Self { calls: Arc::new(Semaphore::new(calls_max)), batches: Arc::new(Semaphore::new(batches_max)) }
+    pub fn new(calls_max: usize, batches_max: usize, intake: IntakeLimits) -> Self {
+        Self {
+            calls: Arc::new(Semaphore::new(calls_max)),
+            batches: Arc::new(Semaphore::new(batches_max)),
+            intake,
+        }
     }
 
     /// Takes a place for one call without waiting, so that an overloaded server refuses at once. Health checks need no
@@ -63,8 +70,14 @@ impl Stage for Guard {
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(Deadline(deadline));
         }
+        // What Connect has taken room for already is the same message.
+        let held = request.extensions_mut().remove::<Held>().unwrap_or_default();
+        let (head, body) = request.into_parts();
+        let body = self.intake.body(head.uri.path(), &head.headers, body, held.clone());
+        let request = Request::from_parts(head, body);
         let answer = span.in_scope(|| services.call(request));
         let bounded = async move {
+            let _held = held;
             let answer = match deadline {
                 None => answer.await,
                 Some(deadline) => match tokio::time::timeout_at(deadline.into(), answer).await {
@@ -89,9 +102,7 @@ fn counted(body: Body, permit: Option<OwnedSemaphorePermit>) -> Body {
 /// Adds a reason to an answer with an error status that has none: tonic's own have none.
 fn explained(answer: Response<Body>) -> Response<Body> {
     match Status::from_header_map(answer.headers()) {
-        Some(status) if Problem::is_unexplained(&status) => {
-            Status::from(Problem::before_the_service(&status)).into_http()
-        }
+        Some(status) if Problem::is_unexplained(&status) => Problem::explain(status).into_http(),
         Some(_) | None => answer,
     }
 }
@@ -127,6 +138,12 @@ mod tests {
 
     const LATE: &str = "5m";
 
+    fn limits() -> IntakeLimits {
+        let silence = Duration::from_secs(30);
+        let room = super::super::room::Room::new(1 << 20, silence);
+        IntakeLimits { request_bytes_max: 1 << 20, batch_request_bytes_max: 1 << 20, silence, room }
+    }
+
     #[test]
     fn timeouts_are_read_as_grpc_writes_them() {
         let read = |text: &'static str| {
@@ -161,7 +178,7 @@ mod tests {
 
     #[tokio::test]
     async fn late_calls_are_told_so() {
-        let guard = Guard::new(1, 1);
+        let guard = Guard::new(1, 1, limits());
         assert_eq!(call(&guard, Some(LATE)).await.unwrap().code(), tonic::Code::DeadlineExceeded);
         assert!(call(&guard, Some("10S")).await.is_none());
         assert!(call(&guard, None).await.is_none());
@@ -169,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_call_too_many_is_refused_at_once() {
-        let guard = Guard::new(1, 1);
+        let guard = Guard::new(1, 1, limits());
         let (first, second) = tokio::join!(call(&guard, None), call(&guard, None));
         assert!(first.is_none());
         assert_eq!(second.unwrap().code(), tonic::Code::Unavailable);
@@ -178,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_streams_is_a_call_until_it_ends_and_health_checks_are_none() {
-        let guard = Guard::new(1, 1);
+        let guard = Guard::new(1, 1, limits());
         let inner = tower::service_fn(|_: Request<Body>| async {
             let body =
                 Body::new(http_body_util::Full::new(tonic::codegen::Bytes::from_static(b"to be sent")));

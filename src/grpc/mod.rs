@@ -8,6 +8,7 @@
 //! | HTTP routes | `http_routes` | answers what is below one path, and passes the rest |
 //! | Connect | `connect` | turns JSON and Connect into gRPC, and refuses other content types |
 //! | guard | `limits` | counts the call, opens its span, sets its deadline |
+//! | intake | `intake` | weighs each message, and gives it room, before it is decoded |
 //! | service | `services` | generated: calls the function of `Api` that has the method's name |
 //! | reading | `context`, `parse` | the message becomes types of the core; all violations are reported at once |
 //! | answer | `convert`, `status` | what the writer or the reader gave becomes a message; a refusal becomes a status |
@@ -30,7 +31,7 @@
 //! - At shutdown no new connection is accepted, endless streams end with SHUTTING_DOWN, and other calls are finished.
 //!
 //! # Cost
-//! Sizes are bounded by [`Limits`]: requests, batch requests, responses, headers, streams of a connection. A page ends
+//! A message is decoded only once there is room in a budget for what it becomes (`intake`, `room`). Sizes are bounded by [`Limits`]: requests, batch requests, responses, headers, streams of a connection. A page ends
 //! at 3 MiB, so that it fits the 4 MiB that clients take by default. Messages start with buffers of 1 KiB (`codec`),
 //! and small frames of one connection are written together (`connection`).
 
@@ -45,9 +46,11 @@ mod context;
 mod convert;
 mod customer_service;
 mod event_stream;
+mod gzip;
 mod hold_commands;
 mod hold_service;
 mod http_routes;
+mod intake;
 mod journal_stream;
 mod json;
 mod ledger_service;
@@ -58,6 +61,7 @@ mod postings;
 mod purchase_service;
 mod rate_card_service;
 mod reconcile;
+mod room;
 mod serve;
 mod services;
 mod stage;

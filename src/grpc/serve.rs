@@ -16,7 +16,9 @@ use tonic_web::GrpcWebLayer;
 use super::api::Api;
 use super::connect::Connect;
 use super::connection::Connection;
+use super::intake::IntakeLimits;
 use super::limits::Guard;
+use super::room::Room;
 use super::services::SERVICE_NAMES;
 use super::stage::Staged;
 use super::wire::{
@@ -38,6 +40,10 @@ pub struct Limits {
     pub request_bytes_max: usize,
     /// Bytes of a request to the batch service.
     pub batch_request_bytes_max: usize,
+    /// Bytes of memory that all requests under way may take together.
+    pub memory_bytes_max: usize,
+    /// How long a caller may send nothing in the middle of a call.
+    pub silence: Duration,
     /// Bytes of an answer.
     pub response_bytes_max: usize,
     /// Bytes of a request's headers.
@@ -58,6 +64,8 @@ impl Default for Limits {
             connection_streams_max: 1_024,
             request_bytes_max: 4 << 20,
             batch_request_bytes_max: 16 << 20,
+            memory_bytes_max: 128 << 20,
+            silence: Duration::from_secs(30),
             response_bytes_max: 16 << 20,
             header_bytes_max: 16 << 10,
             keepalive_seconds: 30,
@@ -76,6 +84,12 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, ServingStatus::Serving).await;
+    let intake = IntakeLimits {
+        request_bytes_max: limits.request_bytes_max,
+        batch_request_bytes_max: limits.batch_request_bytes_max,
+        silence: limits.silence,
+        room: Room::new(limits.memory_bytes_max, limits.silence),
+    };
     let mut builder = Server::builder()
         .accept_http1(true) // gRPC-Web and Connect
         .max_concurrent_streams(limits.connection_streams_max)
@@ -84,12 +98,9 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(Duration::from_secs(limits.keepalive_seconds)))
         .max_connection_age(Duration::from_secs(limits.connection_age_seconds))
         .layer(tower::util::option_layer(api.http_routes.clone().map(Staged)))
-        .layer(Staged(Connect {
-            request_bytes_max: limits.request_bytes_max,
-            batch_request_bytes_max: limits.batch_request_bytes_max,
-        }))
+        .layer(Staged(Connect(intake.clone())))
         .layer(GrpcWebLayer::new())
-        .layer(Staged(Guard::new(limits.calls_max, limits.batches_max)));
+        .layer(Staged(Guard::new(limits.calls_max, limits.batches_max, intake)));
 
     /// A service with its bounds on message sizes, accepting and sending gzip.
     macro_rules! bounded {

@@ -89,6 +89,19 @@ impl Problem {
         Self::new(Code::ResourceExhausted, Reason::MessageTooLarge, message)
     }
 
+    /// A message becomes too much once it is decoded.
+    pub fn too_heavy(bytes_max: usize) -> Self {
+        let message =
+            format!("a message takes at most {bytes_max} bytes of memory; send fewer elements at once");
+        Self::new(Code::ResourceExhausted, Reason::MessageTooLarge, message)
+    }
+
+    /// The caller sends nothing, or takes nothing, for too long.
+    pub fn caller_stalled() -> Self {
+        let message = "the caller was silent for too long; what was not complete was not run";
+        Self::new(Code::Aborted, Reason::CallerStalled, message)
+    }
+
     /// There is no such method.
     pub fn unimplemented(message: &'static str) -> Self {
         Self::new(Code::Unimplemented, Reason::Unimplemented, message)
@@ -129,6 +142,11 @@ impl Problem {
     /// True for an error without a reason: tonic's own, never one of ours.
     pub fn is_unexplained(status: &Status) -> bool {
         status.code() != Code::Ok && status.details().is_empty()
+    }
+
+    /// The same status with a reason, if it has none.
+    pub fn explain(status: Status) -> Status {
+        if Self::is_unexplained(&status) { Self::before_the_service(&status).into() } else { status }
     }
 
     /// Errors of tonic before any of our code saw the call, such as an unknown method. There, INTERNAL always means a

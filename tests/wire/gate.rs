@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use creditledger::clock;
+use creditledger::grpc;
 use creditledger::ledger::book::Book;
 use creditledger::ledger::card::{CardRequest, Cards};
 use creditledger::ledger::{CustomerId, LedgerNo, Request, Timestamp};
@@ -112,10 +113,19 @@ impl WriteStore for Gated {
 
 /// A server behind an open gate.
 pub async fn gated(limits: Limits) -> (Served, Gate) {
+    behind_gate(limits, grpc::Limits::default()).await
+}
+
+/// The same, with bounds of its own.
+pub async fn gated_within(bounds: grpc::Limits) -> (Served, Gate) {
+    behind_gate(Limits::default(), bounds).await
+}
+
+async fn behind_gate(limits: Limits, bounds: grpc::Limits) -> (Served, Gate) {
     let mut engine = store::open("memory:", clock::now(), &Settings::default()).await.unwrap();
     let (open, opened) = watch::channel(true);
     let (begin, begun) = watch::channel(0);
     let writer = Box::new(Gated { inner: engine.writers.remove(0), open: opened, begun: begin });
-    let served = Served::on(Engine { writers: vec![writer], ..engine }, None, limits).await;
+    let served = Served::bounded(Engine { writers: vec![writer], ..engine }, None, limits, bounds).await;
     (served, Gate { open, begun })
 }

@@ -10,6 +10,7 @@ mod bad_bytes;
 mod bad_input;
 mod bad_values;
 mod batches;
+mod bounds;
 mod bulk;
 mod cards;
 mod connect;

@@ -19,12 +19,12 @@ use crate::http2::{Connection, frame};
 use crate::served::{On, Served, on_each_engine};
 
 /// Places a hold on a task of its own.
-fn place(served: &Served, hold: PlaceHoldRequest) -> JoinHandle<Result<PlaceHoldResponse, Status>> {
+pub fn place(served: &Served, hold: PlaceHoldRequest) -> JoinHandle<Result<PlaceHoldResponse, Status>> {
     let mut holds = HoldServiceClient::new(served.channel.clone());
     tokio::spawn(async move { Ok(holds.place_hold(hold).await?.into_inner()) })
 }
 
-fn is_unavailable(status: &Status, expected: &str) {
+pub fn is_unavailable(status: &Status, expected: &str) {
     assert_eq!((status.code(), reason(status).as_str()), (Code::Unavailable, expected));
     let after = status.get_error_details().retry_info().unwrap().retry_delay.unwrap();
     assert!(after > Duration::ZERO && after <= Duration::from_secs(1), "{after:?}");

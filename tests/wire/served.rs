@@ -67,6 +67,21 @@ impl Served {
     }
 
     pub async fn on(engine: Engine, directory: Option<TempDir>, limits: writer::Limits) -> Self {
+        Self::bounded(engine, directory, limits, Limits::default()).await
+    }
+
+    /// In memory, with these bounds.
+    pub async fn within(bounds: Limits) -> Self {
+        let engine = store::open("memory:", clock::now(), &Settings::default()).await.unwrap();
+        Self::bounded(engine, None, writer::Limits::default(), bounds).await
+    }
+
+    pub async fn bounded(
+        engine: Engine,
+        directory: Option<TempDir>,
+        limits: writer::Limits,
+        bounds: Limits,
+    ) -> Self {
         let cards = Arc::new(creditledger::cards::built_in());
         let (writer, end) = Writer::start(engine.writers, &cards, limits).unwrap();
         let feeds = Arc::new(EventFeeds::new(Arc::clone(&engine.reader), engine.notifier.clone()));
@@ -82,7 +97,7 @@ impl Served {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let server = tokio::spawn(serve(api, listener, Limits::default(), shutdown));
+        let server = tokio::spawn(serve(api, listener, bounds, shutdown));
         let channel = Endpoint::new(address.clone()).unwrap().connect().await.unwrap();
         Self {
             channel,

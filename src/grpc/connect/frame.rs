@@ -4,7 +4,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http::HeaderName;
 
 /// Bytes of the prefix: flags and length.
-pub(super) const PREFIX_BYTES: usize = 5;
+pub const PREFIX_BYTES: usize = 5;
 
 /// A message after its prefix.
 pub(super) fn framed(flags: u8, message: &[u8]) -> Bytes {

@@ -1,4 +1,4 @@
-//! The methods that Connect can call, from the descriptors, with the JSON of their messages.
+//! All methods, from the descriptors, with the table of their messages: for JSON, and for weighing.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -18,25 +18,25 @@ static ALL: LazyLock<Methods> = LazyLock::new(|| {
 });
 
 #[derive(Debug)]
-pub(super) struct Methods {
+pub struct Methods {
     by_path: HashMap<String, Method>,
     /// The JSON of the methods' messages, and of the details of errors.
-    pub(super) json: Json,
+    pub json: Json,
     details: HashMap<String, Place>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Method {
-    pub(super) request: Place,
-    pub(super) response: Place,
-    pub(super) shape: Shape,
+pub struct Method {
+    pub request: Place,
+    pub response: Place,
+    pub shape: Shape,
     /// It has no side effects, so it may be called by GET too.
-    pub(super) reads: bool,
+    pub reads: bool,
 }
 
 /// The number of messages in each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub enum Shape {
     /// One request, one answer.
     Unary,
     /// One request, many answers.
@@ -46,7 +46,7 @@ pub(super) enum Shape {
 }
 
 impl Methods {
-    pub(super) fn all() -> &'static Self {
+    pub fn all() -> &'static Self {
         &ALL
     }
 
@@ -54,7 +54,7 @@ impl Methods {
         Self { by_path: HashMap::new(), json: Json::new(Names::Json), details: HashMap::new() }
     }
 
-    pub(super) fn find(&self, path: &str) -> Option<&Method> {
+    pub fn find(&self, path: &str) -> Option<&Method> {
         self.by_path.get(path)
     }
 

@@ -55,6 +55,8 @@ mod request;
 mod stage;
 
 pub use call::ByConnect;
+pub use frame::PREFIX_BYTES;
+pub use methods::Methods;
 pub use stage::Connect;
 
 #[cfg(test)]

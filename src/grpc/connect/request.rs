@@ -1,20 +1,20 @@
 //! Translates a request of Connect into one of gRPC: its headers, and its body as a frame.
 
 use std::future::Future;
-use std::io::Read as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use flate2::bufread::MultiGzDecoder;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue};
-use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame};
 use tonic::Status;
 use tonic::body::Body;
 
+use super::super::gzip::unpacked;
+use super::super::intake::{IntakeLimits, Patient};
 use super::super::json::Unreadable;
+use super::super::room::Held;
 use super::super::status::Problem;
 use super::call::Call;
 use super::content::Encoding;
@@ -114,16 +114,27 @@ fn names_gzip(value: &HeaderValue) -> bool {
 
 /// The body of a call as one frame of gRPC. It is read only when the service asks for it. So a call waits for its body
 /// within its limits and its deadline, and a malformed body is an error of the call.
-pub(super) fn framed(body: Body, call: Call, gzip: bool, bytes_max: usize) -> Body {
+///
+/// `held` keeps the room of the body, until the message that it becomes has room of its own.
+pub(super) fn framed(
+    body: Body,
+    call: Call,
+    gzip: bool,
+    path: &str,
+    limits: &IntakeLimits,
+    held: Held,
+) -> Body {
+    let (bytes_max, limits) = (limits.bytes_max(path), limits.clone());
+    let collected = move |bytes_max| async move { collected(body, bytes_max, &limits, &held).await };
     let frame = async move {
         let read = if call.streams {
             // One envelope, with a message of at most `bytes_max`.
-            let body = collected(body, bytes_max.saturating_add(PREFIX_BYTES)).await?;
+            let body = collected(bytes_max.saturating_add(PREFIX_BYTES)).await?;
             enveloped(body, gzip, bytes_max)
         } else {
-            let body = collected(body, bytes_max).await?;
+            let body = collected(bytes_max).await?;
             // The protocol says that an empty body is not unpacked.
-            if gzip && !body.is_empty() { unpacked(&body, bytes_max) } else { Ok(body) }
+            if gzip && !body.is_empty() { unpacked(body, bytes_max) } else { Ok(body) }
         };
         let message = read.and_then(|message| encoded(message, call))?;
         Ok(frame::framed(0, &message))
@@ -131,32 +142,38 @@ pub(super) fn framed(body: Body, call: Call, gzip: bool, bytes_max: usize) -> Bo
     Body::new(Once { frame: Some(Box::pin(frame)) })
 }
 
-async fn collected(mut body: Body, bytes_max: usize) -> Result<Bytes, Status> {
+/// The whole body. It has room before it is read: what is announced, or else a little at first and then all that it may
+/// have. The room is also for what it is unpacked to, and for the message that its JSON becomes.
+async fn collected(
+    body: Body,
+    bytes_max: usize,
+    limits: &IntakeLimits,
+    held: &Held,
+) -> Result<Bytes, Status> {
+    const UNANNOUNCED_BYTES: usize = 8 << 10;
+    const COPIES: usize = 4;
     // A body that announces too many bytes is refused without reading it.
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > bytes_max {
         return Err(Problem::too_large(bytes_max).into());
     }
+    let mut expected = announced.max(UNANNOUNCED_BYTES);
+    limits.room.hold(held, expected.saturating_mul(COPIES)).await?;
     let mut collected = BytesMut::with_capacity(announced);
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            if collected.len().saturating_add(data.len()) > bytes_max {
-                return Err(Problem::too_large(bytes_max).into());
-            }
-            collected.extend_from_slice(&data);
+    let mut body = Patient::new(body, limits.silence);
+    while let Some(frame) = body.frame(bytes_max).await? {
+        let Ok(data) = frame.into_data() else { continue };
+        let length = collected.len().saturating_add(data.len());
+        if length > bytes_max {
+            return Err(Problem::too_large(bytes_max).into());
         }
+        if length > expected {
+            expected = bytes_max;
+            limits.room.hold(held, expected.saturating_mul(COPIES)).await?;
+        }
+        collected.extend_from_slice(&data);
     }
     Ok(collected.freeze())
-}
-
-fn unpacked(packed: &[u8], bytes_max: usize) -> Result<Bytes, Problem> {
-    let mut unpacked = Vec::new();
-    let bound = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    MultiGzDecoder::new(packed)
-        .take(bound)
-        .read_to_end(&mut unpacked)
-        .map_err(|error| Problem::malformed(format!("the body is not gzip: {error}")))?;
-    if unpacked.len() > bytes_max { Err(Problem::too_large(bytes_max)) } else { Ok(unpacked.into()) }
 }
 
 /// The message in the one envelope of a request.
@@ -175,7 +192,7 @@ fn enveloped(mut body: Bytes, gzip: bool, bytes_max: usize) -> Result<Bytes, Pro
         (std::cmp::Ordering::Less, _) => Err(wrong("it ends early")),
         (std::cmp::Ordering::Greater, _) => Err(wrong("something follows")),
         (std::cmp::Ordering::Equal, 0) => Ok(message),
-        (std::cmp::Ordering::Equal, 1) if gzip => unpacked(&message, bytes_max),
+        (std::cmp::Ordering::Equal, 1) if gzip => unpacked(message, bytes_max),
         (std::cmp::Ordering::Equal, 1) => Err(wrong("it is compressed, without saying how")),
         (std::cmp::Ordering::Equal, _) => Err(wrong("it has unknown flags")),
     }

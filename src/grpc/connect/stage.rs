@@ -5,9 +5,10 @@ use http::{HeaderValue, Method as Verb, Request, Response, Version};
 use http_body_util::Full;
 use tonic::body::Body;
 
+use super::super::intake::IntakeLimits;
+use super::super::room::Held;
 use super::super::stage::{Answer, Inner, Stage};
 use super::super::status::Problem;
-use super::super::wire::batch_service_server;
 use super::call::{ByConnect, Call};
 use super::content::{self, Content, Encoding};
 use super::methods::{Method, Methods, Shape};
@@ -15,12 +16,7 @@ use super::request::{self, Carrier};
 use super::{answer, error, query};
 
 #[derive(Clone, Debug)]
-pub struct Connect {
-    /// Bytes of a request.
-    pub request_bytes_max: usize,
-    /// Bytes of a request to the batch service.
-    pub batch_request_bytes_max: usize,
-}
+pub struct Connect(pub IntakeLimits);
 
 impl Stage for Connect {
     fn call<S: Inner>(&self, request: Request<Body>, services: &mut S) -> Answer<S> {
@@ -98,19 +94,17 @@ impl Connect {
         let head = request::head(request.headers_mut(), carrier)
             .map_err(|problem| error::answer(&problem.into(), encoding, streams))?;
         let call = Call { method, encoding, streams, gzip: head.accepts_gzip };
-        let bytes_max = self.bytes_max(request.uri().path());
-        let mut request = request.map(|body| request::framed(body, call, head.gzip, bytes_max));
+        let (head_of, body) = request.into_parts();
+        let held = Held::default();
+        let body = request::framed(body, call, head.gzip, head_of.uri.path(), &self.0, held.clone());
+        let mut request = Request::from_parts(head_of, body);
+        // The next stage goes on with the same room.
+        request.extensions_mut().insert(held);
         if let Ok(path) = request.uri().path().parse() {
             *request.uri_mut() = path;
         }
         *request.version_mut() = Version::HTTP_2;
         request.extensions_mut().insert(ByConnect);
         Ok((request, Some(call)))
-    }
-
-    fn bytes_max(&self, path: &str) -> usize {
-        let is_batch =
-            path.trim_start_matches('/').split('/').next() == Some(batch_service_server::SERVICE_NAME);
-        if is_batch { self.batch_request_bytes_max } else { self.request_bytes_max }
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the stage, before services that give fixed answers.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -12,11 +13,17 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer as _, Service as _};
 
+use super::super::intake::IntakeLimits;
 use super::super::limits::Guard;
+use super::super::room::Room;
 use super::super::stage::Staged;
 use super::Connect;
 
-const CONNECT: Staged<Connect> = Staged(Connect { request_bytes_max: 1_024, batch_request_bytes_max: 2_048 });
+fn intake() -> IntakeLimits {
+    let silence = Duration::from_secs(30);
+    let room = Room::new(1 << 20, silence);
+    IntakeLimits { request_bytes_max: 1_024, batch_request_bytes_max: 2_048, silence, room }
+}
 
 fn request(content_type: &str, method: &str, body: &'static [u8]) -> Request<Body> {
     Request::post(format!("/creditledger.v1.{method}"))
@@ -51,7 +58,7 @@ async fn call(request: Request<Body>, pieces: &[&'static [u8]], trailers: Option
             Ok::<_, Infallible>(answer)
         }
     });
-    CONNECT.layer(inner).call(request).await.unwrap()
+    Staged(Connect(intake())).layer(inner).call(request).await.unwrap()
 }
 
 async fn body(answer: Response<Body>) -> Bytes {
@@ -93,7 +100,7 @@ async fn the_limits_of_all_calls_are_those_of_connect() {
         // It is not called.
         Ok::<_, Infallible>(Response::new(Body::empty()))
     });
-    let mut full = CONNECT.layer(Staged(Guard::new(0, 0)).layer(inner));
+    let mut full = Staged(Connect(intake())).layer(Staged(Guard::new(0, 0, intake())).layer(inner));
     let answer = full.call(request("application/json", "LedgerService/GetBalance", b"{}")).await.unwrap();
     assert_eq!(answer.status(), 503);
     let error: Value = serde_json::from_slice(&body(answer).await).unwrap();

@@ -7,6 +7,7 @@
 mod read;
 mod table;
 mod text;
+mod weigh;
 mod write;
 
 pub use read::Unreadable;

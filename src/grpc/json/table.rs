@@ -33,6 +33,8 @@ pub(super) struct Type {
     pub(super) fields: Vec<Field>,
     /// Indexes of the fields: by number from 1, and by either name.
     pub(super) by_number: Vec<Option<usize>>,
+    /// The size of its struct, at most.
+    pub(super) bytes: usize,
     pub(super) by_name: HashMap<String, usize>,
 }
 
@@ -94,6 +96,7 @@ impl Json {
             let described = self.described(&message, &mut pending)?;
             *self.types.get_mut(place)? = described;
         }
+        self.set_sizes();
         Some(Place(place))
     }
 

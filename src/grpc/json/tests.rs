@@ -241,3 +241,61 @@ fn a_mask_is_not_many_times_its_size() {
         assert_eq!(found[0].0, "update_mask");
     }
 }
+
+/// What decoding takes from the allocator at most, and what was weighed.
+fn taken_and_weighed<M: prost::Message + Default>(message: &M) -> (u64, usize) {
+    let name = std::any::type_name::<M>().rsplit(':').next().unwrap();
+    let pool = DescriptorPool::decode(super::super::wire::DESCRIPTORS).unwrap();
+    let mut json = Json::new(Names::Json);
+    let place = json.add(&pool.get_message_by_name(&format!("creditledger.v1.{name}")).unwrap()).unwrap();
+    let bytes = message.encode_to_vec();
+    let weight = json.weigh(place, &bytes, usize::MAX).unwrap();
+    assert_eq!(json.weigh(place, &bytes, weight), Some(weight));
+    assert_eq!(json.weigh(place, &bytes, weight - 1), None);
+    let taken = allocation_counter::measure(|| drop(M::decode(bytes.as_slice()).unwrap()));
+    // The struct itself is where the caller puts it.
+    (taken.bytes_max + u64::try_from(size_of::<M>()).unwrap(), weight)
+}
+
+#[test]
+fn a_message_takes_no_more_than_it_weighs() {
+    use super::super::wire::*;
+    let metadata = |n: u32| (0..n).map(|k| (format!("key-{k}"), "v".repeat(30))).collect();
+    let context = |n| Some(CommandContext { metadata: metadata(n), ..context("r-1", "acme") });
+    let hold = |n| PlaceHoldRequest {
+        context: context(n),
+        incident_id: "INC-7".into(),
+        quote: Some(place_hold_request::Quote::Credits("2.5".into())),
+        ..Default::default()
+    };
+    let batch = |count, command: Option<batch_command::Command>| ExecuteBatchRequest {
+        ledger_id: String::new(),
+        commands: vec![BatchCommand { command }; count],
+    };
+    let place = |n| Some(batch_command::Command::PlaceHold(hold(n)));
+    let mut cases =
+        vec![("a note", taken_and_weighed(&PlaceHoldRequest { note: "n".repeat(1_000), ..hold(0) }))];
+    for count in [0, 1, 2, 4, 5, 9, 100, 129, 1_025, 10_000] {
+        cases.push(("empty commands", taken_and_weighed(&batch(count, None))));
+        cases.push(("holds", taken_and_weighed(&batch(count, place(0)))));
+    }
+    for n in [1, 2, 11, 12, 32] {
+        cases.push(("metadata", taken_and_weighed(&hold(n))));
+        cases.push(("holds with metadata", taken_and_weighed(&batch(50, place(n)))));
+    }
+    let paths = |n: usize| prost_types::FieldMask { paths: vec!["x".into(); n] };
+    for n in [0, 1, 5, 100] {
+        let update = UpdateCustomerRequest { update_mask: Some(paths(n)), ..Default::default() };
+        cases.push(("paths", taken_and_weighed(&update)));
+        let states = ListHoldsRequest { states: vec![1; n], ..Default::default() };
+        cases.push(("states", taken_and_weighed(&states)));
+        let ids = BatchGetBalancesRequest { customer_ids: vec!["acme".into(); n], ..Default::default() };
+        cases.push(("ids", taken_and_weighed(&ids)));
+    }
+    for (nth, (what, (taken, weight))) in cases.into_iter().enumerate() {
+        let taken = usize::try_from(taken).unwrap();
+        assert!(taken <= weight, "{what} ({nth}): {taken} bytes taken, {weight} weighed");
+        // An honest message is not taken for a large one.
+        assert!(weight <= 6 * taken + 1_024, "{what} ({nth}): {taken} bytes taken, {weight} weighed");
+    }
+}
