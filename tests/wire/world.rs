@@ -13,13 +13,19 @@ use crate::served::{On, Served};
 pub const LATER: Timestamp = Timestamp { seconds: 4_102_444_800, nanos: 0 };
 const EARLIER: Timestamp = Timestamp { seconds: 1_600_000_000, nanos: 0 };
 
+/// A request of nobody's.
+fn of_nobody(request: &str, command: Command) -> Request {
+    let request = Some(RequestKey::parse(request).unwrap());
+    Request { ledger: LedgerNo::MAIN, customer: suspense(), request, said: Said::default(), command }
+}
+
 /// Keeps a payment that is nobody's, as a webhook does.
-async fn keep_payment(served: &Served) -> String {
+pub fn payment(order: &str) -> Request {
     let text = |text: &str| Text::parse(text).unwrap();
     let payment = Payment {
         event: creditledger::ledger::payment::PaymentEvent::Paid,
         storefront: Storefront::parse("web").unwrap(),
-        order: OrderId::parse("nobodys").unwrap(),
+        order: OrderId::parse(order).unwrap(),
         key: OpenText(text("paid")),
         customer: text("who?"),
         products: vec![OpenText(text("1 x unknown"))],
@@ -28,11 +34,13 @@ async fn keep_payment(served: &Served) -> String {
         cumulative: false,
         reason: Text::EMPTY,
     };
+    of_nobody(order, Command::KeepPayment(KeepPayment { payment }))
+}
+
+/// A payment that waits; its id.
+async fn keep_payment(served: &Served) -> String {
     let creates = Command::CreateCustomer(creditledger::ledger::commands::CreateCustomer::default());
-    for command in [creates, Command::KeepPayment(KeepPayment { payment })] {
-        let request = Some(RequestKey::parse(&served.next()).unwrap());
-        let request =
-            Request { ledger: LedgerNo::MAIN, customer: suspense(), request, said: Said::default(), command };
+    for request in [of_nobody("creates", creates), payment("nobodys")] {
         served.writer.submit(request, None).await.unwrap().unwrap();
     }
     let list = ListUnmatchedPaymentsRequest::default();
