@@ -221,7 +221,7 @@ impl Protos<'_> {
         Ok(code)
     }
 
-    /// Runs a command. What its response has besides the outcome is found by `OutcomeWith` of that field's type.
+    /// Runs a command. What its response has besides the outcome is found by `Shown` of that field's type.
     fn run(&self, response: &str) -> Result<String, String> {
         let fields = self.message(response)?.field.iter().filter(|field| field.name() != "outcome");
         match fields.collect::<Vec<_>>().as_slice() {
@@ -231,10 +231,9 @@ impl Protos<'_> {
             )),
             [field] => Ok(format!(
                 "let accepted = self.run(request).await?;
-                let (outcome, shown) = OutcomeWith::<{}>::outcome_with(self, &accepted).await?;
-                Ok(Response::new({response} {{ outcome: Some(outcome), {}: shown }}))",
-                short(field.type_name()),
-                field.name(),
+                let (outcome, {field}) = (Some(accepted.outcome()), Shown::of(&accepted));
+                Ok(Response::new({response} {{ outcome, {field} }}))",
+                field = field.name(),
             )),
             [_, _, ..] => Err(format!("{response} has more than one field besides its outcome")),
         }

@@ -201,13 +201,18 @@ impl Endpoints {
     ) -> Result<EndpointChanged, StoreError> {
         let fingerprint = stable_hash(&[content]);
         let mut tries = 0_u32;
+        let mut unanswered = false;
         loop {
             tries = tries.saturating_add(1);
-            match self.try_change(&scope, fingerprint, change).await {
+            let done = self.try_change(&scope, fingerprint, change).await;
+            unanswered |= matches!(done, Err(StoreError::Unsure(_)));
+            match done {
                 // The next attempt finds what another server stored meanwhile, or what was stored although the answer
                 // was lost.
                 Err(StoreError::Again(_) | StoreError::Clash(_) | StoreError::Unsure(_))
                     if tries < TRIES_MAX => {}
+                // An error of a later attempt says nothing about the one whose answer was lost.
+                Err(error) if unanswered => return Err(StoreError::Unsure(Box::new(error))),
                 done => return done,
             }
         }

@@ -60,7 +60,7 @@ pub struct AcceptedCommand {
 impl AcceptedCommand {
     /// The outcome that every response has.
     pub fn outcome(&self) -> wire::CommandOutcome {
-        let Answer { posting, replayed, balances, sequence, hold, purchase } = &self.answer;
+        let Answer { posting, replayed, balances, sequence, hold, purchase, about: _ } = &self.answer;
         let ledger = &self.ledger.id;
         let bought = posting.detail.lot.as_ref().filter(|lot| lot.source == LotSource::Purchase);
         let bought = bought.map(|lot| (lot, Unused::none()));
@@ -82,34 +82,24 @@ pub fn ledger_outcome(replayed: bool) -> wire::CommandOutcome {
     wire::CommandOutcome { replayed, ..wire::CommandOutcome::default() }
 }
 
-/// What a response to a command shows besides the outcome.
-pub trait OutcomeWith<T> {
-    /// The outcome, and what is shown besides it.
-    fn outcome_with(
-        &self,
-        accepted: &AcceptedCommand,
-    ) -> impl Future<Output = Reply<(wire::CommandOutcome, Option<T>)>> + Send;
+/// What a response to a command shows besides the outcome. It follows from the answer alone: a read after the commit
+/// could fail, and its error would say that nothing was done.
+pub trait Shown: Sized {
+    fn of(accepted: &AcceptedCommand) -> Option<Self>;
 }
 
 /// The lot that the posting brought in.
-impl OutcomeWith<wire::Lot> for Api {
-    async fn outcome_with(
-        &self,
-        accepted: &AcceptedCommand,
-    ) -> Reply<(wire::CommandOutcome, Option<wire::Lot>)> {
+impl Shown for wire::Lot {
+    fn of(accepted: &AcceptedCommand) -> Option<Self> {
         let AcceptedCommand { ledger, customer, answer } = accepted;
-        Ok((accepted.outcome(), convert::new_lot(&answer.posting, &ledger.id, customer)))
+        convert::new_lot(&answer.posting, &ledger.id, customer)
     }
 }
 
 /// The entry of work that the posting recorded or voided, as it left it.
-impl OutcomeWith<wire::WorkEntry> for Api {
-    async fn outcome_with(
-        &self,
-        accepted: &AcceptedCommand,
-    ) -> Reply<(wire::CommandOutcome, Option<wire::WorkEntry>)> {
-        let entry = accepted.answer.posting.detail.work.as_deref();
-        Ok((accepted.outcome(), entry.map(convert::work)))
+impl Shown for wire::WorkEntry {
+    fn of(accepted: &AcceptedCommand) -> Option<Self> {
+        accepted.answer.posting.detail.work.as_deref().map(convert::work)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::ledger::ids::{CardId, PackageId};
 use crate::query::{CustomerFilter, CustomerRecord, PageRequest};
 
 use super::api::{Api, Reply, show_page};
-use super::command::{AcceptedCommand, CommandMessage, OutcomeWith};
+use super::command::{AcceptedCommand, CommandMessage, Shown};
 use super::context::Reason;
 use super::parse::{Amount, Fields, complete, read_mask};
 use super::wire::{self, *};
@@ -24,27 +24,27 @@ impl Api {
         };
         let (ledger, customer) = self.read(message, read).await?;
         let record = self.reader.customer_record(ledger.no, &customer).await?;
-        let customer = Some(convert::customer(&record, &ledger.id, clock::now()));
+        let CustomerRecord { customer, profile } = &record;
+        let customer = Some(convert::customer(customer, profile, &ledger.id, clock::now()));
         Ok(GetCustomerResponse { customer })
     }
 
     pub(super) async fn list_customers(&self, message: ListCustomersRequest) -> Reply<ListCustomersResponse> {
         let (ledger, (filter, page)) = self.read(message, read_list).await?;
         let listed = self.reader.customers(ledger.no, &filter, &page).await?;
-        let show = |record: &CustomerRecord| convert::customer(record, &ledger.id, clock::now());
+        let show = |CustomerRecord { customer, profile }: &CustomerRecord| {
+            convert::customer(customer, profile, &ledger.id, clock::now())
+        };
         let (customers, next_page_token) = show_page(listed, show);
         Ok(ListCustomersResponse { customers, next_page_token })
     }
 }
 
 /// The customer as it is after the command.
-impl OutcomeWith<Customer> for Api {
-    async fn outcome_with(&self, accepted: &AcceptedCommand) -> Reply<(CommandOutcome, Option<Customer>)> {
-        let record = self.reader.customer_record(accepted.ledger.no, &accepted.customer).await?;
-        let customer = convert::customer(&record, &accepted.ledger.id, clock::now());
-        // Both balances come from one read, so that they are equal.
-        let outcome = CommandOutcome { balance: customer.balance.clone(), ..accepted.outcome() };
-        Ok((outcome, Some(customer)))
+impl Shown for Customer {
+    fn of(accepted: &AcceptedCommand) -> Option<Self> {
+        let now = accepted.answer.about.as_deref()?;
+        Some(convert::customer(&now.customer, &now.profile, &accepted.ledger.id, clock::now()))
     }
 }
 

@@ -9,11 +9,11 @@ use crate::delivery::{Cursor, Filter, Watch};
 use crate::ledger::alert::{Alerts, DefaultAlerts, Level, Threshold};
 use crate::ledger::commands::SetBalanceAlerts;
 use crate::ledger::event::EventType as Type;
-use crate::ledger::{Command, Customer, CustomerId, CustomerKey, LedgerNo, Rejection};
+use crate::ledger::{Command, Customer, CustomerId, CustomerKey, Rejection};
 use crate::writer::{DefaultAlertsSet, NewDefaultAlerts};
 
 use super::api::{Api, LedgerCommand, Reply};
-use super::command::{AcceptedCommand, CommandMessage, OutcomeWith, ledger_outcome};
+use super::command::{AcceptedCommand, CommandMessage, Shown, ledger_outcome};
 use super::context::Keeps;
 use super::convert;
 use super::event_stream::EventStream;
@@ -25,13 +25,11 @@ const HEARTBEAT_SECONDS: u64 = 30;
 const HEARTBEAT_SECONDS_MAX: u64 = 3_600;
 
 /// The thresholds of the customer as they are after the command.
-impl OutcomeWith<BalanceAlerts> for Api {
-    async fn outcome_with(
-        &self,
-        accepted: &AcceptedCommand,
-    ) -> Reply<(CommandOutcome, Option<BalanceAlerts>)> {
-        let customer = self.reader.customer(accepted.ledger.no, &accepted.customer).await?;
-        Ok((accepted.outcome(), Some(self.alerts_of(&customer).await?)))
+impl Shown for BalanceAlerts {
+    fn of(accepted: &AcceptedCommand) -> Option<Self> {
+        let now = accepted.answer.about.as_deref()?;
+        let none = Alerts::default();
+        Some(show_alerts(&now.customer, now.default_alerts.as_deref().unwrap_or(&none)))
     }
 }
 
@@ -46,11 +44,14 @@ impl Api {
         };
         let (command, alerts) = self.read_ledger_command(request, Keeps::By, read).await?;
         let LedgerCommand { ledger, request, by, deadline } = command;
-        let new = NewDefaultAlerts { ledger: ledger.no, request, default: DefaultAlerts { alerts, by } };
+        let default = DefaultAlerts { alerts: alerts.clone(), by };
+        let new = NewDefaultAlerts { ledger: ledger.no, request, default };
         match self.writer.set_default_alerts(new, deadline).await? {
             DefaultAlertsSet::Set { replayed } => {
-                let alerts = Some(self.default_alerts(ledger.no).await?);
-                Ok(SetDefaultBalanceAlertsResponse { outcome: Some(ledger_outcome(replayed)), alerts })
+                // A repeat shows what was set since. What was set just now is shown without a read after the commit.
+                let now = if replayed { self.reader.default_alerts(ledger.no).await? } else { alerts };
+                let (outcome, alerts) = (Some(ledger_outcome(replayed)), Some(show_default_alerts(&now)));
+                Ok(SetDefaultBalanceAlertsResponse { outcome, alerts })
             }
             DefaultAlertsSet::RequestIdReused => Err(Rejection::RequestIdReused { original: None }.into()),
         }
@@ -66,8 +67,11 @@ impl Api {
         };
         let (ledger, customer) = self.read(message, read).await?;
         let alerts = match customer {
-            Some(customer) => self.alerts_of(&self.reader.customer(ledger.no, &customer).await?).await?,
-            None => self.default_alerts(ledger.no).await?,
+            Some(customer) => {
+                let customer = self.reader.customer(ledger.no, &customer).await?;
+                show_alerts(&customer, &self.reader.default_alerts(ledger.no).await?)
+            }
+            None => show_default_alerts(&self.reader.default_alerts(ledger.no).await?),
         };
         Ok(GetBalanceAlertsResponse { alerts: Some(alerts) })
     }
@@ -85,26 +89,22 @@ impl Api {
         let watch = if asked.until_now { watch.until(end) } else { watch };
         Ok(self.event_stream(watch, ledger.id, asked.heartbeat))
     }
+}
 
-    async fn alerts_of(&self, customer: &Customer) -> Reply<BalanceAlerts> {
-        let own = customer.state.alerts.as_deref().cloned();
-        let is_default = own.is_none();
-        let alerts = match own {
-            Some(own) => own,
-            None => self.reader.default_alerts(customer.ledger).await?,
-        };
-        Ok(BalanceAlerts {
-            alerts: alerts.iter().map(|of| show_alert(of, Some(customer.level()))).collect(),
-            is_default,
-            last_purchase_credits: customer.state.last_purchase.to_string(),
-        })
+/// The thresholds that apply to a customer: its own, or those of its ledger.
+fn show_alerts(customer: &Customer, defaults: &Alerts) -> BalanceAlerts {
+    let own = customer.state.alerts.as_deref();
+    let alerts = own.unwrap_or(defaults);
+    BalanceAlerts {
+        alerts: alerts.iter().map(|of| show_alert(of, Some(customer.level()))).collect(),
+        is_default: own.is_none(),
+        last_purchase_credits: customer.state.last_purchase.to_string(),
     }
+}
 
-    async fn default_alerts(&self, ledger: LedgerNo) -> Reply<BalanceAlerts> {
-        let alerts = self.reader.default_alerts(ledger).await?;
-        let alerts = alerts.iter().map(|of| show_alert(of, None)).collect();
-        Ok(BalanceAlerts { alerts, is_default: true, last_purchase_credits: String::new() })
-    }
+fn show_default_alerts(alerts: &Alerts) -> BalanceAlerts {
+    let alerts = alerts.iter().map(|of| show_alert(of, None)).collect();
+    BalanceAlerts { alerts, is_default: true, last_purchase_credits: String::new() }
 }
 
 fn show_alert(of: Threshold, at: Option<Level>) -> BalanceAlert {

@@ -41,8 +41,7 @@ impl Api {
         let (command, card) = self.read_ledger_command(request, Keeps::By, read).await?;
         let warnings = check(&card).warnings;
         let ledger = command.ledger.clone();
-        let (change, replayed) = self.change_cards(command, CardEdit::Card(Arc::new(card))).await?;
-        let cards = self.reader.cards().await?;
+        let (change, replayed, cards) = self.change_cards(command, CardEdit::Card(Arc::new(card))).await?;
         // Request ids are kept by the kind of change, so this change made a card.
         let card = match change.changed {
             CardEdit::Card(card) => card,
@@ -66,19 +65,24 @@ impl Api {
         };
         let (command, id) = self.read_ledger_command(request, Keeps::By, read).await?;
         let ledger = command.ledger.clone();
-        let (_, replayed) = self.change_cards(command, CardEdit::Default(id.clone())).await?;
-        let cards = self.reader.cards().await?;
+        let (_, replayed, cards) = self.change_cards(command, CardEdit::Default(id.clone())).await?;
         let card = find_card(&cards, ledger.no, &(Some(id), 0), None)?;
         let rate_card = Some(show_card(&cards, &ledger, &card));
         Ok(SetDefaultRateCardResponse { outcome: Some(ledger_outcome(replayed)), rate_card })
     }
 
-    /// Makes a change, or finds that the same request made it before.
-    async fn change_cards(&self, command: LedgerCommand, change: CardEdit) -> Reply<(CardChange, bool)> {
+    /// Makes a change, or finds that the same request made it before. The cards are those after it, from the writer:
+    /// nothing is read after the commit.
+    async fn change_cards(
+        &self,
+        command: LedgerCommand,
+        change: CardEdit,
+    ) -> Reply<(CardChange, bool, Arc<Cards>)> {
         let LedgerCommand { ledger, request, by, deadline } = command;
         let request = CardRequest { ledger: ledger.no, request, change, by };
-        match self.writer.change_cards(request, deadline).await? {
-            CardsChanged::Made { change, replayed } => Ok((change, replayed)),
+        let (changed, cards) = self.writer.change_cards(request, deadline).await?;
+        match changed {
+            CardsChanged::Made { change, replayed } => Ok((change, replayed, cards)),
             CardsChanged::Rejected(rejection) => Err(rejection.into()),
             CardsChanged::TooMany => Err(Problem::too_many_rate_cards().into()),
         }

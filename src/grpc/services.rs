@@ -2,7 +2,7 @@
 //!
 //! | method | what is called |
 //! |---|---|
-//! | a command that a batch may have | `run`, which reads it as a `CommandMessage`; then `OutcomeWith` of what the response has besides its outcome |
+//! | a command that a batch may have | `run`, which reads it as a `CommandMessage`; then `Shown` of what the response has besides its outcome |
 //! | one without side effects | the function, with the message |
 //! | another one | the function, with the request, which has the deadline |
 
@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::api::Api;
-use super::command::OutcomeWith;
+use super::command::Shown;
 use super::wire::*;
 
 include!(concat!(env!("OUT_DIR"), "/services.rs"));

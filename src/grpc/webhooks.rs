@@ -1,6 +1,6 @@
 //! NotificationService's webhook endpoints: their commands and queries.
 
-use tonic::Request;
+use tonic::{Request, Status};
 use uuid::Uuid;
 
 use crate::delivery::mail::email_endpoint;
@@ -8,7 +8,8 @@ use crate::delivery::webhooks::Policy;
 use crate::delivery::{self, ENDPOINTS_MAX, EndpointChanged, EventPlace, NewEndpoint, Patch, parse_secret};
 use crate::ledger::event::EventType as Type;
 use crate::ledger::{LedgerId, LedgerNo, Rejection, Text};
-use crate::query::{Keyed, Listed, Position, ReadError, keyed};
+use crate::query::{Keyed, Listed, Position, ReadError, StoreError, keyed};
+use crate::writer::SubmitError;
 
 use super::api::{Api, LedgerCommand, Reply, show_page};
 use super::command::ledger_outcome;
@@ -44,7 +45,7 @@ impl Api {
         };
         let (command, new) = self.read_ledger_command(request, Keeps::Nothing, read).await?;
         let LedgerCommand { ledger, request, .. } = command;
-        let changed = self.webhooks.create(ledger.no, request, new).await.map_err(ReadError::Storage)?;
+        let changed = self.webhooks.create(ledger.no, request, new).await.map_err(not_changed)?;
         let Shown { outcome, endpoint, secret } = done(changed, &ledger.id)?;
         Ok(CreateWebhookEndpointResponse { outcome, endpoint, secret })
     }
@@ -89,8 +90,7 @@ impl Api {
         };
         let (command, (id, patch)) = self.read_ledger_command(request, Keeps::Nothing, read).await?;
         let LedgerCommand { ledger, request, .. } = command;
-        let changed =
-            self.webhooks.update(ledger.no, request, id, patch).await.map_err(ReadError::Storage)?;
+        let changed = self.webhooks.update(ledger.no, request, id, patch).await.map_err(not_changed)?;
         let Shown { outcome, endpoint, secret } = done(changed, &ledger.id)?;
         Ok(UpdateWebhookEndpointResponse { outcome, endpoint, secret })
     }
@@ -105,7 +105,7 @@ impl Api {
         };
         let (command, id) = self.read_ledger_command(request, Keeps::Nothing, read).await?;
         let LedgerCommand { ledger, request, .. } = command;
-        let changed = self.webhooks.delete(ledger.no, request, id).await.map_err(ReadError::Storage)?;
+        let changed = self.webhooks.delete(ledger.no, request, id).await.map_err(not_changed)?;
         let outcome = done(changed, &ledger.id)?.outcome;
         Ok(DeleteWebhookEndpointResponse { outcome, endpoint_id: id.to_string() })
     }
@@ -183,8 +183,7 @@ impl Api {
         let (command, (id, place)) = self.read_ledger_command(request, Keeps::Nothing, read).await?;
         let LedgerCommand { ledger, request, .. } = command;
         let id = id.unwrap_or_else(|| email_endpoint(ledger.no));
-        let changed =
-            self.webhooks.redeliver(ledger.no, request, id, place).await.map_err(ReadError::Storage)?;
+        let changed = self.webhooks.redeliver(ledger.no, request, id, place).await.map_err(not_changed)?;
         let outcome = done(changed, &ledger.id)?.outcome;
         Ok(RedeliverEventResponse { outcome, endpoint_id: show_endpoint_id(ledger.no, id) })
     }
@@ -193,6 +192,17 @@ impl Api {
 fn read_url(fields: &mut Fields, policy: Policy, url: &str) -> Option<Text> {
     fields.take("url", policy.target(url))?;
     fields.take("url", Text::parse(url))
+}
+
+/// Why a change was not made, or that nobody knows whether it was.
+fn not_changed(error: StoreError) -> Status {
+    match error {
+        StoreError::UnknownFate(_) | StoreError::Unsure(_) => {
+            tracing::error!(%error, "the outcome of a change of an endpoint is unknown");
+            SubmitError::Unknown.into()
+        }
+        error => ReadError::Storage(error).into(),
+    }
 }
 
 /// The outcome of a change, in the form that responses share.

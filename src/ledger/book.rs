@@ -51,6 +51,18 @@ pub struct Answer {
     pub hold: Option<SharedHold>,
     /// The purchase that the posting gave back, or gave something back to, as it is now, with all that left it unused.
     pub purchase: Option<(Arc<Lot>, Unused)>,
+    /// The customer as it is now, where the command is about the customer itself
+    /// ([`super::commands::Keys::profile`]).
+    pub about: Option<Box<CustomerNow>>,
+}
+
+/// A customer with what stands beside its hot state, as it is after a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomerNow {
+    pub customer: Arc<Customer>,
+    pub profile: Arc<Profile>,
+    /// The thresholds of its ledger, where it has any.
+    pub default_alerts: Option<Arc<Alerts>>,
 }
 
 /// An invariant that did not hold: a bug, or a damaged database. The writer stops; nothing of the batch is stored.

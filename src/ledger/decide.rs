@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::book::{Answer, Book, Broken};
+use super::book::{Answer, Book, Broken, CustomerNow};
 use super::commands::context::Context;
 use super::commands::draft::Draft;
 use super::commands::{Command, CustomerCommand, Request};
@@ -26,13 +26,13 @@ pub type Outcome = Result<Answer, Rejection>;
 /// [`Broken`] where the state contradicts itself; nothing of the book may be stored then.
 pub fn decide(book: &mut Book, request: &Request) -> Result<Outcome, Broken> {
     let key = request.customer_key();
-    if let Some(outcome) = answered_before(book, request) {
+    if let Some(outcome) = answered_before(book, request)? {
         return Ok(outcome);
     }
     if let Command::CreateCustomer(command) = &request.command {
         let submission = request.submission(command);
         return match command.create(book, request.ledger, &request.customer, submission) {
-            Ok(posting) => post(book, posting).map(Ok),
+            Ok(posting) => post(book, posting, request).map(Ok),
             Err(rejection) => Ok(Err(rejection)),
         };
     }
@@ -47,15 +47,16 @@ pub fn decide(book: &mut Book, request: &Request) -> Result<Outcome, Broken> {
         return Ok(Err(Rejection::CustomerNotFound));
     };
     let (Some(kind), Some(command)) = (request.command.kind(), request.command.inner()) else {
-        return Ok(last_due.map(|posting| answer(book, posting, false)).ok_or(Rejection::NothingDue));
+        let Some(posting) = last_due else { return Ok(Err(Rejection::NothingDue)) };
+        return answer(book, posting, request, false).map(Ok);
     };
     if command.keys().profile && entry.profile.is_none() {
         return Err(book.broken(customer, "its profile was not loaded"));
     }
     let at = Context { book, entry, customer, kind, submission: request.submission(command) };
     match decided(&at, command) {
-        Ok(Decided::Posting(posting)) => post(book, posting).map(Ok),
-        Ok(Decided::Earlier(posting)) => Ok(Ok(answer(book, posting, true))),
+        Ok(Decided::Posting(posting)) => post(book, posting, request).map(Ok),
+        Ok(Decided::Earlier(posting)) => answer(book, posting, request, true).map(Ok),
         Err(rejection) => {
             if let Some(note) = shortfall_note(&at, command, &rejection)? {
                 book.post(&note)?;
@@ -81,25 +82,29 @@ fn decided(at: &Context<'_>, command: &dyn CustomerCommand) -> Result<Decided, R
 }
 
 /// The answer to a request id that was used before.
-fn answered_before(book: &Book, request: &Request) -> Option<Outcome> {
-    let scope = (request.customer_key(), request.command.kind()?, request.request.clone()?);
-    let posting = book.request(&scope)?;
+fn answered_before(book: &Book, request: &Request) -> Result<Option<Outcome>, Broken> {
+    let scope = request.command.kind().zip(request.request.clone());
+    let scope = scope.map(|(kind, id)| (request.customer_key(), kind, id));
+    let Some(posting) = scope.and_then(|scope| book.request(&scope)) else { return Ok(None) };
     // Another customer's id may have the same hash; its answer must not be given.
-    book.customer(request.ledger, &request.customer)?;
-    Some(if posting.fingerprint == request.fingerprint() {
-        Ok(answer(book, Arc::clone(posting), true))
+    if book.customer(request.ledger, &request.customer).is_none() {
+        return Ok(None);
+    }
+    if posting.fingerprint == request.fingerprint() {
+        answer(book, Arc::clone(posting), request, true).map(|answer| Some(Ok(answer)))
     } else {
-        Err(Rejection::RequestIdReused { original: Some(Original::of(posting)) })
-    })
+        Ok(Some(Err(Rejection::RequestIdReused { original: Some(Original::of(posting)) })))
+    }
 }
 
-fn post(book: &mut Book, posting: Arc<Posting>) -> Result<Answer, Broken> {
+fn post(book: &mut Book, posting: Arc<Posting>, request: &Request) -> Result<Answer, Broken> {
     book.post(&posting)?;
-    Ok(answer(book, posting, false))
+    answer(book, posting, request, false)
 }
 
-/// The posting with the customer and the hold as they are now.
-fn answer(book: &Book, posting: Arc<Posting>, replayed: bool) -> Answer {
+/// The posting with the customer and the hold as they are now. Everything that a response shows is in it, so that no
+/// response needs a read after the commit.
+fn answer(book: &Book, posting: Arc<Posting>, request: &Request, replayed: bool) -> Result<Answer, Broken> {
     let entry = book.entry(posting.customer);
     let customer = entry.and_then(|entry| entry.customer.as_ref());
     let hold = posting.detail.hold.as_ref().map(|hold| {
@@ -110,14 +115,28 @@ fn answer(book: &Book, posting: Arc<Posting>, replayed: bool) -> Answer {
         let now = entry.and_then(|entry| entry.lot(lot.id)).unwrap_or(lot);
         (Arc::clone(now), entry.map(|entry| entry.unused(lot.id)).unwrap_or_default())
     });
-    Answer {
+    let about = if request.command.keys().profile { Some(customer_now(book, &posting)?) } else { None };
+    Ok(Answer {
         replayed,
         purchase,
+        about,
         balances: customer.map_or(posting.after, |customer| customer.balances),
         sequence: customer.map_or(posting.sequence, |customer| customer.sequence),
         hold,
         posting,
-    }
+    })
+}
+
+/// The customer of a posting as it is now. Its profile was loaded, or the posting made it.
+fn customer_now(book: &Book, posting: &Posting) -> Result<Box<CustomerNow>, Broken> {
+    let entry = book.entry(posting.customer);
+    let customer = entry.and_then(|entry| entry.customer.clone());
+    let (Some(customer), Some(profile)) = (customer, entry.and_then(|entry| entry.profile.clone())) else {
+        let (posting, sequence) = (posting.id, posting.sequence);
+        return Err(Broken { posting, sequence, what: "the profile of its customer was not loaded" });
+    };
+    let default_alerts = book.default_alerts(posting.ledger).cloned();
+    Ok(Box::new(CustomerNow { customer, profile, default_alerts }))
 }
 
 /// The note that a rejected command leaves about credits that are missing for an incident, unless the same amount

@@ -115,8 +115,16 @@ impl PaymentApplier {
         let customer_id = customer.clone();
         let request = Request { ledger, customer: customer_id, request: Some(request), said, command };
         let answer = self.writer.submit(request, deadline).await??;
-        self.close(ledger, id, &cut(&format!("assigned to {customer}"))).await?;
-        self.apply_waiting(ledger, &kept).await?;
+        // The purchase is stored. Whatever fails from here on, nobody is told that nothing was done: a repeat with the
+        // same request id does the rest.
+        let rest = async {
+            self.close(ledger, id, &cut(&format!("assigned to {customer}"))).await?;
+            self.apply_waiting(ledger, &kept).await
+        };
+        rest.await.map_err(|error| {
+            tracing::warn!(%error, "a payment is assigned, but what follows from it is not done yet");
+            ApplyError::Submit(SubmitError::Unknown)
+        })?;
         Ok(answer)
     }
 

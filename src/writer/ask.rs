@@ -1,12 +1,13 @@
 //! The messages that callers send to the writer, with the channels for their answers.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::error::{SubmitError, Submitted};
 use crate::ledger::Request;
-use crate::ledger::card::CardRequest;
+use crate::ledger::card::{CardRequest, Cards};
 use crate::store::{CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger};
 
 /// A single command, or a change of a ledger.
@@ -28,7 +29,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, SubmitError>>;
 pub(super) enum Change {
     Create(NewLedger, Reply<LedgerCreated>),
     DefaultAlerts(NewDefaultAlerts, Reply<DefaultAlertsSet>),
-    Cards(Box<CardRequest>, Reply<CardsChanged>),
+    /// Its answer has the cards as they are after it.
+    Cards(Box<CardRequest>, Reply<(CardsChanged, Arc<Cards>)>),
 }
 
 impl Change {

@@ -108,12 +108,13 @@ impl Writer {
         self.change(|reply| Change::Create(ledger, reply), deadline).await
     }
 
-    /// Adds a rate card, or makes one the default. After the answer every server decides with it.
+    /// Adds a rate card, or makes one the default. After the answer every server decides with it. The answer has the
+    /// cards as they are after it.
     pub async fn change_cards(
         &self,
         request: CardRequest,
         deadline: Option<Instant>,
-    ) -> Result<CardsChanged, SubmitError> {
+    ) -> Result<(CardsChanged, Arc<Cards>), SubmitError> {
         self.change(|reply| Change::Cards(Box::new(request), reply), deadline).await
     }
 

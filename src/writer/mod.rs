@@ -20,7 +20,8 @@
 //! - A batch that cannot be read is answered in the same way, and the lane goes on.
 //! - The answer to a commit can be lost. The next attempt takes the locks and looks whether the batch was stored. If
 //!   it cannot find out, callers are told that the outcome is unknown; a repeat with the same request id finds out.
-//! - If the database refuses a batch, its commands are run one by one, so that one command fails alone.
+//! - If the database refuses a batch, its commands are run one by one, so that one command fails alone. Each is
+//!   answered by its own fate, also where one of them stops the lane.
 //! - A broken invariant, damaged data or an unknown fate stops the lane, and with it all lanes. Nothing more is
 //!   acknowledged. [`WriterEnd::stopped`] reports the reason.
 //!

@@ -71,14 +71,11 @@ impl Task {
     /// with an unknown fate can be readable without being durable, and only a restart finds out.
     pub async fn run(mut self) -> Result<(), String> {
         while let Some(mut batch) = self.queue.next(self.limits.batch_commands_max.max(2)).await {
-            match self.run_batch(&mut batch).await {
-                Ok(outcomes) => self.queue.answer(batch, outcomes),
-                Err(fault) => {
-                    let answers = batch.requests.iter().map(|_| Err(fault.answer())).collect();
-                    self.queue.answer(batch, answers);
-                    self.queue.refuse_all(SubmitError::ShuttingDown);
-                    return Err(fault.to_string());
-                }
+            let (outcomes, fault) = self.run_batch(&mut batch).await;
+            self.queue.answer(batch, outcomes);
+            if let Some(fault) = fault {
+                self.queue.refuse_all(SubmitError::ShuttingDown);
+                return Err(fault.to_string());
             }
             if let Err(error) = self.store.tidy().await {
                 self.queue.refuse_all(SubmitError::ShuttingDown);
@@ -93,18 +90,30 @@ impl Task {
         self.store.close().await.map_err(|error| error.to_string())
     }
 
-    async fn run_batch(&mut self, batch: &mut Batch) -> Result<Vec<Submitted>, Fault> {
+    /// The answers to the commands, each by its own fate; and the fault, where the lane cannot go on.
+    async fn run_batch(&mut self, batch: &mut Batch) -> (Vec<Submitted>, Option<Fault>) {
+        let mut fault = None;
         for change in batch.changes.drain(..) {
-            self.change(change).await?;
+            if fault.is_some() {
+                change.refuse(SubmitError::ShuttingDown);
+            } else {
+                fault = self.change(change).await.err();
+            }
         }
         let commands: Vec<Submission> =
             batch.requests.iter().zip(&batch.deadlines).map(Submission::new).collect();
-        match self.commit(&commands).await {
+        if fault.is_some() {
+            // They were not begun.
+            return (commands.iter().map(|_| Err(SubmitError::ShuttingDown)).collect(), fault);
+        }
+        let mut in_doubt = false;
+        match self.commit(&commands, &mut in_doubt).await {
+            Ok(outcomes) => (outcomes, None),
             Err(Fault::Store(StoreError::Refused(error))) => {
                 tracing::error!(%error, commands = commands.len(), "the database refused a batch");
-                self.commit_one_by_one(&commands).await
+                self.commit_one_by_one(&commands, in_doubt).await
             }
-            done => done,
+            Err(fault) => (commands.iter().map(|_| Err(fault.answer())).collect(), Some(fault)),
         }
     }
 
@@ -130,7 +139,8 @@ impl Task {
             }
             Change::Cards(request, reply) => {
                 let change = async |task: &mut Self| {
-                    task.store.change_cards(&request, clock::now(), &mut task.cards).await
+                    let changed = task.store.change_cards(&request, clock::now(), &mut task.cards).await?;
+                    Ok((changed, Arc::clone(&task.cards)))
                 };
                 let _ = reply.send(self.in_own_transaction(change).await?);
             }
@@ -169,7 +179,14 @@ impl Task {
 
     /// Commits the commands in one transaction, and retries as long as the store asks for it. Commands whose deadline
     /// passes meanwhile are left out, unless an attempt may have stored them.
-    async fn commit(&mut self, commands: &[Submission<'_>]) -> Result<Vec<Submitted>, Fault> {
+    ///
+    /// `in_doubt` is true where an earlier attempt may have stored the commands, and becomes true where one of these
+    /// may have. From then on no answer says that nothing was done.
+    async fn commit(
+        &mut self,
+        commands: &[Submission<'_>],
+        in_doubt: &mut bool,
+    ) -> Result<Vec<Submitted>, Fault> {
         let mut retry = self.retry();
         let mut unanswered: Vec<Unanswered> = Vec::new();
         let mut live: Vec<Submission<'_>> = commands.to_vec();
@@ -177,7 +194,7 @@ impl Task {
             if live.is_empty() {
                 break Vec::new();
             }
-            let error = match self.attempt(&live, &mut unanswered).await {
+            let error = match self.attempt(&live, &mut unanswered, in_doubt).await {
                 Ok(outcomes) => {
                     self.gave_up = false;
                     break outcomes;
@@ -187,7 +204,7 @@ impl Task {
                 )) => error,
                 // The caller runs the commands one by one; their request ids show which were stored.
                 Err(fault @ Fault::Store(StoreError::Refused(_))) => return Err(fault),
-                Err(fault) if unanswered.is_empty() => return Err(fault),
+                Err(fault) if !*in_doubt => return Err(fault),
                 Err(fault) => return Err(Fault::AfterUnanswered(Box::new(fault))),
             };
             tracing::debug!(%error, commands = live.len(), "a batch is tried again");
@@ -198,11 +215,10 @@ impl Task {
             } else if !retry.pause().await {
                 self.gave_up = true;
                 tracing::error!(%error, commands = live.len(), "a batch could not be stored");
-                let answer =
-                    if unanswered.is_empty() { Fault::Store(error).answer() } else { SubmitError::Unknown };
+                let answer = if *in_doubt { SubmitError::Unknown } else { Fault::Store(error).answer() };
                 break live.iter().map(|_| Err(answer)).collect();
             }
-            if unanswered.is_empty() {
+            if !*in_doubt {
                 let now = Instant::now();
                 live.retain(|command| !command.is_late(now));
             }
@@ -223,13 +239,14 @@ impl Task {
         &mut self,
         commands: &[Submission<'_>],
         unanswered: &mut Vec<Unanswered>,
+        in_doubt: &mut bool,
     ) -> Result<Vec<Submitted>, Fault> {
         let requests: Vec<&Request> = commands.iter().map(|command| command.request).collect();
         let loaded = self.store.load(&requests, clock::now(), clock::random()?, &mut self.cards).await;
         let mut book = match loaded {
             Ok(book) => book,
             // Nothing was begun, so the outcome is not in doubt: the callers try again, and the writer goes on.
-            Err(StoreError::Failed(error)) if unanswered.is_empty() => {
+            Err(StoreError::Failed(error)) if !*in_doubt => {
                 tracing::error!(%error, commands = requests.len(), "a batch could not be loaded");
                 return Ok(requests.iter().map(|_| Err(SubmitError::StorageUnavailable)).collect());
             }
@@ -260,6 +277,7 @@ impl Task {
             Ok(()) => Ok(outcomes),
             Err(error) => {
                 if matches!(error, StoreError::Unsure(_)) {
+                    *in_doubt = true;
                     unanswered.push(Unanswered { book, outcomes });
                 }
                 Err(error.into())
@@ -267,20 +285,35 @@ impl Task {
         }
     }
 
-    /// Keeps one command that the database refuses from failing its neighbours.
-    async fn commit_one_by_one(&mut self, commands: &[Submission<'_>]) -> Result<Vec<Submitted>, Fault> {
+    /// Keeps one command that the database refuses from failing its neighbours. Each command is answered by its own
+    /// fate: those before a fault as they were stored, those after it as not begun.
+    async fn commit_one_by_one(
+        &mut self,
+        commands: &[Submission<'_>],
+        in_doubt: bool,
+    ) -> (Vec<Submitted>, Option<Fault>) {
         let mut outcomes = Vec::with_capacity(commands.len());
+        let mut fault = None;
         for command in commands {
-            match self.commit(std::slice::from_ref(command)).await {
+            if fault.is_some() {
+                let not_begun = if in_doubt { SubmitError::Unknown } else { SubmitError::ShuttingDown };
+                outcomes.push(Err(not_begun));
+                continue;
+            }
+            let mut in_doubt = in_doubt;
+            match self.commit(std::slice::from_ref(command), &mut in_doubt).await {
                 Ok(outcome) => outcomes.extend(outcome),
                 Err(Fault::Store(StoreError::Refused(error))) => {
                     tracing::error!(%error, kind = ?command.request.command.kind(), "the database refused a command");
-                    outcomes.push(Err(SubmitError::Internal));
+                    outcomes.push(Err(if in_doubt { SubmitError::Unknown } else { SubmitError::Internal }));
                 }
-                Err(fault) => return Err(fault),
+                Err(stopping) => {
+                    outcomes.push(Err(stopping.answer()));
+                    fault = Some(stopping);
+                }
             }
         }
-        Ok(outcomes)
+        (outcomes, fault)
     }
 }
 

@@ -22,14 +22,20 @@ use crate::writer::request;
 struct Unanswered {
     inner: Box<dyn WriteStore>,
     lost: bool,
+    /// Loads after it that clash before one fails.
+    clashes: u32,
 }
 
 impl Unanswered {
     fn start() -> (Writer, WriterEnd) {
+        Self::clashing(0)
+    }
+
+    fn clashing(clashes: u32) -> (Writer, WriterEnd) {
         let inner = Memory::new(START).engine().writers.remove(0);
         let limits = Limits { retry_for: Duration::from_millis(20), ..Limits::default() };
         Writer::start(
-            vec![Box::new(Self { inner, lost: false })],
+            vec![Box::new(Self { inner, lost: false, clashes })],
             &Arc::new(creditledger::cards::built_in()),
             limits,
         )
@@ -51,6 +57,10 @@ impl WriteStore for Unanswered {
         random: u64,
         cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
+        if self.lost && self.clashes > 0 {
+            self.clashes -= 1;
+            return Err(StoreError::Clash("a row with the same key".into()));
+        }
         if self.lost {
             return Err(StoreError::Damaged("it cannot be read".to_owned()));
         }
@@ -145,5 +155,15 @@ async fn after_a_lost_answer_nobody_is_told_that_nothing_was_done() {
         change: CardEdit::Default(id("half-hour")),
         by: id("op"),
     };
-    assert_eq!(writer.change_cards(request, None).await, Err(SubmitError::Unknown));
+    assert_eq!(writer.change_cards(request, None).await.map(drop), Err(SubmitError::Unknown));
+}
+
+/// So many clashes that the batch is run one by one: the doubt goes with each of its commands.
+#[tokio::test]
+async fn a_doubt_outlives_the_batch_that_it_came_from() {
+    let (writer, end) = Unanswered::clashing(6);
+    let create = |name| request(name, "1", Command::CreateCustomer(CreateCustomer::default()));
+    let outcomes = writer.submit_bulk(vec![create("acme"), create("zeta")], None).await.unwrap();
+    assert_eq!(outcomes, [Err(SubmitError::Unknown), Err(SubmitError::Unknown)]);
+    assert!(end.stopped.await.unwrap().is_err());
 }

@@ -24,6 +24,8 @@ use crate::desk::{START, grant, id, place, said};
 #[derive(Clone, Copy, PartialEq)]
 enum Poison {
     Refused,
+    /// Refused with others; alone the fate of its commit is unknown.
+    RefusedThenUnknown,
     Failed,
     /// Fails before anything is begun.
     Unloadable,
@@ -62,10 +64,11 @@ impl WriteStore for Gated {
         if self.poisoned {
             self.inner.abandon().await?;
             let error = "poison".into();
-            return Err(if self.poison == Poison::Refused {
-                StoreError::Refused(error)
-            } else {
-                StoreError::Failed(error)
+            return Err(match self.poison {
+                Poison::Refused => StoreError::Refused(error),
+                Poison::RefusedThenUnknown if book.journal().len() > 1 => StoreError::Refused(error),
+                Poison::RefusedThenUnknown => StoreError::UnknownFate(error),
+                Poison::Failed | Poison::Unloadable => StoreError::Failed(error),
             });
         }
         self.commits.lock().unwrap().push(book.journal().len());
@@ -304,6 +307,21 @@ async fn a_command_that_the_database_refuses_is_run_alone() {
     assert_eq!(outcomes[1], Err(SubmitError::Internal));
     assert!([&outcomes[0], &outcomes[2]].iter().all(|outcome| matches!(outcome, Ok(Ok(_)))));
     assert_eq!(bench.postings().await, 4);
+}
+
+#[tokio::test]
+async fn commands_that_are_run_alone_are_each_told_their_own_fate() {
+    let bench = Bench::new(Limits::default(), Poison::RefusedThenUnknown).await;
+    bench.permits.add_permits(10);
+    let bulk = ["acme", "poison", "acme", "acme"];
+    let bulk = bulk.iter().zip(0..).map(|(name, n)| request(name, &format!("{n}"), grant("1"))).collect();
+    let outcomes = bench.writer.submit_bulk(bulk, None).await.unwrap();
+    // The first is stored, the second may be, the others were not begun.
+    assert!(matches!(outcomes[0], Ok(Ok(_))), "{:?}", outcomes[0]);
+    assert_eq!(outcomes[1], Err(SubmitError::Unknown));
+    assert_eq!(outcomes[2..], [Err(SubmitError::ShuttingDown), Err(SubmitError::ShuttingDown)]);
+    assert_eq!(bench.postings().await, 3);
+    assert_eq!(bench.end.stopped.await.unwrap(), Err("the fate of a commit is unknown: poison".to_owned()));
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ mod contract;
 mod due;
 mod errors;
 mod events;
+mod faults;
+mod faulty;
 mod gate;
 mod holds;
 mod http2;

@@ -116,7 +116,11 @@ pub struct World {
 
 impl World {
     pub async fn new(on: On) -> Self {
-        let served = Served::start(on).await;
+        Self::with(Served::start(on).await).await
+    }
+
+    /// On a server that has nothing yet.
+    pub async fn with(served: Served) -> Self {
         served.buy("1000").await;
         let mut holds = served.holds();
         let zeta = served.customer("zeta");

@@ -12,10 +12,10 @@ use crate::ledger::money::MoneyTransfer;
 use crate::ledger::unused::Unused;
 use crate::ledger::work::{Voided, Work, WorkSums};
 use crate::ledger::{
-    Balances, Credits, CustomerId, Hold, HoldState, LedgerId, Money, Posting, Terms, Text, Texts, Timestamp,
-    Transfer,
+    Balances, Credits, Customer, CustomerId, Hold, HoldState, LedgerId, Money, Posting, Profile, Terms, Text,
+    Texts, Timestamp, Transfer,
 };
-use crate::query::{BalanceAt, CustomerRecord, Position, Recorded, TransferRecord};
+use crate::query::{BalanceAt, Position, Recorded, TransferRecord};
 
 use super::super::wire;
 use super::cards::{card_ref, line_time};
@@ -349,8 +349,7 @@ pub fn contact(contact: &Contact) -> wire::Contact {
 }
 
 /// A customer with its profile, as of `now`.
-pub fn customer(record: &CustomerRecord, ledger: &LedgerId, now: Timestamp) -> wire::Customer {
-    let CustomerRecord { customer, profile } = record;
+pub fn customer(customer: &Customer, profile: &Profile, ledger: &LedgerId, now: Timestamp) -> wire::Customer {
     let Terms { rate_card, package, product_purchased_on, top_up: settings } = &customer.state.terms;
     let (open_top_up, top_up_month_credits) = top_up::activity(customer.state.top_ups.as_deref(), now);
     wire::Customer {

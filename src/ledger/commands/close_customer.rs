@@ -8,6 +8,10 @@ pub struct CloseCustomer;
 hashed!(CloseCustomer { + 1 => reason, + 2 => by });
 
 impl CustomerCommand for CloseCustomer {
+    fn keys(&self) -> Keys<'_> {
+        Keys::profile()
+    }
+
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {
         at.must_not_be_closed()?;
         match at.customer.state.open_holds {

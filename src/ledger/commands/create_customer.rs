@@ -44,6 +44,10 @@ impl CreateCustomer {
 }
 
 impl CustomerCommand for CreateCustomer {
+    fn keys(&self) -> Keys<'_> {
+        Keys::profile()
+    }
+
     /// Never called for a new customer: [`CreateCustomer::create`] decides.
     fn decide<'a>(&self, _: &Context<'a>) -> Result<Draft<'a>, Rejection> {
         Err(Rejection::CustomerExists { original: None })

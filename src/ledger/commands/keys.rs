@@ -39,11 +39,16 @@ pub struct Keys<'a> {
     /// With `hold` or `incident`: the purchases whose credits their settlements burned. Loaded where anything of the
     /// settlement can be given back.
     pub burned: bool,
-    /// True for the customer's profile.
+    /// True for the customer's profile. Commands about the customer itself name it: their answers show the whole customer.
     pub profile: bool,
 }
 
 impl<'a> Keys<'a> {
+    /// Of a command about the customer itself.
+    pub(super) fn profile() -> Self {
+        Self { profile: true, ..Self::default() }
+    }
+
     pub(super) fn incident(incident: &'a IncidentId) -> Self {
         Self { incident: Some(incident), ..Self::default() }
     }

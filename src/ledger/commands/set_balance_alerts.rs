@@ -14,6 +14,10 @@ pub struct SetBalanceAlerts {
 hashed!(SetBalanceAlerts { 1 => alerts, + 2 => by, + 60 => reason });
 
 impl CustomerCommand for SetBalanceAlerts {
+    fn keys(&self) -> Keys<'_> {
+        Keys::profile()
+    }
+
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {
         let mut draft = at.draft();
         draft.alerts = self.alerts.as_ref().or_else(|| at.book.default_alerts(at.customer.ledger)).cloned();

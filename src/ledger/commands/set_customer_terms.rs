@@ -24,6 +24,10 @@ hashed!(SetCustomerTerms {
 });
 
 impl CustomerCommand for SetCustomerTerms {
+    fn keys(&self) -> Keys<'_> {
+        Keys::profile()
+    }
+
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {
         if let Change::Set(card) = &self.rate_card {
             must_have_card(at.book, at.customer.ledger, card)?;

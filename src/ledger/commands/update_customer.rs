@@ -18,7 +18,7 @@ hashed!(UpdateCustomer { 1 => name, 2 => contact, 3 => metadata, + 60 => reason,
 
 impl CustomerCommand for UpdateCustomer {
     fn keys(&self) -> Keys<'_> {
-        Keys { profile: true, ..Keys::default() }
+        Keys::profile()
     }
 
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {

@@ -231,7 +231,9 @@ impl WriteStore for PgWriter {
             .await?;
         if let CardsChanged::Made { change, replayed: false } = &decided {
             self.commit(connection).await?;
-            catch_up(cards, std::slice::from_ref(change))?;
+            // The change is stored: an error must not say that nothing was.
+            let fits = catch_up(cards, std::slice::from_ref(change));
+            fits.map_err(|error| StoreError::UnknownFate(Box::new(error)))?;
         } else {
             self.roll_back(connection).await;
         }

@@ -223,7 +223,8 @@ impl WriteConnection {
     }
 }
 
-fn fate_unknown(error: StoreError) -> StoreError {
+/// After a failed commit or rollback: what was written may be stored or not.
+pub(super) fn fate_unknown(error: StoreError) -> StoreError {
     match error {
         StoreError::Failed(source) | StoreError::Refused(source) => StoreError::UnknownFate(source),
         StoreError::Damaged(damage) => StoreError::UnknownFate(damage.into()),

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::OwnedMutexGuard;
 
-use super::connection::Turns;
+use super::connection::{Turns, fate_unknown};
 use super::readers::OneConnection;
 use super::settings::{configure, connect};
 use crate::ledger::Timestamp;
@@ -75,7 +75,7 @@ impl Database for OpenTransaction {
 
 impl Transaction for OpenTransaction {
     async fn commit(self) -> Result<(), StoreError> {
-        self.run(|sql| Box::pin(execute(sql, "COMMIT"))).await?;
+        self.run(|sql| Box::pin(execute(sql, "COMMIT"))).await.map_err(fate_unknown)?;
         *self.home.lock().unwrap_or_else(PoisonError::into_inner) = self.connection.into_inner();
         Ok(())
     }

@@ -277,7 +277,7 @@ impl WriteStore for SqliteWriter {
         if let CardsChanged::Made { change, replayed: false } = &decided {
             self.commit(&[])?;
             self.cards_revision = change.revision;
-            self.catch_up(cards)?;
+            catch_up(cards, std::slice::from_ref(change)).map_err(after_commit)?;
         } else {
             self.roll_back()?;
         }
@@ -338,6 +338,11 @@ impl WriteStore for SqliteWriter {
         checkpoints::checkpoint(self.connection()?, "PRAGMA wal_checkpoint(TRUNCATE)")?;
         self.connection.take().map_or(Ok(()), WriteConnection::close)
     }
+}
+
+/// An error after a commit must not say that nothing was stored.
+fn after_commit(error: StoreError) -> StoreError {
+    StoreError::UnknownFate(Box::new(error))
 }
 
 fn closed() -> StoreError {
