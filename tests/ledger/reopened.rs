@@ -7,10 +7,12 @@ use creditledger::ledger::commands::{
     Change, ChargeIncident, Command, EstimateIncident, NewWork, Quote, RecordWork, SetCustomerTerms,
     SettleHold,
 };
-use creditledger::ledger::job::Circumstances;
+use creditledger::ledger::job::{Circumstances, WorkTime};
 use creditledger::ledger::receipt::receipt;
 use creditledger::ledger::rules::Rules;
 use creditledger::ledger::{Credits, Hold, LedgerNo, Rejection};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 use crate::desk::{
     Desk, START, charge, charge_command, credits, estimate_command, id, incident, new_work, place_timed,
@@ -350,4 +352,39 @@ fn a_card_that_is_not_there_is_told() {
     let gone = CardRef { version: 9, ..hold.card.clone() };
     desk.book.put_hold(Arc::new(Hold { card: gone.clone(), ..hold }));
     assert_eq!(desk.rejected(settle("i")), Rejection::RateCardNotFound(gone.id));
+}
+
+/// However an incident is cut into openings, its settlements together cost what one would have cost.
+#[test]
+fn the_charges_of_all_openings_sum_to_the_price_of_all_time() {
+    let openings = proptest::collection::vec((0..90_u64, 0..3_usize), 1..8);
+    let config = Config {
+        cases: 300,
+        rng_seed: RngSeed::Fixed(20_261_128),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let checked = TestRunner::new(config).run(&openings, |openings| {
+        // Cards under which more time never costs less, whatever line it is on.
+        for card in ["prepaid", "half-hour", "three-lines"] {
+            let lines = if card == "three-lines" { ["first", "second", "administrators"] } else { [""; 3] };
+            let work = |&(minutes, line): &(u64, usize)| {
+                let line = Some(lines[line]).filter(|line| !line.is_empty()).map(id);
+                NewWork { line, ..new_work(minutes) }
+            };
+            let mut cut = Desk::under(card, "10000");
+            let mut sum = Credits::ZERO;
+            for opening in &openings {
+                let opening = Opening { work: vec![work(opening)], ..opened(0) };
+                sum = sum.checked_add(credits(&settled(&mut cut, opening))).unwrap();
+                let hold = cut.hold("i");
+                prop_assert_eq!(hold.settlement.as_ref().unwrap().inputs.time(), WorkTime::of(&hold.work));
+            }
+            let mut whole = Desk::under(card, "10000");
+            let all = Opening { work: openings.iter().map(work).collect(), ..opened(0) };
+            prop_assert_eq!(sum.to_string(), settled(&mut whole, all), "{}", card);
+        }
+        Ok(())
+    });
+    checked.unwrap_or_else(|failure| panic!("{failure}"));
 }
