@@ -209,8 +209,12 @@ impl Endpoints {
             match done {
                 // The next attempt finds what another server stored meanwhile, or what was stored although the answer
                 // was lost.
-                Err(StoreError::Again(_) | StoreError::Clash(_) | StoreError::Unsure(_))
-                    if tries < TRIES_MAX => {}
+                Err(
+                    StoreError::Again(_)
+                    | StoreError::Locked(_)
+                    | StoreError::Clash(_)
+                    | StoreError::Unsure(_),
+                ) if tries < TRIES_MAX => {}
                 // An error of a later attempt says nothing about the one whose answer was lost.
                 Err(error) if unanswered => return Err(StoreError::Unsure(Box::new(error))),
                 done => return done,

@@ -301,7 +301,9 @@ impl From<SubmitError> for Problem {
             SubmitError::ShuttingDown => (Code::Unavailable, Reason::ShuttingDown, Some(1_000)),
             SubmitError::DeadlineExceeded => (Code::DeadlineExceeded, Reason::DeadlineExceeded, None),
             SubmitError::Unknown => (Code::Unavailable, Reason::OutcomeUnknown, Some(1_000)),
-            SubmitError::StorageUnavailable => (Code::Unavailable, Reason::StorageUnavailable, Some(1_000)),
+            SubmitError::StorageUnavailable | SubmitError::Locked => {
+                (Code::Unavailable, Reason::StorageUnavailable, Some(1_000))
+            }
             SubmitError::Internal => (Code::Internal, Reason::Internal, None),
         };
         Self { retry_after: retry_after_ms.map(Duration::from_millis), ..Self::new(code, reason, message) }

@@ -17,6 +17,12 @@ pub enum StoreError {
     /// succeed when it is run again.
     #[error("the database asks for another attempt: {0}")]
     Again(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Somebody else has kept a row locked for too long. Nothing is stored; [`WriteStore::locked`] finds out which
+    /// customers it concerns.
+    ///
+    /// [`WriteStore::locked`]: super::write_store::WriteStore::locked
+    #[error("a row is locked by somebody else: {0}")]
+    Locked(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Another server stored a row with the same key since the load. Nothing is stored; the next attempt reads that
     /// row. Repeated clashes become [`StoreError::Refused`].
     #[error("a row with the same key exists: {0}")]

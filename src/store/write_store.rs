@@ -1,5 +1,6 @@
 //! The writing side of an engine: it loads what a batch names, and appends what was decided.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use super::error::StoreError;
 use super::recorded::Ledger;
 use super::words::Erased;
 use crate::ledger::card::{CardRequest, Cards};
-use crate::ledger::{Book, CustomerId, LedgerId, LedgerNo, Request, RequestKey, Timestamp};
+use crate::ledger::{Book, CustomerId, CustomerKey, LedgerId, LedgerNo, Request, RequestKey, Timestamp};
 
 /// A ledger to be created.
 #[derive(Clone, Debug)]
@@ -74,6 +75,16 @@ pub trait WriteStore: Send {
         // Engines whose commits always answer.
         let _ = book;
         Ok(false)
+    }
+
+    /// Which of these customers somebody else has locked now, found without waiting.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn locked(&mut self, customers: &[CustomerKey]) -> Result<BTreeSet<CustomerKey>, StoreError> {
+        // Engines with one writer.
+        let _ = customers;
+        Ok(BTreeSet::new())
     }
 
     /// Closes the transaction and stores nothing.

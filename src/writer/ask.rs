@@ -50,8 +50,47 @@ impl Change {
 pub(super) struct Bulk {
     pub requests: std::vec::IntoIter<Request>,
     pub deadline: Option<Instant>,
-    pub done: Vec<Submitted>,
+    pub done: Vec<Done>,
     /// The number of its commands in the batch that is being run.
     pub in_batch: usize,
     pub reply: oneshot::Sender<Vec<Submitted>>,
+}
+
+/// The outcome of one of many commands.
+#[derive(Debug)]
+pub(super) enum Done {
+    Now(Submitted),
+    /// Its customer is locked by somebody else.
+    Later(oneshot::Receiver<Submitted>),
+}
+
+impl Bulk {
+    /// Answers the caller, at once or when the last outcome is known.
+    pub fn answer(self) {
+        let Self { done, reply, .. } = self;
+        let mut outcomes = Vec::with_capacity(done.len());
+        let mut open = Vec::new();
+        for done in done {
+            match done {
+                Done::Now(outcome) => outcomes.push(outcome),
+                Done::Later(later) => {
+                    open.push((outcomes.len(), later));
+                    outcomes.push(Err(SubmitError::Unknown));
+                }
+            }
+        }
+        // The caller may have gone away.
+        if open.is_empty() {
+            let _ = reply.send(outcomes);
+            return;
+        }
+        tokio::spawn(async move {
+            for (place, later) in open {
+                if let (Ok(outcome), Some(slot)) = (later.await, outcomes.get_mut(place)) {
+                    *slot = outcome;
+                }
+            }
+            let _ = reply.send(outcomes);
+        });
+    }
 }

@@ -20,6 +20,9 @@ pub enum SubmitError {
     /// The storage is not available, for example because another program keeps it busy. Nothing was done.
     #[error("the storage is not available at the moment; nothing was done")]
     StorageUnavailable,
+    /// Another program keeps the customer's row locked. Nothing was done.
+    #[error("the customer is locked by another program at the moment; nothing was done")]
+    Locked,
     /// The command hit a fault of this program. Nothing was done.
     #[error("the command could not be stored; nothing was done")]
     Internal,

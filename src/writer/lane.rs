@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::ask::{Bulk, Single};
+use super::ask::{Bulk, Done, Single};
 use super::error::SubmitError;
+use super::held_back::HeldBack;
 use super::limits::Limits;
 use super::queue::Queue;
 use super::run::Task;
@@ -30,8 +31,8 @@ impl Lane {
     pub fn send_bulk(&self, bulk: Bulk) {
         if let Err(mpsc::error::SendError(mut bulk)) = self.bulks.send(bulk) {
             let count = bulk.requests.len();
-            bulk.done.extend((0..count).map(|_| Err(SubmitError::ShuttingDown)));
-            let _ = bulk.reply.send(bulk.done);
+            bulk.done.extend((0..count).map(|_| Done::Now(Err(SubmitError::ShuttingDown))));
+            bulk.answer();
         }
     }
 }
@@ -46,7 +47,8 @@ pub(super) fn start(
     let (singles, single_queue) = mpsc::unbounded_channel();
     let (bulks, bulk_queue) = mpsc::unbounded_channel();
     let queue = Queue::new(Arc::clone(shared), single_queue, bulk_queue);
-    let task = Task { store, cards, limits, queue, gave_up: false };
+    let held_back = HeldBack::new(Arc::clone(shared));
+    let task = Task { store, cards, limits, queue, held_back, gave_up: false };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (shared, ends) = (Arc::clone(shared), Arc::clone(ends));
     std::thread::Builder::new().name("writer".to_owned()).spawn(move || {

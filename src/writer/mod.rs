@@ -17,6 +17,8 @@
 //! # Failure
 //! - A batch that conflicts with another server is retried as a whole, for `retry_for`. Then its callers are told
 //!   that the storage is not available.
+//! - A customer whose row somebody else keeps locked is left out; the rest of its batch is run again without it. Its
+//!   commands wait apart (`held_back`), for `retry_for` at most.
 //! - A batch that cannot be read is answered in the same way, and the lane goes on.
 //! - The answer to a commit can be lost. The next attempt takes the locks and looks whether the batch was stored. If
 //!   it cannot find out, callers are told that the outcome is unknown; a repeat with the same request id finds out.
@@ -32,6 +34,7 @@
 mod ask;
 mod error;
 mod handle;
+mod held_back;
 mod lane;
 mod limits;
 mod queue;

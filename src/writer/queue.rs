@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::ask::{Ask, Bulk, Change, Single};
+use super::ask::{Ask, Bulk, Change, Done, Single};
 use super::error::{SubmitError, Submitted};
+use super::held_back::Waiting;
 use super::shared::Shared;
 use crate::ledger::Request;
 
@@ -36,6 +37,22 @@ pub(super) struct Batch {
     pub changes: Vec<Change>,
     /// Replies for the first requests, one each. The other requests belong to the bulks at the head of the queue.
     singles: Vec<oneshot::Sender<Submitted>>,
+    /// When commands that were held back before are given up, in the order of `singles`; empty where none was.
+    until: Vec<Option<Instant>>,
+}
+
+impl Batch {
+    /// Commands that were held back.
+    pub fn of(commands: Vec<Waiting>) -> Self {
+        let mut batch = Self::default();
+        for Waiting { request, deadline, reply, until } in commands {
+            batch.requests.push(request);
+            batch.deadlines.push(deadline);
+            batch.singles.push(reply);
+            batch.until.push(until);
+        }
+        batch
+    }
 }
 
 impl Queue {
@@ -124,7 +141,7 @@ impl Queue {
             if late(bulk.deadline) {
                 let rest = bulk.requests.len();
                 self.shared.taken(rest);
-                bulk.done.extend((0..rest).map(|_| Err(SubmitError::DeadlineExceeded)));
+                bulk.done.extend((0..rest).map(|_| Done::Now(Err(SubmitError::DeadlineExceeded))));
                 bulk.requests = Vec::new().into_iter();
             } else {
                 batch.requests.extend(bulk.requests.by_ref().take(room));
@@ -137,24 +154,42 @@ impl Queue {
         batch
     }
 
-    /// Answers all commands of the batch; outcome `i` belongs to request `i`.
-    pub fn answer(&mut self, batch: Batch, outcomes: Vec<Submitted>) {
-        let mut outcomes = outcomes.into_iter();
-        for (reply, outcome) in batch.singles.into_iter().zip(outcomes.by_ref()) {
-            // The caller may have gone away; the journal has the outcome all the same.
-            let _ = reply.send(outcome);
+    /// Answers the commands of the batch; outcome `i` belongs to request `i`. Returns those whose customers are locked:
+    /// they are not answered yet.
+    pub fn answer(&mut self, batch: Batch, outcomes: Vec<Submitted>) -> Vec<Waiting> {
+        let Batch { requests, deadlines, changes: _, singles, until } = batch;
+        let mut until = until.into_iter();
+        let mut decided = requests.into_iter().zip(deadlines).zip(outcomes);
+        let mut held_back = Vec::new();
+        for (reply, ((request, deadline), outcome)) in singles.into_iter().zip(decided.by_ref()) {
+            let until = until.next().flatten();
+            if outcome == Err(SubmitError::Locked) {
+                held_back.push(Waiting { request, deadline, reply, until });
+            } else {
+                // The caller may have gone away; the journal has the outcome all the same.
+                let _ = reply.send(outcome);
+            }
         }
         for bulk in &mut self.bulks {
             let count = std::mem::take(&mut bulk.in_batch);
-            bulk.done.extend(outcomes.by_ref().take(count));
+            for ((request, deadline), outcome) in decided.by_ref().take(count) {
+                bulk.done.push(if outcome == Err(SubmitError::Locked) {
+                    let (reply, later) = oneshot::channel();
+                    held_back.push(Waiting { request, deadline, reply, until: None });
+                    Done::Later(later)
+                } else {
+                    Done::Now(outcome)
+                });
+            }
         }
         self.answer_finished_bulks();
+        held_back
     }
 
     fn answer_finished_bulks(&mut self) {
         while self.bulks.front().is_some_and(|bulk| bulk.requests.len() == 0 && bulk.in_batch == 0) {
             if let Some(bulk) = self.bulks.pop_front() {
-                let _ = bulk.reply.send(bulk.done);
+                bulk.answer();
             }
         }
     }
@@ -173,8 +208,8 @@ impl Queue {
         }
         for mut bulk in self.bulks.drain(..) {
             let rest = bulk.requests.len() + bulk.in_batch;
-            bulk.done.extend((0..rest).map(|_| Err(error)));
-            let _ = bulk.reply.send(bulk.done);
+            bulk.done.extend((0..rest).map(|_| Done::Now(Err(error))));
+            bulk.answer();
         }
     }
 }

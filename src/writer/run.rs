@@ -1,18 +1,20 @@
 //! The loop of a lane: load, decide, append, answer; and retry after conflicts with other servers.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ask::Change;
 use super::error::{SubmitError, Submitted};
+use super::held_back::HeldBack;
 use super::limits::Limits;
 use super::queue::{Batch, Queue};
 use super::retry::Retry;
 use crate::clock;
-use crate::ledger::Request;
 use crate::ledger::book::{Book, Broken};
 use crate::ledger::card::Cards;
 use crate::ledger::decide::decide;
+use crate::ledger::{CustomerKey, Request};
 use crate::store::{StoreError, WriteStore};
 
 /// How long a batch is tried after an earlier one was given up.
@@ -23,6 +25,7 @@ pub(super) struct Task {
     pub cards: Arc<Cards>,
     pub limits: Limits,
     pub queue: Queue,
+    pub held_back: HeldBack,
     /// True from when a batch was given up until one succeeds. Meanwhile batches are tried only briefly. Otherwise
     /// everything that waits during an outage would use up its retry time batch by batch.
     pub gave_up: bool,
@@ -50,9 +53,12 @@ impl Fault {
             Self::Store(StoreError::UnknownFate(_) | StoreError::Unsure(_)) | Self::AfterUnanswered(_) => {
                 SubmitError::Unknown
             }
-            Self::Store(StoreError::Failed(_) | StoreError::Unusable(_) | StoreError::Again(_)) => {
-                SubmitError::StorageUnavailable
-            }
+            Self::Store(
+                StoreError::Failed(_)
+                | StoreError::Unusable(_)
+                | StoreError::Again(_)
+                | StoreError::Locked(_),
+            ) => SubmitError::StorageUnavailable,
             Self::Store(StoreError::Refused(_) | StoreError::Clash(_) | StoreError::Damaged(_))
             | Self::Broken(_)
             | Self::Randomness(_) => SubmitError::Internal,
@@ -70,24 +76,48 @@ impl Task {
     /// Runs until the writer is closed, or a fault stops it. After a fault nothing more is acknowledged. A commit
     /// with an unknown fate can be readable without being durable, and only a restart finds out.
     pub async fn run(mut self) -> Result<(), String> {
-        while let Some(mut batch) = self.queue.next(self.limits.batch_commands_max.max(2)).await {
+        let ended = self.run_batches().await;
+        // Before a stop because of a fault something may wait; what is held back was never run.
+        self.queue.refuse_all(SubmitError::ShuttingDown);
+        self.held_back.refuse_all(SubmitError::ShuttingDown);
+        ended?;
+        self.store.close().await.map_err(|error| error.to_string())
+    }
+
+    async fn run_batches(&mut self) -> Result<(), String> {
+        loop {
+            let commands_max = self.limits.batch_commands_max.max(2);
+            let next = self.queue.next(commands_max);
+            let batch = match self.held_back.look_at() {
+                None => next.await,
+                Some(at) => match tokio::time::timeout_at(at.into(), next).await {
+                    Ok(batch) => batch,
+                    Err(_) => Some(self.free_again().await),
+                },
+            };
+            let Some(mut batch) = batch else { return Ok(()) };
             let (outcomes, fault) = self.run_batch(&mut batch).await;
-            self.queue.answer(batch, outcomes);
+            let locked = self.queue.answer(batch, outcomes);
+            self.held_back.take(locked, self.limits.retry_for);
             if let Some(fault) = fault {
-                self.queue.refuse_all(SubmitError::ShuttingDown);
                 return Err(fault.to_string());
             }
-            if let Err(error) = self.store.tidy().await {
-                self.queue.refuse_all(SubmitError::ShuttingDown);
-                return Err(error.to_string());
-            }
+            self.store.tidy().await.map_err(|error| error.to_string())?;
             if self.gave_up && self.queue.is_closing() {
                 // What waits is refused instead of tried: shutting down must not wait for a database that is away.
-                self.queue.refuse_all(SubmitError::ShuttingDown);
-                break;
+                return Ok(());
             }
         }
-        self.store.close().await.map_err(|error| error.to_string())
+    }
+
+    /// The commands that were held back and whose customers are free again.
+    async fn free_again(&mut self) -> Batch {
+        let customers: Vec<CustomerKey> = self.held_back.customers().into_iter().collect();
+        let locked = self.store.locked(&customers).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "locks could not be looked for");
+            customers.into_iter().collect()
+        });
+        Batch::of(self.held_back.release(&locked))
     }
 
     /// The answers to the commands, each by its own fate; and the fault, where the lane cannot go on.
@@ -162,7 +192,12 @@ impl Task {
                     self.gave_up = false;
                     return Ok(Ok(done));
                 }
-                Err(error @ (StoreError::Again(_) | StoreError::Clash(_) | StoreError::Unsure(_))) => {
+                Err(
+                    error @ (StoreError::Again(_)
+                    | StoreError::Locked(_)
+                    | StoreError::Clash(_)
+                    | StoreError::Unsure(_)),
+                ) => {
                     unanswered |= matches!(error, StoreError::Unsure(_));
                     if !retry.pause().await {
                         self.gave_up = true;
@@ -189,7 +224,10 @@ impl Task {
     ) -> Result<Vec<Submitted>, Fault> {
         let mut retry = self.retry();
         let mut unanswered: Vec<Unanswered> = Vec::new();
+        // Their earlier commands wait, and come first.
+        let mut locked: HashSet<CustomerKey> = self.held_back.customers();
         let mut live: Vec<Submission<'_>> = commands.to_vec();
+        live.retain(|command| !locked.contains(&command.request.customer_key()));
         let answers = loop {
             if live.is_empty() {
                 break Vec::new();
@@ -199,8 +237,24 @@ impl Task {
                     self.gave_up = false;
                     break outcomes;
                 }
+                // The others do not wait for a customer that somebody else has locked.
+                Err(Fault::Store(StoreError::Locked(error))) if !*in_doubt => {
+                    let customers: Vec<CustomerKey> =
+                        live.iter().map(|command| command.request.customer_key()).collect();
+                    match self.store.locked(&customers).await {
+                        Ok(found) if !found.is_empty() => {
+                            live.retain(|command| !found.contains(&command.request.customer_key()));
+                            locked.extend(found);
+                            continue;
+                        }
+                        Ok(_) | Err(_) => StoreError::Locked(error),
+                    }
+                }
                 Err(Fault::Store(
-                    error @ (StoreError::Again(_) | StoreError::Clash(_) | StoreError::Unsure(_)),
+                    error @ (StoreError::Again(_)
+                    | StoreError::Locked(_)
+                    | StoreError::Clash(_)
+                    | StoreError::Unsure(_)),
                 )) => error,
                 // The caller runs the commands one by one; their request ids show which were stored.
                 Err(fault @ Fault::Store(StoreError::Refused(_))) => return Err(fault),
@@ -223,12 +277,13 @@ impl Task {
                 live.retain(|command| !command.is_late(now));
             }
         };
-        // Commands that are no longer live were too late.
+        // Commands that are no longer live were too late, or their customers are locked.
         let mut answers = live.iter().zip(answers).peekable();
         let answer = |command: &Submission<'_>| match answers.peek() {
             Some((live, _)) if std::ptr::eq(live.request, command.request) => {
                 answers.next().map_or(Err(SubmitError::Internal), |(_, answer)| answer)
             }
+            _ if locked.contains(&command.request.customer_key()) => Err(SubmitError::Locked),
             _ => Err(SubmitError::DeadlineExceeded),
         };
         Ok(commands.iter().map(answer).collect())

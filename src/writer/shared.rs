@@ -42,6 +42,11 @@ impl Shared {
         self.queued.fetch_sub(commands, Ordering::SeqCst);
     }
 
+    /// Counts commands in again that a batch had taken, although there may be no room.
+    pub fn put_back(&self, commands: usize) {
+        self.queued.fetch_add(commands, Ordering::SeqCst);
+    }
+
     /// Takes no new commands from now on.
     pub fn close(&self) {
         self.closing.send_replace(true);

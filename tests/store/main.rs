@@ -27,6 +27,7 @@ mod damaged_page;
 mod email;
 mod kept;
 mod lists;
+mod locks;
 mod lookups;
 mod lost_answers;
 mod open;

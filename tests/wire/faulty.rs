@@ -126,7 +126,7 @@ impl Faulty {
         all.push(format!("{:?}", reader.card_changes(0).await.unwrap().len()));
         for ledger in (0..3).map(|number| LedgerNo::new(number).unwrap()) {
             let feed = reader.feed(ledger, Position(0), 10_000).await.unwrap();
-            all.extend(feed.iter().map(|recorded| recorded.posting.id.to_string()));
+            all.extend(feed.items.iter().map(|recorded| recorded.posting.id.to_string()));
             all.push(format!("{:?}", reader.default_alerts(ledger).await.unwrap()));
         }
         let mut webhooks = self.webhooks.begin(creditledger::clock::now()).await.unwrap();
@@ -247,10 +247,10 @@ reads! {
     customers(ledger: LedgerNo, after: Option<&CustomerId>, limit: usize) -> Vec<(Customer, Profile)>;
     customers_due(now: Timestamp, limit: usize) -> Vec<(LedgerNo, CustomerId)>;
     posting_at(customer: CustomerKey, at: At) -> Option<Recorded>;
-    postings_of(customer: CustomerKey, first: u64, last: u64) -> Vec<Recorded>;
+    postings_of(customer: CustomerKey, first: u64, last: u64) -> Page<Recorded, u64>;
     posting_by_request(scope: &RequestScope) -> Option<Recorded>;
-    feed(ledger: LedgerNo, after: Position, limit: usize) -> Vec<Recorded>;
-    counted_feed(ledger: LedgerNo, after: Position, limit: usize) -> Vec<(Recorded, Timestamp)>;
+    feed(ledger: LedgerNo, after: Position, limit: usize) -> Page<Recorded, Position>;
+    counted_feed(ledger: LedgerNo, after: Position, limit: usize) -> Page<(Recorded, Timestamp), Position>;
     last_position(ledger: LedgerNo) -> Position;
     hold(ledger: LedgerNo, id: HoldId) -> Option<Arc<Hold>>;
     holds_of_incident(customer: CustomerKey, incident: &IncidentId) -> Vec<Arc<Hold>>;

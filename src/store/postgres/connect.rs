@@ -21,8 +21,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const PROBES: u32 = 16;
 
 /// Session settings of every connection; a setting that the server does not know is skipped.
-/// - Time-outs: an orphaned transaction must not block its customers for longer than other servers retry a batch. A
-///   batch computes only for milliseconds between its statements. Keep-alives find out that a server is gone.
+/// - Time-outs: an orphaned transaction must not block its customers for longer than other servers retry a batch. A row
+///   that stays locked stalls its customer, not the lane. A batch computes only for milliseconds between its statements. Keep-alives find out that a server is gone.
 /// - Plans: each statement is planned once. A plan made while a table was small must not scan it when it is large, so
 ///   the plan types that scan are off.
 /// - Commits: `synchronous_commit` is pinned, so that a later change of the server's configuration does not reach it;
@@ -32,7 +32,7 @@ const SESSION: &str = "
     SELECT set_config(s.name, w.value, FALSE)
     FROM (VALUES
         ('client_min_messages', 'error'),
-        ('lock_timeout', '2s'),
+        ('lock_timeout', '250ms'),
         ('statement_timeout', '30s'),
         ('idle_in_transaction_session_timeout', '3s'),
         ('tcp_keepalives_idle', '5'),

@@ -9,6 +9,7 @@ pub(super) fn failed(error: Error) -> StoreError {
     match &error {
         Error::Database(cause) => match cause.code().as_deref() {
             Some("23505") => StoreError::Clash(Box::new(error)),
+            Some("55P03") => StoreError::Locked(Box::new(error)),
             // Data exceptions and violated constraints: one command's fault.
             Some(code) if code.starts_with("22") || code.starts_with("23") => {
                 StoreError::Refused(Box::new(error))
@@ -45,11 +46,11 @@ pub(super) fn lost(error: impl std::error::Error + Send + Sync + 'static) -> Sto
 /// new one is better: this one may lead to a former primary that is read-only now.
 pub(super) fn leaves_connection_sound(error: &StoreError) -> bool {
     match error {
-        StoreError::Clash(_) | StoreError::Refused(_) => true,
+        StoreError::Clash(_) | StoreError::Locked(_) | StoreError::Refused(_) => true,
         StoreError::Again(cause) => {
             let cause = cause.downcast_ref::<Error>().and_then(Error::as_database_error);
             let code = cause.and_then(|cause| cause.code());
-            matches!(code.as_deref(), Some("40001" | "40P01" | "55P03"))
+            matches!(code.as_deref(), Some("40001" | "40P01"))
         }
         _ => false,
     }

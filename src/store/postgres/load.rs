@@ -127,6 +127,28 @@ pub(super) async fn lock_customers(
     Ok(connection.all(text, &[Param::Ints(&raw)], read).await?.into_iter().collect())
 }
 
+/// Which of these customers another transaction has locked. The locks that this takes end with the transaction.
+pub(super) async fn locked_by_others(
+    connection: &mut PgConnection,
+    keys: &[CustomerKey],
+) -> Result<BTreeSet<CustomerKey>, StoreError> {
+    let raw: Vec<i64> = keys.iter().map(|key| key.raw()).collect();
+    let read = |row: &dyn Row| Ok(CustomerKey::from_raw(row.get(0)?));
+    let free = "SELECT c.customer
+                FROM customer c
+                WHERE c.customer = ANY($1)
+                ORDER BY c.customer
+                FOR NO KEY UPDATE SKIP LOCKED";
+    let free = connection.all(free, &[Param::Ints(&raw)], read).await?;
+    let exist = "SELECT c.customer FROM customer c WHERE c.customer = ANY($1)";
+    let exist = connection.all(exist, &[Param::Ints(&raw)], read).await?;
+    let mut locked: BTreeSet<CustomerKey> = exist.into_iter().collect();
+    for key in free {
+        locked.remove(&key);
+    }
+    Ok(locked)
+}
+
 /// Columns of the server's facts, which come before those of a posting.
 const FACTS: usize = 4;
 

@@ -169,7 +169,7 @@ impl Sequencer {
                 Ok(Turn::Done) => return Ok(()),
                 // A clash means that another server placed the same commit.
                 Ok(Turn::More | Turn::Lost) | Err(StoreError::Clash(_)) => {}
-                Err(StoreError::Again(_)) if connection.is_some() => {}
+                Err(StoreError::Again(_) | StoreError::Locked(_)) if connection.is_some() => {}
                 // One lost connection is no error for a reader if the next one works.
                 Err(StoreError::Again(_) | StoreError::Unsure(_)) if lost < LOST_MAX => {
                     lost += 1;

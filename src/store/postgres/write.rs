@@ -1,7 +1,7 @@
 //! The writing side: one connection for one lane. After an error that leaves it in doubt, the connection is dropped,
 //! which ends its transaction; the next batch makes a new one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -183,6 +183,17 @@ impl WriteStore for PgWriter {
             .await?;
         self.keep_open(connection, loaded);
         Ok(found == Some(first.id.uuid()))
+    }
+
+    async fn locked(&mut self, customers: &[CustomerKey]) -> Result<BTreeSet<CustomerKey>, StoreError> {
+        let connection = self.begin().await?;
+        let (connection, locked) = self
+            .step("looking for locks", connection, async |connection| {
+                load::locked_by_others(connection, customers).await
+            })
+            .await?;
+        self.roll_back(connection).await;
+        Ok(locked)
     }
 
     async fn abandon(&mut self) -> Result<(), StoreError> {
