@@ -31,6 +31,7 @@ mod errors;
 mod history;
 mod lists;
 mod load;
+mod lots;
 mod opening;
 mod read;
 mod rows;
