@@ -57,6 +57,7 @@ impl Server {
         let limits = Limits {
             queue_commands_max: config.queue_commands_max,
             batch_commands_max: config.batch_commands_max,
+            open_holds_max: config.open_holds_max,
             ..Limits::default()
         };
         let (writer, end) = Writer::start(engine.writers, &cards, limits)

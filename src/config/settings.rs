@@ -88,6 +88,8 @@ settings! {
     queue_commands_max: usize = 32_768, Whole(10_000, 10_000_000), "COUNT";
     /// Commands in one commit; more raise the tail latency, fewer the cost of each
     batch_commands_max: usize = 1_000, Whole(2, 10_000), "COUNT";
+    /// Holds that one customer may have open: quoted, waiting for credits, or active
+    open_holds_max: u32 = 1_000, Whole(1, 1_000_000), "COUNT";
     /// The largest request that is read
     request_bytes_max: usize = 4 << 20, Whole(64 << 10, 1 << 30), "BYTES";
     /// The largest request that is read by the batch service; 10,000 commands stay well below the default

@@ -287,6 +287,7 @@ fn metadata(rejection: &Rejection) -> Vec<(&'static str, String)> {
         Rejection::LotSpent { refundable, shortfall } => {
             &[("refundable", refundable), ("shortfall", shortfall)]
         }
+        Rejection::TooManyOpenHolds { max } => &[("max", max)],
         Rejection::TooManyPayments { max } | Rejection::TooManyRefunds { max } => &[("max", max)],
         _ => &[],
     };

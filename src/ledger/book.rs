@@ -88,6 +88,8 @@ pub struct Book {
     /// The stamp of the batch: the time at which all of its commands are decided.
     pub now: Timestamp,
     pub cards: Arc<Cards>,
+    /// How many open holds a customer may have. The writer sets it; without one there is no bound.
+    pub open_holds_max: u32,
     random: u64,
     default_alerts: Arc<LedgerAlerts>,
     entries: CustomerMap<Entry>,
@@ -108,6 +110,7 @@ impl Book {
         Self {
             now,
             cards,
+            open_holds_max: u32::MAX,
             random,
             default_alerts: Arc::default(),
             entries: CustomerMap::default(),

@@ -122,6 +122,9 @@ rejections! {
     CustomerNotClosed: FailedPrecondition, "CUSTOMER_NOT_CLOSED", ("the customer is not closed");
     /// A customer with open holds cannot be closed.
     HoldsOpen { count: u32 }: FailedPrecondition, "HOLDS_OPEN", ("the customer has {count} open holds");
+    /// One hold more than a customer may have open.
+    TooManyOpenHolds { max: u32 }: FailedPrecondition, "TOO_MANY_OPEN_HOLDS",
+        ("the customer has {max} open holds, the most that a customer may have");
     /// More than what the customer paid and has not got back.
     ExceedsReversible { reversible: Credits }: FailedPrecondition, "EXCEEDS_REVERSIBLE",
         ("at most {reversible} credits can be reversed");

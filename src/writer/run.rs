@@ -307,6 +307,7 @@ impl Task {
             }
             Err(error) => return Err(error.into()),
         };
+        book.open_holds_max = self.limits.open_holds_max;
         for (nth, earlier) in unanswered.iter().enumerate() {
             if self.store.was_stored(&earlier.book).await? {
                 if let Err(error) = self.store.abandon().await {

@@ -1,10 +1,10 @@
 //! The life of a hold: every arrow of the product, and every arrow that is not there.
 
-use creditledger::ledger::HoldState;
 use creditledger::ledger::commands::Command;
+use creditledger::ledger::{HoldState, Rejection};
 
 use crate::desk::{
-    Desk, close_incident, confirm, decline, estimate, extend, place, place_parked, place_timed, purchase,
+    Desk, charge, close_incident, confirm, decline, estimate, extend, place, place_parked, place_timed, purchase,
     release, reverse, settle, work,
 };
 
@@ -271,4 +271,34 @@ fn parked_holds_are_activated_by_credits() {
     desk.ok(purchase("more", "2"));
     assert_eq!(desk.hold("i").state, HoldState::Active);
     assert_eq!(desk.balances(), "0 12 0");
+}
+
+#[test]
+fn a_customer_has_so_many_open_holds_and_no_more() {
+    let mut desk = Desk::with("10");
+    desk.book.open_holds_max = 3;
+    // One of each state that is open.
+    desk.ok(estimate("quoted", "1"));
+    desk.ok(place_parked("parked", "20"));
+    desk.ok(place("active", "1"));
+    let full = Rejection::TooManyOpenHolds { max: 3 };
+    for command in [estimate("more", "1"), place("more", "1"), place_parked("more", "20")] {
+        assert_eq!(desk.rejected(command), full);
+        assert_eq!(desk.state().state.open_holds, 3);
+    }
+    // The incident's own open hold is the nearer reason, and what opens no further hold goes on.
+    assert!(matches!(desk.rejected(place("active", "1")), Rejection::HoldExists { .. }));
+    desk.ok(estimate("quoted", "2"));
+    desk.ok(estimate("active", "2"));
+    desk.ok(confirm("quoted", false));
+    desk.ok(charge("direct", 30));
+    // Each way to end one makes room.
+    for (end, next) in
+        [(decline("parked"), "second"), (release("active"), "third"), (settle("quoted"), "fourth")]
+    {
+        assert_eq!(desk.rejected(estimate(next, "1")), full);
+        desk.ok(end);
+        desk.ok(estimate(next, "1"));
+    }
+    assert_eq!(desk.rejected(estimate("more", "1")), full);
 }

@@ -32,6 +32,7 @@ mod lookups;
 mod lost_answers;
 mod open;
 mod outage;
+mod parked;
 mod properties;
 mod random_steps;
 mod reads;

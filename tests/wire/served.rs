@@ -63,7 +63,9 @@ impl Served {
     /// On this database, which other servers may have open if it is PostgreSQL's.
     pub async fn at(url: &str, settings: &Settings, directory: Option<TempDir>) -> Self {
         let engine = store::open(url, clock::now(), settings).await.unwrap();
-        Self::on(engine, directory, writer::Limits::default()).await
+        // Some tests open many holds of one customer.
+        let limits = writer::Limits { open_holds_max: 100_000, ..writer::Limits::default() };
+        Self::on(engine, directory, limits).await
     }
 
     pub async fn on(engine: Engine, directory: Option<TempDir>, limits: writer::Limits) -> Self {

@@ -65,6 +65,12 @@ impl<'a> Context<'a> {
         self.open_hold(incident).map_or(Ok(()), |hold| Err(Rejection::HoldExists { hold: hold.id }))
     }
 
+    /// Refuses one open hold more than a customer may have.
+    pub fn must_have_room_for_a_hold(&self) -> Result<(), Rejection> {
+        let max = self.book.open_holds_max;
+        if self.customer.state.open_holds < max { Ok(()) } else { Err(Rejection::TooManyOpenHolds { max }) }
+    }
+
     /// The purchase that a command names.
     pub fn purchase(&self, purchase: &PurchaseRef) -> Result<&'a Arc<Lot>, Rejection> {
         let id = match purchase {

@@ -39,7 +39,10 @@ impl CustomerCommand for EstimateIncident {
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {
         at.must_not_be_closed()?;
         let quoted = match at.open_hold(&self.incident) {
-            None => None,
+            None => {
+                at.must_have_room_for_a_hold()?;
+                None
+            }
             Some(hold) if hold.state == HoldState::Quoted => Some(hold),
             Some(hold) if hold.state == HoldState::Active && !hold.is_parked() => {
                 return self.estimate_anew(at, hold);

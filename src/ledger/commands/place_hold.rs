@@ -20,6 +20,7 @@ impl CustomerCommand for PlaceHold {
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {
         at.must_not_be_closed()?;
         at.must_have_no_open_hold(&self.estimate.incident)?;
+        at.must_have_room_for_a_hold()?;
         let draft = at.draft();
         let hold = self.estimate.new_hold(at, &draft)?;
         confirm_whole(at, draft, hold, self.park)
