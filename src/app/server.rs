@@ -113,6 +113,8 @@ impl Server {
     pub async fn failed(&mut self) -> Failure {
         let Some(end) = &mut self.end else { return std::future::pending().await };
         tokio::select! {
+            // Without its writer the gRPC server ends too; the writer knows why.
+            biased;
             ended = &mut end.stopped => {
                 self.end = None;
                 Failure::Other(match ended {

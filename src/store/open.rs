@@ -28,12 +28,12 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
         return postgres::open(address?, now, settings).await;
     }
     let (writer, readers) = sqlite::open(&sqlite_path(url)?, now)?;
-    let (notifier, turns) = (writer.notifier(), writer.turns());
+    let (notifier, turns, file) = (writer.notifier(), writer.turns(), writer.file());
     Ok(Engine {
         writers: vec![Box::new(writer)],
         reader: Arc::new(SqlReader(readers.clone())),
         audit: Arc::new(SqlAudit(readers)),
-        webhooks: Arc::new(sqlite::SqliteWebhooks::of(&sqlite_path(url)?, turns)),
+        webhooks: Arc::new(sqlite::SqliteWebhooks::of(&sqlite_path(url)?, turns, file)),
         notifier,
     })
 }
@@ -51,7 +51,7 @@ pub async fn open_to_read(url: &str) -> Result<Arc<dyn AuditStore>, StoreError> 
     if let Some(address) = Address::of(url) {
         return Ok(Arc::new(postgres::open_to_read(address?).await?));
     }
-    Ok(Arc::new(SqlAudit(sqlite::open_to_read(&sqlite_path(url)?)?)))
+    Ok(Arc::new(SqlAudit(sqlite::open_to_read(&sqlite_path(url)?, None)?)))
 }
 
 /// Opens a database to be checked. No server can open a file until the guard is dropped: rows that change during the
@@ -60,10 +60,14 @@ pub async fn open_to_read(url: &str) -> Result<Arc<dyn AuditStore>, StoreError> 
 /// # Errors
 /// As [`open_to_read`]; also while a server has the database open.
 pub async fn open_to_check(url: &str) -> Result<(Arc<dyn AuditStore>, ExclusiveLock), StoreError> {
-    // A check of PostgreSQL reads one snapshot, so servers may write meanwhile.
-    let is_file = !is_memory(url) && Address::of(url).is_none();
-    let alone = if is_file { Some(sqlite::keep_servers_out(&sqlite_path(url)?)?) } else { None };
-    Ok((open_to_read(url).await?, ExclusiveLock { _lock: alone }))
+    if is_memory(url) || Address::of(url).is_some() {
+        // A check of PostgreSQL reads one snapshot, so servers may write meanwhile.
+        return Ok((open_to_read(url).await?, ExclusiveLock { _lock: None }));
+    }
+    let path = sqlite_path(url)?;
+    let lock = sqlite::keep_servers_out(&path)?;
+    let readers = sqlite::open_to_read(&path, Some(&lock.file()))?;
+    Ok((Arc::new(SqlAudit(readers)), ExclusiveLock { _lock: Some(lock) }))
 }
 
 /// While it exists, no server opens the database.

@@ -129,6 +129,15 @@ pub trait WriteStore: Send {
     /// nothing to do.
     async fn tidy(&mut self) -> Result<(), StoreError>;
 
+    /// Checks that the database is still where it was opened. Called between batches, several times a second.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] where it was deleted or replaced: nothing more may be acknowledged.
+    async fn check_place(&mut self) -> Result<(), StoreError> {
+        // Engines whose database is no file.
+        Ok(())
+    }
+
     /// Closes the writing side; the last call.
     async fn close(&mut self) -> Result<(), StoreError>;
 }

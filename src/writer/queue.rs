@@ -42,6 +42,10 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.changes.is_empty()
+    }
+
     /// Commands that were held back.
     pub fn of(commands: Vec<Waiting>) -> Self {
         let mut batch = Self::default();
@@ -71,7 +75,7 @@ impl Queue {
         loop {
             self.take_waiting();
             let batch = self.cut(commands_max);
-            if !batch.requests.is_empty() || !batch.changes.is_empty() {
+            if !batch.is_empty() {
                 return Some(batch);
             }
             if *self.closing.borrow() {

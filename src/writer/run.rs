@@ -19,6 +19,8 @@ use crate::store::{StoreError, WriteStore};
 
 /// How long a batch is tried after an earlier one was given up.
 const AFTER_GIVING_UP: Duration = Duration::from_millis(50);
+/// A lane without work looks so often whether its database is still there. A commit looks by itself.
+const LOOK_AFTER: Duration = Duration::from_millis(300);
 
 pub(super) struct Task {
     pub store: Box<dyn WriteStore>,
@@ -87,15 +89,18 @@ impl Task {
     async fn run_batches(&mut self) -> Result<(), String> {
         loop {
             let commands_max = self.limits.batch_commands_max.max(2);
-            let next = self.queue.next(commands_max);
-            let batch = match self.held_back.look_at() {
-                None => next.await,
-                Some(at) => match tokio::time::timeout_at(at.into(), next).await {
-                    Ok(batch) => batch,
-                    Err(_) => Some(self.free_again().await),
-                },
+            let idle_until = Instant::now() + LOOK_AFTER;
+            let look_at = self.held_back.look_at().map_or(idle_until, |at| at.min(idle_until));
+            let next = tokio::time::timeout_at(look_at.into(), self.queue.next(commands_max)).await;
+            let Some(mut batch) = (match next {
+                Ok(batch) => batch,
+                Err(_) => Some(self.look_around().await?),
+            }) else {
+                return Ok(());
             };
-            let Some(mut batch) = batch else { return Ok(()) };
+            if batch.is_empty() {
+                continue;
+            }
             let (outcomes, fault) = self.run_batch(&mut batch).await;
             let locked = self.queue.answer(batch, outcomes);
             self.held_back.take(locked, self.limits.retry_for);
@@ -110,14 +115,19 @@ impl Task {
         }
     }
 
-    /// The commands that were held back and whose customers are free again.
-    async fn free_again(&mut self) -> Batch {
+    /// Stops the lane where the database is not where it was. Else returns the commands that were held back and whose
+    /// customers are free again.
+    async fn look_around(&mut self) -> Result<Batch, String> {
+        self.store.check_place().await.map_err(|error| error.to_string())?;
+        if self.held_back.look_at().is_none_or(|at| at > Instant::now()) {
+            return Ok(Batch::default());
+        }
         let customers: Vec<CustomerKey> = self.held_back.customers().into_iter().collect();
         let locked = self.store.locked(&customers).await.unwrap_or_else(|error| {
             tracing::debug!(%error, "locks could not be looked for");
             customers.into_iter().collect()
         });
-        Batch::of(self.held_back.release(&locked))
+        Ok(Batch::of(self.held_back.release(&locked)))
     }
 
     /// The answers to the commands, each by its own fate; and the fault, where the lane cannot go on.

@@ -25,6 +25,7 @@ mod email;
 mod examples;
 mod export;
 mod life;
+mod one_file;
 mod postgres_faults;
 mod postgres_kills;
 mod postgres_lost;

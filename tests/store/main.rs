@@ -23,6 +23,7 @@ mod cluster;
 mod commit_faults;
 mod conformance;
 mod copy;
+mod damaged_log;
 mod damaged_page;
 mod email;
 mod kept;

@@ -23,12 +23,33 @@ async fn refused(path: &Path) -> String {
     }
 }
 
+/// SQLite's locks on the main file, which this process holds.
+fn posix_locks(path: &Path) -> usize {
+    use std::os::unix::fs::MetadataExt as _;
+    let (process, file) =
+        (std::process::id().to_string(), std::fs::metadata(path).unwrap().ino().to_string());
+    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    let is_ours = |line: &&str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.contains(&"POSIX")
+            && words.contains(&process.as_str())
+            && words.iter().any(|word| word.rsplit(':').next() == Some(&file) && word.contains(':'))
+    };
+    locks.lines().filter(is_ours).count()
+}
+
 #[tokio::test]
 async fn a_second_server_is_refused_until_the_first_is_gone() {
     let mut rig = Rig::sqlite().await;
     rig.new_customer("acme").await;
-    let message = refused(&rig.path()).await;
-    assert_eq!(message, format!("another creditledger has {} open", rig.path().display()));
+    let locks = posix_locks(&rig.path());
+    assert!(locks > 0);
+    for _ in 0..2 {
+        let message = refused(&rig.path()).await;
+        assert_eq!(message, format!("another creditledger has {} open", rig.path().display()));
+        // An attempt that closed its descriptor of the file would have dropped them.
+        assert_eq!(posix_locks(&rig.path()), locks);
+    }
     assert!(matches!(migrate(&url(&rig.path())).await, Err(StoreError::Unusable(_))));
     // Reading beside it is allowed.
     let audit = open_to_read(&url(&rig.path())).await.unwrap();

@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::connection::{WriteConnection, WriteStats};
+use super::file::log_path;
 use super::settings::BUSY_TIMEOUT;
 use crate::store::error::{StoreError, damaged};
 use crate::store::sql::row::Row;
@@ -59,10 +60,8 @@ pub(super) struct Checkpoints {
 impl Checkpoints {
     /// `second` is a connection to the same file that syncs as the writing one does.
     pub fn new(path: &Path, second: WriteConnection) -> Self {
-        let mut wal = path.as_os_str().to_owned();
-        wal.push("-wal");
         Self {
-            wal: wal.into(),
+            wal: log_path(path),
             second: Some(second),
             at_work: None,
             looked: WriteStats::default(),

@@ -9,6 +9,7 @@ use rusqlite::{CachedStatement, Connection, Params};
 
 use super::columns::Sqlite;
 use super::driver::{execute, failed, fetch, not_written};
+use super::lock::DatabaseFile;
 use crate::store::error::StoreError;
 use crate::store::sql::database::Sql;
 use crate::store::sql::row::{Param, Row};
@@ -170,11 +171,13 @@ impl Prepared<'_> {
 pub(super) struct WriteConnection {
     pub(super) connection: Connection,
     stats: Cell<WriteStats>,
+    // Declared after the connection, so dropped after it.
+    _file: Arc<DatabaseFile>,
 }
 
 impl WriteConnection {
-    pub fn new(connection: Connection) -> Self {
-        Self { connection, stats: Cell::default() }
+    pub fn new(connection: Connection, file: Arc<DatabaseFile>) -> Self {
+        Self { connection, stats: Cell::default(), _file: file }
     }
 
     pub fn stats(&self) -> WriteStats {

@@ -1,6 +1,5 @@
-//! The database file before it is opened: its path in the URL, and the lock that keeps a second server out.
+//! The database file before it is opened: its path in the URL, and that of its log.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::store::StoreError;
@@ -28,10 +27,15 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// The path of the lock file.
-fn lock_path(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".lock");
+/// The path of the database's log. SQLite follows symbolic links, and puts the log beside the file itself.
+pub fn log_path(database: &Path) -> PathBuf {
+    let real = database.canonicalize().or_else(|_| {
+        // A link to a file that is missing.
+        let link = std::fs::read_link(database)?;
+        std::io::Result::Ok(database.parent().map_or_else(|| link.clone(), |directory| directory.join(&link)))
+    });
+    let mut name = real.unwrap_or_else(|_| database.to_path_buf()).into_os_string();
+    name.push("-wal");
     PathBuf::from(name)
 }
 
@@ -55,38 +59,6 @@ pub fn check(database: &Path) -> Result<(), StoreError> {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(StoreError::Unusable(format!("cannot open {shown}: {error}"))),
-    }
-}
-
-/// The lock of a database, held until it is dropped. SQLite lets several programs write to one file in turn. But each
-/// server numbers postings from memory, so only one server may have the file open.
-///
-/// The lock is a file of its own. Locks on the database file would be lost when this process closes any other handle
-/// of it. The lock file is never deleted, because deleting it would race with the next server.
-#[derive(Debug)]
-pub struct DatabaseLock {
-    _file: File,
-}
-
-impl DatabaseLock {
-    /// # Errors
-    /// [`StoreError::Unusable`] where another process holds it, or the lock file cannot be created.
-    pub fn take(database: &Path) -> Result<Self, StoreError> {
-        let shown = database.display();
-        let path = lock_path(database);
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|error| {
-                StoreError::Unusable(format!("cannot lock {shown}: {}: {error}", path.display()))
-            })?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => {
-                Err(StoreError::Unusable(format!("another creditledger has {shown} open")))
-            }
-            Err(TryLockError::Error(error)) => {
-                Err(StoreError::Unusable(format!("cannot lock {shown}: {error}")))
-            }
-        }
     }
 }
 

@@ -4,13 +4,14 @@
 //! One writer appends batches to the file; see `write`. Readers have their own connections and see what is committed.
 //!
 //! # Invariants
-//! - One server at a time has the file: it holds the lock beside it.
-//! - Everything that could make serving unsafe is checked first: the lock, the version of SQLite, the file, the
-//!   schema. Then the log is checkpointed fully, so that everything that is served is on the disk.
+//! - One server at a time has the file, whatever its names are: it holds the lock on the file itself.
+//! - Everything that could make serving unsafe is checked first: the version of SQLite, the lock, the file and its log as
+//!   they lie there, the schema. Then the log is checkpointed fully, so that everything that is served is on the disk.
 //!
 //! # Failure
 //! What an operator can repair is reported in one line. A page that cannot be read is `Damaged`. After a commit that
-//! failed nobody knows whether it is stored, and the process stops.
+//! failed nobody knows whether it is stored, and the process stops. It also stops where the file or its log was deleted
+//! or replaced.
 //!
 //! # Cost
 //! A commit is one sync of the log. Readers never wait for the writer. The writer waits for readers only where they
@@ -24,12 +25,15 @@ mod connection;
 mod copy;
 mod dialect;
 mod driver;
+mod examine;
 mod file;
 mod history;
 mod journal;
 mod keys;
 mod lists;
 mod load;
+mod lock;
+mod log_file;
 mod migrate;
 mod opening;
 mod readers;
@@ -43,7 +47,8 @@ mod work;
 mod write;
 
 pub use connection::WriteStats;
-pub use file::{DatabaseLock, path_of};
+pub use file::path_of;
+pub use lock::DatabaseLock;
 pub use opening::{keep_servers_out, migrate, open, open_figures, open_for_copy, open_to_read};
 pub use readers::Readers;
 pub use webhooks::SqliteWebhooks;

@@ -3,12 +3,15 @@
 //! Everything that could make serving unsafe is checked first; what is wrong is reported in one line.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use super::connection::WriteConnection;
 use super::driver::ready;
-use super::file::{self, DatabaseLock};
+use super::examine::{self, APPLICATION_ID};
+use super::file;
+use super::lock::{DatabaseFile, DatabaseLock};
 use super::migrate::{apply_migrations, newer, newest};
 use super::readers::{self, OneConnection, Readers};
 use super::settings::{configure, connect, refused};
@@ -23,8 +26,6 @@ use crate::store::sql::figures::SqlFigures;
 use crate::store::sql::names;
 use crate::store::stamps::Stamps;
 
-/// "CRLG"; the first migration writes it into the file's header.
-const APPLICATION_ID: i64 = 1_129_466_951;
 /// Older versions can corrupt a database when the write-ahead log is reset while another connection writes.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
@@ -36,19 +37,20 @@ pub fn open(path: &Path, now: Timestamp) -> Result<(SqliteWriter, Readers), Stor
     let lock = prepare(path)?;
     let mut connection = connect(path)?;
     refuse_unfinished(&mut connection, path)?;
-    serve(connection, lock, path, now)
+    serve(lock, connection, path, now)
 }
 
 /// Opens the database to be filled from another one; creates and migrates it where needed.
 pub fn open_for_copy(path: &Path) -> Result<(SqliteWriter, Readers), StoreError> {
     let lock = prepare(path)?;
     // The copy sets the creation time of main later.
-    serve(connect(path)?, lock, path, Timestamp::default())
+    serve(lock, connect(path)?, path, Timestamp::default())
 }
 
+/// The lock comes first, so that it is dropped after the connection.
 fn serve(
-    connection: Connection,
     lock: DatabaseLock,
+    connection: Connection,
     path: &Path,
     now: Timestamp,
 ) -> Result<(SqliteWriter, Readers), StoreError> {
@@ -56,17 +58,21 @@ fn serve(
     checkpoint_fully(&connection, path)?;
     let second = connect(path)?;
     configure(&second).map_err(|error| refused(path, error))?;
-    let connections = [connection, second].map(WriteConnection::new);
+    let file = lock.file();
+    file.remember_log();
+    let connections =
+        [connection, second].map(|connection| WriteConnection::new(connection, Arc::clone(&file)));
     let writer = SqliteWriter::new(connections, lock, path, now)?;
-    let reader = Readers::open(path, writer.stamps())?;
+    let reader = Readers::open(path, writer.stamps(), Some(&file))?;
     Ok((writer, reader))
 }
 
-/// Opens the database read-only; a server may have it open. It must have this version's schema.
+/// Opens the database read-only; a server may have it open. It must have this version's schema. `file` is the
+/// descriptor of a caller who has the lock.
 ///
 /// # Errors
 /// [`StoreError::Unusable`] with one line for the operator; [`StoreError::Failed`] where the disk fails.
-pub fn open_to_read(path: &Path) -> Result<Readers, StoreError> {
+pub fn open_to_read(path: &Path, file: Option<&Arc<DatabaseFile>>) -> Result<Readers, StoreError> {
     if !path.is_file() {
         return Err(StoreError::Unusable(format!("there is no database {}", path.display())));
     }
@@ -81,7 +87,7 @@ pub fn open_to_read(path: &Path) -> Result<Readers, StoreError> {
         // This reader is never asked for a watermark, which only the writer could give.
         std::cmp::Ordering::Equal if !has_unfinished_step(&connection, path)? => {
             refuse_unfinished(&mut connection, path)?;
-            Readers::open(path, Stamps::default())
+            Readers::open(path, Stamps::default(), file)
         }
         std::cmp::Ordering::Greater => Err(newer(path)),
         std::cmp::Ordering::Equal | std::cmp::Ordering::Less => Err(StoreError::Unusable(format!(
@@ -94,12 +100,15 @@ pub fn open_to_read(path: &Path) -> Result<Readers, StoreError> {
 /// Takes the database's lock, without which no server opens it.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] where a server holds it, or the file does not exist.
+/// [`StoreError::Unusable`] where a server holds it, or the file does not exist; [`StoreError::Damaged`] where the file
+/// or its log lost a part.
 pub fn keep_servers_out(path: &Path) -> Result<DatabaseLock, StoreError> {
     if !path.is_file() {
         return Err(StoreError::Unusable(format!("there is no database {}", path.display())));
     }
-    DatabaseLock::take(path)
+    let lock = DatabaseLock::take_to_read(path)?;
+    examine::examine(&lock.file(), path)?;
+    Ok(lock)
 }
 
 /// Brings the schema up to date and does nothing else.
@@ -113,7 +122,7 @@ pub fn migrate(path: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError`] where it cannot be opened.
 pub fn open_figures(path: &Path) -> Result<SqlFigures<OneConnection>, StoreError> {
-    Ok(SqlFigures(OneConnection::new(readers::connect(path)?)))
+    Ok(SqlFigures(OneConnection::new(readers::connect(path)?, None)))
 }
 
 /// True where a migration was interrupted before the program had done its part of it.
@@ -138,7 +147,11 @@ fn prepare(path: &Path) -> Result<DatabaseLock, StoreError> {
         )));
     }
     file::check(path)?;
+    if !path.exists() {
+        examine::missing(path)?;
+    }
     let lock = DatabaseLock::take(path)?;
+    examine::examine(&lock.file(), path)?;
     let mut connection = connect(path)?;
     let shown = path.display();
     if connection.is_readonly("main").map_err(|error| refused(path, error))? {
@@ -173,7 +186,7 @@ fn is_ours(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
         )
         .map_err(|error| refused(path, error))?;
     match (application, tables) {
-        (APPLICATION_ID, _) => Ok(true),
+        (application, _) if application == i64::from(APPLICATION_ID) => Ok(true),
         (0, 0) => Ok(false),
         _ => Err(StoreError::Unusable(format!("{} is another program's database", path.display()))),
     }

@@ -26,6 +26,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::check;
 use super::driver::ready;
+use super::lock::DatabaseFile;
 use super::settings::BUSY_TIMEOUT;
 use crate::ledger::{LedgerNo, Timestamp};
 use crate::store::error::StoreError;
@@ -58,21 +59,28 @@ pub struct Readers {
 impl Readers {
     /// # Errors
     /// [`StoreError`] where the file cannot be opened.
-    pub(super) fn open(path: &Path, stamps: Stamps) -> Result<Self, StoreError> {
-        let threads = (0..READERS).map(|_| start(connect(path)?));
+    pub(super) fn open(
+        path: &Path,
+        stamps: Stamps,
+        file: Option<&Arc<DatabaseFile>>,
+    ) -> Result<Self, StoreError> {
+        let threads = (0..READERS).map(|_| start(connect(path)?, file.cloned()));
         let idle: Vec<_> = threads.collect::<Result<_, StoreError>>()?;
         let free = Arc::new(Semaphore::new(idle.len()));
         Ok(Self { idle: Arc::new(std::sync::Mutex::new(idle)), free, stamps })
     }
 }
 
-/// Starts a thread with its connection. It ends when nobody can send it work any more.
-fn start(mut connection: Connection) -> Result<Sender<Job>, StoreError> {
+/// Starts a thread with its connection. It ends when nobody can send it work any more; then the connection is closed,
+/// and after it the file.
+fn start(mut connection: Connection, file: Option<Arc<DatabaseFile>>) -> Result<Sender<Job>, StoreError> {
     let (sender, jobs) = channel::<Job>();
     let run = move || {
         while let Ok(job) = jobs.recv() {
             job(&mut connection);
         }
+        drop(connection);
+        drop(file);
     };
     std::thread::Builder::new().name("reader".to_owned()).spawn(run).map_err(StoreError::failed)?;
     Ok(sender)
@@ -166,16 +174,20 @@ impl AuditDatabase for Readers {
 /// One connection outside the pool, for figures or a transaction. If the caller of some work goes away, the
 /// connection is lost with it.
 #[derive(Debug)]
-pub struct OneConnection(Mutex<Option<Connection>>);
+pub struct OneConnection {
+    connection: Mutex<Option<Connection>>,
+    /// The file of the connection, where this process has the lock.
+    file: Option<Arc<DatabaseFile>>,
+}
 
 impl OneConnection {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self(Mutex::new(Some(connection)))
+    pub(super) fn new(connection: Connection, file: Option<Arc<DatabaseFile>>) -> Self {
+        Self { connection: Mutex::new(Some(connection)), file }
     }
 
     /// The connection, unless it was lost with a caller.
     pub(super) fn into_inner(self) -> Option<Connection> {
-        self.0.into_inner()
+        self.connection.into_inner()
     }
 }
 
@@ -186,11 +198,13 @@ impl Database for OneConnection {
         &self,
         work: impl for<'c> FnOnce(&'c mut Connection) -> Work<'c, T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let mut home = self.0.lock().await;
+        let mut home = self.connection.lock().await;
         let mut connection = home.take().ok_or_else(gone)?;
-        let (connection, done) = tokio::task::spawn_blocking(move || {
+        let file = self.file.clone();
+        // Where the caller goes away, the connection is closed before the file.
+        let (connection, done, _file) = tokio::task::spawn_blocking(move || {
             let done = ready(work(&mut connection));
-            (connection, done)
+            (connection, done, file)
         })
         .await
         .map_err(StoreError::failed)?;

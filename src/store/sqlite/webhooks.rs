@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::OwnedMutexGuard;
 
 use super::connection::{Turns, fate_unknown};
+use super::lock::DatabaseFile;
 use super::readers::OneConnection;
 use super::settings::{configure, connect};
 use crate::ledger::Timestamp;
@@ -23,19 +24,22 @@ pub struct SqliteWebhooks {
     /// The connection while no transaction is open. Transactions take turns, so one is enough.
     idle: Arc<Mutex<Option<Connection>>>,
     turns: Turns,
+    // Declared after the connection, so dropped after it.
+    file: Arc<DatabaseFile>,
 }
 
 impl SqliteWebhooks {
     /// The file is opened at the first transaction.
     #[must_use]
-    pub(crate) fn of(path: &Path, turns: Turns) -> Self {
-        Self { path: path.to_owned(), idle: Arc::default(), turns }
+    pub(crate) fn of(path: &Path, turns: Turns, file: Arc<DatabaseFile>) -> Self {
+        Self { path: path.to_owned(), idle: Arc::default(), turns, file }
     }
 }
 
 struct OpenTransaction {
     connection: OneConnection,
     home: Arc<Mutex<Option<Connection>>>,
+    file: Arc<DatabaseFile>,
     _turn: OwnedMutexGuard<()>,
 }
 
@@ -52,7 +56,9 @@ impl WebhookStore for SqliteWebhooks {
                 Ok(connection)
             })?,
         };
-        let transaction = OpenTransaction { connection: OneConnection::new(connection), home, _turn: turn };
+        let file = Arc::clone(&self.file);
+        let connection = OneConnection::new(connection, Some(Arc::clone(&file)));
+        let transaction = OpenTransaction { connection, home, file, _turn: turn };
         transaction.run(|sql| Box::pin(execute(sql, "BEGIN IMMEDIATE"))).await?;
         Ok(Box::new(SqlWebhookTx { now, transaction }))
     }
@@ -75,6 +81,7 @@ impl Database for OpenTransaction {
 
 impl Transaction for OpenTransaction {
     async fn commit(self) -> Result<(), StoreError> {
+        self.file.check_place()?;
         self.run(|sql| Box::pin(execute(sql, "COMMIT"))).await.map_err(fate_unknown)?;
         *self.home.lock().unwrap_or_else(PoisonError::into_inner) = self.connection.into_inner();
         Ok(())

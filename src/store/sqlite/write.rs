@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::checkpoints::{self, Checkpoints};
 use super::connection::{Statements, Turns, WriteConnection, WriteStats};
 use super::driver::ready;
-use super::file::DatabaseLock;
+use super::lock::{DatabaseFile, DatabaseLock};
 use super::recent::{Loaded, Recent, Remembered};
 use super::requests::NewRequests;
 use super::tail::Tail;
@@ -32,7 +32,7 @@ pub struct SqliteWriter {
     connection: Option<WriteConnection>,
     checkpoints: Checkpoints,
     // Declared after the connections, so dropped after them.
-    _lock: DatabaseLock,
+    lock: DatabaseLock,
     pub(super) tail: Tail,
     pub(super) stamps: Stamps,
     notifier: CommitNotifier,
@@ -65,7 +65,7 @@ impl SqliteWriter {
         let mut writer = Self {
             connection: Some(connection),
             checkpoints: Checkpoints::new(path, second),
-            _lock: lock,
+            lock,
             tail: Tail::default(),
             stamps: Stamps::default(),
             notifier: CommitNotifier::always_reachable(Arc::default()),
@@ -112,6 +112,11 @@ impl SqliteWriter {
 
     pub(crate) fn notifier(&self) -> CommitNotifier {
         self.notifier.clone()
+    }
+
+    /// The database's file, to share with the webhook store.
+    pub(crate) fn file(&self) -> Arc<DatabaseFile> {
+        self.lock.file()
     }
 
     /// The turn to write, to share with the webhook store.
@@ -169,7 +174,12 @@ impl SqliteWriter {
     }
 
     /// Commits and announces these postings. If the commit fails, its record may or may not have reached the disk.
+    /// Nothing is committed to a file that nobody would find again.
     pub(super) fn commit(&mut self, postings: &[Arc<Posting>]) -> Result<(), StoreError> {
+        if let Err(gone) = self.lock.file().check_place() {
+            self.roll_back()?;
+            return Err(gone);
+        }
         self.loaded.clear();
         self.connection()?.commit()?;
         self.turn = None;
@@ -327,6 +337,10 @@ impl WriteStore for SqliteWriter {
             let connection = self.connection.as_ref().ok_or_else(closed)?;
             self.checkpoints.look(connection)
         }
+    }
+
+    async fn check_place(&mut self) -> Result<(), StoreError> {
+        self.lock.file().check_place()
     }
 
     async fn close(&mut self) -> Result<(), StoreError> {
