@@ -25,7 +25,9 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
         return Ok(Memory::new(now).engine());
     }
     if let Some(address) = Address::of(url) {
-        return postgres::open(address?, now, settings).await;
+        let address = address?;
+        address.tell_ignored();
+        return postgres::open(address, now, settings).await;
     }
     let (writer, readers) = sqlite::open(&sqlite_path(url)?, now)?;
     let (notifier, turns, file) = (writer.notifier(), writer.turns(), writer.file());
@@ -93,7 +95,11 @@ pub fn shown_url(url: &str) -> String {
         Some(Ok(address)) => address.shown().to_owned(),
         // A URL that cannot be parsed is not repeated: the part that is wrong may be the password.
         Some(Err(_)) => "postgres://".to_owned(),
-        None => url.to_owned(),
+        None if is_memory(url) => url.to_owned(),
+        None => match sqlite::path_of(url) {
+            Some(Ok(_)) => url.to_owned(),
+            Some(Err(_)) | None => "a URL that cannot be used".to_owned(),
+        },
     }
 }
 

@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Row as _};
 
 use super::errors::{failed, lost};
+use super::url::{self, ReadUrl};
 use crate::store::copy::unfinished;
 use crate::store::error::StoreError;
 use crate::store::sql::copy::is_unfinished;
@@ -53,6 +54,8 @@ const SESSION: &str = "
 pub struct Address {
     options: PgConnectOptions,
     shown: String,
+    /// Parameters of the URL that are not known.
+    ignored: usize,
     is_for_copies: bool,
 }
 
@@ -65,14 +68,27 @@ impl Address {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return None;
         }
-        let shown = without_password(url);
-        let options = match PgConnectOptions::from_str(url) {
-            Ok(options) => options,
-            Err(error) => return Some(Err(cannot_be_read(&error))),
+        let ReadUrl { used, shown, ignored } = match url::read(url) {
+            Ok(read) => read,
+            Err(error) => return Some(Err(cannot_be_read(&error.to_string()))),
+        };
+        // The driver's text repeats the value.
+        let Ok(options) = PgConnectOptions::from_str(&used) else {
+            return Some(Err(cannot_be_read("a parameter has a value that cannot be used")));
         };
         // The caller logs failures; a log line for every statement would hide them.
         let options = options.application_name(SERVER).disable_statement_logging();
-        Some(Ok(Self { options, shown, is_for_copies: false }))
+        Some(Ok(Self { options, shown, ignored, is_for_copies: false }))
+    }
+
+    /// Says that there are parameters without effect, but not which: one may be a password with a mistyped key.
+    pub fn tell_ignored(&self) {
+        if self.ignored > 0 {
+            tracing::warn!(
+                count = self.ignored,
+                "parameters of the database URL are not known, and are ignored"
+            );
+        }
     }
 
     pub fn shown(&self) -> &str {
@@ -246,33 +262,13 @@ fn too_old(version: i32) -> Option<String> {
 }
 
 /// A URL that cannot be parsed is not repeated: the part that is wrong may be the password.
-fn cannot_be_read(error: &sqlx::Error) -> StoreError {
+fn cannot_be_read(error: &str) -> StoreError {
     StoreError::Unusable(format!("the database URL cannot be read: {error}"))
-}
-
-/// A valid URL without its password, so that it may be printed and logged.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    // A password may be among the parameters.
-    let mut shown = String::new();
-    for (nth, part) in rest.split_inclusive(['?', '&']).enumerate() {
-        match part.split_once('=') {
-            Some(("password", value)) if nth > 0 => {
-                shown.push_str("password=***");
-                shown.push_str(if value.ends_with('&') { "&" } else { "" });
-            }
-            _ => shown.push_str(part),
-        }
-    }
-    match shown.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
-        Some((name, host)) => format!("{scheme}://{name}:***@{host}"),
-        None => format!("{scheme}://{shown}"),
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Address, too_old, without_password};
+    use super::{Address, too_old};
 
     #[test]
     fn only_tested_versions_are_used() {
@@ -284,27 +280,13 @@ mod tests {
 
     #[test]
     fn a_url_that_cannot_be_read_is_not_repeated() {
-        // The password has a slash, which a URL would need as %2F.
-        let refused = Address::of("postgres://ada:s3/cret@h/db").map(|address| address.map(drop));
-        let Some(Err(error)) = refused else { panic!("it was read: {refused:?}") };
-        assert!(!error.to_string().contains("cret"), "{error}");
-    }
-
-    #[test]
-    fn passwords_are_not_shown() {
-        for (url, shown) in [
-            ("postgres://ada:s3@h/db", "postgres://ada:***@h/db"),
-            ("postgres://ada:a@b@h:5/db?sslmode=require", "postgres://ada:***@h:5/db?sslmode=require"),
-            ("postgres://ada@h/db?password=x&host=/tmp", "postgres://ada@h/db?password=***&host=/tmp"),
-            (
-                "postgres://ada@h/db?sslmode=disable&password=a@b",
-                "postgres://ada@h/db?sslmode=disable&password=***",
-            ),
-            ("postgresql://h", "postgresql://h"),
-            ("postgresql://[::1]/db", "postgresql://[::1]/db"),
-            ("postgresql://h:5432/db?a=b", "postgresql://h:5432/db?a=b"),
-        ] {
-            assert_eq!(without_password(url), shown);
+        // A password with a slash, which a URL would need as %2F; and one in a wrong place.
+        for url in
+            ["postgres://ada:s3/cret@h/db", "postgres://h/db?sslmode=s3cret", "postgres://h/db?port=s3cret"]
+        {
+            let refused = Address::of(url).map(|address| address.map(drop));
+            let Some(Err(error)) = refused else { panic!("it was read: {refused:?}") };
+            assert!(!error.to_string().contains("cret"), "{error}");
         }
     }
 }

@@ -39,6 +39,7 @@ mod sequencer;
 mod snapshot;
 mod steps;
 mod tend;
+mod url;
 mod webhooks;
 mod words;
 mod work;

@@ -12,11 +12,13 @@ pub fn path_of(url: &str) -> Option<Result<PathBuf, StoreError>> {
     let rest = url.strip_prefix("sqlite:")?;
     let path = rest.strip_prefix("//").unwrap_or(rest);
     Some(if path.is_empty() || path.starts_with(':') {
-        Err(StoreError::Unusable(format!(
-            "{url} names no file; write sqlite://./creditledger.db, or memory:"
-        )))
+        Err(StoreError::Unusable(
+            "the database URL names no file; write sqlite://./creditledger.db, or memory:".to_owned(),
+        ))
     } else if path.contains('?') {
-        Err(StoreError::Unusable(format!("{url} has options after \"?\"; only a path is understood")))
+        Err(StoreError::Unusable(
+            "the database URL has options after \"?\"; only a path is understood".to_owned(),
+        ))
     } else {
         Ok(absolute(Path::new(path)))
     })
