@@ -84,7 +84,7 @@ impl Server {
             let storefronts = Arc::clone(&storefronts);
             Box::pin(async move { storefronts.answer(request).await })
         });
-        let routes = HttpRoutes { prefix: http::PREFIX, handler };
+        let routes = HttpRoutes { prefix: http::PREFIX, handler, body_bytes_max: http::BODY_BYTES_MAX };
         let api = Api::new(writer.clone(), reader, feeds, Arc::new(endpoints), policy).with(routes);
         let (stop, mut stopping) = watch::channel(false);
         let relay = tokio::spawn(relay.run(stop.subscribe()));
@@ -97,6 +97,8 @@ impl Server {
             batch_request_bytes_max: config.batch_request_bytes_max,
             memory_bytes_max: config.request_memory_bytes_max,
             silence: config.silence_timeout(),
+            connections_max: config.connections_max,
+            first_bytes: config.first_bytes_timeout(),
             ..grpc::Limits::default()
         };
         let grpc = tokio::spawn(grpc::serve(api, listener, limits, stopping));

@@ -98,6 +98,10 @@ settings! {
     request_memory_bytes_max: usize = 128 << 20, Whole(16 << 20, 1 << 40), "BYTES";
     /// How long a caller may send nothing in the middle of a request
     silence_timeout_ms: u64 = 30_000, Whole(100, 3_600_000), "MILLISECONDS";
+    /// Connections that may be open; one more is closed at once
+    connections_max: usize = 4_096, Whole(16, 1_000_000), "COUNT";
+    /// How long a new connection may be silent before it is closed
+    first_bytes_timeout_ms: u64 = 10_000, Whole(100, 3_600_000), "MILLISECONDS";
     /// How long open calls may take to end at shutdown
     shutdown_timeout_ms: u64 = 10_000, Whole(0, 3_600_000), "MILLISECONDS";
     /// How often quiet customers are looked through for what expires or is due
@@ -141,6 +145,10 @@ impl Config {
 
     pub const fn silence_timeout(&self) -> Duration {
         Duration::from_millis(self.silence_timeout_ms)
+    }
+
+    pub const fn first_bytes_timeout(&self) -> Duration {
+        Duration::from_millis(self.first_bytes_timeout_ms)
     }
 
     pub const fn expiry_interval(&self) -> Duration {

@@ -1,10 +1,10 @@
 //! What all services share: the writer and the readers that they call, and the first steps of every call.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prost::Message;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Request, Status};
 
 use crate::delivery::webhooks::Policy;
@@ -16,10 +16,16 @@ use crate::writer::Writer;
 use super::context::Keeps;
 use super::http_routes::HttpRoutes;
 use super::parse::{Fields, parse};
+use super::status::Problem;
 use super::wire::{OfLedger, WithContext};
 
 /// Pages stop here, so that they fit the 4 MiB that clients take by default.
 const PAGE_BYTES_MAX: usize = 3 << 20;
+
+/// Reads that take long, at a time: half of the reading connections of SQLite, so that short reads always find one.
+const LONG_READS_MAX: usize = 2;
+/// How long such a read waits for its turn.
+const LONG_READ_WAIT: Duration = Duration::from_secs(30);
 
 /// The response of a method, or the status that says why there is none.
 pub type Reply<T> = Result<T, Status>;
@@ -35,6 +41,10 @@ pub struct Api {
     pub(super) policy: Policy,
     /// True once the server shuts down: streams without an end stop then.
     pub(super) closing: watch::Sender<bool>,
+    /// Places of reads that take long.
+    pub(super) long_reads: Arc<Semaphore>,
+    /// How long a reader of a stream may take nothing.
+    pub(super) silence: Duration,
     /// What the same listener serves besides gRPC.
     pub(super) http_routes: Option<HttpRoutes>,
 }
@@ -73,6 +83,8 @@ impl Api {
             webhooks,
             policy,
             closing: watch::Sender::new(false),
+            silence: Duration::MAX,
+            long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
             http_routes: None,
         }
     }
@@ -81,6 +93,16 @@ impl Api {
     #[must_use]
     pub fn with(self, http_routes: HttpRoutes) -> Self {
         Self { http_routes: Some(http_routes), ..self }
+    }
+
+    /// A place for a read whose cost grows with what is stored: statistics, reports, previews of past work, and pages of
+    /// the journal. It waits for its turn, within the call's deadline.
+    pub(super) async fn long_read(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = Arc::clone(&self.long_reads).acquire_owned();
+        match tokio::time::timeout(LONG_READ_WAIT, place).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(Problem::overloaded()),
+        }
     }
 
     /// Finds the ledger of a call and records it in the call's span.

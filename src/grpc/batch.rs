@@ -24,8 +24,8 @@ use super::wire::*;
 
 /// The most commands in one ExecuteBatch.
 const COMMANDS_MAX: usize = 10_000;
-/// Commands in flight on one stream. Beyond it nothing more is read: the caller is held back by the flow control of its
-/// connection, and not by refusals.
+/// Commands in flight on one stream, or KiB of them. Beyond it nothing more is read: the caller is held back by the flow
+/// control of its connection, and not by refusals.
 const IN_FLIGHT_MAX: u16 = 1_024;
 
 type Sink = mpsc::Sender<Reply<ExecuteStreamResponse>>;
@@ -90,13 +90,19 @@ impl Api {
     ) -> Result<(), Status> {
         let mut closing = self.closing.subscribe();
         loop {
-            let Ok(permit) = Arc::clone(in_flight).acquire_owned().await else { return Ok(()) };
+            let Ok(mut permit) = Arc::clone(in_flight).acquire_owned().await else { return Ok(()) };
             let message = tokio::select! {
                 message = commands.message() => message.map_err(Problem::explain)?,
                 _ = closing.wait_for(|closing| *closing) => return Err(Problem::shutting_down().into()),
                 () = sink.closed() => return Ok(()),
             };
             let Some(ExecuteStreamRequest { correlation_id, command }) = message else { return Ok(()) };
+            // A large command counts as several: one for each KiB, and never more than there are.
+            let kib = u32::try_from(command.as_ref().map_or(0, prost::Message::encoded_len) >> 10)
+                .unwrap_or(u32::MAX);
+            let more = kib.min(u32::from(IN_FLIGHT_MAX) - 1);
+            let Ok(large) = Arc::clone(in_flight).acquire_many_owned(more).await else { return Ok(()) };
+            permit.merge(large);
             let answer = move |result| Ok(ExecuteStreamResponse { correlation_id, result: Some(result) });
             let request = match self.read_command(command.unwrap_or_default()).await {
                 Ok(request) => request,

@@ -24,8 +24,6 @@ pub type EventStream = ReceiverStream<Reply<WatchEventsResponse>>;
 
 /// Messages that wait for a reader; events beyond them stay in the feed.
 const MESSAGES_MAX: usize = 64;
-/// A reader that takes nothing for this long is disconnected.
-const STALLED: Duration = Duration::from_secs(30);
 
 struct Pump {
     watch: Watch,
@@ -50,7 +48,7 @@ enum End {
 impl Api {
     /// The events that `watch` finds, until it ends.
     pub(super) fn event_stream(&self, watch: Watch, ledger: LedgerId, heartbeat: Duration) -> EventStream {
-        stream(watch, ledger, heartbeat, self.closing.subscribe(), STALLED)
+        stream(watch, ledger, heartbeat, self.closing.subscribe(), self.silence)
     }
 }
 

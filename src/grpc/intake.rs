@@ -29,9 +29,9 @@ use hyper::body::Frame;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::connect::{Methods, PREFIX_BYTES};
 use super::gzip;
 use super::json::Place;
+use super::methods::{Method, Methods};
 use super::room::{Held, Room};
 use super::status::Problem;
 use super::wire::batch_service_server;
@@ -47,6 +47,9 @@ const PACKED_FACTOR: usize = 32;
 const ROOM_BYTES_MIN: usize = 4 << 10;
 /// Senders are given time for this many bytes a second.
 const BYTES_PER_SECOND_MIN: usize = 32 << 10;
+
+/// Bytes of the prefix of a message in gRPC and Connect: flags and length.
+pub const PREFIX_BYTES: usize = 5;
 
 /// What requests may have: bytes, room, and silence.
 #[derive(Clone, Debug)]
@@ -68,9 +71,16 @@ impl IntakeLimits {
         if is_batch { self.batch_request_bytes_max } else { self.request_bytes_max }
     }
 
-    /// The body of a call on `path`, with the headers `headers`. `held` keeps the room of its messages.
-    pub fn body(&self, path: &str, headers: &HeaderMap, body: Body, held: Held) -> Body {
-        let place = Methods::all().find(path).map(|method| method.request);
+    /// The body of a call of `method` on `path`, with the headers `headers`. `held` keeps the room of its messages.
+    pub fn body(
+        &self,
+        path: &str,
+        method: Option<&Method>,
+        headers: &HeaderMap,
+        body: Body,
+        held: Held,
+    ) -> Body {
+        let place = method.map(|method| method.request);
         let gzip = headers.get("grpc-encoding").is_some_and(|encoding| encoding == "gzip");
         let bytes_max = self.bytes_max(path);
         let reading = Reading {

@@ -1,13 +1,11 @@
 //! The journal as a stream: pages of the feed in short reads, and then, if asked for, new postings as they are
 //! recorded.
 
-use std::sync::Arc;
-
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::Instrument as _;
 
-use crate::query::{Position, Reader};
+use crate::query::Position;
 
 use super::api::{Api, NamedLedger, Reply};
 use super::convert;
@@ -21,7 +19,7 @@ const PAGE_POSTINGS: usize = 256;
 const WAITING_POSTINGS: usize = 4;
 
 struct Pump {
-    reader: Arc<Reader>,
+    api: Api,
     ledger: NamedLedger,
     after: Position,
     follow: bool,
@@ -41,9 +39,10 @@ impl Api {
             fields.position("after_position", after_position).map(|after| (after, follow))
         };
         let (ledger, (after, follow)) = self.read(message, read).await?;
-        let (sink, source) = mpsc::channel(WAITING_POSTINGS);
+        // One slot is reserved for the final status, so that it reaches also a reader that has not taken the rest.
+        let (sink, source) = mpsc::channel(WAITING_POSTINGS + 1);
         let pump = Pump {
-            reader: Arc::clone(&self.reader),
+            api: self.clone(),
             ledger,
             after,
             follow,
@@ -52,9 +51,9 @@ impl Api {
             sink: sink.clone(),
         };
         let task = async move {
+            let Ok(last) = sink.reserve_owned().await else { return };
             if let Err(status) = pump.run().await {
-                // The caller may have gone away.
-                let _ = sink.send(Err(status)).await;
+                last.send(Err(status));
             }
         };
         tokio::spawn(task.in_current_span());
@@ -67,12 +66,16 @@ impl Pump {
         loop {
             // Marked before the read, so that growth during the read makes `changed` ready at once.
             self.growth.mark_unchanged();
-            let page = self.reader.journal(self.ledger.no, self.after, PAGE_POSTINGS).await?;
+            let turn = self.api.long_read().await?;
+            let page = self.api.reader.journal(self.ledger.no, self.after, PAGE_POSTINGS).await?;
+            drop(turn);
             for (recorded, customer) in page.items {
                 self.after = recorded.position;
                 let posting = Some(convert::recorded(&recorded, &self.ledger.id, &customer));
-                if self.sink.send(Ok(StreamJournalResponse { posting })).await.is_err() {
-                    return Ok(());
+                match tokio::time::timeout(self.api.silence, self.sink.reserve()).await {
+                    Ok(Ok(place)) => place.send(Ok(StreamJournalResponse { posting })),
+                    Ok(Err(_)) => return Ok(()),
+                    Err(_) => return Err(Problem::caller_stalled().into()),
                 }
             }
             if page.next.is_some() {

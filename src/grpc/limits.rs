@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Request, Response};
-use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::body::Body;
@@ -13,35 +12,47 @@ use tracing::Instrument as _;
 
 use super::api::Deadline;
 use super::intake::IntakeLimits;
+use super::methods::{Methods, Shape};
+use super::outgoing::{self, Kept};
 use super::room::Held;
 use super::stage::{Answer, Inner, Stage};
 use super::status::Problem;
 use super::trace;
 use super::wire::batch_service_server;
 
+/// How many calls may be under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Places {
+    /// Calls with one answer.
+    pub calls: usize,
+    /// ExecuteBatch, whose requests are large.
+    pub batches: usize,
+    /// Calls that stream. They last, so they never take the places of others.
+    pub streams: usize,
+}
+
 #[derive(Clone)]
 pub struct Guard {
     calls: Arc<Semaphore>,
     batches: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
     intake: IntakeLimits,
 }
 
 impl Guard {
-    /// At most so many calls at a time. Calls to the batch service are counted separately, because their requests are
-    /// large.
-    pub fn new(calls_max: usize, batches_max: usize, intake: IntakeLimits) -> Self {
-        Self {
-            calls: Arc::new(Semaphore::new(calls_max)),
-            batches: Arc::new(Semaphore::new(batches_max)),
-            intake,
-        }
+    pub fn new(places: Places, intake: IntakeLimits) -> Self {
+        let Places { calls, batches, streams } = places;
+        let [calls, batches, streams] =
+            [calls, batches, streams].map(|places| Arc::new(Semaphore::new(places)));
+        Self { calls, batches, streams, intake }
     }
 
     /// Takes a place for one call without waiting, so that an overloaded server refuses at once. Health checks need no
     /// place: a busy server is healthy, and must not be restarted for being busy.
-    fn admit(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+    fn admit(&self, path: &str, is_stream: bool) -> Result<Option<OwnedSemaphorePermit>, Problem> {
         let service = path.trim_start_matches('/').split('/').next();
         let places = match service {
+            _ if is_stream => &self.streams,
             Some(health_server::SERVICE_NAME) => return Ok(None),
             Some(batch_service_server::SERVICE_NAME) => &self.batches,
             Some(_) | None => &self.calls,
@@ -56,8 +67,10 @@ impl Stage for Guard {
         let refuse = |problem: Problem| -> Answer<S> {
             Answer::<S>::own(std::future::ready(Ok(Status::from(problem).into_http())))
         };
-        let permit = match self.admit(request.uri().path()) {
-            Ok(permit) => permit,
+        let method = Methods::all().find(request.uri().path());
+        let is_stream = method.is_some_and(|method| method.shape != Shape::Unary);
+        let place = match self.admit(request.uri().path(), is_stream) {
+            Ok(place) => place,
             Err(problem) => return refuse(problem),
         };
         // tonic answers CANCELLED when the time is up, so our own timeout ends a moment earlier.
@@ -73,30 +86,34 @@ impl Stage for Guard {
         // What Connect has taken room for already is the same message.
         let held = request.extensions_mut().remove::<Held>().unwrap_or_default();
         let (head, body) = request.into_parts();
-        let body = self.intake.body(head.uri.path(), &head.headers, body, held.clone());
+        let body = self.intake.body(head.uri.path(), method, &head.headers, body, held.clone());
         let request = Request::from_parts(head, body);
         let answer = span.in_scope(|| services.call(request));
+        let intake = self.intake.clone();
+        // The answer to a command is given in any case: it was done.
+        let may_refuse = method.is_some_and(|method| method.reads);
+        let answered = async move {
+            let answer = explained(answer.await?);
+            // Reflection has no entry among the methods. It streams.
+            if is_stream || method.is_none() {
+                // What feeds the stream notices a silent reader first, and ends it with a status.
+                let kept = Kept::new(place, held, intake.silence.saturating_mul(2));
+                return Ok(answer.map(|body| outgoing::streamed(body, kept)));
+            }
+            let kept = Kept::new(place, held, intake.silence);
+            Ok(outgoing::gathered(answer, kept, may_refuse.then_some(&intake.room)).await)
+        };
         let bounded = async move {
-            let _held = held;
-            let answer = match deadline {
-                None => answer.await,
-                Some(deadline) => match tokio::time::timeout_at(deadline.into(), answer).await {
+            match deadline {
+                None => answered.await,
+                Some(deadline) => match tokio::time::timeout_at(deadline.into(), answered).await {
                     Ok(answer) => answer,
-                    Err(_) => return Ok(Status::from(Problem::deadline_exceeded()).into_http()),
+                    Err(_) => Ok(Status::from(Problem::deadline_exceeded()).into_http()),
                 },
-            };
-            answer.map(explained).map(|answer| answer.map(|body| counted(body, permit)))
+            }
         };
         Answer::<S>::own(bounded.instrument(span))
     }
-}
-
-/// A body that keeps its call's place until it ends: a stream counts as a call while it lasts.
-fn counted(body: Body, permit: Option<OwnedSemaphorePermit>) -> Body {
-    Body::new(body.map_frame(move |frame| {
-        let _held = &permit;
-        frame
-    }))
 }
 
 /// Adds a reason to an answer with an error status that has none: tonic's own have none.
@@ -138,6 +155,8 @@ mod tests {
 
     const LATE: &str = "5m";
 
+    const ONE: Places = Places { calls: 1, batches: 1, streams: 1 };
+
     fn limits() -> IntakeLimits {
         let silence = Duration::from_secs(30);
         let room = super::super::room::Room::new(1 << 20, silence);
@@ -178,7 +197,7 @@ mod tests {
 
     #[tokio::test]
     async fn late_calls_are_told_so() {
-        let guard = Guard::new(1, 1, limits());
+        let guard = Guard::new(ONE, limits());
         assert_eq!(call(&guard, Some(LATE)).await.unwrap().code(), tonic::Code::DeadlineExceeded);
         assert!(call(&guard, Some("10S")).await.is_none());
         assert!(call(&guard, None).await.is_none());
@@ -186,27 +205,75 @@ mod tests {
 
     #[tokio::test]
     async fn one_call_too_many_is_refused_at_once() {
-        let guard = Guard::new(1, 1, limits());
+        let guard = Guard::new(ONE, limits());
         let (first, second) = tokio::join!(call(&guard, None), call(&guard, None));
         assert!(first.is_none());
         assert_eq!(second.unwrap().code(), tonic::Code::Unavailable);
         assert!(call(&guard, None).await.is_none());
     }
 
-    #[tokio::test]
-    async fn an_answer_that_streams_is_a_call_until_it_ends_and_health_checks_are_none() {
-        let guard = Guard::new(1, 1, limits());
-        let inner = tower::service_fn(|_: Request<Body>| async {
-            let body =
-                Body::new(http_body_util::Full::new(tonic::codegen::Bytes::from_static(b"to be sent")));
+    const FOLLOW: &str = "/creditledger.v1.LedgerService/StreamJournal";
+    const READ: &str = "/creditledger.v1.LedgerService/ListPostings";
+
+    /// Calls a service that answers with so many bytes.
+    async fn answer(guard: &Guard, path: &str, bytes: usize) -> Response<Body> {
+        let inner = tower::service_fn(move |_: Request<Body>| async move {
+            let body = Body::new(http_body_util::Full::new(vec![0; bytes].into()));
             Ok::<_, std::convert::Infallible>(Response::new(body))
         });
-        let streaming = Staged(guard.clone()).layer(inner).call(Request::new(Body::default())).await.unwrap();
-        assert_eq!(call(&guard, None).await.unwrap().code(), tonic::Code::Unavailable);
-        let check = Request::builder().uri("/grpc.health.v1.Health/Check").body(Body::default()).unwrap();
-        let answer = Staged(guard.clone()).layer(inner).call(check).await.unwrap();
-        assert!(Status::from_header_map(answer.headers()).is_none());
-        drop(streaming);
-        assert!(call(&guard, None).await.is_none());
+        let request = Request::builder().uri(path).body(Body::default()).unwrap();
+        Staged(guard.clone()).layer(inner).call(request).await.unwrap()
+    }
+
+    fn refused(answer: &Response<Body>) -> bool {
+        Status::from_header_map(answer.headers())
+            .is_some_and(|status| status.code() == tonic::Code::Unavailable)
+    }
+
+    #[tokio::test]
+    async fn a_large_answer_and_a_stream_keep_their_places_until_they_end() {
+        let guard = Guard::new(ONE, limits());
+        // A small answer is the connection's, whether it is read or not.
+        let small = answer(&guard, READ, 100).await;
+        let large = answer(&guard, READ, 100_000).await;
+        assert!(!refused(&large));
+        assert!(refused(&answer(&guard, READ, 100).await));
+        // A stream has places of its own, and health checks need none.
+        let stream = answer(&guard, FOLLOW, 100).await;
+        assert!(refused(&answer(&guard, FOLLOW, 100).await));
+        assert!(!refused(&answer(&guard, "/grpc.health.v1.Health/Check", 100).await));
+        drop(large);
+        assert!(!refused(&answer(&guard, READ, 100).await));
+        assert!(refused(&answer(&guard, FOLLOW, 100).await));
+        drop((stream, small));
+        assert!(!refused(&answer(&guard, FOLLOW, 100).await));
+    }
+
+    #[tokio::test]
+    async fn answers_that_nobody_reads_share_the_budget_and_are_taken_back() {
+        use http_body_util::BodyExt as _;
+        let silence = Duration::from_millis(100);
+        let places = Places { calls: 9, batches: 9, streams: 9 };
+        let guard = Guard::new(places, IntakeLimits { silence, ..limits() });
+        // Three quarters of 1 MiB is for large ones.
+        let mut unread = answer(&guard, READ, 500_000).await;
+        assert!(refused(&answer(&guard, READ, 500_000).await));
+        // What was done is answered all the same.
+        let command = "/creditledger.v1.HoldService/PlaceHold";
+        assert!(!refused(&answer(&guard, command, 500_000).await));
+        // A piece is on its way, and nobody comes for the next.
+        let piece = unread.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(piece.len() < 20_000, "{}", piece.len());
+        let free = async {
+            while refused(&answer(&guard, READ, 500_000).await) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), free).await.unwrap();
+        let status = unread.body_mut().frame().await.unwrap().unwrap_err();
+        assert_eq!(status.code(), tonic::Code::Aborted);
+        // One that is read comes whole.
+        let read = answer(&guard, READ, 100_000).await;
+        assert_eq!(read.into_body().collect().await.unwrap().to_bytes().len(), 100_000);
     }
 }

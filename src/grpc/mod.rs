@@ -11,6 +11,7 @@
 //! | intake | `intake` | weighs each message, and gives it room, before it is decoded |
 //! | service | `services` | generated: calls the function of `Api` that has the method's name |
 //! | reading | `context`, `parse` | the message becomes types of the core; all violations are reported at once |
+//! | outgoing | `outgoing` | takes the answer from a reader that does not read it |
 //! | answer | `convert`, `status` | what the writer or the reader gave becomes a message; a refusal becomes a status |
 //!
 //! A new command needs its proto and an `impl CommandMessage` in the file of its service. `build.rs` generates the
@@ -23,17 +24,19 @@
 //! - Every error has exactly one reason; only `status` knows which code a reason has.
 //!
 //! # Failure
-//! - A call beyond `calls_max`, or beyond `batches_max` for the batch service, is refused at once as OVERLOADED. A
-//!   stream counts as a call until it ends. Health checks are not counted.
+//! - A call beyond `calls_max`, `batches_max` or `streams_max` is refused at once as OVERLOADED. A stream counts until
+//!   it ends, and so does a large answer until it is read. Health checks are not counted.
+//! - A caller that is silent in the middle of its request, or does not read its answer, is cut off.
 //! - A call whose deadline has passed is answered DEADLINE_EXCEEDED, one millisecond before tonic would cancel it. A
 //!   command that was queued by then may still run: a repeat with its request id finds out.
 //! - If the writer ends or the database cannot be reached, the health service reports NOT_SERVING.
 //! - At shutdown no new connection is accepted, endless streams end with SHUTTING_DOWN, and other calls are finished.
 //!
 //! # Cost
-//! A message is decoded only once there is room in a budget for what it becomes (`intake`, `room`). Sizes are bounded by [`Limits`]: requests, batch requests, responses, headers, streams of a connection. A page ends
-//! at 3 MiB, so that it fits the 4 MiB that clients take by default. Messages start with buffers of 1 KiB (`codec`),
-//! and small frames of one connection are written together (`connection`).
+//! A message is decoded only once there is room in a budget for what it becomes (`intake`, `room`). Sizes are bounded by
+//! [`Limits`]: requests, batch requests, responses, headers, streams of a connection. A page ends at 3 MiB, so that it
+//! fits the 4 MiB that clients take by default. Messages start with buffers of 1 KiB (`codec`), and small frames of one
+//! connection are written together (`connection`). `incoming` bounds the connections.
 
 mod api;
 mod batch;
@@ -50,12 +53,15 @@ mod gzip;
 mod hold_commands;
 mod hold_service;
 mod http_routes;
+mod incoming;
 mod intake;
 mod journal_stream;
 mod json;
 mod ledger_service;
 mod limits;
+mod methods;
 mod notification_service;
+mod outgoing;
 mod parse;
 mod postings;
 mod purchase_service;

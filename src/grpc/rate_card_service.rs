@@ -127,6 +127,7 @@ impl Api {
         let rate_card = Some(convert::card_ref(&card.card));
         match (subject, customer) {
             (Subject::Period(period, token), Some(customer)) => {
+                let _place = self.long_read().await?;
                 let what_if = self.reader.what_if(ledger.no, &customer, &card, period, token).await?;
                 Ok(PreviewChargeResponse {
                     credits: what_if.preview.to_string(),
@@ -175,6 +176,7 @@ impl Api {
         };
         let (ledger, (class, from, until, page)) = self.read(message, read).await?;
         let filter = ClassStatsFilter { ledger: ledger.no, class, from, until };
+        let _place = self.long_read().await?;
         let listed = self.reader.class_stats(&filter, &page).await?;
         let (classes, next_page_token) = show_page(listed, convert::class_stats);
         Ok(GetIncidentClassStatsResponse { classes, next_page_token })

@@ -44,7 +44,10 @@ impl Api {
                 let storefront = scope.storefront.clone();
                 (scope, Reconciliation::new(Arc::clone(&self.reader), ledger, storefront))
             };
-            if let Some(place) = reconciliation.take(orders).await? {
+            let turn = self.long_read().await?;
+            let contradiction = reconciliation.take(orders).await?;
+            drop(turn);
+            if let Some(place) = contradiction {
                 let problem = "was listed before with other content";
                 return Err(Problem::field(format!("orders[{place}].order_id"), problem).into());
             }
@@ -57,6 +60,7 @@ impl Api {
         let Some((scope, reconciliation)) = open else {
             return Err(Problem::field("storefront", "must not be empty").into());
         };
+        let _turn = self.long_read().await?;
         let findings = reconciliation.finish(scope.from, scope.until).await?;
         Ok(show(findings, &scope.ledger))
     }

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::StreamExt as _;
 use tonic::codec::CompressionEncoding;
-use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Error, Server};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -15,9 +13,11 @@ use tonic_web::GrpcWebLayer;
 
 use super::api::Api;
 use super::connect::Connect;
-use super::connection::Connection;
+use super::connection::Patience;
+use super::http_routes::Routed;
+use super::incoming::{Bounds, connections};
 use super::intake::IntakeLimits;
-use super::limits::Guard;
+use super::limits::{Guard, Places};
 use super::room::Room;
 use super::services::SERVICE_NAMES;
 use super::stage::Staged;
@@ -29,11 +29,17 @@ use super::wire::{
 /// Bounds of the server. They close what tonic leaves unbounded.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Concurrent calls over all connections; a stream counts until it ends. One more call is refused as overloaded.
-    /// Health checks and calls to the batch service are not counted.
+    /// Concurrent calls over all connections. One more call is refused as overloaded. Calls to the batch service and
+    /// streams are not counted, and neither are health checks.
     pub calls_max: usize,
-    /// Concurrent calls to the batch service; a stream counts until it ends.
+    /// Concurrent calls to the batch service.
     pub batches_max: usize,
+    /// Concurrent calls that stream, in either direction.
+    pub streams_max: usize,
+    /// Open connections. One more is closed at once.
+    pub connections_max: usize,
+    /// How long a new connection may take to say which protocol it speaks.
+    pub first_bytes: Duration,
     /// Concurrent streams on one connection.
     pub connection_streams_max: u32,
     /// Bytes of a request.
@@ -61,6 +67,9 @@ impl Default for Limits {
         Self {
             calls_max: 8_192,
             batches_max: 64,
+            streams_max: 1_024,
+            connections_max: 4_096,
+            first_bytes: Duration::from_secs(10),
             connection_streams_max: 1_024,
             request_bytes_max: 4 << 20,
             batch_request_bytes_max: 16 << 20,
@@ -84,12 +93,16 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, ServingStatus::Serving).await;
+    let api = Api { silence: limits.silence, ..api };
     let intake = IntakeLimits {
         request_bytes_max: limits.request_bytes_max,
         batch_request_bytes_max: limits.batch_request_bytes_max,
         silence: limits.silence,
         room: Room::new(limits.memory_bytes_max, limits.silence),
     };
+    let places = Places { calls: limits.calls_max, batches: limits.batches_max, streams: limits.streams_max };
+    let room = &intake.room;
+    let routes = api.http_routes.clone().map(|routes| Routed { routes, room: room.clone() });
     let mut builder = Server::builder()
         .accept_http1(true) // gRPC-Web and Connect
         .max_concurrent_streams(limits.connection_streams_max)
@@ -97,10 +110,10 @@ pub async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(limits.keepalive_seconds)))
         .http2_keepalive_timeout(Some(Duration::from_secs(limits.keepalive_seconds)))
         .max_connection_age(Duration::from_secs(limits.connection_age_seconds))
-        .layer(tower::util::option_layer(api.http_routes.clone().map(Staged)))
+        .layer(tower::util::option_layer(routes.map(Staged)))
         .layer(Staged(Connect(intake.clone())))
         .layer(GrpcWebLayer::new())
-        .layer(Staged(Guard::new(limits.calls_max, limits.batches_max, intake)));
+        .layer(Staged(Guard::new(places, intake)));
 
     /// A service with its bounds on message sizes, accepting and sending gzip.
     macro_rules! bounded {
@@ -125,10 +138,14 @@ pub async fn serve(
         .add_optional_service(reflection())
         .add_optional_service(reflection_v1alpha());
 
-    let incoming = TcpIncoming::from(listener)
-        .with_nodelay(Some(true))
-        .with_keepalive(Some(Duration::from_secs(limits.keepalive_seconds)))
-        .map(|incoming| incoming.map(Connection));
+    let incoming = connections(
+        listener,
+        Bounds {
+            connections_max: limits.connections_max,
+            keepalive: Duration::from_secs(limits.keepalive_seconds),
+            patience: Patience { first_bytes: limits.first_bytes, writing: limits.silence },
+        },
+    );
     let writer = api.writer.clone();
     let stop = async move {
         tokio::select! {

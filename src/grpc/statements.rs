@@ -29,6 +29,7 @@ impl Api {
             Some((customer?, period?, page?))
         };
         let (ledger, (customer, period, page)) = self.read(message, read).await?;
+        let _place = self.long_read().await?;
         let statement = self.reader.statement(ledger.no, &customer, period, &page, clock::now()).await?;
         let Statement { opening, closing, lines, provisional, end } = statement;
         let StatementEnd { subtotals, open_holds } = end.unwrap_or_default();
@@ -59,6 +60,7 @@ impl Api {
             read_period(fields, period_from, period_until)
         };
         let (ledger, period) = self.read(message, read).await?;
+        let _place = self.long_read().await?;
         let RevenueReport { currencies, provisional } =
             self.reader.revenue(ledger.no, period, clock::now()).await?;
         let currencies = currencies.into_iter().map(|(currency, revenue)| show_revenue(currency, &revenue));

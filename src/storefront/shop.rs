@@ -33,6 +33,16 @@ pub enum Vendor {
 }
 
 impl Vendor {
+    /// The header that has its signature.
+    #[must_use]
+    pub const fn signature_header(self) -> &'static str {
+        match self {
+            Self::Stripe => "stripe-signature",
+            Self::Shopify => "x-shopify-hmac-sha256",
+            Self::WooCommerce => "x-wc-webhook-signature",
+        }
+    }
+
     /// By its name in the configuration.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {

@@ -16,11 +16,13 @@ mod postgres;
 #[allow(dead_code)] // shared with the tests of the stores
 mod receiver;
 
+mod abuse;
 mod bench;
 mod commands;
 mod copy;
 mod crash;
 mod database;
+mod descriptors;
 mod disk;
 mod email;
 mod examples;

@@ -145,6 +145,21 @@ impl Running {
         assert!(kill.success());
     }
 
+    /// The CPU that it has used, in ticks of the system.
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // After the name, which is in brackets: the 12th and 13th value.
+        let (_, after) = stat.rsplit_once(')').unwrap();
+        after.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    }
+
+    /// The most memory that it has had, in MiB.
+    pub fn memory_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.split_whitespace().next().unwrap().parse::<u64>().unwrap() >> 10
+    }
+
     /// Waits until it has ended by itself.
     pub fn end(mut self) -> Ended {
         let mut stdout = String::new();

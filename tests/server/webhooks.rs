@@ -411,3 +411,51 @@ fn settings_of_storefronts_are_checked_at_the_start() {
         assert!(ended.complaint().contains(told), "{}", ended.stderr);
     }
 }
+
+/// The first line of a delivery to `shop`, its headers, and the beginning of its body.
+fn begin(server: &Server, shop: &str, headers: &str, length: usize) -> TcpStream {
+    let mut socket = TcpStream::connect(server.address()).unwrap();
+    let head =
+        format!("POST /webhooks/{shop} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n{headers}\r\n{{");
+    socket.write_all(head.as_bytes()).unwrap();
+    socket.set_read_timeout(Some(crate::process::PATIENCE)).unwrap();
+    socket
+}
+
+fn status(mut socket: TcpStream) -> u16 {
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).unwrap();
+    std::str::from_utf8(&answer[9..]).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_of_signatures_costs_nothing_and_is_refused_before_the_body() {
+    let place = Place::new();
+    let (server, _) = serve(&place).await;
+    let time = clock::now().micros() / 1_000_000;
+    // The body never comes, so a server that waits for it answers 408.
+    for count in [1_000, 10_000] {
+        let header = format!("stripe-signature: t={time}{}\r\n", ",v1=ab".repeat(count));
+        let told = status(begin(&server, "stripe", &header, 1 << 20));
+        assert_eq!(told, 431, "{count}");
+    }
+    // As many as fit in a header of a legal size, over the largest body: refused like any wrong one.
+    let body = format!("{{{}}}", " ".repeat((1 << 20) - 2));
+    let header = format!("t={time}{}", ",v1=ab".repeat(300));
+    let headers = vec![("content-type", "application/json".to_owned()), ("stripe-signature", header)];
+    assert_eq!(send(&server, &Delivery { shop: "stripe", headers, body }), 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storefront_that_is_kept_busy_keeps_no_other_out() {
+    let place = Place::new();
+    let (server, _) = serve(&place).await;
+    let slow: Vec<_> = (0..8).map(|_| begin(&server, "stripe", "", 1_000)).collect();
+    // All places of deliveries that nobody has signed are taken: the next one waits, and is to come again.
+    assert_eq!(status(begin(&server, "stripe", "", 1_000)), 503);
+    assert_eq!(send(&server, &paid("shopify", "77", "acme", "632910392")), 200);
+    for socket in slow {
+        assert_eq!(status(socket), 408);
+    }
+    assert_eq!(send(&server, &paid("stripe", "pi_77", "acme", "price_10")), 200);
+}

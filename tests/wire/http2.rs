@@ -42,16 +42,37 @@ impl Connection {
 
     /// Sends `body` as it is, in one piece.
     pub async fn send(&self, method: &str, headers: &[(&'static str, &str)], body: Vec<u8>) -> Answer {
+        self.call(method, headers, body, true).await
+    }
+
+    /// The same, and then waits for the answer without an end of the request.
+    pub async fn begin(&self, method: &str, headers: &[(&'static str, &str)], body: Vec<u8>) -> Answer {
+        self.call(method, headers, body, false).await
+    }
+
+    /// Opens a stream whose answers nobody reads.
+    pub async fn open_stream(&self, method: &str, body: Vec<u8>) -> h2::RecvStream {
         let uri = format!("http://{}/creditledger.v1.{method}", self.authority);
-        let mut request =
-            Request::post(uri).header("content-type", "application/grpc").header("te", "trailers");
+        let request = Request::post(uri).header("te", "trailers").header("content-type", "application/grpc");
+        let mut requests = self.requests.clone().ready().await.unwrap();
+        let (answer, mut sink) = requests.send_request(request.body(()).unwrap(), false).unwrap();
+        sink.send_data(body.into(), true).unwrap();
+        answer.await.unwrap().into_body()
+    }
+
+    async fn call(&self, method: &str, headers: &[(&'static str, &str)], body: Vec<u8>, end: bool) -> Answer {
+        let uri = format!("http://{}/creditledger.v1.{method}", self.authority);
+        let mut request = Request::post(uri).header("te", "trailers");
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if !headers.iter().any(|(name, _)| *name == "content-type") {
+            request = request.header("content-type", "application/grpc");
         }
         let mut requests = self.requests.clone().ready().await.unwrap();
         let (answer, mut sink) = requests.send_request(request.body(()).unwrap(), false).unwrap();
         // A server that has refused the call already may have closed its side.
-        let _ = sink.send_data(body.into(), true);
+        let _ = sink.send_data(body.into(), end);
         let answer = answer.await.unwrap();
         let (head, mut source) = answer.into_parts();
         let mut body = Vec::new();

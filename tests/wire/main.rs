@@ -40,6 +40,7 @@ mod reasons;
 mod reconcile;
 mod reference;
 mod served;
+mod silence;
 mod statements;
 mod states;
 mod top_ups;

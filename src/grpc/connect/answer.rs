@@ -14,12 +14,12 @@ use hyper::body::Frame;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::super::methods::Methods;
 use super::super::status::Problem;
 use super::call::Call;
 use super::content::Encoding;
 use super::error;
 use super::frame::{framed, is_metadata, taken};
-use super::methods::Methods;
 
 /// Answers of fewer bytes are not worth compressing.
 const GZIP_BYTES_MIN: usize = 1_024;

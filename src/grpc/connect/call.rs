@@ -1,7 +1,7 @@
 //! The properties of a Connect call that its answer depends on.
 
+use super::super::methods::Method;
 use super::content::Encoding;
-use super::methods::Method;
 
 /// A mark on requests that came by Connect.
 #[derive(Clone, Copy, Debug)]

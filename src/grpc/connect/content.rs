@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method as Verb, Response, StatusC
 use http_body_util::Full;
 use tonic::body::Body;
 
-use super::methods::{Method, Shape};
+use super::super::methods::{Method, Shape};
 
 const GRPC: &str = "application/grpc";
 

@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 use tonic::Status;
 use tonic::body::Body;
 
+use super::super::methods::Methods;
 use super::content::Encoding;
 use super::frame::{framed, is_metadata};
-use super::methods::Methods;
 
 /// The flag of the envelope that ends a stream.
 const END: u8 = 2;

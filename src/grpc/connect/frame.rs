@@ -3,8 +3,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::HeaderName;
 
-/// Bytes of the prefix: flags and length.
-pub const PREFIX_BYTES: usize = 5;
+use super::super::intake::PREFIX_BYTES;
 
 /// A message after its prefix.
 pub(super) fn framed(flags: u8, message: &[u8]) -> Bytes {

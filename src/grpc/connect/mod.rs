@@ -49,14 +49,11 @@ mod call;
 mod content;
 mod error;
 mod frame;
-mod methods;
 mod query;
 mod request;
 mod stage;
 
 pub use call::ByConnect;
-pub use frame::PREFIX_BYTES;
-pub use methods::Methods;
 pub use stage::Connect;
 
 #[cfg(test)]

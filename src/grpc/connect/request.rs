@@ -12,14 +12,14 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::super::gzip::unpacked;
-use super::super::intake::{IntakeLimits, Patient};
+use super::super::intake::{IntakeLimits, PREFIX_BYTES, Patient};
 use super::super::json::Unreadable;
+use super::super::methods::Methods;
 use super::super::room::Held;
 use super::super::status::Problem;
 use super::call::Call;
 use super::content::Encoding;
-use super::frame::{self, PREFIX_BYTES};
-use super::methods::Methods;
+use super::frame;
 
 /// Headers that only gRPC may have, that only Connect has, or that described the original body.
 const REMOVED: [&str; 11] = [

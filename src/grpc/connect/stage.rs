@@ -6,12 +6,12 @@ use http_body_util::Full;
 use tonic::body::Body;
 
 use super::super::intake::IntakeLimits;
+use super::super::methods::{Method, Methods, Shape};
 use super::super::room::Held;
 use super::super::stage::{Answer, Inner, Stage};
 use super::super::status::Problem;
 use super::call::{ByConnect, Call};
 use super::content::{self, Content, Encoding};
-use super::methods::{Method, Methods, Shape};
 use super::request::{self, Carrier};
 use super::{answer, error, query};
 

@@ -14,7 +14,7 @@ use tonic::body::Body;
 use tower::{Layer as _, Service as _};
 
 use super::super::intake::IntakeLimits;
-use super::super::limits::Guard;
+use super::super::limits::{Guard, Places};
 use super::super::room::Room;
 use super::super::stage::Staged;
 use super::Connect;
@@ -100,7 +100,8 @@ async fn the_limits_of_all_calls_are_those_of_connect() {
         // It is not called.
         Ok::<_, Infallible>(Response::new(Body::empty()))
     });
-    let mut full = Staged(Connect(intake())).layer(Staged(Guard::new(0, 0, intake())).layer(inner));
+    let mut full = Staged(Connect(intake()))
+        .layer(Staged(Guard::new(Places { calls: 0, batches: 0, streams: 0 }, intake())).layer(inner));
     let answer = full.call(request("application/json", "LedgerService/GetBalance", b"{}")).await.unwrap();
     assert_eq!(answer.status(), 503);
     let error: Value = serde_json::from_slice(&body(answer).await).unwrap();

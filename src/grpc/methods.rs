@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
-use super::super::json::{Json, Names, Place};
-use super::super::wire::DESCRIPTORS;
+use super::json::{Json, Names, Place};
+use super::wire::DESCRIPTORS;
 
 /// Without readable descriptors no method can be called by Connect; a test rules this out.
 static ALL: LazyLock<Methods> = LazyLock::new(|| {
