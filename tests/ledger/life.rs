@@ -4,8 +4,8 @@ use creditledger::ledger::commands::Command;
 use creditledger::ledger::{HoldState, Rejection};
 
 use crate::desk::{
-    Desk, charge, close_incident, confirm, decline, estimate, extend, place, place_parked, place_timed, purchase,
-    release, reverse, settle, work,
+    Desk, charge, close_incident, confirm, decline, estimate, extend, place, place_parked, place_timed,
+    purchase, release, reverse, settle, work,
 };
 
 /// A desk with 10 credits and the hold `i` in `state`.

@@ -83,8 +83,13 @@ async fn requests_in(database: &Path) -> Result<BTreeSet<String>, String> {
     if !report.is_clean() {
         return Err(format!("{:?}", report.faults));
     }
-    let feed = engine.reader.feed(LedgerNo::MAIN, Position(0), 1_000_000).await;
-    let feed = feed.map_err(|error| error.to_string())?;
+    let (mut after, mut feed) = (Some(Position(0)), Vec::new());
+    while let Some(position) = after {
+        let page = engine.reader.feed(LedgerNo::MAIN, position, 10_000).await;
+        let page = page.map_err(|error| error.to_string())?;
+        feed.extend(page.items);
+        after = page.next;
+    }
     let ids = feed.iter().filter_map(|recorded| recorded.posting.request.as_ref().map(ToString::to_string));
     let ids = ids.collect();
     engine.writers[0].close().await.map_err(|error| error.to_string())?;
