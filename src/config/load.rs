@@ -99,6 +99,7 @@ mod tests {
                 ("postgres_lanes", _) => "7",
                 ("postgres_isolation", _) => "serializable",
                 ("batch_commands_max", _) => "77",
+                ("request_memory_bytes_max", _) => "70000000",
                 (_, Kind::Text) => "sqlite://x.db",
                 (_, Kind::Whole(..)) => "70000",
                 (_, Kind::Switch) => "true",
