@@ -16,7 +16,8 @@
 //! 5. `credits.shortfall` compares with the last amount told for the incident. A hold that begins, rises or ends forgets
 //!    it.
 //! 6. Where several rejections fit, which one is told is not part of the rules. The model has the order of the core.
-//! 7. A settlement of which the customer paid nothing cannot be given back: its time counts as charged.
+//! 7. A settlement that the vendor bore whole is undone by a reversal without an amount. One of zero cannot be given
+//!    back: its time counts as charged.
 //! 8. The estimate of a reopened incident for its class is the top of the class's range, whatever was charged before.
 //! 9. A threshold is armed again as soon as the balance is above it. The margin of the rules is not in the API.
 //! 10. The package and the product purchase date are those of the moment of pricing.

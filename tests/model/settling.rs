@@ -44,7 +44,7 @@ pub struct Charge {
 
 impl Settlement {
     fn is_given_back(&self) -> bool {
-        self.paid > 0 && self.reversed == self.paid
+        self.reversed == self.paid && (self.paid > 0 || self.write_off_reversed > 0)
     }
 }
 
@@ -227,15 +227,18 @@ impl Customer {
     pub fn reverse(&mut self, incident: u8, credits: Option<Amount>) -> Result<Posted, Refusal> {
         let mut posted = Posted { kind: "REVERSE_SETTLEMENT", ..Posted::default() };
         let newest = self.hold(incident)?;
-        let left = |hold: &Hold| hold.settlement.as_ref().map(|settled| settled.paid - settled.reversed);
+        let left = |hold: &Hold| hold.settlement.as_ref().map(|it| it.paid - it.reversed);
+        let borne =
+            |hold: &Hold| hold.settlement.as_ref().map_or(0, |it| it.written_off - it.write_off_reversed);
+        let gives = |hold: &Hold| left(hold).is_some_and(|left| left > 0) || borne(hold) > 0;
         let of_incident = |hold: &Hold| hold.incident == incident;
-        let found =
-            self.holds.iter().rposition(|hold| of_incident(hold) && left(hold).is_some_and(|left| left > 0));
+        let found = self.holds.iter().rposition(|hold| of_incident(hold) && gives(hold));
         let settled = self.holds.iter().rposition(|hold| of_incident(hold) && hold.settlement.is_some());
         let hold = found.or(settled).unwrap_or(newest);
         let Some(reversible) = left(&self.holds[hold]) else { return Err(Refusal::new("HOLD_NOT_SETTLED")) };
         let credits = credits.unwrap_or(reversible);
-        if credits > reversible || credits == 0 {
+        // What the vendor bore alone is undone where no amount is named.
+        if credits > reversible || (credits == 0 && borne(&self.holds[hold]) == 0) {
             return Err(Refusal::with("EXCEEDS_REVERSIBLE", &[reversible]));
         }
         let mut settled = self.holds[hold].settlement.clone().unwrap();
