@@ -24,7 +24,8 @@
 //! 11. Events of a hold tell its estimate, also where only a rise was declined, expired or parked. `settlement.reversed`
 //!     tells what the customer got.
 //! 12. Work that needs a quote and has none counts as all that is held.
-//! 13. A reversal undoes only refunds recorded after the work was charged.
+//! 13. A reversal undoes only refunds recorded after the work was charged. It goes lot by lot, the last burned first: each
+//!     undoes its own refunds, then pays the debt if it has expired.
 //! 14. The least charge is paid once, also where the first settlement had no work.
 //! 15. Refunded credits that were adjusted away are no shortfall either, after those that expired: the vendor bears them.
 //!     Where less money is returned than they hold in breakage, the rest stays there.

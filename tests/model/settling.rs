@@ -224,7 +224,7 @@ impl Customer {
         Ok(posted)
     }
 
-    pub fn reverse(&mut self, incident: u8, credits: Option<Amount>) -> Result<Posted, Refusal> {
+    pub fn reverse(&mut self, now: i64, incident: u8, credits: Option<Amount>) -> Result<Posted, Refusal> {
         let mut posted = Posted { kind: "REVERSE_SETTLEMENT", ..Posted::default() };
         let newest = self.hold(incident)?;
         let left = |hold: &Hold| hold.settlement.as_ref().map(|it| it.paid - it.reversed);
@@ -246,7 +246,7 @@ impl Customer {
         for burned in settled.burned.iter_mut().rev() {
             let part = rest.min(burned.credits - burned.returned);
             if part > 0 {
-                undone += self.return_burned(&mut posted, burned, part, settled.place);
+                undone += self.return_burned(&mut posted, burned, part, (settled.place, now));
                 rest -= part;
             }
         }
@@ -272,7 +272,7 @@ impl Customer {
         posted: &mut Posted,
         burned: &mut Burned,
         credits: Amount,
-        place: u64,
+        (place, now): (u64, i64),
     ) -> Amount {
         let whole = half_up(burned.money * (burned.returned + credits), burned.credits);
         let (mut rest, mut money) = (credits, whole - burned.returned_money);
@@ -293,6 +293,14 @@ impl Customer {
             }
             undone += borne;
             debt += repaid;
+        }
+        if lot.expires.is_some_and(|expires| expires <= now) && rest > 0 {
+            // They pay the debt that still stands; their money stays earned.
+            let paid = rest.min(owed - debt);
+            money -= half_up(money * paid, rest);
+            rest -= paid;
+            debt += paid;
+            posted.notes.extend((paid > 0).then_some("an expired lot pays a debt"));
         }
         lot.left += rest;
         lot.money += money;

@@ -149,7 +149,7 @@ impl World {
                 asked.entry = started(&asked.entry, self.now);
                 it.charge(at, &asked)
             }
-            Do::Reverse { incident, credits } => it.reverse(*incident, *credits),
+            Do::Reverse { incident, credits } => it.reverse(self.now, *incident, *credits),
             Do::Terms { card, package, product_days_ago, credits } => {
                 let posted = it.charge_terms(*credits)?;
                 it.card = card.or(it.card);
