@@ -66,7 +66,7 @@ async fn one(world: &mut World, rig: &mut Rig, step: &Step) -> Result<(), String
     let before = rig.reader.customer(rig.key()).await.unwrap().unwrap().sequence;
     let outcome = rig.send(&request).await;
     let postings = rig.reader.postings_of(rig.key(), before + 1, u64::MAX >> 1).await.unwrap();
-    let postings = postings.iter().map(|recorded| recorded.posting.as_ref());
+    let postings = postings.items.iter().map(|recorded| recorded.posting.as_ref());
     judge(&world.take(step), &outcome, postings, &mut Reached::new())
 }
 
