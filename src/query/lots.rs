@@ -32,11 +32,16 @@ impl Reader {
     /// # Errors
     /// [`ReadError::PurchaseNotFound`], [`ReadError::Storage`].
     pub async fn purchase(&self, ledger: LedgerNo, target: &PurchaseTarget) -> Result<OwnedLot, ReadError> {
-        let found = match target {
-            PurchaseTarget::Id(id) => self.store.lot(ledger, *id).await?,
-            PurchaseTarget::Order(storefront, order) => self.store.order(ledger, storefront, order).await?,
+        let read = async || match target {
+            PurchaseTarget::Id(id) => self.store.lot(ledger, *id).await,
+            PurchaseTarget::Order(storefront, order) => self.store.order(ledger, storefront, order).await,
         };
-        found.filter(|found| found.lot.source == LotSource::Purchase).ok_or(ReadError::PurchaseNotFound)
+        let found = read().await?.filter(|found| found.lot.source == LotSource::Purchase);
+        let found = found.ok_or(ReadError::PurchaseNotFound)?;
+        let (_, was_due) = self.current(ledger, &found.customer).await?;
+        // What had expired is counted in its row.
+        let again = if was_due == WasDue::Applied { read().await? } else { None };
+        Ok(again.unwrap_or(found))
     }
 
     /// # Errors

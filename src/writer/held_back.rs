@@ -76,22 +76,32 @@ impl HeldBack {
         self.waiting.iter().map(|it| it.request.customer_key()).collect()
     }
 
+    /// True where it is time to look for rows that are free again.
+    pub fn must_look(&self) -> bool {
+        self.look_at().is_some_and(|at| at <= Instant::now())
+    }
+
     /// When to look for rows that are free again; `None` where nothing waits.
     pub fn look_at(&self) -> Option<Instant> {
         (!self.waiting.is_empty()).then_some(self.look_at)
     }
 
-    /// Refuses what has waited too long, and gives out the commands of customers that are not in `locked`.
-    pub fn release(&mut self, locked: &BTreeSet<CustomerKey>) -> Vec<Waiting> {
+    /// Refuses what has waited too long, and gives out the commands of customers that are not in `locked`: a customer's
+    /// all at once, and no further customer's once they are `commands_max`.
+    pub fn release(&mut self, locked: &BTreeSet<CustomerKey>, commands_max: usize) -> Vec<Waiting> {
         let now = Instant::now();
         let is_over = |until: Option<Instant>| until.is_some_and(|until| until <= now);
-        let mut free = Vec::new();
+        let (mut free, mut chosen, mut are_more) = (Vec::new(), HashSet::new(), false);
         for waiting in std::mem::take(&mut self.waiting) {
-            if !locked.contains(&waiting.request.customer_key()) {
+            let customer = waiting.request.customer_key();
+            let is_free = !locked.contains(&customer);
+            let has_room = free.len() < commands_max || chosen.contains(&customer);
+            if is_over(waiting.deadline) {
+                self.refuse(waiting, SubmitError::DeadlineExceeded);
+            } else if is_free && has_room {
+                chosen.insert(customer);
                 self.shared.taken(1);
                 free.push(waiting);
-            } else if is_over(waiting.deadline) {
-                self.refuse(waiting, SubmitError::DeadlineExceeded);
             } else if is_over(waiting.until) {
                 tracing::warn!(
                     customer = %waiting.request.customer,
@@ -99,11 +109,12 @@ impl HeldBack {
                 );
                 self.refuse(waiting, SubmitError::StorageUnavailable);
             } else {
+                are_more |= is_free;
                 self.waiting.push(waiting);
             }
         }
         self.interval = self.interval.saturating_mul(2).min(LOOK_AFTER_MAX);
-        self.look_at = now + self.interval;
+        self.look_at = if are_more { now } else { now + self.interval };
         free
     }
 

@@ -1,6 +1,6 @@
 //! The loop of a lane: load, decide, append, answer; and retry after conflicts with other servers.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -82,6 +82,8 @@ impl Task {
         // Before a stop because of a fault something may wait; what is held back was never run.
         self.queue.refuse_all(SubmitError::ShuttingDown);
         self.held_back.refuse_all(SubmitError::ShuttingDown);
+        // Bulks that waited for those answers are answered by tasks of this thread, which ends here.
+        tokio::task::yield_now().await;
         ended?;
         self.store.close().await.map_err(|error| error.to_string())
     }
@@ -89,15 +91,18 @@ impl Task {
     async fn run_batches(&mut self) -> Result<(), String> {
         loop {
             let commands_max = self.limits.batch_commands_max.max(2);
-            let idle_until = Instant::now() + LOOK_AFTER;
-            let look_at = self.held_back.look_at().map_or(idle_until, |at| at.min(idle_until));
-            let next = tokio::time::timeout_at(look_at.into(), self.queue.next(commands_max)).await;
-            let Some(mut batch) = (match next {
-                Ok(batch) => batch,
-                Err(_) => Some(self.look_around().await?),
-            }) else {
-                return Ok(());
+            let next = if self.held_back.must_look() {
+                // Also while the queue is never empty: nobody waits longer than he must.
+                Some(self.look_around().await?)
+            } else {
+                let idle_until = Instant::now() + LOOK_AFTER;
+                let look_at = self.held_back.look_at().map_or(idle_until, |at| at.min(idle_until));
+                match tokio::time::timeout_at(look_at.into(), self.queue.next(commands_max)).await {
+                    Ok(batch) => batch,
+                    Err(_) => Some(self.look_around().await?),
+                }
             };
+            let Some(mut batch) = next else { return Ok(()) };
             if batch.is_empty() {
                 continue;
             }
@@ -119,7 +124,7 @@ impl Task {
     /// customers are free again.
     async fn look_around(&mut self) -> Result<Batch, String> {
         self.store.check_place().await.map_err(|error| error.to_string())?;
-        if self.held_back.look_at().is_none_or(|at| at > Instant::now()) {
+        if !self.held_back.must_look() {
             return Ok(Batch::default());
         }
         let customers: Vec<CustomerKey> = self.held_back.customers().into_iter().collect();
@@ -127,7 +132,7 @@ impl Task {
             tracing::debug!(%error, "locks could not be looked for");
             customers.into_iter().collect()
         });
-        Ok(Batch::of(self.held_back.release(&locked)))
+        Ok(Batch::of(self.held_back.release(&locked, self.limits.batch_commands_max.max(2))))
     }
 
     /// The answers to the commands, each by its own fate; and the fault, where the lane cannot go on.
@@ -151,6 +156,10 @@ impl Task {
             Ok(outcomes) => (outcomes, None),
             Err(Fault::Store(StoreError::Refused(error))) => {
                 tracing::error!(%error, commands = commands.len(), "the database refused a batch");
+                self.commit_one_by_one(&commands, in_doubt).await
+            }
+            Err(Fault::Store(StoreError::Locked(error))) => {
+                tracing::debug!(%error, commands = commands.len(), "a row of a batch is locked");
                 self.commit_one_by_one(&commands, in_doubt).await
             }
             Err(fault) => (commands.iter().map(|_| Err(fault.answer())).collect(), Some(fault)),
@@ -236,8 +245,12 @@ impl Task {
         let mut unanswered: Vec<Unanswered> = Vec::new();
         // Their earlier commands wait, and come first.
         let mut locked: HashSet<CustomerKey> = self.held_back.customers();
+        let mut was_locked = false;
         let mut live: Vec<Submission<'_>> = commands.to_vec();
-        live.retain(|command| !locked.contains(&command.request.customer_key()));
+        let now = Instant::now();
+        live.retain(|command| {
+            !locked.contains(&command.request.customer_key()) && (*in_doubt || !command.is_late(now))
+        });
         let answers = loop {
             if live.is_empty() {
                 break Vec::new();
@@ -249,16 +262,23 @@ impl Task {
                 }
                 // The others do not wait for a customer that somebody else has locked.
                 Err(Fault::Store(StoreError::Locked(error))) if !*in_doubt => {
-                    let customers: Vec<CustomerKey> =
-                        live.iter().map(|command| command.request.customer_key()).collect();
-                    match self.store.locked(&customers).await {
-                        Ok(found) if !found.is_empty() => {
-                            live.retain(|command| !found.contains(&command.request.customer_key()));
-                            locked.extend(found);
+                    let found = self.locked_of(&live).await;
+                    if !found.is_empty() {
+                        live.retain(|command| !found.contains(&command.request.customer_key()));
+                        locked.extend(found);
+                        continue;
+                    }
+                    // Another row of some customer: each command by itself finds out whose.
+                    match (was_locked, &*live) {
+                        (false, _) => was_locked = true,
+                        (true, [alone]) => {
+                            locked.insert(alone.request.customer_key());
+                            live.clear();
                             continue;
                         }
-                        Ok(_) | Err(_) => StoreError::Locked(error),
+                        (true, _) => return Err(StoreError::Locked(error).into()),
                     }
+                    StoreError::Locked(error)
                 }
                 Err(Fault::Store(
                     error @ (StoreError::Again(_)
@@ -297,6 +317,16 @@ impl Task {
             _ => Err(SubmitError::DeadlineExceeded),
         };
         Ok(commands.iter().map(answer).collect())
+    }
+
+    /// The customers of these commands that somebody else has locked now; none where that cannot be found out.
+    async fn locked_of(&mut self, commands: &[Submission<'_>]) -> BTreeSet<CustomerKey> {
+        let customers: Vec<CustomerKey> =
+            commands.iter().map(|command| command.request.customer_key()).collect();
+        self.store.locked(&customers).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "locks could not be looked for");
+            BTreeSet::new()
+        })
     }
 
     /// One transaction.
@@ -358,9 +388,16 @@ impl Task {
         commands: &[Submission<'_>],
         in_doubt: bool,
     ) -> (Vec<Submitted>, Option<Fault>) {
-        let mut outcomes = Vec::with_capacity(commands.len());
+        let mut outcomes: Vec<Submitted> = Vec::with_capacity(commands.len());
         let mut fault = None;
+        let mut locked: HashSet<CustomerKey> = HashSet::new();
         for command in commands {
+            let customer = command.request.customer_key();
+            if locked.contains(&customer) {
+                // An earlier command of the customer waits, and comes first.
+                outcomes.push(Err(SubmitError::Locked));
+                continue;
+            }
             if fault.is_some() {
                 let not_begun = if in_doubt { SubmitError::Unknown } else { SubmitError::ShuttingDown };
                 outcomes.push(Err(not_begun));
@@ -368,7 +405,12 @@ impl Task {
             }
             let mut in_doubt = in_doubt;
             match self.commit(std::slice::from_ref(command), &mut in_doubt).await {
-                Ok(outcome) => outcomes.extend(outcome),
+                Ok(outcome) => {
+                    if outcome.first() == Some(&Err(SubmitError::Locked)) {
+                        locked.insert(customer);
+                    }
+                    outcomes.extend(outcome);
+                }
                 Err(Fault::Store(StoreError::Refused(error))) => {
                     tracing::error!(%error, kind = ?command.request.command.kind(), "the database refused a command");
                     outcomes.push(Err(if in_doubt { SubmitError::Unknown } else { SubmitError::Internal }));

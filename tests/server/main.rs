@@ -27,6 +27,7 @@ mod disk;
 mod email;
 mod examples;
 mod export;
+mod large_rows;
 mod life;
 mod one_file;
 mod postgres_faults;

@@ -266,7 +266,9 @@ async fn an_orphaned_lock_is_given_up_on_and_tried_again() {
     let request = other.request("acme", grant("4"));
     let mut cards = Arc::new(creditledger::cards::built_in());
     let loaded = other.writer.load(&[&request], other.clock(), 1, &mut cards).await;
-    assert!(matches!(loaded, Err(StoreError::Again(_))), "{loaded:?}");
+    assert!(matches!(loaded, Err(StoreError::Locked(_))), "{loaded:?}");
+    let (acme, nobody) = (request.customer_key(), CustomerKey::of(LedgerNo::MAIN, &id("nobody")));
+    assert_eq!(other.writer.locked(&[acme, nobody]).await.unwrap(), [acme].into());
 }
 
 #[tokio::test]

@@ -59,6 +59,7 @@ async fn stored_sequence(served: &Served, customer: &str) -> u64 {
 async fn a_read_of_one_customer_applies_what_is_due(on: On) {
     let served = Served::start(on).await;
     let customers = [
+        "purchase",
         "balance",
         "balances",
         "customer",
@@ -105,6 +106,13 @@ async fn a_read_of_one_customer_applies_what_is_due(on: On) {
     let lot_id = stored("lot").await.lots.iter().next().unwrap().id.to_string();
     let lot = ledgers.get_lot(GetLotRequest { lot_id, ..Default::default() }).await.unwrap().into_inner();
     assert_eq!(lot.lot.unwrap().left_credits, "0");
+
+    let purchase = GetPurchaseRequest {
+        target: Some(PurchaseTarget::order("web", "order-purchase")),
+        ..Default::default()
+    };
+    let purchase = served.purchases().get_purchase(purchase).await.unwrap().into_inner().purchase.unwrap();
+    assert_eq!(purchase.expired_credits, "10");
 
     let list = ListLotsRequest { customer_id: "lots".into(), ..Default::default() };
     assert_eq!(ledgers.list_lots(list).await.unwrap().into_inner().lots[0].left_credits, "0");

