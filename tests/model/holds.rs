@@ -288,7 +288,9 @@ impl Customer {
         it.held = it.estimate;
         it.parked = None;
         it.valid_until = None;
-        self.missing.remove(&it.incident);
+        if it.held > 0 {
+            self.missing.remove(&it.incident);
+        }
     }
 
     pub fn confirm(&mut self, at: At<'_>, incident: u8, park: bool) -> Result<Posted, Refusal> {
@@ -326,10 +328,12 @@ impl Customer {
     fn raise(&mut self, hold: usize) {
         let it = &mut self.holds[hold];
         let pending = it.pending.take().unwrap();
+        if pending.total > it.held {
+            self.missing.remove(&it.incident);
+        }
         it.held = pending.total;
         it.estimate = pending.total;
         it.quoted = pending.quoted;
-        self.missing.remove(&it.incident);
     }
 
     pub fn decline(&mut self, incident: u8) -> Result<Posted, Refusal> {

@@ -13,8 +13,8 @@
 //! 3. A debt is paid with at most as many credits as come in. Those that went back into an expired lot pay first; the
 //!    rest burns in the order of all lots.
 //! 4. What goes back into an expired lot expires at once, also where a hold would cover it, with the money it came with.
-//! 5. `credits.shortfall` compares with the last amount told for the incident. A hold that begins, rises or ends forgets
-//!    it.
+//! 5. `credits.shortfall` compares with the last amount told for the incident. A hold that sets more aside or ends
+//!    forgets it.
 //! 6. Where several rejections fit, which one is told is not part of the rules. The model has the order of the core.
 //! 7. A settlement that the vendor bore whole is undone by a reversal without an amount. One of zero cannot be given
 //!    back: its time counts as charged.
