@@ -88,7 +88,7 @@ pub struct Refund {
     pub undone: Credits,
     /// What that work had earned for `undone`, in the currency's smallest unit.
     pub undone_minor: i64,
-    /// The part that had left the lot unused, with its share of the breakage.
+    /// The part that had left the lot unused, with what of its money came out of breakage.
     pub unused: Unused,
 }
 record!(Refund {
@@ -103,13 +103,6 @@ impl Refund {
             RefundState::Refunded | RefundState::Disputed | RefundState::Lost => true,
             RefundState::Reversed | RefundState::Won => false,
         }
-    }
-
-    /// What of its money came out of breakage, in the currency's smallest unit: at most the share of its unused credits,
-    /// and at most what the deferred revenue did not cover.
-    pub fn breakage_minor(&self) -> i64 {
-        let price = self.price.map_or(0, |price| price.minor_units);
-        price.saturating_sub(self.deferred_minor).clamp(0, self.unused.minor_units().max(0))
     }
 
     /// The part of the customer's debt for it that no reversal has undone.
@@ -145,7 +138,8 @@ impl Lot {
         Some(self.price?.with(units.fold(0, i64::saturating_add)))
     }
 
-    /// What of `counted`, all that left it unused, no standing refund has given back.
+    /// What of `counted`, all that left it unused, no standing refund has given back. Its money is the breakage that
+    /// later refunds may take.
     pub fn unused_left(&self, counted: &Unused) -> Unused {
         let standing = self.refunds.iter().filter(|refund| refund.stands());
         standing.fold(*counted, |left, refund| left.less(&refund.unused))

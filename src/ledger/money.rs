@@ -31,6 +31,12 @@ impl Money {
         self.with(self.minor_units.saturating_sub(other.minor_units))
     }
 
+    /// The lesser of two amounts of the same currency.
+    #[must_use]
+    pub fn at_most(self, most: Self) -> Self {
+        self.with(self.minor_units.min(most.minor_units))
+    }
+
     #[must_use]
     pub const fn negated(self) -> Self {
         self.with(self.minor_units.saturating_neg())

@@ -59,6 +59,14 @@ impl Unused {
         }
     }
 
+    /// With at most `minor` of its money: what expired comes first.
+    #[must_use]
+    pub fn worth_at_most(&self, minor: i64) -> Self {
+        let expired_minor = self.expired_minor.min(minor);
+        let adjusted_minor = self.adjusted_minor.min(minor.saturating_sub(expired_minor));
+        Self { expired_minor, adjusted_minor, ..*self }
+    }
+
     /// All its credits.
     #[must_use]
     pub fn credits(&self) -> Credits {

@@ -261,7 +261,7 @@ impl Auditor {
             breakage += unused.minor_units();
             expired += unused.expired.units();
             for refund in entry.lot(lot.id).unwrap().refunds.iter().filter(|refund| refund.stands()) {
-                breakage -= refund.breakage_minor();
+                breakage -= refund.unused.minor_units();
                 expired -= refund.unused.expired.units();
             }
         }

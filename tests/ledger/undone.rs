@@ -1,12 +1,12 @@
 //! Work that is given back after its purchase was refunded: the credits undo the refund first, and nothing is given back
 //! twice.
 
-use creditledger::ledger::commands::{Command, OnShortfall, RefundPurchase};
+use creditledger::ledger::commands::{Command, OnShortfall, PurchaseCredits, RefundPurchase};
 use creditledger::ledger::{Credits, CustomerKey, LedgerNo, PostingId};
 
 use crate::desk::{
-    Desk, charge, charge_back, credits, euro, grant, id, place, priced, refund, refund_command, resolve,
-    reverse, reverse_refund, settle, transfers, work,
+    Desk, START, charge, charge_back, credits, euro, grant, id, place, priced, purchase_command, refund,
+    refund_command, resolve, reverse, reverse_refund, settle, transfers, work,
 };
 use crate::lines::{Line, follow, money};
 
@@ -211,4 +211,84 @@ fn the_order_of_undoing_does_not_matter() {
             }
         }
     }
+}
+
+#[test]
+fn what_an_undone_dispute_brings_back_is_the_price_to_the_last_unit() {
+    follow(
+        &mut Desk::new(),
+        vec![
+            (priced("a", "1.25", 1_361), "sales:web > available 1.25", "1.25 0 0", "1.25", "-1361 1361 0 0"),
+            (charge("i", 30), "available > revenue 1", "0.25 0 0", "0.25", "-1361 272 1089 0"),
+            (
+                charge_back("a", None),
+                "available > sales:web 0.25, receivable > sales:web 1",
+                "0 0 1",
+                "",
+                "0 0 0 0",
+            ),
+            (
+                reverse("i", Some("0.5")),
+                "revenue > available 0.5, available > receivable 0.5",
+                "0 0 0.5",
+                "",
+                "0 0 0 0",
+            ),
+            (priced("b", "0.5", 100), "sales:web > receivable 0.5", "0 0 0", "", "-100 0 100 0"),
+            // Half of the work's 10.89 is 5.45; the half that was repaid brings the other 5.44.
+            (resolve("a", true), "sales:web > available 1.25", "1.25 0 0", "1.25", "-1461 1361 100 0"),
+        ],
+    );
+}
+
+/// The debt of a refund was repaid, and then both the refund and the work are undone. The credits of both are the
+/// customer's; the money of the work is in the lot once.
+#[test]
+fn a_lot_never_holds_more_than_its_price() {
+    for refund_first in [true, false] {
+        let mut desk = Desk::new();
+        follow(&mut desk, used("i"));
+        follow(
+            &mut desk,
+            vec![owed(), (priced("b", "4", 400), "sales:web > receivable 4", "0 0 0", "", "-400 0 400 0")],
+        );
+        let back = reverse_refund("a", last_refund(&desk, "a"));
+        let mut lines = vec![
+            (back, "sales:web > available 10", "10 0 0", "10", "-10400 10000 400 0"),
+            (reverse("i", None), "revenue > available 4", "14 0 0", "14", "-10400 10000 400 0"),
+        ];
+        if !refund_first {
+            lines.reverse();
+            (lines[0].2, lines[0].3, lines[0].4) = ("4 0 0", "4", "-400 4000 -3600 0");
+            (lines[1].2, lines[1].3) = ("14 0 0", "14");
+        }
+        follow(&mut desk, lines);
+    }
+    // Expired credits and their breakage count in the price too.
+    let mut desk = Desk::new();
+    let dated = PurchaseCredits {
+        price: Some(euro(10_000)),
+        expires_at: Some(START.plus_days(5)),
+        ..purchase_command("a", "10")
+    };
+    desk.ok(Command::PurchaseCredits(dated));
+    desk.ok(charge("i", 120));
+    desk.ok(refund("a", "10", Receivable));
+    desk.ok(priced("b", "4", 400));
+    let back = last_refund(&desk, "a");
+    desk.ok(reverse_refund("a", back));
+    desk.pass_days(6);
+    follow(
+        &mut desk,
+        vec![
+            (Command::ApplyDue, "available > expired 10", "0 0 0", "", "-10400 0 400 10000"),
+            (
+                reverse("i", None),
+                "revenue > available 4, available > expired 4",
+                "0 0 0",
+                "",
+                "-10400 0 400 10000",
+            ),
+        ],
+    );
 }

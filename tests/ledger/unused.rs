@@ -18,12 +18,12 @@ use crate::lines::{follow, money};
 
 use OnShortfall::{Receivable, Reject, WriteOff};
 
-/// 10 credits for 100.00 that fall due on the fifth day.
-fn dated(order: &str) -> Command {
+/// A purchase that falls due on the fifth day.
+fn dated(order: &str, amount: &str, cents: i64) -> Command {
     Command::PurchaseCredits(PurchaseCredits {
-        price: Some(euro(10_000)),
+        price: Some(euro(cents)),
         expires_at: Some(START.plus_days(5)),
-        ..purchase_command(order, "10")
+        ..purchase_command(order, amount)
     })
 }
 
@@ -33,7 +33,7 @@ fn expired() -> Desk {
     follow(
         &mut desk,
         vec![
-            (dated("a"), "sales:web > available 10", "10 0 0", "10", "-10000 10000 0 0"),
+            (dated("a", "10", 10_000), "sales:web > available 10", "10 0 0", "10", "-10000 10000 0 0"),
             (charge("i", 120), "available > revenue 4", "6 0 0", "6", "-10000 6000 4000 0"),
         ],
     );
@@ -158,15 +158,10 @@ fn credits_that_were_adjusted_away_are_borne_by_the_vendor() {
 /// has 5 credits without a price.
 fn mixed() -> Desk {
     let mut desk = Desk::new();
-    let dated = PurchaseCredits {
-        price: Some(euro(1_000)),
-        expires_at: Some(START.plus_days(5)),
-        ..purchase_command("a", "10")
-    };
     follow(
         &mut desk,
         vec![
-            (Command::PurchaseCredits(dated), "sales:web > available 10", "10 0 0", "10", "-1000 1000 0 0"),
+            (dated("a", "10", 1_000), "sales:web > available 10", "10 0 0", "10", "-1000 1000 0 0"),
             (purchase("b", "5"), "sales:web > available 5", "15 0 0", "10 5", "-1000 1000 0 0"),
             (adjust("-2"), "available > adjustments 2", "13 0 0", "8 5", "-1000 800 0 200"),
             (charge("i", 30), "available > revenue 1", "12 0 0", "7 5", "-1000 700 100 200"),
@@ -241,6 +236,55 @@ fn a_price_below_the_share_leaves_the_rest_in_breakage() {
         desk.ok(reverse_refund("a", back));
         assert_eq!(money(&desk), before, "{named}");
     }
+}
+
+#[test]
+fn what_a_refund_leaves_in_breakage_pays_for_the_next() {
+    let mut desk = Desk::new();
+    desk.ok(dated("a", "15.9044", 1_820));
+    desk.pass_days(6);
+    let named = RefundPurchase { price: Some(euro(328)), ..refund_command("a", "6.4299", Reject) };
+    follow(
+        &mut desk,
+        vec![
+            (Command::ApplyDue, "available > expired 15.9044", "0 0 0", "", "-1820 0 0 1820"),
+            (Command::RefundPurchase(named), "expired > sales:web 6.4299", "0 0 0", "", "-1492 0 0 1492"),
+            (refund("a", "3.5", Reject), "expired > sales:web 3.5", "0 0 0", "", "-941 0 0 941"),
+        ],
+    );
+    let back = last_refund(&desk, "a");
+    follow(
+        &mut desk,
+        vec![
+            // Undone, a refund gives back what it took and no more.
+            (reverse_refund("a", back), "sales:web > expired 3.5", "0 0 0", "", "-1492 0 0 1492"),
+            (refund("a", "9.4745", Reject), "expired > sales:web 9.4745", "0 0 0", "", "0 0 0 0"),
+        ],
+    );
+}
+
+#[test]
+fn the_last_expired_credits_take_what_is_left_of_the_breakage() {
+    let mut desk = Desk::new();
+    desk.ok(dated("a", "7.75", 914));
+    desk.ok(place("i", "2.04"));
+    desk.ok(adjust("3.25"));
+    desk.pass_days(6);
+    follow(
+        &mut desk,
+        vec![
+            (Command::ApplyDue, "available > expired 5.71", "3.25 2.04 0", "2.04 3.25", "-914 241 0 673"),
+            // 4.42 for 3.75 credits, of which 2.41 was deferred: a cent less than the share of the 1.71.
+            (
+                refund("a", "3.75", WriteOff),
+                "available > sales:web 2.04, expired > sales:web 1.71",
+                "1.21 2.04 0",
+                "3.25",
+                "-472 0 0 472",
+            ),
+            (charge_back("a", None), "expired > sales:web 4", "1.21 2.04 0", "3.25", "0 0 0 0"),
+        ],
+    );
 }
 
 /// Postings of earlier versions do not list what left their lots unused: there it counts as spent.

@@ -295,6 +295,7 @@ const MUST_REACH: &[&str] = &[
     "an expired lot pays a debt",
     "a purchase repays",
     "expired credits refunded",
+    "less refunded than the breakage",
     "adjusted credits refunded",
     "a refund is owed",
     "a refund is written off",

@@ -83,6 +83,14 @@ pub struct Lot {
     pub refunds: Vec<Refund>,
 }
 
+impl Lot {
+    /// What of its price is neither in it nor in its breakage.
+    pub fn room(&self) -> Amount {
+        let price = self.price.map_or(0, |price| price.minor);
+        (price - self.money - self.expired_money - self.adjusted_money).max(0)
+    }
+}
+
 /// What burned: which lot, how much, what of the price, and what came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Burned {
@@ -238,6 +246,9 @@ impl Customer {
         self.burn(posted, debt, EARNED);
         self.expire(posted, at);
         self.activate(posted, at);
+        for lot in &self.lots {
+            assert!(lot.money <= lot.price.map_or(0, |price| price.minor), "a lot holds more than its price");
+        }
     }
 
     /// Notes what has left a lot as expired.

@@ -28,13 +28,12 @@
 //!     undoes its own refunds, then pays the debt if it has expired.
 //! 14. The least charge is paid once, also where the first settlement had no work.
 //! 15. Refunded credits that were adjusted away are no shortfall either, after those that expired: the vendor bears them.
-//!     Where less money is returned than they hold in breakage, the rest stays there.
+//!     Where less money is returned than they hold in breakage, the rest stays there for later refunds of the lot.
 //! 16. What costs nothing needs no hold, also under a card that charges only confirmed ones.
 //! 17. An extension raises what is held and not the estimate.
-//! 18. The parts of what an undone refund brings back are rounded one by one.
-//! 19. Whether money that a refund of expired credits left in breakage pays for a later one is open: sequences name no
-//!     money for such refunds.
-//! 20. What an incident has cost is what was charged and not given back, what the vendor bore included.
+//! 18. What comes back into a lot brings at most what of its price is neither in the lot nor in its breakage. The rest
+//!     stays earned.
+//! 19. What an incident has cost is what was charged and not given back, what the vendor bore included.
 //!
 //! # Running it longer
 //! `CREDITLEDGER_TEST_TIMES=67` runs 20,000 sequences instead of 300, `CREDITLEDGER_TEST_SEED` starts elsewhere. A failure

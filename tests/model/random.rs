@@ -451,14 +451,11 @@ impl Sequence<'_> {
         match self.dice.below(8) {
             0..=2 => {
                 let order = self.order(customer, |_| true);
-                // Not of what may have expired: see the list of what the rules leave open.
-                let lots = self.seen[customer].lots.iter().filter(|lot| lot.order == order);
-                let whole = lots.into_iter().all(|lot| lot.expires.is_none() && lot.adjusted == 0);
                 let dice = &mut *self.dice;
                 Do::Refund {
                     order,
                     credits: dice.credits(40),
-                    money: dice.maybe(4, |dice| dice.between(0, 1_500).into()).filter(|_| whole),
+                    money: dice.maybe(4, |dice| dice.between(0, 1_500).into()),
                     policy: dice.of(&[Policy::Reject, Policy::Owe, Policy::WriteOff, Policy::WriteOff]),
                 }
             }

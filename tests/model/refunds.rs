@@ -109,14 +109,17 @@ impl Customer {
         let it = &mut self.lots[lot];
         // What is returned below their shares stays where it is.
         let unspent = (money - from_deferred).max(0);
-        let of_expired = half_up(it.expired_money * expired, it.expired).min(unspent);
-        let of_adjusted = half_up(it.adjusted_money * adjusted, it.adjusted).min(unspent - of_expired);
-        let from_breakage = [of_expired, of_adjusted];
+        let shares = [
+            half_up(it.expired_money * expired, it.expired),
+            half_up(it.adjusted_money * adjusted, it.adjusted),
+        ];
+        let of_expired = shares[0].min(unspent);
+        let from_breakage = [of_expired, shares[1].min(unspent - of_expired)];
         it.expired -= expired;
         it.expired_money -= from_breakage[0];
         it.adjusted -= adjusted;
         it.adjusted_money -= from_breakage[1];
-        let breakage: Amount = from_breakage.iter().sum();
+        let [breakage, share] = [from_breakage, shares].map(|money| money.iter().sum::<Amount>());
         posted.money.shift(price, DEFERRED, RECEIVABLE, from_deferred);
         posted.money.shift(price, BREAKAGE, RECEIVABLE, breakage);
         posted.money.shift(price, EARNED, RECEIVABLE, money - from_deferred - breakage);
@@ -127,6 +130,7 @@ impl Customer {
         self.shift(&mut posted, "receivable", "sales", owed);
         self.shift(&mut posted, "write_offs", "sales", written_off);
         posted.notes.extend((expired > 0).then_some("expired credits refunded"));
+        posted.notes.extend((breakage < share).then_some("less refunded than the breakage"));
         posted.notes.extend((adjusted > 0).then_some("adjusted credits refunded"));
         posted.notes.extend((owed > 0).then_some("a refund is owed"));
         posted.notes.extend((written_off > 0).then_some("a refund is written off"));
@@ -199,13 +203,14 @@ impl Customer {
         // What was taken from earned comes back for what is the customer's again, the rest is earned again.
         let breakage: Amount = refund.from_breakage.iter().sum();
         let from_earned = refund.money - refund.from_deferred - breakage;
-        let spent = refund.owed + refund.written_off;
-        let again = half_up(from_earned.max(0) * repaid, spent) + refund.undone_money;
-        let minor = refund.from_deferred + again;
+        let again = half_up((from_earned - refund.undone_money).max(0) * repaid, owed) + refund.undone_money;
+        let it = &mut self.lots[lot];
+        let room = (it.room() - breakage).max(0);
+        posted.notes.extend((refund.from_deferred + again > room).then_some("a lot full of its price"));
+        let minor = (refund.from_deferred + again).min(room);
         posted.money.shift(price, RECEIVABLE, DEFERRED, minor);
         posted.money.shift(price, RECEIVABLE, BREAKAGE, breakage);
-        posted.money.shift(price, RECEIVABLE, EARNED, from_earned - again);
-        let it = &mut self.lots[lot];
+        posted.money.shift(price, RECEIVABLE, EARNED, refund.money - breakage - minor);
         it.left += back;
         it.money += minor;
         it.expired += refund.expired;

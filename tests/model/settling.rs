@@ -294,6 +294,8 @@ impl Customer {
             undone += borne;
             debt += repaid;
         }
+        posted.notes.extend((money > lot.room()).then_some("a lot full of its price"));
+        money = money.min(lot.room());
         if lot.expires.is_some_and(|expires| expires <= now) && rest > 0 {
             // They pay the debt that still stands; their money stays earned.
             let paid = rest.min(owed - debt);

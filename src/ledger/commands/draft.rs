@@ -35,7 +35,7 @@ use crate::ledger::fingerprint::{Hashed, Said, fingerprint};
 use crate::ledger::hold::{Hold, HoldState, SharedHold};
 use crate::ledger::ids::{LotId, PostingId, RequestKey, Storefront};
 use crate::ledger::kind::{Kind, slots};
-use crate::ledger::lot::{Lots, OpenLot};
+use crate::ledger::lot::{Lot, Lots, OpenLot};
 use crate::ledger::money::{Money, MoneyAccount, add_move};
 use crate::ledger::posting::{Detail, Posting, Texts};
 use crate::ledger::reject::Rejection;
@@ -202,6 +202,15 @@ impl<'a> Draft<'a> {
         if lot.left.is_positive() {
             self.move_lot(OpenLot { disputed: self.disputes.contains(&lot.id), ..lot });
         }
+    }
+
+    /// The part of `money` that a lot has room for: what is in it and what of it is in breakage never exceed its price.
+    /// Undoing both a refund whose debt was repaid, and the work that was owed for, would bring the same money in twice.
+    pub fn fitting(&self, lot: &Lot, unused: &Unused, money: Option<Money>) -> Option<Money> {
+        let inside = self.lots.get(lot.id).and_then(|open| open.money).map_or(0, |money| money.minor_units);
+        let inside = inside.saturating_add(lot.unused_left(unused).minor_units());
+        let room = lot.price.map(|price| price.with(price.minor_units.saturating_sub(inside).max(0)));
+        money.zip(room).map(|(money, room)| money.at_most(room))
     }
 
     /// Puts credits back that left a lot before, and moves their money back from `account`. Where the lot has expired

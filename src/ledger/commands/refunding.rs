@@ -12,6 +12,7 @@ use crate::ledger::ids::PostingId;
 use crate::ledger::lot::{Lot, LotSource, OpenLot, Refund, RefundState};
 use crate::ledger::money::Money;
 use crate::ledger::money::MoneyAccount::{Breakage, DeferredRevenue, EarnedRevenue, StorefrontReceivable};
+use crate::ledger::unused::Unused;
 
 coded_enum!(
     /// What happens where more is given back than is left of the purchase and free.
@@ -81,7 +82,17 @@ pub fn take_back<'a>(
     draft.shift(Slot::Third, written_off)?;
     draft.shift(Slot::Third, unused.adjusted)?;
     draft.shift(Slot::Fourth, unused.expired)?;
+    // The price of the unspent credits leaves the deferred revenue, and that of the unused ones breakage. Where more
+    // money went back, the rest comes from earned revenue. Where less did, what is deferred beyond it is earned, and
+    // what is in breakage beyond it stays there for later refunds.
     let deferred = draft.take(lot.id, taken).or(price.map(|price| price.with(0)));
+    let uncovered = beyond(price, deferred);
+    let unused = unused.worth_at_most(uncovered.map_or(0, |money| money.minor_units));
+    let breakage = price.map(|price| price.with(unused.minor_units()));
+    draft.pay(DeferredRevenue, StorefrontReceivable, at_most(deferred, price))?;
+    draft.pay(Breakage, StorefrontReceivable, breakage)?;
+    draft.pay(EarnedRevenue, StorefrontReceivable, beyond(uncovered, breakage))?;
+    draft.pay(DeferredRevenue, EarnedRevenue, beyond(deferred, price))?;
     if state == RefundState::Disputed {
         draft.mark_disputed(lot.id, true);
     }
@@ -100,14 +111,6 @@ pub fn take_back<'a>(
         undone_minor: 0,
         unused,
     };
-    // The price of the unspent credits leaves the deferred revenue, and that of the unused ones breakage. Where more
-    // money went back, the rest comes from earned revenue. Where less did, what is deferred beyond it is earned.
-    let breakage = price.map(|price| price.with(refund.breakage_minor()));
-    let uncovered = beyond(beyond(price, deferred), breakage);
-    draft.pay(DeferredRevenue, StorefrontReceivable, at_most(deferred, price))?;
-    draft.pay(Breakage, StorefrontReceivable, breakage)?;
-    draft.pay(EarnedRevenue, StorefrontReceivable, uncovered)?;
-    draft.pay(DeferredRevenue, EarnedRevenue, beyond(deferred, price))?;
     let mut after = Lot::clone(lot);
     after.refunds.push(refund);
     draft.detail.refunded = Some(Arc::new(after));
@@ -120,7 +123,7 @@ pub fn credits_of_refund(posting: &Posting) -> Option<Credits> {
 }
 
 fn at_most(one: Option<Money>, other: Option<Money>) -> Option<Money> {
-    one.zip(other).map(|(one, other)| one.with(one.minor_units.min(other.minor_units)))
+    one.zip(other).map(|(one, other)| one.at_most(other))
 }
 
 /// By how much one exceeds the other.
@@ -149,7 +152,7 @@ pub fn undo<'a>(
     draft.storefront.clone_from(&lot.storefront);
     draft.mark_disputed(lot.id, after.dispute().is_some());
     if !refund.stands() {
-        restore(&mut draft, lot, &refund)?;
+        restore(&mut draft, &after, &refund, &at.entry.unused(lot.id))?;
     }
     draft.detail.refunded = Some(Arc::new(after));
     Ok(draft)
@@ -189,8 +192,8 @@ pub fn undo_shortfalls(
 
 /// Gives back what a refund took, and what reversals have undone of it since. The customer's debt is one sum, so as much
 /// of it as possible counts as this refund's. Counting less would come to the same: the credits that went back would pay
-/// the debt at once.
-fn restore(draft: &mut Draft<'_>, lot: &Lot, refund: &Refund) -> Result<(), Rejection> {
+/// the debt at once. `lot` is as it is once the refund is undone, and `unused` all that left it unused.
+fn restore(draft: &mut Draft<'_>, lot: &Lot, refund: &Refund, unused: &Unused) -> Result<(), Rejection> {
     let still_owed = refund.owed_still().min(draft.balances().owed);
     let repaid = refund.owed_still().less_at_least_zero(still_owed);
     let sum = refund.taken.checked_add(repaid).and_then(|sum| sum.checked_add(refund.undone));
@@ -202,15 +205,15 @@ fn restore(draft: &mut Draft<'_>, lot: &Lot, refund: &Refund) -> Result<(), Reje
     draft.shift(Slot::Fourth, refund.unused.expired)?;
     // Credits that were taken come back with the deferred revenue that went with them, those that reversals have undone
     // with what their work had earned. Credits that were owed and have been repaid come back with their share of the
-    // rest.
-    let breakage = refund.breakage_minor();
+    // rest. What the lot has no room for stays earned.
+    let breakage = refund.unused.minor_units();
     let money = refund.price.map(|price| {
-        let spent = price.minor_units.saturating_sub(refund.deferred_minor).saturating_sub(breakage);
-        let spent = price.with(spent.max(0));
-        let share = spent.share(repaid, refund.owed).minor_units;
         let taken = refund.deferred_minor.saturating_add(refund.undone_minor);
+        let spent = price.minor_units.saturating_sub(breakage).saturating_sub(taken);
+        let share = price.with(spent.max(0)).share(repaid, refund.owed_still()).minor_units;
         price.with(taken.saturating_add(share).max(0))
     });
+    let money = draft.fitting(lot, unused, money);
     let rest = refund.price.zip(money).map(|(price, money)| price.less(money).less(price.with(breakage)));
     draft.pay(StorefrontReceivable, Breakage, refund.price.map(|price| price.with(breakage)))?;
     draft.pay(StorefrontReceivable, EarnedRevenue, rest)?;

@@ -21,8 +21,8 @@ impl CustomerCommand for ReverseSettlement {
     }
 
     /// Gives back at most what the customer paid and has not got back, into the lots that burned last. Credits of a
-    /// purchase whose money went back since undo that refund first. Once all is back, the vendor's write-off is undone
-    /// too.
+    /// purchase whose money went back since undo that refund first. What its lot has no room for stays earned. Once all
+    /// is back, the vendor's write-off is undone too.
     fn decide<'a>(&self, at: &Context<'a>) -> Result<Draft<'a>, Rejection> {
         let hold = self.settled_hold(at)?;
         let settlement = hold.settlement.as_ref().ok_or(Rejection::HoldNotSettled { state: hold.state })?;
@@ -41,7 +41,10 @@ impl CustomerCommand for ReverseSettlement {
         }
         for part in given_back(settlement, credits) {
             let rest = match at.entry.lot(part.id) {
-                Some(lot) => undo_shortfalls(&mut draft, lot, part, settlement.posting)?,
+                Some(lot) => {
+                    let rest = undo_shortfalls(&mut draft, lot, part, settlement.posting)?;
+                    OpenLot { money: draft.fitting(lot, &at.entry.unused(lot.id), rest.money), ..rest }
+                }
                 None => part,
             };
             draft.shift(Slot::First, rest.left)?;
