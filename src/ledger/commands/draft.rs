@@ -205,7 +205,8 @@ impl<'a> Draft<'a> {
     }
 
     /// The part of `money` that a lot has room for: what is in it and what of it is in breakage never exceed its price.
-    /// Undoing both a refund whose debt was repaid, and the work that was owed for, would bring the same money in twice.
+    /// Where the debt of a refund was repaid, the refund and the work may both be undone. Without this bound the money
+    /// of the work would come in twice.
     pub fn fitting(&self, lot: &Lot, unused: &Unused, money: Option<Money>) -> Option<Money> {
         let inside = self.lots.get(lot.id).and_then(|open| open.money).map_or(0, |money| money.minor_units);
         let inside = inside.saturating_add(lot.unused_left(unused).minor_units());
