@@ -95,8 +95,8 @@ impl Api {
         Self { http_routes: Some(http_routes), ..self }
     }
 
-    /// A place for a read whose cost grows with what is stored: statistics, reports, previews of past work, and pages of
-    /// the journal. It waits for its turn, within the call's deadline.
+    /// A place for a read whose cost grows with what is stored: statistics, reports, and previews of past work. It
+    /// waits for its turn, within the call's deadline.
     pub(super) async fn long_read(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let place = Arc::clone(&self.long_reads).acquire_owned();
         match tokio::time::timeout(LONG_READ_WAIT, place).await {

@@ -66,9 +66,8 @@ impl Pump {
         loop {
             // Marked before the read, so that growth during the read makes `changed` ready at once.
             self.growth.mark_unchanged();
-            let turn = self.api.long_read().await?;
+            // A page is bounded, so it is no long read: a few reports must not end all streams.
             let page = self.api.reader.journal(self.ledger.no, self.after, PAGE_POSTINGS).await?;
-            drop(turn);
             for (recorded, customer) in page.items {
                 self.after = recorded.position;
                 let posting = Some(convert::recorded(&recorded, &self.ledger.id, &customer));

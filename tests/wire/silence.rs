@@ -239,6 +239,10 @@ async fn reads_that_take_long_leave_connections_to_others() {
         served.ledgers().list_ledgers(ListLedgersRequest::default()).await.unwrap();
         served.ledgers().get_trial_balance(GetTrialBalanceRequest::default()).await.unwrap();
     }
+    // Pages of the journal are short reads.
+    let mut journal =
+        served.ledgers().stream_journal(StreamJournalRequest::default()).await.unwrap().into_inner();
+    while in_time("the journal", journal.message()).await.unwrap().is_some() {}
     let ended = statistics.iter().filter(|statistics| statistics.is_finished()).count();
     assert_eq!(ended, 0, "other reads waited until statistics gave up");
     sqlx::raw_sql("ROLLBACK").execute(&mut locking).await.unwrap();
