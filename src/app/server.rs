@@ -84,7 +84,7 @@ impl Server {
             let storefronts = Arc::clone(&storefronts);
             Box::pin(async move { storefronts.answer(request).await })
         });
-        let routes = HttpRoutes { prefix: http::PREFIX, handler, body_bytes_max: http::BODY_BYTES_MAX };
+        let routes = HttpRoutes { prefix: http::PREFIX, handler };
         let api = Api::new(writer.clone(), reader, feeds, Arc::new(endpoints), policy).with(routes);
         let (stop, mut stopping) = watch::channel(false);
         let relay = tokio::spawn(relay.run(stop.subscribe()));

@@ -4,14 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode};
-use hyper::body::Body as _;
+use http::{Request, Response};
 use tonic::body::Body;
 
-use super::room::{Held, Room};
 use super::stage::{Answer, Inner, Stage};
 
-/// Answers one HTTP request. A failure is an answer too.
+/// Answers one HTTP request. A failure is an answer too. The handler bounds what its requests take: they have no part in
+/// the budget of calls.
 pub type Handler =
     Arc<dyn Fn(Request<Body>) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> + Send + Sync>;
 
@@ -21,38 +20,14 @@ pub struct HttpRoutes {
     /// Such as `/webhooks/`; no gRPC service has such a name.
     pub prefix: &'static str,
     pub handler: Handler,
-    /// The most bytes of a body that the handler reads.
-    pub body_bytes_max: usize,
 }
 
-/// The stage of the routes. Their requests share the memory of all requests.
-#[derive(Clone)]
-pub struct Routed {
-    pub routes: HttpRoutes,
-    pub room: Room,
-}
-
-impl Stage for Routed {
+impl Stage for HttpRoutes {
     fn call<S: Inner>(&self, request: Request<Body>, services: &mut S) -> Answer<S> {
-        if !request.uri().path().starts_with(self.routes.prefix) {
+        if !request.uri().path().starts_with(self.prefix) {
             return Answer::<S>::Passed { answer: services.call(request) };
         }
-        let Self { routes, room } = self.clone();
-        Answer::<S>::own(async move {
-            let announced = request.body().size_hint().upper();
-            let bytes = announced.map_or(routes.body_bytes_max, |bytes| {
-                usize::try_from(bytes).map_or(routes.body_bytes_max, |bytes| bytes.min(routes.body_bytes_max))
-            });
-            let held = Held::default();
-            // The bytes, and what is read from them.
-            if room.hold(&held, bytes.saturating_mul(2)).await.is_err() {
-                let mut answer = Response::new(Body::empty());
-                *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-                return Ok(answer);
-            }
-            let answer = (routes.handler)(request).await;
-            drop(held);
-            Ok(answer)
-        })
+        let answer = (self.handler)(request);
+        Answer::<S>::own(async move { Ok(answer.await) })
     }
 }

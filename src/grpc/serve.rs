@@ -14,7 +14,6 @@ use tonic_web::GrpcWebLayer;
 use super::api::Api;
 use super::connect::Connect;
 use super::connection::Patience;
-use super::http_routes::Routed;
 use super::incoming::{Bounds, connections};
 use super::intake::IntakeLimits;
 use super::limits::{Guard, Places};
@@ -29,10 +28,10 @@ use super::wire::{
 /// Bounds of the server. They close what tonic leaves unbounded.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Concurrent calls over all connections. One more call is refused as overloaded. Calls to the batch service and
-    /// streams are not counted, and neither are health checks.
+    /// Concurrent calls over all connections. One more call is refused as overloaded. Batches whose request is complete
+    /// and streams are not counted, and neither are health checks.
     pub calls_max: usize,
-    /// Concurrent calls to the batch service.
+    /// Concurrent calls of ExecuteBatch, each from the moment that its request is complete.
     pub batches_max: usize,
     /// Concurrent calls that stream, in either direction.
     pub streams_max: usize,
@@ -101,8 +100,7 @@ pub async fn serve(
         room: Room::new(limits.memory_bytes_max, limits.silence),
     };
     let places = Places { calls: limits.calls_max, batches: limits.batches_max, streams: limits.streams_max };
-    let room = &intake.room;
-    let routes = api.http_routes.clone().map(|routes| Routed { routes, room: room.clone() });
+    let routes = api.http_routes.clone();
     let mut builder = Server::builder()
         .accept_http1(true) // gRPC-Web and Connect
         .max_concurrent_streams(limits.connection_streams_max)

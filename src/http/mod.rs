@@ -6,15 +6,18 @@
 //! storefront should send it again.
 //!
 //! # Bounds
-//! A storefront has places for its deliveries, so that none keeps the others out. While a delivery is read, nobody knows
-//! who sends it: of those there are few. One that is signed changes to a place of its own. A body above 64 KiB is
-//! hashed and parsed on a thread for blocking work.
+//! Each storefront has its own, so that none keeps the others out. A delivery that is no POST, has no storefront, or too
+//! long a signature is answered before it takes anything. While its body arrives, nobody knows who sends it. It takes
+//! memory of a small budget for what has come, and no place: a silent sender keeps nobody out. A whole body takes one of
+//! a few places to be hashed and parsed, above 64 KiB on a thread for blocking work. One that is signed changes to a
+//! place of those that are applied.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::body::Body;
 
@@ -26,14 +29,18 @@ use crate::storefront::{self, ApplyError, Delivery, Payment, PaymentApplier, Ref
 /// The path below which webhooks are served.
 pub const PREFIX: &str = "/webhooks/";
 /// The largest delivery that is read.
-pub const BODY_BYTES_MAX: usize = 1 << 20;
+const BODY_BYTES_MAX: usize = 1 << 20;
+/// Bytes of the bodies of one storefront that are arriving, or wait to be hashed.
+const ARRIVING_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a permit for them, and the least that a delivery takes.
+const UNIT_BYTES: usize = 1 << 10;
 /// How long the body of a delivery may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest signature with its time. Stripe's have about 200 bytes.
 const SIGNATURE_BYTES_MAX: usize = 2 << 10;
 /// Larger bodies are worked on apart.
 const AT_ONCE_BYTES_MAX: usize = 64 << 10;
-/// Deliveries of one storefront that are read at a time. Nobody knows yet whether it sends them.
+/// Deliveries of one storefront that are hashed and parsed at a time. Nobody knows yet whether it sends them.
 const UNSIGNED_MAX: usize = 8;
 /// Signed deliveries of one storefront that are applied at a time.
 const SIGNED_MAX: usize = 32;
@@ -49,6 +56,7 @@ pub struct StorefrontWebhooks {
 /// Where the deliveries of one storefront come in.
 struct Door {
     shop: Arc<Shop>,
+    arriving: Semaphore,
     unsigned: Semaphore,
     signed: Semaphore,
 }
@@ -64,6 +72,7 @@ impl StorefrontWebhooks {
     pub fn new(shops: Vec<Shop>, applier: PaymentApplier, reader: Arc<Reader>) -> Self {
         let doors = shops.into_iter().map(|shop| Door {
             shop: Arc::new(shop),
+            arriving: Semaphore::new(ARRIVING_BYTES_MAX / UNIT_BYTES),
             unsigned: Semaphore::new(UNSIGNED_MAX),
             signed: Semaphore::new(SIGNED_MAX),
         });
@@ -120,14 +129,10 @@ impl Door {
         if signature.is_some_and(|signature| signature.len() > SIGNATURE_BYTES_MAX) {
             return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         }
+        let mut memory = place(&self.arriving).await?;
+        let arrived = tokio::time::timeout(BODY_TIMEOUT, self.arrived(body, &mut memory));
+        let body = arrived.await.map_err(|_| StatusCode::REQUEST_TIMEOUT)??;
         let _place = place(&self.unsigned).await?;
-        let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect());
-        let body = match read.await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(StatusCode::PAYLOAD_TOO_LARGE),
-            Ok(Err(_)) => return Err(StatusCode::BAD_REQUEST),
-            Err(_) => return Err(StatusCode::REQUEST_TIMEOUT),
-        };
         let is_large = body.len() > AT_ONCE_BYTES_MAX;
         let shop = Arc::clone(&self.shop);
         let read = move || {
@@ -146,6 +151,32 @@ impl Door {
                 Refused::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             }
         })
+    }
+
+    /// The whole body. `memory` grows with it, each time to twice what has come.
+    async fn arrived<'a>(
+        &'a self,
+        mut body: Body,
+        memory: &mut SemaphorePermit<'a>,
+    ) -> Result<Bytes, StatusCode> {
+        let mut arrived = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
+            let length = arrived.len().saturating_add(data.len());
+            if length > BODY_BYTES_MAX {
+                return Err(StatusCode::PAYLOAD_TOO_LARGE);
+            }
+            if length > memory.num_permits().saturating_mul(UNIT_BYTES) {
+                let units = length.saturating_mul(2).min(BODY_BYTES_MAX).div_ceil(UNIT_BYTES);
+                let missing = units.saturating_sub(memory.num_permits());
+                // It does not wait while it holds something: so no two deliveries wait for each other.
+                let more =
+                    u32::try_from(missing).ok().and_then(|units| self.arriving.try_acquire_many(units).ok());
+                memory.merge(more.ok_or(StatusCode::SERVICE_UNAVAILABLE)?);
+            }
+            arrived.extend_from_slice(&data);
+        }
+        Ok(arrived.freeze())
     }
 }
 
