@@ -1,10 +1,11 @@
-//! Unpacks requests, up to a bound on what comes out.
+//! Unpacks requests, up to a bound on what comes out, and with room for it in the budget.
 
 use std::io::Read as _;
 
 use bytes::{Buf as _, Bytes};
 use flate2::bufread::MultiGzDecoder;
 
+use super::room::{Held, Room};
 use super::status::Problem;
 
 /// How much larger than its packed form a message is expected to be.
@@ -12,7 +13,7 @@ const EXPECTED_FACTOR: usize = 32;
 const EXPECTED_BYTES_MIN: usize = 4 << 10;
 
 /// A message that is being unpacked: as far as is expected, and then up to its bound.
-pub struct Unpacking {
+struct Unpacking {
     decoder: MultiGzDecoder<bytes::buf::Reader<Bytes>>,
     unpacked: Vec<u8>,
     /// The bound at present.
@@ -21,16 +22,13 @@ pub struct Unpacking {
 }
 
 impl Unpacking {
-    pub fn new(packed: Bytes, bytes_max: usize) -> Self {
+    fn new(packed: Bytes, bytes_max: usize) -> Self {
         let now_max = packed.len().saturating_mul(EXPECTED_FACTOR).max(EXPECTED_BYTES_MIN).min(bytes_max);
         Self { decoder: MultiGzDecoder::new(packed.reader()), unpacked: Vec::new(), now_max, bytes_max }
     }
 
     /// Unpacks up to what is expected; false if there is more than that.
-    ///
-    /// # Errors
-    /// MALFORMED_REQUEST for bytes that are not gzip, MESSAGE_TOO_LARGE beyond the bound.
-    pub fn unpack(&mut self) -> Result<bool, Problem> {
+    fn unpack(&mut self) -> Result<bool, Problem> {
         let room = self.now_max.saturating_add(1).saturating_sub(self.unpacked.len());
         let room = u64::try_from(room).unwrap_or(u64::MAX);
         self.decoder
@@ -46,22 +44,27 @@ impl Unpacking {
     }
 
     /// Lets it unpack up to the bound.
-    pub fn go_on(&mut self) {
+    fn go_on(&mut self) {
         self.now_max = self.bytes_max;
-    }
-
-    pub fn finish(self) -> Bytes {
-        self.unpacked.into()
     }
 }
 
-/// The whole message.
+/// The whole message. There is room for `factor` times its bytes before they are there: first for what is expected, and
+/// where there is more, for all that it may have.
 ///
 /// # Errors
-/// As [`Unpacking::unpack`].
-pub fn unpacked(packed: Bytes, bytes_max: usize) -> Result<Bytes, Problem> {
+/// MALFORMED_REQUEST for bytes that are not gzip, MESSAGE_TOO_LARGE beyond the bound, OVERLOADED without room.
+pub async fn unpacked(
+    packed: Bytes,
+    bytes_max: usize,
+    factor: usize,
+    (room, held): (&Room, &Held),
+) -> Result<Bytes, Problem> {
     let mut unpacking = Unpacking::new(packed, bytes_max);
-    unpacking.go_on();
-    unpacking.unpack()?;
-    Ok(unpacking.finish())
+    room.hold(held, unpacking.now_max.saturating_mul(factor)).await?;
+    while !unpacking.unpack()? {
+        room.hold(held, bytes_max.saturating_mul(factor)).await?;
+        unpacking.go_on();
+    }
+    Ok(unpacking.unpacked.into())
 }

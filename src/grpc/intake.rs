@@ -1,12 +1,13 @@
 //! The body of a request on its way in: each message is unpacked, weighed and given room before tonic decodes it.
 //!
 //! # What it is
-//! A body around the body of each call. It gathers one message at a time, unpacks it if it is compressed, weighs it by
-//! the type that the method takes, and takes room for it. Calls of gRPC, gRPC-Web and Connect all pass here, and so
-//! does each message of a stream of requests.
+//! A body around the body of each call. It gathers one message at a time, with room for what has arrived. It unpacks the
+//! message if it is compressed, weighs it by the type that the method takes, and takes room for what it becomes. Calls
+//! of gRPC, gRPC-Web and Connect all pass here, and so does each message of a stream of requests.
 //!
 //! # Invariants
 //! - A message is decoded only once there is room for its bytes and for what it becomes.
+//! - A message that never comes takes no room, and no place that only a few calls have.
 //! - The room is held until the call is answered, or until the next message of a stream has its own.
 //! - A sender that is silent, or slower than 32 KiB a second, is cut off. Its room is free then.
 //!
@@ -19,13 +20,14 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use hyper::body::Frame;
+use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -41,10 +43,8 @@ use super::wire::batch_service_server;
 const WEIGHT_FACTOR: usize = 6;
 /// Buffers that have the bytes of a message at the same time: ours, and tonic's.
 const COPIES: usize = 2;
-/// Assumed of a packed message until it is unpacked.
-const PACKED_FACTOR: usize = 32;
-/// The least that is taken for a message that is not complete.
-const ROOM_BYTES_MIN: usize = 4 << 10;
+/// The same while a message is unpacked: a buffer that grows is there twice.
+const UNPACKING_COPIES: usize = 4;
 /// Senders are given time for this many bytes a second.
 const BYTES_PER_SECOND_MIN: usize = 32 << 10;
 
@@ -71,18 +71,19 @@ impl IntakeLimits {
         if is_batch { self.batch_request_bytes_max } else { self.request_bytes_max }
     }
 
-    /// The body of a call of `method` on `path`, with the headers `headers`. `held` keeps the room of its messages.
+    /// The body of a call of `method` with the head `head`. `held` keeps the room of its messages. Once the first one
+    /// is complete, `held` changes to a place of `places`, if there are any.
     pub fn body(
         &self,
-        path: &str,
+        head: &http::request::Parts,
         method: Option<&Method>,
-        headers: &HeaderMap,
         body: Body,
         held: Held,
+        places: Option<Arc<Semaphore>>,
     ) -> Body {
         let place = method.map(|method| method.request);
-        let gzip = headers.get("grpc-encoding").is_some_and(|encoding| encoding == "gzip");
-        let bytes_max = self.bytes_max(path);
+        let gzip = head.headers.get("grpc-encoding").is_some_and(|encoding| encoding == "gzip");
+        let bytes_max = self.bytes_max(head.uri.path());
         let reading = Reading {
             body: Patient::new(body, self.silence),
             buffer: BytesMut::new(),
@@ -92,6 +93,7 @@ impl IntakeLimits {
             bytes_max,
             room: self.room.clone(),
             held,
+            places,
             ended: false,
         };
         Body::new(Intake { reading: Some(reading), working: None })
@@ -180,6 +182,8 @@ struct Reading {
     bytes_max: usize,
     room: Room,
     held: Held,
+    /// The places of the call, until it has one.
+    places: Option<Arc<Semaphore>>,
     ended: bool,
 }
 
@@ -215,14 +219,13 @@ impl Reading {
             && self.room.try_hold(&self.held, need)
         {
             self.body.since = None;
-            return Some(Some(Ok(Frame::data(data))));
+            return Some(Some(self.enter().map(|()| Frame::data(data)).map_err(Status::from)));
         }
         self.buffer.extend_from_slice(&data);
         None
     }
 
     async fn next(&mut self) -> Result<Option<Frame<Bytes>>, Status> {
-        let mut has_room = false;
         loop {
             let mut expected = PREFIX_BYTES;
             if let Some(([flag, length @ ..], message)) = self.buffer.split_first_chunk::<PREFIX_BYTES>() {
@@ -230,14 +233,13 @@ impl Reading {
                 if length > self.bytes_max {
                     return Err(Problem::too_large(self.bytes_max).into());
                 }
-                if !has_room {
-                    self.room.hold(&self.held, at_first(flag, length, self.bytes_max)).await?;
-                    has_room = true;
-                }
                 if arrived >= length {
                     return self.message(flag, length).await.map(|bytes| Some(Frame::data(bytes)));
                 }
-                expected = length;
+                expected = length.saturating_add(PREFIX_BYTES);
+            }
+            if !self.buffer.is_empty() {
+                self.room.arrive(&self.held, self.buffer.len(), expected).await?;
             }
             let Some(frame) = self.body.frame(expected).await? else {
                 self.ended = true;
@@ -255,6 +257,7 @@ impl Reading {
     /// The message at the head of the buffer, with room for all that it becomes.
     async fn message(&mut self, flag: u8, length: usize) -> Result<Bytes, Status> {
         self.body.since = None;
+        self.enter()?;
         let packed = self.buffer.split_to(length.saturating_add(PREFIX_BYTES)).freeze();
         let message = packed.slice(PREFIX_BYTES..);
         if flag != 1 || !self.gzip {
@@ -262,13 +265,8 @@ impl Reading {
             self.room.hold(&self.held, need).await?;
             return Ok(packed);
         }
-        let mut unpacking = gzip::Unpacking::new(message, self.bytes_max);
-        while !unpacking.unpack()? {
-            // It is larger than was assumed.
-            self.room.hold(&self.held, self.bytes_max.saturating_mul(COPIES)).await?;
-            unpacking.go_on();
-        }
-        let message = unpacking.finish();
+        let message =
+            gzip::unpacked(message, self.bytes_max, UNPACKING_COPIES, (&self.room, &self.held)).await?;
         let need = self.weigh(&message).ok_or_else(|| self.too_heavy())?;
         self.room.hold(&self.held, need).await?;
         let mut prefix = BytesMut::with_capacity(PREFIX_BYTES);
@@ -276,6 +274,14 @@ impl Reading {
         prefix.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
         self.ready.push_back(message);
         Ok(prefix.freeze())
+    }
+
+    /// Changes to a place of those that only calls with a message take.
+    fn enter(&mut self) -> Result<(), Problem> {
+        if let Some(places) = self.places.take() {
+            self.held.take_place(places.try_acquire_owned().map_err(|_| Problem::overloaded())?);
+        }
+        Ok(())
     }
 
     /// The room that a message needs; `None` if it becomes too much.
@@ -296,12 +302,6 @@ impl Reading {
     fn too_heavy(&self) -> Problem {
         Problem::too_heavy(self.weight_max())
     }
-}
-
-/// The room that is taken for a message of which only the prefix is known.
-fn at_first(flag: u8, length: usize, bytes_max: usize) -> usize {
-    let bytes = if flag == 0 { length } else { length.saturating_mul(PACKED_FACTOR).min(bytes_max) };
-    bytes.saturating_mul(COPIES.saturating_mul(2)).max(ROOM_BYTES_MIN)
 }
 
 fn to_usize(length: [u8; 4]) -> usize {

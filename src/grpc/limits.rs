@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Request, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
 use tonic_health::pb::health_server;
@@ -20,12 +20,15 @@ use super::status::Problem;
 use super::trace;
 use super::wire::batch_service_server;
 
+/// Calls of `Health.Watch` that may be under way. Callers that balance their load watch each connection so.
+const WATCHES_MAX: usize = 1_024;
+
 /// How many calls may be under way.
 #[derive(Clone, Copy, Debug)]
 pub struct Places {
-    /// Calls with one answer.
+    /// Calls with one answer, also those of ExecuteBatch whose message is not complete.
     pub calls: usize,
-    /// ExecuteBatch, whose requests are large.
+    /// ExecuteBatch, whose requests are large, from the moment that its message is complete.
     pub batches: usize,
     /// Calls that stream. They last, so they never take the places of others.
     pub streams: usize,
@@ -36,28 +39,33 @@ pub struct Guard {
     calls: Arc<Semaphore>,
     batches: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
     intake: IntakeLimits,
 }
 
 impl Guard {
     pub fn new(places: Places, intake: IntakeLimits) -> Self {
         let Places { calls, batches, streams } = places;
-        let [calls, batches, streams] =
-            [calls, batches, streams].map(|places| Arc::new(Semaphore::new(places)));
-        Self { calls, batches, streams, intake }
+        let [calls, batches, streams, watches] =
+            [calls, batches, streams, WATCHES_MAX].map(|places| Arc::new(Semaphore::new(places)));
+        Self { calls, batches, streams, watches, intake }
     }
 
-    /// Takes a place for one call without waiting, so that an overloaded server refuses at once. Health checks need no
-    /// place: a busy server is healthy, and must not be restarted for being busy.
-    fn admit(&self, path: &str, is_stream: bool) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+    /// Takes a place for one call without waiting, so that an overloaded server refuses at once. Gives the places to
+    /// which the call changes once its message is complete, if there are such.
+    fn admit(&self, path: &str, is_stream: bool, held: &Held) -> Result<Option<Arc<Semaphore>>, Problem> {
         let service = path.trim_start_matches('/').split('/').next();
-        let places = match service {
-            _ if is_stream => &self.streams,
-            Some(health_server::SERVICE_NAME) => return Ok(None),
-            Some(batch_service_server::SERVICE_NAME) => &self.batches,
-            Some(_) | None => &self.calls,
+        let (places, later) = match service {
+            // A busy server is healthy, and must not be restarted for being busy. So a check needs no place, and
+            // those that watch take none of the others.
+            Some(health_server::SERVICE_NAME) if !is_stream => return Ok(None),
+            Some(health_server::SERVICE_NAME) => (&self.watches, None),
+            _ if is_stream => (&self.streams, None),
+            Some(batch_service_server::SERVICE_NAME) => (&self.calls, Some(Arc::clone(&self.batches))),
+            Some(_) | None => (&self.calls, None),
         };
-        Arc::clone(places).try_acquire_owned().map(Some).map_err(|_| Problem::overloaded())
+        held.take_place(Arc::clone(places).try_acquire_owned().map_err(|_| Problem::overloaded())?);
+        Ok(later)
     }
 }
 
@@ -69,8 +77,10 @@ impl Stage for Guard {
         };
         let method = Methods::all().find(request.uri().path());
         let is_stream = method.is_some_and(|method| method.shape != Shape::Unary);
-        let place = match self.admit(request.uri().path(), is_stream) {
-            Ok(place) => place,
+        // What Connect has taken room for already is the same message.
+        let held = request.extensions_mut().remove::<Held>().unwrap_or_default();
+        let later = match self.admit(request.uri().path(), is_stream, &held) {
+            Ok(later) => later,
             Err(problem) => return refuse(problem),
         };
         // tonic answers CANCELLED when the time is up, so our own timeout ends a moment earlier.
@@ -83,10 +93,8 @@ impl Stage for Guard {
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(Deadline(deadline));
         }
-        // What Connect has taken room for already is the same message.
-        let held = request.extensions_mut().remove::<Held>().unwrap_or_default();
         let (head, body) = request.into_parts();
-        let body = self.intake.body(head.uri.path(), method, &head.headers, body, held.clone());
+        let body = self.intake.body(&head, method, body, held.clone(), later);
         let request = Request::from_parts(head, body);
         let answer = span.in_scope(|| services.call(request));
         let intake = self.intake.clone();
@@ -97,10 +105,10 @@ impl Stage for Guard {
             // Reflection has no entry among the methods. It streams.
             if is_stream || method.is_none() {
                 // What feeds the stream notices a silent reader first, and ends it with a status.
-                let kept = Kept::new(place, held, intake.silence.saturating_mul(2));
+                let kept = Kept::new(held, intake.silence.saturating_mul(2));
                 return Ok(answer.map(|body| outgoing::streamed(body, kept)));
             }
-            let kept = Kept::new(place, held, intake.silence);
+            let kept = Kept::new(held, intake.silence);
             Ok(outgoing::gathered(answer, kept, may_refuse.then_some(&intake.room)).await)
         };
         let bounded = async move {
@@ -242,6 +250,8 @@ mod tests {
         let stream = answer(&guard, FOLLOW, 100).await;
         assert!(refused(&answer(&guard, FOLLOW, 100).await));
         assert!(!refused(&answer(&guard, "/grpc.health.v1.Health/Check", 100).await));
+        let watch = answer(&guard, "/grpc.health.v1.Health/Watch", 100).await;
+        assert!(!refused(&watch), "who watches the health takes the server for down");
         drop(large);
         assert!(!refused(&answer(&guard, READ, 100).await));
         assert!(refused(&answer(&guard, FOLLOW, 100).await));
@@ -255,7 +265,7 @@ mod tests {
         let silence = Duration::from_millis(100);
         let places = Places { calls: 9, batches: 9, streams: 9 };
         let guard = Guard::new(places, IntakeLimits { silence, ..limits() });
-        // Three quarters of 1 MiB is for large ones.
+        // Half of 1 MiB is for large ones.
         let mut unread = answer(&guard, READ, 500_000).await;
         assert!(refused(&answer(&guard, READ, 500_000).await));
         // What was done is answered all the same.

@@ -8,7 +8,7 @@
 //! | HTTP routes | `http_routes` | answers what is below one path, and passes the rest |
 //! | Connect | `connect` | turns JSON and Connect into gRPC, and refuses other content types |
 //! | guard | `limits` | counts the call, opens its span, sets its deadline |
-//! | intake | `intake` | weighs each message, and gives it room, before it is decoded |
+//! | intake | `intake` | gives each message room as it arrives, and weighs it before it is decoded |
 //! | service | `services` | generated: calls the function of `Api` that has the method's name |
 //! | reading | `context`, `parse` | the message becomes types of the core; all violations are reported at once |
 //! | outgoing | `outgoing` | takes the answer from a reader that does not read it |
@@ -25,7 +25,8 @@
 //!
 //! # Failure
 //! - A call beyond `calls_max`, `batches_max` or `streams_max` is refused at once as OVERLOADED. A stream counts until
-//!   it ends, and so does a large answer until it is read. Health checks are not counted.
+//!   it ends, and so does a large answer until it is read. A batch counts among the calls until its request is complete. Health checks are
+//!   not counted; watches of the health have places of their own.
 //! - A caller that is silent in the middle of its request, or does not read its answer, is cut off.
 //! - A call whose deadline has passed is answered DEADLINE_EXCEEDED, one millisecond before tonic would cancel it. A
 //!   command that was queued by then may still run: a repeat with its request id finds out.
@@ -33,7 +34,7 @@
 //! - At shutdown no new connection is accepted, endless streams end with SHUTTING_DOWN, and other calls are finished.
 //!
 //! # Cost
-//! A message is decoded only once there is room in a budget for what it becomes (`intake`, `room`). Sizes are bounded by
+//! A message is unpacked and decoded only once there is room in a budget for what it becomes (`intake`, `room`). Sizes are bounded by
 //! [`Limits`]: requests, batch requests, responses, headers, streams of a connection. A page ends at 3 MiB, so that it
 //! fits the 4 MiB that clients take by default. Messages start with buffers of 1 KiB (`codec`), and small frames of one
 //! connection are written together (`connection`). `incoming` bounds the connections.

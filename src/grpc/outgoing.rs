@@ -25,7 +25,6 @@ use bytes::{Buf as _, Bytes};
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Frame;
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -39,15 +38,15 @@ const LOOKS: u32 = 4;
 
 /// What a call has until its answer is gone.
 pub struct Kept {
-    _place: Option<OwnedSemaphorePermit>,
+    /// Its place, and its room.
     held: Held,
     /// How long the reader may take nothing.
     silence: Duration,
 }
 
 impl Kept {
-    pub fn new(place: Option<OwnedSemaphorePermit>, held: Held, silence: Duration) -> Self {
-        Self { _place: place, held, silence }
+    pub fn new(held: Held, silence: Duration) -> Self {
+        Self { held, silence }
     }
 }
 

@@ -165,6 +165,74 @@ async fn requests_under_way_share_a_budget_that_small_ones_always_find_room_in()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_never_come_take_nothing_of_those_that_do() {
+    // Longer than the test: whoever waits for those that are silent fails.
+    let bounds = Limits {
+        memory_bytes_max: 1_024 * KIB,
+        silence: Duration::from_mins(10),
+        batches_max: 1,
+        ..Limits::default()
+    };
+    let served = Served::within(bounds).await;
+    served.buy("9").await;
+    let connection = Connection::open(&served).await;
+    // Nothing, a prefix, and a little more than that; of small messages and of large ones.
+    let begun = |length: u32, bytes: usize| [&[0], &length.to_be_bytes()[..], &vec![0; bytes]].concat();
+    let mut open = Vec::new();
+    for (method, body) in [
+        ("BatchService/ExecuteBatch", Vec::new()),
+        ("BatchService/ExecuteBatch", begun(15 << 20, 0)),
+        ("HoldService/PlaceHold", begun(16_384, 0)),
+        ("HoldService/PlaceHold", begun(16_384, 1)),
+        ("HoldService/PlaceHold", begun(4 << 20, 100)),
+    ] {
+        for _ in 0..10 {
+            open.push(connection.leave_open(method, body.clone()).await);
+        }
+    }
+    // The server has seen those by the time that it has answered these.
+    let large = framed(0, &large_batch(&served, 300 * KIB));
+    let small = framed(0, &prost::Message::encode_to_vec(&GetTrialBalanceRequest::default()));
+    for nth in 0..8 {
+        for (method, body) in
+            [("LedgerService/GetTrialBalance", &small), ("BatchService/ExecuteBatch", &large)]
+        {
+            let answer = connection.send(method, &[], body.clone());
+            let answer = tokio::time::timeout(Duration::from_mins(1), answer).await;
+            let status = answer.unwrap_or_else(|_| panic!("{method} waits, {nth}")).status();
+            assert_eq!(status.code(), Code::Ok, "{method} {nth}: {status:?}");
+        }
+    }
+    assert!(open.len() == 50);
+    served.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_too_many_is_refused_once_its_message_is_there() {
+    let bounds = Limits { batches_max: 1, ..Limits::default() };
+    let (served, mut gate) = gated_within(bounds).await;
+    served.buy("9").await;
+    gate.close();
+    let method = "BatchService/ExecuteBatch";
+    let connection = Connection::open(&served).await;
+    let body = framed(0, &large_batch(&served, 10));
+    let again = Connection::open(&served).await;
+    let sent = body.clone();
+    let first = tokio::spawn(async move { connection.send(method, &[], sent).await.status() });
+    gate.wait_for_commit().await;
+    for packed in [false, true] {
+        let body = if packed { framed(1, &gzip(&large_batch(&served, 10))) } else { body.clone() };
+        let encoding = if packed { "gzip" } else { "identity" };
+        let status = again.send(method, &[("grpc-encoding", encoding)], body).await.status();
+        is_unavailable(&status, "OVERLOADED");
+    }
+    gate.set_open(true);
+    assert_eq!(first.await.unwrap().code(), Code::Ok);
+    assert_eq!(again.send(method, &[], body).await.status().code(), Code::Ok);
+    served.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_commands_with_all_that_they_may_say_fit() {
     let engine = store::open("memory:", clock::now(), &Settings::default()).await.unwrap();
     let served = Served::on(engine, None, creditledger::writer::Limits::default()).await;

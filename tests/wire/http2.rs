@@ -60,6 +60,22 @@ impl Connection {
         answer.await.unwrap().into_body()
     }
 
+    /// Begins a call with `body`, and leaves it open until both halves are dropped. The server need not have seen it yet.
+    pub async fn leave_open(
+        &self,
+        method: &str,
+        body: Vec<u8>,
+    ) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
+        let uri = format!("http://{}/creditledger.v1.{method}", self.authority);
+        let request = Request::post(uri).header("te", "trailers").header("content-type", "application/grpc");
+        let mut requests = self.requests.clone().ready().await.unwrap();
+        let (answer, mut sink) = requests.send_request(request.body(()).unwrap(), false).unwrap();
+        if !body.is_empty() {
+            sink.send_data(body.into(), false).unwrap();
+        }
+        (answer, sink)
+    }
+
     async fn call(&self, method: &str, headers: &[(&'static str, &str)], body: Vec<u8>, end: bool) -> Answer {
         let uri = format!("http://{}/creditledger.v1.{method}", self.authority);
         let mut request = Request::post(uri).header("te", "trailers");

@@ -11,7 +11,7 @@ use hyper::body::{Body as _, Frame};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::super::gzip::unpacked;
+use super::super::gzip;
 use super::super::intake::{IntakeLimits, PREFIX_BYTES, Patient};
 use super::super::json::Unreadable;
 use super::super::methods::Methods;
@@ -35,6 +35,9 @@ const REMOVED: [&str; 11] = [
     "content-length",
     "transfer-encoding",
 ];
+
+/// Buffers that have the bytes of a message at the same time: its JSON, the message, its frame, and what grows.
+const COPIES: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
@@ -125,41 +128,43 @@ pub(super) fn framed(
     held: Held,
 ) -> Body {
     let (bytes_max, limits) = (limits.bytes_max(path), limits.clone());
-    let collected = move |bytes_max| async move { collected(body, bytes_max, &limits, &held).await };
     let frame = async move {
-        let read = if call.streams {
+        let (message, is_packed) = if call.streams {
             // One envelope, with a message of at most `bytes_max`.
-            let body = collected(bytes_max.saturating_add(PREFIX_BYTES)).await?;
-            enveloped(body, gzip, bytes_max)
+            let body = collected(body, bytes_max.saturating_add(PREFIX_BYTES), &limits, &held).await?;
+            enveloped(body, gzip, bytes_max)?
         } else {
-            let body = collected(bytes_max).await?;
+            let body = collected(body, bytes_max, &limits, &held).await?;
             // The protocol says that an empty body is not unpacked.
-            if gzip && !body.is_empty() { unpacked(body, bytes_max) } else { Ok(body) }
+            let is_packed = gzip && !body.is_empty();
+            (body, is_packed)
         };
-        let message = read.and_then(|message| encoded(message, call))?;
+        let message = if is_packed {
+            gzip::unpacked(message, bytes_max, COPIES, (&limits.room, &held)).await?
+        } else {
+            limits.room.hold(&held, message.len().saturating_mul(COPIES)).await?;
+            message
+        };
+        let message = encoded(message, call)?;
         Ok(frame::framed(0, &message))
     };
     Body::new(Once { frame: Some(Box::pin(frame)) })
 }
 
-/// The whole body. It has room before it is read: what is announced, or else a little at first and then all that it may
-/// have. The room is also for what it is unpacked to, and for the message that its JSON becomes.
+/// The whole body, with room for what has arrived of it.
 async fn collected(
     body: Body,
     bytes_max: usize,
     limits: &IntakeLimits,
     held: &Held,
 ) -> Result<Bytes, Status> {
-    const UNANNOUNCED_BYTES: usize = 8 << 10;
-    const COPIES: usize = 4;
     // A body that announces too many bytes is refused without reading it.
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > bytes_max {
         return Err(Problem::too_large(bytes_max).into());
     }
-    let mut expected = announced.max(UNANNOUNCED_BYTES);
-    limits.room.hold(held, expected.saturating_mul(COPIES)).await?;
-    let mut collected = BytesMut::with_capacity(announced);
+    let whole = body.size_hint().exact().map_or(bytes_max, |_| announced);
+    let mut collected = BytesMut::new();
     let mut body = Patient::new(body, limits.silence);
     while let Some(frame) = body.frame(bytes_max).await? {
         let Ok(data) = frame.into_data() else { continue };
@@ -167,17 +172,14 @@ async fn collected(
         if length > bytes_max {
             return Err(Problem::too_large(bytes_max).into());
         }
-        if length > expected {
-            expected = bytes_max;
-            limits.room.hold(held, expected.saturating_mul(COPIES)).await?;
-        }
+        limits.room.arrive(held, length, whole).await?;
         collected.extend_from_slice(&data);
     }
     Ok(collected.freeze())
 }
 
-/// The message in the one envelope of a request.
-fn enveloped(mut body: Bytes, gzip: bool, bytes_max: usize) -> Result<Bytes, Problem> {
+/// The message in the one envelope of a request, and whether it is compressed.
+fn enveloped(mut body: Bytes, gzip: bool, bytes_max: usize) -> Result<(Bytes, bool), Problem> {
     let wrong = |what: &str| Problem::malformed(format!("the body is no envelope with one message: {what}"));
     let Some((prefix, _)) = body.split_first_chunk::<PREFIX_BYTES>() else {
         return Err(wrong("it ends early"));
@@ -191,8 +193,8 @@ fn enveloped(mut body: Bytes, gzip: bool, bytes_max: usize) -> Result<Bytes, Pro
     match (message.len().cmp(&length), flags) {
         (std::cmp::Ordering::Less, _) => Err(wrong("it ends early")),
         (std::cmp::Ordering::Greater, _) => Err(wrong("something follows")),
-        (std::cmp::Ordering::Equal, 0) => Ok(message),
-        (std::cmp::Ordering::Equal, 1) if gzip => unpacked(message, bytes_max),
+        (std::cmp::Ordering::Equal, 0) => Ok((message, false)),
+        (std::cmp::Ordering::Equal, 1) if gzip => Ok((message, true)),
         (std::cmp::Ordering::Equal, 1) => Err(wrong("it is compressed, without saying how")),
         (std::cmp::Ordering::Equal, _) => Err(wrong("it has unknown flags")),
     }
@@ -279,7 +281,7 @@ mod tests {
     #[test]
     fn one_envelope_is_one_message() {
         let read = |bytes: &[u8]| enveloped(Bytes::copy_from_slice(bytes), false, 8);
-        assert_eq!(read(&[0, 0, 0, 0, 2, b'{', b'}']).unwrap(), "{}");
+        assert_eq!(read(&[0, 0, 0, 0, 2, b'{', b'}']).unwrap(), ("{}".into(), false));
         for bad in [
             &[][..],
             &[0, 0, 0, 0],

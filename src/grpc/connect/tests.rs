@@ -15,7 +15,7 @@ use tower::{Layer as _, Service as _};
 
 use super::super::intake::IntakeLimits;
 use super::super::limits::{Guard, Places};
-use super::super::room::Room;
+use super::super::room::{Held, Room};
 use super::super::stage::Staged;
 use super::Connect;
 
@@ -115,4 +115,76 @@ async fn each_service_has_its_bound() {
         let answer = call(request("application/json", method, &LARGE), &[], Some("0")).await;
         assert_eq!(answer.status(), status, "{method}");
     }
+}
+
+/// Sends JSON in these pieces without its length, and gives the bytes of the frame that it became, or the HTTP status.
+async fn sent(limits: IntakeLimits, headers: &[(&str, &str)], pieces: Vec<Bytes>) -> Result<usize, u16> {
+    let method = if headers[0].1 == "application/json" { "GetBalance" } else { "StreamJournal" };
+    let mut request = Request::post(format!("/creditledger.v1.LedgerService/{method}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let pieces = pieces.into_iter().map(|piece| Ok::<_, Status>(Frame::data(piece)));
+    let request = request.body(Body::new(StreamBody::new(tokio_stream::iter(pieces)))).unwrap();
+    let (tell, mut told) = tokio::sync::oneshot::channel();
+    let mut tell = Some(tell);
+    let inner = tower::service_fn(move |request: Request<Body>| {
+        let tell = tell.take().unwrap();
+        async move {
+            let answer = match request.into_body().collect().await {
+                Ok(body) => {
+                    tell.send(body.to_bytes().len()).unwrap();
+                    Response::new(Body::empty())
+                }
+                Err(status) => status.into_http(),
+            };
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let answer = Staged(Connect(limits)).layer(inner).call(request).await.unwrap();
+    told.try_recv().map_err(|_| answer.status().as_u16())
+}
+
+#[tokio::test]
+async fn what_is_packed_has_room_before_it_is_unpacked() {
+    use std::io::Write as _;
+    // A message of 300 KiB that is packed to less than 2.
+    let mut json = vec![b' '; 300 << 10];
+    json.extend_from_slice(b"{}");
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(&json).unwrap();
+    let packed = encoder.finish().unwrap();
+    assert!(packed.len() < 2_000, "{}", packed.len());
+    let length = u32::try_from(packed.len()).unwrap().to_be_bytes();
+    let envelope = [&[1], &length[..], &packed].concat();
+    let room = Room::new(1 << 20, Duration::from_millis(20));
+    let limits = || IntakeLimits { request_bytes_max: 400 << 10, room: room.clone(), ..intake() };
+    // An error of a stream is in its body.
+    for (headers, body, refused) in [
+        ([("content-type", "application/json"), ("content-encoding", "gzip")], packed, 503),
+        ([("content-type", "application/connect+json"), ("connect-content-encoding", "gzip")], envelope, 200),
+    ] {
+        let body = || vec![Bytes::from(body.clone())];
+        let others = Held::default();
+        room.hold(&others, usize::MAX).await.unwrap();
+        assert_eq!(sent(limits(), &headers, body()).await, Err(refused), "{headers:?}");
+        drop(others);
+        // The frame of an empty message.
+        assert_eq!(sent(limits(), &headers, body()).await, Ok(5), "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_takes_room_in_steps() {
+    let room = Room::new(1 << 20, Duration::from_millis(20));
+    let limits = IntakeLimits { request_bytes_max: 4 << 20, room: room.clone(), ..intake() };
+    // All that large messages may take is taken: small ones go on, whether they say how large they are or not.
+    let (complete, arriving) = (Held::default(), Held::default());
+    room.hold(&complete, usize::MAX).await.unwrap();
+    room.arrive(&arriving, 192 << 10, usize::MAX).await.unwrap();
+    let json = [(CONTENT_TYPE.as_str(), "application/json")];
+    let spaces = |bytes: usize| Bytes::from(vec![b' '; bytes]);
+    let pieces = vec![spaces(8 << 10), spaces(1), spaces(4 << 10), Bytes::from_static(b"{}")];
+    assert_eq!(sent(limits.clone(), &json, pieces).await, Ok(5));
+    assert_eq!(sent(limits, &json, vec![spaces(60 << 10), spaces(60 << 10)]).await, Err(503));
 }
