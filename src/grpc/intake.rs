@@ -7,7 +7,7 @@
 //!
 //! # Invariants
 //! - A message is decoded only once there is room for its bytes and for what it becomes.
-//! - A message that never comes takes no room, and no place that only a few calls have.
+//! - A message that arrives takes room for what has come of it, and until it is complete no place of the few for batches.
 //! - The room is held until the call is answered, or until the next message of a stream has its own.
 //! - A sender that is silent, or slower than 32 KiB a second, is cut off. Its room is free then.
 //!
