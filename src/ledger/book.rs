@@ -52,7 +52,7 @@ pub struct Answer {
     /// The purchase that the posting gave back, or gave something back to, as it is now, with all that left it unused.
     pub purchase: Option<(Arc<Lot>, Unused)>,
     /// The customer as it is now, where the command is about the customer itself
-    /// ([`super::commands::Keys::profile`]).
+    /// (its keys name the profile).
     pub about: Option<Box<CustomerNow>>,
 }
 
