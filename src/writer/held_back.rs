@@ -62,7 +62,10 @@ impl HeldBack {
         }
         let now = Instant::now();
         if self.waiting.is_empty() {
-            self.interval = LOOK_AFTER_MIN;
+            // What was released in vain, as where the locked row is another than the customer's, is tried less and less.
+            if commands.iter().all(|it| it.until.is_none()) {
+                self.interval = LOOK_AFTER_MIN;
+            }
             self.look_at = now + self.interval;
         }
         self.shared.put_back(commands.len());
