@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::output::{complain, print};
 use super::progress::Progress;
 use crate::audit::{self, Report};
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, Secrets};
 use crate::store::{self, StoreError};
 
 /// The exit status of `verify` if it could not check, so that a script does not take that for a wrong book.
@@ -28,7 +28,7 @@ impl Database {
     /// The database's URL, from the same settings as a server's.
     fn url(self) -> Result<String, Failure> {
         let flags = Flags::of_database(self.config, self.database_url);
-        Ok(Config::load(&flags, std::env::vars_os())?.database_url)
+        Ok(Config::load(&flags, std::env::vars_os(), Secrets::NotNeeded)?.database_url)
     }
 }
 

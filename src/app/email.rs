@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use super::failure::Failure;
 use super::output::print;
-use super::shops::revealed;
 use crate::clock::Clock;
-use crate::config::{Config, EmailSettings, EmailTls, Flags};
+use crate::config::{Config, EmailSettings, EmailTls, Flags, Secret, Secrets};
 use crate::delivery::mail::{
     EVENTS, Facts, Link, MailFrom, Mailer, Smtp, SmtpSettings, Templates, Tls, parse_mailbox,
 };
@@ -22,7 +21,17 @@ use crate::ledger::{CustomerId, LedgerId};
 /// [`Failure::Other`] with one line that names the setting, or the template and its line.
 pub(super) fn mailer(settings: &EmailSettings, clock: &Arc<dyn Clock>) -> Result<Mailer, Failure> {
     let EmailSettings {
-        host, tls, ca_file, user, from, reply_to, top_up_link, templates, timeout_ms, ..
+        host,
+        tls,
+        ca_file,
+        user,
+        password,
+        from,
+        reply_to,
+        top_up_link,
+        templates,
+        timeout_ms,
+        ..
     } = settings;
     let wrong = |name: &'static str| move |problem: String| complaint(&format!("{name} {problem}"));
     let tls = match tls {
@@ -38,7 +47,7 @@ pub(super) fn mailer(settings: &EmailSettings, clock: &Arc<dyn Clock>) -> Result
     let link = Link::parse(top_up_link).map_err(wrong("top_up_link"))?;
     let templates = Templates::load(templates.as_deref()).map_err(|error| complaint(&error.to_string()))?;
     let password =
-        settings.password().as_ref().map(revealed).transpose().map_err(|problem| complaint(&problem))?;
+        password.as_ref().map(Secret::revealed).transpose().map_err(|problem| complaint(&problem))?;
     if password.as_ref().is_some_and(String::is_empty) {
         return Err(complaint("its password is empty"));
     }
@@ -50,11 +59,11 @@ pub(super) fn mailer(settings: &EmailSettings, clock: &Arc<dyn Clock>) -> Result
         None => None,
     };
     let smtp = SmtpSettings {
-        host: host.to_string(),
+        host: host.clone(),
         port: settings.port(),
         tls,
         authorities,
-        credentials: user.as_deref().map(str::to_owned).zip(password),
+        credentials: user.clone().zip(password),
         // The machine's own name means nothing to a server elsewhere, but the sender's domain does.
         hello: from.email.domain().to_owned(),
         timeout: Duration::from_millis(*timeout_ms),
@@ -107,11 +116,11 @@ impl EmailCommand {
     pub fn run(self) -> Result<(), Failure> {
         let Self::Preview(PreviewCommand { config, event, locale, html }) = self;
         let flags = Flags::of_database(config, None);
-        let config = Config::load(&flags, std::iter::empty())?;
+        let config = Config::load(&flags, std::iter::empty(), Secrets::NotNeeded)?;
         let directory = config.email.as_ref().and_then(|email| email.templates.clone());
         let link = config.email.map_or_else(
             || "https://shop.example.com/credits?customer={customer_id}".to_owned(),
-            |email| email.top_up_link.to_string(),
+            |email| email.top_up_link,
         );
         let link = Link::parse(&link).map_err(|problem| complaint(&format!("top_up_link {problem}")))?;
         let templates =

@@ -16,7 +16,6 @@ mod progress;
 mod replay;
 mod serve;
 mod server;
-mod shops;
 mod sweep;
 
 use std::process::ExitCode;

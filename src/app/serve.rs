@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::failure::Failure;
 use super::output::print;
 use super::server::Server;
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, Secrets};
 use crate::store;
 use crate::telemetry::{self, OTLP_ENDPOINT};
 
@@ -14,7 +14,7 @@ use crate::telemetry::{self, OTLP_ENDPOINT};
 /// # Errors
 /// [`Failure`] where it does not start. What ends it later is logged.
 pub async fn serve(flags: &Flags) -> Result<ExitCode, Failure> {
-    let config = Config::load(flags, std::env::vars_os())?;
+    let config = Config::load(flags, std::env::vars_os(), Secrets::Needed)?;
     config.check_exposure()?;
     let telemetry = telemetry::start(&config, std::env::var(OTLP_ENDPOINT).ok().as_deref())?;
     let mut stop = Stop::new()?;

@@ -11,7 +11,6 @@ use tokio::task::{JoinError, JoinHandle};
 use super::call::innermost;
 use super::email::mailer;
 use super::failure::Failure;
-use super::shops::shops;
 use super::sweep::sweep;
 use crate::cards;
 use crate::clock::{self, Clock};
@@ -45,7 +44,6 @@ impl Server {
     /// # Errors
     /// [`Failure`] where the database cannot be used or the address cannot be listened on.
     pub async fn start(config: &Config) -> Result<Self, Failure> {
-        let shops = shops(&config.storefronts)?;
         let clock: Arc<dyn Clock> = Arc::new(clock::System);
         let mailer = config.email.as_ref().map(|email| mailer(email, &clock)).transpose()?;
         // The address comes first: a second server on it fails before it touches the database.
@@ -76,7 +74,7 @@ impl Server {
         let relay = Relay::new(Arc::clone(&feeds), engine.webhooks, clock, transports, thread, me);
         let reader = Arc::new(Reader::new(engine.reader, engine.notifier, cards).current_by(writer.clone()));
         let storefronts = Arc::new(http::StorefrontWebhooks::new(
-            shops,
+            config.storefronts.clone(),
             PaymentApplier::new(writer.clone(), Arc::clone(&reader)),
             Arc::clone(&reader),
         ));

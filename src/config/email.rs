@@ -3,43 +3,39 @@
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer};
+use toml::de::DeValue;
 
-use super::secret::{NonEmpty, Secret, SecretText};
+use super::secret::{Secret, SecretText};
+use super::tables::{Entry, Faults, Table};
 
 /// E-mail as the file describes it. Addresses, links and templates are checked where they are used.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmailSettings {
     /// The mail server's name or address.
-    pub host: NonEmpty,
+    pub host: String,
     port: Option<NonZeroU16>,
     /// How the connection to it is encrypted.
-    #[serde(default)]
     pub tls: EmailTls,
     /// Certificates in PEM of the authorities to trust instead of those that browsers trust.
     pub ca_file: Option<PathBuf>,
     /// The user, where the server wants one.
-    pub user: Option<NonEmpty>,
-    password: Option<SecretText>,
-    password_variable: Option<String>,
-    password_file: Option<PathBuf>,
+    pub user: Option<String>,
+    /// There is a password if there is a user.
+    pub password: Option<Secret>,
     /// The sender of messages.
-    pub from: NonEmpty,
+    pub from: String,
     /// Where answers go, if not to `from`.
-    pub reply_to: Option<NonEmpty>,
+    pub reply_to: Option<String>,
     /// Where customers buy credits, with placeholders for ids.
-    pub top_up_link: NonEmpty,
+    pub top_up_link: String,
     /// A directory of templates that take the place of the built-in ones.
     pub templates: Option<PathBuf>,
     /// How long one message may take to be handed over, in milliseconds: 100-600,000 (10 min).
-    #[serde(default = "default_timeout_ms", deserialize_with = "timeout_ms")]
     pub timeout_ms: u64,
 }
 
 /// How the connection to the mail server is encrypted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EmailTls {
     /// By STARTTLS, which the server must offer.
     #[default]
@@ -48,16 +44,6 @@ pub enum EmailTls {
     Implicit,
     /// Not at all: for a server on this machine only.
     None,
-}
-
-const fn default_timeout_ms() -> u64 {
-    15_000
-}
-
-fn timeout_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let ms = u64::deserialize(deserializer)?;
-    let wrong = || serde::de::Error::custom(format!("must be a whole number from 100 to 600000, not {ms}"));
-    (100..=600_000).contains(&ms).then_some(ms).ok_or_else(wrong)
 }
 
 impl EmailSettings {
@@ -72,28 +58,107 @@ impl EmailSettings {
             NonZeroU16::get,
         )
     }
+}
 
-    /// There is a password if there is a user.
-    pub fn password(&self) -> Option<Secret> {
-        self.passwords().next()
+/// Reads the table. Where it has a fault, there is none and the fault is noted.
+pub(super) fn read(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<EmailSettings> {
+    const TIMEOUT_MS: u64 = 15_000;
+    let mut table = entry.table(faults, "a table: [email]")?;
+    let needed = |table: &mut Table<'_>, faults: &mut Faults<'_>, key| {
+        table.need(faults, key).and_then(|entry| entry.some_text(faults)).map(str::to_owned)
+    };
+    let host = needed(&mut table, faults, "host");
+    let from = needed(&mut table, faults, "from");
+    let top_up_link = needed(&mut table, faults, "top_up_link");
+    let port = optional(&mut table, faults, "port", |entry, faults| {
+        let port = whole(entry, faults, 1, u64::from(u16::MAX))?;
+        u16::try_from(port).ok().and_then(NonZeroU16::new)
+    });
+    let tls = optional(&mut table, faults, "tls", tls);
+    let ca_file = optional(&mut table, faults, "ca_file", file);
+    let user =
+        optional(&mut table, faults, "user", |entry, faults| entry.some_text(faults).map(str::to_owned));
+    let reply_to =
+        optional(&mut table, faults, "reply_to", |entry, faults| entry.some_text(faults).map(str::to_owned));
+    let templates = optional(&mut table, faults, "templates", file);
+    let timeout_ms =
+        optional(&mut table, faults, "timeout_ms", |entry, faults| whole(entry, faults, 100, 600_000));
+    let password = password(&mut table, faults, user.as_ref().is_none_or(Option::is_some));
+    table.end(faults);
+    Some(EmailSettings {
+        host: host?,
+        port: port?,
+        tls: tls?.unwrap_or_default(),
+        ca_file: ca_file?,
+        user: user?,
+        password: password?,
+        from: from?,
+        reply_to: reply_to?,
+        top_up_link: top_up_link?,
+        templates: templates?,
+        timeout_ms: timeout_ms?.unwrap_or(TIMEOUT_MS),
+    })
+}
+
+/// The value of a key that may be left out. The outer `None` stands for a fault.
+fn optional<'t, T>(
+    table: &mut Table<'t>,
+    faults: &mut Faults<'_>,
+    key: &str,
+    read: impl Fn(&Entry<'t>, &mut Faults<'_>) -> Option<T>,
+) -> Option<Option<T>> {
+    match table.take(key) {
+        Some(entry) => read(&entry, faults).map(Some),
+        None => Some(None),
     }
+}
 
-    fn passwords(&self) -> impl Iterator<Item = Secret> {
-        let text = self.password.clone().map(Secret::Text);
-        let variable = self.password_variable.clone().map(Secret::Variable);
-        let file = self.password_file.clone().map(Secret::File);
-        [text, variable, file].into_iter().flatten()
+fn file(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<PathBuf> {
+    entry.text(faults).map(PathBuf::from)
+}
+
+fn tls(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<EmailTls> {
+    match entry.text(faults)? {
+        "starttls" => Some(EmailTls::StartTls),
+        "implicit" => Some(EmailTls::Implicit),
+        "none" => Some(EmailTls::None),
+        other => entry
+            .refuse(faults, format_args!("must be \"starttls\", \"implicit\" or \"none\", not {other:?}")),
     }
+}
 
-    /// Checks keys that are wrong only together. The error continues the name of the table.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let passwords = self.passwords().count();
-        if passwords > 1 {
-            return Err("must have one of password, password_variable and password_file".to_owned());
+fn whole(entry: &Entry<'_>, faults: &mut Faults<'_>, min: u64, max: u64) -> Option<u64> {
+    let (number, given) = match entry.value {
+        DeValue::Integer(integer) => {
+            (u64::from_str_radix(integer.as_str(), integer.radix()).ok(), integer.to_string())
         }
-        if self.user.is_some() != (passwords == 1) {
-            return Err("must have user and a password, or neither".to_owned());
+        other => (None, other.type_str().to_owned()),
+    };
+    number.filter(|number| (min..=max).contains(number)).or_else(|| {
+        entry.refuse(faults, format_args!("must be a whole number from {min} to {max}, not {given}"))
+    })
+}
+
+/// The password, which goes with a user. The outer `None` stands for a fault.
+fn password(table: &mut Table<'_>, faults: &mut Faults<'_>, has_user: bool) -> Option<Option<Secret>> {
+    let mut given = Vec::new();
+    let mut is_whole = true;
+    for key in ["password", "password_variable", "password_file"] {
+        let Some(entry) = table.take(key) else { continue };
+        match (key, entry.text(faults)) {
+            (_, None) => is_whole = false,
+            ("password_variable", Some(name)) => given.push(Secret::Variable(name.to_owned())),
+            ("password_file", Some(path)) => given.push(Secret::File(path.into())),
+            (_, Some(text)) => given.push(Secret::Text(SecretText::of(text))),
         }
-        Ok(())
     }
+    if given.len() > 1 {
+        table.refuse(faults, "must have one of password, password_variable and password_file");
+        return None;
+    }
+    if is_whole && has_user == given.is_empty() {
+        table.lacks(faults, "user and a password, or neither");
+        return None;
+    }
+    is_whole.then_some(given.pop())
 }

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use super::tables::Fault;
+
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file is not there or not readable.
@@ -11,14 +13,12 @@ pub enum ConfigError {
         path: String,
         source: std::io::Error,
     },
-    /// A key or value in the file.
-    #[error("{path} line {line}: {problem}")]
+    /// Everything that is wrong in the file, a line each.
+    #[error("{}", lines(path, faults))]
     File {
         path: String,
-        /// From 1.
-        line: usize,
-        /// The key and what is wrong with it.
-        problem: String,
+        /// In the order of their lines; at least one.
+        faults: Vec<Fault>,
     },
     #[error("{name} {problem}")]
     Variable {
@@ -41,4 +41,8 @@ pub enum ConfigError {
         /// The setting `listen`.
         listen: SocketAddr,
     },
+}
+
+fn lines(path: &str, faults: &[Fault]) -> String {
+    faults.iter().map(|fault| format!("{path} {fault}")).collect::<Vec<_>>().join("\n")
 }

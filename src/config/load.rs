@@ -6,20 +6,36 @@ use super::error::ConfigError;
 use super::file;
 use super::flags::{Flags, variable_of, variables};
 use super::settings::{Config, Setting};
+use super::storefronts::Variables;
+
+/// Whether the secrets of storefronts are needed that the file names by a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// By a server. One that is not set is a fault of the file.
+    Needed,
+    /// By nothing but a server: they are left out.
+    NotNeeded,
+}
 
 impl Config {
     /// Reads the file that the flags or `CREDITLEDGER_CONFIG` name, then the variables, then the flags.
     ///
     /// # Errors
-    /// [`ConfigError`] names the first key, variable or flag that is unknown or has a bad value.
+    /// [`ConfigError`] names all faults of the file, or the first variable or flag that is unknown or has a bad value.
     pub fn load(
         flags: &Flags,
         environment: impl Iterator<Item = (OsString, OsString)>,
+        secrets: Secrets,
     ) -> Result<Self, ConfigError> {
         let mut config = Self::default();
-        let variables = variables(environment)?;
+        let environment: Vec<_> = environment.collect();
+        let variables = variables(environment.iter().cloned())?;
         if let Some(path) = flags.config.as_ref().or(variables.config.as_ref()) {
-            file::read(path, &mut config)?;
+            let named = match secrets {
+                Secrets::Needed => Variables::Needed(&environment),
+                Secrets::NotNeeded => Variables::NotNeeded,
+            };
+            file::read(path, &named, &mut config)?;
         }
         for (name, text) in &variables.settings {
             config
@@ -66,7 +82,7 @@ mod tests {
             variables.push(("CREDITLEDGER_CONFIG".into(), path.clone().into()));
         }
         let shown = format!("{}", path.display());
-        Config::load(flags, variables.into_iter())
+        Config::load(flags, variables.into_iter(), Secrets::Needed)
             .map_err(|error| error.to_string().replace(&shown, "c.toml"))
     }
 
@@ -126,7 +142,17 @@ mod tests {
             file("queue_commands_max = 9_999"),
             "c.toml line 1: queue_commands_max must be a whole number from 10000 to 10000000, not \"9999\""
         );
-        assert!(file("a = 1\nlisten = ").starts_with("c.toml line 2: "));
+        assert_eq!(file("email = 1"), "c.toml line 1: email must be a table: [email], not integer");
+        // All that is wrong, also beside a line that is no TOML.
+        let told = file("a = 1\nlisten = \ninsecure = 5\nlog_format = \"xml\"");
+        let begins = [
+            "c.toml line 1: a is not",
+            "c.toml line 2: ",
+            "c.toml line 3: insecure",
+            "c.toml line 4: log_format",
+        ];
+        assert_eq!(told.lines().count(), begins.len(), "{told}");
+        assert!(told.lines().zip(begins).all(|(line, begin)| line.starts_with(begin)), "{told}");
         assert!(file("insecure = true\ninsecure = true").starts_with("c.toml line 2: "));
 
         let variable = |name, text| load(&none, &[(name, text)], None).unwrap_err();

@@ -9,10 +9,12 @@ mod load;
 mod secret;
 mod settings;
 mod storefronts;
+mod tables;
 
 pub use email::{EmailSettings, EmailTls};
 pub use error::ConfigError;
 pub use flags::Flags;
-pub use secret::{NonEmpty, Secret, SecretText};
+pub use load::Secrets;
+pub use secret::{Secret, SecretText};
 pub use settings::{Config, IsolationSetting, LogFormat};
-pub use storefronts::StorefrontSettings;
+pub use tables::Fault;

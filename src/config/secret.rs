@@ -1,12 +1,9 @@
-//! Texts of the file with rules of their own: secrets, which are never shown, and texts that must not be empty.
+//! Secrets of the file, which are never shown.
 
-use std::ops::Deref;
 use std::path::PathBuf;
 
-use serde::Deserialize;
-
 /// Where a secret is.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Secret {
     /// In the settings.
     Text(SecretText),
@@ -17,7 +14,7 @@ pub enum Secret {
 }
 
 /// A secret in the settings themselves. It is never shown.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SecretText(String);
 
 impl std::fmt::Debug for SecretText {
@@ -27,27 +24,24 @@ impl std::fmt::Debug for SecretText {
 }
 
 impl SecretText {
-    pub fn revealed(&self) -> &str {
-        &self.0
+    pub(super) fn of(text: &str) -> Self {
+        Self(text.to_owned())
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct NonEmpty(String);
-
-impl TryFrom<String> for NonEmpty {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.is_empty() { Err("must not be empty") } else { Ok(Self(text)) }
-    }
-}
-
-impl Deref for NonEmpty {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
+impl Secret {
+    /// Reads it from its place. The error does not show the secret.
+    pub fn revealed(&self) -> Result<String, String> {
+        match self {
+            Self::Text(text) => Ok(text.0.clone()),
+            Self::Variable(name) => {
+                std::env::var(name).map_err(|_| format!("the variable {name} of its secret is not set"))
+            }
+            Self::File(path) => {
+                let read = std::fs::read_to_string(path);
+                let text = read.map_err(|error| format!("{} of its secret: {error}", path.display()))?;
+                Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+            }
+        }
     }
 }

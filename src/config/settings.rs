@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
 use super::email::EmailSettings;
-use super::storefronts::StorefrontSettings;
+use crate::storefront::Shop;
 
 /// A setting that can be given as a flag, a variable and a key of the file, all of the same name.
 pub(super) struct Setting {
@@ -41,7 +41,7 @@ macro_rules! settings {
             /// E-mail to customers; without it, none is sent. Only in the file.
             pub email: Option<EmailSettings>,
             /// Storefronts whose webhooks are served. Only in the file.
-            pub storefronts: Vec<StorefrontSettings>,
+            pub storefronts: Vec<Shop>,
         }
 
         impl Default for Config {

@@ -1,58 +1,239 @@
-//! The tables `[[storefronts]]` of the file: which storefronts may report payments, and what their products are.
+//! The tables `[[storefronts]]` of the file: which storefronts may report payments, and what their products are. They are
+//! checked here and nowhere else, so that each fault is named with its key and line.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
-use serde::Deserialize;
+use super::tables::{Entry, Faults, Table};
+use crate::ledger::{Credits, Currency, LedgerId, Money, Storefront};
+use crate::storefront::{Mapped, Revenue, Shop, Vendor, amounts};
 
-use super::secret::{NonEmpty, Secret, SecretText};
-
-/// A storefront as the file describes it. What the ids and amounts may be is checked where they are used.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StorefrontSettings {
-    /// Its id in the ledger.
-    pub id: NonEmpty,
-    /// `stripe`, `shopify` or `woocommerce`.
-    pub vendor: NonEmpty,
-    /// Its ledger; `main` where none is given.
-    #[serde(default = "main_ledger")]
-    pub ledger: String,
-    #[serde(default)]
-    secrets: Vec<SecretText>,
-    #[serde(default)]
-    secret_variables: Vec<String>,
-    /// The path at which a payload names the customer.
-    pub customer: NonEmpty,
-    /// The path at which a payload without line items names the product.
-    #[serde(default)]
-    pub product: String,
-    /// Credits by product.
-    #[serde(default)]
-    pub credits: BTreeMap<String, String>,
+/// Finds the secrets that the file names by a variable.
+pub(super) enum Variables<'a> {
+    /// A server needs them.
+    Needed(&'a [(OsString, OsString)]),
+    /// Other commands read the file for its other settings.
+    NotNeeded,
 }
 
-fn main_ledger() -> String {
-    "main".to_owned()
+/// Reads all storefronts. Where one has a fault, it is left out and the fault is noted.
+pub(super) fn read(list: &Entry<'_>, variables: &Variables<'_>, faults: &mut Faults<'_>) -> Vec<Shop> {
+    let mut shops = Vec::new();
+    let mut ids: BTreeMap<Storefront, usize> = BTreeMap::new();
+    for mut table in list.tables(faults) {
+        let id = table.need(faults, "id");
+        let storefront = id.as_ref().and_then(|id| parsed(id, faults, Storefront::parse));
+        if let Some((entry, storefront)) = id.zip(storefront.clone()) {
+            let line = faults.line(entry.start);
+            match ids.get(&storefront) {
+                Some(first) => {
+                    let problem = format!("is {:?}, as on line {first} already", storefront.as_str());
+                    entry.refuse::<()>(faults, problem);
+                }
+                None => drop(ids.insert(storefront, line)),
+            }
+        }
+        let shop = shop(storefront, table, variables, faults);
+        shops.extend(shop);
+    }
+    shops
 }
 
-impl StorefrontSettings {
-    /// Secrets that deliveries may be signed with.
-    pub fn secrets(&self) -> impl Iterator<Item = Secret> {
-        let texts = self.secrets.iter().cloned().map(Secret::Text);
-        texts.chain(self.secret_variables.iter().cloned().map(Secret::Variable))
+fn shop(
+    storefront: Option<Storefront>,
+    mut table: Table<'_>,
+    variables: &Variables<'_>,
+    faults: &mut Faults<'_>,
+) -> Option<Shop> {
+    let vendor = table.need(faults, "vendor").and_then(|entry| vendor(&entry, faults));
+    let ledger = match table.take("ledger") {
+        Some(entry) => parsed(&entry, faults, LedgerId::parse),
+        None => Some(LedgerId::main()),
+    };
+    let secrets = secrets(&mut table, variables, faults);
+    let customer = match table.need(faults, "customer") {
+        Some(entry) => path(&entry, faults).and_then(|customer| {
+            if customer.is_empty() { entry.refuse(faults, "must not be empty") } else { Some(customer) }
+        }),
+        None => None,
+    };
+    let product = match table.take("product") {
+        Some(entry) => path(&entry, faults),
+        None => Some(String::new()),
+    };
+    let quantity = match table.take("quantity") {
+        Some(entry) => path(&entry, faults),
+        None => vendor.map(|vendor| vendor.quantity_path().to_owned()),
+    };
+    let revenue = match table.take("revenue") {
+        Some(entry) => revenue(&entry, faults),
+        None => Some(Revenue::default()),
+    };
+    let accept_test_payments = match table.take("accept_test_payments") {
+        Some(entry) => entry.switch(faults),
+        None => Some(false),
+    };
+    let mapping = match table.take("credits") {
+        Some(entry) => mapping(&entry, faults),
+        None => Some(BTreeMap::new()),
+    };
+    table.end(faults);
+    Some(Shop {
+        storefront: storefront?,
+        vendor: vendor?,
+        ledger: ledger?,
+        secrets: secrets?,
+        customer: customer?,
+        product: product?,
+        quantity: quantity?,
+        revenue: revenue?,
+        accept_test_payments: accept_test_payments?,
+        mapping: mapping?,
+    })
+}
+
+fn vendor(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<Vendor> {
+    let name = entry.text(faults)?;
+    let vendor = Vendor::ALL.into_iter().find(|vendor| vendor.name() == name);
+    vendor.or_else(|| {
+        let [names @ .., last] = Vendor::ALL.map(Vendor::name);
+        entry.refuse(faults, format_args!("must be {} or {last}, not {name:?}", names.join(", ")))
+    })
+}
+
+fn revenue(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<Revenue> {
+    match entry.text(faults)? {
+        "net" => Some(Revenue::Net),
+        "gross" => Some(Revenue::Gross),
+        other => entry.refuse(faults, format_args!("must be \"net\" or \"gross\", not {other:?}")),
     }
 }
 
-/// Checks storefronts that are wrong only together. The error continues the name of the tables.
-pub(super) fn check(storefronts: &[StorefrontSettings]) -> Result<(), String> {
-    for (place, storefront) in storefronts.iter().enumerate() {
-        let id = &*storefront.id;
-        if storefronts.iter().take(place).any(|other| *other.id == *id) {
-            return Err(format!("has {id:?} twice"));
+fn parsed<T, E: std::fmt::Display>(
+    entry: &Entry<'_>,
+    faults: &mut Faults<'_>,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Option<T> {
+    match parse(entry.text(faults)?) {
+        Ok(value) => Some(value),
+        Err(error) => entry.refuse(faults, error),
+    }
+}
+
+/// Where a payload has something; empty where it is not looked for.
+fn path(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<String> {
+    let text = entry.text(faults)?;
+    if !text.is_empty() && text.split('.').any(|step| step.is_empty() || step != step.trim()) {
+        return entry.refuse(faults, format_args!("must be names with points between them, not {text:?}"));
+    }
+    Some(text.to_owned())
+}
+
+/// Secrets in the table itself, then those that it names by a variable. No fault shows a secret.
+fn secrets(table: &mut Table<'_>, variables: &Variables<'_>, faults: &mut Faults<'_>) -> Option<Vec<String>> {
+    let (texts, names) = (table.take("secrets"), table.take("secret_variables"));
+    let texts = texts.map_or_else(|| Some(Vec::new()), |entry| entry.texts(faults));
+    let names = names.map_or_else(|| Some(Vec::new()), |entry| entry.texts(faults));
+    let (texts, names) = (texts?, names?);
+    if texts.is_empty() && names.is_empty() {
+        table.lacks(faults, "a secret in secrets or secret_variables");
+        return None;
+    }
+    let mut secrets = Vec::new();
+    for (entry, text) in texts {
+        match usable(text) {
+            Ok(()) => secrets.push(text.to_owned()),
+            Err(problem) => drop(entry.refuse::<()>(faults, format_args!("has a secret that {problem}"))),
         }
-        if storefront.secrets().next().is_none() {
-            return Err(format!("must have secrets or secret_variables for {id:?}"));
+    }
+    let Variables::Needed(variables) = variables else { return Some(secrets) };
+    for (entry, name) in names {
+        let value = variables.iter().find(|(known, _)| known == name);
+        let value = value
+            .ok_or("which is not set")
+            .and_then(|(_, value)| value.to_str().ok_or("which is not UTF-8 text"));
+        match value {
+            Ok(text) => match usable(text) {
+                Ok(()) => secrets.push(text.to_owned()),
+                Err(problem) => {
+                    entry.refuse::<()>(faults, format_args!("names {name}, a secret that {problem}"));
+                }
+            },
+            Err(problem) => drop(entry.refuse::<()>(faults, format_args!("names {name}, {problem}"))),
         }
+    }
+    Some(secrets)
+}
+
+fn usable(secret: &str) -> Result<(), &'static str> {
+    if secret.is_empty() {
+        return Err("is empty");
+    }
+    if secret.chars().any(char::is_control) {
+        return Err("has a line's end or another character that is not printable");
     }
     Ok(())
 }
+
+/// What each product is worth. All entries are read, also after one that is wrong.
+fn mapping(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<BTreeMap<String, Mapped>> {
+    let table = entry.table(faults, "a table of products")?;
+    let mut is_whole = true;
+    let mut mapping = BTreeMap::new();
+    for product in table.rest() {
+        let key = product.key;
+        // What a payload names is trimmed, so that such a key would never be found.
+        if key.is_empty() || key != key.trim() {
+            product.refuse::<()>(faults, "must be named by the product's id, without spaces around it");
+            is_whole = false;
+        }
+        match mapped(&product, faults) {
+            Some(mapped) => drop(mapping.insert(key.to_owned(), mapped)),
+            None => is_whole = false,
+        }
+    }
+    is_whole.then_some(mapping)
+}
+
+fn mapped(product: &Entry<'_>, faults: &mut Faults<'_>) -> Option<Mapped> {
+    use toml::de::DeValue;
+    match product.value {
+        DeValue::String(_) => Some(Mapped { credits: credits(product, faults)?, price: None }),
+        DeValue::Table(_) => {
+            let mut table = product.table(faults, "a table")?;
+            let amount = table.need(faults, "credits").and_then(|entry| credits(&entry, faults));
+            let price = match table.take("price") {
+                Some(entry) => parsed(&entry, faults, price).map(Some),
+                None => Some(None),
+            };
+            table.end(faults);
+            Some(Mapped { credits: amount?, price: price? })
+        }
+        other => product.refuse(
+            faults,
+            format_args!(
+                "must be credits such as \"10\", or a table such as {{ credits = \"10\", price = \"20.00 EUR\" }}, \
+                 not {}",
+                other.type_str()
+            ),
+        ),
+    }
+}
+
+fn credits(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<Credits> {
+    let amount = parsed(entry, faults, Credits::parse)?;
+    if amount.is_positive() { Some(amount) } else { entry.refuse(faults, "must be more than 0") }
+}
+
+/// A price such as `20.00 EUR`.
+fn price(text: &str) -> Result<Money, String> {
+    let wrong = || format!("must be an amount and a currency such as \"20.00 EUR\", not {text:?}");
+    let (amount, code) = text.split_once(' ').ok_or_else(wrong)?;
+    let currency = Currency::parse(code).ok_or_else(wrong)?;
+    let digits = amounts::digits(code)
+        .ok_or_else(|| format!("must be in a currency of ISO 4217, and {code} is none"))?;
+    Ok(Money { currency, minor_units: amounts::minor_units(amount, digits)? })
+}
+
+#[cfg(test)]
+mod tests;

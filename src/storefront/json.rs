@@ -76,7 +76,7 @@ pub(super) fn bought(shop: &Shop, items: &[Item]) -> Bought {
         if bought.products.len() < 50 {
             bought.products.push(OpenText(cut(&format!("{} x {name}", item.quantity))));
         }
-        let each = item.ids.iter().find_map(|id| shop.credits.get(id)).copied();
+        let each = item.ids.iter().find_map(|id| shop.mapping.get(id)).map(|mapped| mapped.credits);
         let all = each.and_then(|each| each.units().checked_mul(item.quantity));
         let Some(all) = all.filter(|all| *all > 0).map(Credits::from_units) else {
             others = true;

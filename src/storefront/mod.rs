@@ -14,7 +14,7 @@ mod woocommerce;
 
 pub use crate::ledger::payment::Payment;
 pub use applier::{Applied, ApplyError, PaymentApplier};
-pub use shop::{Delivery, Refused, Shop, Vendor};
+pub use shop::{Delivery, Mapped, Refused, Revenue, Shop, Vendor};
 
 /// Reads the payments in a delivery; none where it is about something else.
 pub fn read(shop: &Shop, delivery: &Delivery<'_>) -> Result<Vec<Payment>, Refused> {
@@ -38,6 +38,7 @@ pub fn read(shop: &Shop, delivery: &Delivery<'_>) -> Result<Vec<Payment>, Refuse
         Vendor::WooCommerce => {
             woocommerce::read(shop, &(delivery.header)("x-wc-webhook-topic").unwrap_or_default(), &body)
         }
+        Vendor::Generic => None,
     };
     payments.ok_or(Refused::Payload)
 }

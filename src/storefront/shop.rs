@@ -2,24 +2,68 @@
 
 use std::collections::BTreeMap;
 
-use crate::ledger::{Credits, LedgerId, Storefront, Timestamp};
+use crate::ledger::{Credits, LedgerId, Money, Storefront, Timestamp};
 
 /// A storefront that reports payments.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Shop {
     /// Its id in the ledger; also the end of its webhook's path.
     pub storefront: Storefront,
     pub vendor: Vendor,
     /// The ledger of its customers.
     pub ledger: LedgerId,
-    /// Secrets that its deliveries may be signed with; several while one is being replaced.
+    /// Secrets that its deliveries may be signed with; several while one is being replaced. Each is printable text.
     pub secrets: Vec<String>,
     /// The path at which a payload names the customer, such as `client_reference_id` or `note_attributes.customer_id`.
     pub customer: String,
-    /// The path at which a payload without line items names the product, such as `metadata.product`.
+    /// The path at which a payload without line items names the product, such as `metadata.product`. May be empty.
     pub product: String,
-    /// Credits of one piece of each product, by product, price or variant id, or SKU.
-    pub credits: BTreeMap<String, Credits>,
+    /// The path at which a payload without line items tells how many, such as `metadata.quantity`. May be empty.
+    pub quantity: String,
+    /// Whether the price of credits is what was paid without tax or with it.
+    pub revenue: Revenue,
+    /// Whether payments in the vendor's test mode count like others.
+    pub accept_test_payments: bool,
+    /// What one piece of each product is worth, by product, price or variant id, or SKU. No key is empty.
+    pub mapping: BTreeMap<String, Mapped>,
+}
+
+impl std::fmt::Debug for Shop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Everything but the secrets.
+        let Self { storefront, vendor, ledger, secrets, customer, product, quantity, revenue, .. } = self;
+        f.debug_struct("Shop")
+            .field("storefront", storefront)
+            .field("vendor", vendor)
+            .field("ledger", ledger)
+            .field("secrets", &secrets.len())
+            .field("customer", customer)
+            .field("product", product)
+            .field("quantity", quantity)
+            .field("revenue", revenue)
+            .field("accept_test_payments", &self.accept_test_payments)
+            .field("mapping", &self.mapping)
+            .finish()
+    }
+}
+
+/// What one piece of a product is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapped {
+    /// More than zero.
+    pub credits: Credits,
+    /// What one piece costs, where the settings name it; at least zero.
+    pub price: Option<Money>,
+}
+
+/// What counts as the price of credits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Revenue {
+    /// What was paid without tax.
+    #[default]
+    Net,
+    /// What was paid with tax.
+    Gross,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +74,24 @@ pub enum Vendor {
     Shopify,
     /// <https://developer.woocommerce.com/docs/apis/rest-api/v3/webhooks/>
     WooCommerce,
+    /// A shop of one's own, signed as <https://www.standardwebhooks.com> says.
+    Generic,
 }
 
 impl Vendor {
+    pub const ALL: [Self; 4] = [Self::Stripe, Self::Shopify, Self::WooCommerce, Self::Generic];
+
+    /// Its name in the settings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stripe => "stripe",
+            Self::Shopify => "shopify",
+            Self::WooCommerce => "woocommerce",
+            Self::Generic => "generic",
+        }
+    }
+
     /// The header that has its signature.
     #[must_use]
     pub const fn signature_header(self) -> &'static str {
@@ -40,17 +99,16 @@ impl Vendor {
             Self::Stripe => "stripe-signature",
             Self::Shopify => "x-shopify-hmac-sha256",
             Self::WooCommerce => "x-wc-webhook-signature",
+            Self::Generic => "webhook-signature",
         }
     }
 
-    /// By its name in the configuration.
+    /// Where its payloads without line items tell how many, unless the settings say otherwise.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "stripe" => Some(Self::Stripe),
-            "shopify" => Some(Self::Shopify),
-            "woocommerce" => Some(Self::WooCommerce),
-            _ => None,
+    pub const fn quantity_path(self) -> &'static str {
+        match self {
+            Self::Stripe => "metadata.quantity",
+            Self::Shopify | Self::WooCommerce | Self::Generic => "",
         }
     }
 }

@@ -63,7 +63,7 @@ fn paid(shop: &Shop, session: &Value) -> Option<Payment> {
         // Webhooks carry no line items: the session's metadata names the product.
         None => vec![Item {
             ids: vec![text_at(session, &shop.product)],
-            quantity: text_at(session, "metadata.quantity").parse().unwrap_or(1),
+            quantity: text_at(session, &shop.quantity).parse().unwrap_or(1),
             paid: None,
         }],
     };

@@ -1,4 +1,4 @@
-//! Settings that are wrong end the start with one line that names them, and leave nothing behind.
+//! Settings that are wrong end the start with a line for each that names it, and leave nothing behind.
 
 use super::process::{Place, Server};
 
@@ -77,4 +77,51 @@ fn the_documented_settings_are_the_defaults() {
     assert_eq!(server.said[2], "database sqlite://./creditledger.db");
     server.stop();
     assert!(place.path("creditledger.db").exists());
+}
+
+#[test]
+fn all_faults_of_the_file_are_told_at_once() {
+    let place = Place::new();
+    let lines = [
+        "listn = 1",
+        "[[storefronts]]",
+        "id = \"web\"",
+        "vendor = \"etsy\"",
+        "secrets = [\"hidden\"]",
+        "customer = \"note.customer_id\"",
+        "credits = { price_10 = \"ten\" }",
+        "[[storefronts]]",
+        "id = \"web\"",
+        "vendor = \"shopify\"",
+        "secret_variables = [\"NO_SUCH_VARIABLE\"]",
+        "customer = \"note.customer_id\"",
+    ];
+    place.write("shops.toml", &lines.join("\n"));
+    let ended = place.run(&["serve", "--listen", "127.0.0.1:0", "--config", "shops.toml"]);
+    let told = [
+        "line 1: listn is not a setting",
+        "line 4: storefronts.vendor must be stripe, shopify, woocommerce or generic, not \"etsy\"",
+        "line 7: storefronts.credits.price_10 must be a decimal number such as 2.5, without exponent, spaces or plus sign",
+        "line 9: storefronts.id is \"web\", as on line 3 already",
+        "line 11: storefronts.secret_variables names NO_SUCH_VARIABLE, which is not set",
+    ];
+    let told = told.map(|line| format!("shops.toml {line}\n")).concat();
+    assert_eq!(ended.stderr, format!("creditledger: {told}"));
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(!place.path("creditledger.db").exists());
+}
+
+#[test]
+fn only_a_server_needs_the_secrets_of_storefronts() {
+    let place = Place::new();
+    place.write(
+        "shops.toml",
+        "[[storefronts]]\nid = \"web\"\nvendor = \"shopify\"\nsecret_variables = [\"SHOP_SECRET\"]\n\
+         customer = \"note.customer_id\"\n",
+    );
+    let mut command = place.command(&["serve", "--listen", "127.0.0.1:0", "--config", "shops.toml"]);
+    command.env("SHOP_SECRET", "hidden");
+    Server::start(command).stop();
+    let ended = place.run(&["verify", "--config", "shops.toml"]);
+    assert!(ended.status.success(), "{}", ended.stderr);
 }

@@ -396,22 +396,6 @@ async fn what_is_no_delivery_has_its_status() {
     assert_eq!(purchase(&channel, "shopify", "301").await, None);
 }
 
-#[test]
-fn settings_of_storefronts_are_checked_at_the_start() {
-    let place = Place::new();
-    for (from, to, told) in [
-        ("vendor = \"stripe\"", "vendor = \"etsy\"", "stripe, shopify or woocommerce"),
-        ("price_10 = \"10\"", "price_10 = \"ten\"", "ten"),
-        ("id = \"woo\"", "id = \"shopify\"", "twice"),
-        ("secrets = [\"woo secret\"]", "secret_variables = [\"NO_SUCH_VARIABLE\"]", "NO_SUCH_VARIABLE"),
-        ("secrets = [\"woo secret\"]", "secret = \"x\"", "unknown field `secret`"),
-    ] {
-        let config = place.write("shops.toml", &CONFIG.replacen(from, to, 1)).display().to_string();
-        let ended = place.run(&["serve", "--listen", "127.0.0.1:0", "--config", &config]);
-        assert!(ended.complaint().contains(told), "{}", ended.stderr);
-    }
-}
-
 /// The first line of a delivery to `shop`, its headers, and the beginning of its body.
 fn begin(server: &Server, shop: &str, headers: &str, length: usize) -> TcpStream {
     let mut socket = TcpStream::connect(server.address()).unwrap();

@@ -103,7 +103,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("storefront", &["writer", "query", "ledger"]),
     ("grpc", &["storefront", "writer", "query", "delivery", "ledger", "clock"]),
     ("http", &["storefront", "writer", "query", "ledger", "clock"]),
-    ("config", &[]),
+    ("config", &["storefront", "ledger"]),
     ("telemetry", &["config"]),
 ];
 
