@@ -48,10 +48,10 @@ fn check(
 }
 
 macro_rules! chosen_id {
-    ($($(#[$doc:meta])* $name:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident $(+ $more:literal)?;)*) => {
         $($(#[$doc])*
         ///
-        /// Chosen by the caller: 1-128 bytes of letters, digits and `._:@-`. Cloning is cheap.
+        #[doc = concat!("Chosen by the caller: 1-128 bytes of letters, digits and `._:@-", $($more,)? "`. Cloning is cheap.")]
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
 
@@ -63,9 +63,9 @@ macro_rules! chosen_id {
                 if text.is_empty() {
                     return Err(TextError::Empty);
                 }
-                check(text, Self::MAX_BYTES, "letters, digits and ._:@-", |c| {
-                    c.is_ascii_alphanumeric() || "._:@-".contains(c)
-                })?;
+                const SIGNS: &str = concat!("._:@-", $($more)?);
+                const ALLOWED: &str = concat!("letters, digits and ._:@-", $($more)?);
+                check(text, Self::MAX_BYTES, ALLOWED, |c| c.is_ascii_alphanumeric() || SIGNS.contains(c))?;
                 Ok(Self(text.into()))
             }
 
@@ -100,8 +100,8 @@ chosen_id! {
     CustomerId;
     /// A support incident, as the helpdesk numbers it.
     IncidentId;
-    /// An order, as the storefront numbers it.
-    OrderId;
+    /// An order, as the storefront numbers it. Shops print `#1001`.
+    OrderId + "#";
     /// A shop that sells credits; its account is `sales:<storefront>`.
     Storefront;
     /// A class of incidents, named by the rate card or by the helpdesk alone.
@@ -431,6 +431,13 @@ mod tests {
         for bad in ["a b", "a/b", "é", "a\n", "a\0", "a,b"] {
             assert!(matches!(CustomerId::parse(bad), Err(TextError::Character { .. })), "{bad:?}");
         }
+        for order in ["#1001", "EN#1001-F1", "#"] {
+            assert_eq!(OrderId::parse(order).unwrap().as_str(), order);
+            let error = CustomerId::parse(order).unwrap_err().to_string();
+            assert_eq!(error, "must consist of letters, digits and ._:@-");
+        }
+        let error = OrderId::parse("# 1").unwrap_err().to_string();
+        assert_eq!(error, "must consist of letters, digits and ._:@-#");
         assert!(Text::parse("line\nbreak").is_err());
         assert!(Text::parse("plain – text").is_ok());
     }
