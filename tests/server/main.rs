@@ -39,6 +39,7 @@ mod postgres_starts;
 mod power;
 mod process;
 mod readmes;
+mod reconcile;
 mod replay;
 mod settings;
 mod traces;

@@ -1,22 +1,28 @@
 //! `creditledger reconcile`: compares a list of orders with the purchases of a ledger.
 
-use std::path::{Path, PathBuf};
+mod orders;
+
+use std::path::PathBuf;
 
 use prost_types::Timestamp;
 use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
+use self::orders::Orders;
 use super::arguments::moment;
 use super::row::row;
 use super::target::Target;
 use crate::app::failure::Failure;
+use crate::app::output::note;
 use crate::app::paging::method;
 use crate::grpc::wire;
 use wire::ledger_service_client::LedgerServiceClient;
 
 /// Compare a storefront's own list of orders with the ledger's purchases
 ///
-/// The file has a line for each order: order_id,customer_id,credits,amount,currency_code. Its first line has these
-/// names. Empty values are not compared.
+/// The file is CSV. Its first line names the columns, in any order: order_id, customer_id, credits, amount and
+/// currency_code. All but order_id may be left out, and others are ignored. Empty values are not compared.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Reconcile {
     /// The storefront
@@ -35,27 +41,16 @@ pub struct Reconcile {
 
 /// Orders in one message.
 const PART: usize = 1_000;
-const COLUMNS: &str = "order_id,customer_id,credits,amount,currency_code";
 
 impl Reconcile {
     /// Sends the file and prints the differences.
     pub async fn run(self) -> Result<(), Failure> {
-        let orders = read(&self.file)?;
-        let mut parts: Vec<_> = orders
-            .chunks(PART)
-            .map(|orders| wire::ReconcilePurchasesRequest { orders: orders.to_vec(), ..Default::default() })
-            .collect();
-        if parts.is_empty() {
-            parts.push(wire::ReconcilePurchasesRequest::default());
+        let orders = Orders::open(&self.file)?;
+        let ignored = orders.ignored();
+        let answer = self.compare(orders).await?;
+        if !ignored.is_empty() {
+            note(&format!("columns that are not read: {}", ignored.join(", ")));
         }
-        if let Some(first) = parts.first_mut() {
-            first.ledger_id = self.target.ledger();
-            first.storefront = self.storefront;
-            first.created_from = self.from;
-            first.created_until = self.to;
-        }
-        let method = method!(LedgerServiceClient.reconcile_purchases);
-        let answer = self.target.ask(method, tokio_stream::iter(parts)).await?;
         let listed = |orders: &[wire::StorefrontPurchase]| -> Vec<Value> {
             orders.iter().map(|order| order.order_id.as_str().into()).collect()
         };
@@ -73,29 +68,33 @@ impl Reconcile {
             different = listed(&different),
         ))
     }
-}
 
-fn read(file: &Path) -> Result<Vec<wire::StorefrontPurchase>, Failure> {
-    let complaint = |what: String| Failure::Other(format!("{}: {what}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| complaint(error.to_string()))?;
-    let mut lines = text.lines();
-    if lines.next() != Some(COLUMNS) {
-        return Err(complaint(format!("the first line must be {COLUMNS}")));
-    }
-    let order = |(number, line): (usize, &str)| {
-        // Ids and amounts have no commas in them, so nothing is quoted.
-        let [order_id, customer_id, credits, amount, currency_code] = line.split(',').collect::<Vec<_>>()[..]
-        else {
-            return Err(complaint(format!("line {}: must have 5 fields", number.saturating_add(2))));
+    /// Compares the whole file, which is read as the server takes it.
+    async fn compare(&self, mut orders: Orders) -> Result<wire::ReconcilePurchasesResponse, Failure> {
+        let mut next = wire::ReconcilePurchasesRequest {
+            ledger_id: self.target.ledger(),
+            storefront: self.storefront.clone(),
+            created_from: self.from,
+            created_until: self.to,
+            orders: Vec::new(),
         };
-        let has_price = !amount.is_empty() || !currency_code.is_empty();
-        Ok(wire::StorefrontPurchase {
-            order_id: order_id.to_owned(),
-            customer_id: customer_id.to_owned(),
-            credits: (!credits.is_empty()).then(|| credits.to_owned()),
-            price: has_price
-                .then(|| wire::Money { currency_code: currency_code.to_owned(), amount: amount.to_owned() }),
-        })
-    };
-    lines.enumerate().map(order).collect()
+        let (sender, receiver) = mpsc::channel(2);
+        let read = tokio::task::spawn_blocking(move || {
+            loop {
+                next.orders = orders.part(PART, false)?;
+                let is_last = next.orders.len() < PART;
+                // Without a receiver the call has ended, and its answer says why.
+                if sender.blocking_send(std::mem::take(&mut next)).is_err() || is_last {
+                    return Ok(orders.digest());
+                }
+            }
+        });
+        let method = method!(LedgerServiceClient.reconcile_purchases);
+        let answer = self.target.ask(method, ReceiverStream::new(receiver)).await;
+        let read: Result<u64, Failure> =
+            read.await.map_err(|error| Failure::Other(format!("the file cannot be read: {error}")))?;
+        // Of a file that cannot be read to its end, the server has seen only a part.
+        read?;
+        answer
+    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tonic::transport::Channel;
 
-use super::csv::Incident;
+use super::incidents::Incident;
 use super::plan::{Moment, Step, creation_id, pack_for, request_id};
 use crate::app::call::{CallError, amount};
 use crate::app::paging::{Method, method};

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::client::{ReplayClient, Settled};
-use super::csv::Incident;
+use super::incidents::Incident;
 use super::plan::{Event, Moment};
 use super::queue::{Next, Queue};
 use crate::app::call::CallError;

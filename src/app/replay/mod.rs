@@ -3,13 +3,15 @@
 mod audit;
 mod card;
 mod client;
-mod csv;
 mod drive;
+mod incidents;
 mod plan;
 mod queue;
 mod summary;
 mod totals;
 
+use std::fs::File;
+use std::io::BufReader;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,7 +22,7 @@ use tempfile::TempDir;
 
 use self::audit::Audit;
 use self::client::ReplayClient;
-use self::csv::Incident;
+use self::incidents::Incident;
 use self::summary::Summary;
 use super::call::connect_to_all;
 use super::check;
@@ -39,7 +41,8 @@ use crate::telemetry::{self, OTLP_ENDPOINT};
 /// a free port, logs only warnings, and has a temporary database unless --database-url names another one.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Replay {
-    /// Columns: incident_id, customer_id, incident_class, estimated_minutes, worked_minutes, opened_at, closed_at
+    /// Columns, in any order: incident_id, customer_id, incident_class, estimated_minutes, worked_minutes, opened_at,
+    /// closed_at. Others are ignored
     file: PathBuf,
     /// Drive this running server instead of an own one. Several servers of one database, with commas between them,
     /// share the customers. CREDITLEDGER_SERVER is not read, so that nobody drives a server in use by accident
@@ -78,7 +81,7 @@ impl Replay {
     /// # Errors
     /// [`Failure`] where the file is malformed or the server does not answer.
     pub async fn run(self) -> Result<ExitCode, Failure> {
-        let incidents = self.incidents().await?;
+        let incidents = self.incidents()?;
         let config = Config { log_filter: "warn".to_owned(), ..Config::default() };
         let telemetry = telemetry::start(&config, std::env::var(OTLP_ENDPOINT).ok().as_deref())?;
         let summary = tokio::select! {
@@ -96,11 +99,11 @@ impl Replay {
         Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    async fn incidents(&self) -> Result<Vec<Incident>, Failure> {
+    fn incidents(&self) -> Result<Vec<Incident>, Failure> {
         let shown = self.file.display();
-        let bytes = tokio::fs::read(&self.file).await;
-        let bytes = bytes.map_err(|error| Failure::Other(format!("{shown} cannot be read: {error}")))?;
-        csv::parse(&bytes).map_err(|error| Failure::Other(format!("{shown}: {error}")))
+        let file = File::open(&self.file);
+        let file = file.map_err(|error| Failure::Other(format!("{shown} cannot be read: {error}")))?;
+        incidents::parse(BufReader::new(file)).map_err(|error| Failure::Other(format!("{shown}: {error}")))
     }
 
     async fn replay(&self, incidents: Vec<Incident>) -> Result<Summary, Failure> {

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::csv::Incident;
+use super::incidents::Incident;
 use crate::ledger::hash::stable_hash;
 use crate::ledger::{Credits, CustomerId, Timestamp};
 
@@ -113,7 +113,7 @@ fn time_ordered(time: Timestamp, parts: &[&str]) -> Uuid {
 mod tests {
     use std::fmt::Write as _;
 
-    use super::super::csv::parse;
+    use super::super::incidents::parse;
     use super::*;
 
     const HEADER: &str =

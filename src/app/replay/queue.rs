@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use super::csv::Incident;
+use super::incidents::Incident;
 use super::plan::{Event, schedule};
 use crate::ledger::CustomerId;
 
@@ -87,7 +87,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::csv::parse;
+    use super::super::incidents::parse;
     use super::super::plan::Moment;
     use super::*;
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use tonic::transport::Channel;
 
 use super::client::{STOREFRONT, TOP_UPS_MAX};
-use super::csv::Incident;
+use super::incidents::Incident;
 use super::plan::{Moment, Step, request_id};
 use crate::app::call::{CallError, amount};
 use crate::grpc::wire;
