@@ -29,6 +29,7 @@ mod examples;
 mod export;
 mod large_rows;
 mod life;
+mod nginx;
 mod one_file;
 mod postgres_faults;
 mod postgres_kills;
