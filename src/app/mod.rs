@@ -17,6 +17,7 @@ mod replay;
 mod serve;
 mod server;
 mod sweep;
+mod tries;
 
 use std::process::ExitCode;
 
@@ -89,7 +90,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Subcommand::Copy(command)) => command.run().await.map(done),
         Some(Subcommand::Replay(command)) => command.run().await,
         Some(Subcommand::Bench(command)) => command.run().await,
-        Some(Subcommand::Client(command)) => command.run().await.map(done),
+        Some(Subcommand::Client(command)) => command.run().await,
         Some(Subcommand::Price(command)) => command.run().map(done),
         Some(Subcommand::Email(command)) => command.run().map(done),
     }

@@ -8,7 +8,7 @@ use super::process::{Place, Running, Server, decimal, expected_charge, incidents
 use super::replay::totals;
 
 /// Waits until the journal has so many postings.
-async fn reaches(server: &Server, postings: i64) {
+pub async fn reaches(server: &Server, postings: i64) {
     let follow = StreamJournalRequest { follow: true, ..Default::default() };
     let mut client = LedgerServiceClient::new(server.connect().await);
     let mut journal = client.stream_journal(follow).await.unwrap().into_inner();

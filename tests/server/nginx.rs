@@ -100,7 +100,7 @@ impl Proxy {
             body.len()
         );
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
         head.push_str("\r\n");
         socket.write_all(head.as_bytes()).unwrap();

@@ -22,6 +22,8 @@ mod statement;
 pub(super) mod target;
 mod webhook;
 
+use std::process::ExitCode;
+
 use crate::app::failure::Failure;
 
 /// The commands of a client.
@@ -56,8 +58,8 @@ pub enum ClientCommand {
 }
 
 impl ClientCommand {
-    pub async fn run(self) -> Result<(), Failure> {
-        match self {
+    pub async fn run(self) -> Result<ExitCode, Failure> {
+        let done = match self {
             Self::Customer(command) => command.run().await,
             Self::Purchase(command) => command.run().await,
             Self::Refund(command) => command.run().await,
@@ -68,7 +70,7 @@ impl ClientCommand {
             Self::Balance(command) => command.run().await,
             Self::Statement(command) => command.run().await,
             Self::Revenue(command) => command.run().await,
-            Self::Reconcile(command) => command.run().await,
+            Self::Reconcile(command) => return command.run().await,
             Self::Export(command) => command.run().await,
             Self::Transfers(command) => command.run().await,
             Self::RateCard(command) => command.run().await,
@@ -76,6 +78,7 @@ impl ClientCommand {
             Self::Alerts(command) => command.run().await,
             Self::Events(command) => command.run().await,
             Self::Webhook(command) => command.run().await,
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }

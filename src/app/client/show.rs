@@ -140,7 +140,7 @@ pub(super) fn entry(entry: Option<&wire::WorkEntry>) -> OutputRow {
 }
 
 /// An amount of money; null if there is none.
-fn price(price: Option<&wire::Money>) -> Value {
+pub(super) fn price(price: Option<&wire::Money>) -> Value {
     price.map_or(Value::Null, |price| format!("{} {}", price.amount, price.currency_code).into())
 }
 

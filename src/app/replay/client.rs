@@ -1,6 +1,6 @@
 //! The calls of a replay. Each is repeated under its request id until it is answered, and its time is measured.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hdrhistogram::Histogram;
 use tonic::transport::Channel;
@@ -9,6 +9,7 @@ use super::incidents::Incident;
 use super::plan::{Moment, Step, creation_id, pack_for, request_id};
 use crate::app::call::{CallError, amount};
 use crate::app::paging::{Method, method};
+use crate::app::tries::Tries;
 use crate::grpc::{convert_time, wire};
 use crate::ledger::Credits;
 use wire::ErrorReason;
@@ -22,12 +23,6 @@ pub const STOREFRONT: &str = "replay";
 /// Top-ups of a customer for one moment of one incident. One is enough unless somebody else spends the customer's
 /// credits meanwhile.
 pub const TOP_UPS_MAX: u32 = 8;
-
-/// Tries of a call, and the pause before the first repeat. Each pause is twice the one before, up to a bound. Together
-/// they last about ten seconds, enough to restart a server.
-const TRIES_MAX: u32 = 12;
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// A helpdesk and a storefront in one. Each worker has its own; the channel is shared.
 #[derive(Clone, Debug)]
@@ -44,45 +39,6 @@ pub struct Settled {
     pub charged: Credits,
     /// The part that the vendor bears.
     pub written_off: Credits,
-}
-
-/// The tries of one call.
-struct Tries {
-    count: u32,
-    wait: Duration,
-}
-
-impl Tries {
-    const fn new() -> Self {
-        Self { count: 1, wait: FIRST_WAIT }
-    }
-
-    /// Waits before another try; false if another try would not help.
-    async fn may_repeat(&mut self, error: &CallError) -> bool {
-        if !error.passing || self.count >= TRIES_MAX {
-            return false;
-        }
-        tracing::debug!(%error, tries = self.count, "trying again");
-        tokio::time::sleep(error.wait.unwrap_or(self.wait).min(WAIT_MAX)).await;
-        self.wait = self.wait.saturating_mul(2).min(WAIT_MAX);
-        self.count = self.count.saturating_add(1);
-        true
-    }
-}
-
-/// Repeats a call until there is an answer, with pauses between tries.
-pub async fn ask<T>(question: impl AsyncFn() -> Result<T, CallError>) -> Result<T, CallError> {
-    let mut tries = Tries::new();
-    loop {
-        match question().await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => {
-                if !tries.may_repeat(&error).await {
-                    return Err(error);
-                }
-            }
-        }
-    }
 }
 
 impl ReplayClient {

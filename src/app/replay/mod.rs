@@ -29,6 +29,7 @@ use super::check;
 use super::output::print;
 use super::progress::Progress;
 use super::server::Server;
+use super::tries::ask;
 use crate::app::failure::Failure;
 use crate::config::Config;
 use crate::telemetry::{self, OTLP_ENDPOINT};
@@ -121,12 +122,11 @@ impl Replay {
         let concurrency = usize::from(self.concurrency);
         let tally = drive::drive(incidents.clone(), &client, concurrency, progress, &mut answered_us).await;
         let elapsed = start.elapsed();
-        let totals =
-            client::ask(async || totals::totals(channel.clone(), &self.ledger, &incidents).await).await;
+        let totals = ask(async || totals::totals(channel.clone(), &self.ledger, &incidents).await).await;
         let summary = Summary::new(incidents.len(), tally?, totals?, &answered_us, elapsed)?;
         match target {
             Target::Running => {
-                let found = client::ask(async || audit::audit(channel.clone(), &self.ledger).await).await?;
+                let found = ask(async || audit::audit(channel.clone(), &self.ledger).await).await?;
                 Ok(summary.verified(matches!(found, Audit::Clean { .. }), found.to_string()))
             }
             Target::Own { server, database_url, _temporary } => {
