@@ -6,7 +6,7 @@ use std::time::Duration;
 use tonic::Request;
 
 use crate::delivery::{Cursor, Filter, Watch};
-use crate::ledger::alert::{Alerts, DefaultAlerts, Level, Threshold};
+use crate::ledger::alert::{Alerts, DefaultAlerts, Margin, Threshold};
 use crate::ledger::commands::SetBalanceAlerts;
 use crate::ledger::event::EventType as Type;
 use crate::ledger::{Command, Customer, CustomerId, CustomerKey, Rejection};
@@ -39,8 +39,9 @@ impl Api {
         request: Request<SetDefaultBalanceAlertsRequest>,
     ) -> Reply<SetDefaultBalanceAlertsResponse> {
         let read = |message, fields: &mut Fields| {
-            let SetDefaultBalanceAlertsRequest { context: _, thresholds } = message;
-            read_thresholds(fields, thresholds)
+            let SetDefaultBalanceAlertsRequest { context: _, thresholds, margin } = message;
+            let (alerts, margin) = (read_thresholds(fields, thresholds), read_margin(fields, margin));
+            Some(alerts?.with_margin(margin?))
         };
         let (command, alerts) = self.read_ledger_command(request, Keeps::By, read).await?;
         let LedgerCommand { ledger, request, by, deadline } = command;
@@ -96,24 +97,32 @@ fn show_alerts(customer: &Customer, defaults: &Alerts) -> BalanceAlerts {
     let own = customer.state.alerts.as_deref();
     let alerts = own.unwrap_or(defaults);
     BalanceAlerts {
-        alerts: alerts.iter().map(|of| show_alert(of, Some(customer.level()))).collect(),
+        alerts: alerts.iter().map(|of| show_alert(alerts, of, Some(customer))).collect(),
         is_default: own.is_none(),
         last_purchase_credits: customer.state.last_purchase.to_string(),
+        margin: Some(show_margin(alerts.margin())),
     }
 }
 
 fn show_default_alerts(alerts: &Alerts) -> BalanceAlerts {
-    let alerts = alerts.iter().map(|of| show_alert(of, None)).collect();
-    BalanceAlerts { alerts, is_default: true, last_purchase_credits: String::new() }
+    let margin = Some(show_margin(alerts.margin()));
+    let alerts = alerts.iter().map(|of| show_alert(alerts, of, None)).collect();
+    BalanceAlerts { alerts, is_default: true, last_purchase_credits: String::new(), margin }
 }
 
-fn show_alert(of: Threshold, at: Option<Level>) -> BalanceAlert {
-    let level = at.and_then(|at| of.credits(at.last_purchase));
+fn show_alert(alerts: &Alerts, of: Threshold, customer: Option<&Customer>) -> BalanceAlert {
+    let level = customer.and_then(|customer| of.credits(customer.state.last_purchase));
+    let is_armed = |customer: &Customer| alerts.is_armed(of, customer.level(), &customer.state.fired);
     BalanceAlert {
         threshold: Some(convert::threshold(of)),
         level_credits: convert::or_empty(level.as_ref()),
-        armed: at.is_some_and(|at| of.is_armed(at)),
+        armed: customer.is_some_and(is_armed),
+        armed_above_credits: convert::or_empty(level.map(|level| alerts.margin().above(level)).as_ref()),
     }
+}
+
+fn show_margin(Margin { percent, at_least }: Margin) -> AlertMargin {
+    AlertMargin { percent: Some(convert::small(percent)), min_credits: Some(at_least.to_string()) }
 }
 
 /// A request to WatchEvents, parsed.
@@ -167,15 +176,35 @@ fn read_thresholds(fields: &mut Fields, thresholds: Vec<BalanceThreshold>) -> Op
     }
 }
 
+/// Reads a margin; what is not set has its default.
+fn read_margin(fields: &mut Fields, margin: Option<AlertMargin>) -> Option<Margin> {
+    let AlertMargin { percent, min_credits } = margin.unwrap_or_default();
+    let default = Margin::default();
+    fields.within("margin", |fields| {
+        let percent = match percent {
+            None => Some(default.percent),
+            Some(percent) => fields.count("percent", percent, Margin::PERCENT_MAX),
+        };
+        let at_least = fields.optional_credits("min_credits", min_credits, Amount::AtLeastZero);
+        Some(Margin { percent: percent?, at_least: at_least?.unwrap_or(default.at_least) })
+    })
+}
+
 impl CommandMessage for SetBalanceAlertsRequest {
     fn read(self, fields: &mut Fields) -> Option<Command> {
-        let Self { context: _, thresholds, use_default } = self;
+        let Self { context: _, thresholds, use_default, margin } = self;
         let alerts = if use_default && !thresholds.is_empty() {
             fields.refuse("thresholds", "must be empty with use_default")
         } else {
             read_thresholds(fields, thresholds)
         };
-        let alerts = Some(Arc::new(alerts?)).filter(|_| !use_default);
+        let margin = if use_default && margin.is_some() {
+            fields.refuse("margin", "must not be set with use_default")
+        } else {
+            read_margin(fields, margin)
+        };
+        let alerts = alerts?.with_margin(margin?);
+        let alerts = Some(Arc::new(alerts)).filter(|_| !use_default);
         Some(Command::SetBalanceAlerts(SetBalanceAlerts { alerts }))
     }
 }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use tonic::{Request, Status};
 
 use crate::ledger::commands::{
-    GrantCredits, OnShortfall, PurchaseCredits, PurchaseRef, RecordChargeback, RefundPurchase,
+    GrantCredits, OnShortfall, PurchaseCredits, PurchaseRef, RecordChargeback, RefundPurchase, ReportTopUp,
     ResolveChargeback, ReverseRefund,
 };
+use crate::ledger::ids::TopUpId;
 use crate::ledger::lot::LotSource;
+use crate::ledger::top_up::TopUpAnswer;
 use crate::ledger::{Command, LedgerId, LotId, OrderId, PostingId, Storefront};
 use crate::query::{KeptPayment, LotFilter, OwnedLot, PurchaseTarget as Asked};
 use crate::storefront::{ApplyError, PaymentApplier};
@@ -201,5 +203,31 @@ impl CommandMessage for ResolveChargebackRequest {
             None => None,
         };
         complete!(Command::ResolveChargeback { purchase: purchase, won: won })
+    }
+}
+
+impl CommandMessage for ReportTopUpRequest {
+    /// A decline must state its reason.
+    fn reason(&self) -> Reason {
+        if self.report() == TopUpReport::Declined { Reason::Required } else { Reason::Optional }
+    }
+
+    fn read(self, fields: &mut Fields) -> Option<Command> {
+        let Self { context: _, top_up_id, report, pending_until } = self;
+        let top_up = fields.made_id("top_up_id", &top_up_id, TopUpId::from_uuid);
+        let until = fields.time("pending_until", pending_until);
+        let answer = match (fields.known("report", report), until) {
+            (Some(TopUpReport::Pending), Some(Some(until))) => Some(TopUpAnswer::Pending(until)),
+            (Some(TopUpReport::Pending), Some(None)) => {
+                fields.refuse("pending_until", "must be set with PENDING")
+            }
+            (Some(TopUpReport::Declined), Some(None)) => Some(TopUpAnswer::Declined),
+            (Some(TopUpReport::Declined), Some(Some(_))) => {
+                fields.refuse("pending_until", "must not be set with DECLINED")
+            }
+            (Some(TopUpReport::Unspecified), _) => fields.refuse("report", "must be PENDING or DECLINED"),
+            (Some(TopUpReport::Pending | TopUpReport::Declined) | None, None) | (None, Some(_)) => None,
+        };
+        complete!(Command::ReportTopUp { top_up: top_up, answer: answer })
     }
 }

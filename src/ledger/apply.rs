@@ -10,7 +10,9 @@
 //! - The lots sum to available and held; their money is the deferred revenue.
 //! - Held moves with the active holds; the sums of a hold's work move with the entry that the posting names.
 //! - What a posting lists as expired or adjusted away is what its transfers move.
-//! - Credits used, `depleted` and the request for a top-up in a posting are those that follow from the state.
+//! - Credits used, `depleted` and what a posting says of top-ups are those that follow from the state.
+//! - A threshold that fired does not fire again before it is armed again. What a posting says of top-ups is judged by the
+//!   rules that it was decided by.
 //!
 //! # Failure
 //! An error is a bug or a damaged database. The caller stores nothing of the batch.
@@ -21,6 +23,7 @@
 use std::sync::Arc;
 
 use super::account::{Side, charged};
+use super::alert::Crossed;
 use super::change::Change;
 use super::credits::Credits;
 use super::customer::{Balances, Customer, CustomerState};
@@ -29,7 +32,7 @@ use super::hold::{Hold, HoldState};
 use super::kind::Kind;
 use super::money::{Currency, Money, MoneyAccount};
 use super::payment::Payment;
-use super::posting::Posting;
+use super::posting::{Detail, Posting};
 use super::rules::Rules;
 use super::time::Timestamp;
 use super::top_up::TopUps;
@@ -133,7 +136,7 @@ fn check_unused(posting: &Posting) -> Result<(), &'static str> {
     };
     let (expired, adjusted) = match posting.detail.rules {
         Rules::First => (Some(Credits::ZERO), Some(Credits::ZERO)),
-        Rules::Second => (moved(Side::Expired), moved(Side::Adjustments)),
+        Rules::Second | Rules::Third => (moved(Side::Expired), moved(Side::Adjustments)),
     };
     if listed(|unused| unused.expired) == expired && listed(|unused| unused.adjusted) == adjusted {
         Ok(())
@@ -157,6 +160,25 @@ fn note_level(state: &mut CustomerState, before: Balances, posting: &Posting) ->
         Change::Set(alerts) => state.alerts = Some(Arc::clone(alerts)),
     }
     state.is_low = (state.is_low && !detail.recovered) || !detail.low.is_empty() || detail.depleted;
+    match detail.rules {
+        Rules::First | Rules::Second => Ok(()),
+        Rules::Third => note_fired(&mut state.fired, detail),
+    }
+}
+
+/// Keeps which thresholds have fired. Those of a ledger are not in the journal, so the posting says which are armed
+/// again.
+fn note_fired(fired: &mut Vec<Crossed>, detail: &Detail) -> Result<(), &'static str> {
+    for threshold in &detail.rearmed {
+        let place = fired.iter().position(|of| of.threshold == *threshold);
+        fired.remove(place.ok_or("it arms a threshold that has not fired")?);
+    }
+    for crossed in &detail.low {
+        if fired.iter().any(|of| of.threshold == crossed.threshold) {
+            return Err("it tells of a threshold that has fired");
+        }
+        fired.push(*crossed);
+    }
     Ok(())
 }
 
@@ -182,10 +204,22 @@ fn move_balances(before: Balances, posting: &Posting) -> Result<(Balances, Credi
 
 /// Updates what is remembered of requests for top-ups. Comes last: a request depends on everything else that moved.
 fn note_top_ups(state: &mut CustomerState, posting: &Posting) -> Result<(), &'static str> {
-    let now = posting.recorded_at;
-    let mut met = TopUps::met(state.top_ups.as_deref(), posting.kind, now);
-    if let Some(request) = posting.detail.top_up.as_deref() {
-        let settings = state.terms.top_up.as_deref().filter(|_| !state.closed);
+    let (now, detail) = (posting.recorded_at, &posting.detail);
+    let before = state.top_ups.as_deref();
+    let happened = detail.happened(posting.kind, now, &posting.amounts, state.terms.top_up.is_some());
+    let (mut met, suspended) = match detail.rules {
+        Rules::First | Rules::Second => (TopUps::met_by_older(before, posting.kind, now), None),
+        Rules::Third => {
+            state.top_ups_paused = happened.leaves_paused(state.top_ups_paused);
+            let met = TopUps::met(before, &happened)?;
+            (met, TopUps::suspended_by(before, met.as_ref()))
+        }
+    };
+    if detail.top_ups_suspended != suspended {
+        return Err("it tells wrongly whether top-ups are suspended");
+    }
+    if let Some(request) = detail.top_up.as_deref() {
+        let settings = state.terms.top_up.as_deref().filter(|_| !state.closed && !state.top_ups_paused);
         let due = settings.and_then(|settings| settings.request(met.as_ref(), posting.after.available, now));
         if due.as_ref() != Some(request) {
             return Err("it asks for a top-up that is not due");

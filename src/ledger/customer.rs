@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::account::{Side, Transfer};
-use super::alert::{Alerts, Level};
+use super::alert::{Alerts, Crossed, Level};
 use super::codec::record;
 use super::credits::Credits;
 use super::hold::{Hold, HoldState};
@@ -112,16 +112,22 @@ pub struct CustomerState {
     pub last_purchase: Credits,
     /// True from an event that credits run low, or are gone, until the event that they have recovered.
     pub is_low: bool,
+    /// The thresholds that fired and are not armed again, each with the level at which it fired; at most
+    /// [`Alerts::MAX`]. Empty by rules before [`Rules::Third`].
+    pub fired: Vec<Crossed>,
     /// Credits charged so far, less what was given back. Postings carry it too, so that the use between any two
     /// moments takes two look-ups.
     pub used: Credits,
     /// What is remembered of requests for top-ups, once there was one.
     pub top_ups: Option<Arc<TopUps>>,
+    /// True from what was taken back (a refund or a chargeback) until the customer uses or buys credits, or its top-ups
+    /// are agreed anew. Meanwhile no top-up is requested. Only customers with settings for top-ups have it.
+    pub top_ups_paused: bool,
 }
 record!(CustomerState {
     1 => created_at, 2 => last_recorded_at, 3 => closed, 4 => lots, 5 => open_holds, 6 => parked, 7 => next_due,
     8 => terms, 9 => shortfalls, 10 => last_hold, 30 => alerts, 31 => last_purchase, 32 => is_low, 33 => used,
-    40 => disputes, 41 => payments, 50 => top_ups,
+    34 => fired, 40 => disputes, 41 => payments, 50 => top_ups, 51 => top_ups_paused,
 });
 
 impl CustomerState {
@@ -133,10 +139,13 @@ impl CustomerState {
         Self { created_at, last_recorded_at: created_at, ..Self::default() }
     }
 
-    /// From when on a request for a top-up may be made while `available` stays as it is; `None` where none may.
+    /// When a posting about top-ups is next due while `available` stays as it is: one that requests a top-up, or one
+    /// that suspends them. `None` where none is.
     pub fn top_up_due(&self, available: Credits) -> Option<Timestamp> {
-        let settings = self.terms.top_up.as_deref().filter(|_| !self.closed)?;
-        settings.due_at(self.top_ups.as_deref(), available)
+        let top_ups = self.top_ups.as_deref();
+        let settings = self.terms.top_up.as_deref().filter(|_| !self.closed && !self.top_ups_paused);
+        let request = settings.and_then(|settings| settings.due_at(top_ups, available));
+        Timestamp::earlier(request, top_ups.and_then(TopUps::suspends_at))
     }
 
     /// The missing amount last announced for `incident`.
@@ -173,7 +182,7 @@ impl CustomerState {
         // the newer one goes on. Neither does a reversal of an earlier settlement; by the first rules it did.
         let ends = match rules {
             Rules::First => true,
-            Rules::Second => before.is_none() || was_open,
+            Rules::Second | Rules::Third => before.is_none() || was_open,
         };
         let ended = ends && !after.state.is_open() && after.state != HoldState::Superseded;
         if ended || after.held > before.map_or(Credits::ZERO, |hold| hold.held) {
@@ -199,7 +208,7 @@ impl Customer {
         }
     }
 
-    /// From when on a request for a top-up may be made without anything else happening; `None` where none may.
+    /// When a posting about top-ups is due without anything else happening; `None` where none is.
     pub fn top_up_due(&self) -> Option<Timestamp> {
         self.state.top_up_due(self.balances.available)
     }

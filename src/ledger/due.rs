@@ -2,7 +2,7 @@
 //!
 //! # What it is
 //! Quotes, holds and lots expire by postings of the ledger's own. Every command applies those of its customer first; a
-//! background task does the same for customers that send no commands, and requests their top-ups.
+//! background task does the same for customers that send no commands, and requests or suspends their top-ups.
 //!
 //! # Invariants
 //! - No answer depends on when the background task ran.
@@ -30,9 +30,10 @@ use super::kind::Kind;
 use super::posting::Posting;
 use super::reject::Rejection;
 use super::time::Timestamp;
+use super::top_up::TopUps;
 
 /// Applies everything that is due by the batch's time, and returns the last posting it made. For a quiet customer a
-/// request for a top-up comes last.
+/// posting about top-ups comes last.
 pub(super) fn apply(
     book: &mut Book,
     key: CustomerKey,
@@ -52,9 +53,9 @@ pub(super) fn apply(
             Due::Lots(moment) => {
                 Draft::by_ledger(book, customer, Kind::ExpireCredits).dated(moment).finish(entry)
             }
-            Due::TopUp => Draft::by_ledger(book, customer, Kind::RequestTopUp).finish(entry),
+            Due::TopUp => Draft::by_ledger(book, customer, top_up_kind(customer, book.now)).finish(entry),
         };
-        // Without this stop, commands would be decided as if nothing had expired. A request for a top-up moves nothing,
+        // Without this stop, commands would be decided as if nothing had expired. A posting about top-ups moves nothing,
         // so it is never refused.
         let posting = posting.map_err(|_| book.broken(customer, "what has expired cannot be applied"))?;
         book.post(&posting)?;
@@ -91,6 +92,12 @@ fn first_due<'a>(entry: &'a Entry, customer: &Customer, now: Timestamp) -> Optio
         (None, Some(lots)) => Some(Due::Lots(lots)),
         (None, None) => None,
     }
+}
+
+/// Whether top-ups are suspended now, or one is requested.
+fn top_up_kind(customer: &Customer, now: Timestamp) -> Kind {
+    let suspends_at = customer.state.top_ups.as_deref().and_then(TopUps::suspends_at);
+    if suspends_at.is_some_and(|at| at <= now) { Kind::SuspendTopUps } else { Kind::RequestTopUp }
 }
 
 fn expire_hold(

@@ -55,6 +55,9 @@ pub fn events(posting: &Posting) -> Vec<Event> {
     for (event, _) in balance.into_iter().filter(|(_, happened)| *happened) {
         push(event, None, Some(posting.after.available));
     }
+    if detail.top_ups_suspended.is_some() {
+        push(EventType::TopUpSuspended, None, None);
+    }
     if let Some(request) = &detail.top_up {
         push(EventType::TopUpRequested, None, Some(request.credits));
     }

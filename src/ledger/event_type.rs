@@ -48,5 +48,7 @@ coded_enum!(
         BalanceRecovered = 32 / "balance.recovered",
         /// The storefront is asked to charge for a top-up.
         TopUpRequested = 50 / "top_up.requested",
+        /// Several requests for top-ups failed in a row, and no more are made.
+        TopUpSuspended = 51 / "top_up.suspended",
     }
 );

@@ -72,6 +72,8 @@ macro_rules! kind_table {
                 keep_payment::KeepPayment = 17 / "KEEP_PAYMENT" {}
                 /// A payment left the suspense account.
                 close_payment::ClosePayment = 18 / "CLOSE_PAYMENT" {}
+                /// A storefront reported how charging for a top-up stands.
+                report_top_up::ReportTopUp = 19 / "REPORT_TOP_UP" {}
                 /// An incident was estimated.
                 estimate_incident::EstimateIncident = 20 / "ESTIMATE_INCIDENT" {}
                 /// The estimate was confirmed.
@@ -126,6 +128,8 @@ macro_rules! kind_table {
                 decide::NoteShortfall = 43 / "NOTE_SHORTFALL" {}
                 /// A request for a top-up fell due; moves nothing.
                 due::RequestTopUp = 44 / "REQUEST_TOP_UP" {}
+                /// One request for a top-up too many failed, so that there are no more; moves nothing.
+                due::SuspendTopUps = 45 / "SUSPEND_TOP_UPS" {}
             }
         }
     };

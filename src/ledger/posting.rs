@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::account::{Amounts, Slot, Transfer};
-use super::alert::{Alerts, Crossed};
+use super::account::{Amounts, Side, Slot, Transfer};
+use super::alert::{Alerts, Crossed, Threshold};
 use super::change::Change;
 use super::codec::{DecodeError, Decoder, record};
 use super::credits::Credits;
 use super::customer::{Balances, Profile, Terms};
 use super::hold::{Hold, SharedHold};
 use super::ids::{
-    CustomerId, CustomerKey, IncidentId, LedgerNo, LotId, PostingId, RequestKey, Storefront, Text, WorkId,
+    CustomerId, CustomerKey, IncidentId, LedgerNo, LotId, PostingId, RequestKey, Storefront, Text, TopUpId,
+    WorkId,
 };
 use super::kind::{Kind, slots};
 use super::lot::{Lot, OpenLot};
@@ -19,7 +20,7 @@ use super::money::{MoneyAccount, MoneyMove, MoneyPlace, MoneyTransfer};
 use super::payment::Payment;
 use super::rules::Rules;
 use super::time::Timestamp;
-use super::top_up::TopUpRequest;
+use super::top_up::{Happened, TopUpAct, TopUpRequest};
 use super::unused::Unused;
 use super::work::{Work, listed_entry};
 
@@ -102,6 +103,8 @@ pub struct Detail {
     pub alerts: Change<Arc<Alerts>>,
     /// The thresholds that the balance crossed downward with this posting.
     pub low: Vec<Crossed>,
+    /// The thresholds that had fired and are armed again, or are none of the customer's any more.
+    pub rearmed: Vec<Threshold>,
     /// True where the last available credits went.
     pub depleted: bool,
     /// True where the balance is above all thresholds again, after an event that it was low.
@@ -110,20 +113,54 @@ pub struct Detail {
     pub used: Credits,
     /// The request for a top-up that it makes.
     pub top_up: Option<Arc<TopUpRequest>>,
+    /// What its command does about top-ups.
+    pub top_up_act: Option<TopUpAct>,
+    /// The request whose failure suspends all further ones with this posting.
+    pub top_ups_suspended: Option<TopUpId>,
     /// What it was decided by.
     pub rules: Rules,
 }
 record!(Detail {
     1 => created, 2 => hold, 3 => others, 4 => lot, 5 => lots, 6 => profile, 7 => terms, 8 => shortfall,
     10 => by, 11 => reason, 12 => nearly_used, 13 => work, 30 => alerts, 31 => low, 32 => depleted, 33 => recovered,
-    34 => used, 40 => money, 41 => refunded, 42 => payment, 43 => closed_payment, 50 => top_up, 60 => metadata,
-    70 => rules, 71 => unused, 72 => undone,
+    34 => used, 35 => rearmed, 40 => money, 41 => refunded, 42 => payment, 43 => closed_payment, 50 => top_up,
+    51 => top_up_act, 52 => top_ups_suspended, 60 => metadata, 70 => rules, 71 => unused, 72 => undone,
 } older { 9 => WorkId });
 
 impl Detail {
     /// The holds that it changes, the command's own first.
     pub fn holds(&self) -> impl Iterator<Item = &SharedHold> {
         self.hold.iter().chain(&self.others)
+    }
+
+    /// Whether the customer itself uses available credits with a posting of this kind: they are set aside or charged, or
+    /// its hold waits for them. What parked holds take, what expires and what an operator takes away is no use.
+    fn uses_credits(&self, kind: Kind, amounts: &Amounts) -> bool {
+        let uses = |slot: &Slot| {
+            let sides = slots(kind, *slot);
+            let to_use = matches!(sides, Some((Side::Available, Side::Held | Side::Revenue)));
+            to_use && *slot != Slot::Activated && amounts.get(*slot).is_positive()
+        };
+        let confirms = matches!(kind, Kind::PlaceHold | Kind::ConfirmEstimate);
+        let waits = confirms && self.hold.as_ref().is_some_and(|hold| hold.is_parked());
+        waits || Slot::ALL.iter().any(uses)
+    }
+
+    /// What top-ups are decided by, of a posting with these details.
+    pub(super) fn happened(
+        &self,
+        kind: Kind,
+        now: Timestamp,
+        amounts: &Amounts,
+        has_settings: bool,
+    ) -> Happened {
+        Happened {
+            kind,
+            now,
+            has_settings,
+            uses_credits: self.uses_credits(kind, amounts),
+            act: self.top_up_act,
+        }
     }
 
     /// Older details name their entry of work and carry it in the list of their hold, which is their first field. The

@@ -93,7 +93,7 @@ fn by_tier(
     let credits = rounded(card, inputs, amount, steps)?;
     Ok(match inputs.rules {
         Rules::First => less_charged_before(credits, inputs.charged_before, steps),
-        Rules::Second => credits,
+        Rules::Second | Rules::Third => credits,
     })
 }
 
@@ -108,8 +108,10 @@ fn by_whole_time(card: &RateCard, inputs: &PriceInputs, steps: &mut Steps) -> Re
     };
     match (inputs.rules, &inputs.before) {
         (Rules::First, _) => Ok(less_charged_before(credits, inputs.charged_before, steps)),
-        (Rules::Second, Some(before)) => less_price_before(card, inputs, before, credits, steps),
-        (Rules::Second, None) => Ok(credits),
+        (Rules::Second | Rules::Third, Some(before)) => {
+            less_price_before(card, inputs, before, credits, steps)
+        }
+        (Rules::Second | Rules::Third, None) => Ok(credits),
     }
 }
 

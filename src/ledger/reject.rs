@@ -148,6 +148,9 @@ rejections! {
     /// The suspense account takes no more payments.
     TooManyPayments { max: usize }: FailedPrecondition, "TOO_MANY_PAYMENTS",
         ("{max} payments wait, the most that are kept");
+    /// The customer has no such request in flight: it was answered or declined, it can no longer be charged, or it never
+    /// was.
+    TopUpNotFound: NotFound, "TOP_UP_NOT_FOUND", ("the customer has no such top-up in flight");
     TooManyRefunds { max: usize }: FailedPrecondition, "TOO_MANY_REFUNDS",
         ("the purchase has {max} refunds, the most that one purchase takes");
     /// Nothing of the customer is due. Only the server itself asks for what is due.

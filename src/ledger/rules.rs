@@ -21,17 +21,21 @@ pub enum Rules {
     /// A reopened incident costs `P(before + new) - P(before)`; time once decided stays decided. Debts are paid from
     /// what comes in.
     Second,
+    /// What is taken back sets off no top-up; a request that fails delays the next. A threshold that fired is armed again
+    /// only by a distance.
+    Third,
 }
 
 impl Rules {
     /// What new postings are decided by.
-    pub const CURRENT: Self = Self::Second;
+    pub const CURRENT: Self = Self::Third;
 
     /// Its number, as stored and shown.
     pub const fn number(self) -> u8 {
         match self {
             Self::First => 1,
             Self::Second => 2,
+            Self::Third => 3,
         }
     }
 }
@@ -51,6 +55,7 @@ impl Codec for Rules {
         match input.byte()? {
             1 => Ok(Self::First),
             2 => Ok(Self::Second),
+            3 => Ok(Self::Third),
             _ => Err(DecodeError::Range),
         }
     }

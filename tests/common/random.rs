@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use creditledger::ledger::alert::{Alerts, Threshold};
+use creditledger::ledger::alert::{Alerts, Margin, Threshold};
 use creditledger::ledger::commands::{
     Change, CloseCustomer, Command, EstimateIncident, GrantCredits, NewWork, OnShortfall, Quote, RecordWork,
-    RefundPurchase, ReopenCustomer, SetBalanceAlerts, SetCustomerTerms, SettleHold, VoidWork,
+    RefundPurchase, ReopenCustomer, ReportTopUp, SetBalanceAlerts, SetCustomerTerms, SettleHold, VoidWork,
 };
-use creditledger::ledger::ids::WorkId;
+use creditledger::ledger::ids::{TopUpId, WorkId};
+use creditledger::ledger::top_up::TopUpAnswer;
 use creditledger::ledger::{ClassId, Credits, Currency, Money, PostingId, Text, Timestamp, TopUp};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
@@ -123,13 +124,18 @@ pub enum Action {
     Terms {
         quarters: i64,
     },
-    /// Thresholds of its own, or with `None` its ledger's.
+    /// Thresholds of its own, or with `None` its ledger's, with a margin in percent and quarters.
     Alerts {
         own: Option<(i64, u32)>,
+        margin: Option<(u32, i64)>,
     },
     /// Top-ups from now on, or with `None` no more.
     TopUp {
         own: Option<RandomTopUp>,
+    },
+    /// Of the request in flight: pending for so many hours, or declined.
+    Report {
+        pending_hours: Option<u32>,
     },
     CloseCustomer,
     ReopenCustomer,
@@ -138,12 +144,12 @@ pub enum Action {
 
 #[derive(Clone, Debug)]
 pub struct RandomTopUp {
-    below: i64,
-    more: i64,
+    pub below: i64,
+    pub more: i64,
     /// Beyond what one request may need.
-    cap: Option<i64>,
-    cool_down_hours: u32,
-    lapse_hours: u32,
+    pub cap: Option<i64>,
+    pub cool_down_hours: u32,
+    pub lapse_hours: u32,
 }
 
 fn quarters(quarters: i64) -> String {
@@ -177,13 +183,14 @@ pub fn refunded_order(action: &Action) -> Option<String> {
     }
 }
 
-/// The command of a step taken at `now`; `entry` finds the nth entry of work of an incident's newest hold, and `refund`
-/// is the last refund of [`refunded_order`].
+/// The command of a step taken at `now`; `entry` finds the nth entry of work of an incident's newest hold, `refund` is the
+/// last refund of [`refunded_order`], and `top_up` the customer's last request for a top-up.
 pub fn command(
     action: &Action,
     now: Timestamp,
     entry: impl Fn(&str, usize) -> Option<WorkId>,
     refund: Option<PostingId>,
+    top_up: Option<TopUpId>,
 ) -> Command {
     let days_on = |days: &Option<u32>| days.map(|days| now.plus_days(days));
     match action {
@@ -260,10 +267,15 @@ pub fn command(
             charge: Credits::from_units(charge * 2_500),
             ..SetCustomerTerms::default()
         }),
-        Action::Alerts { own } => {
+        Action::Alerts { own, margin } => {
+            let margin = margin.map_or(Margin::default(), |(percent, quarters)| Margin {
+                percent,
+                at_least: Credits::from_units(quarters * 2_500),
+            });
             let alerts = own.map(|(quarters, percent)| {
                 let amount = Threshold::Credits(Credits::from_units(quarters * 2_500));
-                Arc::new(Alerts::new(vec![amount, Threshold::Percent(percent)]).unwrap())
+                let alerts = Alerts::new(vec![amount, Threshold::Percent(percent)]).unwrap();
+                Arc::new(alerts.with_margin(margin))
             });
             Command::SetBalanceAlerts(SetBalanceAlerts { alerts })
         }
@@ -280,6 +292,12 @@ pub fn command(
             });
             Command::SetCustomerTerms(SetCustomerTerms { top_up, ..SetCustomerTerms::default() })
         }
+        Action::Report { pending_hours } => Command::ReportTopUp(ReportTopUp {
+            top_up: top_up.unwrap_or_default(),
+            answer: pending_hours.map_or(TopUpAnswer::Declined, |hours| {
+                TopUpAnswer::Pending(now.plus_seconds(i64::from(hours) * 3_600))
+            }),
+        }),
         Action::CloseCustomer => Command::CloseCustomer(CloseCustomer),
         Action::ReopenCustomer => Command::ReopenCustomer(ReopenCustomer),
         Action::ApplyDue => Command::ApplyDue,
@@ -328,8 +346,13 @@ fn action() -> impl Strategy<Value = Action> {
         3 => (which, proptest::option::of(few.clone()))
             .prop_map(|(incident, quarters)| Action::Reverse { incident, quarters }),
         1 => (0..10_i64).prop_map(|quarters| Action::Terms { quarters }),
-        1 => proptest::option::weighted(0.8, (1..20_i64, 1..=100_u32)).prop_map(|own| Action::Alerts { own }),
+        1 => (
+            proptest::option::weighted(0.8, (1..20_i64, 1..=100_u32)),
+            proptest::option::of((0..=100_u32, 0..8_i64)),
+        )
+            .prop_map(|(own, margin)| Action::Alerts { own, margin }),
         2 => proptest::option::weighted(0.9, top_up()).prop_map(|own| Action::TopUp { own }),
+        2 => proptest::option::of(1..60_u32).prop_map(|pending_hours| Action::Report { pending_hours }),
         1 => Just(Action::CloseCustomer),
         1 => Just(Action::ReopenCustomer),
         1 => Just(Action::ApplyDue),

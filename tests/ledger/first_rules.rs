@@ -1,4 +1,4 @@
-//! Journals that the first rules decided: they stay as they were, and go on by the second.
+//! Journals that the first rules decided: they stay as they were, and go on by the rules of today.
 
 use std::sync::Arc;
 
@@ -93,7 +93,7 @@ fn settle_by_first_rules(desk: &Desk, inputs: PriceInputs, charge: &str) -> Post
 }
 
 #[test]
-fn a_journal_of_the_first_rules_stays_as_it_was_decided_and_goes_on_by_the_second() {
+fn a_journal_of_the_first_rules_stays_as_it_was_decided_and_goes_on_by_those_of_today() {
     const DAYS_30: i64 = 30 * 24 * 60;
     let mut desk = Desk::under("half-hour", "2000");
     assert_eq!(settled(&mut desk, opened(10).began(0)), "1");
@@ -142,7 +142,7 @@ fn a_journal_of_the_first_rules_stays_as_it_was_decided_and_goes_on_by_the_secon
         ]
     );
 
-    // Opened again it goes on by the second rules: each hold's own ten minutes were billable.
+    // Opened again it goes on by the rules since the second: each hold's own ten minutes were billable.
     assert_eq!(settled(&mut desk, opened(10).began(DAYS_30)), "0");
     assert_eq!(settled(&mut desk, opened(5).began(2 * DAYS_30)), "1");
     // Given back wholly, the bill's ten minutes count no more: 25 of 30 minutes are left, of which all is paid.
@@ -152,7 +152,7 @@ fn a_journal_of_the_first_rules_stays_as_it_was_decided_and_goes_on_by_the_secon
     assert_eq!(settled(&mut desk, opened(5).began(0)), "0");
     let postings = desk.book.journal().to_vec();
     let rules = |rules: Rules| postings.iter().filter(|posting| posting.detail.rules == rules).count();
-    assert_eq!((rules(Rules::First), rules(Rules::Second) > 8), (journal.len(), true));
+    assert_eq!((rules(Rules::First), rules(Rules::CURRENT) > 8), (journal.len(), true));
     let mut again = Book::new(desk.book.now, 0, Arc::clone(&desk.book.cards));
     for posting in &postings {
         again.apply(&decode_again(Posting::clone(posting))).unwrap();

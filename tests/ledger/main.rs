@@ -8,6 +8,7 @@ mod desk;
 #[path = "../common/random.rs"]
 mod random;
 
+mod alert_margins;
 mod alerts;
 mod allocations;
 mod charges;
@@ -27,6 +28,9 @@ mod pricing;
 mod properties;
 mod refunds;
 mod reopened;
+mod top_up_failures;
+mod top_up_months;
+mod top_up_refunds;
 mod top_ups;
 mod undone;
 mod unused;

@@ -46,7 +46,8 @@ pub fn take(desk: &mut Desk, step: &Step) -> (Request, Outcome) {
         let lot = desk.book.entry(posting.customer)?.lot(posting.detail.lot.as_ref()?.id)?;
         lot.refunds.last().map(|refund| refund.id)
     });
-    let command = command(&step.action, desk.book.now, entry, refund);
+    let top_up = desk.state().state.top_ups.as_ref().and_then(|top_ups| Some(top_ups.open?.id));
+    let command = command(&step.action, desk.book.now, entry, refund, top_up);
     let request = desk.request(command);
     let outcome = desk.send(&request);
     (request, outcome)
@@ -149,8 +150,12 @@ fn no_result_depends_on_when_somebody_looked() {
             often.book.now = late.book.now;
             let other = creditledger::ledger::decide::decide(&mut often.book, &request).unwrap();
             // A posting's id depends on how many there were before, and with it the ids of holds and of work: the
-            // other desk does not know the entry that a voiding command names, nor the refund that is undone.
-            let named = matches!(request.command, Command::VoidWork(_) | Command::ReverseRefund(_));
+            // other desk does not know the entry that a voiding command names, the refund that is undone, or the request for
+            // a top-up that is reported on, which is made when somebody looks.
+            let named = matches!(
+                request.command,
+                Command::VoidWork(_) | Command::ReverseRefund(_) | Command::ReportTopUp(_)
+            );
             if named && outcome.is_ok() {
                 return;
             }

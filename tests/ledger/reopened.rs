@@ -98,7 +98,7 @@ pub fn settled(desk: &mut Desk, opening: Opening) -> String {
     }
     let hold = desk.ok(Command::SettleHold(settle)).hold.unwrap();
     let settlement = hold.settlement.as_ref().unwrap();
-    assert_eq!(settlement.inputs.rules, Rules::Second);
+    assert_eq!(settlement.inputs.rules, Rules::CURRENT);
     let told = receipt(&desk.book.cards, LedgerNo::MAIN, &hold.card, settlement).unwrap();
     assert_eq!(told.credits, settlement.charge, "{told:?}");
     settlement.charge.to_string()

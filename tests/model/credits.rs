@@ -118,6 +118,8 @@ pub struct Customer {
     pub missing: BTreeMap<u8, Amount>,
     pub alerts: Vec<Threshold>,
     pub is_low: bool,
+    /// Thresholds that were told and are not armed again, with their levels.
+    pub told: Vec<(Threshold, Amount)>,
     pub last_purchase: Amount,
     /// Counts what was parked, and commands.
     pub parked: u64,

@@ -26,10 +26,22 @@ impl Customer {
             let (was, is) = (before.level(*threshold), self.level(*threshold));
             was.is_some_and(|was| before.available > was) && is.is_some_and(|is| self.available <= is)
         };
-        let low = !was_set && self.alerts.iter().any(crossed);
+        let stays_told = |(threshold, level): &(Threshold, Amount)| {
+            let margin = (level * 20 / 100).max(10_000);
+            self.alerts.contains(threshold)
+                && self.level(*threshold) == Some(*level)
+                && self.available <= level + margin
+        };
+        let mut told: Vec<_> = self.told.iter().copied().filter(stays_told).collect();
+        let all_armed = told.is_empty();
+        let crossings = self.alerts.iter().filter(|threshold| !was_set && crossed(threshold));
+        let at = |threshold: &Threshold| (*threshold, self.level(*threshold).unwrap_or_default());
+        let new: Vec<_> = crossings.map(at).filter(|crossing| !told.contains(crossing)).collect();
+        let low = !new.is_empty();
+        told.extend(new);
         let depleted = before.available > 0 && self.available == 0;
         let above = |threshold: &Threshold| self.level(*threshold).is_none_or(|level| self.available > level);
-        let recovered = self.is_low && self.available > 0 && self.alerts.iter().all(above);
+        let recovered = self.is_low && self.available > 0 && all_armed && self.alerts.iter().all(above);
         for (happened, event) in
             [(low, "balance.low"), (depleted, "balance.depleted"), (recovered, "balance.recovered")]
         {
@@ -37,6 +49,7 @@ impl Customer {
                 posted.events.push(format!("{event} {}", self.available));
             }
         }
+        self.told = told;
         self.is_low = !recovered && (self.is_low || low || depleted);
     }
 }

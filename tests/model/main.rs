@@ -19,7 +19,8 @@
 //! 7. A settlement that the vendor bore whole is undone by a reversal without an amount. One of zero cannot be given
 //!    back: its time counts as charged.
 //! 8. The estimate of a reopened incident for its class is the top of the class's range, whatever was charged before.
-//! 9. A threshold is armed again as soon as the balance is above it. The margin of the rules is not in the API.
+//! 9. The margin is that of a set without one. A threshold that was not told needs none; where a purchase moves its level,
+//!    it is another one. The balance has recovered when all that were told are armed again.
 //! 10. The package and the product purchase date are those of the moment of pricing.
 //! 11. Events of a hold tell its estimate, also where only a rise was declined, expired or parked. `settlement.reversed`
 //!     tells what the customer got.

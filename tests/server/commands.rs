@@ -1,6 +1,7 @@
 //! The commands for people, from a customer's creation to its receipt.
 
 use std::io::Read as _;
+use std::time::Duration;
 
 use super::process::{Place, Running};
 
@@ -135,6 +136,8 @@ fn a_list_that_is_cut_says_so() {
 
 #[test]
 fn top_ups_are_set_told_and_ended() {
+    let tomorrow = prost_types::Timestamp::from(std::time::SystemTime::now() + Duration::from_hours(24));
+    let until = prost_types::Timestamp { nanos: 0, ..tomorrow }.to_string();
     let place = Place::new();
     let server = place.serve();
     let ask = |arguments: &[&str]| place.json(&[arguments, &["--server", server.url(), "--json"]].concat());
@@ -149,15 +152,31 @@ fn top_ups_are_set_told_and_ended() {
     assert_eq!((&told["type"], &told["credits"]), (&"top_up.requested".into(), &"18".into()));
     let line = place.run(&["events", "--type", "top_up.requested", "--server", server.url()]).stdout;
     assert!(line.contains("  top_up.requested       acme  credits 18  available 2  lapses at "), "{line}");
+    let id = told["top_up_id"].as_str().unwrap();
+    let pending = ask(&["top-up", "report", "acme", id, "--pending-until", &until]);
+    assert_eq!(pending["open_top_up"]["lapses_at"], until.as_str());
     let ended = ask(&["customer", "top-up", "acme", "--none"]);
     assert_eq!(
         (&ended["top_up"], &ended["open_top_up"]["credits"]),
         (&serde_json::Value::Null, &"18".into())
     );
+    let declined = ask(&["top-up", "report", "acme", id, "--declined", "--reason", "no funds"]);
+    assert_eq!(declined["open_top_up"], serde_json::Value::Null);
     let server_url = ["--server", server.url()];
     for wrong in [&["--below", "5"][..], &["--none", "--below", "5"], &[]] {
         let refused = place.run(&[&["customer", "top-up", "acme"][..], wrong, &server_url].concat());
         assert_eq!(refused.status.code(), Some(2), "{wrong:?}: {}", refused.stderr);
+    }
+    for wrong in [&[][..], &["--declined", "--pending-until", &until]] {
+        let refused = place.run(&[&["top-up", "report", "acme", id][..], wrong, &server_url].concat());
+        assert_eq!(refused.status.code(), Some(2), "{wrong:?}: {}", refused.stderr);
+    }
+    for (given, expected) in [
+        (&["--declined"][..], "context.reason"),
+        (&["--declined", "--reason", "no funds"], "TOP_UP_NOT_FOUND"),
+    ] {
+        let refused = place.run(&[&["top-up", "report", "acme", id][..], given, &server_url].concat());
+        assert!(refused.stderr.contains(expected), "{given:?}: {}", refused.stderr);
     }
     server.stop();
 }
@@ -183,6 +202,11 @@ fn thresholds_are_set_and_events_are_followed() {
     let lines = place.run(&["events", "--customer", "acme", "--server", server.url()]).stdout;
     let types: Vec<_> = lines.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
     assert_eq!(types, ["purchase.completed", "hold.placed", "balance.low"], "{lines}");
+    let own = ask(&["alerts", "--customer", "acme", "2", "--margin-percent", "50", "--margin-min", "0.5"]);
+    assert_eq!((&own["margin_percent"], &own["margin_min_credits"]), (&50.into(), &"0.5".into()));
+    assert_eq!(own["alerts"][0]["armed_above_credits"], "3");
+    let wrong = place.run(&["alerts", "--customer", "acme", "--margin-min", "1", "--server", server.url()]);
+    assert_eq!(wrong.status.code(), Some(2), "a margin without thresholds: {}", wrong.stderr);
     assert_eq!(ask(&["alerts", "--customer", "acme", "--use-default"])["is_default"], true);
     let unused = ask(&["balance", "acme", "--forecast"]);
     assert_eq!((&unused["open_holds"], &unused["run_out_date"]), (&1.into(), &"".into()));

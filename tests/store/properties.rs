@@ -98,7 +98,11 @@ impl<'a> Case<'a> {
                 }
                 None => None,
             };
-            let command = command(&step.action, clock, entry, refund);
+            let key = CustomerKey::of(self.ledger, &id(customer));
+            let known = self.engine.reader.customer(key).await.unwrap();
+            let top_ups = known.and_then(|known| known.state.top_ups);
+            let top_up = top_ups.and_then(|top_ups| Some(top_ups.open?.id));
+            let command = command(&step.action, clock, entry, refund, top_up);
             requests.push(self.request(customer, command));
         }
         if in_one {

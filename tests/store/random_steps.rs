@@ -136,7 +136,10 @@ pub async fn request(rig: &mut Rig, step: &Step, number: usize) -> Request {
         }
         None => None,
     };
-    let mut request = rig.request(command(&step.action, rig.now, entry, refund));
+    let customer = rig.reader.customer(rig.key()).await.unwrap();
+    let top_ups = customer.and_then(|customer| customer.state.top_ups);
+    let top_up = top_ups.and_then(|top_ups| Some(top_ups.open?.id));
+    let mut request = rig.request(command(&step.action, rig.now, entry, refund, top_up));
     if request.request.is_some() && number.is_multiple_of(2) {
         let id = uuid::Uuid::from_u128(u128::try_from(number).unwrap() << 64 | 7);
         request.request = Some(RequestKey::Uuid(id));

@@ -4,19 +4,24 @@
 use std::sync::Arc;
 
 use creditledger::audit;
+use creditledger::ledger::alert::{Alerts, Threshold};
 use creditledger::ledger::codec::{decode, encode};
-use creditledger::ledger::commands::{Change, Command, SetCustomerTerms};
+use creditledger::ledger::commands::{
+    Change, Command, OnShortfall, ReportTopUp, SetBalanceAlerts, SetCustomerTerms,
+};
 use creditledger::ledger::customer::CustomerState;
+use creditledger::ledger::top_up::TopUpAnswer;
 use creditledger::ledger::{Credits, Kind, LedgerNo, Rejection, Timestamp, TopUp};
 use creditledger::store::{Position, open_to_read};
 use rusqlite::{Connection, params};
 
-use crate::desk::{adjust, credits, grant, purchase};
+use crate::desk::{adjust, credits, grant, place_parked, purchase, refund};
 use crate::rig::{Rig, on_each_engine};
 
 on_each_engine! {
     requests_are_found_when_they_are_due_and_kept_over_a_restart
     a_batch_makes_one_request_and_its_purchase_answers_it
+    what_failed_was_taken_back_or_fired_is_kept_over_a_restart
 }
 
 fn set(monthly_cap: Option<&str>) -> Command {
@@ -66,9 +71,9 @@ async fn requests_are_found_when_they_are_due_and_kept_over_a_restart(mut rig: R
     let open = kept.open.unwrap();
     assert_eq!((open.id, open.credits, open.lapses_at), (fell.id.into(), request.credits, request.lapses_at));
     assert_eq!((kept.last_at, kept.month_credits), (fell.recorded_at, credits("18")));
-    assert_eq!(customer.state.next_due, Some(request.lapses_at));
+    assert_eq!(customer.state.next_due, Some(request.charge_until()));
     assert_eq!(due(&rig).await, 0);
-    rig.now = request.lapses_at;
+    rig.now = request.charge_until();
     assert_eq!(due(&rig).await, 1);
     assert_eq!(rig.ok(Command::ApplyDue).await.posting.kind, Kind::RequestTopUp);
     assert_eq!((due(&rig).await, rig.rejected(Command::ApplyDue).await), (0, Rejection::NothingDue));
@@ -105,6 +110,38 @@ async fn a_batch_makes_one_request_and_its_purchase_answers_it(mut rig: Rig) {
     assert_eq!(asked(&rig).await.len(), 1);
     rig.ok(Command::ApplyDue).await;
     assert_eq!(asked(&rig).await, ["ADJUST_BALANCE 17", "REQUEST_TOP_UP 16"]);
+    clean(&rig).await;
+}
+
+async fn what_failed_was_taken_back_or_fired_is_kept_over_a_restart(mut rig: Rig) {
+    rig.new_customer("acme").await;
+    rig.ok(purchase("o1", "10")).await;
+    rig.ok(set(None)).await;
+    let alerts = Alerts::new(vec![Threshold::Credits(credits("5"))]).map(Arc::new);
+    rig.ok(Command::SetBalanceAlerts(SetBalanceAlerts { alerts })).await;
+    let fell = rig.ok(adjust("-5.5")).await.posting;
+    assert_eq!((fell.detail.low.len(), fell.detail.top_up.is_some()), (1, true));
+    rig = rig.reopen().await;
+    let report = ReportTopUp { top_up: fell.id.into(), answer: TopUpAnswer::Declined };
+    let declined = rig.ok(Command::ReportTopUp(report)).await.posting;
+    // Above it, and not by the margin.
+    rig.ok(grant("1")).await;
+    rig = rig.reopen().await;
+    let below = rig.ok(adjust("-1")).await.posting;
+    assert_eq!(below.detail.low, []);
+    rig.ok(refund("o1", "4.5", OnShortfall::Reject)).await;
+    rig = rig.reopen().await;
+    let state = rig.reader.customer(rig.key()).await.unwrap().unwrap().state;
+    let kept = *state.top_ups.unwrap();
+    assert_eq!((kept.open, kept.failures), (None, 1));
+    assert_eq!(kept.retry_at, Some(declined.recorded_at.plus_seconds(3_600)));
+    assert_eq!((state.fired, state.top_ups_paused), (fell.detail.low.clone(), true));
+    rig.now = rig.now.plus_days(3);
+    assert_eq!(rig.rejected(Command::ApplyDue).await, Rejection::NothingDue);
+    assert_eq!(due(&rig).await, 0, "nobody looks again");
+    clean(&rig).await;
+    rig.ok(place_parked("i", "3")).await;
+    assert_eq!(asked(&rig).await, ["ADJUST_BALANCE 15.5", "PLACE_HOLD 20"]);
     clean(&rig).await;
 }
 

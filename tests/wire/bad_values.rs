@@ -162,8 +162,8 @@ pub fn rule(request: &str, message: &str, field: &str) -> Rule {
         (_, "customer_id" | "incident_id" | "storefront" | "order_id") => Rule::Id,
         (
             _,
-            "hold_id" | "work_id" | "purchase_id" | "refund_id" | "endpoint_id" | "payment_id" | "posting_id"
-            | "lot_id",
+            "hold_id" | "top_up_id" | "work_id" | "purchase_id" | "refund_id" | "endpoint_id" | "payment_id"
+            | "posting_id" | "lot_id",
         ) => Rule::MadeId,
         (_, "url") => Rule::Url,
         (_, "secret") => Rule::Secret,
@@ -182,11 +182,13 @@ pub fn rule(request: &str, message: &str, field: &str) -> Rule {
         (_, "credits" | "charge_credits") => Rule::Positive,
         (_, "below_credits" | "target_credits" | "monthly_cap_credits") => Rule::Positive,
         (_, "cool_down_seconds" | "lapse_seconds") => Rule::UpTo(2_678_400),
+        ("AlertMargin", "percent") => Rule::UpTo(100),
+        ("AlertMargin", "min_credits") => Rule::AtLeastZero,
         (_, "waive_reason" | "range_override_reason" | "note") => Rule::Text,
         (_, "name" | "email" | "locale") => Rule::Text,
         (_, "currency_code") => Rule::Currency,
         (_, "amount") => Rule::Money,
-        (_, "expires_at") => Rule::Future,
+        (_, "expires_at" | "pending_until") => Rule::Future,
         (_, "opened_at" | "started_at" | "time") => Rule::Time,
         (
             _,
@@ -199,7 +201,7 @@ pub fn rule(request: &str, message: &str, field: &str) -> Rule {
         (_, "solutions") => Rule::UpTo(1_000),
         (_, "version" | "page_size") => Rule::UpTo(i32::MAX.into()),
         (_, "page_token") => Rule::PageToken,
-        (_, "overrun" | "source" | "on_shortfall" | "outcome") => Rule::Enum,
+        (_, "overrun" | "source" | "on_shortfall" | "outcome" | "report") => Rule::Enum,
         (_, "states" | "types" | "kinds") => Rule::States,
         (_, "thresholds") => Rule::Thresholds,
         (_, "resume_token") => Rule::ResumeToken,
@@ -209,7 +211,9 @@ pub fn rule(request: &str, message: &str, field: &str) -> Rule {
         (_, "work" | "work_before") => Rule::NestedList,
         (_, "update_mask") => Rule::Mask,
         (_, "metadata") => Rule::Metadata,
-        (_, "contact" | "terms" | "top_up" | "price" | "expected_refunded_price" | "order") => Rule::Nested,
+        (_, "contact" | "terms" | "top_up" | "price" | "expected_refunded_price" | "order" | "margin") => {
+            Rule::Nested
+        }
         ("ReconcilePurchasesRequest", "orders") => Rule::Orders,
         (
             _,

@@ -6,8 +6,8 @@ use tonic::Code;
 use tonic::transport::Channel;
 
 use crate::errors::{fields, reason};
+use crate::full_card::full_card;
 use crate::served::{On, Served, on_each_engine};
-use crate::world::full_card;
 
 fn client(served: &Served) -> RateCardServiceClient<Channel> {
     RateCardServiceClient::new(served.channel.clone())
@@ -216,12 +216,12 @@ async fn a_receipt_tells_the_rules_and_the_time_before(on: On) {
     let inputs = receipt.inputs.unwrap();
     let before = WorkTime { work_seconds: 1_200, elapsed_seconds: 1_200, lines: Vec::new() };
     assert_eq!((inputs.work_seconds, inputs.work_before), (1_200, Some(before)));
-    assert_eq!((receipt.rules_number, inputs.charged_before_credits.as_str()), (2, "0"));
+    assert_eq!((receipt.rules_number, inputs.charged_before_credits.as_str()), (3, "0"));
     let last = receipt.steps.last().unwrap();
     assert_eq!((last.rule(), last.credits.as_str()), (StepRule::PriceBefore, "0.33"));
     let all = ListPostingsRequest { customer_id: "acme".into(), ..Default::default() };
     let postings = served.ledgers().list_postings(all).await.unwrap().into_inner().postings;
-    assert!(postings.len() > 5 && postings.iter().all(|posting| posting.rules_number == 2), "{postings:?}");
+    assert!(postings.len() > 5 && postings.iter().all(|posting| posting.rules_number == 3), "{postings:?}");
     served.verify().await;
 }
 

@@ -362,6 +362,7 @@ async fn a_reader_that_does_not_keep_up_is_cut_off_and_goes_on_where_it_was(on: 
 async fn a_ledgers_thresholds_hold_from_the_next_posting_on(on: On) {
     let served = Served::with_credits(on, "10").await;
     let set = |request_id: &str, thresholds: &[&str]| SetDefaultBalanceAlertsRequest {
+        margin: None,
         context: Some(context(request_id, "").by("op")),
         thresholds: thresholds.iter().map(|text| threshold(text)).collect(),
     };
@@ -424,6 +425,7 @@ async fn what_one_server_sets_and_posts_another_knows_and_tells() {
         let (sets, posts) = if round % 2 == 0 { (&one, &other) } else { (&other, &one) };
         let level = left - 5;
         let request = SetDefaultBalanceAlertsRequest {
+            margin: None,
             context: Some(context(format!("default-{round}"), "")),
             thresholds: vec![threshold(&level.to_string())],
         };

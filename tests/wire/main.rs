@@ -6,6 +6,7 @@
 #[path = "../common/postgres.rs"]
 mod postgres;
 
+mod alerts;
 mod bad_bytes;
 mod bad_input;
 mod bad_values;
@@ -22,6 +23,7 @@ mod errors;
 mod events;
 mod faults;
 mod faulty;
+mod full_card;
 mod gate;
 mod holds;
 mod http2;

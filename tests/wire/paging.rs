@@ -58,7 +58,7 @@ async fn fill(world: &World) {
         served.purchases().purchase_credits(served.purchase("1", &format!("more-{n}"))).await.unwrap();
         let card = CreateRateCardRequest {
             context: served.of(""),
-            rate_card: Some(crate::world::full_card(&format!("more-{n}"))),
+            rate_card: Some(crate::full_card::full_card(&format!("more-{n}"))),
         };
         RateCardServiceClient::new(served.channel.clone()).create_rate_card(card).await.unwrap();
         let classed = PlaceHoldRequest {

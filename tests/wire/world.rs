@@ -7,6 +7,7 @@ use creditledger::ledger::{Command, LedgerNo, OpenText, OrderId, Request, Reques
 use prost::Message;
 use prost_types::{FieldMask, Timestamp};
 
+use crate::full_card::full_card;
 use crate::served::{On, Served};
 
 /// 2100-01-01, which is in the future of every run.
@@ -48,43 +49,6 @@ async fn keep_payment(served: &Served) -> String {
     listed[0].payment_id.clone()
 }
 
-/// A card in which every field is set.
-pub fn full_card(name: &str) -> RateCard {
-    let class = |class: &str, mode: IncidentClassMode| IncidentClassRule {
-        incident_class: class.into(),
-        mode: mode.into(),
-        ..Default::default()
-    };
-    RateCard {
-        rate_card_id: name.into(),
-        description: "of everything".into(),
-        credits_per_hour: "2".into(),
-        increment_seconds: 60,
-        minimum_seconds: 60,
-        minimum_credits: "0.5".into(),
-        charge_scale: 2,
-        quote_valid_days: 14,
-        free_support_days: Some(30),
-        classes: vec![
-            IncidentClassRule {
-                estimate_min_credits: "1".into(),
-                estimate_max_credits: "3".into(),
-                credits_per_hour: "3".into(),
-                ..class("design", IncidentClassMode::Timed)
-            },
-            class("sales", IncidentClassMode::Free),
-        ],
-        time_basis: TimeBasis::Sum.into(),
-        flat_tier: Some(FlatTier { under_seconds: 600, credits: "1".into() }),
-        multipliers: vec![Multiplier { label: "on-site".into(), factor: "2".into() }],
-        lines: vec![LineRate { line: "second".into(), free: false, credits_per_hour: "4".into() }],
-        packages: vec![PackageRate { package: "gold".into(), credits_per_hour: "1.5".into() }],
-        emergency: EmergencyPolicy::FreeUnlessKbAnswered.into(),
-        confirmed_hold_only: true,
-        ..Default::default()
-    }
-}
-
 /// An order of the storefront `web`.
 #[allow(clippy::unnecessary_wraps)] // as requests take it
 fn order(order_id: &str) -> Option<PurchaseTarget> {
@@ -112,6 +76,8 @@ pub struct World {
     pub zeta_request: String,
     /// A refund of the order `reverse-refund`.
     pub refund_id: String,
+    /// A top-up that is requested of the customer `asked`.
+    pub top_up_id: String,
 }
 
 impl World {
@@ -192,6 +158,12 @@ impl World {
             ..served.hold("only-there", "1")
         };
         let other_hold = holds.place_hold(hold).await.unwrap().into_inner().outcome().hold.unwrap().hold_id;
+        let top_up =
+            TopUpSettings { below_credits: "1".into(), target_credits: "2".into(), ..Default::default() };
+        let terms = Some(CustomerTerms { top_up: Some(top_up), ..Default::default() });
+        let asked = CreateCustomerRequest { terms, ..served.customer("asked") };
+        let asked = served.customers().create_customer(asked).await.unwrap().into_inner().customer.unwrap();
+        let top_up_id = asked.open_top_up.unwrap().top_up_id;
         let mut endpoints = Vec::new();
         for path in ["stays", "leaves"] {
             let endpoint = CreateWebhookEndpointRequest {
@@ -212,6 +184,7 @@ impl World {
             payment_id,
             zeta_request,
             refund_id,
+            top_up_id,
             endpoint_id,
             leaving_endpoint_id,
             bought_at: 2,
@@ -250,6 +223,8 @@ impl World {
         let thresholds = || {
             vec![BalanceThreshold { threshold: Some(balance_threshold::Threshold::Credits("2.5".into())) }]
         };
+        let margin = || Some(AlertMargin { percent: Some(10), min_credits: Some("0.5".into()) });
+        let tomorrow = std::time::SystemTime::now() + std::time::Duration::from_hours(24);
         macro_rules! good {
             ($($method:literal => $request:expr),* $(,)?) => {
                 vec![$(($method, $request.encode_to_vec())),*]
@@ -316,6 +291,11 @@ impl World {
                 customer_id: customer_id(), storefront: "web".into(), created_from: Some(EARLIER),
                 created_until: Some(LATER), ..Default::default()
             },
+            "PurchaseService/ReportTopUp" => ReportTopUpRequest {
+                context: Some(context(served.next(), "asked").by("shop").because("3-D Secure")),
+                top_up_id: self.top_up_id.clone(), report: TopUpReport::Pending.into(),
+                pending_until: Some(tomorrow.into()),
+            },
             "PurchaseService/GrantCredits" => GrantCreditsRequest {
                 context: asks("op", "sorry"), credits: "3".into(), expires_at: Some(LATER),
             },
@@ -374,10 +354,10 @@ impl World {
                 context: Some(context(served.next(), "").by("op")), rate_card_id: "prepaid".into(),
             },
             "NotificationService/SetBalanceAlerts" => SetBalanceAlertsRequest {
-                context: asks("op", ""), thresholds: thresholds(), ..Default::default()
+                context: asks("op", ""), thresholds: thresholds(), margin: margin(), ..Default::default()
             },
             "NotificationService/SetDefaultBalanceAlerts" => SetDefaultBalanceAlertsRequest {
-                context: Some(context(served.next(), "").by("op")), thresholds: thresholds(),
+                context: Some(context(served.next(), "").by("op")), thresholds: thresholds(), margin: margin(),
             },
             "NotificationService/GetBalanceAlerts" => GetBalanceAlertsRequest {
                 customer_id: customer_id(), ..Default::default()

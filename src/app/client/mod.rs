@@ -20,6 +20,7 @@ mod show;
 mod show_events;
 mod statement;
 pub(super) mod target;
+mod top_up;
 mod webhook;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ pub enum ClientCommand {
     Chargeback(payments::ChargebackCommand),
     #[command(subcommand)]
     Payment(payments::PaymentCommand),
+    #[command(subcommand)]
+    TopUp(top_up::TopUpCommand),
     #[command(subcommand)]
     Hold(hold::HoldCommand),
     #[command(flatten)]
@@ -65,6 +68,7 @@ impl ClientCommand {
             Self::Refund(command) => command.run().await,
             Self::Chargeback(command) => command.run().await,
             Self::Payment(command) => command.run().await,
+            Self::TopUp(command) => command.run().await,
             Self::Hold(command) => command.run().await,
             Self::End(command) => command.run().await,
             Self::Balance(command) => command.run().await,

@@ -53,6 +53,8 @@ pub(super) fn customer(customer: &wire::Customer) -> OutputRow {
         open_holds,
         top_up = terms.top_up.as_ref().map(top_up),
         open_top_up = customer.open_top_up.as_ref().map(open_top_up),
+        top_ups_suspended,
+        top_ups_paused,
         created_at = time(customer.created_at.as_ref()),
     );
     row.and(of(customer.balance.as_ref(), balance))
@@ -72,7 +74,8 @@ fn top_up(settings: &wire::TopUpSettings) -> Value {
 
 /// The top-up that is requested.
 fn open_top_up(open: &wire::TopUpRequest) -> Value {
-    row!(open: top_up_id, credits, lapses_at = time(open.lapses_at.as_ref())).json()
+    let (lapses_at, charge_until) = (time(open.lapses_at.as_ref()), time(open.charge_until.as_ref()));
+    row!(open: top_up_id, credits, lapses_at = lapses_at, charge_until = charge_until).json()
 }
 
 /// A hold with its settlement.

@@ -36,7 +36,9 @@ pub(super) fn event(event: &wire::Event) -> OutputRow {
             below_credits,
             target_credits,
             lapses_at = time(about.lapses_at.as_ref()),
+            charge_until = time(about.charge_until.as_ref()),
         ),
+        Some(Payload::TopUpSuspendedEvent(about)) => row!(about: top_up_id),
         None => OutputRow::default(),
     };
     head.and(about).and(of(event.balance.as_ref(), balance)).and(row!(event: event_id, position, by, reason))
@@ -72,7 +74,14 @@ pub(super) fn event_line(shown: &wire::Event) -> String {
 /// Thresholds and their state.
 pub(super) fn alerts(alerts: &wire::BalanceAlerts) -> OutputRow {
     let lines = alerts.alerts.iter().map(alert);
-    row!(alerts: is_default, last_purchase_credits, alerts = lines.collect::<Vec<_>>())
+    let margin = alerts.margin.clone().unwrap_or_default();
+    row!(alerts:
+        is_default,
+        last_purchase_credits,
+        margin_percent = margin.percent,
+        margin_min_credits = margin.min_credits,
+        alerts = lines.collect::<Vec<_>>(),
+    )
 }
 
 fn alert(alert: &wire::BalanceAlert) -> Value {
@@ -86,7 +95,7 @@ fn alert(alert: &wire::BalanceAlert) -> Value {
     if alert.level_credits.is_empty() {
         row.json()
     } else {
-        row.and(row!(alert: level_credits, armed)).json()
+        row.and(row!(alert: level_credits, armed, armed_above_credits)).json()
     }
 }
 

@@ -71,6 +71,10 @@ fn payload(notice: &Notice, ledger: &LedgerId) -> wire::event::Payload {
         }
         EventType::CreditsExpired => Payload::CreditsEvent(wire::CreditsEvent { credits, lot: None }),
         EventType::TopUpRequested => Payload::TopUpEvent(top_up(posting)),
+        EventType::TopUpSuspended => Payload::TopUpSuspendedEvent(wire::TopUpSuspendedEvent {
+            top_up_id: or_empty(posting.detail.top_ups_suspended.as_ref()),
+            available_credits: posting.after.available.to_string(),
+        }),
         EventType::BalanceLow | EventType::BalanceDepleted | EventType::BalanceRecovered => {
             let is_low = notice.event.event == EventType::BalanceLow;
             let crossed = posting.detail.low.iter().filter(|_| is_low).map(crossed);
@@ -92,6 +96,7 @@ fn top_up(posting: &Posting) -> wire::TopUpEvent {
         below_credits: or_empty(request.map(|request| &request.below)),
         target_credits: or_empty(request.map(|request| &request.target)),
         lapses_at: request.map(|request| time(request.lapses_at)),
+        charge_until: request.map(|request| time(request.charge_until())),
     }
 }
 

@@ -351,7 +351,7 @@ pub fn contact(contact: &Contact) -> wire::Contact {
 /// A customer with its profile, as of `now`.
 pub fn customer(customer: &Customer, profile: &Profile, ledger: &LedgerId, now: Timestamp) -> wire::Customer {
     let Terms { rate_card, package, product_purchased_on, top_up: settings } = &customer.state.terms;
-    let (open_top_up, top_up_month_credits) = top_up::activity(customer.state.top_ups.as_deref(), now);
+    let top_ups = top_up::activity(customer.state.top_ups.as_deref(), now);
     wire::Customer {
         customer_id: customer.id.to_string(),
         ledger_id: ledger.to_string(),
@@ -368,8 +368,10 @@ pub fn customer(customer: &Customer, profile: &Profile, ledger: &LedgerId, now: 
         open_holds: small(customer.state.open_holds),
         created_at: Some(time(customer.state.created_at)),
         balance: Some(balance(customer.balances, customer.sequence)),
-        open_top_up,
-        top_up_month_credits,
+        open_top_up: top_ups.open,
+        top_up_month_credits: top_ups.month_credits,
+        top_ups_suspended: top_ups.suspended,
+        top_ups_paused: customer.state.top_ups_paused,
     }
 }
 

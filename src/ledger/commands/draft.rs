@@ -279,7 +279,8 @@ impl<'a> Draft<'a> {
     /// 2. What came in pays what is owed.
     /// 3. Where `available` has risen, or an amount no longer waits for credits, parked holds are activated, oldest
     ///    first. The first that does not fit ends that, so that no later one overtakes it.
-    /// 4. The thresholds that the balance crossed are noted, and a top-up is requested if one is due.
+    /// 4. The thresholds that the balance crossed are noted, and a top-up is requested, or top-ups are suspended, if
+    ///    that is due.
     pub fn finish(mut self, entry: &Entry) -> Result<Arc<Posting>, Rejection> {
         for part in self.lots.uncovered(self.balances.held, self.as_of) {
             self.move_lot(part.negated());
@@ -292,7 +293,7 @@ impl<'a> Draft<'a> {
             self.activate_parked(entry)?;
         }
         self.watch_level();
-        self.ask_for_top_up();
+        self.ask_for_top_up()?;
         Ok(Arc::new(Posting {
             id: self.id,
             ledger: self.customer.ledger,
@@ -318,27 +319,35 @@ impl<'a> Draft<'a> {
             (_, Some(_) | None) => before.last_purchase,
         };
         let after = Level { available: self.balances.available, last_purchase };
-        let is_above = |alerts: &Arc<Alerts>| alerts.all_are_above(after);
+        let none = Alerts::default();
+        let alerts = self.alerts.as_deref().unwrap_or(&none);
+        let fired = &self.customer.state.fired;
+        self.detail.rearmed = alerts.rearmed(before, after, fired);
+        self.detail.low = alerts.crossed(before, after, fired);
         self.detail.depleted = before.available.is_positive() && after.available.is_zero();
         self.detail.recovered = self.customer.state.is_low
             && after.available.is_positive()
-            && self.alerts.as_ref().is_none_or(is_above);
-        if let Some(alerts) = &self.alerts {
-            self.detail.low = alerts.crossed(before, after);
-        }
+            && alerts.all_are_above(after)
+            && self.detail.rearmed.len() == fired.len();
     }
 
-    /// Asks for a top-up where one is due now, under the terms as they are after the posting.
-    fn ask_for_top_up(&mut self) {
+    /// Asks for a top-up where one is due now, under the terms as they are after the posting. Notes it where one failure
+    /// too many suspends them.
+    fn ask_for_top_up(&mut self) -> Result<(), Rejection> {
         let state = &self.customer.state;
-        if self.kind.leaves_closed(state.closed) {
-            return;
-        }
         let terms = self.detail.terms.as_ref().unwrap_or(&state.terms);
-        let Some(settings) = terms.top_up.as_deref() else { return };
-        let met = TopUps::met(state.top_ups.as_deref(), self.kind, self.recorded_at);
+        let has_settings = terms.top_up.is_some();
+        let happened = self.detail.happened(self.kind, self.recorded_at, &self.amounts, has_settings);
+        let before = state.top_ups.as_deref();
+        let met = TopUps::met(before, &happened).map_err(|_| Rejection::TopUpNotFound)?;
+        self.detail.top_ups_suspended = TopUps::suspended_by(before, met.as_ref());
+        if self.kind.leaves_closed(state.closed) || happened.leaves_paused(state.top_ups_paused) {
+            return Ok(());
+        }
+        let Some(settings) = terms.top_up.as_deref() else { return Ok(()) };
         let request = settings.request(met.as_ref(), self.balances.available, self.recorded_at);
         self.detail.top_up = request.map(Arc::new);
+        Ok(())
     }
 
     /// What came in by this posting and has not repaid a debt.

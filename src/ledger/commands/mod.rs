@@ -33,6 +33,7 @@ mod refund_purchase;
 mod refunding;
 mod release_hold;
 mod reopen_customer;
+mod report_top_up;
 mod resolve_chargeback;
 mod reverse_refund;
 mod reverse_settlement;

@@ -7,7 +7,7 @@ use crate::ledger::customer::Terms;
 use crate::ledger::ids::{CardId, PackageId};
 use crate::ledger::money::MoneyAccount;
 use crate::ledger::time::Day;
-use crate::ledger::top_up::TopUp;
+use crate::ledger::top_up::{TopUp, TopUpAct};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetCustomerTerms {
@@ -37,6 +37,7 @@ impl CustomerCommand for SetCustomerTerms {
         draft.need_available(self.charge)?;
         draft.shift(Slot::Third, self.charge)?;
         draft.burn(self.charge, MoneyAccount::EarnedRevenue)?;
+        draft.detail.top_up_act = matches!(self.top_up, Change::Set(_)).then_some(TopUpAct::Agreed);
         draft.detail.terms = Some(Terms {
             rate_card: self.rate_card.apply(before.rate_card.as_ref()),
             package: self.package.apply(before.package.as_ref()),

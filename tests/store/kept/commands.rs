@@ -37,6 +37,7 @@ pub fn said_with(command: &Command) -> Said {
         Command::ReverseSettlement(_) => ("op", "not satisfied"),
         Command::SetCustomerTerms(terms) if terms.charge.is_positive() => ("op", "renewal"),
         Command::SetCustomerTerms(_) | Command::SetBalanceAlerts(_) => ("op", ""),
+        Command::ReportTopUp(_) => ("shop", "the card was declined"),
         Command::CloseCustomer(_) => ("op", "left us"),
         Command::ReopenCustomer(_) => ("op", "not yet"),
         Command::CreateCustomer(_)

@@ -6,12 +6,13 @@ use creditledger::delivery::{EndpointChanged, EventPlace};
 use creditledger::ledger::book::Answer;
 use creditledger::ledger::card::{CardEdit, RateCard};
 use creditledger::ledger::commands::{
-    CloseCustomer, Command, NewWork, OnShortfall, ReopenCustomer, Said, UpdateCustomer,
+    CloseCustomer, Command, NewWork, OnShortfall, ReopenCustomer, ReportTopUp, Said, UpdateCustomer,
 };
 use creditledger::ledger::customer::Terms;
 use creditledger::ledger::decide::Outcome;
+use creditledger::ledger::top_up::TopUpAnswer;
 use creditledger::ledger::{
-    Customer, CustomerId, CustomerKey, HoldState, LedgerNo, Request, RequestKey, Text, Timestamp,
+    Customer, CustomerId, CustomerKey, HoldState, Kind, LedgerNo, Request, RequestKey, Text, Timestamp,
 };
 use creditledger::store::{CardsChanged, Position};
 
@@ -22,7 +23,7 @@ use super::commands::{
 };
 use super::endpoints::{URL, first_event, request, webhooks};
 use super::stage::Answers;
-use crate::desk::{START, credits, id};
+use crate::desk::{START, adjust, credits, id};
 use crate::rig::Rig;
 
 /// A rig whose request ids are told apart by when it was opened.
@@ -232,6 +233,24 @@ async fn around(hand: &mut Hand) {
     hand.ok(charge("n-charged", 30)).await;
 }
 
+/// A request that is declined, and as many that lapse as end them.
+async fn top_ups(hand: &mut Hand) {
+    hand.at("main", "topped-up").await;
+    let available = hand.customer().await.balances.available;
+    hand.ok(adjust(&format!("-{available}"))).await;
+    let open = hand.customer().await.state.top_ups.unwrap().open.unwrap();
+    assert_eq!(open.credits, credits("20"));
+    let declined = ReportTopUp { top_up: open.id, answer: TopUpAnswer::Declined };
+    hand.ok(Command::ReportTopUp(declined)).await;
+    let (ledger, customer) = (hand.rig.ledger, hand.rig.customer.clone());
+    for kind in [Kind::RequestTopUp, Kind::RequestTopUp, Kind::RequestTopUp, Kind::SuspendTopUps] {
+        hand.rig.now = hand.rig.now.plus_days(3);
+        let due = Request::apply_due(ledger, customer.clone());
+        assert_eq!(hand.rig.send(&due).await.unwrap().posting.kind, kind);
+    }
+    assert!(hand.customer().await.state.top_ups.unwrap().is_suspended());
+}
+
 /// After a restart: repeats of what was new, the rest of what stood open, and what has fallen due since.
 pub async fn second(url: &str, now: Timestamp) {
     let mut hand = Hand::open(url, "going on", now).await;
@@ -267,6 +286,8 @@ pub async fn second(url: &str, now: Timestamp) {
     assert!(hand.customer().await.state.closed);
     hand.ok(Command::ReopenCustomer(ReopenCustomer)).await;
     assert!(!hand.customer().await.state.closed);
+
+    top_ups(&mut hand).await;
 
     // All that is left of every customer, in the order of the feed.
     for ledger in hand.rig.reader.ledgers().await.unwrap() {

@@ -48,7 +48,7 @@ const VERSIONS: [&str; 1] = ["v0.1.0"];
 
 /// Kinds of postings that came after the script was written. The script of the next version has them; what goes on with a
 /// kept database has them now.
-const KINDS_SINCE: [Kind; 1] = [Kind::ReopenCustomer];
+const KINDS_SINCE: [Kind; 3] = [Kind::ReopenCustomer, Kind::ReportTopUp, Kind::SuspendTopUps];
 
 /// Set to the name of a version, the databases of that version are made and kept.
 const KEEP: &str = "CREDITLEDGER_KEEP_DATABASES";
