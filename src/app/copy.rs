@@ -91,8 +91,18 @@ impl Copy {
 }
 
 fn json_of(copied: &Copied) -> Value {
-    let Copied { ledgers, postings, customers, holds, work, lots, orders, card_changes, journal_sha256 } =
-        copied;
+    let Copied {
+        ledgers,
+        postings,
+        customers,
+        holds,
+        work,
+        lots,
+        orders,
+        storefront_orders,
+        card_changes,
+        journal_sha256,
+    } = copied;
     json!({
         "verified": true,
         "ledgers": ledgers,
@@ -102,6 +112,7 @@ fn json_of(copied: &Copied) -> Value {
         "work": work,
         "lots": lots,
         "orders": orders,
+        "storefront_orders": storefront_orders,
         "card_changes": card_changes,
         "journal_sha256": journal_sha256,
     })

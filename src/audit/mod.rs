@@ -3,6 +3,7 @@
 mod replay;
 mod report;
 mod rows;
+mod storefronts;
 
 use crate::store::{AuditStore, StoreError};
 
@@ -10,7 +11,7 @@ pub use report::{Counts, Report};
 
 /// Checks a database that nobody writes to meanwhile: the engine's own files and pointers; positions and sequences
 /// without gaps; every posting against the invariants, by replaying it; every customer, hold, lot, order and system
-/// account against the replay; and that each ledger sums to zero. Holds the replayed state in memory.
+/// account against the replay; that each ledger sums to zero; and the counts of each storefront against its orders. Holds the replayed state in memory.
 ///
 /// `progress` gets the number of postings that were replayed.
 ///
@@ -26,5 +27,6 @@ pub async fn verify(
     }
     let replayed = replay::replay(auditor, &mut report, &mut progress).await?;
     rows::compare(auditor, &replayed, &mut report).await?;
+    storefronts::check(auditor, &mut report).await?;
     Ok(report)
 }

@@ -22,6 +22,7 @@ pub struct Counts {
     pub work: u64,
     pub lots: u64,
     pub orders: u64,
+    pub storefront_orders: u64,
     pub system_accounts: u64,
     pub card_changes: u64,
 }
@@ -59,6 +60,9 @@ impl fmt::Display for Counts {
         )?;
         if self.work > 0 {
             write!(f, ", {} entries of work", self.work)?;
+        }
+        if self.storefront_orders > 0 {
+            write!(f, ", {} kept orders of storefronts", self.storefront_orders)?;
         }
         match self.card_changes {
             0 => Ok(()),

@@ -79,6 +79,7 @@ pub(super) async fn compare(
     copied.work = same_rows(source, target, |_: &StoredWork| ()).await?;
     copied.lots = same_rows(source, target, |_: &StoredLot| ()).await?;
     copied.orders = same_rows(source, target, |_: &StoredOrder| ()).await?;
+    copied.storefront_orders = storefronts(source, target).await?;
     accounts(source, target, sums).await?;
     Ok(copied)
 }
@@ -221,6 +222,28 @@ impl StoredRow for StoredOrder {
     fn name(&self) -> String {
         let (_, storefront, order) = &self.scope;
         format!("order {order} of {storefront}")
+    }
+}
+
+/// Compares the orders of storefronts and their rooms; returns the number of orders.
+async fn storefronts(source: &dyn AuditStore, target: &dyn AuditStore) -> Result<u64, CopyError> {
+    let (mut after, mut orders) = (None, 0_u64);
+    loop {
+        let page = target.storefront_orders(after, PAGE).await?;
+        let from = source.storefront_orders(after, PAGE).await?;
+        if let Some((_, (order, _))) = first_difference(&page, &from) {
+            return Err(differs(format!("order {} of storefront {}", order.id, order.storefront)));
+        }
+        orders = orders.saturating_add(count_of(page.len()));
+        match page.last() {
+            Some((last, _)) => after = Some(last.id),
+            None => break,
+        }
+    }
+    let (ours, theirs) = (target.storefront_rooms().await?, source.storefront_rooms().await?);
+    match first_difference(&ours, &theirs) {
+        Some((_, (_, storefront, _))) => Err(differs(format!("the room of storefront {storefront}"))),
+        None => Ok(orders),
     }
 }
 

@@ -8,9 +8,13 @@ mod outcome;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use uuid::Uuid;
+
 use crate::ledger::card::CardChange;
 use crate::ledger::{LedgerNo, Timestamp};
-use crate::store::{AuditStore, CopyTarget, Ledger, Position, Recorded, StoreError, StoredLedger};
+use crate::store::{
+    AuditStore, CopyTarget, Ledger, OrdersMark, Position, Recorded, StoreError, StoredLedger,
+};
 
 pub use outcome::{Copied, CopyError};
 
@@ -35,6 +39,10 @@ pub struct Copier<'a> {
     parts: Vec<Part>,
     /// The changes of rate cards of the source, as they were when the copy began.
     cards: Vec<CardChange>,
+    /// The orders of storefronts of the source, as they were when the copy began.
+    orders: OrdersMark,
+    /// The last order of a storefront that is copied.
+    last_order: Option<Uuid>,
     /// The index of the ledger that is being copied; those before it are done.
     at: usize,
     total: u64,
@@ -76,9 +84,21 @@ impl<'a> Copier<'a> {
             parts.push(Part { stored, end, done: Position(0) });
         }
         let cards = source.stored_card_changes().await?;
+        let orders = source.storefront_mark().await?;
         target.writer.begin_copy(now).await?;
         let total = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.end.0));
-        let mut copier = Self { source, target, parts, cards, at: 0, total, done: 0, chunk: chunk.max(1) };
+        let mut copier = Self {
+            source,
+            target,
+            parts,
+            cards,
+            orders,
+            last_order: None,
+            at: 0,
+            total,
+            done: 0,
+            chunk: chunk.max(1),
+        };
         for ledger in copier.find_done().await? {
             copier.target.writer.copy_ledger(&ledger).await?;
         }
@@ -148,7 +168,7 @@ impl<'a> Copier<'a> {
         self.done
     }
 
-    /// Copies the next postings, in one transaction; false where there are none left.
+    /// Copies the next postings, or orders of storefronts, in one transaction; false where there is nothing left.
     ///
     /// # Errors
     /// [`CopyError`]; nothing of these postings is stored, unless the error says that the outcome is unknown.
@@ -156,7 +176,7 @@ impl<'a> Copier<'a> {
         while self.parts.get(self.at).is_some_and(|part| part.done >= part.end) {
             self.at = self.at.saturating_add(1);
         }
-        let Some(part) = self.parts.get_mut(self.at) else { return Ok(false) };
+        let Some(part) = self.parts.get_mut(self.at) else { return self.copy_orders().await };
         let Ledger { no, id, .. } = &part.stored.ledger;
         let left = usize::try_from(part.end.0.saturating_sub(part.done.0)).unwrap_or(usize::MAX);
         let page = self.source.journal(*no, part.done, self.chunk.min(left)).await?.items;
@@ -182,14 +202,38 @@ impl<'a> Copier<'a> {
         Ok(true)
     }
 
-    /// True where the source has ledgers or postings that are not copied. `source` is opened anew, so that no snapshot
+    /// Copies the next page of orders that the target has not, once all postings are copied; after the last page the
+    /// rooms. An earlier copy may have left orders that have changed since, or are gone.
+    async fn copy_orders(&mut self) -> Result<bool, CopyError> {
+        loop {
+            let page = self.source.storefront_orders(self.last_order, self.chunk).await?;
+            let there = self.target.audit.storefront_orders(self.last_order, self.chunk).await?;
+            let after = self.last_order;
+            self.last_order = page.last().map(|(order, _)| order.id).or(after);
+            if page != there {
+                self.target.writer.copy_storefront_orders(after, &page).await?;
+                return Ok(true);
+            }
+            if page.is_empty() {
+                break;
+            }
+        }
+        let rooms = self.source.storefront_rooms().await?;
+        if rooms != self.target.audit.storefront_rooms().await? {
+            self.target.writer.copy_storefront_rooms(&rooms).await?;
+        }
+        Ok(false)
+    }
+
+    /// True where the source has ledgers, postings, or orders of storefronts that are not copied. `source` is opened anew, so that no snapshot
     /// hides them.
     pub async fn has_grown(&self, source: &dyn AuditStore) -> Result<bool, StoreError> {
         let ledgers = source.stored_ledgers().await?;
         if !ledgers.iter().eq(self.parts.iter().map(|part| &part.stored)) {
             return Ok(true);
         }
-        if source.stored_card_changes().await? != self.cards {
+        if source.stored_card_changes().await? != self.cards || source.storefront_mark().await? != self.orders
+        {
             return Ok(true);
         }
         for part in &self.parts {

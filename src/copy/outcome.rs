@@ -55,6 +55,7 @@ pub struct Copied {
     pub work: u64,
     pub lots: u64,
     pub orders: u64,
+    pub storefront_orders: u64,
     pub card_changes: u64,
     /// SHA-256 of the journal, the same in every engine.
     pub journal_sha256: String,
@@ -62,13 +63,26 @@ pub struct Copied {
 
 impl fmt::Display for Copied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ledgers, postings, customers, holds, work, lots, orders, card_changes, journal_sha256 } =
-            self;
+        let Self {
+            ledgers,
+            postings,
+            customers,
+            holds,
+            work,
+            lots,
+            orders,
+            storefront_orders,
+            card_changes,
+            journal_sha256,
+        } = self;
         write!(f, "{} of {}, ", count(*postings, "posting"), count(*ledgers, "ledger"))?;
         write!(f, "{}, {}, ", count(*customers, "customer"), count(*holds, "hold"))?;
         write!(f, "{}, {}", count(*lots, "lot"), count(*orders, "order"))?;
         if *work > 0 {
             write!(f, ", {work} {} of work", if *work == 1 { "entry" } else { "entries" })?;
+        }
+        if *storefront_orders > 0 {
+            write!(f, ", {} of storefronts", count(*storefront_orders, "kept order"))?;
         }
         if *card_changes > 0 {
             write!(f, ", {} of rate cards", count(*card_changes, "change"))?;

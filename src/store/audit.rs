@@ -1,9 +1,11 @@
 //! Reads every row as it is stored: `verify` compares the rows with the journal, `copy` with its source.
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::alerts::StoredDefaultAlerts;
 use super::error::StoreError;
+use super::orders::{OrdersMark, StorefrontRoom, WithPayload};
 use super::read_store::Page;
 use super::recorded::{Ledger, Position, Recorded};
 use crate::ledger::book::OrderScope;
@@ -130,6 +132,20 @@ pub trait AuditStore: Send + Sync {
         after: Option<&OrderScope>,
         limit: usize,
     ) -> Result<Vec<StoredOrder>, StoreError>;
+
+    /// Orders of storefronts with their payloads, as [`OrderTx::all`](super::OrderTx::all): only an empty page is the
+    /// end.
+    async fn storefront_orders(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<WithPayload>, StoreError>;
+
+    /// The rooms of all storefronts, by ledger and storefront.
+    async fn storefront_rooms(&self) -> Result<Vec<StorefrontRoom>, StoreError>;
+
+    /// Differs from an earlier one where any order of a storefront has changed since.
+    async fn storefront_mark(&self) -> Result<OrdersMark, StoreError>;
 
     /// Balances of all system accounts, each in its own unit.
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError>;

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::audit::{AuditStore, StoredLedger};
 use super::error::StoreError;
+use super::orders::{StorefrontRoom, WithPayload};
 use super::recorded::Recorded;
 use crate::ledger::card::CardChange;
 use crate::ledger::{Book, Timestamp};
 
 /// A writing side that takes in the journal of another database. The caller keeps this order:
-/// [`CopyStore::begin_copy`], the ledgers, then their journals by position, and [`CopyStore::end_copy`] last. For
+/// [`CopyStore::begin_copy`], the ledgers, then their journals by position and the orders of storefronts, and
+/// [`CopyStore::end_copy`] last. For
 /// each part of a journal: [`CopyStore::load_journal`], [`Book::post`] for each posting, [`CopyStore::append`].
 #[async_trait]
 pub trait CopyStore: Send {
@@ -19,8 +22,8 @@ pub trait CopyStore: Send {
     /// database. Does nothing where the mark exists.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] (`not_empty`) for an unmarked database that has a posting, a rate card change, or a
-    /// ledger besides main.
+    /// [`StoreError::Unusable`] (`not_empty`) for an unmarked database that has a posting, a rate card change, an order
+    /// of a storefront, or a ledger besides main.
     async fn begin_copy(&mut self, now: Timestamp) -> Result<(), StoreError>;
 
     /// Creates a ledger with its number, id, time and request, in its own transaction. Main exists already; only its
@@ -45,6 +48,17 @@ pub trait CopyStore: Send {
     /// # Errors
     /// [`StoreError`]; nothing is stored.
     async fn append(&mut self, book: &Book) -> Result<(), StoreError>;
+
+    /// Puts orders of storefronts in place of those from behind `after` up to the last of them, or up to the end where
+    /// the page is empty; in its own transaction.
+    async fn copy_storefront_orders(
+        &mut self,
+        after: Option<Uuid>,
+        page: &[WithPayload],
+    ) -> Result<(), StoreError>;
+
+    /// Puts the rooms of all storefronts in place of those that are there, in its own transaction.
+    async fn copy_storefront_rooms(&mut self, rooms: &[StorefrontRoom]) -> Result<(), StoreError>;
 
     /// Closes the transaction and stores nothing.
     async fn abandon(&mut self) -> Result<(), StoreError>;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 
 use super::audit::AuditStore;
+use super::orders::OrderStore;
 use super::read_store::ReadStore;
 use super::recorded::Recorded;
 use super::webhooks::WebhookStore;
@@ -17,6 +18,7 @@ pub struct Engine {
     pub reader: Arc<dyn ReadStore>,
     pub audit: Arc<dyn AuditStore>,
     pub webhooks: Arc<dyn WebhookStore>,
+    pub orders: Arc<dyn OrderStore>,
     pub notifier: CommitNotifier,
 }
 

@@ -16,6 +16,7 @@ pub mod memory;
 mod migrations;
 pub mod nets;
 pub mod open;
+pub mod orders;
 pub mod postgres;
 pub mod read_store;
 pub mod recorded;
@@ -41,6 +42,7 @@ pub use open::{
     ExclusiveLock, check_urls, migrate, open, open_figures, open_for_copy, open_to_check, open_to_read,
     shown_url,
 };
+pub use orders::{KeptOrder, OrderState, OrderStore, OrderTx, OrdersMark, Room, StorefrontRoom, WithPayload};
 pub use read_store::{At, HoldFilter, LotFilter, OwnedLot, Page, READ_BYTES_MAX, ReadStore, StoreInfo};
 pub use recorded::{Ledger, Position, Recorded};
 pub use words::Erased;

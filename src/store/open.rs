@@ -10,7 +10,9 @@ use super::figures::Figures;
 use super::memory::Memory;
 use super::postgres::{self, Address};
 use super::sql::audit::SqlAudit;
+use super::sql::orders::SqlOrders;
 use super::sql::reader::SqlReader;
+use super::sql::webhooks::SqlWebhooks;
 use super::sqlite;
 use crate::ledger::Timestamp;
 
@@ -29,13 +31,16 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
         address.tell_ignored();
         return postgres::open(address, now, settings).await;
     }
-    let (writer, readers) = sqlite::open(&sqlite_path(url)?, now)?;
-    let (notifier, turns, file) = (writer.notifier(), writer.turns(), writer.file());
+    let path = sqlite_path(url)?;
+    let (writer, readers) = sqlite::open(&path, now)?;
+    let notifier = writer.notifier();
+    let side = sqlite::SqliteSide::of(&path, writer.turns(), writer.file());
     Ok(Engine {
         writers: vec![Box::new(writer)],
         reader: Arc::new(SqlReader(readers.clone())),
         audit: Arc::new(SqlAudit(readers)),
-        webhooks: Arc::new(sqlite::SqliteWebhooks::of(&sqlite_path(url)?, turns, file)),
+        webhooks: Arc::new(SqlWebhooks(side.clone())),
+        orders: Arc::new(SqlOrders(side)),
         notifier,
     })
 }

@@ -32,6 +32,7 @@ mod locks;
 mod lookups;
 mod lost_answers;
 mod open;
+mod orders;
 mod outage;
 mod parked;
 mod properties;

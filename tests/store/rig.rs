@@ -11,6 +11,7 @@ use creditledger::ledger::{
     CustomerId, CustomerKey, LedgerId, LedgerNo, Rejection, Request, RequestKey, Timestamp,
 };
 use creditledger::store::memory::Memory;
+use creditledger::store::orders::OrderStore;
 use creditledger::store::webhooks::WebhookStore;
 use creditledger::store::{
     AuditStore, CardsChanged, CommitNotifier, Engine, Isolation, LedgerCreated, NewLedger, ReadStore,
@@ -25,6 +26,7 @@ pub struct Rig {
     pub reader: Arc<dyn ReadStore>,
     pub audit: Arc<dyn AuditStore>,
     pub webhooks: Arc<dyn WebhookStore>,
+    pub orders: Arc<dyn OrderStore>,
     pub notifier: CommitNotifier,
     pub now: Timestamp,
     pub ledger: LedgerNo,
@@ -44,7 +46,7 @@ pub const SETTINGS: Settings = Settings { lanes: 1, isolation: Isolation::ReadCo
 
 impl Rig {
     fn of(engine: Engine, url: Option<String>, directory: Option<TempDir>) -> Self {
-        let Engine { mut writers, reader, audit, webhooks, notifier } = engine;
+        let Engine { mut writers, reader, audit, webhooks, orders, notifier } = engine;
         let writer = writers.remove(0);
         let customer = id("acme");
         let ledger = LedgerNo::MAIN;
@@ -55,6 +57,7 @@ impl Rig {
             reader,
             audit,
             webhooks,
+            orders,
             notifier,
             now: START,
             ledger,
@@ -100,7 +103,7 @@ impl Rig {
     pub async fn reopen(mut self) -> Self {
         let Some(url) = self.url else { return self };
         self.writer.close().await.unwrap();
-        drop((self.writer, self.reader, self.audit, self.webhooks));
+        drop((self.writer, self.reader, self.audit, self.webhooks, self.orders));
         let again = Self::of(open(&url, START, &SETTINGS).await.unwrap(), Some(url), self.directory);
         Self { now: self.now, ledger: self.ledger, customer: self.customer, requests: self.requests, ..again }
     }

@@ -13,6 +13,7 @@ use creditledger::ledger::{
     Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerId, LedgerNo, LotId, OrderId,
     Profile, Request, Storefront, Timestamp,
 };
+use creditledger::store::orders::OrderStore;
 use creditledger::store::webhooks::{Asked, AskedScope, Delivery, Endpoint, WebhookStore, WebhookTx};
 use creditledger::store::{
     At, AuditStore, CardsChanged, ClassStats, ClassStatsFilter, CommitNotifier, DefaultAlertsSet, Engine,
@@ -96,14 +97,15 @@ pub struct Faulty {
     reader: Arc<dyn ReadStore>,
     pub audit: Arc<dyn AuditStore>,
     webhooks: Arc<dyn WebhookStore>,
+    orders: Arc<dyn OrderStore>,
     notifier: CommitNotifier,
 }
 
 impl Faulty {
     pub fn new(engine: Engine) -> Self {
-        let Engine { mut writers, reader, audit, webhooks, notifier } = engine;
+        let Engine { mut writers, reader, audit, webhooks, orders, notifier } = engine;
         let writer = Arc::new(Mutex::new(writers.remove(0)));
-        Self { plan: Arc::default(), writer, reader, audit, webhooks, notifier }
+        Self { plan: Arc::default(), writer, reader, audit, webhooks, orders, notifier }
     }
 
     /// An engine for the next server. Nothing of an earlier one is under way.
@@ -115,6 +117,7 @@ impl Faulty {
             reader: Arc::new(Reads { plan: plan(), inner: Arc::clone(&self.reader) }),
             audit: Arc::clone(&self.audit),
             webhooks: Arc::new(Hooks { plan: plan(), inner: Arc::clone(&self.webhooks) }),
+            orders: Arc::clone(&self.orders),
             notifier: self.notifier.clone(),
         }
     }

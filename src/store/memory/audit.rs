@@ -1,6 +1,7 @@
 //! Every row of the reference engine, as another engine would store it.
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::Memory;
 use crate::ledger::book::OrderScope;
@@ -8,6 +9,7 @@ use crate::ledger::card::CardChange;
 use crate::ledger::codec::encode;
 use crate::ledger::ids::WorkId;
 use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId, RequestKey};
+use crate::store::orders::{OrdersMark, StorefrontRoom, WithPayload};
 use crate::store::read_store::Page;
 use crate::store::{
     AuditStore, Ledger, Position, ReadStore, Recorded, StoreError, StoredCustomer, StoredHold, StoredLedger,
@@ -117,6 +119,22 @@ impl AuditStore for Memory {
             posting: Some(recorded.posting.id),
         });
         Ok(stored.collect())
+    }
+
+    async fn storefront_orders(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<WithPayload>, StoreError> {
+        Ok(self.orders.page(after, limit).await)
+    }
+
+    async fn storefront_rooms(&self) -> Result<Vec<StorefrontRoom>, StoreError> {
+        Ok(self.orders.rooms().await)
+    }
+
+    async fn storefront_mark(&self) -> Result<OrdersMark, StoreError> {
+        Ok(self.orders.mark().await)
     }
 
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError> {

@@ -18,6 +18,7 @@ use crate::ledger::{
 };
 
 mod audit;
+mod orders;
 mod read;
 mod webhooks;
 mod words;
@@ -51,6 +52,7 @@ pub struct Memory {
     stamps: Stamps,
     growth: Arc<watch::Sender<u64>>,
     webhooks: webhooks::MemoryWebhooks,
+    orders: orders::MemoryOrders,
 }
 
 impl Memory {
@@ -64,6 +66,7 @@ impl Memory {
             stamps: Stamps::default(),
             growth: Arc::default(),
             webhooks: webhooks::MemoryWebhooks::default(),
+            orders: orders::MemoryOrders::default(),
         }
     }
 
@@ -73,6 +76,7 @@ impl Memory {
         let notifier = CommitNotifier::always_reachable(Arc::clone(&self.growth));
         Engine {
             webhooks: Arc::new(self.webhooks.clone()),
+            orders: Arc::new(self.orders.clone()),
             writers: vec![Box::new(self)],
             reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
             audit: reader as Arc<dyn AuditStore>,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::append::{Placement, add_to_accounts, append_rows, set_ends};
 use super::connect::{Address, SERVER};
 use super::load::{holds_by_id, lock_customers};
+use super::orders::put;
 use super::rows::sql_ledger;
 use super::work;
 use super::write::PgWriter;
@@ -20,9 +21,10 @@ use crate::store::audit::StoredLedger;
 use crate::store::copy::CopyStore;
 use crate::store::error::StoreError;
 use crate::store::nets::nets;
+use crate::store::orders::{KeptOrder, StorefrontRoom, WithPayload};
 use crate::store::recorded::{Position, Recorded};
 use crate::store::sql::row::sql_count;
-use crate::store::sql::{cards, copy};
+use crate::store::sql::{cards, copy, orders};
 use crate::store::stored::voids_in;
 use crate::store::write_store::WriteStore as _;
 
@@ -122,6 +124,24 @@ impl CopyStore for PgCopier {
             })
             .await?;
         self.writer.commit(connection).await
+    }
+
+    async fn copy_storefront_orders(
+        &mut self,
+        after: Option<Uuid>,
+        page: &[WithPayload],
+    ) -> Result<(), StoreError> {
+        let new: Vec<KeptOrder> = page.iter().map(|(order, _)| order.clone()).collect();
+        self.alone(async |connection| {
+            orders::clear(connection, after, page).await?;
+            put(connection, &new).await?;
+            orders::put_payloads(connection, page).await
+        })
+        .await
+    }
+
+    async fn copy_storefront_rooms(&mut self, rooms: &[StorefrontRoom]) -> Result<(), StoreError> {
+        self.alone(async |connection| orders::replace_rooms(connection, rooms).await).await
     }
 
     async fn abandon(&mut self) -> Result<(), StoreError> {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::columns::{PostgreSql, placed_posting_columns, postings_where, postings_within, with_words};
-use super::{history, lists};
-use crate::ledger::{CustomerKey, Hold, HoldId, LedgerNo, LotId, Timestamp};
+use super::{history, lists, orders};
+use crate::ledger::{CustomerKey, Hold, HoldId, LedgerNo, LotId, Storefront, Text, Timestamp};
 use crate::store::error::StoreError;
+use crate::store::orders::KeptOrder;
 use crate::store::read_store::{At, HoldFilter, LotFilter, OwnedLot, Page};
 use crate::store::recorded::Recorded;
 use crate::store::sql::database::{Dialect, Sql};
@@ -134,6 +135,12 @@ impl Dialect for PostgreSql {
         ORDER BY ledger_no, account COLLATE \"C\"";
     const ENDPOINT_TO_CHANGE: &'static str =
         "SELECT body FROM webhook_endpoint WHERE endpoint_id = $1 FOR UPDATE";
+    const ROOM_TO_CHANGE: &'static str = "
+        SELECT waiting, due, payload_bytes
+        FROM storefront_room
+        WHERE ledger_no = $1
+          AND storefront = $2
+        FOR UPDATE";
     const BYTES: &'static str = "SELECT pg_database_size(current_database())";
     const DURABILITY: &'static str = "
         SELECT 'PostgreSQL: synchronous_commit=' || current_setting('synchronous_commit')
@@ -220,5 +227,21 @@ impl Dialect for PostgreSql {
         limit: usize,
     ) -> Result<Page<OwnedLot, LotId>, StoreError> {
         lists::lots(sql, ledger, &filter, before, limit).await
+    }
+
+    async fn orders_named<S: Sql<Dialect = Self> + Send>(
+        sql: &mut S,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        names: &[Text],
+    ) -> Result<Vec<KeptOrder>, StoreError> {
+        orders::named(sql, ledger, storefront, names).await
+    }
+
+    async fn put_orders<S: Sql<Dialect = Self> + Send>(
+        sql: &mut S,
+        orders: &[KeptOrder],
+    ) -> Result<(), StoreError> {
+        orders::put(sql, orders).await
     }
 }

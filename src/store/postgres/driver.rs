@@ -51,6 +51,8 @@ fn bound<'q>(sql: &'static str, params: &[Param<'_>]) -> Query<'q, Postgres, PgA
             Param::Request(value) => query.bind(value.map(|request| RequestColumn::of(request).concat())),
             Param::Ints(values) => query.bind(values),
             Param::Ids(values) => query.bind(values),
+            Param::Uuids(values) => query.bind(values),
+            Param::Blobs(values) => query.bind(values),
         };
     }
     query

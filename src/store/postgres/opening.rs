@@ -11,8 +11,8 @@ use super::connect::{Address, why};
 use super::copy::{PgCopier, refuse_servers};
 use super::read::PgReaders;
 use super::sequencer::Sequencer;
+use super::side::{OneConnection, PgSide};
 use super::tend::{Signals, Tending};
-use super::webhooks::{OneConnection, PgWebhooks};
 use super::work;
 use super::write::PgWriter;
 use crate::ledger::Timestamp;
@@ -22,7 +22,9 @@ use crate::store::migrations::{Migration, POSTGRES};
 use crate::store::sql::audit::SqlAudit;
 use crate::store::sql::figures::SqlFigures;
 use crate::store::sql::names;
+use crate::store::sql::orders::SqlOrders;
 use crate::store::sql::reader::SqlReader;
+use crate::store::sql::webhooks::SqlWebhooks;
 use crate::store::write_store::WriteStore;
 
 /// The migrations as the driver takes them.
@@ -60,8 +62,9 @@ pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Resu
     let tending = Tending::start(Arc::clone(&sequencer), signals.clone());
     let reader = Arc::new(SqlReader(PgReaders::new(Arc::clone(&address), sequencer, tending)));
     let audit = Arc::new(SqlAudit(PgAudit::open(&address)));
-    let webhooks = Arc::new(PgWebhooks::new(Arc::clone(&address), settings.time));
-    Ok(Engine { writers, reader, audit, webhooks, notifier: signals.notifier() })
+    let webhooks = Arc::new(SqlWebhooks(PgSide::for_webhooks(Arc::clone(&address), settings.time)));
+    let orders = Arc::new(SqlOrders(PgSide::for_orders(address, settings.time)));
+    Ok(Engine { writers, reader, audit, webhooks, orders, notifier: signals.notifier() })
 }
 
 /// Opens what `verify` reads; servers may be running. The database must have this version's schema.
@@ -233,7 +236,12 @@ async fn check_privileges(address: &Address, connection: &mut PgConnection) -> R
                               ('webhook_endpoint', 'SELECT INSERT UPDATE DELETE'),
                               ('webhook_delivery', 'SELECT INSERT DELETE'),
                               ('webhook_request', 'SELECT INSERT'),
-                              ('webhook_relay', 'SELECT INSERT UPDATE DELETE'), ('unfinished_copy', 'SELECT'),
+                              ('webhook_relay', 'SELECT INSERT UPDATE DELETE'),
+                              ('storefront_order', 'SELECT INSERT UPDATE DELETE'),
+                              ('storefront_order_name', 'SELECT INSERT UPDATE DELETE'),
+                              ('storefront_payload', 'SELECT INSERT UPDATE DELETE'),
+                              ('storefront_room', 'SELECT INSERT UPDATE'),
+                              ('unfinished_copy', 'SELECT'),
                               ('rate_card_change', 'SELECT INSERT'))
                       wanted(name, rights),
                       UNNEST(string_to_array(rights, ' ')) right_to

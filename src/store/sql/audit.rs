@@ -18,6 +18,7 @@ use crate::store::audit::{
     AuditStore, StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder, StoredWork,
 };
 use crate::store::error::{StoreError, damaged};
+use crate::store::orders::{OrdersMark, StorefrontRoom, WithPayload};
 use crate::store::read_store::Page;
 use crate::store::recorded::{Position, Recorded};
 use crate::store::stored::{count_of, customer_id_of, ledger_no_of};
@@ -83,6 +84,22 @@ impl<D: AuditDatabase> AuditStore for SqlAudit<D> {
     ) -> Result<Vec<StoredOrder>, StoreError> {
         let after = after.cloned();
         self.0.run(move |sql| Box::pin(orders(sql, after, limit))).await
+    }
+
+    async fn storefront_orders(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<WithPayload>, StoreError> {
+        self.0.run(move |sql| Box::pin(super::orders::all(sql, after, limit))).await
+    }
+
+    async fn storefront_rooms(&self) -> Result<Vec<StorefrontRoom>, StoreError> {
+        self.0.run(|sql| Box::pin(super::orders::rooms(sql))).await
+    }
+
+    async fn storefront_mark(&self) -> Result<OrdersMark, StoreError> {
+        self.0.run(|sql| Box::pin(super::orders::mark(sql))).await
     }
 
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError> {

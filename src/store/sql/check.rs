@@ -4,6 +4,7 @@
 use uuid::Uuid;
 
 use super::database::{Dialect, Sql};
+use super::orders::{ORDER_COLUMNS, checksum_of, kept_from, order_columns, payload_checksum};
 use super::row::Row;
 use super::rows::body;
 use crate::ledger::work::Work;
@@ -13,6 +14,13 @@ use crate::store::error::StoreError;
 
 /// Rows read at a time.
 pub const PAGE: i64 = 1_000;
+/// Payloads read at a time: each may have 1 MiB.
+const PAYLOADS: i64 = 4;
+
+/// The fault of a row whose columns repeat a part of its body.
+const BODY: &str = "its columns are not those of its body";
+/// The fault of a row with a checksum.
+const CHECKSUM: &str = "it is not what its checksum was made of, or belongs to nothing";
 
 /// Checks holds, entries of work, and lots.
 ///
@@ -28,7 +36,7 @@ pub async fn check_bodies(sql: &mut impl Sql, faults: &mut Faults) -> Result<(),
          WHERE hold_id > $1
          ORDER BY hold_id
          LIMIT $3",
-        "hold",
+        ("hold", BODY, PAGE),
         |row, id| {
             let hold: Hold = body(row, 14, "a hold")?;
             let columns = HoldColumns {
@@ -58,7 +66,7 @@ pub async fn check_bodies(sql: &mut impl Sql, faults: &mut Faults) -> Result<(),
          WHERE (hold_id, work_id) > ($1, $2)
          ORDER BY hold_id, work_id
          LIMIT $3",
-        "entry of work",
+        ("entry of work", BODY, PAGE),
         |row, id| {
             let work: Work = body(row, 6, "an entry of work")?;
             let columns = WorkColumns {
@@ -81,7 +89,7 @@ pub async fn check_bodies(sql: &mut impl Sql, faults: &mut Faults) -> Result<(),
          WHERE lot_id > $1
          ORDER BY lot_id
          LIMIT $3",
-        "lot",
+        ("lot", BODY, PAGE),
         |row, id| {
             let lot: Lot = body(row, 11, "a lot")?;
             let columns = LotColumns {
@@ -103,18 +111,19 @@ pub async fn check_bodies(sql: &mut impl Sql, faults: &mut Faults) -> Result<(),
 }
 
 /// Reads a table in pages of $3 rows after the key ($1, $2). The first two columns are the key; the second one is the
-/// row's own id. A row that cannot be read is a fault like any other.
+/// row's own id. A row that cannot be read is a fault like any other. The second argument from the end has what a row
+/// is called, what is said of an unsound one, and the rows of a page.
 async fn check_table(
     sql: &mut impl Sql,
     faults: &mut Faults,
     text: &'static str,
-    what: &'static str,
+    (what, fault, page): (&'static str, &'static str, i64),
     is_sound: fn(&dyn Row, Uuid) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
     let mut after = (Uuid::nil(), Uuid::nil());
     while !faults.are_enough() {
         let rows = sql
-            .all(text, &[after.0.into(), after.1.into(), PAGE.into()], |row| {
+            .all(text, &[after.0.into(), after.1.into(), page.into()], |row| {
                 let key: (Uuid, Uuid) = (row.get(0)?, row.get(1)?);
                 Ok((key, readable(is_sound(row, key.1))?))
             })
@@ -122,7 +131,7 @@ async fn check_table(
         let Some(last) = rows.last() else { break };
         after = last.0;
         for ((_, id), sound) in rows {
-            faults.expect_readable(sound, || format!("{what} {id}"), "its columns are not those of its body");
+            faults.expect_readable(sound, || format!("{what} {id}"), fault);
         }
     }
     Ok(())
@@ -138,6 +147,55 @@ pub fn readable<T>(read: Result<T, StoreError>) -> Result<Result<T, String>, Sto
         Err(StoreError::Damaged(damage)) => Ok(Err(damage)),
         Err(other) => Err(other),
     }
+}
+
+/// Checks orders of storefronts, their payloads and their names. The core gives no bodies here, so each row has a
+/// checksum.
+///
+/// # Errors
+/// [`StoreError`] where the database cannot be read.
+pub async fn check_orders(sql: &mut impl Sql, faults: &mut Faults) -> Result<(), StoreError> {
+    check_table(
+        sql,
+        faults,
+        concat!(
+            "SELECT o.order_id, ",
+            order_columns!(),
+            ", o.checksum FROM storefront_order o WHERE o.order_id > $1 ORDER BY o.order_id LIMIT $3"
+        ),
+        ("order of a storefront", CHECKSUM, PAGE),
+        |row, _| Ok(checksum_of(&kept_from(row, 1)?)? == row.get::<i64>(ORDER_COLUMNS + 1)?),
+    )
+    .await?;
+    check_table(
+        sql,
+        faults,
+        "SELECT p.order_id, p.order_id, p.payload, p.checksum, o.order_id IS NOT NULL
+         FROM storefront_payload p
+         LEFT JOIN storefront_order o ON o.order_id = p.order_id
+         WHERE p.order_id > $1
+         ORDER BY p.order_id
+         LIMIT $3",
+        ("payload of order", CHECKSUM, PAYLOADS),
+        |row, id| {
+            let payload: Vec<u8> = row.get(2)?;
+            let has_order: bool = row.get(4)?;
+            Ok(has_order && payload_checksum(id, &payload) == row.get::<i64>(3)?)
+        },
+    )
+    .await?;
+    let strangers = "
+        SELECT 'name ' || n.name || ' of storefront ' || n.storefront || ' finds no order of it'
+        FROM storefront_order_name n
+        LEFT JOIN storefront_order o ON o.order_id = n.order_id
+        WHERE o.order_id IS NULL
+           OR o.ledger_no <> n.ledger_no
+           OR o.storefront <> n.storefront
+        LIMIT $1";
+    for fault in sql.all(strangers, &[PAGE.into()], |row| row.get::<String>(0)).await? {
+        faults.expect(false, || fault);
+    }
+    Ok(())
 }
 
 /// Finds rows that repeat a part of a customer or a posting, but differ from it.

@@ -4,8 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::row::{Param, Row};
-use crate::ledger::{CustomerKey, Hold, HoldId, LedgerNo, LotId, Timestamp};
+use crate::ledger::{CustomerKey, Hold, HoldId, LedgerNo, LotId, Storefront, Text, Timestamp};
 use crate::store::error::{StoreError, damaged};
+use crate::store::orders::KeptOrder;
 #[cfg(doc)]
 use crate::store::read_store::READ_BYTES_MAX;
 use crate::store::read_store::{At, HoldFilter, LotFilter, OwnedLot, Page};
@@ -113,6 +114,8 @@ pub trait Dialect {
     const BALANCES: &'static str;
     /// An endpoint's body by its id: $1. The row is locked until the end of the transaction.
     const ENDPOINT_TO_CHANGE: &'static str;
+    /// The counts of a storefront: $1 ledger, $2 storefront. The row is locked until the end of the transaction.
+    const ROOM_TO_CHANGE: &'static str;
     const BYTES: &'static str;
     /// How durable a commit is, as one text.
     const DURABILITY: &'static str;
@@ -158,6 +161,23 @@ pub trait Dialect {
         before: Option<LotId>,
         limit: usize,
     ) -> impl Future<Output = Result<Page<OwnedLot, LotId>, StoreError>> + Send;
+
+    /// Orders of a storefront that have any of these names, by id.
+    fn orders_named<S: Sql<Dialect = Self> + Send>(
+        sql: &mut S,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        names: &[Text],
+    ) -> impl Future<Output = Result<Vec<KeptOrder>, StoreError>> + Send;
+
+    /// Creates or replaces orders, and changes their names.
+    ///
+    /// # Errors
+    /// As [`OrderTx::put`](crate::store::orders::OrderTx::put).
+    fn put_orders<S: Sql<Dialect = Self> + Send>(
+        sql: &mut S,
+        orders: &[KeptOrder],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// Work on a connection, as a future that borrows it.

@@ -161,6 +161,10 @@ pub enum Param<'a> {
     Ints(&'a [i64]),
     /// A list of ids, as [`Param::Ints`]. SQLite takes only ids here: their characters need no escape in JSON.
     Ids(&'a [&'a str]),
+    /// A list that only PostgreSQL takes.
+    Uuids(&'a [Uuid]),
+    /// A list that only PostgreSQL takes.
+    Blobs(&'a [&'a [u8]]),
 }
 
 macro_rules! param_from {

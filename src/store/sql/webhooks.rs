@@ -6,27 +6,33 @@ use uuid::Uuid;
 use super::database::{Database, Dialect, Sql, Work};
 use super::row::sql_count;
 use super::rows::body;
+use super::side::{SideConnections, Transaction};
 use crate::ledger::Timestamp;
 use crate::ledger::codec::encode;
 use crate::store::error::{StoreError, damaged};
 use crate::store::recorded::Position;
 use crate::store::stored::ledger_no_of;
-use crate::store::webhooks::{Asked, AskedScope, Delivery, Endpoint, Method, WebhookTx};
+use crate::store::webhooks::{Asked, AskedScope, Delivery, Endpoint, Method, WebhookStore, WebhookTx};
 
 const ASKED: &str = "a request about endpoints";
 const ENDPOINT: &str = "an endpoint";
 
-/// A transaction on a connection that nobody else uses.
-pub trait Transaction: Database {
-    /// Commits, and returns the connection to where it came from.
-    fn commit(self) -> impl Future<Output = Result<(), StoreError>> + Send;
+/// The rows of an engine, through its side connections.
+#[derive(Debug)]
+pub struct SqlWebhooks<C>(pub C);
+
+#[async_trait]
+impl<C: SideConnections> WebhookStore for SqlWebhooks<C> {
+    async fn begin(&self, now: Timestamp) -> Result<Box<dyn WebhookTx>, StoreError> {
+        let (now, transaction) = self.0.begin(now).await?;
+        Ok(Box::new(SqlWebhookTx { now, transaction }))
+    }
 }
 
-/// An open transaction. When it is dropped, its connection is closed and nothing is stored.
-#[derive(Debug)]
-pub struct SqlWebhookTx<T> {
-    pub now: Timestamp,
-    pub transaction: T,
+/// An open transaction.
+struct SqlWebhookTx<T> {
+    now: Timestamp,
+    transaction: T,
 }
 
 impl<D: Transaction> SqlWebhookTx<D> {

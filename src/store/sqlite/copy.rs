@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::driver::ready;
 use super::load;
+use super::orders::put;
 use super::write::SqliteWriter;
 use crate::ledger::card::{CardChange, Cards};
 use crate::ledger::{Book, Timestamp};
 use crate::store::audit::StoredLedger;
 use crate::store::copy::CopyStore;
 use crate::store::error::StoreError;
+use crate::store::orders::{KeptOrder, StorefrontRoom, WithPayload};
 use crate::store::recorded::Recorded;
-use crate::store::sql::{cards, copy};
+use crate::store::sql::{cards, copy, orders};
 use crate::store::write_store::WriteStore;
 
 #[async_trait]
@@ -66,6 +69,27 @@ impl CopyStore for SqliteWriter {
     async fn append(&mut self, book: &Book) -> Result<(), StoreError> {
         WriteStore::append(self, book).await?;
         self.tidy().await
+    }
+
+    async fn copy_storefront_orders(
+        &mut self,
+        after: Option<Uuid>,
+        page: &[WithPayload],
+    ) -> Result<(), StoreError> {
+        let new: Vec<KeptOrder> = page.iter().map(|(order, _)| order.clone()).collect();
+        self.in_transaction(|writer| {
+            let mut statements = writer.statements()?;
+            ready(orders::clear(&mut statements, after, page))?;
+            ready(put(&mut statements, &new))?;
+            ready(orders::put_payloads(&mut statements, page))
+        })?;
+        self.commit(&[])?;
+        self.tidy().await
+    }
+
+    async fn copy_storefront_rooms(&mut self, rooms: &[StorefrontRoom]) -> Result<(), StoreError> {
+        self.in_transaction(|writer| ready(orders::replace_rooms(&mut writer.statements()?, rooms)))?;
+        self.commit(&[])
     }
 
     async fn abandon(&mut self) -> Result<(), StoreError> {

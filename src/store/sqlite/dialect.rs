@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::columns::{POSTING_OF_REQUEST, Sqlite, keyed_posting_columns, with_words};
-use super::{history, lists};
-use crate::ledger::{CustomerKey, Hold, HoldId, LedgerNo, LotId, Timestamp};
+use super::{history, lists, orders};
+use crate::ledger::{CustomerKey, Hold, HoldId, LedgerNo, LotId, Storefront, Text, Timestamp};
 use crate::store::error::StoreError;
+use crate::store::orders::KeptOrder;
 use crate::store::read_store::{At, HoldFilter, LotFilter, OwnedLot, Page};
 use crate::store::recorded::Recorded;
 use crate::store::sql::database::{Dialect, Sql};
@@ -94,6 +95,12 @@ impl Dialect for Sqlite {
         ORDER BY ledger_no, account";
     /// No lock is needed: this engine runs one transaction at a time.
     const ENDPOINT_TO_CHANGE: &'static str = "SELECT body FROM webhook_endpoint WHERE endpoint_id = $1";
+    /// No lock is needed here either.
+    const ROOM_TO_CHANGE: &'static str = "
+        SELECT waiting, due, payload_bytes
+        FROM storefront_room
+        WHERE ledger_no = $1
+          AND storefront = $2";
     /// Pages as of the last commit. The log is not added, because its length depends on when it last restarted.
     const BYTES: &'static str = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     /// The setting of the connection that writes; that of the reading connection means nothing.
@@ -183,5 +190,21 @@ impl Dialect for Sqlite {
         let page = lists::lots(sql, ledger, &filter, before, limit).await?;
         sql.run("COMMIT", &[]).await?;
         Ok(page)
+    }
+
+    async fn orders_named<S: Sql<Dialect = Self> + Send>(
+        sql: &mut S,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        names: &[Text],
+    ) -> Result<Vec<KeptOrder>, StoreError> {
+        orders::named(sql, ledger, storefront, names).await
+    }
+
+    async fn put_orders<S: Sql<Dialect = Self> + Send>(
+        sql: &mut S,
+        orders: &[KeptOrder],
+    ) -> Result<(), StoreError> {
+        orders::put(sql, orders).await
     }
 }

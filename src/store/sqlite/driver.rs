@@ -49,6 +49,9 @@ impl ToSql for Param<'_> {
             Self::Request(request) => request.map_or(ValueRef::Null, request_ref),
             Self::Ints(values) => return Ok(json(values.iter().map(ToString::to_string))),
             Self::Ids(values) => return Ok(json(values.iter().map(|id| format!("\"{id}\"")))),
+            Self::Uuids(_) | Self::Blobs(_) => {
+                return Err(rusqlite::Error::ToSqlConversionFailure("SQLite takes no such list".into()));
+            }
         };
         Ok(ToSqlOutput::Borrowed(borrowed))
     }

@@ -119,7 +119,7 @@ impl SqliteWriter {
         self.lock.file()
     }
 
-    /// The turn to write, to share with the webhook store.
+    /// The turn to write, to share with the side connection.
     pub(crate) fn turns(&self) -> Turns {
         Arc::clone(&self.turns)
     }

@@ -1,7 +1,8 @@
 //! A source that is damaged or wrong gives no copy.
 
 use creditledger::ledger::ids::WorkId;
-use creditledger::store::{Page, StoredWork};
+use creditledger::store::{OrdersMark, Page, StoredWork, StorefrontRoom, WithPayload};
+use uuid::Uuid;
 
 use super::*;
 
@@ -67,6 +68,19 @@ impl<A: Fn(&mut Vec<Recorded>) + Send + Sync> AuditStore for Altered<A> {
         limit: usize,
     ) -> Result<Vec<StoredOrder>, StoreError> {
         self.audit.stored_orders(after, limit).await
+    }
+    async fn storefront_orders(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<WithPayload>, StoreError> {
+        self.audit.storefront_orders(after, limit).await
+    }
+    async fn storefront_rooms(&self) -> Result<Vec<StorefrontRoom>, StoreError> {
+        self.audit.storefront_rooms().await
+    }
+    async fn storefront_mark(&self) -> Result<OrdersMark, StoreError> {
+        self.audit.storefront_mark().await
     }
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError> {
         self.audit.stored_accounts().await

@@ -1,0 +1,123 @@
+//! Connections beside those of the writer, for webhook endpoints and for orders. A dropped transaction takes its
+//! connection with it.
+
+use std::sync::{Arc, PoisonError};
+
+use sqlx::PgConnection;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+
+use super::connect::Address;
+use super::errors::not_answered;
+use crate::ledger::Timestamp;
+use crate::store::engine::Time;
+use crate::store::error::StoreError;
+use crate::store::sql::database::{Database, Sql as _, Work};
+use crate::store::sql::side::{SideConnections, Transaction};
+
+/// READ COMMITTED is enough: rows are locked before they are changed.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// A storefront stays locked for all statements of a transaction, and several may wait for it: that takes longer than a
+/// row that the writer updates. It is less than the 3 s after which an idle transaction is ended.
+const BEGIN_ORDERS: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'";
+/// Transactions about orders that one server has open at a time, so that storefronts do not wait for each other.
+const ORDERS_AT_A_TIME: usize = 4;
+
+/// Connections that are not in use.
+type Idle = Arc<std::sync::Mutex<Vec<PgConnection>>>;
+
+#[derive(Debug)]
+pub struct PgSide {
+    address: Arc<Address>,
+    time: Time,
+    begin: &'static str,
+    idle: Idle,
+    free: Arc<Semaphore>,
+}
+
+impl PgSide {
+    /// For webhook endpoints, whose transactions run one at a time.
+    pub(super) fn for_webhooks(address: Arc<Address>, time: Time) -> Self {
+        Self::new(address, time, BEGIN, 1)
+    }
+
+    pub(super) fn for_orders(address: Arc<Address>, time: Time) -> Self {
+        Self::new(address, time, BEGIN_ORDERS, ORDERS_AT_A_TIME)
+    }
+
+    /// Connects when a transaction finds no idle connection.
+    fn new(address: Arc<Address>, time: Time, begin: &'static str, connections: usize) -> Self {
+        Self { address, time, begin, idle: Idle::default(), free: Arc::new(Semaphore::new(connections)) }
+    }
+}
+
+/// A transaction with its connection.
+pub struct OpenTransaction {
+    connection: Mutex<PgConnection>,
+    home: Idle,
+    // Declared last, so dropped last: the connection is closed before the next transaction may make one.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl SideConnections for PgSide {
+    type Open = OpenTransaction;
+
+    async fn begin(&self, now: Timestamp) -> Result<(Timestamp, OpenTransaction), StoreError> {
+        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(StoreError::failed)?;
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.address.connect_to_write().await?,
+        };
+        sqlx::raw_sql(self.begin).execute(&mut connection).await?;
+        let now = match self.time {
+            Time::Caller => now,
+            Time::Database => {
+                let clock = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
+                Timestamp::from_micros(connection.one(clock, &[], |row| row.get(0)).await?)
+            }
+        };
+        let (connection, home) = (Mutex::new(connection), Arc::clone(&self.idle));
+        Ok((now, OpenTransaction { connection, home, _permit: permit }))
+    }
+}
+
+impl Database for OpenTransaction {
+    type Connection = PgConnection;
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        work(&mut *self.connection.lock().await).await
+    }
+}
+
+impl Transaction for OpenTransaction {
+    async fn commit(self) -> Result<(), StoreError> {
+        let mut connection = self.connection.into_inner();
+        sqlx::raw_sql("COMMIT").execute(&mut connection).await.map_err(not_answered)?;
+        self.home.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        Ok(())
+    }
+}
+
+/// A connection that works for one caller at a time.
+#[derive(Debug)]
+pub struct OneConnection(Mutex<PgConnection>);
+
+impl OneConnection {
+    pub(super) fn new(connection: PgConnection) -> Self {
+        Self(Mutex::new(connection))
+    }
+}
+
+impl Database for OneConnection {
+    type Connection = PgConnection;
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        work(&mut *self.0.lock().await).await
+    }
+}
