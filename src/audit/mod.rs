@@ -27,6 +27,10 @@ pub async fn verify(
     }
     let replayed = replay::replay(auditor, &mut report, &mut progress).await?;
     rows::compare(auditor, &replayed, &mut report).await?;
-    storefronts::check(auditor, &mut report).await?;
+    // A row that cannot be read ends the counting, and no more than that.
+    match storefronts::check(auditor, &mut report).await {
+        Err(StoreError::Damaged(damage)) => report.fault(damage),
+        checked => checked?,
+    }
     Ok(report)
 }

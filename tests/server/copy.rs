@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::decide::decide;
-use creditledger::ledger::{LedgerNo, Request, RequestKey};
-use creditledger::store::{Settings, open};
+use creditledger::ledger::{LedgerNo, Request, RequestKey, Text};
+use creditledger::store::{KeptOrder, OrderState, Settings, open};
 use rusqlite::{Connection, OpenFlags};
+use uuid::Uuid;
 
 use super::process::{PATIENCE, Place, Running};
 use crate::desk::{START, id, place, purchase, said, work};
@@ -45,7 +46,22 @@ async fn fill(url: &str) -> i64 {
             writer.append(&book).await.unwrap();
         }
     }
-    writer.close().await.unwrap();
+    for first in (1..=CUSTOMERS).step_by(300) {
+        let orders = (first..first + 300).map(|number| KeptOrder {
+            id: Uuid::from_u128(number as u128),
+            ledger: LedgerNo::MAIN,
+            storefront: id("web"),
+            names: vec![Text::parse(&format!("pi_{number}")).unwrap()],
+            state: OrderState::Settled,
+            due_at: START,
+            revision: 1,
+            body: vec![7; 300],
+        });
+        let mut tx = engine.orders.begin(START).await.unwrap();
+        tx.put(&orders.collect::<Vec<_>>()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    engine.writers[0].close().await.unwrap();
     i64::try_from(CUSTOMERS * commands.len()).unwrap()
 }
 
@@ -87,6 +103,7 @@ async fn a_copy_that_was_killed_is_finished_by_running_it_again() {
     assert_eq!((&copied["postings"], &copied["ledgers"]), (&total.into(), &1.into()));
     assert_eq!((&copied["customers"], &copied["holds"]), (&CUSTOMERS.into(), &CUSTOMERS.into()));
     assert_eq!((&copied["lots"], &copied["orders"]), (&CUSTOMERS.into(), &CUSTOMERS.into()));
+    assert_eq!(copied["storefront_orders"], CUSTOMERS);
     let digest = copied["journal_sha256"].as_str().unwrap();
     assert!(digest.len() == 64 && digest.chars().all(|digit| digit.is_ascii_hexdigit()), "{digest}");
     assert_eq!(target.verify(), source.verify());
@@ -99,7 +116,7 @@ async fn a_copy_that_was_killed_is_finished_by_running_it_again() {
         ended.stdout,
         format!(
             "copied and verified: {total} postings of 1 ledger, {CUSTOMERS} customers, {CUSTOMERS} holds, {CUSTOMERS} \
-             lots, {CUSTOMERS} orders, {CUSTOMERS} entries of work; journal sha256 {digest}\n"
+             lots, {CUSTOMERS} orders, {CUSTOMERS} entries of work, {CUSTOMERS} kept orders of storefronts; journal sha256 {digest}\n"
         )
     );
     let server = target.serve();

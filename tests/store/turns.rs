@@ -1,13 +1,14 @@
-//! SQLite: whoever keeps endpoints writes beside the writer. Each waits for what the other has under way, not for a pause of
+//! SQLite: whoever keeps endpoints or orders writes beside the writer. Each waits for what the other has under way, not for a pause of
 //! it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use creditledger::ledger::Request;
-use creditledger::store::LedgerCreated;
+use creditledger::store::{KeptOrder, LedgerCreated, OrderState};
 
 use crate::desk::{START, grant};
+use crate::orders::{order, put};
 use crate::rig::Rig;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,6 +44,20 @@ async fn endpoints_get_their_turn_beside_a_busy_writer() {
     waited.sort_unstable();
     // Not all: now and then a busy machine keeps the test from asking.
     assert!(waited[20] <= 1, "batches that were waited for: {waited:?}");
+}
+
+/// The writer looks at the log after its own commits. Here it has none.
+#[tokio::test]
+async fn a_log_that_only_orders_fill_is_moved_into_the_file() {
+    const BODY_BYTES: usize = 2 << 20;
+    let rig = Rig::sqlite().await;
+    let log = rig.path().with_file_name("test.db-wal");
+    for number in 1..=48 {
+        let body = vec![7; BODY_BYTES];
+        put(&*rig.orders, &[KeptOrder { body, ..order(number, &[], OrderState::Settled) }]).await;
+        let bytes = std::fs::metadata(&log).unwrap().len();
+        assert!(bytes < 40 << 20, "after {number} orders the log has {bytes} bytes");
+    }
 }
 
 #[tokio::test]

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use creditledger::audit;
 use creditledger::ledger::card::{CardEdit, RateCard};
 use creditledger::ledger::commands::{Command, NewWork, PurchaseCredits, RecordWork, SetCustomerTerms};
-use creditledger::ledger::{Currency, Money};
-use creditledger::store::open_to_read;
+use creditledger::ledger::{Currency, LedgerNo, Money};
+use creditledger::store::{OrderState, Room, open_to_read};
 use rusqlite::{Connection, params};
 
 use crate::desk::{
     START, adjust, charge, credits, estimate, grant, incident, new_work, place, place_parked, purchase,
     purchase_command, purchase_until, reverse, settle_capped, void, work,
 };
+use crate::orders::order;
 use crate::rig::Rig;
 
 /// A table, a row of it, and the words by which a fault of that row is known. Every column is changed in turn.
@@ -38,6 +39,11 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("system_account", "account = 'revenue'", &["account revenue", "ledger "]),
     ("rate_card_change", "revision = 1", &["rate cards, revision "]),
     ("rate_card_change", "revision = 2", &["rate cards, revision "]),
+    ("storefront_order", "state = 3", &["rder of a storefront ", " of a storefront: "]),
+    ("storefront_order", "state = 1", &["rder of a storefront ", " of a storefront: "]),
+    ("storefront_order_name", "name = 'cs_5'", &["name cs_5 of storefront web"]),
+    ("storefront_payload", "TRUE", &["ayload of order "]),
+    ("storefront_room", "TRUE", &["storefront web", "storefront webx", "room of a storefront"]),
     ("posting_kind", "kind = 23", &["posting_kind"]),
     ("hold_state", "state = 3", &["hold_state"]),
     ("lot_source", "source = 1", &["lot_source"]),
@@ -50,6 +56,7 @@ const ALONE: &[(&str, &str)] = &[
     ("ledger", "created_at"),
     ("ledger", "request"),
     ("posting_words", "erased_at"),
+    ("storefront_order_name", "name"),
 ];
 
 /// What is more than a changed column, and the words by which it is known.
@@ -98,6 +105,23 @@ const DAMAGES: &[(&str, &str)] = &[
     ),
     ("DELETE FROM rate_card_change WHERE revision = 1", "revision 2 follows 0"),
     ("DELETE FROM rate_card_change", "it pins rate card mine version 1, which is not there"),
+    ("DELETE FROM storefront_order WHERE state = 3", "name cs_5 of storefront web finds no order of it"),
+    ("DELETE FROM storefront_order WHERE state = 3", "payload of order "),
+    (
+        "DELETE FROM storefront_payload",
+        "its room says 1 waiting, 1 due, 9 bytes, its orders come to 1 waiting, 1 due, 0 bytes",
+    ),
+    ("DELETE FROM storefront_room", "its room says 0 waiting, 0 due, 0 bytes, its orders come to 1 waiting"),
+    (
+        "INSERT INTO storefront_room VALUES (9, 'web', 0, 0, 0)",
+        "web of ledger number 9: there is no such ledger",
+    ),
+    ("UPDATE storefront_order SET state = 4 WHERE state = 2", "unknown state 4"),
+    ("UPDATE storefront_order SET storefront = 'no shop' WHERE state = 2", "its storefront must consist of"),
+    (
+        "UPDATE storefront_order_name SET name = name || char(7) WHERE name = 'cs_5'",
+        "its name \"cs_5\\u{7}\" must",
+    ),
     ("DROP TRIGGER posting_is_never_updated", "posting_is_never_updated"),
     ("DROP TRIGGER posting_words_are_only_erased", "posting_words_are_only_erased"),
     ("DROP VIEW transfer", "transfer"),
@@ -133,6 +157,16 @@ async fn database() -> Rig {
     rig.new_customer("zeta").await;
     rig.ok(purchase_until("o2", "3", START.plus_days(9))).await;
     rig.ok(purchase("o3", "3")).await;
+    let mut tx = rig.orders.begin(START).await.unwrap();
+    tx.room(LedgerNo::MAIN, &crate::desk::id("web")).await.unwrap();
+    let orders =
+        [(3, "cs_3", OrderState::Settled), (4, "cs_4", OrderState::Due), (5, "cs_5", OrderState::Waiting)];
+    let orders = orders.map(|(number, name, state)| order(number, &[name], state));
+    tx.put(&orders).await.unwrap();
+    tx.put_payload(orders[2].id, Some(b"{\"id\": 1}")).await.unwrap();
+    let room = Room { waiting: 1, due: 1, payload_bytes: 9 };
+    tx.put_room(LedgerNo::MAIN, &crate::desk::id("web"), room).await.unwrap();
+    tx.commit().await.unwrap();
     rig.writer.close().await.unwrap();
     rig
 }

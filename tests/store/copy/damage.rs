@@ -1,7 +1,7 @@
 //! A source that is damaged or wrong gives no copy.
 
 use creditledger::ledger::ids::WorkId;
-use creditledger::store::{OrdersMark, Page, StoredWork, StorefrontRoom, WithPayload};
+use creditledger::store::{OrdersMark, Page, StoredWork};
 use uuid::Uuid;
 
 use super::*;

@@ -25,9 +25,9 @@ pub async fn an_unfinished_copy_is_refused(from: Place, to: Place, other: Place)
 }
 
 /// A target with a book of its own, even a small one.
-pub async fn a_target_that_is_in_use_is_refused(from: Place, places: [Place; 3]) {
+pub async fn a_target_that_is_in_use_is_refused(from: Place, places: [Place; 4]) {
     fill(&from).await;
-    let [posted, with_ledger, served] = places;
+    let [posted, with_ledger, with_order, served] = places;
     let mut rig = Rig::open(&posted.url).await;
     rig.new_customer("acme").await;
     rig.writer.close().await.unwrap();
@@ -36,7 +36,11 @@ pub async fn a_target_that_is_in_use_is_refused(from: Place, places: [Place; 3])
     rig.new_ledger("other").await;
     rig.writer.close().await.unwrap();
     drop(rig);
-    for to in [&posted, &with_ledger] {
+    let mut rig = Rig::open(&with_order.url).await;
+    fill_orders(&*rig.orders, 2..=2).await;
+    rig.writer.close().await.unwrap();
+    drop(rig);
+    for to in [&posted, &with_ledger, &with_order] {
         let before = everything(&to.url).await;
         assert!(refused(&from, to).await.contains("the target is not empty"));
         assert_eq!(everything(&to.url).await, before);

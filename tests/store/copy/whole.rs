@@ -105,6 +105,15 @@ pub async fn a_source_that_grows_is_noticed(from: Place, to: Place) {
     assert_eq!(copier.done(), total);
     assert!(copier.has_grown(&*open_to_read(&from.url).await.unwrap()).await.unwrap());
     drop(target);
+    // Where only an order has changed.
+    let mut target = open_for_copy(&to.url).await.unwrap();
+    let source = open_to_read(&from.url).await.unwrap();
+    let copier = Copier::begin(&*source, &mut target, START, 50).await.unwrap();
+    assert!(!copier.has_grown(&*open_to_read(&from.url).await.unwrap()).await.unwrap());
+    let changed = KeptOrder { revision: 2, ..order(2, &["cs_2", "pi_2"], OrderState::Waiting) };
+    crate::orders::put(&*rig.orders, &[changed]).await;
+    assert!(copier.has_grown(&*open_to_read(&from.url).await.unwrap()).await.unwrap());
+    drop(target);
     rig.writer.close().await.unwrap();
     drop(rig);
     assert_eq!(copy(&from, &to).await.unwrap().postings, total + 1);

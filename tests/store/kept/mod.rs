@@ -37,8 +37,9 @@ use std::path::{Path, PathBuf};
 use creditledger::audit::verify;
 use creditledger::ledger::commands::{Command, HoldRef, VoidWork};
 use creditledger::ledger::{HoldState, Kind};
-use creditledger::store::{Erased, HoldFilter, migrate, open_to_check};
+use creditledger::store::{Erased, HoldFilter, OrderState, migrate, open_to_check};
 
+use crate::orders::order;
 use crate::rig::Rig;
 use loading::{dump_postgres, load_postgres, load_sqlite, packed, whole_file};
 use stage::{Answers, Stage};
@@ -99,6 +100,15 @@ async fn check(url: &str, answers: &str) {
     assert_sound(url, "after new commands").await;
     going_on::second(url, now).await;
     assert_sound(url, "after a restart").await;
+    // Orders of storefronts came with a later version.
+    let mut rig = Rig::open(url).await;
+    let mut tx = rig.orders.begin(now).await.unwrap();
+    assert_eq!((tx.all(None, 9).await.unwrap(), tx.rooms().await.unwrap()), (vec![], vec![]));
+    tx.put(&[order(7, &["cs_7"], OrderState::Settled)]).await.unwrap();
+    tx.commit().await.unwrap();
+    rig.writer.close().await.unwrap();
+    drop(rig);
+    assert_sound(url, "with an order").await;
 }
 
 #[test]
