@@ -111,8 +111,8 @@ pub async fn check_bodies(sql: &mut impl Sql, faults: &mut Faults) -> Result<(),
 }
 
 /// Reads a table in pages of $3 rows after the key ($1, $2). The first two columns are the key; the second one is the
-/// row's own id. A row that cannot be read is a fault like any other. The second argument from the end has what a row
-/// is called, what is said of an unsound one, and the rows of a page.
+/// row's own id. A row that cannot be read is a fault like any other. The triple has the name of a row, the fault of an
+/// unsound one, and the rows of a page.
 async fn check_table(
     sql: &mut impl Sql,
     faults: &mut Faults,

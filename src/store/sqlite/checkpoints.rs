@@ -8,6 +8,7 @@
 //! - SQLite restarts a log only when all of it is copied and nothing was appended since. While the writer is busy,
 //!   nobody else can reach that point, so the writer does the last part.
 //! - The second connection syncs as the writing one does.
+//! - Where the writer has no commits, the side connection copies a log that has grown long; see `side`.
 //!
 //! # Failure
 //! An error ends the writing side. If readers hold up a log that has grown long, the writer waits for them, for a

@@ -14,9 +14,9 @@ use crate::store::error::StoreError;
 use crate::store::sql::database::Sql;
 use crate::store::sql::row::{Param, Row};
 
-/// The turn to write, for the writer and for the side connection of webhook endpoints and orders. SQLite's own lock is not fair: waiting for it means
-/// polling with pauses of up to 100 ms. A busy writer releases it only for moments. This mutex is first come, first
-/// served.
+/// The turn to write, for the writer and for the side connection of webhook endpoints and orders. SQLite's own lock is
+/// not fair: waiting for it means polling with pauses of up to 100 ms. A busy writer releases it only for moments. This
+/// mutex is first come, first served.
 pub(crate) type Turns = Arc<tokio::sync::Mutex<()>>;
 
 /// Counters of the writing side, for tests of the storage budget.

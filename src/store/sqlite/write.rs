@@ -114,7 +114,7 @@ impl SqliteWriter {
         self.notifier.clone()
     }
 
-    /// The database's file, to share with the webhook store.
+    /// The database's file, to share with the side connection.
     pub(crate) fn file(&self) -> Arc<DatabaseFile> {
         self.lock.file()
     }
