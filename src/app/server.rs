@@ -23,7 +23,7 @@ use crate::http;
 use crate::ledger::PostingId;
 use crate::query::Reader;
 use crate::store::{self, Settings};
-use crate::storefront::PaymentApplier;
+use crate::storefront::Storefronts;
 use crate::writer::{Limits, Writer, WriterEnd};
 
 /// A running server.
@@ -34,6 +34,7 @@ pub(super) struct Server {
     stop: watch::Sender<bool>,
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
     sweeper: JoinHandle<()>,
+    follower: JoinHandle<()>,
     relay: JoinHandle<()>,
     shutdown_timeout: Duration,
 }
@@ -44,6 +45,7 @@ impl Server {
     /// # Errors
     /// [`Failure`] where the database cannot be used or the address cannot be listened on.
     pub async fn start(config: &Config) -> Result<Self, Failure> {
+        let shops: Vec<_> = config.storefronts.iter().cloned().map(Arc::new).collect();
         let clock: Arc<dyn Clock> = Arc::new(clock::System);
         let mailer = config.email.as_ref().map(|email| mailer(email, &clock)).transpose()?;
         // The address comes first: a second server on it fails before it touches the database.
@@ -73,17 +75,17 @@ impl Server {
         let thread = DeliveryThread::start();
         let relay = Relay::new(Arc::clone(&feeds), engine.webhooks, clock, transports, thread, me);
         let reader = Arc::new(Reader::new(engine.reader, engine.notifier, cards).current_by(writer.clone()));
-        let storefronts = Arc::new(http::StorefrontWebhooks::new(
-            config.storefronts.clone(),
-            PaymentApplier::new(writer.clone(), Arc::clone(&reader)),
-            Arc::clone(&reader),
-        ));
+        let paid = Storefronts::new(engine.orders, writer.clone(), Arc::clone(&reader), shops.clone());
+        let webhooks = http::StorefrontWebhooks::new(&shops, paid.intake.clone(), Arc::clone(&reader));
+        let storefronts = Arc::new(webhooks);
+        let payments = paid.applier.clone();
+        let follower = tokio::spawn(paid.run());
         let handler: Handler = Arc::new(move |request| {
             let storefronts = Arc::clone(&storefronts);
             Box::pin(async move { storefronts.answer(request).await })
         });
         let routes = HttpRoutes { prefix: http::PREFIX, handler };
-        let api = Api::new(writer.clone(), reader, feeds, Arc::new(endpoints), policy).with(routes);
+        let api = Api::new(writer.clone(), reader, payments, feeds, Arc::new(endpoints), policy).with(routes);
         let (stop, mut stopping) = watch::channel(false);
         let relay = tokio::spawn(relay.run(stop.subscribe()));
         let stopping = async move {
@@ -101,7 +103,7 @@ impl Server {
         };
         let grpc = tokio::spawn(grpc::serve(api, listener, limits, stopping));
         let shutdown_timeout = config.shutdown_timeout();
-        Ok(Self { address, writer, end: Some(end), stop, grpc, sweeper, relay, shutdown_timeout })
+        Ok(Self { address, writer, end: Some(end), stop, grpc, sweeper, follower, relay, shutdown_timeout })
     }
 
     /// The address that it listens on.
@@ -133,8 +135,10 @@ impl Server {
     /// # Errors
     /// [`Failure`] where a part of the server failed before.
     pub async fn stop(self) -> Result<(), Failure> {
-        let Self { address: _, writer, end, stop, mut grpc, sweeper, relay, shutdown_timeout } = self;
+        let Self { address: _, writer, end, stop, mut grpc, sweeper, follower, relay, shutdown_timeout } =
+            self;
         sweeper.abort();
+        follower.abort();
         stop.send_replace(true);
         let served = if grpc.is_finished() {
             Ok(())

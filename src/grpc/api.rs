@@ -11,9 +11,10 @@ use crate::delivery::webhooks::Policy;
 use crate::delivery::{Endpoints, EventFeeds};
 use crate::ledger::{LedgerId, LedgerNo, RequestKey, Text};
 use crate::query::{Keyed, Listed, ReadError, Reader};
+use crate::storefront::Applier;
 use crate::writer::Writer;
 
-use super::context::Keeps;
+use super::context::{Keeps, LedgerScope};
 use super::http_routes::HttpRoutes;
 use super::parse::{Fields, parse};
 use super::status::Problem;
@@ -35,6 +36,8 @@ pub type Reply<T> = Result<T, Status>;
 pub struct Api {
     pub(super) writer: Writer,
     pub(super) reader: Arc<Reader>,
+    /// What is done about orders of storefronts that wait.
+    pub(super) payments: Applier,
     pub(super) feeds: Arc<EventFeeds>,
     pub(super) webhooks: Arc<Endpoints>,
     /// Where webhooks may be sent.
@@ -62,6 +65,8 @@ pub struct LedgerCommand {
     pub request: RequestKey,
     /// Who asks; empty where the command does not keep it.
     pub by: Text,
+    /// Why; empty where the command does not keep it.
+    pub reason: Text,
     pub deadline: Option<Instant>,
 }
 
@@ -72,6 +77,7 @@ impl Api {
     pub fn new(
         writer: Writer,
         reader: Arc<Reader>,
+        payments: Applier,
         feeds: Arc<EventFeeds>,
         webhooks: Arc<Endpoints>,
         policy: Policy,
@@ -79,6 +85,7 @@ impl Api {
         Self {
             writer,
             reader,
+            payments,
             feeds,
             webhooks,
             policy,
@@ -136,8 +143,9 @@ impl Api {
             let scope = fields.ledger_context(message.take_context(), keeps);
             scope.zip(read(message, fields))
         })?;
-        let ledger = self.ledger(scope.ledger.unwrap_or_else(LedgerId::main)).await?;
-        Ok((LedgerCommand { ledger, request: scope.request, by: scope.by, deadline }, asked))
+        let ledger = self.ledger(scope.ledger.clone().unwrap_or_else(LedgerId::main)).await?;
+        let LedgerScope { ledger: _, request, by, reason } = scope;
+        Ok((LedgerCommand { ledger, request, by, reason, deadline }, asked))
     }
 }
 

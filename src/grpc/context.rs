@@ -44,6 +44,8 @@ pub enum Keeps {
     Nothing,
     /// The request id and who asks.
     By,
+    /// The request id, who asks, and why, which is required.
+    Why,
 }
 
 /// The context of a command that concerns no customer.
@@ -54,6 +56,8 @@ pub struct LedgerScope {
     pub request: RequestKey,
     /// Who asks; empty where it is not kept.
     pub by: Text,
+    /// Why; empty where it is not kept.
+    pub reason: Text,
 }
 
 impl Fields {
@@ -96,14 +100,16 @@ impl Fields {
                 customer_id.is_empty(),
                 "must be empty: this method is about no customer",
             );
-            let reason = empty("reason", reason.is_empty(), unkept);
+            let no_reason = keeps == Keeps::Why || empty("reason", reason.is_empty(), unkept).is_some();
             let metadata = empty("metadata", metadata.is_empty(), unkept);
-            let by = match keeps {
-                Keeps::By => fields.text("by", &by),
-                Keeps::Nothing => empty("by", by.is_empty(), unkept).map(|()| Text::EMPTY),
+            let no_by = keeps != Keeps::Nothing || empty("by", by.is_empty(), unkept).is_some();
+            let by = if keeps == Keeps::Nothing { Some(Text::EMPTY) } else { fields.text("by", &by) };
+            let reason = match keeps {
+                Keeps::Why => fields.required_text("reason", &reason),
+                Keeps::Nothing | Keeps::By => Some(Text::EMPTY),
             };
-            customer.and(reason).and(metadata)?;
-            complete!(LedgerScope { ledger: ledger, request: request, by: by })
+            customer.and(metadata).filter(|()| no_reason && no_by)?;
+            complete!(LedgerScope { ledger: ledger, request: request, by: by, reason: reason })
         })
     }
 }

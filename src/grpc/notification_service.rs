@@ -44,7 +44,7 @@ impl Api {
             Some(alerts?.with_margin(margin?))
         };
         let (command, alerts) = self.read_ledger_command(request, Keeps::By, read).await?;
-        let LedgerCommand { ledger, request, by, deadline } = command;
+        let LedgerCommand { ledger, request, by, reason: _, deadline } = command;
         let default = DefaultAlerts { alerts: alerts.clone(), by };
         let new = NewDefaultAlerts { ledger: ledger.no, request, default };
         match self.writer.set_default_alerts(new, deadline).await? {

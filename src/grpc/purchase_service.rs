@@ -1,6 +1,4 @@
-//! PurchaseService: purchases and grants, their refunds and chargebacks, and unmatched payments.
-
-use std::sync::Arc;
+//! PurchaseService: purchases and grants, their refunds and chargebacks, and orders of storefronts that wait.
 
 use tonic::{Request, Status};
 
@@ -8,16 +6,19 @@ use crate::ledger::commands::{
     GrantCredits, OnShortfall, PurchaseCredits, PurchaseRef, RecordChargeback, RefundPurchase, ReportTopUp,
     ResolveChargeback, ReverseRefund,
 };
+use crate::ledger::fingerprint::Said;
 use crate::ledger::ids::TopUpId;
 use crate::ledger::lot::LotSource;
+use crate::ledger::payment::suspense;
 use crate::ledger::top_up::TopUpAnswer;
 use crate::ledger::{Command, LedgerId, LotId, OrderId, PostingId, Storefront};
-use crate::query::{KeptPayment, LotFilter, OwnedLot, PurchaseTarget as Asked};
-use crate::storefront::{ApplyError, PaymentApplier};
+use crate::query::{LotFilter, OwnedLot, PurchaseTarget as Asked, ReadError};
+use crate::storefront::ApplyError;
+use crate::storefront::desk::{RETRIED_MAX, WaitingOrder};
 
 use super::api::{Api, Deadline, Reply, show_page};
 use super::command::{AcceptedCommand, CommandMessage};
-use super::context::Reason;
+use super::context::{Keeps, Reason};
 use super::convert;
 use super::ledger_service::read_lots;
 use super::parse::{Amount, Fields, complete, parse};
@@ -59,8 +60,8 @@ impl Api {
             fields.page(page_size, page_token)
         };
         let (ledger, page) = self.read(message, read).await?;
-        let listed = self.reader.kept_payments(ledger.no, &page).await?;
-        let (payments, next_page_token) = show_page(listed, |kept| show_payment(kept, &ledger.id));
+        let listed = self.payments.waiting(ledger.no, &page).await?;
+        let (payments, next_page_token) = show_page(listed, |waiting| show_payment(waiting, &ledger.id));
         Ok(ListUnmatchedPaymentsResponse { payments, next_page_token })
     }
 
@@ -78,34 +79,96 @@ impl Api {
             Some((scope?, payment?, credits?))
         })?;
         let ledger = self.ledger(scope.ledger_or_main()).await?;
-        let applier = PaymentApplier::new(self.writer.clone(), Arc::clone(&self.reader));
         let customer = scope.customer.clone();
         let request = (scope.request, scope.said);
-        let assigned = applier.assign(ledger.no, payment, scope.customer, credits, request, deadline).await;
-        let answer = assigned.map_err(|error| match error {
-            ApplyError::Submit(error) => Status::from(error),
-            ApplyError::Read(error) => error.into(),
-            ApplyError::Rejected(error) => error.into(),
-        })?;
+        let assigned =
+            self.payments.assign(ledger.no, payment, scope.customer, credits, request, deadline).await;
+        let answer = assigned.map_err(status_of)?;
         let outcome = AcceptedCommand { ledger, customer, answer }.outcome();
         Ok(AssignPaymentResponse { outcome: Some(outcome) })
     }
+
+    /// Closes a payment that waits.
+    pub(super) async fn dismiss_payment(
+        &self,
+        request: Request<DismissPaymentRequest>,
+    ) -> Reply<DismissPaymentResponse> {
+        let read = |message, fields: &mut Fields| {
+            let DismissPaymentRequest { context: _, payment_id } = message;
+            fields.made_id("payment_id", &payment_id, PostingId::from_uuid)
+        };
+        let (command, payment) = self.read_ledger_command(request, Keeps::Why, read).await?;
+        let said = Said { by: command.by, reason: command.reason, ..Said::default() };
+        let request = (command.request, said);
+        let closed = self.payments.dismiss(command.ledger.no, payment, request, command.deadline).await;
+        let answer = closed.map_err(status_of)?;
+        let outcome = AcceptedCommand { ledger: command.ledger, customer: suspense(), answer }.outcome();
+        Ok(DismissPaymentResponse { outcome: Some(outcome) })
+    }
+
+    /// Tries payments that wait again.
+    pub(super) async fn retry_payments(
+        &self,
+        request: Request<RetryPaymentsRequest>,
+    ) -> Reply<RetryPaymentsResponse> {
+        let read = |message, fields: &mut Fields| {
+            let RetryPaymentsRequest { ledger_id: _, storefront, payment_ids, after_payment_id } = message;
+            let storefront = if storefront.is_empty() {
+                Some(None)
+            } else {
+                fields.take("storefront", Storefront::parse(&storefront)).map(Some)
+            };
+            let ids = if payment_ids.len() > RETRIED_MAX {
+                fields.refuse("payment_ids", format!("must be at most {RETRIED_MAX}"))
+            } else {
+                fields.each("payment_ids", payment_ids, |fields, id| {
+                    fields.made_id("", &id, PostingId::from_uuid)
+                })
+            };
+            let after = if after_payment_id.is_empty() {
+                Some(None)
+            } else {
+                fields.made_id("after_payment_id", &after_payment_id, PostingId::from_uuid).map(Some)
+            };
+            Some((storefront?, ids?, after?))
+        };
+        let (ledger, (storefront, ids, after)) = self.read(request.into_inner(), read).await?;
+        let after = after.map(PostingId::uuid);
+        let retried = self.payments.retry(ledger.no, storefront.as_ref(), &ids, after).await;
+        let (retried, last) = retried.map_err(status_of)?;
+        let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        Ok(RetryPaymentsResponse {
+            settled: count(retried.settled),
+            waiting: count(retried.waiting),
+            last_payment_id: last.map(|last| last.to_string()).unwrap_or_default(),
+        })
+    }
 }
 
-fn show_payment(kept: &KeptPayment, ledger: &LedgerId) -> UnmatchedPayment {
-    let payment = &kept.payment;
+fn status_of(error: ApplyError) -> Status {
+    match error {
+        ApplyError::Submit(error) => error.into(),
+        ApplyError::Read(error) => error.into(),
+        ApplyError::Store(error) => ReadError::Storage(error).into(),
+        ApplyError::Rejected(error) => error.into(),
+    }
+}
+
+fn show_payment(waiting: &WaitingOrder, ledger: &LedgerId) -> UnmatchedPayment {
+    let WaitingOrder { row, worth, products } = waiting;
+    let waits = row.kept.waits.as_ref();
     UnmatchedPayment {
-        payment_id: kept.posting.id.to_string(),
+        payment_id: row.place.id.to_string(),
         ledger_id: ledger.to_string(),
-        event: payment.event.code().into(),
-        storefront: payment.storefront.to_string(),
-        order_id: payment.order.to_string(),
-        customer: payment.customer.to_string(),
-        products: convert::names(&payment.products),
-        credits: convert::or_empty(payment.credits.as_ref()),
-        price: payment.price.as_ref().map(convert::money),
-        reason: payment.reason.to_string(),
-        received_at: Some(convert::time(kept.posting.recorded_at)),
+        event: waits.map_or(0, |waits| waits.event.code().into()),
+        storefront: row.place.storefront.to_string(),
+        order_id: row.kept.order_id().map(|id| id.to_string()).unwrap_or_default(),
+        customer: row.customer().map(ToString::to_string).unwrap_or_default(),
+        products: products.clone(),
+        credits: convert::or_empty(worth.credits.as_ref()),
+        price: worth.price.as_ref().map(convert::money),
+        reason: waits.map(|waits| waits.why.to_string()).unwrap_or_default(),
+        received_at: waits.map(|waits| convert::time(waits.since)),
     }
 }
 

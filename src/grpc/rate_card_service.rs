@@ -78,7 +78,7 @@ impl Api {
         command: LedgerCommand,
         change: CardEdit,
     ) -> Reply<(CardChange, bool, Arc<Cards>)> {
-        let LedgerCommand { ledger, request, by, deadline } = command;
+        let LedgerCommand { ledger, request, by, reason: _, deadline } = command;
         let request = CardRequest { ledger: ledger.no, request, change, by };
         let (changed, cards) = self.writer.change_cards(request, deadline).await?;
         match changed {

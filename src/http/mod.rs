@@ -1,16 +1,16 @@
 //! Webhooks of storefronts over HTTP: `POST /webhooks/<storefront>`.
 //!
-//! 200: applied, kept, or about no payment; the storefront need not send it again. 400: the signature is wrong or the
-//! payload is malformed; the answer does not say which. 404: no such storefront. 405: not a POST. 413: more than 1 MiB.
-//! 415: not JSON. 408: the body did not arrive in time. 431: the signature is longer than any vendor's. 503: the
-//! storefront should send it again.
+//! 200: what matters of it is stored, or it is about no payment; the storefront need not send it again. 400: the
+//! body broke off. 401: it is not signed with a secret of the storefront; the answer does not say more. 404: no such
+//! storefront. 405: not a POST. 408: the body did not arrive in time. 413: more than 1 MiB. 431: the signature is longer
+//! than any vendor's. 503: the storefront should send it again.
 //!
 //! # Bounds
 //! Each storefront has its own, so that none keeps the others out. A delivery that is no POST, has no storefront, or too
 //! long a signature is answered before it takes anything. While its body arrives, nobody knows who sends it. It takes
 //! memory of a small budget for what has come, and no place: a silent sender keeps nobody out. A whole body takes one of
 //! a few places to be hashed and parsed, above 64 KiB on a thread for blocking work. One that is signed changes to a
-//! place of those that are applied.
+//! place of those that are stored.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +22,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::body::Body;
 
 use crate::clock;
-use crate::ledger::Rejection;
-use crate::query::{ReadError, Reader};
-use crate::storefront::{self, ApplyError, Delivery, Payment, PaymentApplier, Refused, Shop};
+use crate::query::Reader;
+use crate::storefront::{self, Delivery, Intake, IntakeError, Reading, Refused, Shop};
 
 /// The path below which webhooks are served.
 pub const PREFIX: &str = "/webhooks/";
@@ -42,14 +41,14 @@ const SIGNATURE_BYTES_MAX: usize = 2 << 10;
 const AT_ONCE_BYTES_MAX: usize = 64 << 10;
 /// Deliveries of one storefront that are hashed and parsed at a time. Nobody knows yet whether it sends them.
 const UNSIGNED_MAX: usize = 8;
-/// Signed deliveries of one storefront that are applied at a time.
+/// Signed deliveries of one storefront that are stored at a time.
 const SIGNED_MAX: usize = 32;
 /// How long a delivery waits for its place.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct StorefrontWebhooks {
     doors: Vec<Door>,
-    applier: PaymentApplier,
+    intake: Intake,
     reader: Arc<Reader>,
 }
 
@@ -69,14 +68,14 @@ impl std::fmt::Debug for StorefrontWebhooks {
 
 impl StorefrontWebhooks {
     #[must_use]
-    pub fn new(shops: Vec<Shop>, applier: PaymentApplier, reader: Arc<Reader>) -> Self {
-        let doors = shops.into_iter().map(|shop| Door {
-            shop: Arc::new(shop),
+    pub fn new(shops: &[Arc<Shop>], intake: Intake, reader: Arc<Reader>) -> Self {
+        let doors = shops.iter().map(|shop| Door {
+            shop: Arc::clone(shop),
             arriving: Semaphore::new(ARRIVING_BYTES_MAX / UNIT_BYTES),
             unsigned: Semaphore::new(UNSIGNED_MAX),
             signed: Semaphore::new(SIGNED_MAX),
         });
-        Self { doors: doors.collect(), applier, reader }
+        Self { doors: doors.collect(), intake, reader }
     }
 
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
@@ -96,35 +95,25 @@ impl StorefrontWebhooks {
             return Err(StatusCode::METHOD_NOT_ALLOWED);
         }
         let (head, body) = request.into_parts();
-        let payments = door.read(head.headers, body).await?;
+        let reading = door.read(head.headers, body).await?;
         let _place = place(&door.signed).await?;
         let shop = &door.shop;
-        self.take(shop, &payments).await.map_err(|error| {
+        self.take(shop, reading).await.map_err(|error| {
             tracing::error!(storefront = %shop.storefront, %error, "a webhook could not be taken in");
             StatusCode::SERVICE_UNAVAILABLE
         })
     }
 
-    async fn take(&self, shop: &Shop, payments: &[Payment]) -> Result<(), ApplyError> {
-        let ledger = self.reader.ledger(&shop.ledger).await.map_err(|error| match error {
-            // The ledger may be made later; until then the storefront tries again.
-            ReadError::LedgerNotFound => ApplyError::Rejected(Rejection::CustomerNotFound),
-            error => ApplyError::Read(error),
-        })?;
-        for payment in payments {
-            let applied = self.applier.take(ledger, payment).await?;
-            tracing::info!(
-                storefront = %payment.storefront, order = %payment.order, event = %payment.event, ?applied,
-                "a storefront told of a payment"
-            );
-        }
-        Ok(())
+    async fn take(&self, shop: &Shop, reading: Reading) -> Result<(), IntakeError> {
+        // The ledger may be made later; until then the storefront tries again.
+        let ledger = self.reader.ledger(&shop.ledger).await?;
+        self.intake.take(shop, ledger, reading).await
     }
 }
 
 impl Door {
-    /// The payments of a delivery that is signed.
-    async fn read(&self, headers: HeaderMap, body: Body) -> Result<Vec<Payment>, StatusCode> {
+    /// What a signed delivery says.
+    async fn read(&self, headers: HeaderMap, body: Body) -> Result<Reading, StatusCode> {
         let signature = headers.get(self.shop.vendor.signature_header());
         if signature.is_some_and(|signature| signature.len() > SIGNATURE_BYTES_MAX) {
             return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
@@ -147,8 +136,7 @@ impl Door {
         read.map_err(|refused| {
             tracing::warn!(storefront = %self.shop.storefront, %refused, "a webhook is refused");
             match refused {
-                Refused::Signature | Refused::Payload => StatusCode::BAD_REQUEST,
-                Refused::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                Refused::Signature => StatusCode::UNAUTHORIZED,
             }
         })
     }

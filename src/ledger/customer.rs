@@ -103,7 +103,7 @@ pub struct CustomerState {
     pub shortfalls: Vec<(IncidentId, Credits)>,
     /// Lots with a chargeback that is not decided, spent ones included: credits that go back into one burn first.
     pub disputes: Vec<LotId>,
-    /// Payments that wait, oldest first: the posting of each, and [`super::payment::Payment::order_key`]. Only the
+    /// Payments that earlier versions kept and that wait, oldest first: the posting of each, and [`super::payment::Payment::order_key`]. Only the
     /// suspense account has any.
     pub payments: Vec<(PostingId, u64)>,
     /// Its own thresholds; those of its ledger apply where there are none.

@@ -19,6 +19,8 @@ coded_enum!(
         DisputeWon = 4 / "DISPUTE_WON",
         /// The bank decided for the customer.
         DisputeLost = 5 / "DISPUTE_LOST",
+        /// Something that could not be read.
+        Unreadable = 6 / "UNREADABLE",
     }
 );
 
@@ -57,8 +59,8 @@ impl Payment {
     }
 }
 
-/// The suspense account of each ledger: the customer whose row has the payments that wait. It is made with the
-/// first of them.
+/// The suspense account of each ledger: the customer whose row has the payments that earlier versions kept, and whose
+/// postings say which waiting orders people closed. It is made with the first of these.
 pub fn suspense() -> CustomerId {
     CustomerId::well_known("unmatched-payments")
 }

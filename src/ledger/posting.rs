@@ -99,6 +99,8 @@ pub struct Detail {
     pub payment: Option<Arc<Payment>>,
     /// The posting of the payment that left the suspense account.
     pub closed_payment: Option<PostingId>,
+    /// The waiting order of a storefront that a person closed.
+    pub closed_order: Option<PostingId>,
     /// The change of the customer's own thresholds.
     pub alerts: Change<Arc<Alerts>>,
     /// The thresholds that the balance crossed downward with this posting.
@@ -125,6 +127,7 @@ record!(Detail {
     10 => by, 11 => reason, 12 => nearly_used, 13 => work, 30 => alerts, 31 => low, 32 => depleted, 33 => recovered,
     34 => used, 35 => rearmed, 40 => money, 41 => refunded, 42 => payment, 43 => closed_payment, 50 => top_up,
     51 => top_up_act, 52 => top_ups_suspended, 60 => metadata, 70 => rules, 71 => unused, 72 => undone,
+    90 => closed_order,
 } older { 9 => WorkId });
 
 impl Detail {

@@ -19,7 +19,7 @@
 //! - Requests are made for the time at which they are recorded, never for an earlier one. After a pause of three days there
 //!   is one, not one for each day.
 //! - By rules before [`Rules::Third`](super::rules::Rules::Third) a request was over once it lapsed, and nothing delayed or
-//!   paused the next: [`TopUps::met_by_older`].
+//!   paused the next: `TopUps::met_by_older`.
 
 use super::codec::{record, tagged};
 use super::credits::Credits;

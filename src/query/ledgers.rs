@@ -55,6 +55,14 @@ impl Reader {
         page.take_from(&"ledgers", self.store.ledgers().await?.into_iter())
     }
 
+    /// All ledgers.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`].
+    pub async fn all_ledgers(&self) -> Result<Vec<Ledger>, ReadError> {
+        Ok(self.store.ledgers().await?)
+    }
+
     /// A ledger's default thresholds; may be empty.
     ///
     /// # Errors

@@ -44,6 +44,23 @@ impl Reader {
         Ok(again.unwrap_or(found))
     }
 
+    /// The purchases that some orders of a storefront made, oldest first, as they are stored: nothing that is due is
+    /// applied. The caller bounds the number of orders.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`].
+    pub async fn purchases_of(
+        &self,
+        ledger: LedgerNo,
+        storefront: &Storefront,
+        orders: &[&OrderId],
+    ) -> Result<Vec<OwnedLot>, ReadError> {
+        let mut found = self.store.orders(ledger, storefront, orders).await?;
+        found.retain(|found| found.lot.source == LotSource::Purchase);
+        found.sort_by_key(|found| found.lot.id);
+        Ok(found)
+    }
+
     /// # Errors
     /// [`ReadError::LotNotFound`], [`ReadError::Storage`].
     pub async fn lot(&self, ledger: LedgerNo, id: LotId) -> Result<LotRecord, ReadError> {

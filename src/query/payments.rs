@@ -1,4 +1,4 @@
-//! Payments that wait in the suspense account.
+//! Payments that earlier versions kept in the suspense account, until they are kept as orders.
 
 use std::sync::Arc;
 

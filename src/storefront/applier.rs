@@ -1,322 +1,443 @@
-//! Puts payments into accounts. The request ids of its commands follow from the payment, so applying it again changes
-//! nothing. A refund that arrives before its purchase waits, and is applied once the purchase is there.
+//! Brings the ledger to what an order's facts come to: reads the book, takes the next step, and reads again.
+//!
+//! # Invariants
+//! - Each step's request id follows from the order and from what is recorded. So a run that was cut off, or that two
+//!   servers make at once, records nothing twice.
+//! - A row is settled only where the ledger shows its target at the row's own revision.
+//!
+//! # Failure
+//! [`ApplyError`]: the row stays due, and is tried again. What the ledger refuses for good waits for a person.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
 
-use crate::ledger::book::Answer;
-use crate::ledger::commands::{
-    ClosePayment, CreateCustomer, KeepPayment, OnShortfall, PurchaseCredits, PurchaseRef, RecordChargeback,
-    RefundPurchase, ResolveChargeback, Said,
-};
-use crate::ledger::hash::stable_hash;
-use crate::ledger::payment::{Payment, PaymentEvent, suspense};
-use crate::ledger::rounding::half_up;
-use crate::ledger::{
-    Command, Credits, CustomerId, LedgerNo, Lot, Money, PostingId, Rejection, Request, RequestKey, Text,
-};
-use crate::query::{PurchaseTarget, ReadError, Reader};
-use crate::writer::{SubmitError, Writer};
-
+use super::apply_error::ApplyError;
 use super::json::cut;
+use super::kept::{Kept, Place, Waits};
+use super::order::{
+    Booked, BookedPurchase, Bought, Case, Entry, Mapping, Origin, Requests, Step, Wait, Wanted, id_of_part,
+};
+use super::orders::{Change, Changed, Row};
+use super::queue::Queue;
+use super::{seeds, shop::Shop};
+use crate::clock;
+use crate::ledger::fingerprint::Said;
+use crate::ledger::lot::RefundState;
+use crate::ledger::payment::PaymentEvent;
+use crate::ledger::{Command, CustomerId, Kind, LedgerNo, Lot, OrderId, Rejection, Request, Timestamp};
+use crate::query::{PostingTarget, ReadError, Reader};
+use crate::store::{OrderState, StoreError};
+use crate::writer::Writer;
 
-/// Attempts at a refund that clashes with another refund.
-const ATTEMPTS: usize = 8;
+/// Steps of one run. The longest history of an order needs fewer; a run that needs more is a fault, and waits.
+const STEPS_MAX: usize = 512;
+/// Steps that somebody else came before, one after another.
+const CLASHES_MAX: usize = 8;
 
-/// The outcome of a payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applied {
-    /// It is in an account, or was before.
-    Done,
-    /// It waits in the suspense account.
-    Kept,
-}
-
-/// Why the outcome of a payment is unknown. Delivering it again finds out.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The command was not decided.
-    #[error(transparent)]
-    Submit(#[from] SubmitError),
-    /// The storage could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The ledger refused it, for a reason that waiting does not remove.
-    #[error(transparent)]
-    Rejected(#[from] Rejection),
-}
-
-/// Applies payments to ledgers. Cheap to clone.
+/// Follows orders. Cheap to clone.
 #[derive(Clone)]
-pub struct PaymentApplier {
-    writer: Writer,
-    reader: Arc<Reader>,
+pub struct Applier {
+    pub(super) writer: Writer,
+    pub(super) reader: Arc<Reader>,
+    pub(super) queue: Queue,
+    shops: Arc<Vec<Arc<Shop>>>,
 }
 
-impl std::fmt::Debug for PaymentApplier {
+impl std::fmt::Debug for Applier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PaymentApplier").finish_non_exhaustive()
+        f.debug_struct("Applier").finish_non_exhaustive()
     }
 }
 
-impl PaymentApplier {
+/// What a run found.
+enum End {
+    Settled,
+    Waits(Wait),
+}
+
+impl Applier {
     #[must_use]
-    pub fn new(writer: Writer, reader: Arc<Reader>) -> Self {
-        Self { writer, reader }
+    pub fn new(writer: Writer, reader: Arc<Reader>, queue: Queue, shops: Vec<Arc<Shop>>) -> Self {
+        Self { writer, reader, queue, shops: Arc::new(shops) }
     }
 
-    /// Applies a payment of a storefront, or keeps it.
-    pub async fn take(&self, ledger: LedgerNo, payment: &Payment) -> Result<Applied, ApplyError> {
-        let reason = match self.apply(ledger, payment).await? {
-            Ok(()) => {
-                self.apply_waiting(ledger, payment).await?;
-                return Ok(Applied::Done);
-            }
-            Err(reason) => reason,
-        };
-        self.keep(ledger, payment, &reason).await?;
-        // The purchase may have been recorded after the look and before the keeping. Its recorder looks for waiting
-        // payments only after that, so one of the two sides finds the other.
-        if payment.event != PaymentEvent::Paid {
-            self.apply_waiting(ledger, payment).await?;
-        }
-        Ok(Applied::Kept)
+    /// The settings of a storefront, as long as it is in them.
+    pub fn shop(&self, row: &Row) -> Option<&Arc<Shop>> {
+        self.shops.iter().find(|shop| shop.storefront == row.place.storefront)
     }
 
-    /// Records a waiting payment as a customer's purchase, and applies what waits for it. A repeat gets the same answer
-    /// as a repeated purchase.
+    /// Follows all orders that are due by a time, one after another.
     ///
     /// # Errors
-    /// [`ApplyError`]; [`Rejection::PaymentNotFound`] where none was kept under this id.
-    pub async fn assign(
-        &self,
-        ledger: LedgerNo,
-        id: PostingId,
-        customer: CustomerId,
-        credits: Option<Credits>,
-        (request, said): (RequestKey, Said),
-        deadline: Option<Instant>,
-    ) -> Result<Answer, ApplyError> {
-        let wrong = |field, problem: &str| Rejection::InvalidField { field, problem: problem.to_owned() };
-        let kept = self.reader.kept_payment(ledger, id).await?.ok_or(Rejection::PaymentNotFound)?;
-        if kept.event != PaymentEvent::Paid {
-            return Err(wrong("payment_id", "must be a payment whose event is PAID").into());
-        }
-        let credits = credits
-            .or(kept.credits)
-            .ok_or_else(|| wrong("credits", "must be set: the products of the payment are not mapped"))?;
-        let command = Command::PurchaseCredits(PurchaseCredits {
-            storefront: kept.storefront.clone(),
-            order: kept.order.clone(),
-            credits,
-            price: kept.price,
-            expires_at: None,
-        });
-        let customer_id = customer.clone();
-        let request = Request { ledger, customer: customer_id, request: Some(request), said, command };
-        let answer = self.writer.submit(request, deadline).await??;
-        // The purchase is stored. Whatever fails from here on, nobody is told that nothing was done: a repeat with the
-        // same request id does the rest.
-        let rest = async {
-            self.close(ledger, id, &cut(&format!("assigned to {customer}"))).await?;
-            self.apply_waiting(ledger, &kept).await
-        };
-        rest.await.map_err(|error| {
-            tracing::warn!(%error, "a payment is assigned, but what follows from it is not done yet");
-            ApplyError::Submit(SubmitError::Unknown)
-        })?;
-        Ok(answer)
-    }
-
-    /// Puts a payment into an account, or says why that cannot be done now.
-    async fn apply(&self, ledger: LedgerNo, payment: &Payment) -> Result<Result<(), String>, ApplyError> {
-        if payment.event == PaymentEvent::Paid {
-            return self.buy(ledger, payment).await;
-        }
-        let target = PurchaseTarget::Order(payment.storefront.clone(), payment.order.clone());
-        for _ in 0..ATTEMPTS {
-            let purchase = match self.reader.purchase(ledger, &target).await {
-                Ok(purchase) => purchase,
-                Err(ReadError::PurchaseNotFound) => return Ok(Err("the order was not recorded".to_owned())),
-                Err(error) => return Err(error.into()),
-            };
-            let Some(command) = command_for(payment, &purchase.lot) else { return Ok(Ok(())) };
-            match self.submit(ledger, purchase.customer.clone(), payment, command).await? {
-                Ok(_) => return Ok(Ok(())),
-                Err(Rejection::PurchaseChanged) => {}
-                // The same refund was delivered before, and another one has changed the sums since.
-                Err(Rejection::RequestIdReused { .. }) => return Ok(Ok(())),
-                Err(rejection) => return Ok(Err(rejection.to_string())),
-            }
-        }
-        Ok(Err("other refunds of the order came in between".to_owned()))
-    }
-
-    async fn buy(&self, ledger: LedgerNo, payment: &Payment) -> Result<Result<(), String>, ApplyError> {
-        let Ok(customer) = CustomerId::parse(payment.customer.as_str()) else {
-            return Ok(Err("the storefront names no customer of the ledger".to_owned()));
-        };
-        let Some(credits) = payment.credits else {
-            return Ok(Err("none of the products is mapped to credits".to_owned()));
-        };
-        let command = Command::PurchaseCredits(PurchaseCredits {
-            storefront: payment.storefront.clone(),
-            order: payment.order.clone(),
-            credits,
-            price: payment.price,
-            expires_at: None,
-        });
-        Ok(match self.submit(ledger, customer, payment, command).await? {
-            // An order is recorded once, even if its products are mapped differently now or somebody assigned it.
-            Ok(_) | Err(Rejection::OrderAlreadyRecorded { .. } | Rejection::RequestIdReused { .. }) => Ok(()),
-            Err(rejection) => Err(rejection.to_string()),
-        })
-    }
-
-    async fn submit(
-        &self,
-        ledger: LedgerNo,
-        customer: CustomerId,
-        payment: &Payment,
-        command: Command,
-    ) -> Result<Result<Answer, Rejection>, ApplyError> {
-        let request = Some(request_of("storefront", payment));
-        let said = match payment.event {
-            PaymentEvent::Paid => Said::default(),
-            PaymentEvent::Refunded
-            | PaymentEvent::Disputed
-            | PaymentEvent::DisputeWon
-            | PaymentEvent::DisputeLost => Said {
-                by: cut(payment.storefront.as_str()),
-                reason: payment.key.0.clone(),
-                ..Said::default()
-            },
-        };
-        Ok(self.writer.submit(Request { ledger, customer, request, said, command }, None).await?)
-    }
-
-    /// Applies the payments that wait for the order of a payment, until none is left that can be applied.
-    async fn apply_waiting(&self, ledger: LedgerNo, payment: &Payment) -> Result<(), ApplyError> {
+    /// [`ApplyError`]; those that were not followed are still due.
+    pub async fn follow_due(&self, until: Timestamp) -> Result<(), ApplyError> {
         loop {
-            let mut moved = false;
-            for (id, waiting) in
-                self.reader.kept_payments_of(ledger, &payment.storefront, &payment.order).await?
-            {
-                if self.apply(ledger, &waiting).await?.is_ok() {
-                    self.close(ledger, id, &cut("applied")).await?;
-                    moved = true;
-                }
-            }
-            if !moved {
+            let due = self.queue.orders().due(until, 256).await?;
+            if due.is_empty() {
                 return Ok(());
             }
-        }
-    }
-
-    async fn keep(&self, ledger: LedgerNo, payment: &Payment, reason: &str) -> Result<(), ApplyError> {
-        // The reason of the first delivery stays: another delivery of the payment is the same command.
-        let request = request_of("kept", payment);
-        let payment = Payment { reason: cut(reason), ..payment.clone() };
-        let command = Command::KeepPayment(KeepPayment { payment });
-        let said = Said::default();
-        let keep = Request { ledger, customer: suspense(), request: Some(request.clone()), said, command };
-        let kept = match self.writer.submit(keep.clone(), None).await? {
-            Err(Rejection::CustomerNotFound) => {
-                let command = Command::CreateCustomer(CreateCustomer::default());
-                let create = Request { request: Some(request), command, ..keep.clone() };
-                match self.writer.submit(create, None).await? {
-                    Ok(_) | Err(Rejection::CustomerExists { .. }) => {}
-                    Err(rejection) => return Err(rejection.into()),
-                }
-                self.writer.submit(keep, None).await?
+            for row in due {
+                self.follow(row).await?;
             }
-            kept => kept,
-        };
-        match kept {
-            // It was kept before, for another reason.
-            Ok(_) | Err(Rejection::RequestIdReused { .. }) => Ok(()),
-            Err(rejection) => Err(rejection.into()),
         }
     }
 
-    async fn close(&self, ledger: LedgerNo, id: PostingId, reason: &Text) -> Result<(), ApplyError> {
-        let close = Request {
-            ledger,
-            customer: suspense(),
-            request: Some(RequestKey::Uuid(id.uuid())),
-            said: Said { reason: reason.clone(), ..Said::default() },
-            command: Command::ClosePayment(ClosePayment { payment: id }),
-        };
-        match self.writer.submit(close, None).await? {
-            // Somebody else closed it at the same moment.
-            Ok(_) | Err(Rejection::PaymentNotFound | Rejection::RequestIdReused { .. }) => Ok(()),
-            Err(rejection) => Err(rejection.into()),
-        }
-    }
-}
-
-/// The command that applies what happened to a purchase; `None` where it is applied already.
-fn command_for(payment: &Payment, lot: &Lot) -> Option<Command> {
-    let purchase = PurchaseRef::Id(lot.id);
-    Some(match payment.event {
-        PaymentEvent::Paid => return None,
-        PaymentEvent::Refunded => {
-            let before = lot.refunded_price();
-            let mut price = payment.price;
-            if payment.cumulative {
-                let part = price
-                    .zip(before)
-                    .map(|(all, before)| all.with(all.minor_units.saturating_sub(before.minor_units)));
-                if part.is_some_and(|part| part.minor_units <= 0) {
-                    return None;
-                }
-                price = part.or(price);
+    /// Brings the ledger to what an order's facts come to, and stores how that ended.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; the row is still due.
+    pub async fn follow(&self, mut row: Row) -> Result<OrderState, ApplyError> {
+        let mut stored = row.kept.clone();
+        loop {
+            let end = if let Some(shop) = self.shop(&row).cloned() {
+                self.run(&shop, &mut row).await?
+            } else {
+                let why = "its storefront is not in the settings any more";
+                End::Waits(Wait { event: PaymentEvent::Paid, why: why.to_owned() })
+            };
+            if let (End::Waits(_), None, Some(agreement)) = (&end, row.customer(), &row.kept.order.agreement)
+            {
+                // Noted before the order waits: so none waits for ever, wherever this is cut off.
+                let change = Change::Depend { agreement: agreement.fact.clone(), row: row.place.id };
+                self.queue.change_one(row.place.ledger, &row.place.storefront, change).await?;
             }
-            let credits = payment.credits.unwrap_or_else(|| credits_for(price, lot));
-            Command::RefundPurchase(RefundPurchase {
-                purchase,
-                credits: credits.min(lot.refundable()).max(Credits::from_units(1)),
-                price: price.filter(|_| lot.price.is_some()),
-                // A part that is delivered by itself does not depend on the other refunds.
-                expected_refunded: before.filter(|_| payment.cumulative),
-                // The customer has the money back already, so missing credits become a receivable.
-                on_shortfall: OnShortfall::Receivable,
-            })
+            match self.finish(row, &stored, end).await? {
+                Ok(state) => return Ok(state),
+                Err(newer) => (row, stored) = newer,
+            }
         }
-        PaymentEvent::Disputed => Command::RecordChargeback(RecordChargeback {
-            purchase,
-            credits: Some(credits_for(payment.price, lot).min(lot.refundable()))
-                .filter(|credits| credits.is_positive()),
-            price: payment.price.filter(|_| lot.price.is_some()),
-        }),
-        PaymentEvent::DisputeWon | PaymentEvent::DisputeLost => {
-            Command::ResolveChargeback(ResolveChargeback {
-                purchase,
-                won: payment.event == PaymentEvent::DisputeWon,
-            })
+    }
+
+    /// [`Applier::follow`], for an order that another one leads to.
+    fn follow_again(
+        &self,
+        row: Row,
+    ) -> Pin<Box<dyn Future<Output = Result<OrderState, ApplyError>> + Send + '_>> {
+        Box::pin(self.follow(row))
+    }
+
+    /// Takes steps until the ledger shows the target, or a person has to look.
+    async fn run(&self, shop: &Shop, row: &mut Row) -> Result<End, ApplyError> {
+        if row.kept.unread.is_some() {
+            // Only a person ends its waiting.
+            let waits = row.kept.waits.as_ref();
+            let wait = waits.map(|waits| Wait { event: waits.event, why: waits.why.to_string() });
+            return Ok(wait.map_or(End::Settled, End::Waits));
         }
-    })
+        if row.kept.order.customer.is_some() {
+            for dependent in std::mem::take(&mut row.kept.dependents) {
+                // What it waited for has come.
+                if let Some(dependent) = self.queue.orders().row(row.place.ledger, dependent).await? {
+                    self.follow_again(dependent).await?;
+                }
+            }
+        }
+        self.seed(row).await?;
+        let mut clashes = 0;
+        for _ in 0..STEPS_MAX {
+            let Some(id) = row.kept.order_id() else {
+                let why = "none of its ids can be an order id".to_owned();
+                return Ok(End::Waits(Wait { event: PaymentEvent::Paid, why }));
+            };
+            let booked = self.booked(row, &id).await?;
+            if let Some(booked) = &booked {
+                note_recorded(&mut row.kept, shop, booked);
+            }
+            let id = row.kept.order_id().unwrap_or(id);
+            let case = case_of(row, shop, &id, booked.as_ref());
+            match case.next() {
+                Step::Done => {
+                    let target = case.target();
+                    return Ok(match row.kept.waits.as_ref().map(|waits| waits.event) {
+                        // Paid for, and not credited: it is not forgotten because the settings have changed.
+                        Some(PaymentEvent::Paid) if booked.is_none() && target.bought == Bought::Unmapped => {
+                            let why = "none of its products is mapped any more".to_owned();
+                            End::Waits(Wait { event: PaymentEvent::Paid, why })
+                        }
+                        _ => End::Settled,
+                    });
+                }
+                Step::Wait(wait) => return Ok(End::Waits(wait)),
+                Step::Accept(content) => row.kept.decided.accepted = Some(content),
+                Step::Send(wanted) => {
+                    let event = event_of(&wanted.command);
+                    if booked.is_none() && !self.fix(row, shop, &id).await? {
+                        continue;
+                    }
+                    match self.send(row.place.ledger, &row.place.storefront, *wanted).await? {
+                        Ok(()) => clashes = 0,
+                        Err(rejection) if may_clash(&rejection) && clashes < CLASHES_MAX => {
+                            clashes = clashes.saturating_add(1);
+                        }
+                        Err(rejection) => {
+                            if booked.is_none() {
+                                // Nothing is recorded: the next attempt is by the settings of then.
+                                (row.kept.id, row.kept.terms) = (None, None);
+                            }
+                            return Ok(End::Waits(Wait { event, why: rejection.to_string() }));
+                        }
+                    }
+                }
+            }
+        }
+        let why = format!("it did not come to an end in {STEPS_MAX} steps");
+        tracing::error!(storefront = %row.place.storefront, order = ?row.kept.id, "an order's {why}");
+        Ok(End::Waits(Wait { event: PaymentEvent::Paid, why }))
+    }
+
+    /// Stores the id and the terms that an order is about to be recorded by; false where the row has changed, and is now
+    /// the newer one. So an order that is recorded has both, wherever a run is cut off, and only one run records it.
+    async fn fix(&self, row: &mut Row, shop: &Shop, id: &OrderId) -> Result<bool, ApplyError> {
+        let mut kept = row.kept.clone();
+        kept.id = Some(id.clone());
+        kept.terms = Some(Mapping { shop, terms: kept.terms.as_ref() }.terms_of(&kept.order));
+        let change = Change::Put { place: row.place.clone(), kept: Box::new(kept) };
+        match self.queue.change_one(row.place.ledger, &row.place.storefront, change).await? {
+            Changed::Row(stored) => {
+                *row = *stored;
+                Ok(true)
+            }
+            Changed::Stale(Some(newer)) => {
+                *row = *newer;
+                Ok(false)
+            }
+            Changed::Nothing | Changed::Full | Changed::Stale(None) => {
+                Err(StoreError::Damaged(format!("the kept order {} is gone", row.place.id)).into())
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        ledger: LedgerNo,
+        storefront: &crate::ledger::Storefront,
+        wanted: Wanted,
+    ) -> Result<Result<(), Rejection>, ApplyError> {
+        let Wanted { customer, request, reason, command } = wanted;
+        let by = if reason.is_empty() { Said::default().by } else { cut(storefront.as_str()) };
+        let said = Said { by, reason: cut(&reason), ..Said::default() };
+        let kind = command.kind();
+        let request = Request { ledger, customer, request: Some(request), said, command };
+        let decided = self.writer.submit(request, None).await?;
+        tracing::debug!(%storefront, ?kind, accepted = decided.is_ok(), "a step of an order");
+        Ok(decided.map(drop))
+    }
+
+    /// Adds what earlier versions recorded or kept of an order to its facts, once.
+    async fn seed(&self, row: &mut Row) -> Result<(), ApplyError> {
+        if row.kept.is_seeded {
+            return Ok(());
+        }
+        let ids = order_ids(&row.kept);
+        let seeds = seeds::of(&self.reader, row.place.ledger, &row.place.storefront, &ids).await?;
+        row.kept.order.join(&seeds.order);
+        if seeds.payments.is_empty() {
+            row.kept.is_seeded = true;
+            return Ok(());
+        }
+        // The facts are stored before the suspense account lets go of them.
+        let change = Change::Put { place: row.place.clone(), kept: Box::new(row.kept.clone()) };
+        match self.queue.change_one(row.place.ledger, &row.place.storefront, change).await? {
+            Changed::Row(stored) => *row = *stored,
+            Changed::Nothing | Changed::Full | Changed::Stale(_) => return Ok(()),
+        }
+        seeds::close(&self.writer, row.place.ledger, &seeds.payments).await?;
+        row.kept.is_seeded = true;
+        Ok(())
+    }
+
+    /// What the ledger has of an order.
+    pub(super) async fn booked(&self, row: &Row, id: &OrderId) -> Result<Option<Booked>, ReadError> {
+        let Place { ledger, storefront, .. } = &row.place;
+        let mut ids = order_ids(&row.kept);
+        if !ids.contains(id) {
+            ids.push(id.clone());
+        }
+        let mut found =
+            self.reader.purchases_of(*ledger, storefront, &ids.iter().collect::<Vec<_>>()).await?;
+        let Some(first) = found.first() else { return Ok(None) };
+        let customer = first.customer.clone();
+        let base = first.lot.order.clone().unwrap_or_else(|| id.clone());
+        while let Some(part) = id_of_part(&base, found.len()) {
+            let more = self.reader.purchases_of(*ledger, storefront, &[&part]).await?;
+            let Some(more) = more.into_iter().next() else { break };
+            // Another order may have this id.
+            let request = Requests { storefront, order: &base }.part(found.len());
+            let posting = PostingTarget::Id(more.customer.clone(), more.lot.id.into());
+            if self.reader.posting(*ledger, &posting).await?.posting.request != Some(request) {
+                break;
+            }
+            found.push(more);
+        }
+        let mut purchases = Vec::with_capacity(found.len());
+        for owned in found {
+            purchases.push(self.purchase(row, &owned.customer, &base, owned.lot).await?);
+        }
+        Ok(Some(Booked { customer, purchases }))
+    }
+
+    async fn purchase(
+        &self,
+        row: &Row,
+        customer: &CustomerId,
+        base: &OrderId,
+        lot: Arc<Lot>,
+    ) -> Result<BookedPurchase, ReadError> {
+        let ledger = row.place.ledger;
+        let requests =
+            Requests { storefront: &row.place.storefront, order: lot.order.as_ref().unwrap_or(base) };
+        let posting = PostingTarget::Id(customer.clone(), lot.id.into());
+        let posting = self.reader.posting(ledger, &posting).await?.posting;
+        let is_part = lot.order.as_ref().is_some_and(|order| order != base);
+        let is_ours = is_part || requests.is_purchase(posting.request.as_ref());
+        let mut entries = Vec::with_capacity(lot.refunds.len());
+        for (place, refund) in lot.refunds.iter().enumerate() {
+            let posting = PostingTarget::Id(customer.clone(), refund.id);
+            let posting = self.reader.posting(ledger, &posting).await?.posting;
+            let known = row.kept.order.disputes.keys();
+            let origin = requests.origin(posting.request.as_ref(), place, known);
+            let kind = match refund.state {
+                RefundState::Refunded | RefundState::Disputed => None,
+                RefundState::Reversed => Some(Kind::ReverseRefund),
+                RefundState::Won | RefundState::Lost => Some(Kind::ResolveChargeback),
+            };
+            let ended_by_hand = match kind.filter(|_| origin != Origin::Hand) {
+                None => false,
+                Some(kind) => {
+                    let ends = requests.ends(refund, &origin);
+                    let ends =
+                        ends.into_iter().map(|end| PostingTarget::Request(customer.clone(), kind, end));
+                    !self.has_any(ledger, ends).await?
+                }
+            };
+            entries.push(Entry { refund: refund.clone(), origin, ended_by_hand });
+        }
+        Ok(BookedPurchase { lot, is_ours, entries })
+    }
+
+    async fn has_any(
+        &self,
+        ledger: LedgerNo,
+        postings: impl Iterator<Item = PostingTarget>,
+    ) -> Result<bool, ReadError> {
+        for posting in postings {
+            match self.reader.posting(ledger, &posting).await {
+                Ok(_) => return Ok(true),
+                Err(ReadError::PostingNotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Stores how a run ended; the newer row, and what is stored of it, where somebody changed it meanwhile. Where it ends
+    /// as it is `stored`, nothing is written: a run that comes late does not get in the way of a person.
+    async fn finish(
+        &self,
+        row: Row,
+        stored: &Kept,
+        end: End,
+    ) -> Result<Result<OrderState, (Row, Kept)>, ApplyError> {
+        let Row { mut place, mut kept, .. } = row;
+        let before = place.state;
+        let (ledger, storefront) = (place.ledger, place.storefront.clone());
+        kept.tries = 0;
+        let now = clock::now();
+        let state = match end {
+            End::Settled => {
+                kept.waits = None;
+                OrderState::Settled
+            }
+            End::Waits(Wait { event, why }) => {
+                let why = cut(&why);
+                let earlier = kept.waits.take().filter(|waits| waits.event == event);
+                let since = earlier.map_or(now, |waits| waits.since);
+                kept.waits = Some(Waits { event, why, since });
+                place.due_at = since;
+                OrderState::Waiting
+            }
+        };
+        if state == before && kept == *stored {
+            return Ok(Ok(state));
+        }
+        if let Some(Waits { event, why, .. }) = kept.waits.as_ref().filter(|_| state == OrderState::Waiting) {
+            tracing::warn!(%storefront, order = ?kept.id, %event, %why, "an order waits for a person");
+        }
+        place.state = state;
+        let change = Change::Put { place, kept: Box::new(kept.clone()) };
+        match self.queue.change_one(ledger, &storefront, change).await? {
+            Changed::Row(_) | Changed::Nothing | Changed::Full | Changed::Stale(None) => Ok(Ok(state)),
+            Changed::Stale(Some(newer)) => {
+                // What was learned from the ledger stays; what people decided is the newer row's.
+                let mut newer = *newer;
+                let stored = newer.kept.clone();
+                newer.kept.id = newer.kept.id.take().or(kept.id);
+                newer.kept.terms = newer.kept.terms.take().or(kept.terms);
+                newer.kept.decided.accepted = newer.kept.decided.accepted.or(kept.decided.accepted);
+                Ok(Err((newer, stored)))
+            }
+        }
+    }
 }
 
-/// The credits that an amount of a purchase's money bought. It is those of all money that is refunded then, less those
-/// of the money refunded before, so that the parts sum to the whole.
-fn credits_for(money: Option<Money>, lot: &Lot) -> Credits {
-    let (Some(money), Some(price), Some(before)) = (money, lot.price, lot.refunded_price()) else {
-        return lot.refundable();
-    };
-    let all = before.minor_units.saturating_add(money.minor_units);
-    let product = i128::from(lot.credits.units()).saturating_mul(i128::from(all));
-    let units = half_up(product, i128::from(price.minor_units));
-    units.map_or(lot.refundable(), |units| Credits::from_units(units).less_at_least_zero(lot.refunded()))
+/// All that the next step of a row depends on.
+pub(super) fn case_of<'a>(
+    row: &'a Row,
+    shop: &'a Shop,
+    id: &'a OrderId,
+    booked: Option<&'a Booked>,
+) -> Case<'a> {
+    Case {
+        storefront: &row.place.storefront,
+        order: &row.kept.order,
+        customer: row.customer(),
+        mapping: Mapping { shop, terms: row.kept.terms.as_ref() },
+        decided: &row.kept.decided,
+        id,
+        booked,
+    }
 }
 
-/// The request id of a command that follows from a payment; the same for every delivery.
-fn request_of(what: &str, payment: &Payment) -> RequestKey {
-    let Payment { event, storefront, order, key, .. } = payment;
-    let text = format!("{what} {storefront} {order} {event} {key}");
-    RequestKey::parse(&text).unwrap_or_else(|_| {
-        // The text is too long or not plain ASCII.
-        let hash = stable_hash(&[text.as_bytes()]);
-        RequestKey::Text(format!("{what} {hash:016x}").into())
-    })
+/// Keeps what is fixed once an order is recorded: its id, and the terms that it was recorded by.
+pub(super) fn note_recorded(kept: &mut Kept, shop: &Shop, booked: &Booked) {
+    if kept.order.contents.is_empty() {
+        kept.order.join(&seeds::of_purchases(booked.purchases.iter().map(|purchase| &*purchase.lot)));
+    }
+    if kept.id.is_none() {
+        kept.id = booked.purchases.first().and_then(|purchase| purchase.lot.order.clone());
+    }
+    let mapping = Mapping { shop, terms: kept.terms.as_ref() };
+    kept.terms = Some(mapping.terms_of(&kept.order));
+}
+
+/// The ids under which the ledger may have an order.
+fn order_ids(kept: &Kept) -> Vec<OrderId> {
+    let names = kept.order.names.keys().filter_map(|name| OrderId::parse(name.0.as_str()).ok());
+    let mut ids: Vec<OrderId> = names.collect();
+    if let Some(id) = kept.id.clone().filter(|id| !ids.contains(id)) {
+        ids.push(id);
+    }
+    ids
+}
+
+/// Whether somebody else may have come first, so that the book has to be read again.
+fn may_clash(rejection: &Rejection) -> bool {
+    matches!(
+        rejection,
+        Rejection::RequestIdReused { .. }
+            | Rejection::OrderAlreadyRecorded { .. }
+            | Rejection::PurchaseChanged
+            | Rejection::PurchaseDisputed
+            | Rejection::ExceedsRefundable { .. }
+            | Rejection::RefundNotStanding { .. }
+    )
+}
+
+fn event_of(command: &Command) -> PaymentEvent {
+    match command.kind() {
+        Some(Kind::RecordChargeback) => PaymentEvent::Disputed,
+        Some(Kind::ResolveChargeback) => PaymentEvent::DisputeWon,
+        Some(Kind::RefundPurchase | Kind::ReverseRefund) => PaymentEvent::Refunded,
+        _ => PaymentEvent::Paid,
+    }
 }

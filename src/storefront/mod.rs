@@ -1,44 +1,44 @@
-//! Reads the payments that storefronts report, and puts them into the ledger.
+//! What shops report, and how the ledger follows. `README.md` beside this file says it to shop owners.
 //!
-//! A vendor's file reads its payloads into [`Payment`]s, which are the same for all vendors; [`PaymentApplier`] applies
-//! them. What cannot be applied waits in the ledger's suspense account, so that no payment is dropped.
+//! # What it is
+//! Deliveries are state, not deltas. A vendor's file ([`vendors`]) reads a delivery into the facts of an order
+//! ([`order::Order`]). They are joined with what is known, and stored before the delivery is answered ([`Intake`]).
+//! Afterwards a [`Worker`] brings the ledger to what the facts come to ([`Applier`]). What only a person can tell waits,
+//! and is listed, assigned, dismissed or tried again ([`desk`]).
+//!
+//! # Invariants
+//! - Any set of deliveries, in any order, any of them repeated, cut off anywhere, ends in the same book, and that book
+//!   shows the target of the facts. What people recorded by hand stays.
+//! - A signed delivery is answered 2xx once what matters of it is stored. Nothing paid for is dropped; nothing is credited
+//!   that was not paid.
+//!
+//! # Failure
+//! A server that stops between an answer and its commands finds the order due when it starts again.
 
 pub mod amounts;
 mod applier;
-mod json;
+mod apply_error;
+pub mod desk;
+mod intake;
+pub(crate) mod json;
+mod kept;
+pub mod order;
+mod orders;
+mod queue;
+mod read;
+mod seeds;
 mod shop;
-mod shopify;
 mod signature;
-mod stripe;
-mod woocommerce;
+mod start;
+pub mod vendors;
+mod worker;
 
-pub use crate::ledger::payment::Payment;
-pub use applier::{Applied, ApplyError, PaymentApplier};
+pub use applier::Applier;
+pub use apply_error::ApplyError;
+pub use intake::{Intake, IntakeError, Reading};
+pub use orders::Orders;
+pub use queue::Queue;
+pub use read::{read, read_payload};
 pub use shop::{Delivery, Mapped, Refused, Revenue, Shop, Vendor};
-
-/// Reads the payments in a delivery; none where it is about something else.
-pub fn read(shop: &Shop, delivery: &Delivery<'_>) -> Result<Vec<Payment>, Refused> {
-    if shop.vendor == Vendor::WooCommerce && woocommerce::is_ping(delivery) {
-        return Ok(Vec::new());
-    }
-    if !signature::is_good(shop, delivery) {
-        return Err(Refused::Signature);
-    }
-    let content_type = (delivery.header)("content-type").unwrap_or_default();
-    let is_json = content_type.split(';').next().is_some_and(|kind| kind.trim() == "application/json");
-    if !is_json {
-        return Err(Refused::ContentType);
-    }
-    let body: serde_json::Value = serde_json::from_slice(delivery.body).map_err(|_| Refused::Payload)?;
-    let payments = match shop.vendor {
-        Vendor::Stripe => stripe::read(shop, &body),
-        Vendor::Shopify => {
-            shopify::read(shop, &(delivery.header)("x-shopify-topic").unwrap_or_default(), &body)
-        }
-        Vendor::WooCommerce => {
-            woocommerce::read(shop, &(delivery.header)("x-wc-webhook-topic").unwrap_or_default(), &body)
-        }
-        Vendor::Generic => None,
-    };
-    payments.ok_or(Refused::Payload)
-}
+pub use start::Storefronts;
+pub use worker::Worker;

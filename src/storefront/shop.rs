@@ -103,6 +103,16 @@ impl Vendor {
         }
     }
 
+    /// The header that names the event, where it is not in the body.
+    #[must_use]
+    pub const fn topic_header(self) -> Option<&'static str> {
+        match self {
+            Self::Stripe | Self::Generic => None,
+            Self::Shopify => Some("x-shopify-topic"),
+            Self::WooCommerce => Some("x-wc-webhook-topic"),
+        }
+    }
+
     /// Where its payloads without line items tell how many, unless the settings say otherwise.
     #[must_use]
     pub const fn quantity_path(self) -> &'static str {
@@ -135,9 +145,4 @@ pub enum Refused {
     /// It is not signed with a secret of the shop, or not recently.
     #[error("the signature is wrong")]
     Signature,
-    /// It is signed, but is not what the vendor sends.
-    #[error("the payload is malformed")]
-    Payload,
-    #[error("the content type is not application/json")]
-    ContentType,
 }

@@ -3,9 +3,9 @@
 use prost_types::Timestamp;
 
 use super::arguments::money;
-use super::row::OutputRow;
+use super::row::{OutputRow, row};
 use super::show::{last_refund, of, unmatched_payment};
-use super::target::{Change, Limit, Target};
+use super::target::{Change, Limit, Request, Subject, Target};
 use crate::app::failure::Failure;
 use crate::app::paging::method;
 use crate::grpc::wire::{self, PurchaseTarget};
@@ -91,7 +91,7 @@ pub enum ChargebackCommand {
     },
 }
 
-/// Payments that wait in the suspense account: list them, and say whose they are
+/// Orders of storefronts that wait for a person: list them, say whose they are, close them, have them tried again
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum PaymentCommand {
     /// List what waits, oldest first, and why
@@ -101,7 +101,7 @@ pub enum PaymentCommand {
         #[command(flatten)]
         target: Target,
     },
-    /// Record a waiting payment as a customer's purchase, and apply what was reported of its order since
+    /// Record a waiting payment as a customer's purchase, and apply what was told of its order since
     Assign {
         /// The payment's id, as the list has it
         payment: String,
@@ -110,6 +110,34 @@ pub enum PaymentCommand {
         /// How many credits were bought [default: what its products are mapped to]
         #[arg(long, value_name = "CREDITS")]
         credits: Option<String>,
+    },
+    /// Close a waiting payment: what the ledger has of its order stands
+    Dismiss {
+        /// The payment's id, as the list has it
+        payment: String,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Who asks for it
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
+        by: String,
+        #[command(flatten)]
+        request: Request,
+    },
+    /// Try waiting payments again, after the settings or the customers have changed
+    #[command(group = clap::ArgGroup::new("which").required(true))]
+    Retry {
+        /// Ids of payments, as the list has them
+        #[arg(group = "which")]
+        payments: Vec<String>,
+        /// All that wait
+        #[arg(long, group = "which")]
+        all: bool,
+        /// With --all: only those of this storefront
+        #[arg(long, value_name = "ID", default_value = "", hide_default_value = true, requires = "all")]
+        storefront: String,
+        #[command(flatten)]
+        target: Target,
     },
 }
 
@@ -232,6 +260,35 @@ impl PaymentCommand {
                 let request = |context| wire::AssignPaymentRequest { context, payment_id: payment, credits };
                 let method = method!(PurchaseServiceClient.assign_payment);
                 change.send(method, request, |_, changed| changed.whole(OutputRow::default())).await
+            }
+            Self::Dismiss { payment, reason, by, request } => {
+                let id = payment.clone();
+                let message = |context| wire::DismissPaymentRequest { context, payment_id: id };
+                let method = method!(PurchaseServiceClient.dismiss_payment);
+                let about = OutputRow::default().with("payment_id", payment);
+                request
+                    .send(Subject::why(by, reason), method, message, |_, changed| changed.after(about))
+                    .await
+            }
+            Self::Retry { payments, all: _, storefront, target } => {
+                let mut sum = wire::RetryPaymentsResponse::default();
+                loop {
+                    let after = std::mem::take(&mut sum.last_payment_id);
+                    let message = wire::RetryPaymentsRequest {
+                        ledger_id: target.ledger(),
+                        storefront: storefront.clone(),
+                        payment_ids: payments.clone(),
+                        after_payment_id: after,
+                    };
+                    let method = method!(PurchaseServiceClient.retry_payments);
+                    let answer = target.ask(method, message).await?;
+                    sum.settled = sum.settled.saturating_add(answer.settled);
+                    sum.waiting = sum.waiting.saturating_add(answer.waiting);
+                    sum.last_payment_id = answer.last_payment_id;
+                    if sum.last_payment_id.is_empty() {
+                        return target.print(&row!(sum: settled, waiting));
+                    }
+                }
             }
         }
     }

@@ -147,7 +147,7 @@ pub(super) fn price(price: Option<&wire::Money>) -> Value {
     price.map_or(Value::Null, |price| format!("{} {}", price.amount, price.currency_code).into())
 }
 
-/// A payment that is in no customer's account.
+/// An order of a storefront that waits for a person.
 pub(super) fn unmatched_payment(payment: &wire::UnmatchedPayment) -> OutputRow {
     let row = row!(payment:
         payment_id,

@@ -176,6 +176,11 @@ impl Subject {
         Self { by, ..Self::default() }
     }
 
+    /// For a change of no customer that keeps who asks for it, and why.
+    pub(super) fn why(by: String, reason: String) -> Self {
+        Self { by, reason, ..Self::default() }
+    }
+
     /// For a change of a customer that a flag names.
     pub(super) fn customer(customer: String) -> Self {
         Self { customer, ..Self::default() }

@@ -1,0 +1,162 @@
+//! An order as it is kept: the facts, how far the ledger has followed, what people decided, and why it waits.
+
+use crate::ledger::codec::{decode, encode, record};
+use crate::ledger::payment::PaymentEvent;
+use crate::ledger::{LedgerNo, OpenText, OrderId, Storefront, Text, Timestamp};
+use crate::store::{KeptOrder, OrderState, StoreError};
+use uuid::Uuid;
+
+use super::order::{Decided, Order, Terms};
+
+/// The body of a kept order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    pub order: Order,
+    pub decided: Decided,
+    /// The order id of its purchase, once there is one.
+    pub id: Option<OrderId>,
+    /// The terms that it was recorded by.
+    pub terms: Option<Terms>,
+    /// Why it waits for a person.
+    pub waits: Option<Waits>,
+    /// True once what earlier versions recorded of it was added to the facts.
+    pub is_seeded: bool,
+    /// A delivery that could not be read: its payload is kept beside it.
+    pub unread: Option<Unread>,
+    /// What people did about it, oldest first; the last [`Kept::DECISIONS_MAX`].
+    pub decisions: Vec<Decision>,
+    /// Attempts that failed since it last came further.
+    pub tries: u32,
+    /// Of an agreement: the rows of its orders that wait until it names a customer; at most [`Kept::DEPENDENTS_MAX`].
+    pub dependents: Vec<Uuid>,
+}
+record!(Kept {
+    1 => order, 2 => decided, 3 => id, 4 => terms, 5 => waits, 6 => is_seeded, 7 => unread, 8 => decisions, 9 => tries,
+    10 => dependents,
+});
+
+/// What a person has to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waits {
+    pub event: PaymentEvent,
+    pub why: Text,
+    pub since: Timestamp,
+}
+record!(Waits { 1 => event, 2 => why, 3 => since });
+
+/// A delivery that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// The vendor's name of the event, where a header has it.
+    pub topic: OpenText,
+    pub at: Timestamp,
+}
+record!(Unread { 1 => topic, 2 => at });
+
+/// What a person did about a waiting order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub at: Timestamp,
+    pub by: Text,
+    pub reason: Text,
+    /// `assigned` or `dismissed`, and what of.
+    pub what: OpenText,
+    /// The request that asked for it, as text.
+    pub request: OpenText,
+}
+record!(Decision { 1 => at, 2 => by, 3 => reason, 4 => what, 5 => request });
+
+impl Kept {
+    pub const DECISIONS_MAX: usize = 20;
+    pub const DEPENDENTS_MAX: usize = 100;
+
+    /// Reads the body of a row.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn of(row: &KeptOrder) -> Result<Self, StoreError> {
+        decode(&row.body).map_err(|error| StoreError::Damaged(format!("the kept order {}: {error}", row.id)))
+    }
+
+    /// The order id that its purchase has or will have: the best of its names that can be one.
+    pub fn order_id(&self) -> Option<OrderId> {
+        self.id.clone().or_else(|| {
+            let mut names: Vec<_> = self.order.names.iter().collect();
+            names.sort_by_key(|(name, naming)| (std::cmp::Reverse(**naming), (*name).clone()));
+            names.into_iter().find_map(|(name, _)| OrderId::parse(name.0.as_str()).ok())
+        })
+    }
+
+    /// Adds all that another row knows of the same order.
+    pub fn merge(&mut self, other: Self) {
+        let Self { order, decided, id, terms, waits, is_seeded, unread: _, decisions, tries: _, dependents } =
+            other;
+        self.order.join(&order);
+        if self.decided == Decided::default() {
+            self.decided = decided;
+        }
+        self.id = self.id.take().or(id);
+        self.terms = self.terms.take().or(terms);
+        self.waits = self.waits.take().or(waits);
+        // What is not sure to be seeded is seeded again: that changes nothing.
+        self.is_seeded &= is_seeded;
+        for decision in decisions {
+            self.note(decision);
+        }
+        for dependent in dependents {
+            self.depend(dependent);
+        }
+    }
+
+    /// Notes a row that waits for this agreement.
+    pub fn depend(&mut self, row: Uuid) {
+        if !self.dependents.contains(&row) && self.dependents.len() < Self::DEPENDENTS_MAX {
+            self.dependents.push(row);
+        }
+    }
+
+    pub fn note(&mut self, decision: Decision) {
+        self.decisions.push(decision);
+        self.decisions.sort_by_key(|decision| decision.at);
+        let over = self.decisions.len().saturating_sub(Self::DECISIONS_MAX);
+        self.decisions.drain(..over);
+    }
+
+    /// The row that keeps it.
+    pub fn row(&self, place: &Place) -> KeptOrder {
+        KeptOrder {
+            id: place.id,
+            ledger: place.ledger,
+            storefront: place.storefront.clone(),
+            names: self.order.names.keys().map(|name| name.0.clone()).collect(),
+            state: place.state,
+            due_at: place.due_at,
+            revision: place.revision,
+            body: encode(self),
+        }
+    }
+}
+
+/// Where an order is kept: its row without the body.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub id: Uuid,
+    pub ledger: LedgerNo,
+    pub storefront: Storefront,
+    pub state: OrderState,
+    pub due_at: Timestamp,
+    pub revision: u64,
+}
+
+impl Place {
+    pub fn of(row: &KeptOrder) -> Self {
+        Self {
+            id: row.id,
+            ledger: row.ledger,
+            storefront: row.storefront.clone(),
+            state: row.state,
+            due_at: row.due_at,
+            revision: row.revision,
+        }
+    }
+}
