@@ -285,7 +285,7 @@ pub fn keep_payment(order: &str) -> Command {
 }
 
 pub fn close_payment(payment: PostingId) -> Command {
-    Command::ClosePayment(ClosePayment { payment })
+    Command::ClosePayment(ClosePayment { payment, is_order: false })
 }
 
 pub fn grant(amount: &str) -> Command {

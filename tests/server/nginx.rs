@@ -20,6 +20,7 @@ use sha2::Sha256;
 use tonic::transport::{Channel, Endpoint};
 
 use super::process::{PATIENCE, Place, Running, Server};
+use super::shop_rig::until;
 
 const CONF: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nginx.conf");
 const SHOP: &str = "[[storefronts]]\nid = \"shop\"\nvendor = \"shopify\"\nsecrets = [\"shop secret\"]\n\
@@ -115,7 +116,7 @@ impl Proxy {
     /// A delivery of the shop: the order is paid.
     fn deliver(&self, order: u32) -> u16 {
         let body = format!(
-            r#"{{"id":{order},"currency":"EUR","total_price":"20.00","financial_status":"paid",
+            r#"{{"id":{order},"updated_at":"2026-11-28T10:00:00Z","currency":"EUR","total_price":"20.00","financial_status":"paid",
             "note_attributes":[{{"name":"customer_id","value":"acme"}}],
             "line_items":[{{"id":1,"product_id":7,"variant_id":8,"sku":"s","quantity":1,"price":"20.00",
             "total_discount":"0.00"}}]}}"#
@@ -144,6 +145,14 @@ async fn available(channel: Channel) -> String {
     let request = GetBalanceRequest { customer_id: "acme".to_owned(), ..Default::default() };
     let answer = LedgerServiceClient::new(channel).get_balance(request).await.unwrap().into_inner();
     answer.balance.unwrap().available_credits
+}
+
+/// Waits until the ledger has followed the deliveries.
+async fn has(channel: Channel, credits: u32) {
+    until("the ledger has followed", async || {
+        (available(channel.clone()).await == credits.to_string()).then_some(())
+    })
+    .await;
 }
 
 fn grant() -> GrantCreditsRequest {
@@ -178,10 +187,10 @@ async fn deliveries_are_taken_by_a_server_that_is_there() {
     for order in 1..=4 {
         assert_eq!(proxy.deliver(order), 200, "{order}");
     }
-    assert_eq!(available(server.connect().await).await, "40");
+    has(server.connect().await, 40).await;
     // Calls and deliveries in turn, so that neither gets a connection of the other.
     for order in 5..=8 {
-        assert_eq!(available(proxy.connect().await).await, format!("{}", (order - 1) * 10));
+        has(proxy.connect().await, (order - 1) * 10).await;
         assert_eq!(proxy.deliver(order), 200, "{order}");
     }
     let unsigned = proxy.post("/webhooks/shop", &[("content-type", "application/json")], b"{}").0;

@@ -4,11 +4,15 @@
 //! nothing. Ids, times and digests differ each time, so any stands for any other of its kind. Blocks marked `sh` are not
 //! run: they name machines, databases or tools of the reader.
 //!
-//! Two comments before a block steer: `a server` starts a new folder and a server there, `the server is stopped` ends it.
+//! Comments before a block steer:
+//! - `a server` starts a new folder and a server there, `the server is stopped` ends it.
+//! - `the file NAME` writes the block into the folder, and `a server with NAME` starts the server again with these settings.
+//! - `within moments`: what the block shows is what the commands print soon. They are repeated until they do.
 
 use std::process::Command;
+use std::time::Instant;
 
-use super::process::{Place, Server};
+use super::process::{PATIENCE, Place, Server};
 
 /// Set to 1 where programs that the samples use must not be missing.
 const REQUIRE: &str = "CREDITLEDGER_REQUIRE_EXPORT_CHECKS";
@@ -19,29 +23,72 @@ struct Sample {
     line: usize,
     command: String,
     output: String,
+    /// Printed within moments, if not at once.
+    is_soon: bool,
 }
 
 /// What a README says to do.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     Serve,
+    /// Goes on in the same folder, with this file of settings.
+    ServeWith(String),
+    Write {
+        name: String,
+        text: String,
+    },
     Stop,
     Run(Sample),
 }
 
+/// What the lines of a README belong to.
+enum Block {
+    /// None that matters.
+    Text,
+    /// The block after this line is a file.
+    BeforeFile,
+    File,
+    Console,
+}
+
 fn steps(readme: &str) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut is_console = false;
+    let mut block = Block::Text;
+    let mut is_soon = false;
     for (number, text) in (1..).zip(readme.lines()) {
-        match (is_console, text) {
-            (false, "<!-- a server -->") => steps.push(Step::Serve),
-            (false, "<!-- the server is stopped -->") => steps.push(Step::Stop),
-            (false, _) => is_console = text == "```console",
-            (true, "```") => is_console = false,
-            (true, _) => {
+        match block {
+            Block::Text => {
+                let comment = text.strip_prefix("<!-- ").and_then(|text| text.strip_suffix(" -->"));
+                let comment = comment.unwrap_or_default();
+                if let Some(name) = comment.strip_prefix("the file ") {
+                    steps.push(Step::Write { name: name.to_owned(), text: String::new() });
+                    block = Block::BeforeFile;
+                } else if let Some(name) = comment.strip_prefix("a server with ") {
+                    steps.push(Step::ServeWith(name.to_owned()));
+                } else if text == "```console" {
+                    block = Block::Console;
+                }
+                match comment {
+                    "a server" => steps.push(Step::Serve),
+                    "the server is stopped" => steps.push(Step::Stop),
+                    "within moments" => is_soon = true,
+                    _ => {}
+                }
+            }
+            Block::BeforeFile => {
+                assert!(text.starts_with("```"), "line {number}: a file without a block");
+                block = Block::File;
+            }
+            Block::File | Block::Console if text == "```" => (block, is_soon) = (Block::Text, false),
+            Block::File => {
+                let Some(Step::Write { text: file, .. }) = steps.last_mut() else { unreachable!() };
+                file.push_str(text);
+                file.push('\n');
+            }
+            Block::Console => {
                 if let Some(command) = text.strip_prefix("$ ") {
                     let command = command.to_owned();
-                    steps.push(Step::Run(Sample { line: number, command, output: String::new() }));
+                    steps.push(Step::Run(Sample { line: number, command, output: String::new(), is_soon }));
                 } else if let Some(Step::Run(sample)) = steps.last_mut() {
                     sample.output.push_str(text);
                     sample.output.push('\n');
@@ -106,17 +153,28 @@ fn ids_times_and_digests_stand_for_others_and_nothing_else_does() {
 
 #[test]
 fn steps_are_read_as_they_stand() {
-    let readme =
-        "text\n<!-- a server -->\n```console\n$ one | two\nout\nmore\n$ three\n```\n```sh\nnot run\n```\n";
-    let run = |line, command: &str, output: &str| {
-        Step::Run(Sample { line, command: command.to_owned(), output: output.to_owned() })
+    let readme = "text\n<!-- a server -->\n```console\n$ one | two\nout\nmore\n$ three\n```\n```sh\nnot run\n```\n\
+                  <!-- the file f -->\n```toml\nkey = 1\n$ more\n```\n<!-- a server with f -->\n\
+                  <!-- within moments -->\n```console\n$ four\n```\n```console\n$ five\n```\n";
+    let run = |line, command: &str, output: &str, is_soon| {
+        Step::Run(Sample { line, command: command.to_owned(), output: output.to_owned(), is_soon })
     };
-    assert_eq!(steps(readme), [Step::Serve, run(4, "one | two", "out\nmore\n"), run(7, "three", "")]);
+    let file = Step::Write { name: "f".to_owned(), text: "key = 1\n$ more\n".to_owned() };
+    let expected = [
+        Step::Serve,
+        run(4, "one | two", "out\nmore\n", false),
+        run(7, "three", "", false),
+        file,
+        Step::ServeWith("f".to_owned()),
+        run(20, "four", "", true),
+        run(23, "five", "", false),
+    ];
+    assert_eq!(steps(readme), expected);
 }
 
 /// Whether the programs besides our own that a sample runs are there.
 fn can_run(command: &str) -> bool {
-    let missing = ["sqlite3", "bean-check"].into_iter().find(|program| {
+    let missing = ["sqlite3", "bean-check", "python3"].into_iter().find(|program| {
         let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap();
         command.contains(program) && !found.status.success()
     });
@@ -140,6 +198,20 @@ fn run(place: &Place, server: Option<&Server>, sample: &Sample) -> (bool, String
     (ended.status.success(), String::from_utf8(ended.stdout).unwrap())
 }
 
+/// Runs a command, and compares. What is printed within moments may be something else at first.
+fn compare(name: &str, place: &Place, server: Option<&Server>, sample: &Sample) {
+    let Sample { line, command, output, is_soon } = sample;
+    let begun = Instant::now();
+    let (succeeded, printed) = loop {
+        let (succeeded, printed) = run(place, server, sample);
+        if !is_soon || normal(&printed) == normal(output) || begun.elapsed() > PATIENCE {
+            break (succeeded, printed);
+        }
+    };
+    assert_eq!(normal(&printed), normal(output), "{name}:{line}: `{command}` printed\n{printed}");
+    assert_eq!(succeeded, !output.starts_with("creditledger: "), "{name}:{line}: `{command}`");
+}
+
 fn shows_what_happens(name: &str, readme: &str) {
     let steps = steps(readme);
     assert!(steps.iter().any(|step| matches!(step, Step::Run(_))), "{name} shows nothing");
@@ -154,12 +226,17 @@ fn shows_what_happens(name: &str, readme: &str) {
                 place = Place::new();
                 server = Some(place.serve());
             }
+            Step::ServeWith(settings) => {
+                if let Some(server) = server.take() {
+                    server.stop();
+                }
+                let arguments = ["serve", "--listen", "127.0.0.1:0", "--config", &settings];
+                server = Some(Server::start(place.command(&arguments)));
+            }
+            Step::Write { name, text } => drop(place.write(&name, &text)),
             Step::Stop => drop(server.take().unwrap_or_else(|| panic!("{name}: no server runs")).stop()),
             Step::Run(sample) if can_run(&sample.command) => {
-                let Sample { line, command, output } = &sample;
-                let (succeeded, printed) = run(&place, server.as_ref(), &sample);
-                assert_eq!(normal(&printed), normal(output), "{name}:{line}: `{command}` printed\n{printed}");
-                assert_eq!(succeeded, !output.starts_with("creditledger: "), "{name}:{line}: `{command}`");
+                compare(name, &place, server.as_ref(), &sample);
             }
             Step::Run(_) => {}
         }
@@ -187,4 +264,9 @@ fn the_readme_of_operations_shows_what_happens() {
 #[test]
 fn the_readme_of_rate_cards_shows_what_happens() {
     shows_what_happens("src/cards/README.md", include_str!("../../src/cards/README.md"));
+}
+
+#[test]
+fn the_readme_of_storefronts_shows_what_happens() {
+    shows_what_happens("src/storefront/README.md", include_str!("../../src/storefront/README.md"));
 }

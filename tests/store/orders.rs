@@ -1,5 +1,4 @@
-//! Orders of storefronts: what is put is found by id and by any of its names, and what is dropped leaves nothing. The same
-//! on each engine.
+//! Orders of storefronts: what is put is found by id and by any of its names; what is dropped leaves nothing.
 
 use std::sync::Arc;
 

@@ -100,7 +100,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("query", &["writer", "store", "ledger", "clock"]),
     ("audit", &["store", "cards", "ledger"]),
     ("copy", &["store", "ledger"]),
-    ("storefront", &["writer", "query", "ledger"]),
+    ("storefront", &["writer", "query", "store", "ledger", "clock"]),
     ("grpc", &["storefront", "writer", "query", "delivery", "ledger", "clock"]),
     ("http", &["storefront", "writer", "query", "ledger", "clock"]),
     ("config", &["storefront", "ledger"]),

@@ -15,6 +15,8 @@ pub enum Rule {
     OptionalId,
     RequestId,
     MadeId,
+    /// Empty, or an id that the server made.
+    MaybeMadeId,
     Text,
     RequiredText,
     Positive,
@@ -37,6 +39,8 @@ pub enum Rule {
     Url,
     Secret,
     Ids,
+    /// Any number of ids, also none.
+    MaybeIds,
     Labels,
     Mask,
     Metadata,
@@ -80,8 +84,11 @@ const BARE: [&str; 7] = [
 /// Commands about no customer that keep who asked.
 const BARE_WITH_BY: [&str; 3] =
     ["CreateRateCardRequest", "SetDefaultRateCardRequest", "SetDefaultBalanceAlertsRequest"];
+/// Commands about no customer that keep who asked, and why.
+const BARE_WITH_WHY: [&str; 1] = ["DismissPaymentRequest"];
 /// Commands that must say why; SetCustomerTerms with a charge.
-const WITH_REASON: [&str; 5] = [
+const WITH_REASON: [&str; 6] = [
+    "DismissPaymentRequest",
     "VoidWorkRequest",
     "AdjustBalanceRequest",
     "ReverseSettlementRequest",
@@ -91,7 +98,7 @@ const WITH_REASON: [&str; 5] = [
 
 /// Whether this is a command about no customer.
 pub fn is_bare(request: &str) -> bool {
-    BARE.contains(&request) || BARE_WITH_BY.contains(&request)
+    BARE.contains(&request) || BARE_WITH_BY.contains(&request) || BARE_WITH_WHY.contains(&request)
 }
 
 /// Whether this command must say why.
@@ -105,8 +112,10 @@ fn context_rule(request: &str, field: &str) -> Rule {
         "ledger_id" if request == "CreateLedgerRequest" => Rule::Empty,
         "ledger_id" => Rule::OptionalId,
         "request_id" => Rule::RequestId,
-        "by" if is_bare(request) && !BARE_WITH_BY.contains(&request) => Rule::Empty,
+        "by" if BARE_WITH_BY.contains(&request) || BARE_WITH_WHY.contains(&request) => Rule::Text,
+        "by" if is_bare(request) => Rule::Empty,
         "by" => Rule::Text,
+        "reason" if BARE_WITH_WHY.contains(&request) => Rule::RequiredText,
         "customer_id" | "reason" if is_bare(request) => Rule::Empty,
         "metadata" if is_bare(request) => Rule::NoMetadata,
         "customer_id" => Rule::Id,
@@ -148,6 +157,9 @@ pub fn rule(request: &str, message: &str, field: &str) -> Rule {
         (_, "free" | "confirmed_hold_only") => Rule::Free,
         (_, "ledger_id") => Rule::OptionalId,
         (_, "context" | "target" | "request") => Rule::Nested,
+        ("RetryPaymentsRequest", "storefront") => Rule::OptionalId,
+        ("RetryPaymentsRequest", "payment_ids") => Rule::MaybeIds,
+        ("RetryPaymentsRequest", "after_payment_id") => Rule::MaybeMadeId,
         ("AnsweredRequest", "kind") => Rule::Enum,
         ("AnsweredRequest", "request_id") => Rule::RequestId,
         ("ListPostingsRequest" | "ListTransfersRequest", "incident_id" | "storefront") => Rule::OptionalId,
@@ -278,9 +290,9 @@ pub fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
         Rule::Id => [texts(&no_ids), texts(&[""])].concat(),
         Rule::OptionalId => texts(&no_ids),
         Rule::RequestId => texts(&["é", long_id.as_str(), "", "a\tb", "a\n", "\u{7f}", "a\0"]),
-        Rule::MadeId => texts(&[
+        Rule::MadeId => [values(&Rule::MaybeMadeId, field), texts(&[""])].concat(),
+        Rule::MaybeMadeId => texts(&[
             "x",
-            "",
             "0190a2b4",
             "0190a2b4c0de70008000000000000001",
             "{0190a2b4-c0de-7000-8000-000000000001}",
@@ -369,7 +381,7 @@ pub fn values(rule: &Rule, field: &FieldDescriptorProto) -> Vec<Value> {
         Rule::ResumeToken => {
             texts(&["", "nonsense", "12", "12.", "-1.0", "012.0", "9223372036854775808.0", "1.1 "])
         }
-        Rule::Ids => {
+        Rule::Ids | Rule::MaybeIds => {
             let many = (0..1_001).flat_map(|id| text(n, id.to_string())).collect();
             let mut ids: Vec<_> =
                 texts(&no_ids).into_iter().map(|(what, bytes, _)| (what, bytes, "[0]")).collect();
@@ -440,6 +452,7 @@ pub fn check(rule: &Rule, field: &FieldDescriptorProto) {
         rule,
         Rule::States
             | Rule::Ids
+            | Rule::MaybeIds
             | Rule::Labels
             | Rule::Metadata
             | Rule::NoMetadata

@@ -45,6 +45,7 @@ fn each_command_about_a_customer_is_in_a_batch() {
             "CreateRateCard",
             "CreateWebhookEndpoint",
             "DeleteWebhookEndpoint",
+            "DismissPayment",
             "RedeliverEvent",
             "SetDefaultBalanceAlerts",
             "SetDefaultRateCard",

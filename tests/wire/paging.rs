@@ -69,8 +69,7 @@ async fn fill(world: &World) {
         served.holds().record_work(served.work(&format!("more-{n}"), 45)).await.unwrap();
         // What is charged above the hold moves in two transfers of one posting.
         served.holds().settle_hold(served.settle(&format!("more-{n}"))).await.unwrap();
-        let kept = crate::world::payment(&format!("nobodys-{n}"));
-        served.writer.submit(kept, None).await.unwrap().unwrap();
+        served.wait_for_a_person(&format!("nobodys-{n}")).await;
     }
     // Postings of all kinds, with up to three transfers each.
     let mut batches = BatchServiceClient::new(served.channel.clone());

@@ -14,9 +14,12 @@ use creditledger::grpc::wire::notification_service_client::NotificationServiceCl
 use creditledger::grpc::wire::purchase_service_client::PurchaseServiceClient;
 use creditledger::grpc::wire::*;
 use creditledger::grpc::{Api, Limits, serve};
-use creditledger::ledger::LedgerNo;
+use creditledger::ledger::{Credits, LedgerId, LedgerNo, Storefront, Timestamp};
 use creditledger::query::Reader;
 use creditledger::store::{self, AuditStore, Engine, ReadStore, Settings};
+use creditledger::storefront::{
+    Applier, Intake, Mapped, Reading, Revenue, Shop, Storefronts, Vendor, read_payload,
+};
 use creditledger::writer::{self, Writer, WriterEnd};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -33,9 +36,30 @@ pub struct Served {
     pub end: WriterEnd,
     pub reader: Arc<dyn ReadStore>,
     pub audit: Arc<dyn AuditStore>,
+    /// A storefront, whose orders nobody follows in the background.
+    pub shop: Arc<Shop>,
+    payments: Applier,
+    intake: Intake,
     requests: AtomicU32,
     /// Where a database on disk lies, for as long as the server.
     _directory: Option<TempDir>,
+}
+
+/// A shop of our own JSON: `CREDITS_10` is 10 credits.
+fn shop() -> Shop {
+    let mapped = Mapped { credits: Credits::whole(10), price: None };
+    Shop {
+        storefront: Storefront::parse("shop").unwrap(),
+        vendor: Vendor::Generic,
+        ledger: LedgerId::main(),
+        secrets: vec!["secret".to_owned()],
+        customer: "customer".to_owned(),
+        product: String::new(),
+        quantity: String::new(),
+        revenue: Revenue::Net,
+        accept_test_payments: false,
+        mapping: [("CREDITS_10".to_owned(), mapped)].into(),
+    }
 }
 
 /// The engine of a test.
@@ -92,7 +116,12 @@ impl Served {
         let clock: Arc<dyn Clock> = Arc::new(clock::System);
         let webhooks =
             Endpoints::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));
-        let api = Api::new(writer.clone(), reader, Arc::clone(&feeds), Arc::new(webhooks), Policy::default());
+        let shop = Arc::new(shop());
+        let shops = vec![Arc::clone(&shop)];
+        let shops = Storefronts::new(engine.orders, writer.clone(), Arc::clone(&reader), shops);
+        let (intake, payments) = (shops.intake.clone(), shops.applier.clone());
+        let (webhooks, asked) = (Arc::new(webhooks), payments.clone());
+        let api = Api::new(writer.clone(), reader, asked, Arc::clone(&feeds), webhooks, Policy::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -110,9 +139,24 @@ impl Served {
             end,
             reader: engine.reader,
             audit: engine.audit,
+            shop,
+            payments,
+            intake,
             requests: AtomicU32::new(0),
             _directory: directory,
         }
+    }
+
+    /// Has an order of the storefront, which names no customer, wait for a person.
+    pub async fn wait_for_a_person(&self, order: &str) {
+        let body = format!(
+            r#"{{"order": "{order}", "version": 1, "currency": "EUR", "payment": "paid", "total": "20.00",
+                "lines": [{{"product": "CREDITS_10", "quantity": 1, "net": "20.00"}}]}}"#
+        );
+        let orders = read_payload(&self.shop, "", body.as_bytes());
+        let reading = Reading { topic: String::new(), orders, payload: body.into() };
+        self.intake.take(&self.shop, LedgerNo::MAIN, reading).await.unwrap();
+        self.payments.follow_due(Timestamp::from_micros(i64::MAX)).await.unwrap();
     }
 
     /// A connection of its own.

@@ -1,9 +1,6 @@
 //! A ledger with something in every state, and a good request to every method, from which bad ones are made.
 
 use creditledger::grpc::wire::*;
-use creditledger::ledger::commands::{KeepPayment, Said};
-use creditledger::ledger::payment::{Payment, suspense};
-use creditledger::ledger::{Command, LedgerNo, OpenText, OrderId, Request, RequestKey, Storefront, Text};
 use prost::Message;
 use prost_types::{FieldMask, Timestamp};
 
@@ -14,39 +11,14 @@ use crate::served::{On, Served};
 pub const LATER: Timestamp = Timestamp { seconds: 4_102_444_800, nanos: 0 };
 const EARLIER: Timestamp = Timestamp { seconds: 1_600_000_000, nanos: 0 };
 
-/// A request of nobody's.
-fn of_nobody(request: &str, command: Command) -> Request {
-    let request = Some(RequestKey::parse(request).unwrap());
-    Request { ledger: LedgerNo::MAIN, customer: suspense(), request, said: Said::default(), command }
-}
-
-/// Keeps a payment that is nobody's, as a webhook does.
-pub fn payment(order: &str) -> Request {
-    let text = |text: &str| Text::parse(text).unwrap();
-    let payment = Payment {
-        event: creditledger::ledger::payment::PaymentEvent::Paid,
-        storefront: Storefront::parse("web").unwrap(),
-        order: OrderId::parse(order).unwrap(),
-        key: OpenText(text("paid")),
-        customer: text("who?"),
-        products: vec![OpenText(text("1 x unknown"))],
-        credits: None,
-        price: None,
-        cumulative: false,
-        reason: Text::EMPTY,
-    };
-    of_nobody(order, Command::KeepPayment(KeepPayment { payment }))
-}
-
-/// A payment that waits; its id.
-async fn keep_payment(served: &Served) -> String {
-    let creates = Command::CreateCustomer(creditledger::ledger::commands::CreateCustomer::default());
-    for request in [of_nobody("creates", creates), payment("nobodys")] {
-        served.writer.submit(request, None).await.unwrap().unwrap();
+/// Payments that wait; their ids.
+async fn waiting(served: &Served) -> [String; 2] {
+    for order in ["nobodys", "closed"] {
+        served.wait_for_a_person(order).await;
     }
     let list = ListUnmatchedPaymentsRequest::default();
     let listed = served.purchases().list_unmatched_payments(list).await.unwrap().into_inner().payments;
-    listed[0].payment_id.clone()
+    [0, 1].map(|place: usize| listed[place].payment_id.clone())
 }
 
 /// An order of the storefront `web`.
@@ -72,6 +44,7 @@ pub struct World {
     pub bought_at: i64,
     /// A payment that waits.
     pub payment_id: String,
+    pub closed_payment_id: String,
     /// The request that made `zeta`.
     pub zeta_request: String,
     /// A refund of the order `reverse-refund`.
@@ -131,7 +104,7 @@ impl World {
 
         let other_ledger = CreateLedgerRequest { context: served.of(""), ledger_id: "other".into() };
         served.ledgers().create_ledger(other_ledger).await.unwrap();
-        let payment_id = keep_payment(&served).await;
+        let [payment_id, closed_payment_id] = waiting(&served).await;
         let ledger_id = || "other".to_owned();
         for customer in ["acme", "only-there"] {
             let customer = CreateCustomerRequest {
@@ -182,6 +155,7 @@ impl World {
             other_purchase: purchase.purchase_id,
             foreign_hold,
             payment_id,
+            closed_payment_id,
             zeta_request,
             refund_id,
             top_up_id,
@@ -283,6 +257,13 @@ impl World {
             "PurchaseService/ListUnmatchedPayments" => ListUnmatchedPaymentsRequest::default(),
             "PurchaseService/AssignPayment" => AssignPaymentRequest {
                 context: served.of("acme"), payment_id: self.payment_id.clone(), credits: Some("3".into()),
+            },
+            "PurchaseService/DismissPayment" => DismissPaymentRequest {
+                context: Some(context(served.next(), "").by("op").because("settled")),
+                payment_id: self.closed_payment_id.clone(),
+            },
+            "PurchaseService/RetryPayments" => RetryPaymentsRequest {
+                storefront: "shop".into(), ..Default::default()
             },
             "PurchaseService/GetPurchase" => GetPurchaseRequest {
                 target: order("zeta-1"), ..Default::default()

@@ -135,7 +135,7 @@ pub fn keep_payment(event: PaymentEvent, order: &str) -> Command {
 }
 
 pub fn close_payment(payment: PostingId) -> Command {
-    Command::ClosePayment(ClosePayment { payment })
+    Command::ClosePayment(ClosePayment { payment, is_order: false })
 }
 
 pub fn estimate_command(incident: &str, quote: Quote) -> EstimateIncident {
