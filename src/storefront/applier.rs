@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use super::apply_error::ApplyError;
 use super::json::cut;
-use super::kept::{Kept, Place, Waits};
+use super::kept::{Kept, Place, Row, Waits};
 use super::order::{
     Booked, BookedPurchase, Bought, Case, Entry, Mapping, Origin, Requests, Step, Wait, Wanted, id_of_part,
 };
-use super::orders::{Change, Changed, Row};
+use super::orders::{Change, Changed};
 use super::queue::Queue;
 use super::{seeds, shop::Shop};
 use crate::clock;

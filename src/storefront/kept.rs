@@ -160,3 +160,26 @@ impl Place {
         }
     }
 }
+
+/// A row, read.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub place: Place,
+    pub kept: Kept,
+    /// Whom the agreement of the order names, where the order names nobody.
+    pub customer_of_agreement: Option<Text>,
+}
+
+impl Row {
+    /// Whom the order, or its agreement, names.
+    pub fn customer(&self) -> Option<&Text> {
+        let told = self.kept.order.customer.as_ref().map(|told| &told.fact);
+        told.or(self.customer_of_agreement.as_ref())
+    }
+
+    /// Names of the order and of its agreement.
+    pub fn names(order: &Order) -> impl Iterator<Item = &Text> {
+        let agreement = order.agreement.as_ref().map(|told| &told.fact.0);
+        order.names.keys().map(|name| &name.0).chain(agreement)
+    }
+}

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::kept::{Kept, Place, Unread, Waits};
+use super::kept::{Kept, Place, Row, Unread, Waits};
 use super::order::Order;
 use crate::clock;
 use crate::ledger::payment::PaymentEvent;
@@ -28,29 +28,6 @@ pub const WAITING_MAX: u64 = 10_000;
 pub const PAYLOAD_BYTES_MAX: u64 = 64 << 20;
 /// Attempts at a transaction that clashes with another server's.
 const ATTEMPTS: usize = 4;
-
-/// A row, read.
-#[derive(Clone, Debug)]
-pub struct Row {
-    pub place: Place,
-    pub kept: Kept,
-    /// Whom the agreement of the order names, where the order names nobody.
-    pub customer_of_agreement: Option<Text>,
-}
-
-impl Row {
-    /// Whom the order, or its agreement, names.
-    pub fn customer(&self) -> Option<&Text> {
-        let told = self.kept.order.customer.as_ref().map(|told| &told.fact);
-        told.or(self.customer_of_agreement.as_ref())
-    }
-
-    /// Names of the order and of its agreement.
-    fn names(order: &Order) -> impl Iterator<Item = &Text> {
-        let agreement = order.agreement.as_ref().map(|told| &told.fact.0);
-        order.names.keys().map(|name| &name.0).chain(agreement)
-    }
-}
 
 /// A change of a storefront's orders.
 #[derive(Clone, Debug)]

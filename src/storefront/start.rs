@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::applier::Applier;
 use super::intake::Intake;
-use super::orders::{Change, Orders, Row};
+use super::kept::Row;
+use super::orders::{Change, Orders};
 use super::queue::Queue;
 use super::seeds;
 use super::shop::Shop;

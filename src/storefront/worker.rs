@@ -15,7 +15,8 @@ use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 use super::applier::Applier;
-use super::orders::{Change, Changed, Row};
+use super::kept::Row;
+use super::orders::{Change, Changed};
 use crate::clock;
 use crate::ledger::Timestamp;
 

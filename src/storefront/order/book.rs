@@ -96,6 +96,14 @@ pub fn sum(credits: impl Iterator<Item = Credits>) -> Credits {
     credits.fold(Credits::ZERO, |sum, credits| sum.checked_add(credits).unwrap_or(sum))
 }
 
+/// The order id of an order's purchase after `count` others.
+pub fn id_of_part(id: &OrderId, count: usize) -> Option<OrderId> {
+    if count == 0 {
+        return Some(id.clone());
+    }
+    OrderId::parse(&format!("{id}:{}", count.saturating_add(1))).ok()
+}
+
 /// The request ids of an order's commands. They follow from the order, the dispute or refund, and how much was recorded
 /// before: so a command that is sent again changes nothing, and two servers never both send the next one.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,7 @@
 //! - The shop's refunds and disputes together take at most what was bought: the rest is noted, not owed.
 //! - A dispute is recorded as it stands. Where its amount changes, it is ended and recorded again.
 
-use super::book::{Booked, Entry, Origin, Requests, sum};
+use super::book::{Booked, Entry, Origin, Requests, id_of_part, sum};
 use super::facts::{DisputeState, Order};
 use super::mapping::Mapping;
 use super::priced::{Amount, Unclear};
@@ -468,14 +468,6 @@ fn edited(recorded: Amount, bought: Amount) -> Amount {
         credits: recorded.credits.less_at_least_zero(bought.credits),
         money: recorded.money.saturating_sub(bought.money).max(0),
     }
-}
-
-/// The order id of an order's purchase after `count` others.
-pub fn id_of_part(id: &OrderId, count: usize) -> Option<OrderId> {
-    if count == 0 {
-        return Some(id.clone());
-    }
-    OrderId::parse(&format!("{id}:{}", count.saturating_add(1))).ok()
 }
 
 /// What of a purchase's price can still be given back.

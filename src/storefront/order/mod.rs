@@ -20,8 +20,8 @@ mod priced;
 mod target;
 mod went_back;
 
-pub use book::{Booked, BookedPurchase, Entry, Origin, Requests};
-pub use difference::{Case, Decided, Step, Wait, Wanted, fingerprint, fingerprint_of_refunds, id_of_part};
+pub use book::{Booked, BookedPurchase, Entry, Origin, Requests, id_of_part};
+pub use difference::{Case, Decided, Step, Wait, Wanted, fingerprint, fingerprint_of_refunds};
 pub use facts::{
     Content, Dispute, DisputeState, Line, Naming, Order, PaymentState, Refund, RefundLine, RefundState,
     Source, Told, Version,
