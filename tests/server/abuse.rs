@@ -16,9 +16,8 @@ use tonic::transport::Channel;
 
 use super::process::{Place, Server};
 
-/// The most memory of the process. Alone it stays near 128 MiB; beside the other tests of this suite, on two cores, the
-/// allocator gives back later what was freed, and 296 MiB were seen once.
-const MEMORY_MIB: u64 = 384;
+/// The most memory of the process.
+const MEMORY_MIB: u64 = 256;
 /// Honest calls while nothing else goes on, and at least while the attacks do.
 const CALLS: u32 = 100;
 /// What a call may take on a machine that compiles at the same time, besides twice the quiet time.
