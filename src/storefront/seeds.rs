@@ -85,6 +85,7 @@ pub async fn close(writer: &Writer, ledger: LedgerNo, payments: &[PostingId]) ->
 
 /// What purchases tell of an order that was never told of itself: their credits are what was sold.
 pub fn of_purchases<'a>(lots: impl Iterator<Item = &'a Lot>) -> Order {
+    // The code of ISO 4217 for no currency: purchases by hand may have no price.
     let mut currency = Currency::parse("XXX");
     let mut total = 0_i64;
     let lines = lots.map(|lot| {
