@@ -11,9 +11,10 @@
 //!
 //! Reads go from [`grpc`] to [`query`], past the writer. [`storefront`] and [`http`] bring in the payments that shops
 //! report.
-//! [`audit`] checks a database by replaying it, and [`copy`] moves one to another engine. [`app`] is the command line
+//! [`access`] says who calls. [`audit`] checks a database by replaying it, and [`copy`] moves one to another engine. [`app`] is the command line
 //! over all of them, with [`config`] and [`telemetry`]; [`cards`] reads rate cards, and [`clock`] alone knows the time.
 
+pub mod access;
 pub mod app;
 pub mod audit;
 pub mod cards;

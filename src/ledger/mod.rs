@@ -7,6 +7,7 @@
 #![deny(clippy::as_conversions, clippy::float_arithmetic, clippy::arithmetic_side_effects)]
 
 pub mod account;
+pub mod actor;
 pub mod alert;
 mod apply;
 pub mod book;

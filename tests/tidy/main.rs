@@ -91,19 +91,20 @@ fn names_after<'a>(line: &'a str, before: &'a str) -> impl Iterator<Item = &'a s
 }
 
 /// (layer, what of this crate it may use besides itself)
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("ledger", &[]),
     ("cards", &["ledger"]),
     ("store", &["ledger"]),
+    ("access", &["store", "ledger", "clock"]),
     ("writer", &["store", "ledger", "clock"]),
     ("delivery", &["store", "ledger", "clock"]),
     ("query", &["writer", "store", "ledger", "clock"]),
     ("audit", &["store", "cards", "ledger"]),
     ("copy", &["store", "ledger"]),
     ("storefront", &["writer", "query", "store", "ledger", "clock"]),
-    ("grpc", &["storefront", "writer", "query", "delivery", "ledger", "clock"]),
+    ("grpc", &["access", "storefront", "writer", "query", "delivery", "ledger", "clock"]),
     ("http", &["storefront", "writer", "query", "ledger", "clock"]),
-    ("config", &["storefront", "ledger"]),
+    ("config", &["access", "storefront", "ledger"]),
     ("telemetry", &["config"]),
 ];
 

@@ -1,0 +1,13 @@
+//! Who calls, and what they may do: identities, roles and their bounds.
+//!
+//! # What it is
+//! There are three ways to say who calls: a JWT of a provider, a token of our own, and the certificate of a connection.
+//! Each becomes one [`Caller`]: a subject with a role, bound to ledgers, and for the role `customer` to one customer.
+//! What a role may call is written in the protos, and enforced by [`crate::grpc`].
+//!
+//! # Failure
+//! Whoever cannot be told is [`Refused`], with one reason. What exactly was wrong is only in the log, at debug level.
+
+mod caller;
+
+pub use caller::{Bounds, Caller, Ledgers, Refused};
