@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 use prost_types::method_options::IdempotencyLevel;
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
+use protox::prost_reflect::DescriptorPool;
 
 /// The package that this server serves.
 const PACKAGE: &str = "creditledger.v1";
@@ -77,6 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Encoded by the compiler itself: what prost-types decodes has lost the options that are not protobuf's own, such as
     // the behaviour of fields.
     let descriptors = compiler.encode_file_descriptor_set();
+    check_allowed(&compiler.descriptor_pool())?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), &descriptors)?;
     let set = FileDescriptorSet::decode(descriptors.as_slice())?;
@@ -89,6 +91,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         .codec_path("crate::grpc::codec::SmallCodec")
         .extern_path(".google.type.Date", "crate::grpc::wire::Date")
         .compile_fds(set)?;
+    Ok(())
+}
+
+/// Every method says which roles may call it: one that does not must not be served.
+fn check_allowed(pool: &DescriptorPool) -> Result<(), String> {
+    let name = format!("{PACKAGE}.allowed");
+    let allowed = pool.get_extension_by_name(&name).ok_or(format!("there is no option {name}"))?;
+    let services = pool.services().filter(|service| service.parent_file().package_name() == PACKAGE);
+    for method in services.flat_map(|service| service.methods().collect::<Vec<_>>()) {
+        let options = method.options();
+        let has_roles = options.get_extension(&allowed).as_message().is_some_and(|allowed| {
+            let roles = allowed.get_field_by_name("roles");
+            roles.and_then(|roles| roles.as_list().map(|roles| !roles.is_empty())).unwrap_or_default()
+        });
+        if !has_roles {
+            return Err(format!("{} does not say who may call it: option ({name})", method.full_name()));
+        }
+    }
     Ok(())
 }
 
@@ -153,9 +173,11 @@ impl Protos<'_> {
         let mut arms = String::new();
         for command in self.commands()? {
             let (field, variant) = (command.name(), camel(command.name()));
+            let path = self.path_of(command.type_name())?;
             writeln!(
                 arms,
                 "Some(wire::batch_command::Command::{variant}(message)) => {{
+                    fields.may_call({path:?})?;
                     fields.within(\"{field}\", |fields| read_in(message, fields, ledger))
                 }}"
             )?;
@@ -175,7 +197,18 @@ impl Protos<'_> {
         ))
     }
 
-    /// Each method calls the function of its name. Methods without side effects are given their message, the others the
+    /// The path of the method that takes this message.
+    fn path_of(&self, message: &str) -> Result<String, String> {
+        let services = self.files.iter().flat_map(|file| &file.service);
+        let methods = services.flat_map(|service| service.method.iter().map(move |method| (service, method)));
+        let (service, method) = methods
+            .into_iter()
+            .find(|(_, method)| method.input_type() == message)
+            .ok_or(format!("no method takes a {message}"))?;
+        Ok(format!("/{PACKAGE}.{}/{}", service.name(), method.name()))
+    }
+
+    /// Each method calls the function of its name, of the [`Api`] as the caller has it. Methods without side effects are given their message, the others the
     /// whole request, which has the deadline. Commands are run, and answered by the fields of their response.
     fn services(&self) -> Result<String, Box<dyn Error>> {
         let commands: Vec<&str> = self.commands()?.iter().map(|command| short(command.type_name())).collect();
@@ -197,16 +230,19 @@ impl Protos<'_> {
                 let body = if commands.contains(&input) {
                     self.run(output)?
                 } else if level == Some(IdempotencyLevel::NoSideEffects) {
-                    format!("Api::{function}(self, request.into_inner()).await.map(Response::new)")
+                    format!("api.{function}(request.into_inner()).await.map(Response::new)")
                 } else {
-                    format!("Api::{function}(self, request).await.map(Response::new)")
+                    format!("api.{function}(request).await.map(Response::new)")
                 };
                 writeln!(
                     code,
                     "async fn {function}(
                         &self,
                         request: Request<{request}>,
-                    ) -> Result<Response<{answer}>, Status> {{ {body} }}"
+                    ) -> Result<Response<{answer}>, Status> {{
+                        let api = self.called_by(request.extensions())?;
+                        {body}
+                    }}"
                 )?;
             }
             code += "}\n";
@@ -226,11 +262,11 @@ impl Protos<'_> {
         let fields = self.message(response)?.field.iter().filter(|field| field.name() != "outcome");
         match fields.collect::<Vec<_>>().as_slice() {
             [] => Ok(format!(
-                "let outcome = Some(self.run(request).await?.outcome());
+                "let outcome = Some(api.run(request).await?.outcome());
                 Ok(Response::new({response} {{ outcome }}))"
             )),
             [field] => Ok(format!(
-                "let accepted = self.run(request).await?;
+                "let accepted = api.run(request).await?;
                 let (outcome, {field}) = (Some(accepted.outcome()), Shown::of(&accepted));
                 Ok(Response::new({response} {{ outcome, {field} }}))",
                 field = field.name(),

@@ -9,5 +9,7 @@
 //! Whoever cannot be told is [`Refused`], with one reason. What exactly was wrong is only in the log, at debug level.
 
 mod caller;
+mod ways;
 
 pub use caller::{Bounds, Caller, Ledgers, Refused};
+pub use ways::{Access, Certified, OWN_PREFIX, Shown, Token, Verify};

@@ -12,6 +12,7 @@ use super::call::innermost;
 use super::email::mailer;
 use super::failure::Failure;
 use super::sweep::sweep;
+use crate::access::Access;
 use crate::cards;
 use crate::clock::{self, Clock};
 use crate::config::{Config, IsolationSetting};
@@ -101,7 +102,7 @@ impl Server {
             first_bytes: config.first_bytes_timeout(),
             ..grpc::Limits::default()
         };
-        let grpc = tokio::spawn(grpc::serve(api, listener, limits, stopping));
+        let grpc = tokio::spawn(grpc::serve(api, Access::open(), listener, limits, stopping));
         let shutdown_timeout = config.shutdown_timeout();
         Ok(Self { address, writer, end: Some(end), stop, grpc, sweeper, follower, relay, shutdown_timeout })
     }

@@ -1,22 +1,24 @@
 //! What all services share: the writer and the readers that they call, and the first steps of every call.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tonic::{Request, Status};
+use tonic::{Extensions, Request, Status};
 
 use crate::delivery::webhooks::Policy;
 use crate::delivery::{Endpoints, EventFeeds};
 use crate::ledger::{LedgerId, LedgerNo, RequestKey, Text};
-use crate::query::{Keyed, Listed, ReadError, Reader};
+use crate::query::{Keyed, Listed, Reader};
 use crate::storefront::Applier;
 use crate::writer::Writer;
 
+use super::called::Called;
 use super::context::{Keeps, LedgerScope};
 use super::http_routes::HttpRoutes;
-use super::parse::{Fields, parse};
+use super::parse::Fields;
 use super::status::Problem;
 use super::wire::{OfLedger, WithContext};
 
@@ -33,7 +35,18 @@ pub type Reply<T> = Result<T, Status>;
 
 /// What all services share; cheap to clone. Each service implements its generated trait for this.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<Shared>);
+
+/// The services as one caller has them: a method of theirs is a function of this.
+#[derive(Clone)]
+pub struct Call {
+    shared: Arc<Shared>,
+    pub(super) called: Called,
+}
+
+/// What calls have in common.
+#[derive(Clone)]
+pub struct Shared {
     pub(super) writer: Writer,
     pub(super) reader: Arc<Reader>,
     /// What is done about orders of storefronts that wait.
@@ -82,7 +95,7 @@ impl Api {
         webhooks: Arc<Endpoints>,
         policy: Policy,
     ) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             writer,
             reader,
             payments,
@@ -93,15 +106,49 @@ impl Api {
             silence: Duration::MAX,
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
             http_routes: None,
-        }
+        }))
     }
 
     /// Also serves plain HTTP below one path.
     #[must_use]
-    pub fn with(self, http_routes: HttpRoutes) -> Self {
-        Self { http_routes: Some(http_routes), ..self }
+    pub fn with(mut self, http_routes: HttpRoutes) -> Self {
+        Arc::make_mut(&mut self.0).http_routes = Some(http_routes);
+        self
     }
 
+    /// With readers of streams that may take nothing for so long.
+    pub(super) fn with_silence(mut self, silence: Duration) -> Self {
+        Arc::make_mut(&mut self.0).silence = silence;
+        self
+    }
+
+    /// The services as the caller of a request has them.
+    ///
+    /// # Errors
+    /// INTERNAL where no stage has asked who calls: such a call is not served.
+    pub(super) fn called_by(&self, extensions: &Extensions) -> Result<Call, Problem> {
+        let called = extensions.get::<Called>().cloned().ok_or_else(Problem::internal)?;
+        Ok(Call { shared: Arc::clone(&self.0), called })
+    }
+}
+
+impl Deref for Api {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Deref for Call {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Call {
     /// A place for a read whose cost grows with what is stored: statistics, reports, and previews of past work. It
     /// waits for its turn, within the call's deadline.
     pub(super) async fn long_read(&self) -> Result<OwnedSemaphorePermit, Problem> {
@@ -112,8 +159,24 @@ impl Api {
         }
     }
 
-    /// Finds the ledger of a call and records it in the call's span.
-    pub(super) async fn ledger(&self, id: LedgerId) -> Result<NamedLedger, ReadError> {
+    /// Reads a whole message as the caller may write it.
+    ///
+    /// # Errors
+    /// All violations, or what the caller may not name.
+    pub(super) fn parse<M, T>(
+        &self,
+        message: M,
+        read: impl FnOnce(M, &mut Fields) -> Option<T>,
+    ) -> Result<T, Problem> {
+        let mut fields = Fields::of(self.called.clone());
+        let value = read(message, &mut fields);
+        fields.finish(value)
+    }
+
+    /// Finds the ledger of a call and records it in the call's span. This is where the bounds of a caller to ledgers
+    /// hold.
+    pub(super) async fn ledger(&self, id: LedgerId) -> Result<NamedLedger, Problem> {
+        self.called.may_name(&id)?;
         tracing::Span::current().record("ledger", id.as_str());
         Ok(NamedLedger { no: self.reader.ledger(&id).await?, id })
     }
@@ -124,7 +187,7 @@ impl Api {
         message: M,
         read: impl FnOnce(M, &mut Fields) -> Option<T>,
     ) -> Reply<(NamedLedger, T)> {
-        let (ledger, asked) = parse(message, |message, fields| {
+        let (ledger, asked) = self.parse(message, |message, fields| {
             let ledger = fields.ledger_or_main(message.ledger_id());
             ledger.zip(read(message, fields))
         })?;
@@ -139,7 +202,7 @@ impl Api {
         read: impl FnOnce(M, &mut Fields) -> Option<T>,
     ) -> Reply<(LedgerCommand, T)> {
         let deadline = Deadline::of(&request);
-        let (scope, asked) = parse(request.into_inner(), |mut message, fields| {
+        let (scope, asked) = self.parse(request.into_inner(), |mut message, fields| {
             let scope = fields.ledger_context(message.take_context(), keeps);
             scope.zip(read(message, fields))
         })?;

@@ -15,10 +15,9 @@ use crate::ledger::book::Answer;
 use crate::ledger::{self, Kind};
 use crate::writer::Submitted;
 
-use super::api::{Api, Deadline, Reply};
+use super::api::{Call, Deadline, Reply};
 use super::command::read_batch_command;
 use super::convert;
-use super::parse::parse;
 use super::status::Problem;
 use super::wire::*;
 
@@ -30,13 +29,13 @@ const IN_FLIGHT_MAX: u16 = 1_024;
 
 type Sink = mpsc::Sender<Reply<ExecuteStreamResponse>>;
 
-impl Api {
+impl Call {
     pub(super) async fn execute_batch(
         &self,
         request: Request<ExecuteBatchRequest>,
     ) -> Reply<ExecuteBatchResponse> {
         let deadline = Deadline::of(&request);
-        let (ledger, commands) = parse(request.into_inner(), |message, fields| {
+        let (ledger, commands) = self.parse(request.into_inner(), |message, fields| {
             let ExecuteBatchRequest { ledger_id, commands } = message;
             let ledger = fields.ledger_or_main(&ledger_id);
             let commands = if commands.is_empty() || commands.len() > COMMANDS_MAX {
@@ -131,7 +130,8 @@ impl Api {
     }
 
     async fn read_command(&self, command: BatchCommand) -> Result<ledger::Request, Problem> {
-        let (scope, command) = parse(command, |command, fields| read_batch_command(fields, command, None))?;
+        let (scope, command) =
+            self.parse(command, |command, fields| read_batch_command(fields, command, None))?;
         let ledger = self.ledger(scope.ledger_or_main()).await?;
         Ok(scope.request(ledger.no, command))
     }

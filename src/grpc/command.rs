@@ -9,9 +9,10 @@ use crate::ledger::reject::Original;
 use crate::ledger::unused::Unused;
 use crate::ledger::{Command, CustomerId, LedgerId, LedgerNo, Rejection};
 
-use super::api::{Api, Deadline, NamedLedger, Reply};
+use super::api::{Call, Deadline, NamedLedger, Reply};
+use super::called::Called;
 use super::context::{Reason, Scope};
-use super::parse::{Fields, parse};
+use super::parse::Fields;
 use super::wire::WithContext;
 use super::{convert, wire};
 
@@ -55,6 +56,8 @@ pub struct AcceptedCommand {
     pub ledger: NamedLedger,
     pub customer: CustomerId,
     pub answer: Answer,
+    /// Who is answered.
+    pub called: Called,
 }
 
 impl AcceptedCommand {
@@ -66,7 +69,7 @@ impl AcceptedCommand {
         let bought = bought.map(|lot| (lot, Unused::none()));
         let lot = purchase.as_ref().map(|(lot, unused)| (lot, *unused)).or(bought);
         wire::CommandOutcome {
-            posting: Some(convert::posting(posting, ledger, &self.customer)),
+            posting: Some(convert::posting(posting, ledger, &self.customer, &self.called)),
             replayed: *replayed,
             balance: Some(convert::balance(*balances, *sequence)),
             activated_holds: convert::activated(posting, ledger),
@@ -91,7 +94,7 @@ pub trait Shown: Sized {
 /// The lot that the posting brought in.
 impl Shown for wire::Lot {
     fn of(accepted: &AcceptedCommand) -> Option<Self> {
-        let AcceptedCommand { ledger, customer, answer } = accepted;
+        let AcceptedCommand { ledger, customer, answer, called: _ } = accepted;
         convert::new_lot(&answer.posting, &ledger.id, customer)
     }
 }
@@ -103,16 +106,16 @@ impl Shown for wire::WorkEntry {
     }
 }
 
-impl Api {
+impl Call {
     /// Runs a command to its outcome. The status says why it was not accepted.
     pub(super) async fn run<M: CommandMessage>(&self, request: Request<M>) -> Reply<AcceptedCommand> {
         let deadline = Deadline::of(&request);
-        let (scope, command) = parse(request.into_inner(), read)?;
+        let (scope, command) = self.parse(request.into_inner(), read)?;
         let ledger = self.ledger(scope.ledger_or_main()).await?;
         let request = scope.request(ledger.no, command);
         let customer = request.customer.clone();
         match self.writer.submit(request, deadline).await? {
-            Ok(answer) => Ok(AcceptedCommand { ledger, customer, answer }),
+            Ok(answer) => Ok(AcceptedCommand { ledger, customer, answer, called: self.called.clone() }),
             Err(Rejection::CustomerExists { .. }) => {
                 Err(self.customer_exists(ledger.no, &customer).await.into())
             }

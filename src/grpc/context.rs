@@ -74,7 +74,9 @@ impl Fields {
                 Reason::Optional => fields.text("reason", &reason),
                 Reason::Required => fields.required_text("reason", &reason),
             };
-            let said = complete!(Said { by: by, reason: reason, metadata: fields.metadata(metadata) });
+            let actor = Some(fields.actor());
+            let metadata = fields.metadata(metadata);
+            let said = complete!(Said { by: by, reason: reason, metadata: metadata, actor: actor });
             complete!(Scope { ledger: ledger, request: request, customer: customer, said: said })
         })
     }

@@ -9,14 +9,14 @@ use crate::ledger::customer::{Contact, Profile, Terms};
 use crate::ledger::ids::{CardId, PackageId};
 use crate::query::{CustomerFilter, CustomerRecord, PageRequest};
 
-use super::api::{Api, Reply, show_page};
+use super::api::{Call, Reply, show_page};
 use super::command::{AcceptedCommand, CommandMessage, Shown};
 use super::context::Reason;
 use super::parse::{Amount, Fields, complete, read_mask};
 use super::wire::{self, *};
 use super::{convert, top_up};
 
-impl Api {
+impl Call {
     pub(super) async fn get_customer(&self, message: GetCustomerRequest) -> Reply<GetCustomerResponse> {
         let read = |message, fields: &mut Fields| {
             let GetCustomerRequest { ledger_id: _, customer_id } = message;

@@ -13,7 +13,7 @@ use crate::delivery::{Cursor, Watch, WatchError};
 use crate::ledger::LedgerId;
 use crate::query::ReadError;
 
-use super::api::{Api, Reply};
+use super::api::{Call, Reply};
 use super::convert;
 use super::status::Problem;
 use super::wire::watch_events_response::Item;
@@ -45,7 +45,7 @@ enum End {
     Gone,
 }
 
-impl Api {
+impl Call {
     /// The events that `watch` finds, until it ends.
     pub(super) fn event_stream(&self, watch: Watch, ledger: LedgerId, heartbeat: Duration) -> EventStream {
         stream(watch, ledger, heartbeat, self.closing.subscribe(), self.silence)

@@ -9,7 +9,7 @@ use crate::ledger::work::Work;
 use crate::ledger::{ClassId, CustomerId, HoldState, IncidentId};
 use crate::query::{HoldFilter, HoldQuery, HoldTarget as Asked, PageRequest, ReadError, StoreError};
 
-use super::api::{Api, Reply, show_page};
+use super::api::{Call, Reply, show_page};
 use super::convert;
 use super::hold_commands::read_hold;
 use super::parse::{Fields, complete};
@@ -19,7 +19,7 @@ use super::wire::{
     ListWorkResponse, Receipt,
 };
 
-impl Api {
+impl Call {
     pub(super) async fn list_work(&self, message: ListWorkRequest) -> Reply<ListWorkResponse> {
         let read = |message, fields: &mut Fields| {
             let ListWorkRequest { ledger_id: _, customer_id, target, page_size, page_token } = message;
@@ -100,7 +100,7 @@ fn read_list(
         page_size,
         page_token,
     } = message;
-    let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
+    let customer = fields.optional_customer(&customer_id);
     let filter = complete!(HoldFilter {
         customer: Some(None),
         incident: fields.optional("incident_id", &incident_id, IncidentId::parse),
@@ -133,11 +133,11 @@ fn read_target(fields: &mut Fields, customer_id: &str, target: Option<HoldTarget
             fields.customer(customer_id).map(|customer| Asked::Incident(customer, incident))
         }
         Some(HoldRef::Id(id)) => {
-            let customer = fields.optional("customer_id", customer_id, CustomerId::parse)?;
+            let customer = fields.optional_customer(customer_id)?;
             Some(Asked::Id(id, customer))
         }
         None => {
-            fields.optional("customer_id", customer_id, CustomerId::parse)?;
+            fields.optional_customer(customer_id)?;
             None
         }
     }

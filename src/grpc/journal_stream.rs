@@ -7,7 +7,7 @@ use tracing::Instrument as _;
 
 use crate::query::Position;
 
-use super::api::{Api, NamedLedger, Reply};
+use super::api::{Call, NamedLedger, Reply};
 use super::convert;
 use super::parse::Fields;
 use super::status::Problem;
@@ -19,7 +19,7 @@ const PAGE_POSTINGS: usize = 256;
 const WAITING_POSTINGS: usize = 4;
 
 struct Pump {
-    api: Api,
+    api: Call,
     ledger: NamedLedger,
     after: Position,
     follow: bool,
@@ -28,7 +28,7 @@ struct Pump {
     sink: mpsc::Sender<Reply<StreamJournalResponse>>,
 }
 
-impl Api {
+impl Call {
     /// The postings of a ledger after a position.
     pub(super) async fn stream_journal(
         &self,
@@ -70,7 +70,8 @@ impl Pump {
             let page = self.api.reader.journal(self.ledger.no, self.after, PAGE_POSTINGS).await?;
             for (recorded, customer) in page.items {
                 self.after = recorded.position;
-                let posting = Some(convert::recorded(&recorded, &self.ledger.id, &customer));
+                let posting =
+                    Some(convert::recorded(&recorded, &self.ledger.id, &customer, &self.api.called));
                 match tokio::time::timeout(self.api.silence, self.sink.reserve()).await {
                     Ok(Ok(place)) => place.send(Ok(StreamJournalResponse { posting })),
                     Ok(Err(_)) => return Ok(()),

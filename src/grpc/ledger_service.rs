@@ -9,10 +9,10 @@ use crate::ledger::{Command, Credits, CustomerId, LedgerId, LotId, Money, Reject
 use crate::query::{At, LotFilter, LotRecord, PageRequest, TrialBalance};
 use crate::writer::{LedgerCreated, NewLedger};
 
-use super::api::{Api, Deadline, Reply, show_page};
+use super::api::{Call, Deadline, Reply, show_page};
 use super::command::{CommandMessage, ledger_outcome};
 use super::context::{Keeps, Reason};
-use super::parse::{Amount, Fields, complete, parse};
+use super::parse::{Amount, Fields, complete};
 use super::status::Problem;
 use super::wire::*;
 use super::{convert, postings};
@@ -23,13 +23,13 @@ const FEATURES: [&str; 0] = [];
 /// The most customers in one BatchGetBalances.
 const BALANCES_MAX: usize = 1_000;
 
-impl Api {
+impl Call {
     pub(super) async fn create_ledger(
         &self,
         request: Request<CreateLedgerRequest>,
     ) -> Reply<CreateLedgerResponse> {
         let deadline = Deadline::of(&request);
-        let ledger = parse(request.into_inner(), |message, fields| {
+        let ledger = self.parse(request.into_inner(), |message, fields| {
             let CreateLedgerRequest { mut context, ledger_id } = message;
             let named = context.as_mut().map(|context| std::mem::take(&mut context.ledger_id));
             if named.is_some_and(|named| !named.is_empty()) {
@@ -41,6 +41,7 @@ impl Api {
                 id: fields.take("ledger_id", LedgerId::parse(&ledger_id)),
             })
         })?;
+        self.called.may_name(&ledger.id)?;
         match self.writer.create_ledger(ledger, deadline).await? {
             LedgerCreated::Created { ledger, replayed } => {
                 let (ledger, outcome) = (Some(show_ledger(&ledger)), Some(ledger_outcome(replayed)));
@@ -53,19 +54,22 @@ impl Api {
     }
 
     pub(super) async fn list_ledgers(&self, message: ListLedgersRequest) -> Reply<ListLedgersResponse> {
-        let page = parse(message, |message, fields| {
+        let page = self.parse(message, |message, fields| {
             let ListLedgersRequest { page_size, page_token } = message;
             fields.page(page_size, page_token)
         })?;
-        let (ledgers, next_page_token) = show_page(self.reader.ledgers(&page).await?, show_ledger);
+        let mut listed = self.reader.ledgers(&page).await?;
+        listed.items.retain(|ledger| self.called.sees_ledger(&ledger.id));
+        let (ledgers, next_page_token) = show_page(listed, show_ledger);
         Ok(ListLedgersResponse { ledgers, next_page_token })
     }
 
     pub(super) async fn get_ledger(&self, message: GetLedgerRequest) -> Reply<GetLedgerResponse> {
-        let id = parse(message, |message, fields| {
+        let id = self.parse(message, |message, fields| {
             let GetLedgerRequest { ledger_id } = message;
             fields.ledger_or_main(&ledger_id)
         })?;
+        self.called.may_name(&id)?;
         let ledger = show_ledger(&self.reader.ledger_record(&id).await?);
         Ok(GetLedgerResponse { ledger: Some(ledger) })
     }
@@ -122,7 +126,7 @@ impl Api {
             if customer_ids.is_empty() || customer_ids.len() > BALANCES_MAX {
                 return fields.refuse("customer_ids", format!("must be 1 to {BALANCES_MAX} ids"));
             }
-            fields.each("customer_ids", customer_ids, |fields, id| fields.take("", CustomerId::parse(&id)))
+            fields.each("customer_ids", customer_ids, |fields, id| fields.customer_in("", &id))
         };
         let (ledger, customers) = self.read(message, read).await?;
         let found = self.reader.balances(ledger.no, &customers).await?;
@@ -143,7 +147,9 @@ impl Api {
     pub(super) async fn get_posting(&self, message: GetPostingRequest) -> Reply<GetPostingResponse> {
         let (ledger, (customer, target)) = self.read(message, postings::read_target).await?;
         let recorded = self.reader.posting(ledger.no, &target).await?;
-        Ok(GetPostingResponse { posting: Some(convert::recorded(&recorded, &ledger.id, &customer)) })
+        Ok(GetPostingResponse {
+            posting: Some(convert::recorded(&recorded, &ledger.id, &customer, &self.called)),
+        })
     }
 
     pub(super) async fn get_lot(&self, message: GetLotRequest) -> Reply<GetLotResponse> {
@@ -160,7 +166,7 @@ impl Api {
         let (ledger, (customer, filter, page)) = self.read(message, postings::read_list).await?;
         let listed = self.reader.postings(ledger.no, &customer, &filter, &page).await?;
         let (postings, next_page_token) =
-            show_page(listed, |recorded| convert::recorded(recorded, &ledger.id, &customer));
+            show_page(listed, |recorded| convert::recorded(recorded, &ledger.id, &customer, &self.called));
         Ok(ListPostingsResponse { postings, next_page_token })
     }
 
@@ -169,7 +175,8 @@ impl Api {
         let message: ListPostingsRequest = message.into();
         let (ledger, (customer, filter, page)) = self.read(message, postings::read_list).await?;
         let listed = self.reader.transfers(ledger.no, &customer, &filter, &page).await?;
-        let (transfers, next_page_token) = show_page(listed, convert::transfer_record);
+        let (transfers, next_page_token) =
+            show_page(listed, |record| convert::transfer_record(record, &self.called));
         Ok(ListTransfersResponse { transfers, next_page_token })
     }
 
@@ -218,7 +225,7 @@ pub fn read_lots(
         page_size,
         page_token,
     } = message;
-    let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
+    let customer = fields.optional_customer(&customer_id);
     let filter = complete!(LotFilter {
         customer: Some(None),
         source: fields.coded("source", source, LotSource::from_code),

@@ -6,10 +6,15 @@ use std::sync::LazyLock;
 use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
+use crate::ledger::actor::Role;
+
 use super::json::{Json, Names, Place};
 use super::wire::DESCRIPTORS;
 
 /// Without readable descriptors no method can be called by Connect; a test rules this out.
+/// The package of our own methods.
+const PACKAGE: &str = "creditledger.v1";
+
 static ALL: LazyLock<Methods> = LazyLock::new(|| {
     Methods::read().unwrap_or_else(|| {
         tracing::error!("the descriptors cannot be read; no JSON");
@@ -32,6 +37,28 @@ pub struct Method {
     pub shape: Shape,
     /// It has no side effects, so it may be called by GET too.
     pub reads: bool,
+    /// Who may call it; `None` for methods of others, such as health checks.
+    pub allowed: Option<Roles>,
+}
+
+/// Some of the roles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Roles(u32);
+
+impl Roles {
+    /// Those with these codes; `None` if one is unknown.
+    fn of(codes: impl Iterator<Item = u8>) -> Option<Self> {
+        let bits = codes.map(|code| Role::from_code(code).map(Self::bit));
+        bits.collect::<Option<Vec<_>>>().map(|bits| Self(bits.into_iter().fold(0, |all, bit| all | bit)))
+    }
+
+    const fn bit(role: Role) -> u32 {
+        1 << role.code()
+    }
+
+    pub const fn has(self, role: Role) -> bool {
+        self.0 & Self::bit(role) != 0
+    }
 }
 
 /// The number of messages in each direction.
@@ -96,8 +123,25 @@ impl Methods {
             response: self.json.add(&method.output())?,
             shape,
             reads: shape == Shape::Unary && level == Some(IdempotencyLevel::NoSideEffects),
+            allowed: allowed(method)?,
         })
     }
+}
+
+/// The roles that a method of ours allows, which is an option of it. The outer `None` means that the option is missing
+/// or cannot be read.
+fn allowed(method: &MethodDescriptor) -> Option<Option<Roles>> {
+    let pool = method.parent_pool();
+    if method.parent_service().parent_file().package_name() != PACKAGE {
+        return Some(None);
+    }
+    let option = pool.get_extension_by_name(&format!("{PACKAGE}.allowed"))?;
+    let options = method.options();
+    let allowed = options.get_extension(&option);
+    let roles = allowed.as_message()?.get_field_by_name("roles")?;
+    let codes = roles.as_list()?.iter().map(|role| u8::try_from(role.as_enum_number()?).ok());
+    let codes = codes.collect::<Option<Vec<_>>>().filter(|codes| !codes.is_empty())?;
+    Roles::of(codes.into_iter()).map(Some)
 }
 
 #[cfg(test)]

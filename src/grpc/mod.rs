@@ -7,9 +7,10 @@
 //! |---|---|---|
 //! | HTTP routes | `http_routes` | answers what is below one path, and passes the rest |
 //! | Connect | `connect` | turns JSON and Connect into gRPC, and refuses other content types |
+//! | identity | `identify` | asks who calls, and whether its role may call the method |
 //! | guard | `limits` | counts the call, opens its span, sets its deadline |
 //! | intake | `intake` | gives each message room as it arrives, and weighs it before it is decoded |
-//! | service | `services` | generated: calls the function of `Api` that has the method's name |
+//! | service | `services` | generated: calls the function of `Call` that has the method's name |
 //! | reading | `context`, `parse` | the message becomes types of the core; all violations are reported at once |
 //! | outgoing | `outgoing` | takes the answer from a reader that does not read it |
 //! | answer | `convert`, `status` | what the writer or the reader gave becomes a message; a refusal becomes a status |
@@ -41,6 +42,7 @@
 
 mod api;
 mod batch;
+mod called;
 mod card_requests;
 pub mod codec;
 mod command;
@@ -54,6 +56,7 @@ mod gzip;
 mod hold_commands;
 mod hold_service;
 mod http_routes;
+mod identify;
 mod incoming;
 mod intake;
 mod journal_stream;

@@ -12,7 +12,7 @@ use crate::ledger::event::EventType as Type;
 use crate::ledger::{Command, Customer, CustomerId, CustomerKey, Rejection};
 use crate::writer::{DefaultAlertsSet, NewDefaultAlerts};
 
-use super::api::{Api, LedgerCommand, Reply};
+use super::api::{Call, LedgerCommand, Reply};
 use super::command::{AcceptedCommand, CommandMessage, Shown, ledger_outcome};
 use super::context::Keeps;
 use super::convert;
@@ -33,7 +33,7 @@ impl Shown for BalanceAlerts {
     }
 }
 
-impl Api {
+impl Call {
     pub(super) async fn set_default_balance_alerts(
         &self,
         request: Request<SetDefaultBalanceAlertsRequest>,
@@ -64,7 +64,7 @@ impl Api {
     ) -> Reply<GetBalanceAlertsResponse> {
         let read = |message, fields: &mut Fields| {
             let GetBalanceAlertsRequest { ledger_id: _, customer_id } = message;
-            fields.optional("customer_id", &customer_id, CustomerId::parse)
+            fields.optional_customer(&customer_id)
         };
         let (ledger, customer) = self.read(message, read).await?;
         let alerts = match customer {
@@ -139,7 +139,7 @@ fn read_watch(message: WatchEventsRequest, fields: &mut Fields) -> Option<Asked>
     let WatchEventsRequest { ledger_id: _, customer_id, types, until_now, heartbeat_seconds, start } =
         message;
     complete!(Asked {
-        customer: fields.optional("customer_id", &customer_id, CustomerId::parse),
+        customer: fields.optional_customer(&customer_id),
         types: fields.event_types(types),
         from: match start {
             Some(Start::AfterPosition(position)) => {

@@ -2,18 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::ledger::actor::Actor;
 use crate::ledger::commands::Said;
 use crate::ledger::event::EventType;
 use crate::ledger::ids::LabelId;
 use crate::ledger::job::Circumstances;
 use crate::ledger::{Credits, Currency, CustomerId, Day, LedgerId, Money, Text, Timestamp};
-use crate::query::{PageRequest, Position};
+use crate::query::{PageRequest, Position, ReadError};
 use crate::storefront::amounts;
 
-use super::violations::{Collector, Step, Violations};
+use super::called::Called;
+use super::status::Problem;
+#[cfg(test)]
+use super::violations::Violations;
+use super::violations::{Collector, Step};
 use super::wire;
 
 /// The amounts that a field accepts.
@@ -29,8 +35,14 @@ pub enum Amount {
 
 /// Reads fields and collects their violations. Each method returns `None` for a field with a violation. So callers read
 /// all fields first, and only then use `?`.
-#[derive(Debug, Default)]
-pub struct Fields(Collector<'static>);
+#[derive(Debug)]
+pub struct Fields {
+    violations: Collector<'static>,
+    /// Who wrote the message.
+    called: Called,
+    /// The first thing that the caller may not name or do.
+    denied: Option<Problem>,
+}
 
 /// Builds a struct of parsed parts; `None` if any of them failed. All parts are read first, so that each one reports
 /// its violations. A part without an expression is used as it is. `Command::X { ... }` makes a command of it.
@@ -47,31 +59,65 @@ macro_rules! complete {
 }
 pub(super) use complete;
 
-/// Reads a whole message.
-///
-/// # Errors
-/// All [`Violations`].
+/// Reads a whole message, whoever wrote it.
+#[cfg(test)]
 pub fn parse<M, T>(message: M, read: impl FnOnce(M, &mut Fields) -> Option<T>) -> Result<T, Violations> {
-    let mut fields = Fields::default();
-    let value = read(message, &mut fields);
-    match value {
-        Some(value) if fields.0.violations.count == 0 => Ok(value),
-        Some(_) | None => Err(fields.0.violations),
+    let mut fields = Fields::of(Called::new(Arc::new(crate::access::Caller::anybody()), None));
+    match read(message, &mut fields) {
+        Some(value) if fields.violations.violations.count == 0 => Ok(value),
+        Some(_) | None => Err(fields.violations.violations),
     }
 }
 
 impl Fields {
+    /// Those of a message of this caller.
+    pub fn of(called: Called) -> Self {
+        Self { violations: Collector::default(), called, denied: None }
+    }
+
+    /// The value that was read, if nothing was refused.
+    ///
+    /// # Errors
+    /// What the caller may not name or do; else all violations.
+    pub fn finish<T>(self, value: Option<T>) -> Result<T, Problem> {
+        let Self { violations: Collector { violations, .. }, called: _, denied } = self;
+        match (denied, value) {
+            (Some(denied), _) => Err(denied),
+            (None, Some(value)) if violations.count == 0 => Ok(value),
+            (None, Some(_) | None) => Err(violations.into()),
+        }
+    }
+
+    /// Refuses the whole message for what the caller may not name or do. Nobody learns more by what comes after it.
+    fn deny<T>(&mut self, problem: Problem) -> Option<T> {
+        self.denied.get_or_insert(problem);
+        None
+    }
+
+    /// What the journal keeps of the caller.
+    pub fn actor(&self) -> Option<Arc<Actor>> {
+        self.called.actor()
+    }
+
+    /// Refuses the message if the caller may not call this method, which is that of a command in a batch.
+    pub fn may_call(&mut self, path: &str) -> Option<()> {
+        match self.called.may_call(path) {
+            Ok(()) => Some(()),
+            Err(problem) => self.deny(problem),
+        }
+    }
+
     /// Reports a problem of `field`; an empty name means the value that [`Fields::each`] is reading.
     pub fn refuse<T>(&mut self, field: &str, problem: impl Into<String>) -> Option<T> {
-        self.0.refuse(field, problem);
+        self.violations.refuse(field, problem);
         None
     }
 
     /// Reads the fields of the message in `field`.
     pub fn within<T>(&mut self, field: &'static str, read: impl FnOnce(&mut Self) -> T) -> T {
-        self.0.enter(Step::Field(field));
+        self.violations.enter(Step::Field(field));
         let value = read(self);
-        self.0.leave();
+        self.violations.leave();
         value
     }
 
@@ -86,9 +132,9 @@ impl Fields {
         let all = self.within(field, |fields| {
             let mut all = Vec::with_capacity(count);
             for (index, item) in items.into_iter().enumerate() {
-                fields.0.enter(Step::Index(index));
+                fields.violations.enter(Step::Index(index));
                 all.extend(read(fields, item));
-                fields.0.leave();
+                fields.violations.leave();
             }
             all
         });
@@ -123,8 +169,30 @@ impl Fields {
         Some(self.ledger(ledger_id)?.unwrap_or_else(LedgerId::main))
     }
 
+    /// The customer. For a caller that is bound to one, an empty field means that one.
     pub fn customer(&mut self, customer_id: &str) -> Option<CustomerId> {
-        self.take("customer_id", CustomerId::parse(customer_id))
+        match self.called.own_customer() {
+            Some(own) if customer_id.is_empty() => Some(own.clone()),
+            Some(_) | None => self.customer_in("customer_id", customer_id),
+        }
+    }
+
+    /// A customer that may be left out; `Some(None)` where it is. A caller that is bound to one always means that one.
+    pub fn optional_customer(&mut self, customer_id: &str) -> Option<Option<CustomerId>> {
+        if customer_id.is_empty() {
+            return Some(self.called.own_customer().cloned());
+        }
+        self.customer(customer_id).map(Some)
+    }
+
+    /// The customer in a field or item of any name. This is where the bound of a caller to its customer holds: another
+    /// one is answered as if it were not there, and nothing is looked up.
+    pub fn customer_in(&mut self, field: &str, customer_id: &str) -> Option<CustomerId> {
+        let customer = self.take(field, CustomerId::parse(customer_id))?;
+        match self.called.own_customer() {
+            Some(own) if *own != customer => self.deny(ReadError::CustomerNotFound.into()),
+            Some(_) | None => Some(customer),
+        }
     }
 
     /// Free text; may be empty.

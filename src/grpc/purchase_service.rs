@@ -16,15 +16,15 @@ use crate::query::{LotFilter, OwnedLot, PurchaseTarget as Asked, ReadError};
 use crate::storefront::ApplyError;
 use crate::storefront::desk::{RETRIED_MAX, WaitingOrder};
 
-use super::api::{Api, Deadline, Reply, show_page};
+use super::api::{Call, Deadline, Reply, show_page};
 use super::command::{AcceptedCommand, CommandMessage};
 use super::context::{Keeps, Reason};
 use super::convert;
 use super::ledger_service::read_lots;
-use super::parse::{Amount, Fields, complete, parse};
+use super::parse::{Amount, Fields, complete};
 use super::wire::*;
 
-impl Api {
+impl Call {
     pub(super) async fn get_purchase(&self, message: GetPurchaseRequest) -> Reply<GetPurchaseResponse> {
         let read = |message, fields: &mut Fields| {
             let GetPurchaseRequest { ledger_id: _, target } = message;
@@ -71,7 +71,7 @@ impl Api {
         request: Request<AssignPaymentRequest>,
     ) -> Reply<AssignPaymentResponse> {
         let deadline = Deadline::of(&request);
-        let (scope, payment, credits) = parse(request.into_inner(), |message, fields| {
+        let (scope, payment, credits) = self.parse(request.into_inner(), |message, fields| {
             let AssignPaymentRequest { context, payment_id, credits } = message;
             let scope = fields.context(context, Reason::Optional);
             let payment = fields.made_id("payment_id", &payment_id, PostingId::from_uuid);
@@ -84,7 +84,7 @@ impl Api {
         let assigned =
             self.payments.assign(ledger.no, payment, scope.customer, credits, request, deadline).await;
         let answer = assigned.map_err(status_of)?;
-        let outcome = AcceptedCommand { ledger, customer, answer }.outcome();
+        let outcome = AcceptedCommand { ledger, customer, answer, called: self.called.clone() }.outcome();
         Ok(AssignPaymentResponse { outcome: Some(outcome) })
     }
 
@@ -98,11 +98,13 @@ impl Api {
             fields.made_id("payment_id", &payment_id, PostingId::from_uuid)
         };
         let (command, payment) = self.read_ledger_command(request, Keeps::Why, read).await?;
-        let said = Said { by: command.by, reason: command.reason, ..Said::default() };
+        let actor = self.called.actor();
+        let said = Said { by: command.by, reason: command.reason, actor, ..Said::default() };
         let request = (command.request, said);
         let closed = self.payments.dismiss(command.ledger.no, payment, request, command.deadline).await;
         let answer = closed.map_err(status_of)?;
-        let outcome = AcceptedCommand { ledger: command.ledger, customer: suspense(), answer }.outcome();
+        let (ledger, customer, called) = (command.ledger, suspense(), self.called.clone());
+        let outcome = AcceptedCommand { ledger, customer, answer, called }.outcome();
         Ok(DismissPaymentResponse { outcome: Some(outcome) })
     }
 

@@ -16,7 +16,7 @@ use crate::ledger::{ClassId, CustomerId, LedgerNo, Rejection, Terms, Timestamp};
 use crate::query::{ClassStatsFilter, ReadError};
 use crate::writer::CardsChanged;
 
-use super::api::{Api, LedgerCommand, NamedLedger, Reply, show_page};
+use super::api::{Call, LedgerCommand, NamedLedger, Reply, show_page};
 use super::card_requests::{named, read_rate_card};
 use super::command::ledger_outcome;
 use super::context::Keeps;
@@ -26,7 +26,7 @@ use super::parse::{Amount, Fields};
 use super::status::Problem;
 use super::wire::*;
 
-impl Api {
+impl Call {
     pub(super) async fn create_rate_card(
         &self,
         request: Request<CreateRateCardRequest>,
@@ -229,7 +229,7 @@ fn read_preview(message: PreviewChargeRequest, fields: &mut Fields) -> Option<Pr
         page_token,
         work_before,
     } = message;
-    let customer = fields.optional("customer_id", &customer_id, CustomerId::parse);
+    let customer = fields.optional_customer(&customer_id);
     let named = read_named(fields, &rate_card_id, version);
     let class = fields.optional("incident_class", &incident_class, ClassId::parse);
     let seconds = fields.number("work_seconds", work_seconds.into(), NewWork::SECONDS_MAX);

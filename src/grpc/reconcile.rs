@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tonic::Streaming;
 
-use crate::ledger::{CustomerId, LedgerId, OrderId, Storefront, Timestamp};
+use crate::ledger::{LedgerId, OrderId, Storefront, Timestamp};
 use crate::query::{Findings, ListedOrder, OwnedLot, Reconciliation};
 
-use super::api::{Api, Reply};
+use super::api::{Call, Reply};
 use super::convert;
-use super::parse::{Amount, Fields, complete, parse};
+use super::parse::{Amount, Fields, complete};
 use super::status::Problem;
 use super::wire::{
     Purchase, PurchaseDifference, ReconcilePurchasesRequest, ReconcilePurchasesResponse, StorefrontPurchase,
@@ -27,7 +27,7 @@ struct Compared {
     until: Option<Timestamp>,
 }
 
-impl Api {
+impl Call {
     /// Reads the list to its end and compares orders as they arrive, so that a slow comparison holds the caller back.
     pub(super) async fn reconcile_purchases(
         &self,
@@ -36,7 +36,7 @@ impl Api {
         let mut open: Option<(Compared, Reconciliation)> = None;
         while let Some(message) = list.message().await? {
             let scope = open.as_ref().map(|(scope, _)| scope);
-            let (scope, orders) = parse(message, |message, fields| read(fields, message, scope))?;
+            let (scope, orders) = self.parse(message, |message, fields| read(fields, message, scope))?;
             let (scope, mut reconciliation) = if let Some(open) = open.take() {
                 open
             } else {
@@ -111,7 +111,7 @@ fn read_order(fields: &mut Fields, order: StorefrontPurchase) -> Option<ListedOr
     let StorefrontPurchase { order_id, customer_id, credits, price } = order;
     complete!(ListedOrder {
         order: fields.take("order_id", OrderId::parse(&order_id)),
-        customer: fields.optional("customer_id", &customer_id, CustomerId::parse),
+        customer: fields.optional_customer(&customer_id),
         credits: fields.optional_credits("credits", credits, Amount::Positive),
         price: fields.money("price", price),
     })

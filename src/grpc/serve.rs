@@ -14,6 +14,7 @@ use tonic_web::GrpcWebLayer;
 use super::api::Api;
 use super::connect::Connect;
 use super::connection::Patience;
+use super::identify::Identify;
 use super::incoming::{Bounds, connections};
 use super::intake::IntakeLimits;
 use super::limits::{Guard, Places};
@@ -24,6 +25,7 @@ use super::wire::{
     DESCRIPTORS, batch_service_server, customer_service_server, hold_service_server, ledger_service_server,
     notification_service_server, purchase_service_server, rate_card_service_server,
 };
+use crate::access::Access;
 
 /// Bounds of the server. They close what tonic leaves unbounded.
 #[derive(Clone, Debug)]
@@ -86,13 +88,14 @@ impl Default for Limits {
 /// Callers bound the time of that, because a client can keep a call open. It fails if the transport fails.
 pub async fn serve(
     api: Api,
+    access: Access,
     listener: TcpListener,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, ServingStatus::Serving).await;
-    let api = Api { silence: limits.silence, ..api };
+    let api = api.with_silence(limits.silence);
     let intake = IntakeLimits {
         request_bytes_max: limits.request_bytes_max,
         batch_request_bytes_max: limits.batch_request_bytes_max,
@@ -111,6 +114,7 @@ pub async fn serve(
         .layer(tower::util::option_layer(routes.map(Staged)))
         .layer(Staged(Connect(intake.clone())))
         .layer(GrpcWebLayer::new())
+        .layer(Staged(Identify::new(access)))
         .layer(Staged(Guard::new(places, intake)));
 
     /// A service with its bounds on message sizes, accepting and sending gzip.

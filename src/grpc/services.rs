@@ -1,4 +1,4 @@
-//! The services that `build.rs` generates from the protos: each method calls the function of [`Api`] with its name.
+//! The services that `build.rs` generates from the protos: each method calls the function of [`Call`](super::api::Call) with its name.
 //!
 //! | method | what is called |
 //! |---|---|

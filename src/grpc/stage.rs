@@ -45,11 +45,17 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for Answering<F, E
 /// What is behind a stage: the next stage, or the services.
 pub trait Inner:
     Service<Request<Body>, Response = Response<Body>, Future: Send + 'static, Error: Send + 'static>
+    + Clone
+    + Send
+    + 'static
 {
 }
 
 impl<S> Inner for S where
     S: Service<Request<Body>, Response = Response<Body>, Future: Send + 'static, Error: Send + 'static>
+        + Clone
+        + Send
+        + 'static
 {
 }
 

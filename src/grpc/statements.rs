@@ -4,7 +4,8 @@ use crate::clock;
 use crate::ledger::{Currency, Money};
 use crate::query::{Period, Revenue, RevenueReport, Statement, StatementEnd, TransferRecord};
 
-use super::api::{Api, Reply, show_page};
+use super::api::{Call, Reply, show_page};
+use super::called::Called;
 use super::convert;
 use super::parse::{Fields, complete};
 use super::wire::{
@@ -12,7 +13,7 @@ use super::wire::{
     GetStatementResponse, StatementLine, StatementSubtotal,
 };
 
-impl Api {
+impl Call {
     pub(super) async fn get_statement(&self, message: GetStatementRequest) -> Reply<GetStatementResponse> {
         let read = |message, fields: &mut Fields| {
             let GetStatementRequest {
@@ -33,7 +34,7 @@ impl Api {
         let statement = self.reader.statement(ledger.no, &customer, period, &page, clock::now()).await?;
         let Statement { opening, closing, lines, provisional, end } = statement;
         let StatementEnd { subtotals, open_holds } = end.unwrap_or_default();
-        let (lines, next_page_token) = show_page(lines, show_line);
+        let (lines, next_page_token) = show_page(lines, |record| show_line(record, &self.called));
         let subtotals = subtotals.into_iter().map(|(kind, subtotal)| StatementSubtotal {
             kind: kind.code().into(),
             lines: convert::signed(subtotal.lines),
@@ -87,7 +88,7 @@ fn read_period(
     Some(period)
 }
 
-fn show_line(record: &TransferRecord) -> StatementLine {
+fn show_line(record: &TransferRecord, called: &Called) -> StatementLine {
     let posting = &record.recorded.posting;
     StatementLine {
         sequence: convert::signed(posting.sequence),
@@ -99,6 +100,7 @@ fn show_line(record: &TransferRecord) -> StatementLine {
         order_id: convert::or_empty(posting.lot().and_then(|lot| lot.order.as_ref())),
         reason: posting.detail.reason.to_string(),
         balance_after: Some(convert::balance(record.after, posting.sequence)),
+        actor: called.shown_actor(posting),
     }
 }
 

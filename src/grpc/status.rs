@@ -7,6 +7,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
+use crate::access::Refused;
+use crate::ledger::actor::Role;
 use crate::ledger::reject::{Original, RejectionClass};
 use crate::ledger::{ClassId, Kind, Rejection};
 use crate::query::{ReadError, StoreError};
@@ -105,6 +107,30 @@ impl Problem {
     /// There is no such method.
     pub fn unimplemented(message: &'static str) -> Self {
         Self::new(Code::Unimplemented, Reason::Unimplemented, message)
+    }
+
+    /// It is not known who calls, or it cannot be checked now. Nothing tells what exactly is wrong.
+    pub fn refused(refused: Refused) -> Self {
+        let message = refused.to_string();
+        match refused {
+            Refused::Unauthenticated => Self::new(Code::Unauthenticated, Reason::Unauthenticated, message),
+            Refused::Unavailable => {
+                let problem = Self::new(Code::Unavailable, Reason::IdentityUnavailable, message);
+                Self { retry_after: Some(Duration::from_secs(1)), ..problem }
+            }
+        }
+    }
+
+    /// The caller's role may not do this.
+    pub fn permission_denied(role: Role, what: &str) -> Self {
+        let message = format!("the role {role} may not {what}");
+        let problem = Self::new(Code::PermissionDenied, Reason::PermissionDenied, message);
+        Self { metadata: vec![("role", role.to_string())], ..problem }
+    }
+
+    /// Another ledger than the caller's, whether there is one with this name or not.
+    pub fn ledger_denied(role: Role) -> Self {
+        Self::permission_denied(role, "name this ledger here: it is bound to others")
     }
 
     /// A failure of our own.

@@ -11,7 +11,7 @@ use crate::ledger::{LedgerId, LedgerNo, Rejection, Text};
 use crate::query::{Keyed, Listed, Position, ReadError, StoreError, keyed};
 use crate::writer::SubmitError;
 
-use super::api::{Api, LedgerCommand, Reply, show_page};
+use super::api::{Call, LedgerCommand, Reply, show_page};
 use super::command::ledger_outcome;
 use super::context::Keeps;
 use super::convert;
@@ -23,7 +23,7 @@ keyed!(delivery::Endpoint => Uuid: |it| it.id);
 
 keyed!(delivery::Delivery => (u64, u32): |it| (it.position.0, it.place));
 
-impl Api {
+impl Call {
     pub(super) async fn create_webhook_endpoint(
         &self,
         request: Request<CreateWebhookEndpointRequest>,

@@ -1,12 +1,14 @@
 //! Fingerprints: hashes of commands that tell a repeated request from a request id that is reused with other content.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::actor::Actor;
 use super::codec::{Codec, Encoder, encode};
 use super::hash::stable_hash;
 use super::ids::Text;
 
-/// The texts that come with any command: who, why, metadata. No decision reads them.
+/// What comes with any command: who, why, metadata. No decision reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     /// Who asks; for work, who did it.
@@ -14,6 +16,8 @@ pub struct Said {
     pub reason: Text,
     /// At most [`Said::METADATA_MAX`] pairs of the caller's own, kept with the posting.
     pub metadata: BTreeMap<Text, Text>,
+    /// Who called; no part of a fingerprint. `None` where callers are not authenticated.
+    pub actor: Option<Arc<Actor>>,
 }
 
 impl Said {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::account::{Amounts, Side, Slot, Transfer};
+use super::actor::Actor;
 use super::alert::{Alerts, Crossed, Threshold};
 use super::change::Change;
 use super::codec::{DecodeError, Decoder, record};
@@ -87,6 +88,8 @@ pub struct Detail {
     pub by: Text,
     pub reason: Text,
     pub metadata: BTreeMap<Text, Text>,
+    /// Who called for it; `None` where callers were not authenticated, and for what the ledger did by itself.
+    pub actor: Option<Arc<Actor>>,
     pub money: Vec<MoneyMove>,
     /// The purchase that was given back, or got something back, as it is after the posting.
     pub refunded: Option<Arc<Lot>>,
@@ -126,7 +129,7 @@ record!(Detail {
     1 => created, 2 => hold, 3 => others, 4 => lot, 5 => lots, 6 => profile, 7 => terms, 8 => shortfall,
     10 => by, 11 => reason, 12 => nearly_used, 13 => work, 30 => alerts, 31 => low, 32 => depleted, 33 => recovered,
     34 => used, 35 => rearmed, 40 => money, 41 => refunded, 42 => payment, 43 => closed_payment, 50 => top_up,
-    51 => top_up_act, 52 => top_ups_suspended, 60 => metadata, 70 => rules, 71 => unused, 72 => undone,
+    51 => top_up_act, 52 => top_ups_suspended, 60 => metadata, 70 => rules, 71 => unused, 72 => undone, 80 => actor,
     90 => closed_order,
 } older { 9 => WorkId });
 

@@ -6,6 +6,7 @@
 #[path = "../common/postgres.rs"]
 mod postgres;
 
+mod access;
 mod alerts;
 mod bad_bytes;
 mod bad_input;
@@ -13,6 +14,7 @@ mod bad_values;
 mod batches;
 mod bounds;
 mod bulk;
+mod callers;
 mod cards;
 mod connect;
 mod connect_bad;

@@ -87,7 +87,19 @@ pub async fn send(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Answer {
-    let authority = served.address.trim_start_matches("http://");
+    send_to(&served.address, http, verb, path, headers, body).await
+}
+
+/// The same to the server at an address, such as `http://127.0.0.1:1`.
+pub async fn send_to(
+    address: &str,
+    http: Http,
+    verb: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let authority = address.trim_start_matches("http://");
     let socket = TcpStream::connect(authority).await.unwrap();
     let mut request = Request::builder().method(verb);
     for (name, value) in headers {

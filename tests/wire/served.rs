@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use creditledger::access::Access;
 use creditledger::clock::{self, Clock};
 use creditledger::delivery::Endpoints;
 use creditledger::delivery::EventFeeds;
@@ -27,6 +28,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint, Error};
 
 pub struct Served {
+    pub api: Api,
     pub channel: Channel,
     pub address: String,
     pub stop: oneshot::Sender<()>,
@@ -128,9 +130,10 @@ impl Served {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let server = tokio::spawn(serve(api, listener, bounds, shutdown));
+        let server = tokio::spawn(serve(api.clone(), Access::open(), listener, bounds, shutdown));
         let channel = Endpoint::new(address.clone()).unwrap().connect().await.unwrap();
         Self {
+            api,
             channel,
             address,
             stop,

@@ -1,6 +1,7 @@
 //! Tests of the stage, before services that give fixed answers.
 
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,11 +44,11 @@ async fn call(request: Request<Body>, pieces: &[&'static [u8]], trailers: Option
         trailers.insert("x-cost", HeaderValue::from_static("7"));
         frames.push(Ok(Frame::trailers(trailers)));
     }
-    let mut frames = Some(frames);
+    let frames = Arc::new(Mutex::new(Some(frames)));
     let inner = tower::service_fn(move |request: Request<Body>| {
         assert_eq!(request.version(), Version::HTTP_2);
         assert_eq!(request.headers().get("grpc-timeout").unwrap(), "1000m");
-        let frames = frames.take().unwrap();
+        let frames = frames.lock().unwrap().take().unwrap();
         async move {
             let body = request.into_body().collect().await;
             let mut answer = match body {
@@ -127,9 +128,9 @@ async fn sent(limits: IntakeLimits, headers: &[(&str, &str)], pieces: Vec<Bytes>
     let pieces = pieces.into_iter().map(|piece| Ok::<_, Status>(Frame::data(piece)));
     let request = request.body(Body::new(StreamBody::new(tokio_stream::iter(pieces)))).unwrap();
     let (tell, mut told) = tokio::sync::oneshot::channel();
-    let mut tell = Some(tell);
+    let tell = Arc::new(Mutex::new(Some(tell)));
     let inner = tower::service_fn(move |request: Request<Body>| {
-        let tell = tell.take().unwrap();
+        let tell = tell.lock().unwrap().take().unwrap();
         async move {
             let answer = match request.into_body().collect().await {
                 Ok(body) => {

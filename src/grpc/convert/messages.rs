@@ -17,6 +17,7 @@ use crate::ledger::{
 };
 use crate::query::{BalanceAt, Position, Recorded, TransferRecord};
 
+use super::super::called::Called;
 use super::super::wire;
 use super::cards::{card_ref, line_time};
 use super::top_up;
@@ -46,7 +47,12 @@ pub fn transfer(transfer: &Transfer) -> wire::Transfer {
 }
 
 /// A posting in the answer to a command, where its position is not known yet.
-pub fn posting(posting: &Posting, ledger: &LedgerId, customer: &CustomerId) -> wire::Posting {
+pub fn posting(
+    posting: &Posting,
+    ledger: &LedgerId,
+    customer: &CustomerId,
+    called: &Called,
+) -> wire::Posting {
     let detail = &posting.detail;
     let hold = detail.hold.as_ref();
     let incident = hold.map(|hold| &hold.incident).or(detail.shortfall.as_ref().map(|short| &short.incident));
@@ -75,6 +81,7 @@ pub fn posting(posting: &Posting, ledger: &LedgerId, customer: &CustomerId) -> w
         position: 0,
         rules_number: small(detail.rules.number().into()),
         money_transfers: posting.money_transfers().map(|moved| money_transfer(&moved)).collect(),
+        actor: called.shown_actor(posting),
     }
 }
 
@@ -88,13 +95,18 @@ fn money_transfer(transfer: &MoneyTransfer) -> wire::MoneyTransfer {
 }
 
 /// A posting of a list or stream.
-pub fn recorded(recorded: &Recorded, ledger: &LedgerId, customer: &CustomerId) -> wire::Posting {
+pub fn recorded(
+    recorded: &Recorded,
+    ledger: &LedgerId,
+    customer: &CustomerId,
+    called: &Called,
+) -> wire::Posting {
     let Position(position) = recorded.position;
-    wire::Posting { position: signed(position), ..posting(&recorded.posting, ledger, customer) }
+    wire::Posting { position: signed(position), ..posting(&recorded.posting, ledger, customer, called) }
 }
 
 /// A transfer of a list.
-pub fn transfer_record(record: &TransferRecord) -> wire::JournalTransfer {
+pub fn transfer_record(record: &TransferRecord, called: &Called) -> wire::JournalTransfer {
     let Position(position) = record.recorded.position;
     let posting = &record.recorded.posting;
     wire::JournalTransfer {
@@ -105,6 +117,7 @@ pub fn transfer_record(record: &TransferRecord) -> wire::JournalTransfer {
         recorded_at: Some(time(posting.recorded_at)),
         incident_id: or_empty(posting.detail.hold.as_ref().map(|hold| &hold.incident)),
         transfer: Some(transfer(&record.transfer)),
+        actor: called.shown_actor(posting),
     }
 }
 

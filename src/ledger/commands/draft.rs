@@ -88,6 +88,7 @@ impl<'a> Draft<'a> {
                 by: said.by.clone(),
                 reason: said.reason.clone(),
                 metadata: said.metadata.clone(),
+                actor: said.actor.clone(),
                 ..drafted.detail
             },
             ..drafted

@@ -1,0 +1,114 @@
+//! The ways in which a caller shows who it is, behind one question.
+
+use std::sync::{Arc, LazyLock};
+
+use async_trait::async_trait;
+
+use super::{Caller, Refused};
+
+/// A text is a token of our own if it begins so; any other is a JWT.
+pub const OWN_PREFIX: &str = "clt_";
+
+/// Bytes of the longest token that is looked at.
+const TOKEN_BYTES_MAX: usize = 8 << 10;
+
+/// Tells whose token a text is.
+#[async_trait]
+pub trait Verify: Send + Sync {
+    /// The caller whose token this is.
+    ///
+    /// # Errors
+    /// [`Refused`], also for a text that is no token.
+    async fn verify(&self, token: &str) -> Result<Arc<Caller>, Refused>;
+}
+
+/// Tells whose certificate a connection has shown.
+pub trait Certified: Send + Sync {
+    /// The caller with these names of a verified certificate; `None` where none of them is known.
+    ///
+    /// # Errors
+    /// [`Refused`] where the names are those of several callers.
+    fn caller(&self, names: &[String]) -> Result<Option<Arc<Caller>>, Refused>;
+}
+
+/// What one call shows of its caller.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    pub token: Token,
+    /// The names of the certificate that its connection has shown, such as `DNS:desk.example`.
+    pub names: Arc<[String]>,
+}
+
+/// What stands in the header `authorization`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum Token {
+    /// There is no such header.
+    #[default]
+    Absent,
+    /// `Bearer` and a token.
+    Bearer(String),
+    /// Something else, or several headers.
+    Broken,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Absent => "Absent",
+            Self::Bearer(_) => "Bearer",
+            Self::Broken => "Broken",
+        })
+    }
+}
+
+/// How a server tells who calls; cheap to clone.
+#[derive(Clone)]
+pub struct Access(Option<Arc<Ways>>);
+
+/// Those that are switched on.
+struct Ways {
+    own: Arc<dyn Verify>,
+    jwt: Option<Arc<dyn Verify>>,
+    certificates: Option<Arc<dyn Certified>>,
+}
+
+static ANYBODY: LazyLock<Arc<Caller>> = LazyLock::new(|| Arc::new(Caller::anybody()));
+
+impl Access {
+    /// Callers are not authenticated: each may do everything.
+    pub const fn open() -> Self {
+        Self(None)
+    }
+
+    /// Callers must show who they are: by tokens of our own, and by the other ways that are given.
+    pub fn by(
+        own: Arc<dyn Verify>,
+        jwt: Option<Arc<dyn Verify>>,
+        certificates: Option<Arc<dyn Certified>>,
+    ) -> Self {
+        Self(Some(Arc::new(Ways { own, jwt, certificates })))
+    }
+
+    /// The caller, where callers are not authenticated.
+    pub fn anybody(&self) -> Option<Arc<Caller>> {
+        self.0.is_none().then(|| Arc::clone(&ANYBODY))
+    }
+
+    /// Who calls. A token decides alone: a call with a broken one is not helped by its certificate.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn who(&self, shown: &Shown) -> Result<Arc<Caller>, Refused> {
+        let Some(ways) = &self.0 else { return Ok(Arc::clone(&ANYBODY)) };
+        let token = match &shown.token {
+            Token::Bearer(token) if token.len() <= TOKEN_BYTES_MAX => token,
+            Token::Bearer(_) | Token::Broken => return Err(Refused::Unauthenticated),
+            Token::Absent => {
+                let known = ways.certificates.as_ref().map_or(Ok(None), |it| it.caller(&shown.names))?;
+                return known.ok_or(Refused::Unauthenticated);
+            }
+        };
+        let way = if token.starts_with(OWN_PREFIX) { Some(&ways.own) } else { ways.jwt.as_ref() };
+        way.ok_or(Refused::Unauthenticated)?.verify(token).await
+    }
+}

@@ -1,0 +1,71 @@
+//! Who makes the present call. The stage that asks for it puts it into the request; the services read it there.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::access::Caller;
+use crate::ledger::actor::{Actor, Peer, Role};
+use crate::ledger::{CustomerId, LedgerId, Posting};
+
+use super::methods::Methods;
+use super::status::Problem;
+use super::wire;
+
+/// The caller of one call, and the address that it came from.
+#[derive(Clone, Debug)]
+pub struct Called {
+    caller: Arc<Caller>,
+    peer: Option<IpAddr>,
+}
+
+impl Called {
+    pub const fn new(caller: Arc<Caller>, peer: Option<IpAddr>) -> Self {
+        Self { caller, peer }
+    }
+
+    /// What the journal keeps of the caller; `None` where callers are not authenticated.
+    pub fn actor(&self) -> Option<Arc<Actor>> {
+        self.caller.actor(self.peer)
+    }
+
+    pub fn role(&self) -> Role {
+        self.caller.bounds.role()
+    }
+
+    /// The only customer that the caller may name; `None` where it may name all.
+    pub fn own_customer(&self) -> Option<&CustomerId> {
+        self.caller.bounds.customer()
+    }
+
+    /// Who called for a posting, for those who may see that.
+    pub fn shown_actor(&self, posting: &Posting) -> Option<wire::Actor> {
+        let Actor { subject, role, way, peer } = posting.detail.actor.as_deref()?;
+        matches!(self.role(), Role::Operator | Role::Auditor).then(|| wire::Actor {
+            subject: subject.to_string(),
+            role: role.code().into(),
+            way: way.code().into(),
+            peer: peer.map(|Peer(address)| address.to_string()).unwrap_or_default(),
+        })
+    }
+
+    /// Whether the caller may see this ledger.
+    pub fn sees_ledger(&self, ledger: &LedgerId) -> bool {
+        self.caller.bounds.ledgers().has(ledger)
+    }
+
+    /// Refuses a ledger that the caller may not name.
+    pub fn may_name(&self, ledger: &LedgerId) -> Result<(), Problem> {
+        if self.sees_ledger(ledger) { Ok(()) } else { Err(Problem::ledger_denied(self.role())) }
+    }
+
+    /// Refuses a method that the caller's role may not call. A method of others, such as reflection, is for all callers
+    /// that are known.
+    pub fn may_call(&self, path: &str) -> Result<(), Problem> {
+        let allowed = Methods::all().find(path).and_then(|method| method.allowed);
+        if allowed.is_none_or(|roles| roles.has(self.role())) {
+            return Ok(());
+        }
+        let method = path.rsplit('/').next().unwrap_or_default();
+        Err(Problem::permission_denied(self.role(), &format!("call {method}")))
+    }
+}
