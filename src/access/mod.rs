@@ -9,7 +9,9 @@
 //! Whoever cannot be told is [`Refused`], with one reason. What exactly was wrong is only in the log, at debug level.
 
 mod caller;
+mod names;
 mod ways;
 
 pub use caller::{Bounds, Caller, Ledgers, Refused};
-pub use ways::{Access, Certified, OWN_PREFIX, Shown, Token, Verify};
+pub use names::{Hosts, Origins};
+pub use ways::{Access, Admission, Certified, OWN_PREFIX, Shown, Token, Verify};

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 
-use super::{Caller, Refused};
+use super::{Caller, Hosts, Origins, Refused};
 
 /// A text is a token of our own if it begins so; any other is a JWT.
 pub const OWN_PREFIX: &str = "clt_";
@@ -70,6 +70,21 @@ struct Ways {
     own: Arc<dyn Verify>,
     jwt: Option<Arc<dyn Verify>>,
     certificates: Option<Arc<dyn Certified>>,
+}
+
+/// Whom a server lets in: those who show who they are, under these names of it, and from these pages.
+#[derive(Clone)]
+pub struct Admission {
+    pub access: Access,
+    pub hosts: Hosts,
+    pub origins: Origins,
+}
+
+impl Admission {
+    /// Whoever reaches the server on its own machine; no pages.
+    pub fn open() -> Self {
+        Self { access: Access::open(), hosts: Hosts::Usual, origins: Origins::default() }
+    }
 }
 
 static ANYBODY: LazyLock<Arc<Caller>> = LazyLock::new(|| Arc::new(Caller::anybody()));

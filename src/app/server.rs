@@ -12,7 +12,7 @@ use super::call::innermost;
 use super::email::mailer;
 use super::failure::Failure;
 use super::sweep::sweep;
-use crate::access::Access;
+use crate::access::{Access, Admission};
 use crate::cards;
 use crate::clock::{self, Clock};
 use crate::config::{Config, IsolationSetting};
@@ -102,7 +102,12 @@ impl Server {
             first_bytes: config.first_bytes_timeout(),
             ..grpc::Limits::default()
         };
-        let grpc = tokio::spawn(grpc::serve(api, Access::open(), listener, limits, stopping));
+        let admission = Admission {
+            access: Access::open(),
+            hosts: config.allowed_hosts.clone().or_any(config.insecure),
+            origins: config.allowed_origins.clone(),
+        };
+        let grpc = tokio::spawn(grpc::serve(api, admission, listener, limits, stopping));
         let shutdown_timeout = config.shutdown_timeout();
         Ok(Self { address, writer, end: Some(end), stop, grpc, sweeper, follower, relay, shutdown_timeout })
     }

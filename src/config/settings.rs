@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
 use super::email::EmailSettings;
+use crate::access::{Hosts, Origins};
 use crate::storefront::Shop;
 
 /// A setting that can be given as a flag, a variable and a key of the file, all of the same name.
@@ -80,6 +81,10 @@ settings! {
     database_url: String = "sqlite://./creditledger.db".to_owned(), Text(not_empty), "URL";
     /// Serve beyond loopback although callers are not authenticated
     insecure: bool = false, Switch(), "";
+    /// Names of the server besides localhost, with commas; * for any, which is the default with --insecure or authentication
+    allowed_hosts: Hosts = Hosts::Usual, Text(Hosts::parse), "NAMES";
+    /// Web pages that may call: origins with commas between them, such as https://desk.example
+    allowed_origins: Origins = Origins::default(), Text(Origins::parse), "ORIGINS";
     /// How logs look: text or json
     log_format: LogFormat = LogFormat::Text, Choice(), "FORMAT";
     /// Which logs are written, such as warn,creditledger=debug

@@ -6,6 +6,7 @@
 //! | stage | file | what it does |
 //! |---|---|---|
 //! | HTTP routes | `http_routes` | answers what is below one path, and passes the rest |
+//! | names | `browser` | refuses calls under a name that is not the server's, and tells browsers which pages may call |
 //! | Connect | `connect` | turns JSON and Connect into gRPC, and refuses other content types |
 //! | identity | `identify` | asks who calls, and whether its role may call the method |
 //! | guard | `limits` | counts the call, opens its span, sets its deadline |
@@ -42,6 +43,7 @@
 
 mod api;
 mod batch;
+mod browser;
 mod called;
 mod card_requests;
 pub mod codec;

@@ -12,6 +12,7 @@ use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 
 use super::api::Api;
+use super::browser::{OwnNames, cors};
 use super::connect::Connect;
 use super::connection::Patience;
 use super::identify::Identify;
@@ -25,7 +26,7 @@ use super::wire::{
     DESCRIPTORS, batch_service_server, customer_service_server, hold_service_server, ledger_service_server,
     notification_service_server, purchase_service_server, rate_card_service_server,
 };
-use crate::access::Access;
+use crate::access::Admission;
 
 /// Bounds of the server. They close what tonic leaves unbounded.
 #[derive(Clone, Debug)]
@@ -88,7 +89,7 @@ impl Default for Limits {
 /// Callers bound the time of that, because a client can keep a call open. It fails if the transport fails.
 pub async fn serve(
     api: Api,
-    access: Access,
+    admission: Admission,
     listener: TcpListener,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
@@ -112,9 +113,11 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(Duration::from_secs(limits.keepalive_seconds)))
         .max_connection_age(Duration::from_secs(limits.connection_age_seconds))
         .layer(tower::util::option_layer(routes.map(Staged)))
+        .layer(Staged(OwnNames(admission.hosts)))
+        .layer(tower::util::option_layer(cors(&admission.origins)))
         .layer(Staged(Connect(intake.clone())))
         .layer(GrpcWebLayer::new())
-        .layer(Staged(Identify::new(access)))
+        .layer(Staged(Identify::new(admission.access)))
         .layer(Staged(Guard::new(places, intake)));
 
     /// A service with its bounds on message sizes, accepting and sending gzip.

@@ -54,3 +54,26 @@ record!(Actor { 1 => subject, 2 => role, 3 => way, 4 => peer });
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 through!(Peer as Box<str>, |peer| peer.0.to_string().into(), |text| text.parse().ok().map(Self));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Text;
+    use crate::ledger::codec::{decode, encode};
+
+    #[test]
+    fn actors_are_read_as_they_were_written() {
+        for peer in [None, Some("10.1.2.3"), Some("fe80::1")] {
+            for (role, way) in Role::ALL.iter().zip(Way::ALL.iter().cycle()) {
+                let actor = Actor {
+                    subject: OpenText(Text::parse("desk é").unwrap()),
+                    role: *role,
+                    way: *way,
+                    peer: peer.map(|address| Peer(address.parse().unwrap())),
+                };
+                assert_eq!(decode::<Actor>(&encode(&actor)).unwrap(), actor);
+            }
+        }
+        assert!(decode::<Peer>(&encode(&Box::<str>::from("10.1.2"))).is_err());
+    }
+}

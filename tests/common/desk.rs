@@ -198,7 +198,7 @@ pub fn incident(text: &str) -> HoldRef {
 
 /// What is said with every command.
 pub fn said() -> Said {
-    Said { by: id("ann"), reason: id("as agreed"), metadata: [(id("ticket"), id("T-1"))].into() }
+    Said { by: id("ann"), reason: id("as agreed"), metadata: [(id("ticket"), id("T-1"))].into(), actor: None }
 }
 
 pub fn purchase_command(order: &str, amount: &str) -> PurchaseCredits {

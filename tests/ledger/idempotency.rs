@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use creditledger::ledger::actor::{Actor, Role, Way};
 use creditledger::ledger::commands::{
     ChargeIncident, CloseCustomer, Command, CreateCustomer, PurchaseCredits, Said,
 };
 use creditledger::ledger::hash::stable_hash;
 use creditledger::ledger::reject::Original;
-use creditledger::ledger::{Posting, Rejection, Request, Text};
+use creditledger::ledger::{OpenText, Posting, Rejection, Request, Text};
 
 use crate::desk::{
     Desk, charge, charge_command, credits, grant, id, place, purchase, purchase_command, settle, work,
@@ -113,7 +114,7 @@ fn who_why_and_metadata_are_part_of_what_was_asked() {
     let answer = desk.send(&request).unwrap();
     let detail = &answer.posting.detail;
     assert_eq!((&detail.by, &detail.reason, &detail.metadata), {
-        let Said { by, reason, metadata } = &request.said;
+        let Said { by, reason, metadata, actor: _ } = &request.said;
         (by, reason, metadata)
     });
     let others: [fn(&mut Said); 3] = [
@@ -127,4 +128,10 @@ fn who_why_and_metadata_are_part_of_what_was_asked() {
         let original = Some(Original::of(&answer.posting));
         assert_eq!(desk.send(&changed), Err(Rejection::RequestIdReused { original }));
     }
+    // Who called is no part of it: tokens are renewed between a request and its repeat.
+    let actor = Actor { subject: OpenText(id("desk")), role: Role::Helpdesk, way: Way::Token, peer: None };
+    let mut renewed = request.clone();
+    renewed.said.actor = Some(Arc::new(actor));
+    let repeat = desk.send(&renewed).unwrap();
+    assert_eq!((repeat.replayed, &repeat.posting.detail.actor), (true, &None));
 }

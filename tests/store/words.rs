@@ -42,7 +42,7 @@ impl Speaker {
 
     fn said(&mut self) -> Said {
         let metadata = [(self.text("key"), self.text("value")), (self.text("key"), self.text("value"))];
-        Said { by: self.text("by"), reason: self.text("reason"), metadata: metadata.into() }
+        Said { by: self.text("by"), reason: self.text("reason"), metadata: metadata.into(), actor: None }
     }
 
     fn contact(&mut self) -> Contact {

@@ -11,7 +11,9 @@ use creditledger::grpc::wire::purchase_service_client::PurchaseServiceClient;
 use creditledger::grpc::wire::{self, *};
 use creditledger::ledger::actor::Role;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, ReflectMessage as _, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, ReflectMessage as _, Value,
+};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -25,19 +27,24 @@ fn pool() -> DescriptorPool {
     DescriptorPool::decode(DESCRIPTORS).unwrap()
 }
 
-/// The roles of every method, as the descriptor says.
+/// The roles of a method, as its option says.
+pub fn roles(method: &MethodDescriptor) -> Vec<&'static str> {
+    let option = method.parent_pool().get_extension_by_name("creditledger.v1.allowed").unwrap();
+    let options = method.options();
+    let allowed = options.get_extension(&option);
+    let roles = allowed.as_message().unwrap().get_field_by_name("roles").unwrap();
+    let codes = roles.as_list().unwrap().iter().map(|role| role.as_enum_number().unwrap());
+    codes.map(|code| Role::from_code(u8::try_from(code).unwrap()).unwrap().name()).collect()
+}
+
+/// The roles of every method.
 fn table() -> BTreeMap<String, BTreeSet<&'static str>> {
     let pool = pool();
-    let option = pool.get_extension_by_name("creditledger.v1.allowed").unwrap();
     let mut table = BTreeMap::new();
     let services =
         pool.services().filter(|service| service.parent_file().package_name() == "creditledger.v1");
     for method in services.flat_map(|service| service.methods().collect::<Vec<_>>()) {
-        let options = method.options();
-        let allowed = options.get_extension(&option);
-        let roles = allowed.as_message().unwrap().get_field_by_name("roles").unwrap();
-        let codes = roles.as_list().unwrap().iter().map(|role| role.as_enum_number().unwrap());
-        let names = codes.map(|code| Role::from_code(u8::try_from(code).unwrap()).unwrap().name()).collect();
+        let names = roles(&method).into_iter().collect();
         table.insert(format!("{}/{}", method.parent_service().name(), method.name()), names);
     }
     table

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use creditledger::access::{Access, Bounds, Caller, Ledgers, Refused, Verify};
+use creditledger::access::{Access, Admission, Bounds, Caller, Ledgers, Refused, Verify};
 use creditledger::grpc::{Limits, serve};
 use creditledger::ledger::actor::{Role, Way};
 use creditledger::ledger::ids::OpenText;
@@ -63,7 +63,13 @@ impl Guarded {
         let access = Access::by(Arc::clone(&tokens) as _, Some(Arc::clone(&tokens) as _), None);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(serve(served.api.clone(), access, listener, Limits::default(), std::future::pending()));
+        tokio::spawn(serve(
+            served.api.clone(),
+            Admission { access, ..Admission::open() },
+            listener,
+            Limits::default(),
+            std::future::pending(),
+        ));
         let channel = Endpoint::new(address.clone()).unwrap().connect().await.unwrap();
         Self { channel, address, tokens }
     }

@@ -13,6 +13,7 @@ mod bad_input;
 mod bad_values;
 mod batches;
 mod bounds;
+mod browsers;
 mod bulk;
 mod callers;
 mod cards;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use creditledger::grpc::wire::DESCRIPTORS;
+use creditledger::ledger::actor::Role;
 use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{
     Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor,
@@ -91,14 +92,10 @@ fn behavior(field: &FieldDescriptor) -> Vec<String> {
     numbers.map(|number| names.get_value(number).unwrap().name().to_owned()).collect()
 }
 
-/// What a method does and who may call it: the last sentence of its comment is "For ...".
-fn callers(method: &MethodDescriptor) -> (String, String) {
-    let text = comment(&method.parent_file(), method.path(), method.full_name());
-    let flat = text.replace('\n', " ");
-    let (what, who) = flat.rsplit_once(" For ").unwrap_or_default();
-    let who = who.strip_suffix('.').unwrap_or_default();
-    assert!(!who.is_empty() && !who.contains(". "), "{} does not say who may call it", method.full_name());
-    (what.to_owned(), who.to_owned())
+/// The roles that may call a method, which is an option of it.
+fn callers(method: &MethodDescriptor) -> String {
+    let roles = crate::access::roles(method);
+    if roles.len() == Role::ALL.len() { "all".to_owned() } else { roles.join(", ") }
 }
 
 /// Whether it changes something, and which side streams.
@@ -118,12 +115,12 @@ fn service(page: &mut String, service: &ServiceDescriptor) {
     let about = comment(&service.parent_file(), service.path(), service.full_name());
     let name = service.name();
     writeln!(page, "## {name}\n\n{about}\n").unwrap();
-    writeln!(page, "| method | kind | for |\n|---|---|---|").unwrap();
+    writeln!(page, "| method | kind | roles that may call it |\n|---|---|---|").unwrap();
     for method in service.methods() {
-        writeln!(page, "| {} | {} | {} |", link(method.name()), manner(&method), callers(&method).1).unwrap();
+        writeln!(page, "| {} | {} | {} |", link(method.name()), manner(&method), callers(&method)).unwrap();
     }
     for method in service.methods() {
-        let (what, _) = callers(&method);
+        let what = comment(&method.parent_file(), method.path(), method.full_name()).replace('\n', " ");
         let (input, output) = (method.input(), method.output());
         writeln!(page, "\n### {}\n\n{what}\n", method.name()).unwrap();
         let (input, output) = (link(input.name()), link(output.name()));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use creditledger::access::Access;
+use creditledger::access::Admission;
 use creditledger::clock::{self, Clock};
 use creditledger::delivery::Endpoints;
 use creditledger::delivery::EventFeeds;
@@ -130,7 +130,7 @@ impl Served {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let server = tokio::spawn(serve(api.clone(), Access::open(), listener, bounds, shutdown));
+        let server = tokio::spawn(serve(api.clone(), Admission::open(), listener, bounds, shutdown));
         let channel = Endpoint::new(address.clone()).unwrap().connect().await.unwrap();
         Self {
             api,
