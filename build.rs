@@ -33,6 +33,9 @@ const READ_AS: [(&str, &str, &[&str]); 5] = [
     ("PlaceHoldRequest", "EstimateIncidentRequest", &["park"]),
 ];
 
+/// Fields that hold a secret. Their messages have no Debug output of their fields, so that no log can show one.
+const SECRETS: [&str; 3] = ["secret", "token", "password"];
+
 /// Messages of others that no field of ours has, but the details of every error: reflection knows them too.
 const DETAILS: [&str; 2] = ["google/rpc/error_details.proto", "google/rpc/status.proto"];
 
@@ -88,6 +91,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("services.rs"), protos.services()?)?;
     tonic_prost_build::configure()
         .btree_map(".")
+        .skip_debug(protos.with_secrets().map(|message| format!(".{PACKAGE}.{}", message.name())))
         .codec_path("crate::grpc::codec::SmallCodec")
         .extern_path(".google.type.Date", "crate::grpc::wire::Date")
         .compile_fds(set)?;
@@ -120,6 +124,11 @@ struct Protos<'a> {
 impl Protos<'_> {
     fn all_messages(&self) -> impl Iterator<Item = &DescriptorProto> {
         self.files.iter().flat_map(|file| &file.message_type)
+    }
+
+    fn with_secrets(&self) -> impl Iterator<Item = &DescriptorProto> {
+        let is_secret = |field: &FieldDescriptorProto| SECRETS.contains(&field.name());
+        self.all_messages().filter(move |message| message.field.iter().any(is_secret))
     }
 
     fn message(&self, name: &str) -> Result<&DescriptorProto, String> {
@@ -162,6 +171,16 @@ impl Protos<'_> {
                     }}"
                 )?;
             }
+        }
+        for name in self.with_secrets().map(DescriptorProto::name) {
+            writeln!(
+                code,
+                "impl std::fmt::Debug for {name} {{
+                    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {{
+                        f.debug_struct(\"{name}\").finish_non_exhaustive()
+                    }}
+                }}"
+            )?;
         }
         for (from, to, besides) in READ_AS {
             code += &read_as(self.message(from)?, self.message(to)?, besides)?;

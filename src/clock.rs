@@ -18,6 +18,14 @@ pub fn random() -> Result<u64, getrandom::Error> {
     getrandom::u64()
 }
 
+/// Fills bytes with random ones.
+///
+/// # Errors
+/// Where the system has no source of randomness.
+pub fn fill_random(bytes: &mut [u8]) -> Result<(), getrandom::Error> {
+    getrandom::fill(bytes)
+}
+
 /// A clock that can be waited for. Tests replace it to drive code through hours without sleeping.
 #[async_trait::async_trait]
 pub trait Clock: Send + Sync {

@@ -11,8 +11,9 @@
 //!
 //! Reads go from [`grpc`] to [`query`], past the writer. [`storefront`] and [`http`] bring in the payments that shops
 //! report.
-//! [`access`] says who calls. [`audit`] checks a database by replaying it, and [`copy`] moves one to another engine. [`app`] is the command line
-//! over all of them, with [`config`] and [`telemetry`]; [`cards`] reads rate cards, and [`clock`] alone knows the time.
+//! [`access`] says who calls. [`audit`] checks a database by replaying it, and [`copy`] moves one to another engine.
+//! [`app`] is the command line over all of them, with [`config`] and [`telemetry`]; [`cards`] reads rate cards,
+//! [`clock`] alone knows the time, and [`hidden`] keeps secrets out of logs.
 
 pub mod access;
 pub mod app;
@@ -23,6 +24,7 @@ pub mod config;
 pub mod copy;
 pub mod delivery;
 pub mod grpc;
+pub mod hidden;
 pub mod http;
 pub mod ledger;
 pub mod query;

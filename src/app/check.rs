@@ -8,6 +8,7 @@ use super::output::{complain, print};
 use super::progress::Progress;
 use crate::audit::{self, Report};
 use crate::config::{Config, Flags, Secrets};
+use crate::hidden::Hidden;
 use crate::store::{self, StoreError};
 
 /// The exit status of `verify` if it could not check, so that a script does not take that for a wrong book.
@@ -21,22 +22,23 @@ pub struct Database {
     config: Option<PathBuf>,
     /// The database [default: sqlite://./creditledger.db]
     #[arg(long, value_name = "URL")]
-    database_url: Option<String>,
+    database_url: Option<Hidden<String>>,
 }
 
 impl Database {
     /// The database's URL, from the same settings as a server's.
-    fn url(self) -> Result<String, Failure> {
+    fn url(self) -> Result<Hidden<String>, Failure> {
         let flags = Flags::of_database(self.config, self.database_url);
-        Ok(Config::load(&flags, std::env::vars_os(), Secrets::NotNeeded)?.database_url)
+        Ok(Config::load(&flags, std::env::vars_os(), Secrets::NotNeeded)?.database_url()?)
     }
 }
 
 /// Makes the database if it is missing, and migrates it.
 pub async fn migrate(database: Database) -> Result<ExitCode, Failure> {
     let url = database.url()?;
-    store::migrate(&url).await?;
-    print(&format!("{} is up to date", store::shown_url(&url)))?;
+    let url = url.reveal();
+    store::migrate(url).await?;
+    print(&format!("{} is up to date", store::shown_url(url)))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -47,7 +49,7 @@ pub async fn migrate(database: Database) -> Result<ExitCode, Failure> {
 /// [`Failure`] where the database is so damaged that the check cannot finish.
 pub async fn verify(database: Database) -> Result<ExitCode, Failure> {
     let looked = async {
-        let report = verify_database(&database.url()?).await?;
+        let report = verify_database(database.url()?.reveal()).await?;
         print(&shown(&report))?;
         Ok(report)
     };

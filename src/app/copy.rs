@@ -6,6 +6,7 @@ use super::output::print;
 use super::progress::Progress;
 use crate::app::failure::Failure;
 use crate::copy::{CHUNK, Copied, Copier, CopyError, check_source};
+use crate::hidden::Hidden;
 use crate::{clock, store};
 
 /// The progress of steps that cannot be counted.
@@ -21,10 +22,10 @@ const COUNTING: &str = "{msg} {wide_bar} {pos}/{len} postings, {eta} left";
 pub struct Copy {
     /// The database to read
     #[arg(long, value_name = "URL")]
-    from: String,
+    from: Hidden<String>,
     /// The database to make; it must not be there yet, or be empty, or be this copy cut off
     #[arg(long, value_name = "URL")]
-    to: String,
+    to: Hidden<String>,
     /// Print what was copied as one JSON object
     #[arg(long)]
     json: bool,
@@ -50,12 +51,12 @@ impl Copy {
     }
 
     async fn copy(&self) -> Result<Copied, Failure> {
-        store::check_urls(&self.from, &self.to)?;
+        store::check_urls(self.from.reveal(), self.to.reveal())?;
         let progress = Progress::new(CHECKING, 0);
         progress.says("check the source");
-        let (source, _alone) = store::open_to_check(&self.from).await?;
+        let (source, _alone) = store::open_to_check(self.from.reveal()).await?;
         check_source(&*source).await?;
-        let mut target = store::open_for_copy(&self.to).await?;
+        let mut target = store::open_for_copy(self.to.reveal()).await?;
         let mut copier = Copier::begin(&*source, &mut target, clock::now(), CHUNK).await?;
         progress.looks(COUNTING);
         progress.says("copy");
@@ -85,7 +86,7 @@ impl Copy {
 
     /// Refuses a source that grew during the copy: its new postings would be missing from the target.
     async fn refuse_growth(&self, copier: &Copier<'_>) -> Result<(), Failure> {
-        let source = store::open_to_read(&self.from).await?;
+        let source = store::open_to_read(self.from.reveal()).await?;
         if copier.has_grown(&*source).await? { Err(CopyError::Grown.into()) } else { Ok(()) }
     }
 }

@@ -46,11 +46,10 @@ pub(super) fn mailer(settings: &EmailSettings, clock: &Arc<dyn Clock>) -> Result
     let reply_to = reply_to.as_deref().map(parse_mailbox).transpose().map_err(wrong("reply_to"))?;
     let link = Link::parse(top_up_link).map_err(wrong("top_up_link"))?;
     let templates = Templates::load(templates.as_deref()).map_err(|error| complaint(&error.to_string()))?;
-    let password =
-        password.as_ref().map(Secret::revealed).transpose().map_err(|problem| complaint(&problem))?;
-    if password.as_ref().is_some_and(String::is_empty) {
-        return Err(complaint("its password is empty"));
-    }
+    let read = |secret: &Secret| {
+        secret.revealed().map_err(|problem| complaint(&format!("password{} {problem}", secret.key_end())))
+    };
+    let password = password.as_ref().map(read).transpose()?;
     let authorities = match ca_file {
         Some(path) => {
             let read = std::fs::read(path);

@@ -25,7 +25,7 @@ pub async fn serve(flags: &Flags) -> Result<ExitCode, Failure> {
          database {}",
         env!("CARGO_PKG_VERSION"),
         server.address(),
-        store::shown_url(&config.database_url),
+        store::shown_url(config.database_url()?.reveal()),
     ))?;
     let failed = tokio::select! {
         signal = stop.asked() => {

@@ -18,7 +18,9 @@ use crate::clock::{self, Clock};
 use crate::config::{Config, IsolationSetting};
 use crate::delivery::mail::{MailTransport, Mailboxes, Mailer};
 use crate::delivery::webhooks::{HttpClient, Policy, SystemNetwork, WebhookTransport, public_roots};
-use crate::delivery::{DeliveryThread, Endpoints, EventFeeds, Relay, Transport};
+use crate::delivery::{
+    DeliveryThread, Endpoints, EventFeeds, Relay, SealingKey, SealingKeys, SigningSecrets, Transport,
+};
 use crate::grpc::{self, Api, Handler, HttpRoutes};
 use crate::http;
 use crate::ledger::PostingId;
@@ -49,11 +51,13 @@ impl Server {
         let shops: Vec<_> = config.storefronts.iter().cloned().map(Arc::new).collect();
         let clock: Arc<dyn Clock> = Arc::new(clock::System);
         let mailer = config.email.as_ref().map(|email| mailer(email, &clock)).transpose()?;
+        let keys = Arc::new(sealing_keys(config)?);
+        let database_url = config.database_url()?;
         // The address comes first: a second server on it fails before it touches the database.
         let listener =
             TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
         let address = listener.local_addr().map_err(|error| cannot_listen(config, &error))?;
-        let engine = store::open(&config.database_url, clock::now(), &settings(config)).await?;
+        let engine = store::open(database_url.reveal(), clock::now(), &settings(config)).await?;
         let cards = Arc::new(cards::built_in());
         let limits = Limits {
             queue_commands_max: config.queue_commands_max,
@@ -69,9 +73,12 @@ impl Server {
         let policy = Policy { development: config.webhook_development };
         let mailboxes =
             Mailboxes::new(Arc::clone(&engine.reader), Arc::clone(&engine.webhooks), Arc::clone(&clock));
-        let transports = transports(policy, mailer, mailboxes, &clock)?;
+        let secrets =
+            SigningSecrets::new(Arc::clone(&keys), Arc::clone(&engine.webhooks), Arc::clone(&clock));
+        let transports = transports(policy, secrets, mailer, mailboxes, &clock)?;
         let endpoints =
-            Endpoints::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock));
+            Endpoints::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock))
+                .sealed_with(keys);
         let me = PostingId::new(clock.now(), 0, clock::random().map_err(Failure::Randomness)?).uuid();
         let thread = DeliveryThread::start();
         let relay = Relay::new(Arc::clone(&feeds), engine.webhooks, clock, transports, thread, me);
@@ -171,18 +178,31 @@ impl Server {
 /// The transports of events: webhooks, and e-mail where it is switched on.
 fn transports(
     policy: Policy,
+    secrets: SigningSecrets,
     mailer: Option<Mailer>,
     mailboxes: Mailboxes,
     clock: &Arc<dyn Clock>,
 ) -> Result<Vec<Arc<dyn Transport>>, Failure> {
     let client = HttpClient::new(policy, Arc::new(SystemNetwork), public_roots())
         .map_err(|error| Failure::Other(format!("TLS cannot be used: {error}")))?;
-    let webhooks = WebhookTransport { client, render: Arc::new(grpc::message), clock: Arc::clone(clock) };
+    let (render, clock, secrets) = (Arc::new(grpc::message), Arc::clone(clock), Arc::new(secrets));
+    let webhooks = WebhookTransport { client, render, clock, secrets };
     let mut transports: Vec<Arc<dyn Transport>> = vec![Arc::new(webhooks)];
     if let Some(mailer) = mailer {
         transports.push(Arc::new(MailTransport::new(Arc::new(mailer), mailboxes)));
     }
     Ok(transports)
+}
+
+/// The keys of stored secrets; none where the settings name none.
+fn sealing_keys(config: &Config) -> Result<SealingKeys, Failure> {
+    let mut keys = Vec::new();
+    for (name, key) in config.sealing_keys()? {
+        let key = SealingKey::parse(key.reveal());
+        keys.push(key.map_err(|problem| Failure::Other(format!("{name} {problem}")))?);
+    }
+    let mut keys = keys.into_iter();
+    Ok(keys.next().map(|current| SealingKeys::new(current, keys.collect())).unwrap_or_default())
 }
 
 fn settings(config: &Config) -> Settings {

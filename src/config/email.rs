@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::secret::{Secret, SecretText};
+use super::secret::{self, Secret};
 use super::tables::{Entry, Faults, Table};
 
 /// E-mail as the file describes it. Addresses, links and templates are checked where they are used.
@@ -141,24 +141,10 @@ fn whole(entry: &Entry<'_>, faults: &mut Faults<'_>, min: u64, max: u64) -> Opti
 
 /// The password, which goes with a user. The outer `None` stands for a fault.
 fn password(table: &mut Table<'_>, faults: &mut Faults<'_>, has_user: bool) -> Option<Option<Secret>> {
-    let mut given = Vec::new();
-    let mut is_whole = true;
-    for key in ["password", "password_variable", "password_file"] {
-        let Some(entry) = table.take(key) else { continue };
-        match (key, entry.text(faults)) {
-            (_, None) => is_whole = false,
-            ("password_variable", Some(name)) => given.push(Secret::Variable(name.to_owned())),
-            ("password_file", Some(path)) => given.push(Secret::File(path.into())),
-            (_, Some(text)) => given.push(Secret::Text(SecretText::of(text))),
-        }
-    }
-    if given.len() > 1 {
-        table.refuse(faults, "must have one of password, password_variable and password_file");
-        return None;
-    }
-    if is_whole && has_user == given.is_empty() {
+    let password = secret::one(table, faults, "password")?;
+    if has_user != password.is_some() {
         table.lacks(faults, "user and a password, or neither");
         return None;
     }
-    is_whole.then_some(given.pop())
+    Some(password)
 }

@@ -32,6 +32,14 @@ pub enum ConfigError {
         /// Continues the name.
         problem: String,
     },
+    /// A secret that cannot be read from its place, or does not go with the others.
+    #[error("{name} {problem}")]
+    Secret {
+        /// The key of the setting.
+        name: String,
+        /// Continues the name. It does not show the secret.
+        problem: String,
+    },
     /// The server would be reachable from other machines, and nothing authenticates callers.
     #[error(
         "{listen} is reachable from other machines and callers are not authenticated yet: \

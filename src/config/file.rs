@@ -7,15 +7,16 @@ use toml::de::{DeTable, DeValue};
 
 use super::email;
 use super::error::ConfigError;
-use super::settings::{Config, Kind, Setting};
-use super::storefronts::{self, Variables};
+use super::secret::Variables;
+use super::settings::{ALTERNATIVES, Config, Kind, Setting};
+use super::storefronts;
 use super::tables::{Entry, Fault, Faults, Table};
 
 /// Reads the file's settings into `config`.
 ///
 /// # Errors
 /// [`ConfigError::Unreadable`], or [`ConfigError::File`] with everything that is wrong.
-pub(super) fn read(path: &Path, variables: &Variables<'_>, config: &mut Config) -> Result<(), ConfigError> {
+pub(super) fn read(path: &Path, variables: Variables<'_>, config: &mut Config) -> Result<(), ConfigError> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: shown.clone(), source })?;
@@ -23,10 +24,17 @@ pub(super) fn read(path: &Path, variables: &Variables<'_>, config: &mut Config) 
     if faults.is_empty() { Ok(()) } else { Err(ConfigError::File { path: shown, faults }) }
 }
 
-fn read_text(text: &str, variables: &Variables<'_>, config: &mut Config) -> Vec<Fault> {
+fn read_text(text: &str, variables: Variables<'_>, config: &mut Config) -> Vec<Fault> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut faults = Faults::of(text, &errors);
-    for entry in Table::whole(table.get_ref()).rest() {
+    let entries = Table::whole(table.get_ref()).rest();
+    for [one, other] in ALTERNATIVES {
+        let find = |key: &str| entries.iter().find(|entry| entry.key == key);
+        if let Some((_, entry)) = find(one).zip(find(other)) {
+            entry.refuse::<()>(&mut faults, format_args!("must not be given beside {one}"));
+        }
+    }
+    for entry in entries {
         match entry.key {
             "email" => config.email = email::read(&entry, &mut faults),
             "storefronts" => config.storefronts = storefronts::read(&entry, variables, &mut faults),
@@ -51,6 +59,14 @@ fn read_setting(entry: &Entry<'_>, config: &mut Config) -> Result<(), String> {
                 .map_or_else(|_| integer.to_string(), |number| number.to_string())
         }
         (Kind::Text, other) => return Err(format!("must be a string, not {}", other.type_str())),
+        (Kind::Texts, DeValue::Array(values)) => {
+            let text = |value: &DeValue<'_>| value.as_str().map(str::to_owned);
+            let texts: Option<Vec<_>> = values.iter().map(|value| text(value.get_ref())).collect();
+            texts.ok_or("must be a list of strings")?.join(",")
+        }
+        (Kind::Texts, other) => {
+            return Err(format!("must be a list of strings, not {}", other.type_str()));
+        }
         (Kind::Switch, other) => return Err(format!("must be true or false, not {}", other.type_str())),
         (Kind::Whole(..), other) => return Err(format!("must be a whole number, not {}", other.type_str())),
     };

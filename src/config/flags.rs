@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::error::ConfigError;
 use super::settings::{Config, Kind, SETTINGS, Setting};
+use crate::hidden::Hidden;
 
 /// All our variables begin with it, so an unknown one that does is a typing error.
 const PREFIX: &str = "CREDITLEDGER_";
@@ -20,13 +21,14 @@ const OF_CLIENTS: [&str; 2] = ["CREDITLEDGER_SERVER", "CREDITLEDGER_WEBHOOK_SECR
 pub struct Flags {
     /// The TOML file.
     pub config: Option<PathBuf>,
-    pub settings: Vec<(&'static str, String)>,
+    /// Some of them are secrets.
+    pub settings: Vec<(&'static str, Hidden<String>)>,
 }
 
 impl Flags {
     /// For commands that have only these two flags.
     #[must_use]
-    pub fn of_database(config: Option<PathBuf>, database_url: Option<String>) -> Self {
+    pub fn of_database(config: Option<PathBuf>, database_url: Option<Hidden<String>>) -> Self {
         Self { config, settings: database_url.map(|url| ("database_url", url)).into_iter().collect() }
     }
 }
@@ -36,7 +38,7 @@ impl Args for Flags {
         let file = Arg::new("config").long("config").value_name("FILE");
         let file = file.value_parser(clap::value_parser!(PathBuf));
         let file = file.help(format!("A TOML file with settings [env: {CONFIG}]"));
-        command.arg(file).args(SETTINGS.iter().map(flag))
+        command.arg(file).args(SETTINGS.iter().filter(|setting| setting.is_flag).map(flag))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -45,26 +47,30 @@ impl Args for Flags {
 }
 
 fn flag(setting: &'static Setting) -> Arg {
-    let Setting { name, help, kind, value_name, default, set: _ } = setting;
+    let Setting { name, help, kind, value_name, is_flag: _, default, set: _ } = setting;
     let flag = Arg::new(*name).long(name.replace('_', "-"));
     if *kind == Kind::Switch {
         return flag.help(help.trim()).action(ArgAction::SetTrue);
     }
     let bounds = match kind {
         Kind::Whole(min, max) => format!(": {min}-{max}"),
-        Kind::Text | Kind::Switch => String::new(),
+        Kind::Text | Kind::Texts | Kind::Switch => String::new(),
     };
-    let default = default(&Config::default());
-    flag.value_name(*value_name).help(format!("{}{bounds} [default: {default}]", help.trim()))
+    let default = match default(&Config::default()) {
+        none if none.is_empty() => none,
+        default => format!(" [default: {default}]"),
+    };
+    flag.value_name(*value_name).help(format!("{}{bounds}{default}", help.trim()))
 }
 
 impl FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = |setting: &Setting| match setting.kind {
             Kind::Switch => matches.get_flag(setting.name).then(|| true.to_string()),
-            Kind::Text | Kind::Whole(..) => matches.get_one::<String>(setting.name).cloned(),
+            Kind::Text | Kind::Texts | Kind::Whole(..) => matches.get_one::<String>(setting.name).cloned(),
         };
-        let settings = SETTINGS.iter().filter_map(|setting| Some((setting.name, given(setting)?)));
+        let flags = SETTINGS.iter().filter(|setting| setting.is_flag);
+        let settings = flags.filter_map(|setting| Some((setting.name, given(setting)?.into())));
         Ok(Self { config: matches.get_one("config").cloned(), settings: settings.collect() })
     }
 
@@ -99,7 +105,7 @@ pub(super) fn variables(
         }
         let setting = SETTINGS.iter().find(|setting| variable_of(setting.name) == name);
         let setting = setting.ok_or_else(|| wrong("is not a setting"))?;
-        variables.settings.push((setting.name, text));
+        variables.settings.push((setting.name, text.into()));
     }
     Ok(variables)
 }

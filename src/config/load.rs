@@ -5,10 +5,11 @@ use std::ffi::OsString;
 use super::error::ConfigError;
 use super::file;
 use super::flags::{Flags, variable_of, variables};
-use super::settings::{Config, Setting};
-use super::storefronts::Variables;
+use super::secret::{Secret, Variables};
+use super::settings::{ALTERNATIVES, Config, Setting};
+use crate::hidden::Hidden;
 
-/// Whether the secrets of storefronts are needed that the file names by a variable.
+/// Whether the secrets of storefronts are needed that the file names by a variable or a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrets {
     /// By a server. One that is not set is a fault of the file.
@@ -35,19 +36,63 @@ impl Config {
                 Secrets::Needed => Variables::Needed(&environment),
                 Secrets::NotNeeded => Variables::NotNeeded,
             };
-            file::read(path, &named, &mut config)?;
+            file::read(path, named, &mut config)?;
         }
-        for (name, text) in &variables.settings {
-            config
-                .set(name, text)
-                .map_err(|problem| ConfigError::Variable { name: variable_of(name), problem })?;
-        }
-        for (name, text) in &flags.settings {
-            config
-                .set(name, text)
-                .map_err(|problem| ConfigError::Flag { name: name.replace('_', "-"), problem })?;
-        }
+        config
+            .set_all(&variables.settings, &variable_of)
+            .map_err(|(name, problem)| ConfigError::Variable { name, problem })?;
+        config
+            .set_all(&flags.settings, &|name| name.replace('_', "-"))
+            .map_err(|(name, problem)| ConfigError::Flag { name, problem })?;
         Ok(config)
+    }
+
+    /// Sets what one source gives. The error has the name in the source's spelling, and what is wrong.
+    fn set_all(
+        &mut self,
+        given: &[(&'static str, Hidden<String>)],
+        spelled: &dyn Fn(&str) -> String,
+    ) -> Result<(), (String, String)> {
+        for (name, text) in given {
+            self.set(name, text.reveal()).map_err(|problem| (spelled(name), problem))?;
+        }
+        let is_given = |wanted: &str| given.iter().any(|(name, _)| *name == wanted);
+        match ALTERNATIVES.iter().find(|[one, other]| is_given(one) && is_given(other)) {
+            Some([one, other]) => Err((spelled(other), format!("must not be given beside {}", spelled(one)))),
+            None => Ok(()),
+        }
+    }
+
+    /// Which database to use.
+    ///
+    /// # Errors
+    /// [`ConfigError::Secret`] where it stands in a file that cannot be read.
+    pub fn database_url(&self) -> Result<Hidden<String>, ConfigError> {
+        let name = || format!("database_url{}", self.database_url.key_end());
+        self.database_url.revealed().map_err(|problem| ConfigError::Secret { name: name(), problem })
+    }
+
+    /// The key that seals stored secrets, and the old ones that open them, each with the name of its setting.
+    ///
+    /// # Errors
+    /// [`ConfigError::Secret`] where one cannot be read, or there are old ones alone.
+    pub fn sealing_keys(&self) -> Result<Vec<(String, Hidden<String>)>, ConfigError> {
+        const NAME: &str = "sealing_key";
+        const OLD: &str = "sealing_old_key";
+        let old = || self.sealing_old_keys.iter().chain(&self.sealing_old_key_files);
+        if self.sealing_key.is_none() && old().next().is_some() {
+            let problem = "is needed beside sealing_old_keys: old keys only open".to_owned();
+            return Err(ConfigError::Secret { name: NAME.to_owned(), problem });
+        }
+        let all = self.sealing_key.iter().map(|key| (NAME, "", key)).chain(old().map(|key| (OLD, "s", key)));
+        let read = |(name, plural, secret): (&str, &str, &Secret)| {
+            let name = format!("{name}{}{plural}", secret.key_end());
+            match secret.revealed() {
+                Ok(text) => Ok((name, text)),
+                Err(problem) => Err(ConfigError::Secret { name, problem }),
+            }
+        };
+        all.map(read).collect()
     }
 
     fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
@@ -70,7 +115,7 @@ mod tests {
     use crate::config::settings::{Kind, LogFormat, SETTINGS};
 
     fn flag(name: &'static str, text: &str) -> Flags {
-        Flags { config: None, settings: vec![(name, text.to_owned())] }
+        Flags { config: None, settings: vec![(name, text.to_owned().into())] }
     }
 
     fn load(flags: &Flags, variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, String> {
@@ -107,7 +152,7 @@ mod tests {
 
     #[test]
     fn every_setting_can_be_set_from_each_source() {
-        for Setting { name, kind, .. } in SETTINGS {
+        for Setting { name, kind, is_flag, .. } in SETTINGS {
             let value = match (*name, kind) {
                 ("listen", _) => "127.0.0.1:7",
                 ("log_format", _) => "json",
@@ -117,15 +162,22 @@ mod tests {
                 ("batch_commands_max", _) => "77",
                 ("request_memory_bytes_max", _) => "70000000",
                 (_, Kind::Text) => "sqlite://x.db",
+                (_, Kind::Texts) => "one,two",
                 (_, Kind::Whole(..)) => "70000",
                 (_, Kind::Switch) => "true",
             };
-            let quoted = if *kind == Kind::Text { format!("{value:?}") } else { value.to_owned() };
+            let quoted = match kind {
+                Kind::Text => format!("{value:?}"),
+                Kind::Texts => "[\"one\", \"two\"]".to_owned(),
+                Kind::Whole(..) | Kind::Switch => value.to_owned(),
+            };
             let from_file = load(&Flags::default(), &[], Some(&format!("{name} = {quoted}"))).unwrap();
             let from_variable = load(&Flags::default(), &[(&variable_of(name), value)], None).unwrap();
-            let from_flag = load(&flag(name, value), &[], None).unwrap();
             assert_eq!(from_file, from_variable, "{name}");
-            assert_eq!(from_file, from_flag, "{name}");
+            if *is_flag {
+                let from_flag = load(&flag(name, value), &[], None).unwrap();
+                assert_eq!(from_file, from_flag, "{name}");
+            }
             assert_ne!(from_file, Config::default(), "{name}");
         }
     }
@@ -170,6 +222,49 @@ mod tests {
                 .unwrap_err()
                 .starts_with("--log-filter must be log directives")
         );
+    }
+
+    #[test]
+    fn a_secret_has_one_place_in_a_source_and_a_source_wins_over_another() {
+        let none = Flags::default();
+        let (text, file) =
+            (("CREDITLEDGER_SEALING_KEY", "s3cret"), ("CREDITLEDGER_SEALING_KEY_FILE", "/key"));
+        let told = load(&none, &[text, file], None).unwrap_err();
+        assert_eq!(told, "CREDITLEDGER_SEALING_KEY_FILE must not be given beside CREDITLEDGER_SEALING_KEY");
+        let told = load(
+            &none,
+            &[],
+            Some("database_url = \"postgres://a:s3cret@h/d\"\ndatabase_url_file = \"/url\""),
+        );
+        assert_eq!(
+            told.unwrap_err(),
+            "c.toml line 2: database_url_file must not be given beside database_url"
+        );
+        // A variable takes the place of what the file says, wherever it points.
+        let config = load(&none, &[text], Some("sealing_key_file = \"/key\"")).unwrap();
+        assert_eq!(config.sealing_key, Some(Secret::of_text("s3cret")));
+        assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
+        let config = load(&none, &[file], Some("sealing_key = \"s3cret\"")).unwrap();
+        assert_eq!(config.sealing_key, Some(Secret::File("/key".into())));
+        // Old keys may be given in both ways.
+        let both =
+            "sealing_key = \"k\"\nsealing_old_keys = [\"a\", \"b\"]\nsealing_old_key_files = [\"/no/such\"]";
+        let config = load(&none, &[], Some(both)).unwrap();
+        let told = config.sealing_keys().unwrap_err().to_string();
+        assert!(told.starts_with("sealing_old_key_files names /no/such, which cannot be read: "), "{told}");
+        let config = load(&none, &[("CREDITLEDGER_SEALING_OLD_KEYS", "a,b")], None).unwrap();
+        let told = config.sealing_keys().unwrap_err().to_string();
+        assert!(told.starts_with("sealing_key is needed beside sealing_old_keys"), "{told}");
+        let config = load(&none, &[("CREDITLEDGER_SEALING_OLD_KEYS", "a,b"), text], None).unwrap();
+        let names: Vec<_> = config.sealing_keys().unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["sealing_key", "sealing_old_keys", "sealing_old_keys"]);
+        // A file that is not used is not read.
+        let config =
+            load(&flag("database_url", "memory:"), &[], Some("database_url_file = \"/no/such\"")).unwrap();
+        assert_eq!(config.database_url().unwrap().reveal(), "memory:");
+        let config = load(&none, &[], Some("database_url_file = \"/no/such\"")).unwrap();
+        let told = config.database_url().unwrap_err().to_string();
+        assert!(told.starts_with("database_url_file names /no/such, which cannot be read: "), "{told}");
     }
 
     #[test]

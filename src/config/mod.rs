@@ -15,6 +15,6 @@ pub use email::{EmailSettings, EmailTls};
 pub use error::ConfigError;
 pub use flags::Flags;
 pub use load::Secrets;
-pub use secret::{Secret, SecretText};
+pub use secret::Secret;
 pub use settings::{Config, IsolationSetting, LogFormat};
 pub use tables::Fault;

@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::email::EmailSettings;
 use crate::access::{Hosts, Origins};
+use super::secret::Secret;
 use crate::storefront::Shop;
 
 /// A setting that can be given as a flag, a variable and a key of the file, all of the same name.
@@ -17,7 +18,9 @@ pub(super) struct Setting {
     pub kind: Kind,
     /// What its value is called in the help; empty for a switch.
     pub value_name: &'static str,
-    /// Its default as text.
+    /// False for secrets that must not stand in the list of processes.
+    pub is_flag: bool,
+    /// Its default as text; empty where there is none.
     pub default: fn(&Config) -> String,
     /// Reads its text. The error continues the name.
     pub set: fn(&mut Config, &str) -> Result<(), String>,
@@ -27,6 +30,8 @@ pub(super) struct Setting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
+    /// A list of texts; with commas between them in a flag or a variable.
+    Texts,
     /// A whole number within bounds.
     Whole(u64, u64),
     Switch,
@@ -39,6 +44,14 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Config {
             $(#[doc = $help] pub $name: $type,)*
+            /// Which database to use; its scheme chooses the engine. [`Config::database_url`] reads it.
+            pub database_url: Secret,
+            /// Seals stored secrets. [`Config::sealing_keys`] reads it with the old ones.
+            pub sealing_key: Option<Secret>,
+            /// Open what they sealed before.
+            pub sealing_old_keys: Vec<Secret>,
+            /// More of them, in files.
+            pub sealing_old_key_files: Vec<Secret>,
             /// E-mail to customers; without it, none is sent. Only in the file.
             pub email: Option<EmailSettings>,
             /// Storefronts whose webhooks are served. Only in the file.
@@ -47,21 +60,38 @@ macro_rules! settings {
 
         impl Default for Config {
             fn default() -> Self {
-                Self { $($name: $default,)* email: None, storefronts: Vec::new() }
+                Self {
+                    $($name: $default,)*
+                    database_url: Secret::of_text(DATABASE_URL),
+                    sealing_key: None,
+                    sealing_old_keys: Vec::new(),
+                    sealing_old_key_files: Vec::new(),
+                    email: None,
+                    storefronts: Vec::new(),
+                }
             }
         }
 
-        pub(super) const SETTINGS: &[Setting] = &[$(Setting {
+        pub(super) const SETTINGS: &[Setting] = &[
+            DATABASE_URL_TEXT,
+            DATABASE_URL_FILE,
+            SEALING_KEY,
+            SEALING_KEY_FILE,
+            SEALING_OLD_KEYS,
+            SEALING_OLD_KEY_FILES,
+            $(Setting {
             name: stringify!($name),
             help: $help,
             kind: settings!(@kind $kind($($of),*)),
             value_name: $value_name,
+            is_flag: true,
             default: |config| settings!(@shown $kind config.$name),
             set: |config, text| {
                 config.$name = settings!(@read $kind(text $(, $of)*))?;
                 Ok(())
             },
-        }),*];
+        }),*
+        ];
     };
     (@kind Whole($min:expr, $max:expr)) => { Kind::Whole($min, $max) };
     (@kind Switch()) => { Kind::Switch };
@@ -77,8 +107,6 @@ macro_rules! settings {
 settings! {
     /// Where to serve gRPC: an address and a port; port 0 takes a free one
     listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_051)), Text(address), "ADDRESS";
-    /// Which database to use; its scheme chooses the engine
-    database_url: String = "sqlite://./creditledger.db".to_owned(), Text(not_empty), "URL";
     /// Serve beyond loopback although callers are not authenticated
     insecure: bool = false, Switch(), "";
     /// Names of the server besides localhost, with commas; * for any, which is the default with --insecure or authentication
@@ -118,6 +146,90 @@ settings! {
     /// Let webhooks go to this machine and without TLS, to any port: for development only
     webhook_development: bool = false, Switch(), "";
 }
+
+const DATABASE_URL: &str = "sqlite://./creditledger.db";
+
+/// Settings that stand for the same secret: a source gives one of them.
+pub(super) const ALTERNATIVES: [[&str; 2]; 2] =
+    [["database_url", "database_url_file"], ["sealing_key", "sealing_key_file"]];
+
+const DATABASE_URL_TEXT: Setting = Setting {
+    name: "database_url",
+    help: "Which database to use; its scheme chooses the engine",
+    kind: Kind::Text,
+    value_name: "URL",
+    is_flag: true,
+    default: |_| DATABASE_URL.to_owned(),
+    set: |config, text| {
+        config.database_url = Secret::of_text(&not_empty(text)?);
+        Ok(())
+    },
+};
+
+const DATABASE_URL_FILE: Setting = Setting {
+    name: "database_url_file",
+    help: "A file with the database's URL, which may have a password",
+    kind: Kind::Text,
+    value_name: "FILE",
+    is_flag: true,
+    default: |_| String::new(),
+    set: |config, text| {
+        config.database_url = Secret::File(not_empty(text)?.into());
+        Ok(())
+    },
+};
+
+const SEALING_KEY: Setting = Setting {
+    name: "sealing_key",
+    help: "The key that seals signing secrets in the database: the base64 of 32 random bytes",
+    kind: Kind::Text,
+    value_name: "KEY",
+    is_flag: false,
+    default: |_| String::new(),
+    set: |config, text| {
+        config.sealing_key = Some(Secret::of_text(&not_empty(text)?));
+        Ok(())
+    },
+};
+
+const SEALING_KEY_FILE: Setting = Setting {
+    name: "sealing_key_file",
+    help: "A file with the key that seals signing secrets in the database: the base64 of 32 random bytes",
+    kind: Kind::Text,
+    value_name: "FILE",
+    is_flag: true,
+    default: |_| String::new(),
+    set: |config, text| {
+        config.sealing_key = Some(Secret::File(not_empty(text)?.into()));
+        Ok(())
+    },
+};
+
+const SEALING_OLD_KEYS: Setting = Setting {
+    name: "sealing_old_keys",
+    help: "Keys that only open what they sealed before",
+    kind: Kind::Texts,
+    value_name: "KEYS",
+    is_flag: false,
+    default: |_| String::new(),
+    set: |config, text| {
+        config.sealing_old_keys = list(text)?.map(Secret::of_text).collect();
+        Ok(())
+    },
+};
+
+const SEALING_OLD_KEY_FILES: Setting = Setting {
+    name: "sealing_old_key_files",
+    help: "Files with keys that only open what they sealed before, with commas between them",
+    kind: Kind::Texts,
+    value_name: "FILES",
+    is_flag: true,
+    default: |_| String::new(),
+    set: |config, text| {
+        config.sealing_old_key_files = list(text)?.map(|path| Secret::File(path.into())).collect();
+        Ok(())
+    },
+};
 
 /// How writing transactions are kept apart in PostgreSQL. Both are safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -167,6 +279,14 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn not_empty(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// Texts with commas between them. An empty text is an empty list.
+fn list(text: &str) -> Result<impl Iterator<Item = &str>, String> {
+    if !text.is_empty() && text.split(',').any(str::is_empty) {
+        return Err("must not have an empty entry".to_owned());
+    }
+    Ok(text.split(',').filter(|entry| !entry.is_empty()))
 }
 
 fn log_directives(text: &str) -> Result<String, String> {

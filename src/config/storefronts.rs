@@ -2,22 +2,14 @@
 //! checked here and nowhere else, so that each fault is named with its key and line.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 
+use super::secret::{self, Variables};
 use super::tables::{Entry, Faults, Table};
 use crate::ledger::{Credits, Currency, LedgerId, Money, Storefront};
 use crate::storefront::{Mapped, Revenue, Shop, Vendor, amounts};
 
-/// Finds the secrets that the file names by a variable.
-pub(super) enum Variables<'a> {
-    /// A server needs them.
-    Needed(&'a [(OsString, OsString)]),
-    /// Other commands read the file for its other settings.
-    NotNeeded,
-}
-
 /// Reads all storefronts. Where one has a fault, it is left out and the fault is noted.
-pub(super) fn read(list: &Entry<'_>, variables: &Variables<'_>, faults: &mut Faults<'_>) -> Vec<Shop> {
+pub(super) fn read(list: &Entry<'_>, variables: Variables<'_>, faults: &mut Faults<'_>) -> Vec<Shop> {
     let mut shops = Vec::new();
     let mut ids: BTreeMap<Storefront, usize> = BTreeMap::new();
     for mut table in list.tables(faults) {
@@ -42,7 +34,7 @@ pub(super) fn read(list: &Entry<'_>, variables: &Variables<'_>, faults: &mut Fau
 fn shop(
     storefront: Option<Storefront>,
     mut table: Table<'_>,
-    variables: &Variables<'_>,
+    variables: Variables<'_>,
     faults: &mut Faults<'_>,
 ) -> Option<Shop> {
     let vendor = table.need(faults, "vendor").and_then(|entry| vendor(&entry, faults));
@@ -50,7 +42,7 @@ fn shop(
         Some(entry) => parsed(&entry, faults, LedgerId::parse),
         None => Some(LedgerId::main()),
     };
-    let secrets = secrets(&mut table, variables, faults);
+    let secrets = secret::several(&mut table, faults, "secret", variables);
     let customer = match table.need(faults, "customer") {
         Some(entry) => path(&entry, faults).and_then(|customer| {
             if customer.is_empty() { entry.refuse(faults, "must not be empty") } else { Some(customer) }
@@ -127,52 +119,6 @@ fn path(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<String> {
         return entry.refuse(faults, format_args!("must be names with points between them, not {text:?}"));
     }
     Some(text.to_owned())
-}
-
-/// Secrets in the table itself, then those that it names by a variable. No fault shows a secret.
-fn secrets(table: &mut Table<'_>, variables: &Variables<'_>, faults: &mut Faults<'_>) -> Option<Vec<String>> {
-    let (texts, names) = (table.take("secrets"), table.take("secret_variables"));
-    let texts = texts.map_or_else(|| Some(Vec::new()), |entry| entry.texts(faults));
-    let names = names.map_or_else(|| Some(Vec::new()), |entry| entry.texts(faults));
-    let (texts, names) = (texts?, names?);
-    if texts.is_empty() && names.is_empty() {
-        table.lacks(faults, "a secret in secrets or secret_variables");
-        return None;
-    }
-    let mut secrets = Vec::new();
-    for (entry, text) in texts {
-        match usable(text) {
-            Ok(()) => secrets.push(text.to_owned()),
-            Err(problem) => drop(entry.refuse::<()>(faults, format_args!("has a secret that {problem}"))),
-        }
-    }
-    let Variables::Needed(variables) = variables else { return Some(secrets) };
-    for (entry, name) in names {
-        let value = variables.iter().find(|(known, _)| known == name);
-        let value = value
-            .ok_or("which is not set")
-            .and_then(|(_, value)| value.to_str().ok_or("which is not UTF-8 text"));
-        match value {
-            Ok(text) => match usable(text) {
-                Ok(()) => secrets.push(text.to_owned()),
-                Err(problem) => {
-                    entry.refuse::<()>(faults, format_args!("names {name}, a secret that {problem}"));
-                }
-            },
-            Err(problem) => drop(entry.refuse::<()>(faults, format_args!("names {name}, {problem}"))),
-        }
-    }
-    Some(secrets)
-}
-
-fn usable(secret: &str) -> Result<(), &'static str> {
-    if secret.is_empty() {
-        return Err("is empty");
-    }
-    if secret.chars().any(char::is_control) {
-        return Err("has a line's end or another character that is not printable");
-    }
-    Ok(())
 }
 
 /// What each product is worth. All entries are read, also after one that is wrong.

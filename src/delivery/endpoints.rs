@@ -5,8 +5,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::notice::{Notice, read_page};
+use super::sealing::{NotOpened, SealingKeys};
 use super::secret::new_secret;
 use crate::clock::{self, Clock};
+use crate::hidden::Hidden;
 use crate::ledger::codec::{encode, record};
 use crate::ledger::event::EventType;
 use crate::ledger::hash::stable_hash;
@@ -30,7 +32,7 @@ pub struct NewEndpoint {
     pub types: Vec<EventType>,
     pub description: Text,
     /// `None` makes a new one.
-    pub secret: Option<Text>,
+    pub secret: Option<Hidden<Text>>,
     /// The position of the journal after which it begins; `None` begins with the next event.
     pub after: Option<Position>,
 }
@@ -44,7 +46,7 @@ pub struct Patch {
     pub description: Option<Text>,
     /// Replaces the secret: by `secret`, or by a new one if that is `None`.
     pub rotate: bool,
-    pub secret: Option<Text>,
+    pub secret: Option<Hidden<Text>>,
     pub enabled: Option<bool>,
 }
 record!(Patch { 1 => url, 2 => types, 3 => description, 4 => rotate, 5 => secret, 6 => enabled });
@@ -82,6 +84,7 @@ pub struct Endpoints {
     rows: Arc<dyn WebhookStore>,
     store: Arc<dyn ReadStore>,
     clock: Arc<dyn Clock>,
+    keys: Arc<SealingKeys>,
 }
 
 impl std::fmt::Debug for Endpoints {
@@ -98,9 +101,21 @@ enum Change {
 }
 
 impl Endpoints {
+    /// Keeps secrets in the clear, until keys are given.
     #[must_use]
     pub fn new(rows: Arc<dyn WebhookStore>, store: Arc<dyn ReadStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { rows, store, clock }
+        Self { rows, store, clock, keys: Arc::default() }
+    }
+
+    /// Seals secrets with these keys.
+    #[must_use]
+    pub fn sealed_with(self, keys: Arc<SealingKeys>) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// What messages to this endpoint are signed with.
+    pub fn secret_of(&self, endpoint: &Endpoint) -> Result<Hidden<Text>, NotOpened> {
+        self.keys.secret_of(endpoint)
     }
 
     pub async fn create(
@@ -238,7 +253,7 @@ impl Endpoints {
                 EndpointChanged::RequestIdReused
             });
         }
-        let changed = make(&mut *tx, scope.0, change).await?;
+        let changed = make(&mut *tx, &self.keys, scope.0, change).await?;
         let (id, endpoint) = match changed {
             Ok(made) => made,
             Err(refused) => {
@@ -254,7 +269,12 @@ impl Endpoints {
 
 type Made = Result<(Uuid, Option<Endpoint>), EndpointChanged>;
 
-async fn make(tx: &mut dyn WebhookTx, ledger: LedgerNo, change: &Change) -> Result<Made, StoreError> {
+async fn make(
+    tx: &mut dyn WebhookTx,
+    keys: &SealingKeys,
+    ledger: LedgerNo,
+    change: &Change,
+) -> Result<Made, StoreError> {
     let now = tx.now();
     if let Change::Create(new, begin) = change {
         let all = tx.endpoints().await?;
@@ -262,13 +282,14 @@ async fn make(tx: &mut dyn WebhookTx, ledger: LedgerNo, change: &Change) -> Resu
         if all.iter().filter(counts).count() >= ENDPOINTS_MAX {
             return Ok(Err(EndpointChanged::TooMany));
         }
+        let id = PostingId::new(now, 0, random()?).uuid();
         let endpoint = Endpoint {
-            id: PostingId::new(now, 0, random()?).uuid(),
+            id,
             ledger,
             url: new.url.clone(),
             types: new.types.clone(),
             description: new.description.clone(),
-            secret: secret(new.secret.as_ref())?,
+            secret: keys.seal(ledger, id, secret(new.secret.as_ref())?)?,
             old_secret: None,
             created_at: now,
             disabled: None,
@@ -301,7 +322,8 @@ async fn make(tx: &mut dyn WebhookTx, ledger: LedgerNo, change: &Change) -> Resu
             endpoint.description = description.unwrap_or(endpoint.description);
             if rotate {
                 let until = now.plus_seconds(OLD_SECRET_SECONDS);
-                let old = std::mem::replace(&mut endpoint.secret, secret(given.as_ref())?);
+                let new = keys.seal(ledger, *id, secret(given.as_ref())?)?;
+                let old = std::mem::replace(&mut endpoint.secret, new);
                 endpoint.old_secret = Some(OldSecret { secret: old, until });
             }
             match enabled {
@@ -332,7 +354,7 @@ async fn make(tx: &mut dyn WebhookTx, ledger: LedgerNo, change: &Change) -> Resu
     Ok(Ok((*id, Some(endpoint))))
 }
 
-fn secret(given: Option<&Text>) -> Result<Text, StoreError> {
+fn secret(given: Option<&Hidden<Text>>) -> Result<Hidden<Text>, StoreError> {
     match given {
         Some(given) => Ok(given.clone()),
         None => Ok(new_secret([random()?, random()?, random()?, random()?])),

@@ -22,7 +22,8 @@
 //! A server that dies loses its leases. Another one goes on from the stored cursors and sends again what was not stored
 //! yet. A worker that meets a storage error ends, and the next look at the endpoints starts another one. An event that
 //! an endpoint does not take is tried ten times within about three days, then it is given up and listed. A failure that
-//! would repeat every time gives it up at once. An endpoint that answers 410 is disabled.
+//! would repeat every time gives it up at once. An endpoint that answers 410 is disabled. An endpoint whose signing
+//! secret is sealed with a key that this server does not have is left to other servers (`sealing`).
 //!
 //! # Cost
 //! A server reads each feed once for all followers. A posting without events costs no further read. An event costs one
@@ -39,7 +40,9 @@ mod notice;
 mod relay;
 mod retry_queue;
 mod schedule;
+mod sealing;
 mod secret;
+mod signing_secrets;
 mod thread;
 mod transport;
 mod watch;
@@ -52,7 +55,9 @@ pub use endpoints::{ENDPOINTS_MAX, EndpointChanged, Endpoints, EventPlace, NewEn
 pub use feeds::EventFeeds;
 pub use notice::{Cursor, Notice};
 pub use relay::{LOOK_SECONDS, Relay};
+pub use sealing::{NotOpened, SealingKey, SealingKeys};
 pub use secret::parse_secret;
+pub use signing_secrets::SigningSecrets;
 pub use thread::DeliveryThread;
 pub use transport::Transport;
 pub use watch::{Filter, Watch, WatchError};

@@ -65,8 +65,8 @@ impl Relay {
         let clock = Arc::clone(&self.shared.clock);
         loop {
             for transport in self.shared.transports.iter() {
-                if let Err(error) = transport.make_endpoints().await {
-                    tracing::debug!(%error, "the server's own endpoints could not be looked at");
+                if let Err(error) = transport.prepare_endpoints().await {
+                    tracing::debug!(%error, "the endpoints could not be prepared");
                 }
             }
             match self.leases.look().await {

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::hidden::Hidden;
 use crate::ledger::Text;
 
 const PREFIX: &str = "whsec_";
@@ -10,16 +11,16 @@ const PREFIX: &str = "whsec_";
 const BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// A new secret from random bytes.
-pub(super) fn new_secret(random: [u64; 4]) -> Text {
+pub(super) fn new_secret(random: [u64; 4]) -> Hidden<Text> {
     let bytes: Vec<u8> = random.iter().flat_map(|part| part.to_be_bytes()).collect();
-    Text::parse(&format!("{PREFIX}{}", STANDARD.encode(bytes))).unwrap_or_default()
+    Hidden::new(Text::parse(&format!("{PREFIX}{}", STANDARD.encode(bytes))).unwrap_or_default())
 }
 
 /// Checks a secret that a caller gives. The error says what is wrong with it.
-pub fn parse_secret(text: &str) -> Result<Text, &'static str> {
+pub fn parse_secret(text: &str) -> Result<Hidden<Text>, &'static str> {
     let wrong = "must be whsec_ and the base64 of 24 to 64 bytes";
     key_of(text).filter(|key| BYTES.contains(&key.len())).ok_or(wrong)?;
-    Text::parse(text).map_err(|_| wrong)
+    Text::parse(text).map(Hidden::new).map_err(|_| wrong)
 }
 
 /// The decoded key; `None` for a text that is no secret.
@@ -33,7 +34,7 @@ mod tests {
 
     #[test]
     fn secrets_are_checked() {
-        assert!(parse_secret(new_secret([1, 2, 3, u64::MAX]).as_str()).is_ok());
+        assert!(parse_secret(new_secret([1, 2, 3, u64::MAX]).reveal().as_str()).is_ok());
         let of = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7; bytes]));
         assert!(parse_secret(&of(24)).is_ok() && parse_secret(&of(64)).is_ok());
         for bad in

@@ -24,9 +24,9 @@ pub trait Transport: Send + Sync {
     /// How many messages are sent to one endpoint at a time, at least 1.
     fn messages_at_a_time(&self) -> usize;
 
-    /// Makes the endpoints that are the server's own. The relay calls it before each look at the endpoints, so a
-    /// failure is tried again.
-    async fn make_endpoints(&self) -> Result<(), StoreError>;
+    /// Makes the endpoints that are the server's own, and seals secrets. The relay calls it before each look at the
+    /// endpoints, so a failure is tried again.
+    async fn prepare_endpoints(&self) -> Result<(), StoreError>;
 
     /// The sender of an endpoint as it is now.
     fn sender(&self, endpoint: &Endpoint, ledger: &LedgerId) -> Arc<dyn Sender>;

@@ -46,7 +46,8 @@ impl Call {
         let (command, new) = self.read_ledger_command(request, Keeps::Nothing, read).await?;
         let LedgerCommand { ledger, request, .. } = command;
         let changed = self.webhooks.create(ledger.no, request, new).await.map_err(not_changed)?;
-        let Shown { outcome, endpoint, secret } = done(changed, &ledger.id)?;
+        let secret = self.secret_of(&changed, true)?;
+        let Shown { outcome, endpoint } = done(changed, &ledger.id)?;
         Ok(CreateWebhookEndpointResponse { outcome, endpoint, secret })
     }
 
@@ -90,8 +91,10 @@ impl Call {
         };
         let (command, (id, patch)) = self.read_ledger_command(request, Keeps::Nothing, read).await?;
         let LedgerCommand { ledger, request, .. } = command;
+        let is_asked_for = patch.rotate;
         let changed = self.webhooks.update(ledger.no, request, id, patch).await.map_err(not_changed)?;
-        let Shown { outcome, endpoint, secret } = done(changed, &ledger.id)?;
+        let secret = self.secret_of(&changed, is_asked_for)?;
+        let Shown { outcome, endpoint } = done(changed, &ledger.id)?;
         Ok(UpdateWebhookEndpointResponse { outcome, endpoint, secret })
     }
 
@@ -187,6 +190,22 @@ impl Call {
         let outcome = done(changed, &ledger.id)?.outcome;
         Ok(RedeliverEventResponse { outcome, endpoint_id: show_endpoint_id(ledger.no, id) })
     }
+
+    /// What messages to a changed endpoint are signed with. A server without the key that sealed it leaves it out, and
+    /// refuses where it is what the caller asked for: another server may have the key.
+    fn secret_of(&self, changed: &EndpointChanged, is_asked_for: bool) -> Reply<String> {
+        let EndpointChanged::Done { endpoint: Some(endpoint), .. } = changed else {
+            return Ok(String::new());
+        };
+        match self.webhooks.secret_of(endpoint) {
+            Ok(secret) => Ok(secret.reveal().to_string()),
+            Err(_) if !is_asked_for => Ok(String::new()),
+            Err(sealed) => {
+                let problem = format!("the signing secret of endpoint {}: {sealed}", endpoint.id);
+                Err(ReadError::Storage(StoreError::Unusable(problem)).into())
+            }
+        }
+    }
 }
 
 fn read_url(fields: &mut Fields, policy: Policy, url: &str) -> Option<Text> {
@@ -209,14 +228,12 @@ fn not_changed(error: StoreError) -> Status {
 struct Shown {
     outcome: Option<CommandOutcome>,
     endpoint: Option<WebhookEndpoint>,
-    secret: String,
 }
 
 fn done(changed: EndpointChanged, ledger: &LedgerId) -> Reply<Shown> {
     match changed {
         EndpointChanged::Done { endpoint, replayed } => Ok(Shown {
             outcome: Some(ledger_outcome(replayed)),
-            secret: convert::or_empty(endpoint.as_ref().map(|endpoint| &endpoint.secret)),
             endpoint: endpoint.as_deref().map(|endpoint| show(endpoint, ledger)),
         }),
         EndpointChanged::RequestIdReused => Err(Rejection::RequestIdReused { original: None }.into()),

@@ -20,6 +20,7 @@ pub mod orders;
 pub mod postgres;
 pub mod read_store;
 pub mod recorded;
+pub mod signing_secret;
 pub mod skew;
 mod sql;
 pub mod sqlite;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::error::StoreError;
 use super::recorded::Position;
+use super::signing_secret::StoredSecret;
 use crate::ledger::codec::{coded_enum, record};
 use crate::ledger::event::EventType;
 use crate::ledger::{CustomerId, LedgerNo, RequestKey, Text, Timestamp};
@@ -22,8 +23,8 @@ pub struct Endpoint {
     pub types: Vec<EventType>,
     /// A name for people.
     pub description: Text,
-    /// The key that signs messages: `whsec_` and base64.
-    pub secret: Text,
+    /// The key that signs messages; empty for e-mail.
+    pub secret: StoredSecret,
     /// The secret before the last change, while messages are still signed with it too.
     pub old_secret: Option<OldSecret>,
     pub created_at: Timestamp,
@@ -56,7 +57,7 @@ impl Endpoint {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OldSecret {
-    pub secret: Text,
+    pub secret: StoredSecret,
     /// Messages are signed with it until this time.
     pub until: Timestamp,
 }

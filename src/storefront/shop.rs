@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::hidden::Hidden;
 use crate::ledger::{Credits, LedgerId, Money, Storefront, Timestamp};
 
 /// A storefront that reports payments.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shop {
     /// Its id in the ledger; also the end of its webhook's path.
     pub storefront: Storefront,
@@ -13,7 +14,7 @@ pub struct Shop {
     /// The ledger of its customers.
     pub ledger: LedgerId,
     /// Secrets that its deliveries may be signed with; several while one is being replaced. Each is printable text.
-    pub secrets: Vec<String>,
+    pub secrets: Vec<Hidden<String>>,
     /// The path at which a payload names the customer, such as `client_reference_id` or `note_attributes.customer_id`.
     pub customer: String,
     /// The path at which a payload without line items names the product, such as `metadata.product`. May be empty.
@@ -26,25 +27,6 @@ pub struct Shop {
     pub accept_test_payments: bool,
     /// What one piece of each product is worth, by product, price or variant id, or SKU. No key is empty.
     pub mapping: BTreeMap<String, Mapped>,
-}
-
-impl std::fmt::Debug for Shop {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Everything but the secrets.
-        let Self { storefront, vendor, ledger, secrets, customer, product, quantity, revenue, .. } = self;
-        f.debug_struct("Shop")
-            .field("storefront", storefront)
-            .field("vendor", vendor)
-            .field("ledger", ledger)
-            .field("secrets", &secrets.len())
-            .field("customer", customer)
-            .field("product", product)
-            .field("quantity", quantity)
-            .field("revenue", revenue)
-            .field("accept_test_payments", &self.accept_test_payments)
-            .field("mapping", &self.mapping)
-            .finish()
-    }
 }
 
 /// What one piece of a product is worth.

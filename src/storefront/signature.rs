@@ -67,14 +67,16 @@ fn is_now(time: &str, now: Timestamp) -> Option<bool> {
 
 /// The secrets as they are.
 fn plain_keys(shop: &Shop) -> impl Iterator<Item = Cow<'_, [u8]>> {
-    shop.secrets.iter().map(|secret| Cow::Borrowed(secret.as_bytes()))
+    shop.secrets.iter().map(|secret| Cow::Borrowed(secret.reveal().as_bytes()))
 }
 
 /// The secrets as Standard Webhooks write them: `whsec_` and base64. Others are taken as they are.
 fn standard_keys(shop: &Shop) -> impl Iterator<Item = Cow<'_, [u8]>> {
-    shop.secrets.iter().filter_map(|secret| match secret.strip_prefix("whsec_") {
-        Some(encoded) => STANDARD.decode(encoded).ok().map(Cow::Owned),
-        None => Some(Cow::Borrowed(secret.as_bytes())),
+    shop.secrets.iter().map(|secret| secret.reveal()).filter_map(|secret| {
+        match secret.strip_prefix("whsec_") {
+            Some(encoded) => STANDARD.decode(encoded).ok().map(Cow::Owned),
+            None => Some(Cow::Borrowed(secret.as_bytes())),
+        }
     })
 }
 
@@ -124,7 +126,7 @@ mod tests {
             storefront: Storefront::parse("shop").unwrap(),
             vendor,
             ledger: LedgerId::main(),
-            secrets: secrets.iter().map(ToString::to_string).collect(),
+            secrets: secrets.iter().map(|secret| crate::hidden::Hidden::new((*secret).to_owned())).collect(),
             customer: String::new(),
             product: String::new(),
             quantity: String::new(),

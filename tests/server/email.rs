@@ -188,8 +188,14 @@ fn settings_that_are_wrong_are_named_and_nothing_is_started() {
             with("user = \"u\"\npassword = \"p4ss\"\npassword_file = \"p\""),
             at(1, " must have one of password, password_variable and password_file"),
         ),
-        (with("user = \"u\"\npassword_variable = \"NO_SUCH\""), "email: the variable NO_SUCH".to_owned()),
-        (with("user = \"u\"\npassword_file = \"none\""), "email: none of its secret: ".to_owned()),
+        (
+            with("user = \"u\"\npassword_variable = \"NO_SUCH\""),
+            "email: password_variable names NO_SUCH, which is not set".to_owned(),
+        ),
+        (
+            with("user = \"u\"\npassword_file = \"none\""),
+            "email: password_file names none, which cannot be read: ".to_owned(),
+        ),
         (
             good.replace("127.0.0.1", "mail.example.com"),
             "email: tls may be none for a host on this machine only".to_owned(),

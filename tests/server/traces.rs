@@ -13,8 +13,27 @@ use tokio_stream::wrappers::TcpListenerStream;
 
 use super::process::{Place, Server};
 
+/// A collector that keeps the spans, as Debug shows them.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<String>>>);
+pub struct Collector(Arc<Mutex<Vec<String>>>);
+
+impl Collector {
+    /// Starts one, and gives its address.
+    pub async fn start() -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let collector = Self::default();
+        let service = TraceServiceServer::new(collector.clone());
+        let server = tonic::transport::Server::builder().add_service(service);
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        (collector, endpoint)
+    }
+
+    /// All of them, a line each.
+    pub fn spans(&self) -> String {
+        self.0.lock().unwrap().join("\n")
+    }
+}
 
 #[tonic::async_trait]
 impl TraceService for Collector {
@@ -31,16 +50,7 @@ impl TraceService for Collector {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_leaves_a_span() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let collector = Collector::default();
-    let service = TraceServiceServer::new(collector.clone());
-    tokio::spawn(
-        tonic::transport::Server::builder()
-            .add_service(service)
-            .serve_with_incoming(TcpListenerStream::new(listener)),
-    );
-
+    let (collector, endpoint) = Collector::start().await;
     let place = Place::new();
     let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
@@ -48,6 +58,6 @@ async fn a_call_leaves_a_span() {
     place.json(&["customer", "create", "acme", "--server", server.url(), "--json"]);
     // What is left is sent at the end.
     server.stop();
-    let spans = collector.0.lock().unwrap();
-    assert!(spans.iter().any(|span| span.contains("CreateCustomer")), "{spans:?}");
+    let spans = collector.spans();
+    assert!(spans.contains("CreateCustomer"), "{spans}");
 }

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use creditledger::hidden::Hidden;
 use creditledger::ledger::commands::{
     ChargeIncident, Command, CreateCustomer, GrantCredits, NewWork, OnShortfall, PurchaseRef, RefundPurchase,
 };
@@ -63,7 +64,7 @@ pub fn shop(vendor: Vendor, customer: &str) -> Shop {
         storefront: Storefront::parse("shop").unwrap(),
         vendor,
         ledger: LedgerId::main(),
-        secrets: vec!["secret".to_owned()],
+        secrets: vec![Hidden::new("secret".to_owned())],
         customer: customer.to_owned(),
         product: "metadata.product".to_owned(),
         quantity: "metadata.quantity".to_owned(),

@@ -91,20 +91,21 @@ fn names_after<'a>(line: &'a str, before: &'a str) -> impl Iterator<Item = &'a s
 }
 
 /// (layer, what of this crate it may use besides itself)
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
+    ("hidden", &[]),
     ("ledger", &[]),
     ("cards", &["ledger"]),
-    ("store", &["ledger"]),
+    ("store", &["ledger", "hidden"]),
     ("access", &["store", "ledger", "clock"]),
     ("writer", &["store", "ledger", "clock"]),
-    ("delivery", &["store", "ledger", "clock"]),
+    ("delivery", &["store", "ledger", "clock", "hidden"]),
     ("query", &["writer", "store", "ledger", "clock"]),
     ("audit", &["store", "cards", "ledger"]),
     ("copy", &["store", "ledger"]),
-    ("storefront", &["writer", "query", "store", "ledger", "clock"]),
+    ("storefront", &["writer", "query", "store", "ledger", "clock", "hidden"]),
     ("grpc", &["access", "storefront", "writer", "query", "delivery", "ledger", "clock"]),
     ("http", &["storefront", "writer", "query", "ledger", "clock"]),
-    ("config", &["access", "storefront", "ledger"]),
+    ("config", &["access", "storefront", "ledger", "hidden"]),
     ("telemetry", &["config"]),
 ];
 

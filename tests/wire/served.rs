@@ -15,6 +15,7 @@ use creditledger::grpc::wire::notification_service_client::NotificationServiceCl
 use creditledger::grpc::wire::purchase_service_client::PurchaseServiceClient;
 use creditledger::grpc::wire::*;
 use creditledger::grpc::{Api, Limits, serve};
+use creditledger::hidden::Hidden;
 use creditledger::ledger::{Credits, LedgerId, LedgerNo, Storefront, Timestamp};
 use creditledger::query::Reader;
 use creditledger::store::{self, AuditStore, Engine, ReadStore, Settings};
@@ -54,7 +55,7 @@ fn shop() -> Shop {
         storefront: Storefront::parse("shop").unwrap(),
         vendor: Vendor::Generic,
         ledger: LedgerId::main(),
-        secrets: vec!["secret".to_owned()],
+        secrets: vec![Hidden::new("secret".to_owned())],
         customer: "customer".to_owned(),
         product: String::new(),
         quantity: String::new(),

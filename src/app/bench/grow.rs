@@ -96,7 +96,8 @@ struct Growing {
 /// # Errors
 /// [`Failure`] where a call fails, or the database has other transfers than were made.
 pub(super) async fn grow(growth: Growth, config: &Config, server: Server) -> Result<Grown, Failure> {
-    let url = &config.database_url;
+    let url = config.database_url()?;
+    let url = url.reveal();
     // Opened anew each time: a connection that stays open would keep the server from checkpointing its files when it
     // stops.
     let count = async || -> Result<usize, Failure> {

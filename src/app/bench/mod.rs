@@ -29,7 +29,8 @@ use self::plan::{Plan, Sizes};
 use super::output::print;
 use super::server::Server;
 use crate::app::failure::Failure;
-use crate::config::Config;
+use crate::config::{Config, Secret};
+use crate::hidden::Hidden;
 use crate::store::{open_figures, shown_url};
 
 /// How long a line is measured by default.
@@ -49,7 +50,7 @@ const MANY_QUICK: u32 = 100_000;
 pub struct Bench {
     /// Measure on this database, which is kept and grows
     #[arg(long, value_name = "URL")]
-    database_url: Option<String>,
+    database_url: Option<Hidden<String>>,
     /// PostgreSQL: connections that write
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     lanes: u16,
@@ -92,19 +93,20 @@ impl Bench {
     pub async fn run(self) -> Result<ExitCode, Failure> {
         let folder = tempfile::tempdir()
             .map_err(|error| Failure::Other(format!("no temporary folder can be made: {error}")))?;
+        let url = self.database_url.as_ref().map_or_else(
+            || format!("sqlite://{}", folder.path().join("bench.db").display()),
+            |url| url.reveal().clone(),
+        );
         let config = Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            database_url: self
-                .database_url
-                .clone()
-                .unwrap_or_else(|| format!("sqlite://{}", folder.path().join("bench.db").display())),
+            database_url: Secret::of_text(&url),
             postgres_lanes: self.lanes.into(),
             // The receiver is on this machine.
             webhook_development: true,
             ..Config::default()
         };
         let shown = match &self.database_url {
-            Some(url) => shown_url(url),
+            Some(url) => shown_url(url.reveal()),
             None => "temporary, SQLite".to_owned(),
         };
         let server = Server::start(&config).await?;
@@ -113,7 +115,7 @@ impl Bench {
             print(&if self.json { grown.json().to_string() } else { grown.page(&shown) })?;
             return Ok(ExitCode::SUCCESS);
         }
-        let measured = self.measure(&config, &server).await;
+        let measured = self.measure(&url, &server).await;
         server.stop().await?;
         let (lines, durability) = measured?;
         if self.json {
@@ -140,8 +142,8 @@ impl Bench {
 
     /// The lines, and the durability that commits had. All connections are closed at the end: open ones would keep the
     /// server from ending until its deadline.
-    async fn measure(&self, config: &Config, server: &Server) -> Result<(Vec<Line>, String), Failure> {
-        let mut figures = open_figures(&config.database_url).await?;
+    async fn measure(&self, url: &str, server: &Server) -> Result<(Vec<Line>, String), Failure> {
+        let mut figures = open_figures(url).await?;
         let durability = figures.durability().await?;
         let many = if self.quick { MANY_QUICK } else { MANY };
         let sizes = Sizes {
@@ -154,7 +156,7 @@ impl Bench {
         let caller = Caller::start(&format!("http://{}", server.address()), self.connections).await?;
         let mut lines = Plan::new(sizes, caller, figures).run().await?;
         // Last, because PostgreSQL cleans up after it, which would slow the other lines.
-        if let Some(per_second) = pgbench::run(&config.database_url, IN_FLIGHT, self.lasts()).await? {
+        if let Some(per_second) = pgbench::run(url, IN_FLIGHT, self.lasts()).await? {
             lines.push(Line { name: "pgbench", in_flight: IN_FLIGHT, per_second, ..Line::default() });
         }
         Ok((lines, durability))

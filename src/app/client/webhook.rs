@@ -8,6 +8,7 @@ use super::target::{Limit, Request, Subject, Target, mask};
 use crate::app::failure::Failure;
 use crate::app::paging::method;
 use crate::grpc::wire;
+use crate::hidden::Hidden;
 use wire::notification_service_client::NotificationServiceClient;
 
 /// Webhooks: make, list, change and delete endpoints, and send again what they did not take
@@ -28,7 +29,7 @@ pub enum WebhookCommand {
         /// Sign with this: whsec_ and the base64 of 24 to 64 bytes [default: a new one]
         #[arg(long, env = "CREDITLEDGER_WEBHOOK_SECRET", hide_env_values = true, default_value = "")]
         #[arg(hide_default_value = true)]
-        secret: String,
+        secret: Hidden<String>,
         /// Begin after this position of the journal, 0 for its beginning [default: with what comes]
         #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(i64).range(0..))]
         after: Option<i64>,
@@ -103,7 +104,7 @@ pub struct Changes {
     description: Option<String>,
     /// Sign with this, for a day with the one before as well: whsec_ and the base64 of 24 to 64 bytes, or "new"
     #[arg(long, value_name = "SECRET")]
-    secret: Option<String>,
+    secret: Option<Hidden<String>>,
     /// Post again, from where it was
     #[arg(long)]
     enable: bool,
@@ -131,7 +132,7 @@ impl WebhookCommand {
                     url,
                     types: types.into_iter().map(i32::from).collect(),
                     description,
-                    secret,
+                    secret: secret.reveal().clone(),
                     after_position: after,
                 };
                 send!(request, create_webhook_endpoint, message, |answer| {
@@ -161,7 +162,11 @@ impl WebhookCommand {
                     types: types.into_iter().map(i32::from).collect(),
                     description: description.unwrap_or_default(),
                     // Empty on the wire: the server makes a new one.
-                    secret: secret.filter(|secret| secret != "new").unwrap_or_default(),
+                    secret: secret
+                        .filter(|secret| secret.reveal() != "new")
+                        .unwrap_or_default()
+                        .reveal()
+                        .clone(),
                     enabled: enable,
                     update_mask: Some(mask(&named)),
                 };

@@ -31,7 +31,8 @@ use super::progress::Progress;
 use super::server::Server;
 use super::tries::ask;
 use crate::app::failure::Failure;
-use crate::config::Config;
+use crate::config::{Config, Secret};
+use crate::hidden::Hidden;
 use crate::telemetry::{self, OTLP_ENDPOINT};
 
 /// Drive a server with the incidents of a CSV file, then check the book
@@ -51,7 +52,7 @@ pub struct Replay {
     server: Vec<String>,
     /// Keep the database, here
     #[arg(long, value_name = "URL")]
-    database_url: Option<String>,
+    database_url: Option<Hidden<String>>,
     /// The ledger, which must exist
     #[arg(long, default_value = "main", value_name = "ID")]
     ledger: String,
@@ -145,14 +146,14 @@ impl Replay {
             return Ok((self.server.clone(), Target::Running));
         }
         let (database_url, temporary) = if let Some(url) = &self.database_url {
-            (url.clone(), None)
+            (url.reveal().clone(), None)
         } else {
             let folder = tempfile::tempdir()
                 .map_err(|error| Failure::Other(format!("no temporary folder can be made: {error}")))?;
             (format!("sqlite://{}", folder.path().join("replay.db").display()), Some(folder))
         };
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config = Config { listen, database_url: database_url.clone(), ..Config::default() };
+        let config = Config { listen, database_url: Secret::of_text(&database_url), ..Config::default() };
         let server = Box::new(Server::start(&config).await?);
         let url = format!("http://{}", server.address());
         Ok((vec![url], Target::Own { server, database_url, _temporary: temporary }))

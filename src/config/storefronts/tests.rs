@@ -4,6 +4,7 @@ use toml::de::DeTable;
 
 use super::super::tables::{Faults, Table};
 use super::*;
+use crate::hidden::Hidden;
 
 /// The storefronts of a file, and its faults, a line each.
 fn read_all(text: &str, variables: &[(&str, &str)]) -> (Vec<Shop>, Vec<String>) {
@@ -11,7 +12,7 @@ fn read_all(text: &str, variables: &[(&str, &str)]) -> (Vec<Shop>, Vec<String>) 
     let variables: Vec<_> = variables.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
     let mut faults = Faults::of(text, &errors);
     let list = Table::whole(table.get_ref()).take("storefronts").unwrap();
-    let shops = read(&list, &Variables::Needed(&variables), &mut faults);
+    let shops = read(&list, Variables::Needed(&variables), &mut faults);
     (shops, faults.sorted().iter().map(ToString::to_string).collect())
 }
 
@@ -30,7 +31,7 @@ fn what_is_left_out_has_a_default() {
         storefront: Storefront::parse("web").unwrap(),
         vendor: Vendor::Stripe,
         ledger: LedgerId::main(),
-        secrets: vec!["s".to_owned()],
+        secrets: vec![Hidden::new("s".to_owned())],
         customer: "c".to_owned(),
         product: String::new(),
         quantity: "metadata.quantity".to_owned(),
@@ -39,7 +40,10 @@ fn what_is_left_out_has_a_default() {
         mapping: BTreeMap::new(),
     };
     assert_eq!(shops, std::slice::from_ref(&expected));
-    assert!(!format!("{:?}", Shop { secrets: vec!["whsec_x".to_owned()], ..expected }).contains("whsec"));
+    assert!(
+        !format!("{:?}", Shop { secrets: vec![Hidden::new("whsec_x".to_owned())], ..expected })
+            .contains("whsec")
+    );
     for vendor in [Vendor::Shopify, Vendor::WooCommerce, Vendor::Generic] {
         let (shops, _) = read_all(&LEAST.replace("stripe", vendor.name()), &[]);
         assert_eq!((shops[0].vendor, &*shops[0].quantity), (vendor, ""));
@@ -55,6 +59,7 @@ fn everything_can_be_said() {
     let (shops, faults) = read_all(&format!("{LEAST}{more}"), &[("A", "of A"), ("B", "of B")]);
     assert_eq!(faults, Vec::<String>::new());
     let Shop { secrets, ledger, product, quantity, revenue, accept_test_payments, mapping, .. } = &shops[0];
+    let secrets: Vec<_> = secrets.iter().map(|secret| secret.reveal().as_str()).collect();
     assert_eq!((secrets.join(","), ledger.as_str()), ("s,of B,of A".to_owned(), "shop"));
     assert_eq!((&**product, &**quantity), ("metadata.p", "metadata.n"));
     assert_eq!((*revenue, *accept_test_payments), (Revenue::Gross, true));
@@ -79,8 +84,16 @@ fn each_fault_is_told_with_its_key_and_line() {
         ("customer = \"c\"\n", "", "line 1: storefronts must have the key customer"),
         ("\"c\"", "\"\"", "line 5: storefronts.customer must not be empty"),
         ("\"c\"", "\"a..b\"", "line 5: storefronts.customer must be names with points between them"),
-        ("secrets = [\"s\"]\n", "", "line 1: storefronts must have a secret in secrets or secret_variables"),
-        ("[\"s\"]", "[]", "line 1: storefronts must have a secret in secrets or secret_variables"),
+        (
+            "secrets = [\"s\"]\n",
+            "",
+            "line 1: storefronts must have a secret in secrets, secret_variables or secret_files",
+        ),
+        (
+            "[\"s\"]",
+            "[]",
+            "line 1: storefronts must have a secret in secrets, secret_variables or secret_files",
+        ),
         ("[\"s\"]", "[\"s\", \"\"]", "line 4: storefronts.secrets has a secret that is empty"),
         ("[\"s\"]", "[\"hidden\\n\"]", "line 4: storefronts.secrets has a secret that has a line's end"),
         ("[\"s\"]", "\"hidden\"", "line 4: storefronts.secrets must be a list of strings, not string"),

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::facts::EVENTS;
 use crate::clock::Clock;
 use crate::ledger::{LedgerNo, RequestKey, Text};
+use crate::store::signing_secret::StoredSecret;
 use crate::store::webhooks::{Asked, EMAIL_URL, Endpoint, Method, WebhookStore};
 use crate::store::{Position, ReadStore, StoreError};
 
@@ -91,7 +92,7 @@ impl Mailboxes {
                         url: Text::parse(EMAIL_URL).unwrap_or_default(),
                         types: EVENTS.to_vec(),
                         description: Text::EMPTY,
-                        secret: Text::EMPTY,
+                        secret: StoredSecret::NONE,
                         old_secret: None,
                         created_at: now,
                         disabled: None,

@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 
 use crate::clock::Clock;
 use crate::delivery::transport::{Consequence, SendFailure, cut};
+use crate::hidden::Hidden;
 use crate::ledger::Timestamp;
 
 /// How long all messages wait after the server could not be used.
@@ -35,7 +36,7 @@ pub enum Tls {
     None,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct SmtpSettings {
     /// The server's name or address, which its certificate must be for.
     pub host: String,
@@ -44,20 +45,11 @@ pub struct SmtpSettings {
     /// Certificates in PEM of the authorities to trust instead of those that browsers trust.
     pub authorities: Option<Vec<u8>>,
     /// User and password, where the server wants them.
-    pub credentials: Option<(String, String)>,
+    pub credentials: Option<(String, Hidden<String>)>,
     /// The name by which this client greets the server.
     pub hello: String,
     /// How long one message may take, the connection included.
     pub timeout: Duration,
-}
-
-impl std::fmt::Debug for SmtpSettings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SmtpSettings")
-            .field("host", &self.host)
-            .field("port", &self.port)
-            .finish_non_exhaustive()
-    }
 }
 
 pub struct Smtp {
@@ -90,7 +82,8 @@ impl Smtp {
             Tls::None => None,
             Tls::Implicit | Tls::StartTls => Some(parameters(&host, authorities.as_deref())?),
         };
-        let credentials = credentials.map(|(user, password)| Credentials::new(user, password));
+        let credentials =
+            credentials.map(|(user, password)| Credentials::new(user, password.reveal().clone()));
         let (idle, is_down) = (Mutex::default(), AtomicBool::new(false));
         let hello = ClientId::Domain(hello);
         Ok(Self { host, port, mode, tls, credentials, hello, timeout, clock, idle, is_down })

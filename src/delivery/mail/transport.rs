@@ -59,7 +59,7 @@ impl Transport for MailTransport {
         1
     }
 
-    async fn make_endpoints(&self) -> Result<(), StoreError> {
+    async fn prepare_endpoints(&self) -> Result<(), StoreError> {
         self.mailboxes.make().await
     }
 

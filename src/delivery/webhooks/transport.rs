@@ -12,6 +12,8 @@ use super::signature::signatures;
 use super::target::Target;
 use crate::clock::Clock;
 use crate::delivery::Notice;
+use crate::delivery::sealing::NotOpened;
+use crate::delivery::signing_secrets::{Signing, SigningSecrets};
 use crate::delivery::transport::{Consequence, SendFailure, Sender, Transport, cut};
 use crate::ledger::{LedgerId, Timestamp};
 use crate::store::StoreError;
@@ -31,11 +33,13 @@ pub struct WebhookTransport {
     pub render: Render,
     /// For the time in signatures and the timeout of answers.
     pub clock: Arc<dyn Clock>,
+    pub secrets: Arc<SigningSecrets>,
 }
 
 struct WebhookSender {
     transport: WebhookTransport,
-    endpoint: Endpoint,
+    /// What messages are signed with; the error says why they cannot be.
+    signing: Result<Signing, NotOpened>,
     ledger: LedgerId,
     /// The endpoint's URL, parsed; the error says why it cannot be used.
     target: Result<Target, &'static str>,
@@ -45,7 +49,7 @@ struct WebhookSender {
 #[async_trait]
 impl Transport for WebhookTransport {
     fn serves(&self, endpoint: &Endpoint) -> bool {
-        !endpoint.is_email()
+        !endpoint.is_email() && self.secrets.can_sign(endpoint)
     }
 
     fn is_shared_evenly(&self) -> bool {
@@ -56,16 +60,15 @@ impl Transport for WebhookTransport {
         MESSAGES_AT_A_TIME
     }
 
-    async fn make_endpoints(&self) -> Result<(), StoreError> {
-        // Callers make the endpoints of webhooks.
-        Ok(())
+    async fn prepare_endpoints(&self) -> Result<(), StoreError> {
+        self.secrets.seal_all().await
     }
 
     fn sender(&self, endpoint: &Endpoint, ledger: &LedgerId) -> Arc<dyn Sender> {
         Arc::new(WebhookSender {
             target: self.client.policy().target(endpoint.url.as_str()),
             transport: self.clone(),
-            endpoint: endpoint.clone(),
+            signing: self.secrets.open(endpoint),
             ledger: ledger.clone(),
             idle: Idle::default(),
         })
@@ -75,11 +78,12 @@ impl Transport for WebhookTransport {
 #[async_trait]
 impl Sender for WebhookSender {
     async fn send(&self, notice: &Notice) -> Result<(), SendFailure> {
-        let WebhookTransport { client, render, clock } = &self.transport;
+        let WebhookTransport { client, render, clock, secrets: _ } = &self.transport;
         let now = clock.now();
         let body = Bytes::from(render(notice, &self.ledger));
         let failed = |error: &dyn std::error::Error| SendFailure::without_answer(&error.to_string());
-        let headers = self.headers(notice, &body, now).map_err(|error| failed(&error))?;
+        let signing = self.signing.as_ref().map_err(|sealed| failed(sealed))?;
+        let headers = headers(signing, notice, &body, now)?;
         let target = self.target.as_ref().map_err(|&wrong| failed(&SendError::Url(wrong)))?;
         let post = client.post_to(target, &headers, body, &self.idle, now);
         let answer = tokio::select! {
@@ -100,25 +104,25 @@ impl Sender for WebhookSender {
     }
 }
 
-impl WebhookSender {
-    fn headers(
-        &self,
-        notice: &Notice,
-        body: &[u8],
-        now: Timestamp,
-    ) -> Result<HeaderMap, http::header::InvalidHeaderValue> {
-        let id = notice.id();
-        let seconds = now.micros().div_euclid(Timestamp::MICROS_PER_SECOND);
-        let signed = signatures(&self.endpoint, &id, seconds, body, now);
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("creditledger/", env!("CARGO_PKG_VERSION"))),
-        );
-        headers.insert(HeaderName::from_static("webhook-id"), HeaderValue::from_str(&id)?);
-        headers.insert(HeaderName::from_static("webhook-timestamp"), HeaderValue::from(seconds));
-        headers.insert(HeaderName::from_static("webhook-signature"), HeaderValue::from_str(&signed)?);
-        Ok(headers)
-    }
+/// The headers of a message, with its signatures.
+fn headers(
+    signing: &Signing,
+    notice: &Notice,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<HeaderMap, SendFailure> {
+    let id = notice.id();
+    let seconds = now.micros().div_euclid(Timestamp::MICROS_PER_SECOND);
+    let signed = signatures(signing, &id, seconds, body, now)
+        .ok_or_else(|| SendFailure::without_answer("the endpoint has no secret that can sign"))?;
+    let value = |text: &str| {
+        HeaderValue::from_str(text).map_err(|error| SendFailure::without_answer(&error.to_string()))
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("creditledger/", env!("CARGO_PKG_VERSION"))));
+    headers.insert(HeaderName::from_static("webhook-id"), value(&id)?);
+    headers.insert(HeaderName::from_static("webhook-timestamp"), HeaderValue::from(seconds));
+    headers.insert(HeaderName::from_static("webhook-signature"), value(&signed)?);
+    Ok(headers)
 }

@@ -50,13 +50,20 @@ const SESSION: &str = "
     JOIN pg_settings s ON s.name = w.name";
 
 /// The address of a database, and its URL for messages.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Address {
     options: PgConnectOptions,
     shown: String,
     /// Parameters of the URL that are not known.
     ignored: usize,
     is_for_copies: bool,
+}
+
+// The driver's options show the password.
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Address").field(&self.shown).finish()
+    }
 }
 
 impl Address {
@@ -73,7 +80,7 @@ impl Address {
             Err(error) => return Some(Err(cannot_be_read(&error.to_string()))),
         };
         // The driver's text repeats the value.
-        let Ok(options) = PgConnectOptions::from_str(&used) else {
+        let Ok(options) = PgConnectOptions::from_str(used.reveal()) else {
             return Some(Err(cannot_be_read("a parameter has a value that cannot be used")));
         };
         // The caller logs failures; a log line for every statement would hide them.

@@ -6,6 +6,8 @@
 
 use url::Url;
 
+use crate::hidden::Hidden;
+
 /// Parameters that the driver understands, and whether their values may be shown.
 const KNOWN: [(&str, bool); 15] = [
     ("application_name", true),
@@ -30,7 +32,7 @@ const MORE: [&str; 4] = ["ssl-root-cert", "statement-cache-capacity", "user", "o
 /// A URL that the driver may have, and what of it may be shown.
 #[derive(Clone, Debug)]
 pub(super) struct ReadUrl {
-    pub used: String,
+    pub used: Hidden<String>,
     pub shown: String,
     /// Parameters that are not known.
     pub ignored: usize,
@@ -65,7 +67,7 @@ pub(super) fn read(text: &str) -> Result<ReadUrl, url::ParseError> {
         shown.push('=');
         shown.push_str(value);
     }
-    Ok(ReadUrl { used: url.into(), shown, ignored: unknown.len() })
+    Ok(ReadUrl { used: Hidden::new(url.into()), shown, ignored: unknown.len() })
 }
 
 fn is_known(key: &str) -> bool {
@@ -103,8 +105,8 @@ mod tests {
             assert_eq!((read.shown.as_str(), read.ignored), (shown, ignored), "{url}");
             assert!(!read.shown.contains("s3cret"), "{url}");
             // The driver is given what is known, and nothing else.
-            let asked = Url::parse(&read.used).unwrap();
-            assert!(asked.query_pairs().all(|(key, _)| is_known(&key)), "{}", read.used);
+            let asked = Url::parse(read.used.reveal()).unwrap();
+            assert!(asked.query_pairs().all(|(key, _)| is_known(&key)), "{}", read.used.reveal());
         }
         for wrong in ["postgres://ada:s3/cret@h/db", "postgres://h:s3cret/db", "postgres://[s3cret]/db"] {
             let error = read(wrong).unwrap_err().to_string();

@@ -2,6 +2,7 @@
 //! stands in names and addresses.
 
 use creditledger::delivery::mail::{Smtp, SmtpSettings, Templates, Tls};
+use creditledger::hidden::Hidden;
 use creditledger::ledger::{Contact, Text};
 
 use super::{Office, contact, customer, mailer_with, patiently, settings};
@@ -13,7 +14,7 @@ use crate::rig::Rig;
 fn with_login(settings: SmtpSettings, authorities: &str) -> SmtpSettings {
     SmtpSettings {
         authorities: Some(authorities.as_bytes().to_vec()),
-        credentials: Some(("robot".into(), "pass word".into())),
+        credentials: Some(("robot".into(), Hidden::new("pass word".into()))),
         ..settings
     }
 }
@@ -210,8 +211,10 @@ fn authorities_that_are_none_are_refused() {
         let settings = SmtpSettings { authorities: Some(pem.into()), ..settings(465, Tls::Implicit) };
         assert!(Smtp::new(settings, clock()).is_err(), "{pem:?}");
     }
-    let settings =
-        SmtpSettings { credentials: Some(("u".into(), "p4ss".into())), ..settings(465, Tls::Implicit) };
+    let settings = SmtpSettings {
+        credentials: Some(("u".into(), Hidden::new("p4ss".into()))),
+        ..settings(465, Tls::Implicit)
+    };
     let shown = format!("{settings:?} {:?}", Smtp::new(settings.clone(), clock()).unwrap());
     assert!(!shown.contains("p4ss"), "{shown}");
 }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use creditledger::clock::Clock;
-use creditledger::delivery::{Endpoint, EndpointChanged, Endpoints, EventPlace, NewEndpoint, Patch};
+use creditledger::delivery::{
+    Endpoint, EndpointChanged, Endpoints, EventPlace, NewEndpoint, Patch, SealingKeys,
+};
+use creditledger::hidden::Hidden;
 use creditledger::ledger::event::EventType;
 use creditledger::ledger::{CustomerId, LedgerNo, RequestKey, Text};
 use creditledger::store::Position;
@@ -46,7 +49,7 @@ fn done(stage: &Stage, what: &str, changed: EndpointChanged) -> Option<Box<Endpo
 }
 
 fn new(url: &str, types: Vec<EventType>, secret: Option<&str>) -> NewEndpoint {
-    let secret = secret.map(id);
+    let secret = secret.map(|secret| Hidden::new(id(secret)));
     NewEndpoint {
         url: id(url),
         types,
@@ -73,7 +76,7 @@ pub async fn everything(stage: &mut Stage) {
         types: Some(vec![EventType::BalanceLow]),
         description: Some(id("moved")),
         rotate: true,
-        secret: Some(id("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")),
+        secret: Some(Hidden::new(id("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"))),
         enabled: Some(false),
     };
     let made = webhooks.update(main, request("endpoint 3"), some.id, patch).await.unwrap();
@@ -167,7 +170,8 @@ pub async fn stored(rig: &Rig) -> Vec<(String, String)> {
         let disabled = endpoint.disabled.as_ref().map(|disabled| disabled.reason.to_string());
         let has_old = endpoint.old_secret.is_some();
         // Those that nobody chose are random.
-        let secret = Some(endpoint.secret.as_str()).filter(|secret| *secret == SECRET);
+        let secret = SealingKeys::default().secret_of(&endpoint).unwrap();
+        let secret = Some(secret.reveal().as_str()).filter(|secret| *secret == SECRET);
         let name = format!("stored endpoint {} of ledger {}", endpoint.url, endpoint.ledger.get());
         lines.push((
             name.clone(),

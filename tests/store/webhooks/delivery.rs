@@ -119,7 +119,7 @@ async fn an_hour_of_failures_loses_nothing_and_keeps_the_order(mut rig: Rig) {
     assert!(failed > 40, "{failed} failures say little");
     all_in_order(&receiver.taken(), &expected);
     no_threshold_fires_twice(&receiver.taken());
-    let secret = desk.stored(endpoint.id).await.secret.to_string();
+    let secret = desk.secret(&desk.stored(endpoint.id).await);
     let signed: Vec<_> = receiver.messages().into_iter().map(|message| (message, secret.clone())).collect();
     verified_by_the_library(&signed);
     relay.stop().await;
@@ -294,7 +294,7 @@ async fn two_secrets_are_valid_while_one_takes_the_place_of_the_other(mut rig: R
     let new = receiver.messages().pop().unwrap();
     assert_eq!(signatures(&new), 1);
     let first = receiver.messages().remove(0);
-    let (old_secret, new_secret) = (endpoint.secret.to_string(), rotated.secret.to_string());
+    let (old_secret, new_secret) = (desk.secret(&endpoint), desk.secret(&rotated));
     verified_by_the_library(&[
         (first, old_secret.clone()),
         (both.clone(), old_secret),

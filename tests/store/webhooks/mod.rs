@@ -4,8 +4,10 @@
 mod delivery;
 mod following;
 mod hostile;
+mod sealed;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use creditledger::clock::Clock;
@@ -13,7 +15,7 @@ use creditledger::delivery::mail::{MailTransport, Mailboxes, Mailer};
 use creditledger::delivery::webhooks::{HttpClient, Policy, SystemNetwork, WebhookTransport, public_roots};
 use creditledger::delivery::{
     Cursor, DeliveryThread, Endpoint, EndpointChanged, Endpoints, EventFeeds, Filter, NewEndpoint, Notice,
-    Relay, Transport, Watch,
+    Relay, SealingKeys, SigningSecrets, Transport, Watch,
 };
 use creditledger::grpc;
 use creditledger::ledger::{LedgerNo, RequestKey, Text, Timestamp};
@@ -53,29 +55,47 @@ impl Clock for TestClock {
     }
 }
 
+static DESKS: AtomicU32 = AtomicU32::new(0);
+
 /// What a server has for webhooks, over a rig's database.
 pub struct Desk {
     pub feeds: Arc<EventFeeds>,
     pub webhooks: Endpoints,
     pub clock: Arc<TestClock>,
+    keys: Arc<SealingKeys>,
+    /// No two desks of a test ask with the same ids.
+    name: u32,
     requests: std::cell::Cell<u32>,
 }
 
 impl Desk {
     pub fn new(rig: &Rig) -> Self {
-        let clock = TestClock::new();
+        Self::with_keys(rig, SealingKeys::default())
+    }
+
+    /// Of a server with these keys.
+    pub fn with_keys(rig: &Rig, keys: SealingKeys) -> Self {
+        let (clock, keys) = (TestClock::new(), Arc::new(keys));
         let feeds = Arc::new(EventFeeds::new(Arc::clone(&rig.reader), rig.notifier.clone()));
         let webhooks = Endpoints::new(
             Arc::clone(&rig.webhooks),
             Arc::clone(&rig.reader),
             Arc::clone(&clock) as Arc<dyn Clock>,
-        );
-        Self { feeds, webhooks, clock, requests: std::cell::Cell::new(0) }
+        )
+        .sealed_with(Arc::clone(&keys));
+        Self {
+            feeds,
+            webhooks,
+            clock,
+            keys,
+            name: DESKS.fetch_add(1, Ordering::Relaxed),
+            requests: std::cell::Cell::new(0),
+        }
     }
 
     pub fn request(&self) -> RequestKey {
         self.requests.set(self.requests.get() + 1);
-        RequestKey::parse(&format!("webhook {}", self.requests.get())).unwrap()
+        RequestKey::parse(&format!("webhook {}.{}", self.name, self.requests.get())).unwrap()
     }
 
     pub async fn endpoint(&self, url: &str) -> Endpoint {
@@ -96,6 +116,11 @@ impl Desk {
         self.webhooks.endpoint(LedgerNo::MAIN, id).await.unwrap().unwrap()
     }
 
+    /// What messages to the endpoint are signed with.
+    pub fn secret(&self, endpoint: &Endpoint) -> String {
+        self.webhooks.secret_of(endpoint).unwrap().reveal().to_string()
+    }
+
     /// A relay of its own, as of one server.
     pub fn relay(&self, rig: &Rig, me: u128) -> Relaying {
         self.relay_with(rig, me, None)
@@ -106,8 +131,10 @@ impl Desk {
         let network = Arc::new(SystemNetwork);
         let client = HttpClient::new(Policy { development: true }, network, public_roots()).unwrap();
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let webhooks =
-            WebhookTransport { client, render: Arc::new(grpc::message), clock: Arc::clone(&clock) };
+        let secrets =
+            SigningSecrets::new(Arc::clone(&self.keys), Arc::clone(&rig.webhooks), Arc::clone(&clock));
+        let (render, secrets) = (Arc::new(grpc::message), Arc::new(secrets));
+        let webhooks = WebhookTransport { client, render, clock: Arc::clone(&clock), secrets };
         let mut transports: Vec<Arc<dyn Transport>> = vec![Arc::new(webhooks)];
         if let Some(mailer) = mailer {
             let rows = Arc::clone(&rig.webhooks);
