@@ -1,68 +1,18 @@
-//! Calls to a server as a client makes them: the channel, and the text for a person when a call fails.
+//! Calls to a server as a client makes them: amounts of answers, and the text for a person when a call fails.
 
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::connect::{innermost, tls_failure};
 use crate::grpc::reason_name;
 use crate::grpc::wire::ErrorReason;
 use crate::ledger::Credits;
 use crate::ledger::credits::parse_units;
-
-/// The server that a client calls by default.
-pub const SERVER: &str = "http://127.0.0.1:50051";
-
-/// A server's address that cannot be used, or where nothing answers.
-#[derive(Debug, thiserror::Error)]
-#[error("no server answers at {server}: {reason}")]
-pub struct ConnectError {
-    /// The address as it was given.
-    pub server: String,
-    pub reason: String,
-}
-
-/// Connects to `server`; `http://` may be left out.
-pub async fn connect(server: &str) -> Result<Channel, ConnectError> {
-    endpoint(server)?.connect().await.map_err(|error| wrong(server, &error))
-}
-
-/// Connects to several servers of one database; calls are spread over those that answer.
-///
-/// # Errors
-/// [`ConnectError`] where one of them does not answer now.
-pub async fn connect_to_all(servers: &[String]) -> Result<Channel, ConnectError> {
-    let mut endpoints = Vec::with_capacity(servers.len());
-    for server in servers {
-        connect(server).await?;
-        endpoints.push(endpoint(server)?);
-    }
-    Ok(Channel::balance_list(endpoints.into_iter()))
-}
-
-fn endpoint(server: &str) -> Result<Endpoint, ConnectError> {
-    let url = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
-    let endpoint = Endpoint::from_shared(url).map_err(|error| wrong(server, &error))?;
-    Ok(endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true))
-}
-
-/// The transport's own text is only "transport error"; the reason is in its source.
-fn wrong(server: &str, error: &tonic::transport::Error) -> ConnectError {
-    ConnectError { server: server.to_owned(), reason: innermost(error) }
-}
-
-/// The first cause of an error, which the layers above it do not show.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}
 
 /// Reads an amount of an answer. Unlike an amount of a command it may be negative, and as large as a ledger.
 ///
@@ -86,6 +36,7 @@ pub struct CallError {
     /// How long the server asks to wait first.
     pub wait: Option<Duration>,
     code: Code,
+    /// With the meaning of the code, where there is no reason.
     message: String,
 }
 
@@ -117,7 +68,7 @@ impl CallError {
             passing: false,
             wait: None,
             code: Code::Internal,
-            message: format!("the server's answer has no usable {what}"),
+            message: coded(Code::Internal, &format!("the server's answer has no usable {what}")),
         }
     }
 }
@@ -128,7 +79,7 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
             Some(reason) => write!(f, "{reason}: {}", self.message),
-            None => write!(f, "{}: {}", self.code.description(), self.message),
+            None => f.write_str(&self.message),
         }
     }
 }
@@ -149,15 +100,27 @@ impl From<Status> for CallError {
         if let Some(error) = broken {
             message = innermost(error);
         }
+        let untrusted = broken.and_then(tls_failure);
+        if let Some(failure) = untrusted {
+            message = format!("the server {failure}");
+        } else if info.is_none() {
+            message = coded(status.code(), &message);
+        }
+        // What TLS has refused was not sent, and to repeat it does not help.
+        let is_refused = untrusted.is_some_and(|failure| !failure.passing);
         let (reason, metadata) =
             info.map_or_else(Default::default, |info| (Some(info.reason), info.metadata));
         Self {
             reason,
             metadata,
-            passing: status.code() == Code::Unavailable || broken.is_some(),
+            passing: !is_refused && (status.code() == Code::Unavailable || broken.is_some()),
             wait: status.get_details_retry_info().and_then(|info| info.retry_delay),
             code: status.code(),
             message,
         }
     }
+}
+
+fn coded(code: Code, message: &str) -> String {
+    format!("{}: {message}", code.description())
 }

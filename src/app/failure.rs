@@ -1,6 +1,7 @@
 //! Everything that ends a command, each with a text for people.
 
-use super::call::{CallError, ConnectError};
+use super::call::CallError;
+use super::connect::ConnectError;
 use crate::config::ConfigError;
 use crate::copy::CopyError;
 use crate::store::StoreError;
@@ -19,7 +20,7 @@ pub enum Failure {
     /// Copying a database to another one failed.
     #[error(transparent)]
     Copy(#[from] CopyError),
-    /// The server cannot be reached.
+    /// The server cannot be reached, or not be trusted.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error(transparent)]

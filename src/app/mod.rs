@@ -5,6 +5,7 @@ mod call;
 mod chart;
 mod check;
 mod client;
+mod connect;
 mod copy;
 mod csv;
 mod email;

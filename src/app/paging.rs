@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use super::call::CallError;
+use super::connect::Channel;
 use crate::grpc::wire;
 
 /// The most items that a server puts on a page.

@@ -21,10 +21,10 @@ pub async fn serve(flags: &Flags) -> Result<ExitCode, Failure> {
     let mut server = Server::start(&config).await?;
     print(&format!(
         "creditledger {}: prepaid support credits in a double-entry ledger\n\
-         listening on http://{} (gRPC, callers are not authenticated)\n\
+         listening on {} (gRPC, callers are not authenticated)\n\
          database {}",
         env!("CARGO_PKG_VERSION"),
-        server.address(),
+        server.url(),
         store::shown_url(config.database_url()?.reveal()),
     ))?;
     let failed = tokio::select! {

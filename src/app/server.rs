@@ -8,16 +8,16 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
-use super::call::innermost;
+use super::connect::innermost;
 use super::email::mailer;
 use super::failure::Failure;
 use super::sweep::sweep;
 use crate::access::{Access, Admission};
 use crate::cards;
 use crate::clock::{self, Clock};
-use crate::config::{Config, IsolationSetting};
+use crate::config::{ClientCertificates, Config, IsolationSetting};
 use crate::delivery::mail::{MailTransport, Mailboxes, Mailer};
-use crate::delivery::webhooks::{HttpClient, Policy, SystemNetwork, WebhookTransport, public_roots};
+use crate::delivery::webhooks::{HttpClient, Policy, SystemNetwork, WebhookTransport};
 use crate::delivery::{
     DeliveryThread, Endpoints, EventFeeds, Relay, SealingKey, SealingKeys, SigningSecrets, Transport,
 };
@@ -27,11 +27,13 @@ use crate::ledger::PostingId;
 use crate::query::Reader;
 use crate::store::{self, Settings};
 use crate::storefront::Storefronts;
+use crate::tls;
 use crate::writer::{Limits, Writer, WriterEnd};
 
 /// A running server.
 pub(super) struct Server {
     address: SocketAddr,
+    by_tls: bool,
     writer: Writer,
     end: Option<WriterEnd>,
     stop: watch::Sender<bool>,
@@ -53,6 +55,7 @@ impl Server {
         let mailer = config.email.as_ref().map(|email| mailer(email, &clock)).transpose()?;
         let keys = Arc::new(sealing_keys(config)?);
         let database_url = config.database_url()?;
+        let tls = tls_files(config).map(tls::Reload::start).transpose().map_err(Failure::Other)?;
         // The address comes first: a second server on it fails before it touches the database.
         let listener =
             TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
@@ -96,6 +99,12 @@ impl Server {
         let api = Api::new(writer.clone(), reader, payments, feeds, Arc::new(endpoints), policy).with(routes);
         let (stop, mut stopping) = watch::channel(false);
         let relay = tokio::spawn(relay.run(stop.subscribe()));
+        let tls = tls.map(|(reload, current)| {
+            tokio::spawn(reload.follow(stop.subscribe()));
+            current
+        });
+        let by_tls = tls.is_some();
+        let listener = grpc::Listener { tcp: listener, tls };
         let stopping = async move {
             // A sender that is gone means stop as well.
             let _ = stopping.wait_for(|stop| *stop).await;
@@ -116,12 +125,13 @@ impl Server {
         };
         let grpc = tokio::spawn(grpc::serve(api, admission, listener, limits, stopping));
         let shutdown_timeout = config.shutdown_timeout();
-        Ok(Self { address, writer, end: Some(end), stop, grpc, sweeper, follower, relay, shutdown_timeout })
+        let end = Some(end);
+        Ok(Self { address, by_tls, writer, end, stop, grpc, sweeper, follower, relay, shutdown_timeout })
     }
 
-    /// The address that it listens on.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.by_tls { "https" } else { "http" }, self.address)
     }
 
     /// Waits until the server cannot go on, which may be for ever.
@@ -148,8 +158,7 @@ impl Server {
     /// # Errors
     /// [`Failure`] where a part of the server failed before.
     pub async fn stop(self) -> Result<(), Failure> {
-        let Self { address: _, writer, end, stop, mut grpc, sweeper, follower, relay, shutdown_timeout } =
-            self;
+        let Self { writer, end, stop, mut grpc, sweeper, follower, relay, shutdown_timeout, .. } = self;
         sweeper.abort();
         follower.abort();
         stop.send_replace(true);
@@ -175,6 +184,21 @@ impl Server {
     }
 }
 
+/// The files of TLS, where it is switched on.
+fn tls_files(config: &Config) -> Option<tls::Files> {
+    let required = match config.tls_client_certificates {
+        ClientCertificates::None => None,
+        ClientCertificates::Optional => Some(false),
+        ClientCertificates::Required => Some(true),
+    };
+    let authorities = config.tls_client_authorities_file.clone();
+    Some(tls::Files {
+        certificate: config.tls_certificate_file.clone()?,
+        key: config.tls_key_file.clone()?,
+        clients: authorities.zip(required).map(|(file, required)| tls::ClientAuthorities { file, required }),
+    })
+}
+
 /// The transports of events: webhooks, and e-mail where it is switched on.
 fn transports(
     policy: Policy,
@@ -183,7 +207,7 @@ fn transports(
     mailboxes: Mailboxes,
     clock: &Arc<dyn Clock>,
 ) -> Result<Vec<Arc<dyn Transport>>, Failure> {
-    let client = HttpClient::new(policy, Arc::new(SystemNetwork), public_roots())
+    let client = HttpClient::new(policy, Arc::new(SystemNetwork), tls::public_roots())
         .map_err(|error| Failure::Other(format!("TLS cannot be used: {error}")))?;
     let (render, clock, secrets) = (Arc::new(grpc::message), Arc::clone(clock), Arc::new(secrets));
     let webhooks = WebhookTransport { client, render, clock, secrets };

@@ -40,6 +40,9 @@ pub enum ConfigError {
         /// Continues the name. It does not show the secret.
         problem: String,
     },
+    /// Settings that do not go together, a line each, with where the first of them is set.
+    #[error("{}", .0.join("\n"))]
+    Contradictions(Vec<String>),
     /// The server would be reachable from other machines, and nothing authenticates callers.
     #[error(
         "{listen} is reachable from other machines and callers are not authenticated yet: \

@@ -12,21 +12,29 @@ use super::settings::{ALTERNATIVES, Config, Kind, Setting};
 use super::storefronts;
 use super::tables::{Entry, Fault, Faults, Table};
 
-/// Reads the file's settings into `config`.
+/// Reads the file's settings into `config`, and gives the names of those that it has with their lines.
 ///
 /// # Errors
 /// [`ConfigError::Unreadable`], or [`ConfigError::File`] with everything that is wrong.
-pub(super) fn read(path: &Path, variables: Variables<'_>, config: &mut Config) -> Result<(), ConfigError> {
+pub(super) fn read(
+    path: &Path,
+    variables: Variables<'_>,
+    config: &mut Config,
+) -> Result<Vec<(&'static str, usize)>, ConfigError> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: shown.clone(), source })?;
-    let faults = read_text(&text, variables, config);
-    if faults.is_empty() { Ok(()) } else { Err(ConfigError::File { path: shown, faults }) }
+    read_text(&text, variables, config).map_err(|faults| ConfigError::File { path: shown, faults })
 }
 
-fn read_text(text: &str, variables: Variables<'_>, config: &mut Config) -> Vec<Fault> {
+fn read_text(
+    text: &str,
+    variables: Variables<'_>,
+    config: &mut Config,
+) -> Result<Vec<(&'static str, usize)>, Vec<Fault>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut faults = Faults::of(text, &errors);
+    let mut lines = Vec::new();
     let entries = Table::whole(table.get_ref()).rest();
     for [one, other] in ALTERNATIVES {
         let find = |key: &str| entries.iter().find(|entry| entry.key == key);
@@ -38,17 +46,17 @@ fn read_text(text: &str, variables: Variables<'_>, config: &mut Config) -> Vec<F
         match entry.key {
             "email" => config.email = email::read(&entry, &mut faults),
             "storefronts" => config.storefronts = storefronts::read(&entry, variables, &mut faults),
-            _ => {
-                if let Err(problem) = read_setting(&entry, config) {
-                    entry.refuse::<()>(&mut faults, problem);
-                }
-            }
+            _ => match read_setting(&entry, config) {
+                Ok(name) => lines.push((name, faults.line(entry.start))),
+                Err(problem) => drop(entry.refuse::<()>(&mut faults, problem)),
+            },
         }
     }
-    faults.sorted()
+    let faults = faults.sorted();
+    if faults.is_empty() { Ok(lines) } else { Err(faults) }
 }
 
-fn read_setting(entry: &Entry<'_>, config: &mut Config) -> Result<(), String> {
+fn read_setting(entry: &Entry<'_>, config: &mut Config) -> Result<&'static str, String> {
     let setting = Setting::named(entry.key).ok_or("is not a setting")?;
     // The text that a flag would give, so that one reader serves all sources.
     let text = match (setting.kind, entry.value) {
@@ -70,5 +78,6 @@ fn read_setting(entry: &Entry<'_>, config: &mut Config) -> Result<(), String> {
         (Kind::Switch, other) => return Err(format!("must be true or false, not {}", other.type_str())),
         (Kind::Whole(..), other) => return Err(format!("must be a whole number, not {}", other.type_str())),
     };
-    (setting.set)(config, &text)
+    (setting.set)(config, &text)?;
+    Ok(setting.name)
 }

@@ -14,7 +14,14 @@ const PREFIX: &str = "CREDITLEDGER_";
 /// The variable that names the file.
 const CONFIG: &str = "CREDITLEDGER_CONFIG";
 /// Variables of the client commands, which are no settings of a server.
-const OF_CLIENTS: [&str; 2] = ["CREDITLEDGER_SERVER", "CREDITLEDGER_WEBHOOK_SECRET"];
+const OF_CLIENTS: [&str; 6] = [
+    "CREDITLEDGER_SERVER",
+    "CREDITLEDGER_CA",
+    "CREDITLEDGER_CLIENT_CERT",
+    "CREDITLEDGER_CLIENT_KEY",
+    "CREDITLEDGER_TOKEN",
+    "CREDITLEDGER_WEBHOOK_SECRET",
+];
 
 /// Settings from one source, as text.
 #[derive(Clone, Debug, Default)]

@@ -1,20 +1,22 @@
 //! Brings the sources of settings together: flags over variables over the file over defaults.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::error::ConfigError;
 use super::file;
 use super::flags::{Flags, variable_of, variables};
 use super::secret::{Secret, Variables};
-use super::settings::{ALTERNATIVES, Config, Setting};
+use super::settings::{ALTERNATIVES, ClientCertificates, Config, Setting};
 use crate::hidden::Hidden;
 
-/// Whether the secrets of storefronts are needed that the file names by a variable or a path.
+/// Whether the settings are for a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrets {
-    /// By a server. One that is not set is a fault of the file.
+    /// A server needs the secrets of storefronts that the file names by a variable: one that is not set is a fault of the
+    /// file. Settings that do not go together are refused.
     Needed,
-    /// By nothing but a server: they are left out.
+    /// Other commands leave the secrets out.
     NotNeeded,
 }
 
@@ -22,7 +24,8 @@ impl Config {
     /// Reads the file that the flags or `CREDITLEDGER_CONFIG` name, then the variables, then the flags.
     ///
     /// # Errors
-    /// [`ConfigError`] names all faults of the file, or the first variable or flag that is unknown or has a bad value.
+    /// [`ConfigError`] names all faults of the file, or the first variable or flag that is unknown or has a bad value, or
+    /// all contradictions.
     pub fn load(
         flags: &Flags,
         environment: impl Iterator<Item = (OsString, OsString)>,
@@ -31,20 +34,52 @@ impl Config {
         let mut config = Self::default();
         let environment: Vec<_> = environment.collect();
         let variables = variables(environment.iter().cloned())?;
+        // Where each setting comes from, as people find it.
+        let mut places: BTreeMap<&'static str, String> = BTreeMap::new();
         if let Some(path) = flags.config.as_ref().or(variables.config.as_ref()) {
             let named = match secrets {
                 Secrets::Needed => Variables::Needed(&environment),
                 Secrets::NotNeeded => Variables::NotNeeded,
             };
-            file::read(path, named, &mut config)?;
+            for (name, line) in file::read(path, named, &mut config)? {
+                places.insert(name, format!("{} line {line}: {name}", path.display()));
+            }
         }
         config
             .set_all(&variables.settings, &variable_of)
             .map_err(|(name, problem)| ConfigError::Variable { name, problem })?;
+        places.extend(variables.settings.iter().map(|(name, _)| (*name, variable_of(name))));
+        let as_flag = |name: &str| name.replace('_', "-");
         config
-            .set_all(&flags.settings, &|name| name.replace('_', "-"))
+            .set_all(&flags.settings, &as_flag)
             .map_err(|(name, problem)| ConfigError::Flag { name, problem })?;
-        Ok(config)
+        places.extend(flags.settings.iter().map(|(name, _)| (*name, format!("--{}", as_flag(name)))));
+        let contradictions = config.contradictions();
+        if secrets == Secrets::NotNeeded || contradictions.is_empty() {
+            return Ok(config);
+        }
+        let told = contradictions
+            .into_iter()
+            .map(|(name, problem)| format!("{} {problem}", places.get(name).map_or(name, String::as_str)));
+        Err(ConfigError::Contradictions(told.collect()))
+    }
+
+    /// Settings that need another one, and what each of them needs.
+    fn contradictions(&self) -> Vec<(&'static str, String)> {
+        let certificate = self.tls_certificate_file.is_some();
+        let key = self.tls_key_file.is_some();
+        let authorities = self.tls_client_authorities_file.is_some();
+        let asked = self.tls_client_certificates != ClientCertificates::None;
+        let whether = "tls_client_certificates optional or required";
+        let needs = [
+            ("tls_certificate_file", certificate, "tls_key_file", key),
+            ("tls_key_file", key, "tls_certificate_file", certificate),
+            ("tls_client_authorities_file", authorities, "tls_certificate_file", certificate),
+            ("tls_client_authorities_file", authorities, whether, asked),
+            ("tls_client_certificates", asked, "tls_client_authorities_file", authorities),
+        ];
+        let broken = needs.into_iter().filter(|(_, is_set, _, has)| *is_set && !has);
+        broken.map(|(name, _, needed, _)| (name, format!("needs {needed}"))).collect()
     }
 
     /// Sets what one source gives. The error has the name in the source's spelling, and what is wrong.
@@ -119,6 +154,15 @@ mod tests {
     }
 
     fn load(flags: &Flags, variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, String> {
+        load_for(Secrets::NotNeeded, flags, variables, file)
+    }
+
+    fn load_for(
+        secrets: Secrets,
+        flags: &Flags,
+        variables: &[(&str, &str)],
+        file: Option<&str>,
+    ) -> Result<Config, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.toml");
         let mut variables: Vec<_> = variables.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
@@ -127,7 +171,7 @@ mod tests {
             variables.push(("CREDITLEDGER_CONFIG".into(), path.clone().into()));
         }
         let shown = format!("{}", path.display());
-        Config::load(flags, variables.into_iter(), Secrets::Needed)
+        Config::load(flags, variables.into_iter(), secrets)
             .map_err(|error| error.to_string().replace(&shown, "c.toml"))
     }
 
@@ -136,7 +180,11 @@ mod tests {
         let none = Flags::default();
         assert_eq!(load(&none, &[], None), Ok(Config::default()));
         // Variables of the client commands may be set in the shell that starts a server.
-        let of_clients = [("CREDITLEDGER_SERVER", "http://x"), ("CREDITLEDGER_WEBHOOK_SECRET", "whsec_x")];
+        let of_clients = [
+            ("CREDITLEDGER_SERVER", "http://x"),
+            ("CREDITLEDGER_TOKEN", "secret"),
+            ("CREDITLEDGER_WEBHOOK_SECRET", "whsec_x"),
+        ];
         assert_eq!(load(&none, &of_clients, None), Ok(Config::default()));
         let file =
             "listen = \"127.0.0.1:1\"\nbatch_commands_max = 1_0\ninsecure = true\nlog_format = \"json\"";
@@ -159,6 +207,7 @@ mod tests {
                 ("log_filter", _) => "warn",
                 ("postgres_lanes", _) => "7",
                 ("postgres_isolation", _) => "serializable",
+                ("tls_client_certificates", _) => "required",
                 ("batch_commands_max", _) => "77",
                 ("request_memory_bytes_max", _) => "70000000",
                 (_, Kind::Text) => "sqlite://x.db",
@@ -265,6 +314,34 @@ mod tests {
         let config = load(&none, &[], Some("database_url_file = \"/no/such\"")).unwrap();
         let told = config.database_url().unwrap_err().to_string();
         assert!(told.starts_with("database_url_file names /no/such, which cannot be read: "), "{told}");
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_told_at_once_with_its_place() {
+        let file = "listen = \"127.0.0.1:1\"\ntls_client_certificates = \"required\"";
+        let variables = [("CREDITLEDGER_TLS_CERTIFICATE_FILE", "c.pem")];
+        let flags = flag("tls_client_authorities_file", "ca.pem");
+        let told = |secrets, flags: &Flags| load_for(secrets, flags, &variables, Some(file));
+        assert_eq!(
+            told(Secrets::Needed, &Flags::default()).unwrap_err(),
+            "CREDITLEDGER_TLS_CERTIFICATE_FILE needs tls_key_file\n\
+             c.toml line 2: tls_client_certificates needs tls_client_authorities_file"
+        );
+        assert_eq!(
+            told(Secrets::Needed, &flags).unwrap_err(),
+            "CREDITLEDGER_TLS_CERTIFICATE_FILE needs tls_key_file"
+        );
+        assert!(told(Secrets::NotNeeded, &flags).is_ok());
+        let alone = |name, text| load_for(Secrets::Needed, &flag(name, text), &[], None).unwrap_err();
+        assert_eq!(alone("tls_key_file", "k.pem"), "--tls-key-file needs tls_certificate_file");
+        assert_eq!(
+            alone("tls_client_authorities_file", "ca.pem"),
+            "--tls-client-authorities-file needs tls_certificate_file\n\
+             --tls-client-authorities-file needs tls_client_certificates optional or required"
+        );
+        assert_eq!(alone("tls_key_file", ""), "--tls-key-file must not be empty");
+        let whole = "tls_certificate_file = \"c\"\ntls_key_file = \"k\"";
+        assert!(load_for(Secrets::Needed, &Flags::default(), &[], Some(whole)).is_ok());
     }
 
     #[test]

@@ -16,5 +16,5 @@ pub use error::ConfigError;
 pub use flags::Flags;
 pub use load::Secrets;
 pub use secret::Secret;
-pub use settings::{Config, IsolationSetting, LogFormat};
+pub use settings::{ClientCertificates, Config, IsolationSetting, LogFormat};
 pub use tables::Fault;

@@ -1,6 +1,7 @@
 //! Every setting of a server, once: its name, meaning, default and bounds, and how its text is read.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -97,9 +98,11 @@ macro_rules! settings {
     (@kind Switch()) => { Kind::Switch };
     (@kind $text:ident($($of:expr),*)) => { Kind::Text };
     (@shown Choice $value:expr) => { name_of(&$value) };
+    (@shown File $value:expr) => { $value.as_ref().map(|path| path.display().to_string()).unwrap_or_default() };
     (@shown $kind:ident $value:expr) => { $value.to_string() };
     (@read Text($text:expr, $read:expr)) => { $read($text) };
     (@read Choice($text:expr)) => { choice($text) };
+    (@read File($text:expr)) => { not_empty($text).map(|path| Some(PathBuf::from(path))) };
     (@read Whole($text:expr, $min:expr, $max:expr)) => { whole($text, $min, $max) };
     (@read Switch($text:expr)) => { switch($text) };
 }
@@ -113,6 +116,14 @@ settings! {
     allowed_hosts: Hosts = Hosts::Usual, Text(Hosts::parse), "NAMES";
     /// Web pages that may call: origins with commas between them, such as https://desk.example
     allowed_origins: Origins = Origins::default(), Text(Origins::parse), "ORIGINS";
+    /// Serve by TLS, with the certificates of this PEM file: the server's own, then those that lead to its authority
+    tls_certificate_file: Option<PathBuf> = None, File(), "FILE";
+    /// The private key of the certificate, in PEM
+    tls_key_file: Option<PathBuf> = None, File(), "FILE";
+    /// Authorities that vouch for the certificates of clients, in PEM
+    tls_client_authorities_file: Option<PathBuf> = None, File(), "FILE";
+    /// Whether clients are asked for a certificate, and must have one: none, optional or required
+    tls_client_certificates: ClientCertificates = ClientCertificates::None, Choice(), "WHETHER";
     /// How logs look: text or json
     log_format: LogFormat = LogFormat::Text, Choice(), "FORMAT";
     /// Which logs are written, such as warn,creditledger=debug
@@ -133,7 +144,7 @@ settings! {
     silence_timeout_ms: u64 = 30_000, Whole(100, 3_600_000), "MILLISECONDS";
     /// Connections that may be open; one more is closed at once
     connections_max: usize = 4_096, Whole(16, 1_000_000), "COUNT";
-    /// How long a new connection may be silent before it is closed
+    /// How long a new connection may be silent or in its TLS handshake before it is closed
     first_bytes_timeout_ms: u64 = 10_000, Whole(100, 3_600_000), "MILLISECONDS";
     /// How long open calls may take to end at shutdown
     shutdown_timeout_ms: u64 = 10_000, Whole(0, 3_600_000), "MILLISECONDS";
@@ -238,6 +249,17 @@ pub enum IsolationSetting {
     ReadCommitted,
     /// For engines that know no other.
     Serializable,
+}
+
+/// Whether clients prove by a certificate who they are. One that is shown must be good either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClientCertificates {
+    /// They are not asked.
+    None,
+    /// Those that have one may.
+    Optional,
+    /// Without one they are not served.
+    Required,
 }
 
 /// How logs look on standard error.

@@ -1,26 +1,45 @@
 //! Accepts connections: as many as may be open, and none that stays silent from the start.
 //!
 //! # What it is
-//! A task that accepts the connections of one listener. Each one holds a place until it is closed.
+//! A task that accepts the connections of one listener. Each one holds a place until it is closed. A TLS handshake is a
+//! task of its own, so that a slow one holds up nobody; it has the place of its connection, and the time of its first bytes.
 //!
 //! # Failure
 //! Out of descriptors or memory, accepting pauses for a moment and goes on: the connections wait in the system's queue.
-//! A connection beyond the limit is closed at once. Both are logged at most once a second, with a count.
+//! A connection beyond the limit is closed at once, and so is one whose handshake fails. Each is logged at most once a
+//! second, with a count.
 
-use std::sync::Arc;
+use std::io::ErrorKind;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::TcpIncoming;
 
-use super::connection::{Connection, Patience};
+use super::connection::{Accepted, Connection, Patience};
+use crate::tls;
 
 /// How long accepting pauses after a failure of the system.
 const PAUSE: Duration = Duration::from_millis(100);
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Where a server listens, and the TLS of its connections, where they have any.
+#[derive(Debug)]
+pub struct Listener {
+    pub tcp: TcpListener,
+    pub tls: Option<tls::Current>,
+}
+
+impl From<TcpListener> for Listener {
+    /// Without TLS.
+    fn from(tcp: TcpListener) -> Self {
+        Self { tcp, tls: None }
+    }
+}
 
 /// What connections may do.
 #[derive(Clone, Copy, Debug)]
@@ -50,16 +69,19 @@ impl Seldom {
 }
 
 /// The connections of a listener, as they come. Accepting ends when the stream is dropped.
-pub fn connections(listener: TcpListener, bounds: Bounds) -> ReceiverStream<std::io::Result<Connection>> {
+pub fn connections(listener: Listener, bounds: Bounds) -> ReceiverStream<std::io::Result<Connection>> {
     let (sink, source) = mpsc::channel(1);
     let incoming =
-        TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(bounds.keepalive));
-    tokio::spawn(accept(incoming, bounds, sink));
+        TcpIncoming::from(listener.tcp).with_nodelay(Some(true)).with_keepalive(Some(bounds.keepalive));
+    tokio::spawn(accept(incoming, listener.tls, bounds, sink));
     ReceiverStream::new(source)
 }
 
-async fn accept(mut incoming: TcpIncoming, bounds: Bounds, sink: mpsc::Sender<std::io::Result<Connection>>) {
+type Sink = mpsc::Sender<std::io::Result<Connection>>;
+
+async fn accept(mut incoming: TcpIncoming, tls: Option<tls::Current>, bounds: Bounds, sink: Sink) {
     let places = Arc::new(Semaphore::new(bounds.connections_max));
+    let failed_handshakes = Arc::new(Mutex::new(Seldom::default()));
     let (mut failures, mut refusals) = (Seldom::default(), Seldom::default());
     loop {
         let accepted = tokio::select! {
@@ -70,8 +92,12 @@ async fn accept(mut incoming: TcpIncoming, bounds: Bounds, sink: mpsc::Sender<st
             None => return,
             Some(Ok(socket)) => match Arc::clone(&places).try_acquire_owned() {
                 Ok(place) => {
-                    let connection = Connection::new(socket, bounds.patience, place);
-                    if sink.send(Ok(connection)).await.is_err() {
+                    let accepted = Accepted::new(socket, bounds.patience, place);
+                    if let Some(tls) = &tls {
+                        let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
+                        let failures = Arc::clone(&failed_handshakes);
+                        tokio::spawn(secure(accepted, acceptor, sink.clone(), failures));
+                    } else if sink.send(Ok(accepted.plain())).await.is_err() {
                         return;
                     }
                 }
@@ -87,6 +113,29 @@ async fn accept(mut incoming: TcpIncoming, bounds: Bounds, sink: mpsc::Sender<st
                     tracing::error!(%error, count, "no connection can be accepted; trying again");
                 }
                 tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Makes the handshake of one connection, unless the server stops meanwhile.
+async fn secure(accepted: Accepted, acceptor: TlsAcceptor, sink: Sink, failures: Arc<Mutex<Seldom>>) {
+    let address = accepted.address();
+    let secured = tokio::select! {
+        secured = accepted.secured(acceptor) => secured,
+        () = sink.closed() => return,
+    };
+    match secured {
+        // A server that stops takes no more connections.
+        Ok(connection) => drop(sink.send(Ok(connection)).await),
+        // So do probes that only look whether somebody listens.
+        Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+            tracing::debug!(%error, ?address, "a caller has gone in its TLS handshake");
+        }
+        Err(error) => {
+            let seldom = failures.lock().unwrap_or_else(PoisonError::into_inner).happened(Instant::now());
+            if let Some(count) = seldom {
+                tracing::warn!(%error, ?address, count, "TLS handshakes fail");
             }
         }
     }

@@ -39,7 +39,8 @@
 //! A message is unpacked and decoded only once there is room in a budget for what it becomes (`intake`, `room`). Sizes are bounded by
 //! [`Limits`]: requests, batch requests, responses, headers, streams of a connection. A page ends at 3 MiB, so that it
 //! fits the 4 MiB that clients take by default. Messages start with buffers of 1 KiB (`codec`), and small frames of one
-//! connection are written together (`connection`). `incoming` bounds the connections.
+//! connection are written together (`connection`). `incoming` bounds the connections and their TLS handshakes. Each request
+//! has the other end of its connection in its extensions, a `tls::Peer`.
 
 mod api;
 mod batch;
@@ -89,6 +90,7 @@ pub mod wire;
 pub use api::Api;
 pub use convert::{rate_card as rate_card_message, time as convert_time};
 pub use http_routes::{Handler, HttpRoutes};
+pub use incoming::Listener;
 pub use serve::{Limits, serve};
 pub use status::{DOMAIN, name as reason_name};
 pub use webhook_body::message;

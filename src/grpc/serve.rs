@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::{Error, Server};
@@ -16,7 +15,7 @@ use super::browser::{OwnNames, cors};
 use super::connect::Connect;
 use super::connection::Patience;
 use super::identify::Identify;
-use super::incoming::{Bounds, connections};
+use super::incoming::{Bounds, Listener, connections};
 use super::intake::IntakeLimits;
 use super::limits::{Guard, Places};
 use super::room::Room;
@@ -40,7 +39,7 @@ pub struct Limits {
     pub streams_max: usize,
     /// Open connections. One more is closed at once.
     pub connections_max: usize,
-    /// How long a new connection may take to say which protocol it speaks.
+    /// How long a new connection may take to say which protocol it speaks, its TLS handshake included.
     pub first_bytes: Duration,
     /// Concurrent streams on one connection.
     pub connection_streams_max: u32,
@@ -90,7 +89,7 @@ impl Default for Limits {
 pub async fn serve(
     api: Api,
     admission: Admission,
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
@@ -144,7 +143,7 @@ pub async fn serve(
         .add_optional_service(reflection_v1alpha());
 
     let incoming = connections(
-        listener,
+        listener.into(),
         Bounds {
             connections_max: limits.connections_max,
             keepalive: Duration::from_secs(limits.keepalive_seconds),

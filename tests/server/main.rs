@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed
 
+#[path = "../common/authority.rs"]
+#[allow(dead_code)] // shared with the tests of the wire
+mod authority;
 #[path = "../common/desk.rs"]
 #[allow(dead_code, clippy::needless_pass_by_value)] // shared with the tests of the core
 mod desk;
@@ -18,6 +21,7 @@ mod receiver;
 
 mod abuse;
 mod bench;
+mod client_tls;
 mod commands;
 mod copy;
 mod crash;
@@ -49,6 +53,7 @@ mod shop_rig;
 mod shop_sender;
 mod shop_servers;
 mod shop_speed;
+mod tls;
 mod traces;
 mod webhook_commands;
 mod webhook_kills;

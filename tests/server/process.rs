@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -106,7 +107,15 @@ impl Ended {
 pub struct Running {
     child: Child,
     stdout: Receiver<String>,
-    stderr: JoinHandle<String>,
+    logged: Arc<Logged>,
+    logger: JoinHandle<()>,
+}
+
+/// What a process has written to its standard error so far.
+#[derive(Default)]
+struct Logged {
+    text: Mutex<String>,
+    more: Condvar,
 }
 
 impl Running {
@@ -121,13 +130,24 @@ impl Running {
                 let _ = lines.send(line.unwrap());
             }
         });
-        let mut pipe = child.stderr.take().unwrap();
-        let stderr = std::thread::spawn(move || {
-            let mut text = String::new();
-            pipe.read_to_string(&mut text).unwrap();
-            text
+        let mut pipe = BufReader::new(child.stderr.take().unwrap());
+        let logged = Arc::new(Logged::default());
+        let log = Arc::clone(&logged);
+        let logger = std::thread::spawn(move || {
+            let mut line = String::new();
+            while pipe.read_line(&mut line).unwrap() > 0 {
+                log.text.lock().unwrap().push_str(&std::mem::take(&mut line));
+                log.more.notify_all();
+            }
         });
-        Self { child, stdout, stderr }
+        Self { child, stdout, logged, logger }
+    }
+
+    /// Waits until what it has logged is `enough`; false if it is not within the time.
+    pub fn logs(&self, within: Duration, enough: impl Fn(&str) -> bool) -> bool {
+        let text = self.logged.text.lock().unwrap();
+        let waited = self.logged.more.wait_timeout_while(text, within, |text| !enough(text)).unwrap();
+        !waited.1.timed_out()
     }
 
     /// The next line of its standard output; `None` where it has closed it.
@@ -168,7 +188,8 @@ impl Running {
             stdout.push('\n');
         }
         let status = self.child.wait().unwrap();
-        let stderr = std::mem::replace(&mut self.stderr, std::thread::spawn(String::new)).join().unwrap();
+        std::mem::replace(&mut self.logger, std::thread::spawn(|| {})).join().unwrap();
+        let stderr = self.logged.text.lock().unwrap().clone();
         Ended { status, stdout, stderr }
     }
 }
@@ -199,11 +220,11 @@ impl Server {
 
     /// Host and port.
     pub fn address(&self) -> &str {
-        self.url().strip_prefix("http://").unwrap()
+        self.url().split_once("://").unwrap().1
     }
 
     pub fn url(&self) -> &str {
-        self.said[1].split(' ').find(|word| word.starts_with("http://")).unwrap()
+        self.said[1].split(' ').find(|word| word.contains("://")).unwrap()
     }
 
     pub async fn connect(&self) -> Channel {

@@ -92,7 +92,7 @@ fn names_after<'a>(line: &'a str, before: &'a str) -> impl Iterator<Item = &'a s
 }
 
 /// (layer, what of this crate it may use besides itself)
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("hidden", &[]),
     ("ledger", &[]),
     ("cards", &["ledger"]),
@@ -104,7 +104,8 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("audit", &["store", "cards", "ledger"]),
     ("copy", &["store", "ledger"]),
     ("storefront", &["writer", "query", "store", "ledger", "clock", "hidden"]),
-    ("grpc", &["access", "storefront", "writer", "query", "delivery", "ledger", "clock"]),
+    ("tls", &["clock"]),
+    ("grpc", &["access", "storefront", "writer", "query", "delivery", "ledger", "tls", "clock"]),
     ("http", &["storefront", "writer", "query", "ledger", "clock"]),
     ("config", &["access", "storefront", "ledger", "hidden"]),
     ("telemetry", &["config"]),

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed
 
+#[path = "../common/authority.rs"]
+#[allow(dead_code)] // shared with the tests of the program
+mod authority;
 #[path = "../common/postgres.rs"]
 mod postgres;
 
@@ -48,6 +51,7 @@ mod served;
 mod silence;
 mod statements;
 mod states;
+mod tls;
 mod top_ups;
 mod types;
 mod work_lists;

@@ -7,6 +7,7 @@ use prost::Message;
 use prost::bytes::Bytes;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use creditledger::grpc::wire::DESCRIPTORS;
@@ -101,6 +102,19 @@ pub async fn send_to(
 ) -> Answer {
     let authority = address.trim_start_matches("http://");
     let socket = TcpStream::connect(authority).await.unwrap();
+    send_over(socket, authority, http, verb, path, headers, body).await
+}
+
+/// The same over a connection that is there, which nothing else uses.
+pub async fn send_over(
+    socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    authority: &str,
+    http: Http,
+    verb: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
     let mut request = Request::builder().method(verb);
     for (name, value) in headers {
         request = request.header(*name, *value);

@@ -14,7 +14,7 @@ use creditledger::grpc::wire::ledger_service_client::LedgerServiceClient;
 use creditledger::grpc::wire::notification_service_client::NotificationServiceClient;
 use creditledger::grpc::wire::purchase_service_client::PurchaseServiceClient;
 use creditledger::grpc::wire::*;
-use creditledger::grpc::{Api, Limits, serve};
+use creditledger::grpc::{Api, Handler, HttpRoutes, Limits, Listener, serve};
 use creditledger::hidden::Hidden;
 use creditledger::ledger::{Credits, LedgerId, LedgerNo, Storefront, Timestamp};
 use creditledger::query::Reader;
@@ -22,6 +22,7 @@ use creditledger::store::{self, AuditStore, Engine, ReadStore, Settings};
 use creditledger::storefront::{
     Applier, Intake, Mapped, Reading, Revenue, Shop, Storefronts, Vendor, read_payload,
 };
+use creditledger::tls::{self, Peer};
 use creditledger::writer::{self, Writer, WriterEnd};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -63,6 +64,17 @@ fn shop() -> Shop {
         accept_test_payments: false,
         mapping: [("CREDITS_10".to_owned(), mapped)].into(),
     }
+}
+
+/// The path that answers with who has called, as the server's layers see it.
+pub const PEER: &str = "/peer";
+
+fn peer() -> Handler {
+    Arc::new(|request| {
+        let Peer { address, names } = request.extensions().get().cloned().unwrap();
+        let told = format!("{} {}", address.unwrap(), names.join(" "));
+        Box::pin(async move { http::Response::new(tonic::body::Body::new(told)) })
+    })
 }
 
 /// The engine of a test.
@@ -111,6 +123,23 @@ impl Served {
         limits: writer::Limits,
         bounds: Limits,
     ) -> Self {
+        Self::behind(engine, directory, limits, bounds, None).await
+    }
+
+    /// In memory, by TLS. Tests make their own connections: the channel of the rig knows no TLS.
+    pub async fn by_tls(files: tls::Files, bounds: Limits) -> Self {
+        let engine = store::open("memory:", clock::now(), &Settings::default()).await.unwrap();
+        let (_, current) = tls::Reload::start(files).unwrap();
+        Self::behind(engine, None, writer::Limits::default(), bounds, Some(current)).await
+    }
+
+    async fn behind(
+        engine: Engine,
+        directory: Option<TempDir>,
+        limits: writer::Limits,
+        bounds: Limits,
+        tls: Option<tls::Current>,
+    ) -> Self {
         let cards = Arc::new(creditledger::cards::built_in());
         let (writer, end) = Writer::start(engine.writers, &cards, limits).unwrap();
         let feeds = Arc::new(EventFeeds::new(Arc::clone(&engine.reader), engine.notifier.clone()));
@@ -125,14 +154,18 @@ impl Served {
         let (intake, payments) = (shops.intake.clone(), shops.applier.clone());
         let (webhooks, asked) = (Arc::new(webhooks), payments.clone());
         let api = Api::new(writer.clone(), reader, asked, Arc::clone(&feeds), webhooks, Policy::default());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
+        let api = api.with(HttpRoutes { prefix: PEER, handler: peer() });
+        let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", tcp.local_addr().unwrap());
+        let is_plain = tls.is_none();
+        let listener = Listener { tcp, tls };
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {
             let _ = stopped.await;
         };
         let server = tokio::spawn(serve(api.clone(), Admission::open(), listener, bounds, shutdown));
-        let channel = Endpoint::new(address.clone()).unwrap().connect().await.unwrap();
+        let endpoint = Endpoint::new(address.clone()).unwrap();
+        let channel = if is_plain { endpoint.connect().await.unwrap() } else { endpoint.connect_lazy() };
         Self {
             api,
             channel,

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::app::call::{CallError, connect};
+use crate::app::call::CallError;
+use crate::app::connect::{Channel, Reach};
 use crate::app::failure::Failure;
 use crate::clock;
 use crate::grpc::wire;
@@ -77,10 +77,11 @@ impl Caller {
 
     /// The same caller, at a server that was started again.
     pub async fn connect(url: &str, connections: u16, ledger: String) -> Result<Self, Failure> {
-        let first = connect(url).await?;
+        let reach = Reach::default();
+        let first = reach.connect(url).await?;
         let mut rest = Vec::new();
         for _ in 1..connections {
-            rest.push(connect(url).await?);
+            rest.push(reach.connect(url).await?);
         }
         let random = clock::random().map_err(Failure::Randomness)?;
         Ok(Self(Arc::new(Shared { first, rest, random, ledger })))

@@ -108,7 +108,7 @@ pub(super) async fn grow(growth: Growth, config: &Config, server: Server) -> Res
     if before >= growth.transfers {
         return Err(Failure::Other(format!("the database has {} transfers already", grouped(before))));
     }
-    let caller = Caller::start(&format!("http://{}", server.address()), growth.connections).await?;
+    let caller = Caller::start(&server.url(), growth.connections).await?;
     let crowd = Crowd { name: "customer", count: growth.customers, random: true };
     create(&caller, crowd).await?;
     let progress =
@@ -215,7 +215,7 @@ impl Growing {
         let start = Instant::now();
         let server = Server::start(config).await?;
         let start_us = micros_since(start);
-        let url = format!("http://{}", server.address());
+        let url = server.url();
         let caller = Caller::connect(&url, growth.connections, ledger).await?;
         Ok((Self { growth, crowd, caller, server, transfers, next, progress }, start_us))
     }

@@ -153,7 +153,7 @@ impl Bench {
             in_flight: self.in_flight.iter().map(|count| usize::from(*count)).collect(),
             batches: self.batch.iter().map(|count| usize::from(*count)).collect(),
         };
-        let caller = Caller::start(&format!("http://{}", server.address()), self.connections).await?;
+        let caller = Caller::start(&server.url(), self.connections).await?;
         let mut lines = Plan::new(sizes, caller, figures).run().await?;
         // Last, because PostgreSQL cleans up after it, which would slow the other lines.
         if let Some(per_second) = pgbench::run(url, IN_FLIGHT, self.lasts()).await? {

@@ -1,8 +1,7 @@
 //! Brings a rate card from a file into a ledger, without adding the same version twice.
 
-use tonic::transport::Channel;
-
 use crate::app::call::CallError;
+use crate::app::connect::Channel;
 use crate::grpc::{rate_card_message, wire};
 use crate::ledger::RateCard;
 use wire::ErrorReason;

@@ -1,11 +1,11 @@
 //! The shared parts of client commands: the server and ledger, and one way to read, to list and to change.
 
 use tonic::Status;
-use tonic::transport::Channel;
 
 use super::row::{self, OutputRow};
 use super::show;
-use crate::app::call::{self, CallError, connect};
+use crate::app::call::CallError;
+use crate::app::connect::{Channel, Reach, SERVER};
 use crate::app::failure::Failure;
 use crate::app::output::note;
 use crate::app::paging::{Method, Paged, read_pages};
@@ -17,8 +17,10 @@ use crate::ledger::PostingId;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Target {
     /// The server
-    #[arg(long, env = "CREDITLEDGER_SERVER", default_value = call::SERVER, value_name = "URL")]
+    #[arg(long, env = "CREDITLEDGER_SERVER", default_value = SERVER, value_name = "URL")]
     server: String,
+    #[command(flatten)]
+    reach: Reach,
     /// The ledger
     #[arg(long, default_value = "main", value_name = "ID")]
     ledger: String,
@@ -87,7 +89,7 @@ impl Target {
 
     /// A channel to the server.
     pub(super) async fn connect(&self) -> Result<Channel, Failure> {
-        Ok(connect(&self.server).await?)
+        Ok(self.reach.connect(&self.server).await?)
     }
 
     pub(super) async fn ask<Q, A>(&self, method: Method<Q, A>, request: Q) -> Result<A, Failure> {

@@ -7,9 +7,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use tonic::transport::Channel;
-
 use crate::app::call::{CallError, amount};
+use crate::app::connect::Channel;
 use crate::grpc::wire;
 use crate::ledger::Credits;
 use wire::ledger_service_client::LedgerServiceClient;

@@ -1,10 +1,9 @@
 //! Selects the rate card that a file is replayed under.
 
-use tonic::transport::Channel;
-
 use crate::app::call::CallError;
 use crate::app::client::apply::{newest, same_as_newest};
 use crate::app::client::target::new_request_id;
+use crate::app::connect::Channel;
 use crate::app::failure::Failure;
 use crate::cards;
 use crate::grpc::{rate_card_message, wire};

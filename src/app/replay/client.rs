@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
-use tonic::transport::Channel;
 
 use super::incidents::Incident;
 use super::plan::{Moment, Step, creation_id, pack_for, request_id};
 use crate::app::call::{CallError, amount};
+use crate::app::connect::Channel;
 use crate::app::paging::{Method, method};
 use crate::app::tries::Tries;
 use crate::grpc::{convert_time, wire};

@@ -24,8 +24,8 @@ use self::audit::Audit;
 use self::client::ReplayClient;
 use self::incidents::Incident;
 use self::summary::Summary;
-use super::call::connect_to_all;
 use super::check;
+use super::connect::Reach;
 use super::output::print;
 use super::progress::Progress;
 use super::server::Server;
@@ -50,6 +50,8 @@ pub struct Replay {
     /// share the customers. CREDITLEDGER_SERVER is not read, so that nobody drives a server in use by accident
     #[arg(long, value_name = "URL", value_delimiter = ',', conflicts_with = "database_url")]
     server: Vec<String>,
+    #[command(flatten)]
+    reach: Reach,
     /// Keep the database, here
     #[arg(long, value_name = "URL")]
     database_url: Option<Hidden<String>>,
@@ -110,7 +112,10 @@ impl Replay {
 
     async fn replay(&self, incidents: Vec<Incident>) -> Result<Summary, Failure> {
         let (urls, target) = self.target().await?;
-        let channel = connect_to_all(&urls).await?;
+        // An own server is reached without TLS, whatever the environment has for others.
+        let own = Reach::default();
+        let reach = if self.server.is_empty() { &own } else { &self.reach };
+        let channel = reach.connect_to_all(&urls).await?;
         if let Some(name) = &self.rate_card {
             card::use_card(&channel, &self.ledger, name).await?;
         }
@@ -155,7 +160,7 @@ impl Replay {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = Config { listen, database_url: Secret::of_text(&database_url), ..Config::default() };
         let server = Box::new(Server::start(&config).await?);
-        let url = format!("http://{}", server.address());
+        let url = server.url();
         Ok((vec![url], Target::Own { server, database_url, _temporary: temporary }))
     }
 }

@@ -5,12 +5,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use tonic::transport::Channel;
-
 use super::client::{STOREFRONT, TOP_UPS_MAX};
 use super::incidents::Incident;
 use super::plan::{Moment, Step, request_id};
 use crate::app::call::{CallError, amount};
+use crate::app::connect::Channel;
 use crate::grpc::wire;
 use crate::ledger::Credits;
 use wire::ledger_service_client::LedgerServiceClient;

@@ -93,11 +93,6 @@ impl std::fmt::Debug for HttpClient {
     }
 }
 
-/// The certificate authorities that browsers trust.
-pub fn public_roots() -> RootCertStore {
-    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
-}
-
 type Connection = SendRequest<Full<Bytes>>;
 
 /// Idle connections to one endpoint, with the time at which each was made.

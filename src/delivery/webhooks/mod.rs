@@ -7,6 +7,6 @@ mod signature;
 mod target;
 mod transport;
 
-pub use self::http::{Answer, HttpClient, Idle, Network, SendError, SystemNetwork, public_roots};
+pub use self::http::{Answer, HttpClient, Idle, Network, SendError, SystemNetwork};
 pub use target::{Policy, Refused, Target};
 pub use transport::{MESSAGES_AT_A_TIME, Render, WebhookTransport};

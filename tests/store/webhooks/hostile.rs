@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use creditledger::delivery::webhooks::{HttpClient, Idle, Network, Policy, SendError, public_roots};
+use creditledger::delivery::webhooks::{HttpClient, Idle, Network, Policy, SendError};
+use creditledger::tls::public_roots;
 use http::HeaderMap;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::RootCertStore;

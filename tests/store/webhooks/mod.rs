@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use creditledger::clock::Clock;
 use creditledger::delivery::mail::{MailTransport, Mailboxes, Mailer};
-use creditledger::delivery::webhooks::{HttpClient, Policy, SystemNetwork, WebhookTransport, public_roots};
+use creditledger::delivery::webhooks::{HttpClient, Policy, SystemNetwork, WebhookTransport};
 use creditledger::delivery::{
     Cursor, DeliveryThread, Endpoint, EndpointChanged, Endpoints, EventFeeds, Filter, NewEndpoint, Notice,
     Relay, SealingKeys, SigningSecrets, Transport, Watch,
@@ -20,6 +20,7 @@ use creditledger::delivery::{
 use creditledger::grpc;
 use creditledger::ledger::{LedgerNo, RequestKey, Text, Timestamp};
 use creditledger::store::Position;
+use creditledger::tls::public_roots;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;

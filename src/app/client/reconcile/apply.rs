@@ -10,11 +10,10 @@
 //! An order that the server refuses is listed with the reason; the others are recorded. A call without an answer is
 //! repeated under its request ids.
 
-use tonic::transport::Channel;
-
 use sha2::{Digest as _, Sha256};
 
 use crate::app::call::{CallError, amount};
+use crate::app::connect::Channel;
 use crate::app::failure::Failure;
 use crate::app::progress::Progress;
 use crate::app::tries::ask;
