@@ -12,8 +12,9 @@
 //! Reads go from [`grpc`] to [`query`], past the writer. [`storefront`] and [`http`] bring in the payments that shops
 //! report.
 //! [`access`] says who calls. [`audit`] checks a database by replaying it, and [`copy`] moves one to another engine.
-//! [`app`] is the command line over all of them, with [`config`] and [`telemetry`]; [`tls`] secures connections,
-//! [`cards`] reads rate cards, [`clock`] alone knows the time, and [`hidden`] keeps secrets out of logs.
+//! [`app`] is the command line over all of them, with [`config`] and [`telemetry`]; [`net`] connects to other servers,
+//! [`tls`] secures connections, [`cards`] reads rate cards, [`clock`] alone knows the time, and [`hidden`] keeps secrets
+//! out of logs.
 
 pub mod access;
 pub mod app;
@@ -27,6 +28,7 @@ pub mod grpc;
 pub mod hidden;
 pub mod http;
 pub mod ledger;
+pub mod net;
 pub mod query;
 pub mod store;
 pub mod storefront;

@@ -17,13 +17,14 @@ use crate::cards;
 use crate::clock::{self, Clock};
 use crate::config::{ClientCertificates, Config, IsolationSetting};
 use crate::delivery::mail::{MailTransport, Mailboxes, Mailer};
-use crate::delivery::webhooks::{HttpClient, Policy, SystemNetwork, WebhookTransport};
+use crate::delivery::webhooks::{HttpClient, Policy, WebhookTransport};
 use crate::delivery::{
     DeliveryThread, Endpoints, EventFeeds, Relay, SealingKey, SealingKeys, SigningSecrets, Transport,
 };
 use crate::grpc::{self, Api, Handler, HttpRoutes};
 use crate::http;
 use crate::ledger::PostingId;
+use crate::net::SystemNetwork;
 use crate::query::Reader;
 use crate::store::{self, Settings};
 use crate::storefront::Storefronts;

@@ -26,6 +26,7 @@ mod pem;
 mod reload;
 mod server;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
@@ -43,11 +44,20 @@ const HTTP_1: &[u8] = b"http/1.1";
 
 const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
-fn provider() -> Arc<CryptoProvider> {
+/// What encrypts and signs.
+pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
 /// The certificate authorities that browsers trust.
 pub fn public_roots() -> RootCertStore {
     RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
+/// The certificate authorities of a file in PEM.
+///
+/// # Errors
+/// What is wrong, with the file's name.
+pub fn roots_of(file: &Path) -> Result<RootCertStore, String> {
+    pem::authorities(file, &pem::read(file)?)
 }

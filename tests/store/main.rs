@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed
 #![allow(clippy::needless_pass_by_value)] // commands are written where they are used
 
+#[path = "../common/clock.rs"]
+mod clock;
 #[path = "../common/desk.rs"]
 #[allow(dead_code)] // shared with the tests of the core
 mod desk;

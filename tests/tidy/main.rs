@@ -92,14 +92,15 @@ fn names_after<'a>(line: &'a str, before: &'a str) -> impl Iterator<Item = &'a s
 }
 
 /// (layer, what of this crate it may use besides itself)
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("hidden", &[]),
     ("ledger", &[]),
+    ("net", &["tls"]),
     ("cards", &["ledger"]),
     ("store", &["ledger", "hidden"]),
-    ("access", &["store", "ledger", "clock"]),
+    ("access", &["store", "ledger", "net", "tls", "clock"]),
     ("writer", &["store", "ledger", "clock"]),
-    ("delivery", &["store", "ledger", "clock", "hidden"]),
+    ("delivery", &["store", "ledger", "net", "clock", "hidden"]),
     ("query", &["writer", "store", "ledger", "clock"]),
     ("audit", &["store", "cards", "ledger"]),
     ("copy", &["store", "ledger"]),

@@ -2,22 +2,17 @@
 //! is resolved once for each connection.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::RootCertStore;
 
-use super::target::{Policy, Refused, Target};
+use super::target::{Policy, Refused};
 use crate::ledger::Timestamp;
+use crate::net::{Connection, Network, Target, addresses, connect, connector};
 
 /// Connections to one endpoint that are kept for the next message.
 const IDLE_MAX: usize = 64;
@@ -25,32 +20,6 @@ const IDLE_MAX: usize = 64;
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// A connection is not used for longer than this, so that a changed DNS entry is noticed.
 const CONNECTION_AGE_SECONDS: i64 = 60;
-
-/// How names are resolved and connections made.
-#[async_trait]
-pub trait Network: Send + Sync {
-    /// The addresses that a name resolves to.
-    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
-
-    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream>;
-}
-
-/// The network of the system.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemNetwork;
-
-#[async_trait]
-impl Network for SystemNetwork {
-    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        Ok(tokio::net::lookup_host((host, port)).await?.collect())
-    }
-
-    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    }
-}
 
 /// Why a message was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -93,8 +62,6 @@ impl std::fmt::Debug for HttpClient {
     }
 }
 
-type Connection = SendRequest<Full<Bytes>>;
-
 /// Idle connections to one endpoint, with the time at which each was made.
 #[derive(Debug, Default)]
 pub struct Idle(Mutex<Vec<(Connection, Timestamp)>>);
@@ -109,12 +76,7 @@ impl HttpClient {
         network: Arc<dyn Network>,
         roots: RootCertStore,
     ) -> Result<Self, tokio_rustls::rustls::Error> {
-        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { policy, network, tls: TlsConnector::from(Arc::new(config)) })
+        Ok(Self { policy, network, tls: connector(roots)? })
     }
 
     pub const fn policy(&self) -> Policy {
@@ -180,40 +142,12 @@ impl HttpClient {
     /// Connects to an address of the name, and only if all its addresses are allowed. A name that also resolves to an
     /// internal address could lead there at the next attempt (SSRF).
     async fn connect(&self, target: &Target) -> Result<Connection, SendError> {
-        let addresses = match target.host.parse() {
-            Ok(address) => vec![SocketAddr::new(address, target.port)],
-            Err(_) => self.network.resolve(&target.host, target.port).await?,
-        };
+        let addresses = addresses(&*self.network, target).await?;
         for address in &addresses {
             self.policy.check(address.ip())?;
         }
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name leads nowhere");
-        for address in addresses {
-            match self.network.connect(SocketAddr::new(address.ip(), target.port)).await {
-                Ok(stream) => return self.speak(target, stream).await,
-                Err(error) => last = error,
-            }
-        }
-        Err(last.into())
+        Ok(connect(&*self.network, &self.tls, target, &addresses).await?)
     }
-
-    async fn speak(&self, target: &Target, stream: TcpStream) -> Result<Connection, SendError> {
-        if !target.tls {
-            return Ok(open(TokioIo::new(stream)).await?);
-        }
-        let name = ServerName::try_from(target.host.clone()).map_err(io::Error::other)?;
-        Ok(open(TokioIo::new(self.tls.connect(name, stream).await?)).await?)
-    }
-}
-
-async fn open<S>(stream: S) -> Result<Connection, hyper::Error>
-where
-    S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let (connection, driver) = handshake(stream).await?;
-    // The driver ends with the connection. An error in it is reported to whoever waits for an answer.
-    tokio::spawn(driver);
-    Ok(connection)
 }
 
 /// `retry-after` in seconds from now. The header has a number or a date.

@@ -7,6 +7,6 @@ mod signature;
 mod target;
 mod transport;
 
-pub use self::http::{Answer, HttpClient, Idle, Network, SendError, SystemNetwork};
-pub use target::{Policy, Refused, Target};
+pub use self::http::{Answer, HttpClient, Idle, SendError};
+pub use target::{Policy, Refused};
 pub use transport::{MESSAGES_AT_A_TIME, Render, WebhookTransport};

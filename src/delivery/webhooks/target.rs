@@ -3,12 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use url::{Host, Url};
+use crate::net::Target;
 
 /// Ports that messages are sent to: those of HTTPS. Other ports belong to services with other protocols.
 const PORTS: [u16; 2] = [443, 8443];
-/// The longest URL that is taken.
-const BYTES_MAX: usize = 1_000;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
@@ -17,70 +15,21 @@ pub struct Policy {
     pub development: bool,
 }
 
-/// A URL that messages may be sent to, unless its name resolves to an address that is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// True for https.
-    pub tls: bool,
-    /// The name or address, as it is resolved and as TLS checks it.
-    pub host: String,
-    pub port: u16,
-    /// Host and port as the `host` header has them.
-    pub authority: String,
-    /// Path and query.
-    pub path: String,
-}
-
 impl Policy {
     /// Parses and checks a URL. The error says what is wrong, for the caller who gave it.
     pub fn target(self, text: &str) -> Result<Target, &'static str> {
-        if text.len() > BYTES_MAX {
-            return Err("must be at most 1000 bytes");
+        let target = Target::parse(text)?;
+        if !target.tls && !self.development {
+            return Err("must be an https URL");
         }
-        // The URL parser of browsers accepts these, and reads the URL differently from a person.
-        let is_odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
-        if text.contains(is_odd) {
-            return Err("must be a URL without spaces and backslashes");
-        }
-        let url = Url::parse(text).map_err(|_| "must be a URL such as https://example.com/hooks")?;
-        let tls = match url.scheme() {
-            "https" => true,
-            "http" if self.development => false,
-            _ => return Err("must be an https URL"),
-        };
-        if !url.username().is_empty() || url.password().is_some() || text.contains('@') {
-            return Err("must not carry credentials");
-        }
-        if url.fragment().is_some() {
-            return Err("must not have a fragment");
-        }
-        let port = url.port_or_known_default().filter(|port| *port > 0).ok_or("must have a port")?;
-        if !self.development && !PORTS.contains(&port) {
+        if !self.development && !PORTS.contains(&target.port) {
             return Err("must use port 443 or 8443");
         }
-        let refused = "must lead to a public address";
-        let host = match url.host() {
-            Some(Host::Ipv4(address)) => {
-                self.check(address.into()).map_err(|Refused| refused)?;
-                address.to_string()
-            }
-            Some(Host::Ipv6(address)) => {
-                self.check(address.into()).map_err(|Refused| refused)?;
-                address.to_string()
-            }
-            Some(Host::Domain(name)) => {
-                let name = name.trim_end_matches('.').to_ascii_lowercase();
-                if !self.allows_name(&name) {
-                    return Err(refused);
-                }
-                name
-            }
-            None => return Err("must name a host"),
+        let is_allowed = match target.host.parse() {
+            Ok(address) => self.check(address).is_ok(),
+            Err(_) => self.allows_name(&target.host),
         };
-        let authority = url.authority().to_owned();
-        let path =
-            url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-        Ok(Target { tls, host, port, authority, path })
+        if is_allowed { Ok(target) } else { Err("must lead to a public address") }
     }
 
     /// False for names that mean the inside of a network, whatever they resolve to.

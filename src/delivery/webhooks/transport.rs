@@ -9,13 +9,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::http::{HttpClient, Idle, SendError};
 use super::signature::signatures;
-use super::target::Target;
 use crate::clock::Clock;
 use crate::delivery::Notice;
 use crate::delivery::sealing::NotOpened;
 use crate::delivery::signing_secrets::{Signing, SigningSecrets};
 use crate::delivery::transport::{Consequence, SendFailure, Sender, Transport, cut};
 use crate::ledger::{LedgerId, Timestamp};
+use crate::net::Target;
 use crate::store::StoreError;
 use crate::store::webhooks::Endpoint;
 

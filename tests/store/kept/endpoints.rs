@@ -14,9 +14,9 @@ use creditledger::store::webhooks::{Delivery, EMAIL_URL};
 use uuid::Uuid;
 
 use super::stage::Stage;
-use crate::desk::id;
+use crate::clock::TestClock;
+use crate::desk::{START, id};
 use crate::rig::Rig;
-use crate::webhooks::TestClock;
 
 /// Of the endpoint that takes everything.
 pub const URL: &str = "https://hooks.example.com/all";
@@ -25,7 +25,7 @@ pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// What asks for endpoints over a rig's database.
 pub fn webhooks(rig: &Rig) -> Endpoints {
-    let clock = TestClock::new();
+    let clock = TestClock::at(START);
     clock.set(rig.now);
     Endpoints::new(Arc::clone(&rig.webhooks), Arc::clone(&rig.reader), clock as Arc<dyn Clock>)
 }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use creditledger::delivery::webhooks::{HttpClient, Idle, Network, Policy, SendError};
+use creditledger::delivery::webhooks::{HttpClient, Idle, Policy, SendError};
+use creditledger::net::Network;
 use creditledger::tls::public_roots;
 use http::HeaderMap;
 use tokio::net::TcpStream;

@@ -9,52 +9,25 @@ mod sealed;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use async_trait::async_trait;
 use creditledger::clock::Clock;
 use creditledger::delivery::mail::{MailTransport, Mailboxes, Mailer};
-use creditledger::delivery::webhooks::{HttpClient, Policy, SystemNetwork, WebhookTransport};
+use creditledger::delivery::webhooks::{HttpClient, Policy, WebhookTransport};
 use creditledger::delivery::{
     Cursor, DeliveryThread, Endpoint, EndpointChanged, Endpoints, EventFeeds, Filter, NewEndpoint, Notice,
     Relay, SealingKeys, SigningSecrets, Transport, Watch,
 };
 use creditledger::grpc;
-use creditledger::ledger::{LedgerNo, RequestKey, Text, Timestamp};
-use creditledger::store::Position;
+use creditledger::ledger::{LedgerNo, RequestKey, Text};
+use creditledger::net::SystemNetwork;
 use creditledger::tls::public_roots;
+use creditledger::store::Position;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use crate::clock::TestClock;
 use crate::desk::START;
 use crate::rig::Rig;
-
-/// A clock that stands still until it is moved.
-pub struct TestClock(watch::Sender<Timestamp>);
-
-impl TestClock {
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self(watch::Sender::new(START)))
-    }
-
-    pub fn set(&self, now: Timestamp) {
-        self.0.send_modify(|time| *time = now.max(*time));
-    }
-
-    pub fn pass(&self, seconds: i64) {
-        self.set(self.now().plus_seconds(seconds));
-    }
-}
-
-#[async_trait]
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        *self.0.borrow()
-    }
-
-    async fn sleep_until(&self, at: Timestamp) {
-        self.0.subscribe().wait_for(|now| *now >= at).await.unwrap();
-    }
-}
 
 static DESKS: AtomicU32 = AtomicU32::new(0);
 
@@ -76,7 +49,7 @@ impl Desk {
 
     /// Of a server with these keys.
     pub fn with_keys(rig: &Rig, keys: SealingKeys) -> Self {
-        let (clock, keys) = (TestClock::new(), Arc::new(keys));
+        let (clock, keys) = (TestClock::at(START), Arc::new(keys));
         let feeds = Arc::new(EventFeeds::new(Arc::clone(&rig.reader), rig.notifier.clone()));
         let webhooks = Endpoints::new(
             Arc::clone(&rig.webhooks),
