@@ -9,6 +9,8 @@
 //! Whoever cannot be told is [`Refused`], with one reason. What exactly was wrong is only in the log, at debug level.
 
 mod caller;
+pub mod certificates;
+pub mod jwt;
 mod names;
 mod ways;
 
