@@ -16,4 +16,4 @@ mod ways;
 
 pub use caller::{Bounds, Caller, Ledgers, Refused};
 pub use names::{Hosts, Origins};
-pub use ways::{Access, Admission, Certified, OWN_PREFIX, Shown, Token, Verify};
+pub use ways::{Access, Admission, OWN_PREFIX, Shown, Token, Verify};

@@ -4,6 +4,8 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 
+use super::certificates::Certificates;
+use super::jwt::Verifier;
 use super::{Caller, Hosts, Origins, Refused};
 
 /// A text is a token of our own if it begins so; any other is a JWT.
@@ -20,15 +22,6 @@ pub trait Verify: Send + Sync {
     /// # Errors
     /// [`Refused`], also for a text that is no token.
     async fn verify(&self, token: &str) -> Result<Arc<Caller>, Refused>;
-}
-
-/// Tells whose certificate a connection has shown.
-pub trait Certified: Send + Sync {
-    /// The caller with these names of a verified certificate; `None` where none of them is known.
-    ///
-    /// # Errors
-    /// [`Refused`] where the names are those of several callers.
-    fn caller(&self, names: &[String]) -> Result<Option<Arc<Caller>>, Refused>;
 }
 
 /// What one call shows of its caller.
@@ -68,8 +61,8 @@ pub struct Access(Option<Arc<Ways>>);
 /// Those that are switched on.
 struct Ways {
     own: Arc<dyn Verify>,
-    jwt: Option<Arc<dyn Verify>>,
-    certificates: Option<Arc<dyn Certified>>,
+    jwt: Option<Verifier>,
+    certificates: Certificates,
 }
 
 /// Whom a server lets in: those who show who they are, under these names of it, and from these pages.
@@ -96,11 +89,7 @@ impl Access {
     }
 
     /// Callers must show who they are: by tokens of our own, and by the other ways that are given.
-    pub fn by(
-        own: Arc<dyn Verify>,
-        jwt: Option<Arc<dyn Verify>>,
-        certificates: Option<Arc<dyn Certified>>,
-    ) -> Self {
+    pub fn by(own: Arc<dyn Verify>, jwt: Option<Verifier>, certificates: Certificates) -> Self {
         Self(Some(Arc::new(Ways { own, jwt, certificates })))
     }
 
@@ -119,11 +108,13 @@ impl Access {
             Token::Bearer(token) if token.len() <= TOKEN_BYTES_MAX => token,
             Token::Bearer(_) | Token::Broken => return Err(Refused::Unauthenticated),
             Token::Absent => {
-                let known = ways.certificates.as_ref().map_or(Ok(None), |it| it.caller(&shown.names))?;
-                return known.ok_or(Refused::Unauthenticated);
+                return ways.certificates.caller(&shown.names)?.ok_or(Refused::Unauthenticated);
             }
         };
-        let way = if token.starts_with(OWN_PREFIX) { Some(&ways.own) } else { ways.jwt.as_ref() };
-        way.ok_or(Refused::Unauthenticated)?.verify(token).await
+        match &ways.jwt {
+            _ if token.starts_with(OWN_PREFIX) => ways.own.verify(token).await,
+            Some(jwt) => jwt.verify(token).await,
+            None => Err(Refused::Unauthenticated),
+        }
     }
 }

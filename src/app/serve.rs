@@ -15,16 +15,18 @@ use crate::telemetry::{self, OTLP_ENDPOINT};
 /// [`Failure`] where it does not start. What ends it later is logged.
 pub async fn serve(flags: &Flags) -> Result<ExitCode, Failure> {
     let config = Config::load(flags, std::env::vars_os(), Secrets::Needed)?;
+    config.check_auth()?;
     config.check_exposure()?;
     let telemetry = telemetry::start(&config, std::env::var(OTLP_ENDPOINT).ok().as_deref())?;
     let mut stop = Stop::new()?;
     let mut server = Server::start(&config).await?;
     print(&format!(
         "creditledger {}: prepaid support credits in a double-entry ledger\n\
-         listening on {} (gRPC, callers are not authenticated)\n\
+         listening on {} (gRPC, callers {})\n\
          database {}",
         env!("CARGO_PKG_VERSION"),
         server.url(),
+        if config.authenticate { "show who they are" } else { "are not authenticated" },
         store::shown_url(config.database_url()?.reveal()),
     ))?;
     let failed = tokio::select! {

@@ -3,10 +3,8 @@
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-use toml::de::DeValue;
-
 use super::secret::{self, Secret};
-use super::tables::{Entry, Faults, Table};
+use super::tables::{Entry, Faults, Table, file, optional, whole};
 
 /// E-mail as the file describes it. Addresses, links and templates are checked where they are used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,23 +98,6 @@ pub(super) fn read(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<EmailSe
     })
 }
 
-/// The value of a key that may be left out. The outer `None` stands for a fault.
-fn optional<'t, T>(
-    table: &mut Table<'t>,
-    faults: &mut Faults<'_>,
-    key: &str,
-    read: impl Fn(&Entry<'t>, &mut Faults<'_>) -> Option<T>,
-) -> Option<Option<T>> {
-    match table.take(key) {
-        Some(entry) => read(&entry, faults).map(Some),
-        None => Some(None),
-    }
-}
-
-fn file(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<PathBuf> {
-    entry.text(faults).map(PathBuf::from)
-}
-
 fn tls(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<EmailTls> {
     match entry.text(faults)? {
         "starttls" => Some(EmailTls::StartTls),
@@ -125,18 +106,6 @@ fn tls(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<EmailTls> {
         other => entry
             .refuse(faults, format_args!("must be \"starttls\", \"implicit\" or \"none\", not {other:?}")),
     }
-}
-
-fn whole(entry: &Entry<'_>, faults: &mut Faults<'_>, min: u64, max: u64) -> Option<u64> {
-    let (number, given) = match entry.value {
-        DeValue::Integer(integer) => {
-            (u64::from_str_radix(integer.as_str(), integer.radix()).ok(), integer.to_string())
-        }
-        other => (None, other.type_str().to_owned()),
-    };
-    number.filter(|number| (min..=max).contains(number)).or_else(|| {
-        entry.refuse(faults, format_args!("must be a whole number from {min} to {max}, not {given}"))
-    })
 }
 
 /// The password, which goes with a user. The outer `None` stands for a fault.

@@ -45,12 +45,30 @@ pub enum ConfigError {
     Contradictions(Vec<String>),
     /// The server would be reachable from other machines, and nothing authenticates callers.
     #[error(
-        "{listen} is reachable from other machines and callers are not authenticated yet: \
-         listen on 127.0.0.1, or say --insecure where the network is trusted"
+        "{listen} is reachable from other machines and callers are not authenticated: listen on 127.0.0.1, \
+         give --authenticate and a TLS certificate, or say --insecure where the network is trusted"
     )]
     Exposed {
         /// The setting `listen`.
         listen: SocketAddr,
+    },
+    /// Tokens would be sent where others can read them.
+    #[error(
+        "{listen} is reachable from other machines, and tokens would be sent there in the clear: \
+         give tls_certificate_file and tls_key_file, or --insecure if a proxy in front of it has TLS"
+    )]
+    InTheClear {
+        /// The setting `listen`.
+        listen: SocketAddr,
+    },
+    /// The file says who may call, and nobody is asked.
+    #[error(
+        "{place}: auth says who may call, but callers are not authenticated: \
+         say authenticate = true, or --authenticate"
+    )]
+    NotAuthenticated {
+        /// File and line of the table.
+        place: String,
     },
 }
 

@@ -1,10 +1,11 @@
-//! The TOML file: flat keys, each a setting, and the tables of e-mail and storefronts. All its faults are named at once,
+//! The TOML file: flat keys, each a setting, and the tables of callers, e-mail and storefronts. All its faults are named at once,
 //! each with its line.
 
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::auth;
 use super::email;
 use super::error::ConfigError;
 use super::secret::Variables;
@@ -24,11 +25,13 @@ pub(super) fn read(
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: shown.clone(), source })?;
-    read_text(&text, variables, config).map_err(|faults| ConfigError::File { path: shown, faults })
+    read_text(&text, &shown, variables, config)
+        .map_err(|faults| ConfigError::File { path: shown.clone(), faults })
 }
 
 fn read_text(
     text: &str,
+    path: &str,
     variables: Variables<'_>,
     config: &mut Config,
 ) -> Result<Vec<(&'static str, usize)>, Vec<Fault>> {
@@ -44,6 +47,7 @@ fn read_text(
     }
     for entry in entries {
         match entry.key {
+            "auth" => config.auth = auth::read(&entry, path, &mut faults),
             "email" => config.email = email::read(&entry, &mut faults),
             "storefronts" => config.storefronts = storefronts::read(&entry, variables, &mut faults),
             _ => match read_setting(&entry, config) {

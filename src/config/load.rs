@@ -135,12 +135,26 @@ impl Config {
         (setting.set)(self, text)
     }
 
-    /// Refuses to serve beyond this machine without authentication, unless `insecure` is set.
-    pub fn check_exposure(&self) -> Result<(), ConfigError> {
-        if self.insecure || self.listen.ip().is_loopback() {
-            return Ok(());
+    /// Refuses settings about callers where callers are not authenticated.
+    pub fn check_auth(&self) -> Result<(), ConfigError> {
+        match &self.auth {
+            Some(auth) if !self.authenticate => {
+                Err(ConfigError::NotAuthenticated { place: auth.place.clone() })
+            }
+            Some(_) | None => Ok(()),
         }
-        Err(ConfigError::Exposed { listen: self.listen })
+    }
+
+    /// Refuses to serve beyond this machine without authentication, or without TLS that hides tokens, unless `insecure` is
+    /// set.
+    pub fn check_exposure(&self) -> Result<(), ConfigError> {
+        let listen = self.listen;
+        match (self.authenticate, self.tls_certificate_file.is_some()) {
+            _ if self.insecure || listen.ip().is_loopback() => Ok(()),
+            (true, true) => Ok(()),
+            (true, false) => Err(ConfigError::InTheClear { listen }),
+            (false, _) => Err(ConfigError::Exposed { listen }),
+        }
     }
 }
 
@@ -345,6 +359,21 @@ mod tests {
     }
 
     #[test]
+    fn rules_about_callers_need_that_callers_are_authenticated() {
+        let file =
+            "insecure = false\n[auth.certificates]\n\"DNS:a\" = { role = \"auditor\", ledgers = \"*\" }";
+        let off = load(&Flags::default(), &[], Some(file)).unwrap();
+        assert_eq!(
+            off.check_auth().unwrap_err().to_string().rsplit('/').next().unwrap(),
+            "c.toml line 2: auth says who may call, but callers are not authenticated: say authenticate = true, or \
+             --authenticate"
+        );
+        let on = load(&flag("authenticate", "true"), &[], Some(file)).unwrap();
+        assert!(on.check_auth().is_ok());
+        assert!(Config::default().check_auth().is_ok());
+    }
+
+    #[test]
     fn serves_beyond_loopback_only_when_told_to() {
         let at = |listen: &str, insecure| Config {
             listen: listen.parse().unwrap(),
@@ -357,6 +386,12 @@ mod tests {
         for open in ["0.0.0.0:1", "[::]:1", "192.168.1.1:1"] {
             let error = at(open, false).check_exposure().unwrap_err().to_string();
             assert!(error.contains("--insecure") && !error.contains('\n'), "{error}");
+            let asking = Config { authenticate: true, ..at(open, false) };
+            let error = asking.check_exposure().unwrap_err().to_string();
+            assert!(error.contains("in the clear") && error.contains("tls_certificate_file"), "{error}");
+            let by_tls = Config { tls_certificate_file: Some("c.pem".into()), ..asking };
+            assert!(by_tls.check_exposure().is_ok());
+            assert!(Config { authenticate: false, ..by_tls }.check_exposure().is_err());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Settings: flags over `CREDITLEDGER_*` variables over a TOML file over defaults. Every name has one spelling: the key
 //! `log_format` is the variable `CREDITLEDGER_LOG_FORMAT` and the flag `--log-format`. `settings` has all of them once.
 
+mod auth;
 mod email;
 mod error;
 mod file;
@@ -11,6 +12,7 @@ mod settings;
 mod storefronts;
 mod tables;
 
+pub use auth::AuthSettings;
 pub use email::{EmailSettings, EmailTls};
 pub use error::ConfigError;
 pub use flags::Flags;

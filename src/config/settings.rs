@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
+use super::auth::AuthSettings;
 use super::email::EmailSettings;
 use crate::access::{Hosts, Origins};
 use super::secret::Secret;
@@ -53,6 +54,8 @@ macro_rules! settings {
             pub sealing_old_keys: Vec<Secret>,
             /// More of them, in files.
             pub sealing_old_key_files: Vec<Secret>,
+            /// Who may call, by tokens of providers and by certificates. Only in the file.
+            pub auth: Option<AuthSettings>,
             /// E-mail to customers; without it, none is sent. Only in the file.
             pub email: Option<EmailSettings>,
             /// Storefronts whose webhooks are served. Only in the file.
@@ -67,6 +70,7 @@ macro_rules! settings {
                     sealing_key: None,
                     sealing_old_keys: Vec::new(),
                     sealing_old_key_files: Vec::new(),
+                    auth: None,
                     email: None,
                     storefronts: Vec::new(),
                 }
@@ -112,6 +116,8 @@ settings! {
     listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_051)), Text(address), "ADDRESS";
     /// Serve beyond loopback although callers are not authenticated
     insecure: bool = false, Switch(), "";
+    /// Let only callers in that show who they are
+    authenticate: bool = false, Switch(), "";
     /// Names of the server besides localhost, with commas; * for any, which is the default with --insecure or authentication
     allowed_hosts: Hosts = Hosts::Usual, Text(Hosts::parse), "NAMES";
     /// Web pages that may call: origins with commas between them, such as https://desk.example

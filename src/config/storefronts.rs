@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::secret::{self, Variables};
-use super::tables::{Entry, Faults, Table};
+use super::tables::{Entry, Faults, Table, parsed};
 use crate::ledger::{Credits, Currency, LedgerId, Money, Storefront};
 use crate::storefront::{Mapped, Revenue, Shop, Vendor, amounts};
 
@@ -98,17 +98,6 @@ fn revenue(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<Revenue> {
         "net" => Some(Revenue::Net),
         "gross" => Some(Revenue::Gross),
         other => entry.refuse(faults, format_args!("must be \"net\" or \"gross\", not {other:?}")),
-    }
-}
-
-fn parsed<T, E: std::fmt::Display>(
-    entry: &Entry<'_>,
-    faults: &mut Faults<'_>,
-    parse: impl Fn(&str) -> Result<T, E>,
-) -> Option<T> {
-    match parse(entry.text(faults)?) {
-        Ok(value) => Some(value),
-        Err(error) => entry.refuse(faults, error),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reads tables of the settings file key by key, and gathers everything that is wrong with its line.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -207,5 +208,48 @@ impl<'t> Table<'t> {
         for entry in self.left {
             entry.refuse::<()>(faults, "is not a setting");
         }
+    }
+}
+
+/// The value of a key that may be left out. The outer `None` stands for a fault.
+pub(super) fn optional<'t, T>(
+    table: &mut Table<'t>,
+    faults: &mut Faults<'_>,
+    key: &str,
+    read: impl Fn(&Entry<'t>, &mut Faults<'_>) -> Option<T>,
+) -> Option<Option<T>> {
+    match table.take(key) {
+        Some(entry) => read(&entry, faults).map(Some),
+        None => Some(None),
+    }
+}
+
+/// The path of a file, which is not looked at.
+pub(super) fn file(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<PathBuf> {
+    entry.text(faults).map(PathBuf::from)
+}
+
+/// A whole number within bounds.
+pub(super) fn whole(entry: &Entry<'_>, faults: &mut Faults<'_>, min: u64, max: u64) -> Option<u64> {
+    let (number, given) = match entry.value {
+        DeValue::Integer(integer) => {
+            (u64::from_str_radix(integer.as_str(), integer.radix()).ok(), integer.to_string())
+        }
+        other => (None, other.type_str().to_owned()),
+    };
+    number.filter(|number| (min..=max).contains(number)).or_else(|| {
+        entry.refuse(faults, format_args!("must be a whole number from {min} to {max}, not {given}"))
+    })
+}
+
+/// A text that a reader of its own takes, whose error continues the key.
+pub(super) fn parsed<T, E: std::fmt::Display>(
+    entry: &Entry<'_>,
+    faults: &mut Faults<'_>,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Option<T> {
+    match parse(entry.text(faults)?) {
+        Ok(value) => Some(value),
+        Err(error) => entry.refuse(faults, error),
     }
 }

@@ -30,7 +30,6 @@ use hyper::body::Frame;
 use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::server::TcpConnectInfo;
 use tonic_health::pb::health_server;
 use tower::ServiceExt as _;
 
@@ -39,6 +38,7 @@ use super::methods::{Methods, Shape};
 use super::stage::{Answer, Inner, Stage};
 use super::status::Problem;
 use crate::access::{Access, Caller, Refused, Shown, Token};
+use crate::tls::Peer;
 
 /// Calls that may wait for a check at a time.
 const WAITING_MAX: usize = 1_024;
@@ -66,15 +66,15 @@ impl Identify {
 
 impl Stage for Identify {
     fn call<S: Inner>(&self, mut request: Request<Body>, services: &mut S) -> Answer<S> {
-        let peer = request.extensions().get::<TcpConnectInfo>();
-        let peer = peer.and_then(TcpConnectInfo::remote_addr).map(|address| address.ip());
+        let connection = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+        let peer = connection.address.map(|address| address.ip());
         let is_health = service(&request) == Some(health_server::SERVICE_NAME);
         let anybody = if is_health { Access::open().anybody() } else { self.access.anybody() };
         if let Some(anybody) = anybody {
             request.extensions_mut().insert(Called::new(anybody, peer));
             return Answer::<S>::Passed { answer: services.call(request) };
         }
-        let shown = Shown { token: token(request.headers()), names: Arc::default() };
+        let shown = Shown { token: token(request.headers()), names: connection.names };
         let mut checking = self.check(shown.clone());
         // Without a waker: one that is pending is polled again from its own future.
         if let Poll::Ready(known) = checking.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()))

@@ -13,6 +13,7 @@ mod receiver;
 mod signer;
 
 mod certificates;
+mod examples;
 mod fetching;
 mod flood;
 mod key_sets;

@@ -112,6 +112,21 @@ fn all_faults_of_the_file_are_told_at_once() {
 }
 
 #[test]
+fn rules_about_callers_are_refused_while_nobody_is_asked() {
+    let place = Place::new();
+    let text = "[auth.certificates]\n\"DNS:a\" = { role = \"auditor\", ledgers = \"*\" }\n";
+    place.write("auth.toml", text);
+    let ended = place.run(&["serve", "--listen", "127.0.0.1:0", "--config", "auth.toml"]);
+    let told = "creditledger: auth.toml line 1: auth says who may call, but callers are not authenticated";
+    assert!(ended.complaint().starts_with(told), "{}", ended.stderr);
+    place.write("auth.toml", &text.replace("auditor", "admin"));
+    let ended = place.run(&["serve", "--listen", "127.0.0.1:0", "--authenticate", "--config", "auth.toml"]);
+    let told = "creditledger: auth.toml line 2: auth.certificates.DNS:a.role must be a role, one of";
+    assert!(ended.complaint().starts_with(told), "{}", ended.stderr);
+    assert!(!place.path("creditledger.db").exists());
+}
+
+#[test]
 fn only_a_server_needs_the_secrets_of_storefronts() {
     let place = Place::new();
     place.write(

@@ -134,7 +134,7 @@ async fn who_is_not_known_calls_nothing() {
     let good = guarded.tokens.issue("good", Role::Operator, &[]);
     let revoked = guarded.tokens.issue("revoked", Role::Operator, &[]);
     guarded.tokens.revoke(&revoked);
-    let away = guarded.tokens.put("away", Err(Refused::Unavailable));
+    let away = guarded.tokens.put("clt_away", Err(Refused::Unavailable));
     let before = world.served.positions().await;
     let long = format!("Bearer {}", "x".repeat(9_000));
     let broken: Vec<Vec<String>> = vec![

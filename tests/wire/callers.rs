@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use creditledger::access::certificates::Certificates;
 use creditledger::access::{Access, Admission, Bounds, Caller, Ledgers, Refused, Verify};
 use creditledger::grpc::{Limits, serve};
 use creditledger::ledger::actor::{Role, Way};
@@ -60,7 +61,7 @@ pub struct Guarded {
 impl Guarded {
     pub async fn over(served: &Served) -> Self {
         let tokens = Arc::new(Tokens::default());
-        let access = Access::by(Arc::clone(&tokens) as _, Some(Arc::clone(&tokens) as _), None);
+        let access = Access::by(Arc::clone(&tokens) as _, None, Certificates::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(
