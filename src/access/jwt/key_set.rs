@@ -17,6 +17,8 @@ use super::algorithm::{Algorithm, PublicKey};
 const KEYS_MAX: usize = 10_000;
 /// The longest name of a key.
 const KID_BYTES_MAX: usize = 1_024;
+/// How much is told of what cannot be read.
+const ERROR_CHARS_MAX: usize = 200;
 /// The size of a modulus, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
 
@@ -24,11 +26,18 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeySetError {
     #[error("it is no set of keys: {0}")]
-    Unreadable(#[from] serde_json::Error),
+    Unreadable(String),
     #[error("none of its keys can be used: {skipped} were left out, the first because it {reason}")]
     NoneUsable { skipped: usize, reason: &'static str },
     #[error("it has no keys")]
     Empty,
+}
+
+impl From<serde_json::Error> for KeySetError {
+    /// The error may repeat what it met, which may be as long as the body.
+    fn from(error: serde_json::Error) -> Self {
+        Self::Unreadable(error.to_string().chars().take(ERROR_CHARS_MAX).collect())
+    }
 }
 
 /// The keys of a provider.
@@ -248,4 +257,25 @@ fn ed25519(jwk: &Map<String, Value>) -> Result<PublicKey, &'static str> {
         return Err("is on another curve");
     }
     bytes(jwk, "x")?.try_into().map(PublicKey::Ed25519).map_err(|_| "is no point of Ed25519")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_a_set_is_short_whatever_it_is() {
+        let algorithms = BTreeSet::from(Algorithm::ALL);
+        let long = "\u{e9}".repeat(1 << 20);
+        for (body, told) in [
+            (format!("\"{long}\""), "it is no set of keys: invalid type: string \""),
+            (format!("{{\"keys\":\"{long}\"}}"), "it is no set of keys: invalid type: string \""),
+            (format!("{{\"{long}\":1}}"), "it is no set of keys: missing field `keys`"),
+            (format!("<html>{long}"), "it is no set of keys: expected value at line 1 column 1"),
+            (format!("{{\"keys\":[\"{long}\"]}}"), "none of its keys can be used: 1 were left out"),
+        ] {
+            let error = KeySet::read(body.as_bytes(), &algorithms).unwrap_err().to_string();
+            assert!(error.starts_with(told) && error.chars().count() < 300, "{error}");
+        }
+    }
 }

@@ -147,7 +147,9 @@ impl Keys {
 
     /// Fetches the keys again and again, for as long as the server runs.
     pub async fn follow(self: Arc<Self>, provider: Provider, source: Source, clock: Arc<dyn Clock>) {
+        let name = provider.name.clone();
         let mut fetcher = Fetcher { provider, source, seen: None, complaint: None, failures: 0 };
+        let mut is_out = false;
         loop {
             let began = clock.now();
             self.state.send_modify(|state| {
@@ -167,6 +169,10 @@ impl Keys {
                     (_, None) => {}
                 }
             });
+            let was_out = std::mem::replace(&mut is_out, self.held(ended).is_none());
+            if is_out && !was_out {
+                tracing::error!(provider = name, "no keys of a provider serve: its callers get UNAVAILABLE");
+            }
             let next = began.plus_seconds(fetcher.pause(&outcome));
             loop {
                 tokio::select! {
