@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::certificates::Certificates;
 use super::jwt::Verifier;
+use super::tokens::Tokens;
 use super::{Caller, Hosts, Origins, Refused};
 
 /// A text is a token of our own if it begins so; any other is a JWT.
@@ -22,6 +23,13 @@ pub trait Verify: Send + Sync {
     /// # Errors
     /// [`Refused`], also for a text that is no token.
     async fn verify(&self, token: &str) -> Result<Arc<Caller>, Refused>;
+}
+
+#[async_trait]
+impl Verify for Tokens {
+    async fn verify(&self, token: &str) -> Result<Arc<Caller>, Refused> {
+        Self::verify(self, token).await
+    }
 }
 
 /// What one call shows of its caller.

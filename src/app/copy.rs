@@ -101,6 +101,7 @@ fn json_of(copied: &Copied) -> Value {
         lots,
         orders,
         storefront_orders,
+        tokens,
         card_changes,
         journal_sha256,
     } = copied;
@@ -114,6 +115,7 @@ fn json_of(copied: &Copied) -> Value {
         "lots": lots,
         "orders": orders,
         "storefront_orders": storefront_orders,
+        "tokens": tokens,
         "card_changes": card_changes,
         "journal_sha256": journal_sha256,
     })

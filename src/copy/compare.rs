@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use super::digest::JournalDigest;
 use super::outcome::{Copied, CopyError};
 use crate::ledger::book::OrderScope;
@@ -11,7 +13,7 @@ use crate::ledger::ids::WorkId;
 use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId};
 use crate::store::{
     AuditStore, Position, StoreError, StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder,
-    StoredWork,
+    StoredToken, StoredWork,
 };
 
 /// Rows in one read.
@@ -80,6 +82,7 @@ pub(super) async fn compare(
     copied.lots = same_rows(source, target, |_: &StoredLot| ()).await?;
     copied.orders = same_rows(source, target, |_: &StoredOrder| ()).await?;
     copied.storefront_orders = storefronts(source, target).await?;
+    copied.tokens = same_rows(source, target, |_: &StoredToken| ()).await?;
     accounts(source, target, sums).await?;
     Ok(copied)
 }
@@ -222,6 +225,22 @@ impl StoredRow for StoredOrder {
     fn name(&self) -> String {
         let (_, storefront, order) = &self.scope;
         format!("order {order} of {storefront}")
+    }
+}
+
+impl StoredRow for StoredToken {
+    type Key = Uuid;
+
+    async fn page(store: &dyn AuditStore, after: Option<&Uuid>) -> Result<Vec<Self>, StoreError> {
+        store.stored_tokens(after.copied(), PAGE).await
+    }
+
+    fn key(&self) -> Uuid {
+        self.id
+    }
+
+    fn name(&self) -> String {
+        format!("token {}", self.id)
     }
 }
 

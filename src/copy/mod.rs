@@ -43,6 +43,10 @@ pub struct Copier<'a> {
     orders: OrdersMark,
     /// The last order of a storefront that is copied.
     last_order: Option<Uuid>,
+    /// The revision of the source's tokens, as it was when the copy began.
+    tokens: u64,
+    /// The last token that is copied.
+    last_token: Option<Uuid>,
     /// The index of the ledger that is being copied; those before it are done.
     at: usize,
     total: u64,
@@ -85,6 +89,7 @@ impl<'a> Copier<'a> {
         }
         let cards = source.stored_card_changes().await?;
         let orders = source.storefront_mark().await?;
+        let tokens = source.token_revision().await?;
         target.writer.begin_copy(now).await?;
         let total = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.end.0));
         let mut copier = Self {
@@ -94,6 +99,8 @@ impl<'a> Copier<'a> {
             cards,
             orders,
             last_order: None,
+            tokens,
+            last_token: None,
             at: 0,
             total,
             done: 0,
@@ -168,7 +175,7 @@ impl<'a> Copier<'a> {
         self.done
     }
 
-    /// Copies the next postings, or orders of storefronts, in one transaction; false where there is nothing left.
+    /// Copies the next postings, orders of storefronts, or tokens, in one transaction; false where there is nothing left.
     ///
     /// # Errors
     /// [`CopyError`]; nothing of these postings is stored, unless the error says that the outcome is unknown.
@@ -222,18 +229,35 @@ impl<'a> Copier<'a> {
         if rooms != self.target.audit.storefront_rooms().await? {
             self.target.writer.copy_storefront_rooms(&rooms).await?;
         }
-        Ok(false)
+        self.copy_tokens().await
     }
 
-    /// True where the source has ledgers, postings, or orders of storefronts that are not copied. `source` is opened anew, so that no snapshot
-    /// hides them.
+    /// Copies the next page of tokens that the target has not as the source has them, once all orders are copied.
+    async fn copy_tokens(&mut self) -> Result<bool, CopyError> {
+        loop {
+            let after = self.last_token;
+            let page = self.source.stored_tokens(after, self.chunk).await?;
+            let there = self.target.audit.stored_tokens(after, self.chunk).await?;
+            self.last_token = page.last().map(|token| token.id).or(after);
+            if page != there {
+                self.target.writer.copy_tokens(after, &page).await?;
+                return Ok(true);
+            }
+            if page.is_empty() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// True where the source has ledgers, postings, orders of storefronts or tokens that are not copied. `source` is
+    /// opened anew, so that no snapshot hides them.
     pub async fn has_grown(&self, source: &dyn AuditStore) -> Result<bool, StoreError> {
         let ledgers = source.stored_ledgers().await?;
         if !ledgers.iter().eq(self.parts.iter().map(|part| &part.stored)) {
             return Ok(true);
         }
-        if source.stored_card_changes().await? != self.cards || source.storefront_mark().await? != self.orders
-        {
+        let marks = (source.storefront_mark().await?, source.token_revision().await?);
+        if source.stored_card_changes().await? != self.cards || marks != (self.orders, self.tokens) {
             return Ok(true);
         }
         for part in &self.parts {

@@ -56,6 +56,7 @@ pub struct Copied {
     pub lots: u64,
     pub orders: u64,
     pub storefront_orders: u64,
+    pub tokens: u64,
     pub card_changes: u64,
     /// SHA-256 of the journal, the same in every engine.
     pub journal_sha256: String,
@@ -72,6 +73,7 @@ impl fmt::Display for Copied {
             lots,
             orders,
             storefront_orders,
+            tokens,
             card_changes,
             journal_sha256,
         } = self;
@@ -83,6 +85,9 @@ impl fmt::Display for Copied {
         }
         if *storefront_orders > 0 {
             write!(f, ", {} of storefronts", count(*storefront_orders, "kept order"))?;
+        }
+        if *tokens > 0 {
+            write!(f, ", {}", count(*tokens, "token"))?;
         }
         if *card_changes > 0 {
             write!(f, ", {} of rate cards", count(*card_changes, "change"))?;

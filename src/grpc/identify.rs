@@ -42,8 +42,9 @@ use crate::tls::Peer;
 
 /// Calls that may wait for a check at a time.
 const WAITING_MAX: usize = 1_024;
-/// How often the caller of a stream is looked at again. With what ways remember, a revoked token ends within 5 s.
-const AGAIN: Duration = Duration::from_secs(2);
+/// How often the caller of a stream is looked at again. With the age of what tokens are known by, a revoked one ends its
+/// streams within 5 s.
+const AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub struct Identify {

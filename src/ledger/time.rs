@@ -43,6 +43,13 @@ impl Timestamp {
         }
     }
 
+    /// The start of its hour.
+    #[must_use]
+    pub fn hour(self) -> Self {
+        const HOUR: i64 = 3_600 * Timestamp::MICROS_PER_SECOND;
+        Self(self.0.saturating_sub(self.0.rem_euclid(HOUR)))
+    }
+
     /// The UTC date.
     pub fn day(self) -> Day {
         let days = self.0.div_euclid(Self::MICROS_PER_DAY);

@@ -8,6 +8,7 @@ use super::error::StoreError;
 use super::orders::{OrdersMark, StorefrontRoom, WithPayload};
 use super::read_store::Page;
 use super::recorded::{Ledger, Position, Recorded};
+use super::tokens::StoredToken;
 use crate::ledger::book::OrderScope;
 use crate::ledger::card::CardChange;
 use crate::ledger::ids::WorkId;
@@ -146,6 +147,12 @@ pub trait AuditStore: Send + Sync {
 
     /// Differs from an earlier one where any order of a storefront has changed since.
     async fn storefront_mark(&self) -> Result<OrdersMark, StoreError>;
+
+    /// Tokens of the server's own, by id.
+    async fn stored_tokens(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<StoredToken>, StoreError>;
+
+    /// Differs from an earlier one where any token has changed since, but for its use.
+    async fn token_revision(&self) -> Result<u64, StoreError>;
 
     /// Balances of all system accounts, each in its own unit.
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError>;

@@ -8,6 +8,7 @@ use super::audit::AuditStore;
 use super::orders::OrderStore;
 use super::read_store::ReadStore;
 use super::recorded::Recorded;
+use super::tokens::TokenStore;
 use super::webhooks::WebhookStore;
 use super::write_store::WriteStore;
 
@@ -19,6 +20,7 @@ pub struct Engine {
     pub audit: Arc<dyn AuditStore>,
     pub webhooks: Arc<dyn WebhookStore>,
     pub orders: Arc<dyn OrderStore>,
+    pub tokens: Arc<dyn TokenStore>,
     pub notifier: CommitNotifier,
 }
 

@@ -26,6 +26,7 @@ mod sql;
 pub mod sqlite;
 pub mod stamps;
 pub mod stored;
+pub mod tokens;
 pub mod usage;
 pub mod webhooks;
 pub mod words;
@@ -46,5 +47,6 @@ pub use open::{
 pub use orders::{KeptOrder, OrderState, OrderStore, OrderTx, OrdersMark, Room, StorefrontRoom, WithPayload};
 pub use read_store::{At, HoldFilter, LotFilter, OwnedLot, Page, READ_BYTES_MAX, ReadStore, StoreInfo};
 pub use recorded::{Ledger, Position, Recorded};
+pub use tokens::{StoredToken, TokenBody, TokenCounts, TokenStore, TokenTx};
 pub use words::Erased;
 pub use write_store::{LedgerCreated, NewLedger, WriteStore};

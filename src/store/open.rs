@@ -9,9 +9,11 @@ use super::error::StoreError;
 use super::figures::Figures;
 use super::memory::Memory;
 use super::postgres::{self, Address};
+use super::read_store::ReadStore;
 use super::sql::audit::SqlAudit;
 use super::sql::orders::SqlOrders;
 use super::sql::reader::SqlReader;
+use super::sql::tokens::SqlTokens;
 use super::sql::webhooks::SqlWebhooks;
 use super::sqlite;
 use crate::ledger::Timestamp;
@@ -35,12 +37,14 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
     let (writer, readers) = sqlite::open(&path, now)?;
     let notifier = writer.notifier();
     let side = sqlite::SqliteSide::of(&path, writer.turns(), writer.file());
+    let reader = Arc::new(SqlReader(readers.clone()));
     Ok(Engine {
         writers: vec![Box::new(writer)],
-        reader: Arc::new(SqlReader(readers.clone())),
+        reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
         audit: Arc::new(SqlAudit(readers)),
         webhooks: Arc::new(SqlWebhooks(side.clone())),
-        orders: Arc::new(SqlOrders(side)),
+        orders: Arc::new(SqlOrders(side.clone())),
+        tokens: Arc::new(SqlTokens { reader, side }),
         notifier,
     })
 }

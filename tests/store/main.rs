@@ -45,6 +45,7 @@ mod rig;
 mod round_trips;
 mod schema;
 mod sequencing;
+mod tokens;
 mod top_ups;
 mod turns;
 mod verify;

@@ -15,7 +15,7 @@ use creditledger::store::orders::OrderStore;
 use creditledger::store::webhooks::WebhookStore;
 use creditledger::store::{
     AuditStore, CardsChanged, CommitNotifier, Engine, Isolation, LedgerCreated, NewLedger, ReadStore,
-    Settings, StoreError, Time, WriteStore, open,
+    Settings, StoreError, Time, TokenStore, WriteStore, open,
 };
 use tempfile::TempDir;
 
@@ -27,6 +27,7 @@ pub struct Rig {
     pub audit: Arc<dyn AuditStore>,
     pub webhooks: Arc<dyn WebhookStore>,
     pub orders: Arc<dyn OrderStore>,
+    pub tokens: Arc<dyn TokenStore>,
     pub notifier: CommitNotifier,
     pub now: Timestamp,
     pub ledger: LedgerNo,
@@ -46,7 +47,7 @@ pub const SETTINGS: Settings = Settings { lanes: 1, isolation: Isolation::ReadCo
 
 impl Rig {
     fn of(engine: Engine, url: Option<String>, directory: Option<TempDir>) -> Self {
-        let Engine { mut writers, reader, audit, webhooks, orders, notifier } = engine;
+        let Engine { mut writers, reader, audit, webhooks, orders, tokens, notifier } = engine;
         let writer = writers.remove(0);
         let customer = id("acme");
         let ledger = LedgerNo::MAIN;
@@ -58,6 +59,7 @@ impl Rig {
             audit,
             webhooks,
             orders,
+            tokens,
             notifier,
             now: START,
             ledger,
@@ -103,7 +105,7 @@ impl Rig {
     pub async fn reopen(mut self) -> Self {
         let Some(url) = self.url else { return self };
         self.writer.close().await.unwrap();
-        drop((self.writer, self.reader, self.audit, self.webhooks, self.orders));
+        drop((self.writer, self.reader, self.audit, self.webhooks, self.orders, self.tokens));
         let again = Self::of(open(&url, START, &SETTINGS).await.unwrap(), Some(url), self.directory);
         Self { now: self.now, ledger: self.ledger, customer: self.customer, requests: self.requests, ..again }
     }

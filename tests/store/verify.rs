@@ -44,6 +44,8 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("storefront_order_name", "name = 'cs_5'", &["name cs_5 of storefront web"]),
     ("storefront_payload", "TRUE", &["ayload of order "]),
     ("storefront_room", "TRUE", &["storefront web", "storefront webx", "room of a storefront"]),
+    ("access_token", "revoked_at IS NULL", &["oken "]),
+    ("access_token", "revoked_at IS NOT NULL", &["oken "]),
     ("posting_kind", "kind = 23", &["posting_kind"]),
     ("hold_state", "state = 3", &["hold_state"]),
     ("lot_source", "source = 1", &["lot_source"]),
@@ -116,6 +118,7 @@ const DAMAGES: &[(&str, &str)] = &[
         "INSERT INTO storefront_room VALUES (9, 'web', 0, 0, 0)",
         "web of ledger number 9: there is no such ledger",
     ),
+    ("UPDATE access_token SET used_at = used_at + 1", "its last use is no hour"),
     ("UPDATE storefront_order SET state = 4 WHERE state = 2", "unknown state 4"),
     ("UPDATE storefront_order SET storefront = 'no shop' WHERE state = 2", "its storefront must consist of"),
     (
@@ -167,6 +170,7 @@ async fn database() -> Rig {
     let room = Room { waiting: 1, due: 1, payload_bytes: 9 };
     tx.put_room(LedgerNo::MAIN, &crate::desk::id("web"), room).await.unwrap();
     tx.commit().await.unwrap();
+    crate::tokens::fill(&*rig.tokens).await;
     rig.writer.close().await.unwrap();
     rig
 }

@@ -18,7 +18,7 @@ use creditledger::store::webhooks::{Asked, AskedScope, Delivery, Endpoint, Webho
 use creditledger::store::{
     At, AuditStore, CardsChanged, ClassStats, ClassStatsFilter, CommitNotifier, DefaultAlertsSet, Engine,
     Erased, HoldFilter, Ledger, LedgerCreated, LotFilter, NewDefaultAlerts, NewLedger, OwnedLot, Page,
-    Position, ReadStore, Recorded, StoreError, StoreInfo, WriteStore,
+    Position, ReadStore, Recorded, StoreError, StoreInfo, TokenStore, WriteStore,
 };
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -98,14 +98,15 @@ pub struct Faulty {
     pub audit: Arc<dyn AuditStore>,
     webhooks: Arc<dyn WebhookStore>,
     orders: Arc<dyn OrderStore>,
+    tokens: Arc<dyn TokenStore>,
     notifier: CommitNotifier,
 }
 
 impl Faulty {
     pub fn new(engine: Engine) -> Self {
-        let Engine { mut writers, reader, audit, webhooks, orders, notifier } = engine;
+        let Engine { mut writers, reader, audit, webhooks, orders, tokens, notifier } = engine;
         let writer = Arc::new(Mutex::new(writers.remove(0)));
-        Self { plan: Arc::default(), writer, reader, audit, webhooks, orders, notifier }
+        Self { plan: Arc::default(), writer, reader, audit, webhooks, orders, tokens, notifier }
     }
 
     /// An engine for the next server. Nothing of an earlier one is under way.
@@ -118,6 +119,7 @@ impl Faulty {
             audit: Arc::clone(&self.audit),
             webhooks: Arc::new(Hooks { plan: plan(), inner: Arc::clone(&self.webhooks) }),
             orders: Arc::clone(&self.orders),
+            tokens: Arc::clone(&self.tokens),
             notifier: self.notifier.clone(),
         }
     }

@@ -13,7 +13,7 @@ use crate::store::orders::{OrdersMark, StorefrontRoom, WithPayload};
 use crate::store::read_store::Page;
 use crate::store::{
     AuditStore, Ledger, Position, ReadStore, Recorded, StoreError, StoredCustomer, StoredHold, StoredLedger,
-    StoredLot, StoredOrder, StoredWork,
+    StoredLot, StoredOrder, StoredToken, StoredWork, TokenStore as _,
 };
 
 #[async_trait]
@@ -135,6 +135,14 @@ impl AuditStore for Memory {
 
     async fn storefront_mark(&self) -> Result<OrdersMark, StoreError> {
         Ok(self.orders.mark().await)
+    }
+
+    async fn stored_tokens(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<StoredToken>, StoreError> {
+        self.tokens.tokens(after, limit).await
+    }
+
+    async fn token_revision(&self) -> Result<u64, StoreError> {
+        self.tokens.revision().await
     }
 
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError> {

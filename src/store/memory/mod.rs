@@ -20,6 +20,7 @@ use crate::ledger::{
 mod audit;
 mod orders;
 mod read;
+mod tokens;
 mod webhooks;
 mod words;
 mod write;
@@ -53,6 +54,7 @@ pub struct Memory {
     growth: Arc<watch::Sender<u64>>,
     webhooks: webhooks::MemoryWebhooks,
     orders: orders::MemoryOrders,
+    tokens: tokens::MemoryTokens,
 }
 
 impl Memory {
@@ -67,6 +69,7 @@ impl Memory {
             growth: Arc::default(),
             webhooks: webhooks::MemoryWebhooks::default(),
             orders: orders::MemoryOrders::default(),
+            tokens: tokens::MemoryTokens::default(),
         }
     }
 
@@ -77,6 +80,7 @@ impl Memory {
         Engine {
             webhooks: Arc::new(self.webhooks.clone()),
             orders: Arc::new(self.orders.clone()),
+            tokens: Arc::new(self.tokens.clone()),
             writers: vec![Box::new(self)],
             reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
             audit: reader as Arc<dyn AuditStore>,

@@ -60,6 +60,14 @@ const GUARDS: &str = "
 
 /// What the migrations create.
 const MADE: &str = "
+index access_token_pkey: CREATE UNIQUE INDEX access_token_pkey ON access_token USING btree (token_id)
+index access_token_request: CREATE UNIQUE INDEX access_token_request ON access_token USING btree (request)
+index access_token_revision_pkey: CREATE UNIQUE INDEX access_token_revision_pkey ON access_token_revision USING btree (only_row)
+index access_token_sha256: CREATE UNIQUE INDEX access_token_sha256 ON access_token USING btree (sha256)
+index audit_record_kind: CREATE INDEX audit_record_kind ON audit_record USING btree (kind, record_id)
+index audit_record_pkey: CREATE UNIQUE INDEX audit_record_pkey ON audit_record USING btree (record_id)
+index audit_record_room_pkey: CREATE UNIQUE INDEX audit_record_room_pkey ON audit_record_room USING btree (only_row)
+index audit_record_subject: CREATE INDEX audit_record_subject ON audit_record USING btree (subject, record_id) WHERE subject IS NOT NULL
 index customer_due: CREATE INDEX customer_due ON customer USING btree (next_due, customer) WHERE next_due IS NOT NULL
 index customer_pkey: CREATE UNIQUE INDEX customer_pkey ON customer USING btree (customer)
 index default_alerts_pkey: CREATE UNIQUE INDEX default_alerts_pkey ON default_alerts USING btree (ledger_no, version)
@@ -110,6 +118,10 @@ index webhook_request_pkey: CREATE UNIQUE INDEX webhook_request_pkey ON webhook_
 index work_first: CREATE INDEX work_first ON work USING btree (hold_id, counts_from) WHERE counts_from IS NOT NULL
 index work_last: CREATE INDEX work_last ON work USING btree (hold_id, counts_until) WHERE counts_until IS NOT NULL
 index work_pkey: CREATE UNIQUE INDEX work_pkey ON work USING btree (hold_id, work_id)
+table access_token: token_id uuid NOT NULL, sha256 bytea NOT NULL, request bytea NOT NULL, expires_at bigint NOT NULL, revoked_at bigint, used_at bigint, body bytea NOT NULL, checksum bigint NOT NULL
+table access_token_revision: only_row boolean NOT NULL, revision bigint NOT NULL
+table audit_record: record_id uuid NOT NULL, kind smallint NOT NULL, subject text C, body bytea NOT NULL, checksum bigint NOT NULL
+table audit_record_room: only_row boolean NOT NULL, records bigint NOT NULL, bytes bigint NOT NULL
 table customer: customer bigint NOT NULL, ledger_no integer NOT NULL, customer_id text C NOT NULL, sequence bigint NOT NULL, available bigint NOT NULL, held bigint NOT NULL, owed bigint NOT NULL, next_due bigint, state bytea NOT NULL
 table default_alerts: ledger_no integer NOT NULL, version integer NOT NULL, request bytea NOT NULL, set_at bigint NOT NULL, body bytea NOT NULL
 table feed: ledger_no integer NOT NULL, first_position bigint NOT NULL, batch uuid NOT NULL, counts_from bigint NOT NULL, customers bigint[] NOT NULL, sequences bigint[] NOT NULL

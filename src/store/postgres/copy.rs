@@ -24,8 +24,9 @@ use crate::store::nets::nets;
 use crate::store::orders::{KeptOrder, StorefrontRoom, WithPayload};
 use crate::store::recorded::{Position, Recorded};
 use crate::store::sql::row::sql_count;
-use crate::store::sql::{cards, copy, orders};
+use crate::store::sql::{cards, copy, orders, tokens};
 use crate::store::stored::voids_in;
+use crate::store::tokens::StoredToken;
 use crate::store::write_store::WriteStore as _;
 
 /// How often the sessions of a server that has just ended are looked for: 2 s in all.
@@ -142,6 +143,10 @@ impl CopyStore for PgCopier {
 
     async fn copy_storefront_rooms(&mut self, rooms: &[StorefrontRoom]) -> Result<(), StoreError> {
         self.alone(async |connection| orders::replace_rooms(connection, rooms).await).await
+    }
+
+    async fn copy_tokens(&mut self, after: Option<Uuid>, page: &[StoredToken]) -> Result<(), StoreError> {
+        self.alone(async |connection| tokens::replace(connection, after, page).await).await
     }
 
     async fn abandon(&mut self) -> Result<(), StoreError> {

@@ -24,6 +24,7 @@ use crate::store::sql::figures::SqlFigures;
 use crate::store::sql::names;
 use crate::store::sql::orders::SqlOrders;
 use crate::store::sql::reader::SqlReader;
+use crate::store::sql::tokens::SqlTokens;
 use crate::store::sql::webhooks::SqlWebhooks;
 use crate::store::write_store::WriteStore;
 
@@ -63,8 +64,10 @@ pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Resu
     let reader = Arc::new(SqlReader(PgReaders::new(Arc::clone(&address), sequencer, tending)));
     let audit = Arc::new(SqlAudit(PgAudit::open(&address)));
     let webhooks = Arc::new(SqlWebhooks(PgSide::for_webhooks(Arc::clone(&address), settings.time)));
-    let orders = Arc::new(SqlOrders(PgSide::for_orders(address, settings.time)));
-    Ok(Engine { writers, reader, audit, webhooks, orders, notifier: signals.notifier() })
+    let orders = Arc::new(SqlOrders(PgSide::for_orders(Arc::clone(&address), settings.time)));
+    let side = PgSide::for_access(address, settings.time);
+    let tokens = Arc::new(SqlTokens { reader: Arc::clone(&reader), side });
+    Ok(Engine { writers, reader, audit, webhooks, orders, tokens, notifier: signals.notifier() })
 }
 
 /// Opens what `verify` reads; servers may be running. The database must have this version's schema.
@@ -241,6 +244,8 @@ async fn check_privileges(address: &Address, connection: &mut PgConnection) -> R
                               ('storefront_order_name', 'SELECT INSERT UPDATE DELETE'),
                               ('storefront_payload', 'SELECT INSERT UPDATE DELETE'),
                               ('storefront_room', 'SELECT INSERT UPDATE'),
+                              ('access_token', 'SELECT INSERT UPDATE DELETE'),
+                              ('access_token_revision', 'SELECT UPDATE'),
                               ('unfinished_copy', 'SELECT'),
                               ('rate_card_change', 'SELECT INSERT'))
                       wanted(name, rights),

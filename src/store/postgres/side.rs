@@ -1,4 +1,4 @@
-//! Connections beside those of the writer, for webhook endpoints and for orders. A dropped transaction takes its
+//! Connections beside those of the writer, for webhook endpoints, orders, and who may call. A dropped transaction takes its
 //! connection with it.
 
 use std::sync::{Arc, PoisonError};
@@ -38,6 +38,11 @@ impl PgSide {
     /// For webhook endpoints, whose transactions run one at a time.
     pub(super) fn for_webhooks(address: Arc<Address>, time: Time) -> Self {
         Self::new(address, time, BEGIN, 1)
+    }
+
+    /// For tokens and the audit log: a change of the one waits for no write of the other.
+    pub(super) fn for_access(address: Arc<Address>, time: Time) -> Self {
+        Self::new(address, time, BEGIN, 2)
     }
 
     pub(super) fn for_orders(address: Arc<Address>, time: Time) -> Self {

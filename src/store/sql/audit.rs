@@ -22,6 +22,7 @@ use crate::store::orders::{OrdersMark, StorefrontRoom, WithPayload};
 use crate::store::read_store::Page;
 use crate::store::recorded::{Position, Recorded};
 use crate::store::stored::{count_of, customer_id_of, ledger_no_of};
+use crate::store::tokens::StoredToken;
 
 #[derive(Debug)]
 pub struct SqlAudit<D>(pub D);
@@ -100,6 +101,14 @@ impl<D: AuditDatabase> AuditStore for SqlAudit<D> {
 
     async fn storefront_mark(&self) -> Result<OrdersMark, StoreError> {
         self.0.run(|sql| Box::pin(super::orders::mark(sql))).await
+    }
+
+    async fn stored_tokens(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<StoredToken>, StoreError> {
+        self.0.run(move |sql| Box::pin(super::tokens::tokens(sql, after, limit))).await
+    }
+
+    async fn token_revision(&self) -> Result<u64, StoreError> {
+        self.0.run(|sql| Box::pin(super::tokens::revision(sql))).await
     }
 
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError> {

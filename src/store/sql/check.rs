@@ -7,6 +7,7 @@ use super::database::{Dialect, Sql};
 use super::orders::{ORDER_COLUMNS, checksum_of, kept_from, order_columns, payload_checksum};
 use super::row::Row;
 use super::rows::body;
+use super::tokens::{token_columns, token_from};
 use crate::ledger::work::Work;
 use crate::ledger::{Hold, Lot};
 use crate::store::checks::{Faults, HoldColumns, LotColumns, WorkColumns};
@@ -196,6 +197,25 @@ pub async fn check_orders(sql: &mut impl Sql, faults: &mut Faults) -> Result<(),
         faults.expect(false, || fault);
     }
     Ok(())
+}
+
+/// Checks tokens. No checksum covers the last use of one, so it must at least be an hour.
+///
+/// # Errors
+/// [`StoreError`] where the database cannot be read.
+pub async fn check_tokens(sql: &mut impl Sql, faults: &mut Faults) -> Result<(), StoreError> {
+    check_table(
+        sql,
+        faults,
+        concat!(
+            "SELECT token_id, ",
+            token_columns!(),
+            " FROM access_token WHERE token_id > $1 ORDER BY token_id LIMIT $3"
+        ),
+        ("token", "its last use is no hour", PAGE),
+        |row, _| Ok(token_from(row, 1)?.used_at.is_none_or(|at| at == at.hour())),
+    )
+    .await
 }
 
 /// Finds rows that repeat a part of a customer or a posting, but differ from it.

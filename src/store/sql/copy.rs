@@ -24,7 +24,8 @@ pub async fn mark(sql: &mut impl Sql, now: Timestamp) -> Result<bool, StoreError
     let is_used: bool = sql
         .one(
             "SELECT EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)
-                 OR EXISTS (SELECT 1 FROM rate_card_change) OR EXISTS (SELECT 1 FROM storefront_order)",
+                 OR EXISTS (SELECT 1 FROM rate_card_change) OR EXISTS (SELECT 1 FROM storefront_order)
+                 OR EXISTS (SELECT 1 FROM access_token)",
             &[],
             |row| row.get(0),
         )

@@ -35,5 +35,6 @@ pub mod reader;
 pub mod row;
 pub mod rows;
 pub mod side;
+pub mod tokens;
 pub mod webhooks;
 pub mod work;

@@ -1,4 +1,4 @@
-//! Transactions beside those of the writer: what the stores of webhook endpoints and of orders run on.
+//! Transactions beside those of the writer: what the stores of webhook endpoints, orders and tokens run on.
 
 use super::database::Database;
 use crate::ledger::Timestamp;

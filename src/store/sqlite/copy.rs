@@ -16,7 +16,8 @@ use crate::store::copy::CopyStore;
 use crate::store::error::StoreError;
 use crate::store::orders::{KeptOrder, StorefrontRoom, WithPayload};
 use crate::store::recorded::Recorded;
-use crate::store::sql::{cards, copy, orders};
+use crate::store::sql::{cards, copy, orders, tokens};
+use crate::store::tokens::StoredToken;
 use crate::store::write_store::WriteStore;
 
 #[async_trait]
@@ -89,6 +90,11 @@ impl CopyStore for SqliteWriter {
 
     async fn copy_storefront_rooms(&mut self, rooms: &[StorefrontRoom]) -> Result<(), StoreError> {
         self.in_transaction(|writer| ready(orders::replace_rooms(&mut writer.statements()?, rooms)))?;
+        self.commit(&[])
+    }
+
+    async fn copy_tokens(&mut self, after: Option<Uuid>, page: &[StoredToken]) -> Result<(), StoreError> {
+        self.in_transaction(|writer| ready(tokens::replace(&mut writer.statements()?, after, page)))?;
         self.commit(&[])
     }
 

@@ -1,4 +1,4 @@
-//! The connection for webhook endpoints and for orders. Its short transactions take turns with the writer's.
+//! The connection for webhook endpoints, orders, and who may call. Its short transactions take turns with the writer's.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -82,6 +82,12 @@ impl<A: Fn(&mut Vec<Recorded>) + Send + Sync> AuditStore for Altered<A> {
     async fn storefront_mark(&self) -> Result<OrdersMark, StoreError> {
         self.audit.storefront_mark().await
     }
+    async fn stored_tokens(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<StoredToken>, StoreError> {
+        self.audit.stored_tokens(after, limit).await
+    }
+    async fn token_revision(&self) -> Result<u64, StoreError> {
+        self.audit.token_revision().await
+    }
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError> {
         self.audit.stored_accounts().await
     }

@@ -21,8 +21,8 @@ use creditledger::ledger::customer::CustomerState;
 use creditledger::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId, Posting, RequestKey, Timestamp};
 use creditledger::store::{
     AuditStore, KeptOrder, NewDefaultAlerts, OrderState, OrderStore, Position, Recorded, Settings,
-    StoreError, StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder, StorefrontRoom,
-    WithPayload, check_urls, migrate, open, open_for_copy, open_to_check, open_to_read,
+    StoreError, StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder, StoredToken,
+    StorefrontRoom, WithPayload, check_urls, migrate, open, open_for_copy, open_to_check, open_to_read,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -79,6 +79,7 @@ struct Everything {
     cards: Vec<CardChange>,
     storefront_orders: Vec<WithPayload>,
     rooms: Vec<StorefrontRoom>,
+    tokens: Vec<StoredToken>,
 }
 
 async fn everything(url: &str) -> Everything {
@@ -107,6 +108,7 @@ async fn everything(url: &str) -> Everything {
         cards: audit.stored_card_changes().await.unwrap(),
         storefront_orders: storefront_orders(&*audit).await,
         rooms: audit.storefront_rooms().await.unwrap(),
+        tokens: audit.stored_tokens(None, usize::MAX).await.unwrap(),
     }
 }
 
@@ -184,6 +186,7 @@ async fn fill(place_of: &Place) {
     rig.ok(grant("2")).await;
     rig.new_ledger("empty").await;
     fill_orders(&*rig.orders, 2..=23).await;
+    crate::tokens::fill(&*rig.tokens).await;
     rig.writer.close().await.unwrap();
 }
 

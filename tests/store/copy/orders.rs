@@ -30,12 +30,15 @@ pub async fn orders_that_changed_between_two_runs_are_copied_as_they_are(from: P
     tx.put_room(LedgerNo::MAIN, &id("web"), room).await.unwrap();
     tx.commit().await.unwrap();
     fill_orders(&*rig.orders, 40..=41).await;
+    crate::tokens::revoke_first(&*rig.tokens).await;
     rig.writer.close().await.unwrap();
     drop(rig);
 
     let copied = copy(&from, &to).await.unwrap();
     let expected = everything(&from.url).await;
     assert_ne!(expected.storefront_orders, before.storefront_orders);
+    assert_ne!(expected.tokens, before.tokens);
+    assert_eq!(copied.tokens, 4);
     assert_eq!(everything(&to.url).await, expected);
     assert_eq!(copied.storefront_orders, 22);
     assert!(copied.to_string().contains(", 22 kept orders of storefronts"), "{copied}");
@@ -57,7 +60,9 @@ pub async fn an_order_that_is_not_as_in_the_source_is_named(from: Place, to: Pla
     let mut copier = Copier::begin(&*source, &mut target, START, 50).await.unwrap();
     copy_all(&mut copier).await;
     drop(target);
+    // Orders are compared before tokens.
     for (damage, told) in [
+        ("DELETE FROM access_token WHERE revoked_at IS NOT NULL", "not equal to its source: token "),
         ("UPDATE storefront_room SET due = due + 1", "not equal to its source: the room of storefront web; "),
         ("DELETE FROM storefront_order_name WHERE name = 'pi_7'", "of storefront web; "),
         ("DELETE FROM storefront_payload", "of storefront web; "),
