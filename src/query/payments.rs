@@ -55,7 +55,7 @@ impl Reader {
         Ok(found.and_then(|found| found.posting.detail.payment.clone()))
     }
 
-    /// Payments that wait for an order, oldest first.
+    /// Payments that wait for any of some orders, oldest first.
     ///
     /// # Errors
     /// [`ReadError::Storage`].
@@ -63,14 +63,14 @@ impl Reader {
         &self,
         ledger: LedgerNo,
         storefront: &Storefront,
-        order: &OrderId,
+        orders: &[OrderId],
     ) -> Result<Vec<(PostingId, Arc<Payment>)>, ReadError> {
-        let key = Payment::order_key(storefront, order);
+        let keys: Vec<u64> = orders.iter().map(|order| Payment::order_key(storefront, order)).collect();
         let mut found = Vec::new();
-        for (id, _) in self.waiting(ledger).await?.into_iter().filter(|(_, waiting)| *waiting == key) {
+        for (id, _) in self.waiting(ledger).await?.into_iter().filter(|(_, key)| keys.contains(key)) {
             let payment = self.kept(ledger, id).await?.payment;
             // Another order may have the same key.
-            if payment.storefront == *storefront && payment.order == *order {
+            if payment.storefront == *storefront && orders.contains(&payment.order) {
                 found.push((id, payment));
             }
         }

@@ -11,10 +11,9 @@ use super::memory::Memory;
 use super::postgres::{self, Address};
 use super::read_store::ReadStore;
 use super::sql::audit::SqlAudit;
-use super::sql::orders::SqlOrders;
 use super::sql::reader::SqlReader;
+use super::sql::side::SideStore;
 use super::sql::tokens::SqlTokens;
-use super::sql::webhooks::SqlWebhooks;
 use super::sqlite;
 use crate::ledger::Timestamp;
 
@@ -42,8 +41,8 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
         writers: vec![Box::new(writer)],
         reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
         audit: Arc::new(SqlAudit(readers)),
-        webhooks: Arc::new(SqlWebhooks(side.clone())),
-        orders: Arc::new(SqlOrders(side.clone())),
+        webhooks: Arc::new(SideStore(side.clone())),
+        orders: Arc::new(SideStore(side.clone())),
         tokens: Arc::new(SqlTokens { reader, side }),
         notifier,
     })

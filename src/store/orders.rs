@@ -86,6 +86,9 @@ pub trait OrderStore: Send + Sync {
     /// On SQLite an open transaction keeps the writer from committing, so its caller waits for no command meanwhile.
     /// A transaction that only read is committed too: a dropped one costs a new connection.
     async fn begin(&self, now: Timestamp) -> Result<Box<dyn OrderTx>, StoreError>;
+
+    /// Opens a transaction that only reads. It waits for none that writes, and keeps none waiting.
+    async fn read(&self, now: Timestamp) -> Result<Box<dyn OrderTx>, StoreError>;
 }
 
 /// A transaction over the rows.
@@ -105,7 +108,7 @@ pub trait OrderTx: Send {
         room: Room,
     ) -> Result<(), StoreError>;
 
-    /// Orders that have any of these names, by id. Called after [`OrderTx::room`].
+    /// Orders that have any of these names, by id. Who changes any of them calls [`OrderTx::room`] first.
     async fn named(
         &mut self,
         ledger: LedgerNo,
@@ -113,8 +116,9 @@ pub trait OrderTx: Send {
         names: &[Text],
     ) -> Result<Vec<KeptOrder>, StoreError>;
 
-    /// An order by its id. It takes no lock: who changes the order calls [`OrderTx::room`] first.
-    async fn order(&mut self, ledger: LedgerNo, id: Uuid) -> Result<Option<KeptOrder>, StoreError>;
+    /// Those of some orders that there are, in any order. It takes no lock: who changes any of them calls
+    /// [`OrderTx::room`] first.
+    async fn orders(&mut self, ledger: LedgerNo, ids: &[Uuid]) -> Result<Vec<KeptOrder>, StoreError>;
 
     /// Inserts orders, or puts them in place of what was there under their ids; their names too.
     ///

@@ -12,25 +12,25 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::apply_error::ApplyError;
+use super::book::LedgerBook;
+use super::change::{Change, Changed};
 use super::json::cut;
-use super::kept::{Kept, Place, Row, Waits};
-use super::order::{
-    Booked, BookedPurchase, Bought, Case, Entry, Mapping, Origin, Requests, Step, Wait, Wanted, id_of_part,
-};
-use super::orders::{Change, Changed};
+use super::kept::{Kept, Row, Waits};
+use super::order::{Booked, BookedPurchase, Bought, Case, Mapping, Step, Wait, Wanted};
 use super::queue::Queue;
 use super::{seeds, shop::Shop};
 use crate::clock;
 use crate::ledger::fingerprint::Said;
-use crate::ledger::lot::RefundState;
 use crate::ledger::payment::PaymentEvent;
-use crate::ledger::{Command, CustomerId, Kind, LedgerNo, Lot, OrderId, Rejection, Request, Timestamp};
-use crate::query::{PostingTarget, ReadError, Reader};
+use crate::ledger::{Command, Kind, LedgerNo, OrderId, Posting, Rejection, Request, Timestamp};
+use crate::query::Reader;
 use crate::store::{OrderState, StoreError};
 use crate::writer::Writer;
 
 /// Steps of one run. The longest history of an order needs fewer; a run that needs more is a fault, and waits.
 const STEPS_MAX: usize = 512;
+/// When an order is looked at again whose dispute stands behind another one: a person may have ended that.
+const LATER_SECONDS: i64 = 300;
 /// Steps that somebody else came before, one after another.
 const CLASHES_MAX: usize = 8;
 
@@ -52,6 +52,8 @@ impl std::fmt::Debug for Applier {
 /// What a run found.
 enum End {
     Settled,
+    /// It is looked at again after [`LATER_SECONDS`].
+    Later,
     Waits(Wait),
 }
 
@@ -99,7 +101,14 @@ impl Applier {
             {
                 // Noted before the order waits: so none waits for ever, wherever this is cut off.
                 let change = Change::Depend { agreement: agreement.fact.clone(), row: row.place.id };
-                self.queue.change_one(row.place.ledger, &row.place.storefront, change).await?;
+                let noted = self.queue.change_one(row.place.ledger, &row.place.storefront, change).await?;
+                if matches!(noted, Changed::Full) {
+                    tracing::warn!(
+                        storefront = %row.place.storefront, agreement = %agreement.fact, id = %row.place.id,
+                        "more than {} orders wait for an agreement's customer: this one is tried again by `payment retry`",
+                        Kept::DEPENDENTS_MAX
+                    );
+                }
             }
             match self.finish(row, &stored, end).await? {
                 Ok(state) => return Ok(state),
@@ -132,14 +141,24 @@ impl Applier {
                 }
             }
         }
-        self.seed(row).await?;
+        let mut book = LedgerBook::new(&self.reader);
+        self.seed(row, &mut book).await?;
+        let end = self.steps(shop, row, &mut book).await?;
+        if !book.has_order() {
+            // The next attempt is by the settings of then.
+            (row.kept.id, row.kept.terms) = (None, None);
+        }
+        Ok(end)
+    }
+
+    async fn steps(&self, shop: &Shop, row: &mut Row, book: &mut LedgerBook<'_>) -> Result<End, ApplyError> {
         let mut clashes = 0;
         for _ in 0..STEPS_MAX {
             let Some(id) = row.kept.order_id() else {
                 let why = "none of its ids can be an order id".to_owned();
                 return Ok(End::Waits(Wait { event: PaymentEvent::Paid, why }));
             };
-            let booked = self.booked(row, &id).await?;
+            let booked = book.booked(row, &id).await?;
             if let Some(booked) = &booked {
                 note_recorded(&mut row.kept, shop, booked);
             }
@@ -157,23 +176,24 @@ impl Applier {
                         _ => End::Settled,
                     });
                 }
+                Step::Later => return Ok(End::Later),
                 Step::Wait(wait) => return Ok(End::Waits(wait)),
                 Step::Accept(content) => row.kept.decided.accepted = Some(content),
                 Step::Send(wanted) => {
                     let event = event_of(&wanted.command);
+                    book.forget();
                     if booked.is_none() && !self.fix(row, shop, &id).await? {
                         continue;
                     }
                     match self.send(row.place.ledger, &row.place.storefront, *wanted).await? {
-                        Ok(()) => clashes = 0,
+                        Ok(posting) => {
+                            book.recorded(&posting);
+                            clashes = 0;
+                        }
                         Err(rejection) if may_clash(&rejection) && clashes < CLASHES_MAX => {
                             clashes = clashes.saturating_add(1);
                         }
                         Err(rejection) => {
-                            if booked.is_none() {
-                                // Nothing is recorded: the next attempt is by the settings of then.
-                                (row.kept.id, row.kept.terms) = (None, None);
-                            }
                             return Ok(End::Waits(Wait { event, why: rejection.to_string() }));
                         }
                     }
@@ -185,12 +205,17 @@ impl Applier {
         Ok(End::Waits(Wait { event: PaymentEvent::Paid, why }))
     }
 
-    /// Stores the id and the terms that an order is about to be recorded by; false where the row has changed, and is now
-    /// the newer one. So an order that is recorded has both, wherever a run is cut off, and only one run records it.
+    /// Stores the id and the terms that an order is about to be recorded by, unless its delivery has stored them; false
+    /// where the row has changed, and is now the newer one. So an order that is recorded has both, wherever a run is cut
+    /// off, and only one run records it.
     async fn fix(&self, row: &mut Row, shop: &Shop, id: &OrderId) -> Result<bool, ApplyError> {
+        let terms = Mapping { shop, terms: row.kept.terms.as_ref() }.terms_of(&row.kept.order);
+        // Of an order that is not recorded, a run has them from its row alone.
+        if (row.kept.id.as_ref(), row.kept.terms.as_ref()) == (Some(id), Some(&terms)) {
+            return Ok(true);
+        }
         let mut kept = row.kept.clone();
-        kept.id = Some(id.clone());
-        kept.terms = Some(Mapping { shop, terms: kept.terms.as_ref() }.terms_of(&kept.order));
+        (kept.id, kept.terms) = (Some(id.clone()), Some(terms));
         let change = Change::Put { place: row.place.clone(), kept: Box::new(kept) };
         match self.queue.change_one(row.place.ledger, &row.place.storefront, change).await? {
             Changed::Row(stored) => {
@@ -201,9 +226,7 @@ impl Applier {
                 *row = *newer;
                 Ok(false)
             }
-            Changed::Nothing | Changed::Full | Changed::Stale(None) => {
-                Err(StoreError::Damaged(format!("the kept order {} is gone", row.place.id)).into())
-            }
+            _ => Err(StoreError::Damaged(format!("the kept order {} is gone", row.place.id)).into()),
         }
     }
 
@@ -212,7 +235,7 @@ impl Applier {
         ledger: LedgerNo,
         storefront: &crate::ledger::Storefront,
         wanted: Wanted,
-    ) -> Result<Result<(), Rejection>, ApplyError> {
+    ) -> Result<Result<Arc<Posting>, Rejection>, ApplyError> {
         let Wanted { customer, request, reason, command } = wanted;
         let by = if reason.is_empty() { Said::default().by } else { cut(storefront.as_str()) };
         let said = Said { by, reason: cut(&reason), ..Said::default() };
@@ -220,114 +243,30 @@ impl Applier {
         let request = Request { ledger, customer, request: Some(request), said, command };
         let decided = self.writer.submit(request, None).await?;
         tracing::debug!(%storefront, ?kind, accepted = decided.is_ok(), "a step of an order");
-        Ok(decided.map(drop))
+        Ok(decided.map(|answer| answer.posting))
     }
 
     /// Adds what earlier versions recorded or kept of an order to its facts, once.
-    async fn seed(&self, row: &mut Row) -> Result<(), ApplyError> {
+    async fn seed(&self, row: &mut Row, book: &mut LedgerBook<'_>) -> Result<(), ApplyError> {
         if row.kept.is_seeded {
             return Ok(());
         }
-        let ids = order_ids(&row.kept);
-        let seeds = seeds::of(&self.reader, row.place.ledger, &row.place.storefront, &ids).await?;
+        let seeds = seeds::of(&self.reader, row, book).await?;
         row.kept.order.join(&seeds.order);
         if seeds.payments.is_empty() {
             row.kept.is_seeded = true;
             return Ok(());
         }
+        book.forget();
         // The facts are stored before the suspense account lets go of them.
         let change = Change::Put { place: row.place.clone(), kept: Box::new(row.kept.clone()) };
         match self.queue.change_one(row.place.ledger, &row.place.storefront, change).await? {
             Changed::Row(stored) => *row = *stored,
-            Changed::Nothing | Changed::Full | Changed::Stale(_) => return Ok(()),
+            _ => return Ok(()),
         }
         seeds::close(&self.writer, row.place.ledger, &seeds.payments).await?;
         row.kept.is_seeded = true;
         Ok(())
-    }
-
-    /// What the ledger has of an order.
-    pub(super) async fn booked(&self, row: &Row, id: &OrderId) -> Result<Option<Booked>, ReadError> {
-        let Place { ledger, storefront, .. } = &row.place;
-        let mut ids = order_ids(&row.kept);
-        if !ids.contains(id) {
-            ids.push(id.clone());
-        }
-        let mut found =
-            self.reader.purchases_of(*ledger, storefront, &ids.iter().collect::<Vec<_>>()).await?;
-        let Some(first) = found.first() else { return Ok(None) };
-        let customer = first.customer.clone();
-        let base = first.lot.order.clone().unwrap_or_else(|| id.clone());
-        while let Some(part) = id_of_part(&base, found.len()) {
-            let more = self.reader.purchases_of(*ledger, storefront, &[&part]).await?;
-            let Some(more) = more.into_iter().next() else { break };
-            // Another order may have this id.
-            let request = Requests { storefront, order: &base }.part(found.len());
-            let posting = PostingTarget::Id(more.customer.clone(), more.lot.id.into());
-            if self.reader.posting(*ledger, &posting).await?.posting.request != Some(request) {
-                break;
-            }
-            found.push(more);
-        }
-        let mut purchases = Vec::with_capacity(found.len());
-        for owned in found {
-            purchases.push(self.purchase(row, &owned.customer, &base, owned.lot).await?);
-        }
-        Ok(Some(Booked { customer, purchases }))
-    }
-
-    async fn purchase(
-        &self,
-        row: &Row,
-        customer: &CustomerId,
-        base: &OrderId,
-        lot: Arc<Lot>,
-    ) -> Result<BookedPurchase, ReadError> {
-        let ledger = row.place.ledger;
-        let requests =
-            Requests { storefront: &row.place.storefront, order: lot.order.as_ref().unwrap_or(base) };
-        let posting = PostingTarget::Id(customer.clone(), lot.id.into());
-        let posting = self.reader.posting(ledger, &posting).await?.posting;
-        let is_part = lot.order.as_ref().is_some_and(|order| order != base);
-        let is_ours = is_part || requests.is_purchase(posting.request.as_ref());
-        let mut entries = Vec::with_capacity(lot.refunds.len());
-        for (place, refund) in lot.refunds.iter().enumerate() {
-            let posting = PostingTarget::Id(customer.clone(), refund.id);
-            let posting = self.reader.posting(ledger, &posting).await?.posting;
-            let known = row.kept.order.disputes.keys();
-            let origin = requests.origin(posting.request.as_ref(), place, known);
-            let kind = match refund.state {
-                RefundState::Refunded | RefundState::Disputed => None,
-                RefundState::Reversed => Some(Kind::ReverseRefund),
-                RefundState::Won | RefundState::Lost => Some(Kind::ResolveChargeback),
-            };
-            let ended_by_hand = match kind.filter(|_| origin != Origin::Hand) {
-                None => false,
-                Some(kind) => {
-                    let ends = requests.ends(refund, &origin);
-                    let ends =
-                        ends.into_iter().map(|end| PostingTarget::Request(customer.clone(), kind, end));
-                    !self.has_any(ledger, ends).await?
-                }
-            };
-            entries.push(Entry { refund: refund.clone(), origin, ended_by_hand });
-        }
-        Ok(BookedPurchase { lot, is_ours, entries })
-    }
-
-    async fn has_any(
-        &self,
-        ledger: LedgerNo,
-        postings: impl Iterator<Item = PostingTarget>,
-    ) -> Result<bool, ReadError> {
-        for posting in postings {
-            match self.reader.posting(ledger, &posting).await {
-                Ok(_) => return Ok(true),
-                Err(ReadError::PostingNotFound) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(false)
     }
 
     /// Stores how a run ended; the newer row, and what is stored of it, where somebody changed it meanwhile. Where it ends
@@ -348,6 +287,11 @@ impl Applier {
                 kept.waits = None;
                 OrderState::Settled
             }
+            End::Later => {
+                kept.waits = None;
+                place.due_at = now.plus_seconds(LATER_SECONDS);
+                OrderState::Due
+            }
             End::Waits(Wait { event, why }) => {
                 let why = cut(&why);
                 let earlier = kept.waits.take().filter(|waits| waits.event == event);
@@ -357,7 +301,7 @@ impl Applier {
                 OrderState::Waiting
             }
         };
-        if state == before && kept == *stored {
+        if state == before && state != OrderState::Due && kept == *stored {
             return Ok(Ok(state));
         }
         if let Some(Waits { event, why, .. }) = kept.waits.as_ref().filter(|_| state == OrderState::Waiting) {
@@ -366,7 +310,6 @@ impl Applier {
         place.state = state;
         let change = Change::Put { place, kept: Box::new(kept.clone()) };
         match self.queue.change_one(ledger, &storefront, change).await? {
-            Changed::Row(_) | Changed::Nothing | Changed::Full | Changed::Stale(None) => Ok(Ok(state)),
             Changed::Stale(Some(newer)) => {
                 // What was learned from the ledger stays; what people decided is the newer row's.
                 let mut newer = *newer;
@@ -376,6 +319,7 @@ impl Applier {
                 newer.kept.decided.accepted = newer.kept.decided.accepted.or(kept.decided.accepted);
                 Ok(Err((newer, stored)))
             }
+            _ => Ok(Ok(state)),
         }
     }
 }
@@ -398,26 +342,17 @@ pub(super) fn case_of<'a>(
     }
 }
 
-/// Keeps what is fixed once an order is recorded: its id, and the terms that it was recorded by.
+/// Keeps what is fixed once an order is recorded: the id that it is under, and the terms that it was recorded by.
 pub(super) fn note_recorded(kept: &mut Kept, shop: &Shop, booked: &Booked) {
     if kept.order.contents.is_empty() {
         kept.order.join(&seeds::of_purchases(booked.purchases.iter().map(|purchase| &*purchase.lot)));
     }
-    if kept.id.is_none() {
+    let is_its = |purchase: &BookedPurchase| kept.id.is_some() && purchase.lot.order == kept.id;
+    if !booked.purchases.iter().any(is_its) {
         kept.id = booked.purchases.first().and_then(|purchase| purchase.lot.order.clone());
     }
     let mapping = Mapping { shop, terms: kept.terms.as_ref() };
     kept.terms = Some(mapping.terms_of(&kept.order));
-}
-
-/// The ids under which the ledger may have an order.
-fn order_ids(kept: &Kept) -> Vec<OrderId> {
-    let names = kept.order.names.keys().filter_map(|name| OrderId::parse(name.0.as_str()).ok());
-    let mut ids: Vec<OrderId> = names.collect();
-    if let Some(id) = kept.id.clone().filter(|id| !ids.contains(id)) {
-        ids.push(id);
-    }
-    ids
 }
 
 /// Whether somebody else may have come first, so that the book has to be read again.

@@ -7,20 +7,22 @@ use uuid::Uuid;
 
 use super::applier::{Applier, case_of, note_recorded};
 use super::apply_error::ApplyError;
+use super::book::LedgerBook;
+use super::change::{Change, Changed};
 use super::json::cut;
 use super::kept::{Decision, Row};
 use super::order::{Entry, Line, Mapping, Origin, Unnamed, Worth, fingerprint, fingerprint_of_refunds};
-use super::orders::{Change, Changed};
 use crate::clock;
 use crate::ledger::book::Answer;
 use crate::ledger::commands::{ClosePayment, CreateCustomer, PurchaseCredits};
 use crate::ledger::fingerprint::Said;
 use crate::ledger::payment::{PaymentEvent, suspense};
 use crate::ledger::{
-    Command, Credits, CustomerId, LedgerNo, OpenText, PostingId, Rejection, Request, RequestKey, Storefront,
+    Command, Credits, CustomerId, LedgerNo, Lot, OpenText, PostingId, Rejection, Request, RequestKey,
+    Storefront,
 };
 use crate::query::{Keyed as _, Listed, PageRequest, ReadError, keyed};
-use crate::store::OrderState;
+use crate::store::{OrderState, StoreError};
 use crate::writer::SubmitError;
 
 /// A waiting order, for people.
@@ -100,27 +102,28 @@ impl Applier {
     ) -> Result<Answer, ApplyError> {
         let wrong = |field, problem: &str| Rejection::InvalidField { field, problem: problem.to_owned() };
         let mut row = self.kept_row(ledger, id).await?;
-        let is_repeat = row.kept.decisions.iter().any(|decision| decision.request == text_of(&request));
-        let event = row.kept.waits.as_ref().map(|waits| waits.event);
-        if event != Some(PaymentEvent::Paid) && !is_repeat {
-            return Err(wrong("payment_id", "must be a payment whose event is PAID").into());
+        let before = self.assigned_before(&row, &customer, &request).await?;
+        if before.is_none() {
+            row = self.about_to_assign(row).await?;
         }
-        let gone = || Rejection::InvalidField {
-            field: "payment_id",
-            problem: "must be of a storefront that is in the settings".to_owned(),
-        };
-        let shop = Arc::clone(self.shop(&row).ok_or_else(gone)?);
-        let mapping = Mapping { shop: &shop, terms: row.kept.terms.as_ref() };
-        let order = row.kept.order_id().ok_or(Rejection::PaymentNotFound)?;
+        let shop = self.shop(&row).ok_or_else(gone)?;
+        let mapping = Mapping { shop, terms: row.kept.terms.as_ref() };
         let bought = super::order::worth(&row.kept.order, mapping);
+        let (order, price, of_before) = match &before {
+            // A repeat asks for what was recorded then, whatever was told of the order since.
+            Some(lot) => (lot.order.clone(), lot.price, Some(lot.credits)),
+            None => (row.kept.order_id(), bought.price, None),
+        };
+        let order = order.ok_or(Rejection::PaymentNotFound)?;
         let credits = credits
+            .or(of_before)
             .or(bought.credits)
             .ok_or_else(|| wrong("credits", "must be set: what was bought is not known"))?;
         let command = Command::PurchaseCredits(PurchaseCredits {
             storefront: row.place.storefront.clone(),
             order,
             credits,
-            price: bought.price,
+            price,
             expires_at: None,
         });
         let decision = decision(&said, &format!("assigned {credits} credits to {customer}"), &request);
@@ -128,9 +131,54 @@ impl Applier {
         let answer = self.writer.submit(request, deadline).await??;
         // The purchase is stored. Whatever fails from here on, nobody is told that nothing was done: a repeat with the
         // same request id does the rest.
-        row.kept.decided.accepted = fingerprint(&row.kept.order, mapping);
-        self.go_on(row, decision).await?;
+        if !row.kept.decisions.iter().any(|noted| noted.request == decision.request) {
+            let earlier = row.kept.decided.accepted.filter(|_| before.is_some());
+            row.kept.decided.accepted = earlier.or(row.kept.decided.assigned);
+            self.go_on(row, decision).await?;
+        }
         Ok(answer)
+    }
+
+    /// The purchase of an order that this request recorded.
+    async fn assigned_before(
+        &self,
+        row: &Row,
+        customer: &CustomerId,
+        request: &RequestKey,
+    ) -> Result<Option<Arc<Lot>>, ApplyError> {
+        let mut book = LedgerBook::new(&self.reader);
+        for owned in book.own(row).await? {
+            if owned.customer == *customer
+                && book.request_of(row.place.ledger, customer, owned.lot.id.into()).await?.as_ref()
+                    == Some(request)
+            {
+                return Ok(Some(owned.lot));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Stores which content a person is about to record a purchase for: wherever that is cut off, the purchase stands for
+    /// just this, and not for what the shop tells of the order meanwhile.
+    async fn about_to_assign(&self, mut row: Row) -> Result<Row, ApplyError> {
+        for _ in 0..ATTEMPTS {
+            if row.kept.waits.as_ref().map(|waits| waits.event) != Some(PaymentEvent::Paid) {
+                let problem = "must be a payment whose event is PAID".to_owned();
+                return Err(Rejection::InvalidField { field: "payment_id", problem }.into());
+            }
+            let shop = self.shop(&row).ok_or_else(gone)?;
+            let mapping = Mapping { shop, terms: row.kept.terms.as_ref() };
+            row.kept.decided.assigned = fingerprint(&row.kept.order, mapping);
+            let (ledger, storefront) = (row.place.ledger, row.place.storefront.clone());
+            let change = Change::Put { place: row.place, kept: Box::new(row.kept) };
+            match self.queue.change_one(ledger, &storefront, change).await? {
+                Changed::Row(stored) => return Ok(*stored),
+                Changed::Stale(Some(newer)) => row = *newer,
+                _ => return Err(Rejection::PaymentNotFound.into()),
+            }
+        }
+        // Nothing but what was seen is stored.
+        Err(StoreError::Again("the order changes all the time".into()).into())
     }
 
     /// Closes a waiting payment: what is recorded stands. The word counts for what was told until now.
@@ -179,7 +227,7 @@ impl Applier {
     /// Notes that what is recorded of an order is what should be.
     async fn let_stand(&self, row: &mut Row) -> Result<(), ApplyError> {
         let (Some(shop), Some(id)) = (self.shop(row).cloned(), row.kept.order_id()) else { return Ok(()) };
-        let booked = self.booked(row, &id).await?;
+        let booked = LedgerBook::new(&self.reader).booked(row, &id).await?;
         if let Some(booked) = &booked {
             note_recorded(&mut row.kept, &shop, booked);
         }
@@ -241,7 +289,7 @@ impl Applier {
                         row = *newer;
                         row.kept.decided = decided;
                     }
-                    Changed::Nothing | Changed::Full | Changed::Stale(None) => break,
+                    _ => break,
                 }
             }
             Err(ApplyError::Submit(SubmitError::Unknown))
@@ -311,9 +359,9 @@ impl Applier {
         let topic = row.kept.unread.as_ref().map(|unread| unread.topic.to_string()).unwrap_or_default();
         let read = self.shop(&row).map(|shop| super::read_payload(shop, &topic, &payload));
         let Some(Ok(orders)) = read else { return Ok(OrderState::Waiting) };
-        let told: Vec<_> = orders.into_iter().map(|order| Change::Tell(Box::new(order))).collect();
+        let told: Vec<_> = orders.into_iter().map(|order| Change::Tell(Box::new(order.into()))).collect();
         let told = self.queue.change(ledger, &storefront, told).await?;
-        if told.iter().any(|changed| matches!(changed, Changed::Full)) {
+        if told.iter().any(|changed| matches!(changed, Changed::Full | Changed::TooLarge)) {
             return Ok(OrderState::Waiting);
         }
         // Its facts are stored: the payload is not needed any more.
@@ -333,6 +381,11 @@ impl Applier {
         let row = self.queue.orders().row(ledger, id.uuid()).await?;
         Ok(row.ok_or(Rejection::PaymentNotFound)?)
     }
+}
+
+fn gone() -> Rejection {
+    let problem = "must be of a storefront that is in the settings".to_owned();
+    Rejection::InvalidField { field: "payment_id", problem }
 }
 
 fn text_of(request: &RequestKey) -> OpenText {

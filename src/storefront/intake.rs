@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+use super::change::{Change, Changed, ORDER_BYTES_MAX, Telling};
 use super::json::cut;
+use super::kept::Fixed;
 use super::order::{Mapping, Order, is_ours};
-use super::orders::{Change, Changed};
 use super::queue::Queue;
-use super::shop::Shop;
-use super::vendors::Unreadable;
+use super::shop::{Shop, Vendor};
+use super::vendors::{Unreadable, generic, stripe};
 use super::worker::Worker;
 use crate::ledger::{LedgerNo, OpenText, OrderId};
 use crate::query::{ReadError, Reader};
@@ -63,37 +64,49 @@ impl Intake {
     /// Stores what matters of a delivery.
     ///
     /// # Errors
-    /// [`IntakeError`]; nothing of it is stored, unless the storage cannot tell.
+    /// [`IntakeError`]; a part of it may be stored: sent again, the delivery adds what is missing, and changes nothing else.
     pub async fn take(&self, shop: &Shop, ledger: LedgerNo, reading: Reading) -> Result<(), IntakeError> {
+        let Reading { topic, orders, payload } = reading;
+        let unread = |why: &str| {
+            tracing::error!(
+                storefront = %shop.storefront, %topic, %why,
+                "a signed delivery cannot be taken up; it is kept for a person"
+            );
+            Change::Unread { topic: OpenText(cut(&topic)), payload: payload.clone(), why: cut(why) }
+        };
         let mut changes = Vec::new();
-        match reading.orders {
+        match orders {
             Ok(orders) => {
                 for order in orders {
-                    if self.concerns(shop, ledger, &order).await? {
-                        changes.push(Change::Tell(Box::new(order)));
-                    }
+                    changes.push(self.change_of(shop, ledger, order).await?);
                 }
             }
-            Err(Unreadable(why)) => {
-                tracing::error!(
-                    storefront = %shop.storefront, topic = %reading.topic, %why,
-                    "a signed delivery cannot be read; it is kept for a person"
-                );
-                let topic = OpenText(cut(&reading.topic));
-                changes.push(Change::Unread { topic, payload: reading.payload, why: cut(&why) });
-            }
+            Err(Unreadable(why)) => changes.push(unread(&why)),
         }
         if changes.is_empty() {
             return Ok(());
         }
-        let changed = self.queue.change(ledger, &shop.storefront, changes).await?;
+        let mut changed = self.queue.change(ledger, &shop.storefront, changes).await?;
+        if changed.iter().any(|changed| matches!(changed, Changed::TooLarge)) {
+            let why = format!("the order would have more than {ORDER_BYTES_MAX} bytes of facts");
+            changed.push(self.queue.change_one(ledger, &shop.storefront, unread(&why)).await?);
+        }
         let is_full = changed.iter().any(|changed| matches!(changed, Changed::Full));
         for changed in changed {
-            // What could not be read waits for a person at once: there is nothing to follow.
-            if let Changed::Row(row) = changed
-                && row.place.state == OrderState::Due
-            {
-                self.worker.hand(*row);
+            match changed {
+                // What could not be read waits for a person at once: there is nothing to follow.
+                Changed::Row(row) if row.place.state == OrderState::Due => self.worker.hand(*row),
+                Changed::NotKept => {
+                    let count = self.others.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+                    tracing::debug!(
+                        storefront = %shop.storefront, count, "an order of other goods, or of a test: not kept"
+                    );
+                }
+                Changed::Row(_)
+                | Changed::Nothing
+                | Changed::Full
+                | Changed::TooLarge
+                | Changed::Stale(_) => {}
             }
         }
         if is_full {
@@ -106,23 +119,33 @@ impl Intake {
         Ok(())
     }
 
-    /// Whether an order concerns the ledger. One without a product of credits, or paid in a test, does only where it
-    /// is known already.
-    async fn concerns(&self, shop: &Shop, ledger: LedgerNo, order: &Order) -> Result<bool, IntakeError> {
+    /// The change that an order makes. One without a product of credits, or paid in a test, concerns the ledger only
+    /// where that knows it already.
+    async fn change_of(&self, shop: &Shop, ledger: LedgerNo, order: Order) -> Result<Change, IntakeError> {
         let is_tested = order.test && !shop.accept_test_payments;
-        let mapping = Mapping { shop, terms: None };
-        if !is_tested && is_ours(order, mapping) != Some(false) {
-            return Ok(true);
+        let is_ours = is_ours(&order, Mapping { shop, terms: None });
+        let leaves_out = shop.vendor.leaves_lines_out() && !is_tested;
+        if !is_tested && is_ours != Some(false) {
+            let fixed = is_ours.and_then(|_| fixed(shop, &order));
+            return Ok(Change::Tell(Box::new(Telling { order, fixed, leaves_out })));
         }
         let ids: Vec<OrderId> =
             order.names.keys().filter_map(|name| OrderId::parse(name.0.as_str()).ok()).collect();
         let ids: Vec<&OrderId> = ids.iter().collect();
-        let is_known = !self.reader.purchases_of(ledger, &shop.storefront, &ids).await?.is_empty()
-            || self.queue.orders().knows(ledger, &shop.storefront, order).await?;
-        if !is_known {
-            let count = self.others.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-            tracing::debug!(storefront = %shop.storefront, count, "an order of other goods, or of a test: not kept");
-        }
-        Ok(is_known)
+        let is_recorded = !self.reader.purchases_of(ledger, &shop.storefront, &ids).await?.is_empty();
+        let telling = Box::new(Telling { order, fixed: None, leaves_out });
+        Ok(if is_recorded { Change::Tell(telling) } else { Change::TellKnown(telling) })
     }
+}
+
+/// What the purchase of an order will be recorded by. `None` where a later delivery may name a better id.
+fn fixed(shop: &Shop, order: &Order) -> Option<Fixed> {
+    let (id, naming) = order.best_id()?;
+    let best = match shop.vendor {
+        Vendor::Stripe => stripe::INTENT,
+        Vendor::Generic => generic::ORDER,
+        // Their orders have one name.
+        Vendor::Shopify | Vendor::WooCommerce => naming,
+    };
+    (naming >= best).then(|| Fixed { id, terms: Mapping { shop, terms: None }.terms_of(order) })
 }

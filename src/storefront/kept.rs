@@ -6,16 +6,18 @@ use crate::ledger::{LedgerNo, OpenText, OrderId, Storefront, Text, Timestamp};
 use crate::store::{KeptOrder, OrderState, StoreError};
 use uuid::Uuid;
 
+use super::json::cut;
 use super::order::{Decided, Order, Terms};
+use super::others::Other;
 
 /// The body of a kept order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     pub order: Order,
     pub decided: Decided,
-    /// The order id of its purchase, once there is one.
+    /// The order id of its purchase, fixed before there is one.
     pub id: Option<OrderId>,
-    /// The terms that it was recorded by.
+    /// The terms that it is recorded by, fixed before it is.
     pub terms: Option<Terms>,
     /// Why it waits for a person.
     pub waits: Option<Waits>,
@@ -29,11 +31,20 @@ pub struct Kept {
     pub tries: u32,
     /// Of an agreement: the rows of its orders that wait until it names a customer; at most [`Kept::DEPENDENTS_MAX`].
     pub dependents: Vec<Uuid>,
+    /// Of a shelf: how new orders were that are not kept.
+    pub others: Vec<Other>,
 }
 record!(Kept {
     1 => order, 2 => decided, 3 => id, 4 => terms, 5 => waits, 6 => is_seeded, 7 => unread, 8 => decisions, 9 => tries,
-    10 => dependents,
+    10 => dependents, 11 => others,
 });
+
+/// What a purchase is recorded by, fixed before it is: so only one run records it, by the settings of that moment.
+#[derive(Clone, Debug)]
+pub struct Fixed {
+    pub id: OrderId,
+    pub terms: Terms,
+}
 
 /// What a person has to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,17 +91,31 @@ impl Kept {
 
     /// The order id that its purchase has or will have: the best of its names that can be one.
     pub fn order_id(&self) -> Option<OrderId> {
-        self.id.clone().or_else(|| {
-            let mut names: Vec<_> = self.order.names.iter().collect();
-            names.sort_by_key(|(name, naming)| (std::cmp::Reverse(**naming), (*name).clone()));
-            names.into_iter().find_map(|(name, _)| OrderId::parse(name.0.as_str()).ok())
-        })
+        self.id.clone().or_else(|| self.order.best_id().map(|(id, _)| id))
+    }
+
+    /// Fixes what a purchase of it will be recorded by, unless that is fixed.
+    pub fn fix(&mut self, fixed: Option<&Fixed>) {
+        if let (None, None, Some(fixed)) = (&self.id, &self.terms, fixed) {
+            (self.id, self.terms) = (Some(fixed.id.clone()), Some(fixed.terms.clone()));
+        }
     }
 
     /// Adds all that another row knows of the same order.
     pub fn merge(&mut self, other: Self) {
-        let Self { order, decided, id, terms, waits, is_seeded, unread: _, decisions, tries: _, dependents } =
-            other;
+        let Self {
+            order,
+            decided,
+            id,
+            terms,
+            waits,
+            is_seeded,
+            unread: _,
+            decisions,
+            tries: _,
+            dependents,
+            others: _,
+        } = other;
         self.order.join(&order);
         if self.decided == Decided::default() {
             self.decided = decided;
@@ -104,15 +129,25 @@ impl Kept {
             self.note(decision);
         }
         for dependent in dependents {
+            // One that is not noted waits for a person, as it did before.
             self.depend(dependent);
         }
     }
 
-    /// Notes a row that waits for this agreement.
-    pub fn depend(&mut self, row: Uuid) {
-        if !self.dependents.contains(&row) && self.dependents.len() < Self::DEPENDENTS_MAX {
+    /// What people are shown of a row that cannot be read. It is never stored.
+    pub fn damaged(error: &StoreError, since: Timestamp) -> Self {
+        let why = cut(&format!("the kept order cannot be read, `creditledger verify` tells more: {error}"));
+        Self { waits: Some(Waits { event: PaymentEvent::Unreadable, why, since }), ..Self::default() }
+    }
+
+    /// Notes a row that waits for this agreement; false where as many do as are noted.
+    pub fn depend(&mut self, row: Uuid) -> bool {
+        let is_noted = self.dependents.contains(&row);
+        let has_room = self.dependents.len() < Self::DEPENDENTS_MAX;
+        if !is_noted && has_room {
             self.dependents.push(row);
         }
+        is_noted || has_room
     }
 
     pub fn note(&mut self, decision: Decision) {

@@ -18,12 +18,15 @@
 pub mod amounts;
 mod applier;
 mod apply_error;
+mod book;
+mod change;
 pub mod desk;
 mod intake;
 pub(crate) mod json;
 mod kept;
 pub mod order;
 mod orders;
+mod others;
 mod queue;
 mod read;
 mod seeds;
@@ -31,10 +34,12 @@ mod shop;
 mod signature;
 mod start;
 pub mod vendors;
+mod work;
 mod worker;
 
 pub use applier::Applier;
 pub use apply_error::ApplyError;
+pub use change::{ORDER_BYTES_MAX, WAITING_MAX};
 pub use intake::{Intake, IntakeError, Reading};
 pub use orders::Orders;
 pub use queue::Queue;

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::orders::{Change, Changed, Orders};
+use super::change::{Change, Changed};
+use super::orders::Orders;
 use crate::ledger::{LedgerNo, Storefront};
 use crate::store::StoreError;
 

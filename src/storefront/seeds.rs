@@ -9,11 +9,13 @@ use crate::ledger::{
     Command, Currency, LedgerNo, Lot, Money, OpenText, OrderId, PostingId, Rejection, Request, RequestKey,
     Storefront, Text, Timestamp,
 };
-use crate::query::{PostingTarget, ReadError, Reader};
+use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
 use super::apply_error::ApplyError;
+use super::book::{LedgerBook, order_ids};
 use super::json::cut;
+use super::kept::{Place, Row};
 use super::order::{
     Content, Dispute, DisputeState, Line, Order, PaymentState, Refund as Told1, RefundState, Source, Told,
 };
@@ -29,28 +31,19 @@ pub struct Seeds {
 ///
 /// # Errors
 /// [`ReadError`].
-pub async fn of(
-    reader: &Reader,
-    ledger: LedgerNo,
-    storefront: &Storefront,
-    ids: &[OrderId],
-) -> Result<Seeds, ReadError> {
+pub async fn of(reader: &Reader, row: &Row, book: &mut LedgerBook<'_>) -> Result<Seeds, ReadError> {
+    let Place { ledger, storefront, .. } = &row.place;
     let mut seeds = Seeds::default();
     let mut decided = Vec::new();
-    for id in ids {
-        for (posting, payment) in reader.kept_payments_of(ledger, storefront, id).await? {
-            seeds.order.join(&of_payment(&payment));
-            seeds.payments.push(posting);
-            decided.push(payment);
-        }
+    for (posting, payment) in reader.kept_payments_of(*ledger, storefront, &order_ids(&row.kept)).await? {
+        seeds.order.join(&of_payment(&payment));
+        seeds.payments.push(posting);
+        decided.push(payment);
     }
-    let ids: Vec<&OrderId> = ids.iter().collect();
-    for owned in reader.purchases_of(ledger, storefront, &ids).await? {
+    for owned in book.own(row).await? {
         for refund in &owned.lot.refunds {
-            let posting = PostingTarget::Id(owned.customer.clone(), refund.id);
-            let posting = reader.posting(ledger, &posting).await?.posting;
-            let order = owned.lot.order.as_ref();
-            if let (Some(request), Some(order)) = (&posting.request, order) {
+            let request = book.request_of(*ledger, &owned.customer, refund.id).await?;
+            if let (Some(request), Some(order)) = (&request, &owned.lot.order) {
                 seeds.order.join(&of_refund(storefront, order, request, refund));
             }
         }
@@ -160,6 +153,7 @@ fn went_back(key: &str, amount: i64, at: Timestamp) -> Order {
             lines: Vec::new(),
             elsewhere: 0,
             problem: Text::EMPTY,
+            currency: None,
         };
         order.refunds.insert(OpenText(cut(id)), Told::undated(0, refund));
     }
@@ -170,7 +164,7 @@ fn went_back(key: &str, amount: i64, at: Timestamp) -> Order {
 fn disputed(key: &str, state: DisputeState, amount: i64) -> Order {
     let mut order = Order::default();
     if let Some((_, id)) = key.split_once(' ') {
-        let dispute = Dispute { state, amount, problem: Text::EMPTY };
+        let dispute = Dispute { state, amount, problem: Text::EMPTY, currency: None };
         order.disputes.insert(OpenText(cut(id)), Told::undated(state.code().into(), dispute));
     }
     order

@@ -95,6 +95,16 @@ impl Vendor {
         }
     }
 
+    /// True where an order is told with the lines that it has now: a line that an edit took out is not told any more.
+    #[must_use]
+    pub const fn leaves_lines_out(self) -> bool {
+        match self {
+            Self::WooCommerce | Self::Generic => true,
+            // Shopify tells such a line with a quantity of 0. At Stripe nothing is edited once it is to be paid.
+            Self::Stripe | Self::Shopify => false,
+        }
+    }
+
     /// Where its payloads without line items tell how many, unless the settings say otherwise.
     #[must_use]
     pub const fn quantity_path(self) -> &'static str {

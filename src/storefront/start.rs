@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::applier::Applier;
+use super::change::Change;
 use super::intake::Intake;
 use super::kept::Row;
-use super::orders::{Change, Orders};
+use super::orders::Orders;
 use super::queue::Queue;
 use super::seeds;
 use super::shop::Shop;
@@ -61,7 +62,7 @@ impl Storefronts {
                 let listed = reader.kept_payments(ledger.no, &page).await?;
                 let (payments, next) = listed.show(usize::MAX, |kept| Arc::clone(&kept.payment), |_| 0);
                 for payment in payments {
-                    let change = Change::Tell(Box::new(seeds::of_payment(&payment)));
+                    let change = Change::Tell(Box::new(seeds::of_payment(&payment).into()));
                     queue.change_one(ledger.no, &payment.storefront, change).await?;
                 }
                 if next.is_empty() {

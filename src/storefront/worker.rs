@@ -2,7 +2,8 @@
 //! failure.
 //!
 //! # Invariants
-//! - An order is followed by one task of this server at a time. Another server may follow it too: that changes nothing.
+//! - Of the orders that come by the queue or a look, each is followed by one task at a time. What a person asks for, an order
+//!   that another one leads to, and other servers do not wait for that: two that follow one order record nothing twice.
 //! - Nothing depends on the queue: what does not fit, or is lost with the process, is found by its row.
 
 use std::collections::HashMap;
@@ -15,8 +16,8 @@ use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 use super::applier::Applier;
+use super::change::Change;
 use super::kept::Row;
-use super::orders::{Change, Changed};
 use crate::clock;
 use crate::ledger::Timestamp;
 
@@ -199,7 +200,7 @@ async fn follow(applier: &Applier, row: Row) {
     let (ledger, storefront) = (place.ledger, place.storefront.clone());
     let again = Change::Put { place, kept: Box::new(kept) };
     match applier.queue.change_one(ledger, &storefront, again).await {
-        Ok(Changed::Row(_) | Changed::Nothing | Changed::Full | Changed::Stale(_)) => {}
+        Ok(_) => {}
         Err(error) => tracing::warn!(%storefront, %error, "when an order is tried again was not stored"),
     }
 }

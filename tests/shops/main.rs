@@ -6,6 +6,11 @@
 #![recursion_limit = "512"]
 
 mod before;
+mod bounds;
+mod costs;
+mod counted;
+mod desk;
+mod disputes;
 mod edges;
 mod following;
 mod generic;

@@ -16,13 +16,14 @@ use creditledger::ledger::{
 };
 use creditledger::query::{PageRequest, Reader};
 use creditledger::store::{self, AuditStore, LotFilter, OrderStore, ReadStore, Settings};
-use creditledger::storefront::order::Order;
 use creditledger::storefront::{
-    Applier, Intake, Mapped, Orders, Reading, Revenue, Shop, Storefronts, Vendor, read_payload,
+    Applier, ApplyError, Intake, IntakeError, Mapped, Orders, Reading, Revenue, Shop, Storefronts, Vendor,
+    read_payload,
 };
 use creditledger::writer::{Limits, Writer, WriterEnd};
 use creditledger::{audit, clock};
 
+use crate::counted::{Counts, counted_orders, counted_reads};
 use crate::history::Told;
 
 pub struct Rig {
@@ -31,10 +32,11 @@ pub struct Rig {
     pub applier: Applier,
     pub writer: Writer,
     parts: Storefronts,
-    orders: Arc<dyn OrderStore>,
+    pub orders: Arc<dyn OrderStore>,
     reader: Arc<Reader>,
     pub store: Arc<dyn ReadStore>,
     audit: Arc<dyn AuditStore>,
+    pub counts: Arc<Counts>,
     requests: std::cell::Cell<u32>,
     /// False once the suspense account was made.
     pub suspense_is_new: std::cell::Cell<bool>,
@@ -79,7 +81,10 @@ pub fn shop(vendor: Vendor, customer: &str) -> Shop {
 
 impl Rig {
     pub async fn new(shop: Shop) -> Self {
-        let engine = store::open("memory:", clock::now(), &Settings::default()).await.unwrap();
+        let mut engine = store::open("memory:", clock::now(), &Settings::default()).await.unwrap();
+        let counts = Arc::new(Counts::default());
+        engine.reader = counted_reads(engine.reader, &counts);
+        engine.orders = counted_orders(engine.orders, &counts);
         let cards = Arc::new(creditledger::cards::built_in());
         let (writer, end) = Writer::start(engine.writers, &cards, Limits::default()).unwrap();
         let reader = Reader::new(Arc::clone(&engine.reader), engine.notifier, cards);
@@ -98,6 +103,7 @@ impl Rig {
             reader,
             store: engine.reader,
             audit: engine.audit,
+            counts,
             requests: std::cell::Cell::new(0),
             suspense_is_new: std::cell::Cell::new(true),
             _end: end,
@@ -151,9 +157,10 @@ impl Rig {
     /// Whether an order is kept under this name.
     pub async fn keeps(&self, name: &str) -> bool {
         let name = OpenText(Text::parse(name).unwrap());
-        let order = Order { names: [(name, 1)].into(), ..Order::default() };
-        let orders = Orders::new(Arc::clone(&self.orders));
-        orders.knows(LedgerNo::MAIN, &self.shop.storefront, &order).await.unwrap()
+        let mut tx = self.orders.read(clock::now()).await.unwrap();
+        let found = tx.named(LedgerNo::MAIN, &self.shop.storefront, &[name.0]).await.unwrap();
+        tx.commit().await.unwrap();
+        !found.is_empty()
     }
 
     /// The payload of a delivery that could not be read.
@@ -212,6 +219,25 @@ impl Rig {
         self.tell_bytes(&told.topic, told.body.to_string().into_bytes()).await;
     }
 
+    /// The shop sends a delivery, which may be refused.
+    pub async fn try_to_tell(&self, told: &Told) -> Result<(), IntakeError> {
+        let payload = told.body.to_string().into_bytes();
+        let orders = read_payload(&self.shop, &told.topic, &payload);
+        let reading = Reading { topic: told.topic.clone(), orders, payload: payload.into() };
+        self.intake.take(&self.shop, LedgerNo::MAIN, reading).await
+    }
+
+    /// Orders that are due, also later.
+    pub async fn due(&self) -> usize {
+        let orders = Orders::new(Arc::clone(&self.orders));
+        orders.due(Timestamp::from_micros(i64::MAX), 1_000).await.unwrap().len()
+    }
+
+    /// Follows all orders that are due, which may fail.
+    pub async fn try_to_follow(&self) -> Result<(), ApplyError> {
+        self.applier.follow_due(clock::now().plus_seconds(60)).await
+    }
+
     /// The shop sends these bytes.
     pub async fn tell_bytes(&self, topic: &str, payload: Vec<u8>) {
         let orders = read_payload(&self.shop, topic, &payload);
@@ -219,14 +245,19 @@ impl Rig {
         self.intake.take(&self.shop, LedgerNo::MAIN, reading).await.unwrap();
     }
 
-    /// Follows all orders that are due.
+    /// Follows all orders that are due by now.
     pub async fn follow(&self) {
-        self.applier.follow_due(Timestamp::from_micros(i64::MAX)).await.unwrap();
+        self.try_to_follow().await.unwrap();
+    }
+
+    /// Follows all orders that are due by a time.
+    pub async fn follow_until(&self, until: Timestamp) {
+        self.applier.follow_due(until).await.unwrap();
     }
 
     /// Follows orders, and is cut off after so many turns.
     pub async fn follow_until_cut(&self, turns: u64) {
-        let mut following = pin!(self.applier.follow_due(Timestamp::from_micros(i64::MAX)));
+        let mut following = pin!(self.applier.follow_due(clock::now().plus_seconds(60)));
         let mut left = turns;
         std::future::poll_fn(|context| {
             if left == 0 {
@@ -318,6 +349,12 @@ impl Rig {
         let facts: Vec<_> =
             listed.items.iter().map(|waiting| format!("{:?}", waiting.row.kept.order)).collect();
         facts.join("\n")
+    }
+
+    /// How many orders wait; at most 1,000.
+    pub async fn listed(&self) -> usize {
+        let page = PageRequest { limit: 1_000, token: String::new() };
+        self.applier.waiting(LedgerNo::MAIN, &page).await.unwrap().items.len()
     }
 
     /// What waits: the event and why.

@@ -1,6 +1,6 @@
 //! Shopify's payloads, read into facts.
 
-use creditledger::ledger::{Currency, Money, Timestamp};
+use creditledger::ledger::{Currency, Timestamp};
 use creditledger::storefront::order::{DisputeState, Order, PaymentState, Refund, RefundState, Source};
 use creditledger::storefront::vendors::shopify::read;
 use creditledger::storefront::{Shop, Vendor};
@@ -371,11 +371,9 @@ fn disputes_are_read_with_their_state() {
     let mut known = ended("won", "2026-12-20");
     known.join(&ended("lost", "2026-12-10T10:00:00-05:00"));
     assert_eq!(known.disputes.values().next().unwrap().fact.state, DisputeState::Won);
-    let mut priced = shop();
-    let dollars = Money { currency: Currency::parse("USD").unwrap(), minor_units: 2_000 };
-    priced.mapping.values_mut().for_each(|mapped| mapped.price = Some(dollars));
-    let orders = read(&priced, "disputes/create", &dispute).unwrap();
-    assert!(!orders[0].disputes.values().next().unwrap().fact.problem.is_empty());
+    // Its currency is told: the order's own decides whether that is the same money.
+    let dollars = read_one("disputes/create", &with(dispute.clone(), &[("/currency", json!("USD"))]));
+    assert_eq!(dollars.disputes.values().next().unwrap().fact.currency, Currency::parse("USD"));
     assert!(read(&shop(), "disputes/create", &with(dispute, &[("/order_id", json!(null))])).is_err());
 }
 

@@ -157,6 +157,10 @@ impl OrderStore for MemoryOrders {
         let rows = Mutex::lock_owned(Arc::clone(&self.0)).await;
         Ok(Box::new(OrderChanges { now, rows, undo: Vec::new() }))
     }
+
+    async fn read(&self, now: Timestamp) -> Result<Box<dyn OrderTx>, StoreError> {
+        self.begin(now).await
+    }
 }
 
 #[async_trait]
@@ -199,8 +203,9 @@ impl OrderTx for OrderChanges {
         Ok(ids.iter().filter_map(|id| self.rows.orders.get(id)).cloned().collect())
     }
 
-    async fn order(&mut self, ledger: LedgerNo, id: Uuid) -> Result<Option<KeptOrder>, StoreError> {
-        Ok(self.rows.orders.get(&id).filter(|order| order.ledger == ledger).cloned())
+    async fn orders(&mut self, ledger: LedgerNo, ids: &[Uuid]) -> Result<Vec<KeptOrder>, StoreError> {
+        let found = ids.iter().filter_map(|id| self.rows.orders.get(id));
+        Ok(found.filter(|order| order.ledger == ledger).cloned().collect())
     }
 
     async fn put(&mut self, orders: &[KeptOrder]) -> Result<(), StoreError> {

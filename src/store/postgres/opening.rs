@@ -22,10 +22,9 @@ use crate::store::migrations::{Migration, POSTGRES};
 use crate::store::sql::audit::SqlAudit;
 use crate::store::sql::figures::SqlFigures;
 use crate::store::sql::names;
-use crate::store::sql::orders::SqlOrders;
 use crate::store::sql::reader::SqlReader;
+use crate::store::sql::side::SideStore;
 use crate::store::sql::tokens::SqlTokens;
-use crate::store::sql::webhooks::SqlWebhooks;
 use crate::store::write_store::WriteStore;
 
 /// The migrations as the driver takes them.
@@ -63,8 +62,8 @@ pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Resu
     let tending = Tending::start(Arc::clone(&sequencer), signals.clone());
     let reader = Arc::new(SqlReader(PgReaders::new(Arc::clone(&address), sequencer, tending)));
     let audit = Arc::new(SqlAudit(PgAudit::open(&address)));
-    let webhooks = Arc::new(SqlWebhooks(PgSide::for_webhooks(Arc::clone(&address), settings.time)));
-    let orders = Arc::new(SqlOrders(PgSide::for_orders(Arc::clone(&address), settings.time)));
+    let webhooks = Arc::new(SideStore(PgSide::for_webhooks(Arc::clone(&address), settings.time)));
+    let orders = Arc::new(SideStore(PgSide::for_orders(Arc::clone(&address), settings.time)));
     let side = PgSide::for_access(address, settings.time);
     let tokens = Arc::new(SqlTokens { reader: Arc::clone(&reader), side });
     Ok(Engine { writers, reader, audit, webhooks, orders, tokens, notifier: signals.notifier() })

@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use crate::ledger::{LedgerNo, Storefront, Text};
-use crate::store::error::{StoreError, damaged};
+use crate::store::error::StoreError;
 use crate::store::orders::{KeptOrder, NameChanges, check, moved};
 use crate::store::sql::database::Sql;
-use crate::store::sql::orders::{checksum_of, kept, on_the_same_order, order_columns};
+use crate::store::sql::orders::{checksum_of, kept, name_of, on_the_same_order, order_columns};
 use crate::store::sql::row::Param;
 use crate::store::stored::stored_count;
 
@@ -46,6 +46,28 @@ pub(super) async fn named(
     sql.all(text, &[ledger.into(), storefront.as_str().into(), Param::Ids(&names)], kept).await
 }
 
+/// Those of some orders that there are. Each is looked up separately, as in [`named`].
+pub(super) async fn by_id(
+    sql: &mut impl Sql,
+    ledger: LedgerNo,
+    ids: &[Uuid],
+) -> Result<Vec<KeptOrder>, StoreError> {
+    let text = concat!(
+        "SELECT o.*
+         FROM UNNEST($1::uuid[]) u(order_id)
+         CROSS JOIN LATERAL (
+             SELECT ",
+        order_columns!(),
+        "
+             FROM storefront_order o
+             WHERE o.order_id = u.order_id
+               AND o.ledger_no = $2
+             OFFSET 0
+         ) o"
+    );
+    sql.all(text, &[Param::Uuids(ids), ledger.into()], kept).await
+}
+
 /// Creates or replaces orders, and changes the names that are not as they were.
 ///
 /// # Errors
@@ -71,11 +93,7 @@ async fn names_of(sql: &mut impl Sql, orders: &[KeptOrder]) -> Result<Vec<(Uuid,
             OFFSET 0
         ) n";
     let ids: Vec<Uuid> = orders.iter().map(|order| order.id).collect();
-    let stored = |row: &dyn crate::store::sql::row::Row| {
-        let name = Text::parse(&row.get::<String>(1)?);
-        Ok((row.get(0)?, name.map_err(|error| damaged(format!("a name of an order {error}")))?))
-    };
-    sql.all(text, &[Param::Uuids(&ids)], stored).await
+    sql.all(text, &[Param::Uuids(&ids)], |row| Ok((row.get(0)?, name_of(&row.get::<String>(1)?)?))).await
 }
 
 /// Writes orders, and the names that changed.

@@ -19,6 +19,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// A storefront stays locked for all statements of a transaction, and several may wait for it: that takes longer than a
 /// row that the writer updates. It is less than the 3 s after which an idle transaction is ended.
 const BEGIN_ORDERS: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'";
+const READ: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY";
 /// Transactions about orders that one server has open at a time, so that storefronts do not wait for each other.
 const ORDERS_AT_A_TIME: usize = 4;
 
@@ -53,6 +54,18 @@ impl PgSide {
     fn new(address: Arc<Address>, time: Time, begin: &'static str, connections: usize) -> Self {
         Self { address, time, begin, idle: Idle::default(), free: Arc::new(Semaphore::new(connections)) }
     }
+
+    async fn open(&self, begin: &'static str) -> Result<OpenTransaction, StoreError> {
+        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(StoreError::failed)?;
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.address.connect_to_write().await?,
+        };
+        sqlx::raw_sql(begin).execute(&mut connection).await?;
+        let (connection, home) = (Mutex::new(connection), Arc::clone(&self.idle));
+        Ok(OpenTransaction { connection, home, _permit: permit })
+    }
 }
 
 /// A transaction with its connection.
@@ -66,23 +79,23 @@ pub struct OpenTransaction {
 impl SideConnections for PgSide {
     type Open = OpenTransaction;
 
-    async fn begin(&self, now: Timestamp) -> Result<(Timestamp, OpenTransaction), StoreError> {
-        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(StoreError::failed)?;
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => self.address.connect_to_write().await?,
-        };
-        sqlx::raw_sql(self.begin).execute(&mut connection).await?;
-        let now = match self.time {
-            Time::Caller => now,
+    async fn begin(&self) -> Result<OpenTransaction, StoreError> {
+        self.open(self.begin).await
+    }
+
+    async fn read(&self) -> Result<OpenTransaction, StoreError> {
+        self.open(READ).await
+    }
+
+    async fn time(&self, open: &OpenTransaction, now: Timestamp) -> Result<Timestamp, StoreError> {
+        match self.time {
+            Time::Caller => Ok(now),
             Time::Database => {
                 let clock = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
-                Timestamp::from_micros(connection.one(clock, &[], |row| row.get(0)).await?)
+                let micros = open.connection.lock().await.one(clock, &[], |row| row.get(0)).await?;
+                Ok(Timestamp::from_micros(micros))
             }
-        };
-        let (connection, home) = (Mutex::new(connection), Arc::clone(&self.idle));
-        Ok((now, OpenTransaction { connection, home, _permit: permit }))
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::row::{Param, Row};
 use crate::ledger::{CustomerKey, Hold, HoldId, LedgerNo, LotId, Storefront, Text, Timestamp};
 use crate::store::error::{StoreError, damaged};
@@ -168,6 +170,13 @@ pub trait Dialect {
         ledger: LedgerNo,
         storefront: &Storefront,
         names: &[Text],
+    ) -> impl Future<Output = Result<Vec<KeptOrder>, StoreError>> + Send;
+
+    /// Those of some orders of storefronts that there are.
+    fn orders_by_id<S: Sql<Dialect = Self> + Send>(
+        sql: &mut S,
+        ledger: LedgerNo,
+        ids: &[Uuid],
     ) -> impl Future<Output = Result<Vec<KeptOrder>, StoreError>> + Send;
 
     /// Creates or replaces orders, and changes their names.

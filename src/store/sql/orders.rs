@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::database::{Database, Dialect, Sql, Work};
+use super::database::{Database, Dialect, Sql};
 use super::row::{Row, sql_count};
-use super::side::{SideConnections, Transaction};
+use super::side::{SideConnections, SideStore, SideTx, Transaction};
 use crate::ledger::{LedgerNo, Storefront, Text, Timestamp};
 use crate::store::error::{StoreError, damaged};
 use crate::store::orders::{
@@ -100,37 +100,21 @@ pub fn payload_checksum(id: Uuid, payload: &[u8]) -> i64 {
     checksum([], &[id.as_bytes(), payload])
 }
 
-/// The rows of an engine, through its side connections.
-#[derive(Debug)]
-pub struct SqlOrders<C>(pub C);
-
 #[async_trait]
-impl<C: SideConnections> OrderStore for SqlOrders<C> {
+impl<C: SideConnections> OrderStore for SideStore<C> {
     async fn begin(&self, now: Timestamp) -> Result<Box<dyn OrderTx>, StoreError> {
-        let (now, transaction) = self.0.begin(now).await?;
-        Ok(Box::new(SqlOrderTx { now, transaction }))
+        Ok(self.open(now).await?)
     }
-}
 
-/// An open transaction.
-struct SqlOrderTx<T> {
-    now: Timestamp,
-    transaction: T,
-}
-
-impl<D: Transaction> SqlOrderTx<D> {
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl for<'c> FnOnce(&'c mut D::Connection) -> Work<'c, T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.transaction.run(work).await
+    async fn read(&self, now: Timestamp) -> Result<Box<dyn OrderTx>, StoreError> {
+        Ok(self.open_to_read(now).await?)
     }
 }
 
 type DialectOf<D> = <<D as Database>::Connection as Sql>::Dialect;
 
 #[async_trait]
-impl<D: Transaction> OrderTx for SqlOrderTx<D> {
+impl<D: Transaction> OrderTx for SideTx<D> {
     fn now(&self) -> Timestamp {
         self.now
     }
@@ -163,8 +147,10 @@ impl<D: Transaction> OrderTx for SqlOrderTx<D> {
         .await
     }
 
-    async fn order(&mut self, ledger: LedgerNo, id: Uuid) -> Result<Option<KeptOrder>, StoreError> {
-        self.run(move |sql| Box::pin(order(sql, ledger, id))).await
+    async fn orders(&mut self, ledger: LedgerNo, ids: &[Uuid]) -> Result<Vec<KeptOrder>, StoreError> {
+        let ids = ids.to_vec();
+        self.run(move |sql| Box::pin(async move { DialectOf::<D>::orders_by_id(sql, ledger, &ids).await }))
+            .await
     }
 
     async fn put(&mut self, orders: &[KeptOrder]) -> Result<(), StoreError> {
@@ -260,13 +246,12 @@ async fn put_room(sql: &mut impl Sql, (ledger, storefront, room): &StorefrontRoo
     .map(drop)
 }
 
-async fn order(sql: &mut impl Sql, ledger: LedgerNo, id: Uuid) -> Result<Option<KeptOrder>, StoreError> {
-    let text = concat!(
-        "SELECT ",
-        order_columns!(),
-        " FROM storefront_order o WHERE o.order_id = $1 AND o.ledger_no = $2"
-    );
-    sql.first(text, &[id.into(), ledger.into()], kept).await
+/// A name as it is stored.
+///
+/// # Errors
+/// [`StoreError::Damaged`].
+pub fn name_of(text: &str) -> Result<Text, StoreError> {
+    Text::parse(text).map_err(|error| damaged(format!("a name of an order {error}")))
 }
 
 async fn delete(sql: &mut impl Sql, id: Uuid) -> Result<(), StoreError> {

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::database::{Database, Dialect, Sql, Work};
+use super::database::{Database, Dialect, Sql};
 use super::row::sql_count;
 use super::rows::body;
-use super::side::{SideConnections, Transaction};
+use super::side::{SideConnections, SideStore, SideTx, Transaction};
 use crate::ledger::Timestamp;
 use crate::ledger::codec::encode;
 use crate::store::error::{StoreError, damaged};
@@ -17,37 +17,17 @@ use crate::store::webhooks::{Asked, AskedScope, Delivery, Endpoint, Method, Webh
 const ASKED: &str = "a request about endpoints";
 const ENDPOINT: &str = "an endpoint";
 
-/// The rows of an engine, through its side connections.
-#[derive(Debug)]
-pub struct SqlWebhooks<C>(pub C);
-
 #[async_trait]
-impl<C: SideConnections> WebhookStore for SqlWebhooks<C> {
+impl<C: SideConnections> WebhookStore for SideStore<C> {
     async fn begin(&self, now: Timestamp) -> Result<Box<dyn WebhookTx>, StoreError> {
-        let (now, transaction) = self.0.begin(now).await?;
-        Ok(Box::new(SqlWebhookTx { now, transaction }))
-    }
-}
-
-/// An open transaction.
-struct SqlWebhookTx<T> {
-    now: Timestamp,
-    transaction: T,
-}
-
-impl<D: Transaction> SqlWebhookTx<D> {
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl for<'c> FnOnce(&'c mut D::Connection) -> Work<'c, T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.transaction.run(work).await
+        Ok(self.open(now).await?)
     }
 }
 
 type DialectOf<D> = <<D as Database>::Connection as Sql>::Dialect;
 
 #[async_trait]
-impl<D: Transaction> WebhookTx for SqlWebhookTx<D> {
+impl<D: Transaction> WebhookTx for SideTx<D> {
     fn now(&self) -> Timestamp {
         self.now
     }

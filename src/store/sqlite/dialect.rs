@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::columns::{POSTING_OF_REQUEST, Sqlite, keyed_posting_columns, with_words};
 use super::{history, lists, orders};
 use crate::ledger::{CustomerKey, Hold, HoldId, LedgerNo, LotId, Storefront, Text, Timestamp};
@@ -199,6 +201,14 @@ impl Dialect for Sqlite {
         names: &[Text],
     ) -> Result<Vec<KeptOrder>, StoreError> {
         orders::named(sql, ledger, storefront, names).await
+    }
+
+    async fn orders_by_id<S: Sql<Dialect = Self> + Send>(
+        sql: &mut S,
+        ledger: LedgerNo,
+        ids: &[Uuid],
+    ) -> Result<Vec<KeptOrder>, StoreError> {
+        orders::by_id(sql, ledger, ids).await
     }
 
     async fn put_orders<S: Sql<Dialect = Self> + Send>(

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use crate::ledger::{LedgerNo, Storefront, Text};
-use crate::store::error::{StoreError, damaged};
+use crate::store::error::StoreError;
 use crate::store::orders::{KeptOrder, NameChanges, check, moved};
 use crate::store::sql::database::Sql;
-use crate::store::sql::orders::{checksum_of, kept, on_the_same_order, order_columns};
+use crate::store::sql::orders::{checksum_of, kept, name_of, on_the_same_order, order_columns};
 use crate::store::stored::stored_count;
 
 /// Orders that have any of these names, by id.
@@ -37,6 +37,24 @@ pub(super) async fn named(
     Ok(orders)
 }
 
+/// Those of some orders that there are.
+pub(super) async fn by_id(
+    sql: &mut impl Sql,
+    ledger: LedgerNo,
+    ids: &[Uuid],
+) -> Result<Vec<KeptOrder>, StoreError> {
+    let mut orders = Vec::with_capacity(ids.len());
+    for id in ids {
+        let text = concat!(
+            "SELECT ",
+            order_columns!(),
+            " FROM storefront_order o WHERE o.order_id = $1 AND o.ledger_no = $2"
+        );
+        orders.extend(sql.first(text, &[(*id).into(), ledger.into()], kept).await?);
+    }
+    Ok(orders)
+}
+
 /// Creates or replaces orders, and changes the names that are not as they were.
 ///
 /// # Errors
@@ -57,8 +75,7 @@ async fn names_of(sql: &mut impl Sql, orders: &[KeptOrder]) -> Result<Vec<(Uuid,
         let text = "SELECT name FROM storefront_order_name WHERE order_id = $1";
         let stored = sql.all(text, &[order.id.into()], |row| row.get::<String>(0)).await?;
         for name in stored {
-            let name = Text::parse(&name).map_err(|error| damaged(format!("a name of an order {error}")))?;
-            names.push((order.id, name));
+            names.push((order.id, name_of(&name)?));
         }
     }
     Ok(names)

@@ -1,4 +1,5 @@
-//! The connection for webhook endpoints, orders, and who may call. Its short transactions take turns with the writer's.
+//! The connections for webhook endpoints, for orders, and for who may call. Short transactions that write take turns with
+//! the writer's; those that only read have a connection of their own.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,20 +10,26 @@ use tokio::sync::OwnedMutexGuard;
 use super::checkpoints::CHECKPOINT_PAGES;
 use super::connection::{Turns, fate_unknown};
 use super::lock::DatabaseFile;
-use super::readers::OneConnection;
+use super::readers::{self, OneConnection};
 use super::settings::{configure, connect};
 use crate::ledger::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::sql::database::{Database, Sql as _, Work};
 use crate::store::sql::side::{SideConnections, Transaction};
 
-/// Clones share the connection.
+/// Where a connection is while no transaction is open on it.
+type Home = Arc<Mutex<Option<Connection>>>;
+
+/// Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct SqliteSide {
     path: PathBuf,
-    /// The connection while no transaction is open. Transactions take turns, so one is enough.
-    idle: Arc<Mutex<Option<Connection>>>,
+    /// The connection that writes, while no transaction is open. Transactions take turns, so one is enough.
+    idle: Home,
     turns: Turns,
+    /// The same of those that only read.
+    idle_to_read: Home,
+    turns_to_read: Turns,
     // Declared after the connection, so dropped after it.
     file: Arc<DatabaseFile>,
 }
@@ -31,7 +38,8 @@ impl SqliteSide {
     /// The file is opened at the first transaction.
     #[must_use]
     pub(crate) fn of(path: &Path, turns: Turns, file: Arc<DatabaseFile>) -> Self {
-        Self { path: path.to_owned(), idle: Arc::default(), turns, file }
+        let (idle, idle_to_read, turns_to_read) = (Home::default(), Home::default(), Turns::default());
+        Self { path: path.to_owned(), idle, turns, idle_to_read, turns_to_read, file }
     }
 
     fn open(&self) -> Result<Connection, StoreError> {
@@ -46,30 +54,52 @@ impl SqliteSide {
     }
 }
 
-/// A transaction that has the turn to write.
+/// A transaction that has its turn.
 pub struct OpenTransaction {
     connection: OneConnection,
-    home: Arc<Mutex<Option<Connection>>>,
+    home: Home,
     file: Arc<DatabaseFile>,
     _turn: OwnedMutexGuard<()>,
+}
+
+impl SqliteSide {
+    async fn transaction(
+        &self,
+        turn: OwnedMutexGuard<()>,
+        home: &Home,
+        open: impl FnOnce() -> Result<Connection, StoreError>,
+        begin: &'static str,
+    ) -> Result<OpenTransaction, StoreError> {
+        let home = Arc::clone(home);
+        let idle = home.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => open()?,
+        };
+        let file = Arc::clone(&self.file);
+        let connection = OneConnection::new(connection, Some(Arc::clone(&file)));
+        let transaction = OpenTransaction { connection, home, file, _turn: turn };
+        transaction.run(move |sql| Box::pin(execute(sql, begin))).await?;
+        Ok(transaction)
+    }
 }
 
 impl SideConnections for SqliteSide {
     type Open = OpenTransaction;
 
-    async fn begin(&self, now: Timestamp) -> Result<(Timestamp, OpenTransaction), StoreError> {
+    async fn begin(&self) -> Result<OpenTransaction, StoreError> {
         let turn = Arc::clone(&self.turns).lock_owned().await;
-        let home = Arc::clone(&self.idle);
-        let idle = home.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => self.open()?,
-        };
-        let file = Arc::clone(&self.file);
-        let connection = OneConnection::new(connection, Some(Arc::clone(&file)));
-        let transaction = OpenTransaction { connection, home, file, _turn: turn };
-        transaction.run(|sql| Box::pin(execute(sql, "BEGIN IMMEDIATE"))).await?;
-        Ok((now, transaction))
+        self.transaction(turn, &self.idle, || self.open(), "BEGIN IMMEDIATE").await
+    }
+
+    async fn read(&self) -> Result<OpenTransaction, StoreError> {
+        let turn = Arc::clone(&self.turns_to_read).lock_owned().await;
+        let open = || Ok(readers::connect(&self.path)?);
+        self.transaction(turn, &self.idle_to_read, open, "BEGIN").await
+    }
+
+    async fn time(&self, _open: &OpenTransaction, now: Timestamp) -> Result<Timestamp, StoreError> {
+        Ok(now)
     }
 }
 

@@ -11,12 +11,15 @@
 //! - The shop's refunds and disputes together take at most what was bought: the rest is noted, not owed.
 //! - A dispute is recorded as it stands. Where its amount changes, it is ended and recorded again.
 
+use std::cell::Cell;
+
 use super::book::{Booked, Entry, Origin, Requests, id_of_part, sum};
+use super::decided::Decided;
 use super::facts::{DisputeState, Order};
 use super::mapping::Mapping;
 use super::priced::{Amount, Unclear};
-use super::target::{Bought, Disputed, Target, Unnamed, content, target};
-use crate::ledger::codec::{encode, record};
+use super::target::{Bought, Disputed, Target, content, target};
+use crate::ledger::codec::encode;
 use crate::ledger::commands::{
     OnShortfall, PurchaseCredits, PurchaseRef, RecordChargeback, RefundPurchase, ResolveChargeback,
     ReverseRefund,
@@ -24,37 +27,15 @@ use crate::ledger::commands::{
 use crate::ledger::hash::stable_hash;
 use crate::ledger::lot::RefundState;
 use crate::ledger::payment::PaymentEvent;
-use crate::ledger::{
-    Command, Credits, CustomerId, Money, OpenText, OrderId, PostingId, RequestKey, Storefront, Text,
-};
-
-/// What people decided about an order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Decided {
-    /// The content that the recorded purchase stands for, as a hash: a purchase by hand, or one that a person let stand.
-    pub accepted: Option<u64>,
-    /// What the refunds come to beyond (or, below zero, short of) what the facts say.
-    pub beyond: Credits,
-    /// The same in money.
-    pub beyond_money: i64,
-    /// What money that does not say what it is for was said to be for.
-    pub unnamed: Option<Unnamed>,
-    /// Refunds and chargebacks by hand that a person has compared with the shop's.
-    pub seen: Vec<PostingId>,
-    /// Disputes that a person dismissed, with what was told of them then: [`Disputed::told`].
-    pub dismissed: Vec<(OpenText, u64)>,
-    /// The refunds that a person let stand although they are unclear, as a hash.
-    pub unclear: Option<u64>,
-}
-record!(Decided {
-    1 => accepted, 2 => beyond, 3 => beyond_money, 4 => unnamed, 5 => seen, 6 => dismissed, 7 => unclear,
-});
+use crate::ledger::{Command, Credits, CustomerId, Money, OrderId, RequestKey, Storefront, Text};
 
 /// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The ledger shows what it should.
     Done,
+    /// The ledger shows what it should, but for a dispute: the purchase is in another one, which has to end first.
+    Later,
     /// The recorded purchase counts as that of the order as it is now told of: [`Decided::accepted`].
     Accept(u64),
     Send(Box<Wanted>),
@@ -201,12 +182,16 @@ impl Case<'_> {
                 None => wait(PaymentEvent::Paid, "its order id is too long for another purchase of it"),
             };
         }
+        let is_behind = Cell::new(false);
         for disputed in &target.disputed {
-            if let Some(step) = self.dispute(disputed, booked) {
+            if let Some(step) = self.dispute(disputed, booked, &is_behind) {
                 return step;
             }
         }
-        self.refunds(target, booked, edited(recorded, bought))
+        match self.refunds(target, booked, edited(recorded, bought)) {
+            Step::Done if is_behind.get() => Step::Later,
+            step => step,
+        }
     }
 
     /// What of the refunds a person let stand although the facts say otherwise: [`Decided::beyond`], with its money.
@@ -230,7 +215,8 @@ impl Case<'_> {
         let by_hand = booked.purchases.iter().any(|purchase| !purchase.is_ours);
         let Some(now) = fingerprint(self.order, self.mapping) else { return Ok(recorded) };
         if by_hand && self.decided.accepted.is_none() {
-            return Err(Step::Accept(now));
+            // Where a person assigned it, the purchase stands for what the person saw.
+            return Err(Step::Accept(self.decided.assigned.unwrap_or(now)));
         }
         if self.is_accepted() {
             return Ok(recorded);
@@ -266,8 +252,8 @@ impl Case<'_> {
         self.decided.dismissed.iter().any(|(id, told)| (id, *told) == (&disputed.id, disputed.told))
     }
 
-    /// The next step about a dispute; `None` where it stands as it should.
-    fn dispute(&self, disputed: &Disputed, booked: &Booked) -> Option<Step> {
+    /// The next step about a dispute; `None` where it stands as it should, or `is_behind` another one that is open.
+    fn dispute(&self, disputed: &Disputed, booked: &Booked, is_behind: &Cell<bool>) -> Option<Step> {
         let is_its = |entry: &&Entry| entry.origin == Origin::Dispute(disputed.id.clone());
         let mut left = match (&disputed.amount, disputed.state) {
             (Ok(amount), DisputeState::Open | DisputeState::Lost) => *amount,
@@ -311,6 +297,7 @@ impl Case<'_> {
                     ));
                 }
                 if has_other || !wanted.is_positive() {
+                    is_behind.set(is_behind.get() || has_other);
                     return None;
                 }
                 let price = purchase.lot.price.map(|price| price.with(money.min(left_of(purchase))));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::ledger::codec::{Codec, DecodeError, Decoder, Encoder, coded_enum, record};
-use crate::ledger::{Credits, Currency, OpenText, Text, Timestamp};
+use crate::ledger::{Credits, Currency, OpenText, OrderId, Text, Timestamp};
 
 /// Everything that was told of an order. It has no names of people and no addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,10 +30,12 @@ pub struct Order {
     /// The greatest sum of refunds that an earlier version recorded or kept, and when. It counts as
     /// [`Order::refunded_total`] until the vendor tells a later one, or a greater one.
     pub refunded_before: Option<Told<i64>>,
+    /// The currency of [`Order::refunded_total`], told with it; the order's own where it is not told.
+    pub refunded_in: Option<Told<Currency>>,
 }
 record!(Order {
     1 => names, 2 => contents, 3 => refunds, 4 => refunded_total, 5 => disputes, 6 => customer, 7 => agreement,
-    8 => test, 9 => refunded_before,
+    8 => test, 9 => refunded_before, 10 => refunded_in,
 });
 
 /// How well a name serves as the order id in the ledger: the greatest of an order's names is taken. `1` for the least.
@@ -148,9 +150,11 @@ pub struct Refund {
     pub elsewhere: i64,
     /// Why a person has to look at it; empty where all of it was read.
     pub problem: Text,
+    /// The currency of its amounts; the order's own where it is not told.
+    pub currency: Option<Currency>,
 }
 record!(Refund {
-    1 => state, 2 => made_at, 3 => amount, 4 => lines, 5 => elsewhere, 6 => problem,
+    1 => state, 2 => made_at, 3 => amount, 4 => lines, 5 => elsewhere, 6 => problem, 7 => currency,
 });
 
 /// The part of a refund that is for a line.
@@ -188,10 +192,21 @@ pub struct Dispute {
     pub amount: i64,
     /// Why a person has to look at it; empty where all of it was read.
     pub problem: Text,
+    /// The currency of its amount; the order's own where it is not told.
+    pub currency: Option<Currency>,
 }
-record!(Dispute { 1 => state, 2 => amount, 3 => problem });
+record!(Dispute { 1 => state, 2 => amount, 3 => problem, 4 => currency });
 
 impl Order {
+    /// The best of its names that can be its order id in the ledger.
+    pub fn best_id(&self) -> Option<(OrderId, Naming)> {
+        let mut names: Vec<_> = self.names.iter().collect();
+        names.sort_by_key(|(name, naming)| (std::cmp::Reverse(**naming), *name));
+        let id =
+            |(name, naming): (&OpenText, &Naming)| Some((OrderId::parse(name.0.as_str()).ok()?, *naming));
+        names.into_iter().find_map(id)
+    }
+
     /// All that went back so far, where that is told as a sum.
     pub fn refunded_sum(&self) -> Option<&Told<i64>> {
         let (told, before) = (self.refunded_total.as_ref(), self.refunded_before.as_ref());

@@ -12,6 +12,7 @@
 //! - Nothing unreadable has a default: a fact has a `problem` instead, and waits for a person.
 
 mod book;
+mod decided;
 mod difference;
 mod facts;
 mod fold;
@@ -21,7 +22,8 @@ mod target;
 mod went_back;
 
 pub use book::{Booked, BookedPurchase, Entry, Origin, Requests, id_of_part};
-pub use difference::{Case, Decided, Step, Wait, Wanted, fingerprint, fingerprint_of_refunds};
+pub use decided::Decided;
+pub use difference::{Case, Step, Wait, Wanted, fingerprint, fingerprint_of_refunds};
 pub use facts::{
     Content, Dispute, DisputeState, Line, Naming, Order, PaymentState, Refund, RefundLine, RefundState,
     Source, Told, Version,

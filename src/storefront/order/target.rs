@@ -9,7 +9,7 @@ use super::priced::{Amount, Unclear, Whole, credit_lines, shown, unclear};
 use super::went_back::Back;
 use crate::ledger::codec::{encode, record};
 use crate::ledger::hash::stable_hash;
-use crate::ledger::{Credits, Money, OpenText};
+use crate::ledger::{Credits, Currency, Money, OpenText};
 
 /// What was bought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,10 +92,11 @@ pub fn target(order: &Order, mapping: Mapping<'_>, decided: Option<&Unnamed>) ->
         disputed: Vec::new(),
         is_priced: false,
     };
-    let mut back = Back::of(order);
     let Some(content) = content(order, mapping) else {
         return target;
     };
+    let currency = content.currency;
+    let mut back = Back::of(order, currency);
     if order.contents.get(&Source::Before).is_some_and(|before| before.fact == *content) {
         back.leave_others(mapping);
     }
@@ -106,7 +107,7 @@ pub fn target(order: &Order, mapping: Mapping<'_>, decided: Option<&Unnamed>) ->
     if is_ours(order, mapping) != Some(true) {
         const WHY: &str = "none of its products is mapped";
         target.bought = Bought::Unmapped;
-        target.disputed = disputes(order, |_| unclear(WHY));
+        target.disputed = disputes(order, currency, |_| unclear(WHY));
         if back.all > 0 {
             target.gone_unclear = Some(Unclear(format!("{} went back, and {WHY}", shown(content, back.all))));
         }
@@ -115,7 +116,7 @@ pub fn target(order: &Order, mapping: Mapping<'_>, decided: Option<&Unnamed>) ->
     let lines = match credit_lines(content, mapping) {
         Ok(lines) => lines,
         Err(why) => {
-            target.disputed = disputes(order, |_| Err(why.clone()));
+            target.disputed = disputes(order, currency, |_| Err(why.clone()));
             if back.all > 0 {
                 let Unclear(why) = &why;
                 target.gone_unclear =
@@ -136,8 +137,8 @@ pub fn target(order: &Order, mapping: Mapping<'_>, decided: Option<&Unnamed>) ->
         PaymentState::Open => Bought::Open,
         PaymentState::Void => Bought::Void,
     };
-    if let Some(problem) = back.problem {
-        target.gone_unclear = Some(Unclear(problem.to_owned()));
+    if let Some(problem) = back.problem.take() {
+        target.gone_unclear = Some(Unclear(problem));
     }
     (target.gone, target.unnamed) = back.of_lines(&whole, &lines);
     if target.unnamed > 0 {
@@ -156,7 +157,7 @@ pub fn target(order: &Order, mapping: Mapping<'_>, decided: Option<&Unnamed>) ->
         }
     }
     let left = content.total.saturating_sub(back.all);
-    target.disputed = disputes(order, |dispute| whole.of_dispute(dispute, left));
+    target.disputed = disputes(order, currency, |dispute| whole.of_dispute(dispute, left));
     target
 }
 
@@ -194,12 +195,20 @@ pub struct Unnamed {
 }
 record!(Unnamed { 1 => money, 2 => credits });
 
-fn disputes(order: &Order, amount: impl Fn(&Dispute) -> Result<Amount, Unclear>) -> Vec<Disputed> {
+fn disputes(
+    order: &Order,
+    currency: Currency,
+    amount: impl Fn(&Dispute) -> Result<Amount, Unclear>,
+) -> Vec<Disputed> {
     let mut told: Vec<(&OpenText, &Told<Dispute>)> = order.disputes.iter().collect();
     told.sort_by_key(|(id, told)| (told.version, (*id).clone()));
     let read = |(id, told): (&OpenText, &Told<Dispute>)| {
         let problem = told.fact.problem.as_str();
-        let amount = if problem.is_empty() { amount(&told.fact) } else { unclear(problem) };
+        let amount = match told.fact.currency.filter(|told| *told != currency) {
+            _ if !problem.is_empty() => unclear(problem),
+            Some(other) => unclear(format!("the dispute is in {other}, and the order in {currency}")),
+            None => amount(&told.fact),
+        };
         let told_of_it = stable_hash(&[&encode(&told.fact)]);
         Disputed { id: id.clone(), state: told.fact.state, amount, told: told_of_it }
     };

@@ -4,7 +4,8 @@ use super::facts::{Order, Refund, RefundLine, RefundState, Told};
 use super::mapping::Mapping;
 use super::priced::{Amount, CreditLine, Whole};
 use crate::ledger::rounding::half_up;
-use crate::ledger::{Credits, OpenText};
+use crate::ledger::{Credits, Currency, Money, OpenText};
+use crate::storefront::amounts;
 
 /// What went back in money.
 pub struct Back<'a> {
@@ -13,24 +14,33 @@ pub struct Back<'a> {
     /// Of refunds that are done.
     done: Vec<&'a Refund>,
     /// Why a person has to look at it.
-    pub problem: Option<&'a str>,
+    pub problem: Option<String>,
     /// True where refunds name lines that the order was never told with: all that is left of them is for its credits.
     is_of_credits: bool,
 }
 
 impl<'a> Back<'a> {
-    pub fn of(order: &'a Order) -> Self {
-        let done = || order.refunds.values().filter(|told| told.fact.state == RefundState::Done);
+    /// What went back of an order in its currency. Money of another currency is not counted, and is a problem.
+    pub fn of(order: &'a Order, currency: Currency) -> Self {
+        let is_own = |told: &&Told<Refund>| told.fact.currency.is_none_or(|told| told == currency);
+        let is_done = |told: &&Told<Refund>| told.fact.state == RefundState::Done;
+        let done = || order.refunds.values().filter(is_done).filter(is_own);
+        let other = |currency, minor_units| {
+            let shown = amounts::shown(Money { currency, minor_units });
+            format!("{shown} went back, which is not the currency of the order")
+        };
+        let sum_in = order.refunded_in.as_ref().map(|told| told.fact).filter(|told| *told != currency);
+        let sum_told = order.refunded_sum().filter(|_| sum_in.is_none());
         let sum = |refunds: &mut dyn Iterator<Item = &Told<Refund>>| {
             refunds.fold(0_i64, |sum, told| sum.saturating_add(told.fact.amount))
         };
-        let all = match order.refunded_sum() {
+        let all = match sum_told {
             None => sum(&mut done()),
             Some(Told { version, fact }) => {
                 let later = sum(&mut done().filter(|told| told.fact.made_at > version.at));
                 // It is in the sum, but has not gone back, or not after all. A sum that is newer than the failure of a
                 // refund is without it.
-                let undone = sum(&mut order.refunds.values().filter(|told| {
+                let undone = sum(&mut order.refunds.values().filter(is_own).filter(|told| {
                     let is_in_it = match told.fact.state {
                         RefundState::Done => false,
                         RefundState::Pending => true,
@@ -41,7 +51,13 @@ impl<'a> Back<'a> {
                 fact.saturating_sub(undone).max(0).saturating_add(later)
             }
         };
-        let problem = done().map(|told| told.fact.problem.as_str()).find(|problem| !problem.is_empty());
+        let told =
+            |told: &Told<Refund>| (!told.fact.problem.is_empty()).then(|| told.fact.problem.to_string());
+        let of_sum =
+            || Some(other(sum_in?, order.refunded_sum()?.fact)).filter(|_| order.refunded_total.is_some());
+        let others = || order.refunds.values().filter(is_done).filter(|told| !is_own(told));
+        let of_other = || others().find_map(|told| Some(other(told.fact.currency?, told.fact.amount)));
+        let problem = done().find_map(told).or_else(of_other).or_else(of_sum);
         Self { all, done: done().map(|told| &told.fact).collect(), problem, is_of_credits: false }
     }
 

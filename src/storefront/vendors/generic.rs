@@ -63,7 +63,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use self::fields::{Money, Object};
-use super::Unreadable;
+use super::{REFUND_PARTS_MAX, Unreadable};
 use crate::ledger::{OpenText, Timestamp};
 use crate::storefront::json::{cut, text_at};
 use crate::storefront::order::{
@@ -76,7 +76,7 @@ const REFUNDS_MAX: usize = 100;
 const NAMES_MAX: usize = 20;
 
 /// The order's own id is its id in the ledger, before its other names.
-const ORDER: u32 = 2;
+pub(in crate::storefront) const ORDER: u32 = 2;
 const OTHER: u32 = 1;
 
 const ORDER_FIELDS: &[&str] = &[
@@ -135,8 +135,13 @@ pub fn read(shop: &Shop, _topic: &str, body: &Value) -> Result<Vec<Order>, Unrea
 
     let mut money = Money::of(&object)?;
     let content = content(&object, &mut money)?;
+    let mut parts = 0_usize;
     for refund in object.objects("refunds", REFUNDS_MAX, REFUND_FIELDS)? {
         let (id, fact) = self::refund(&refund, &content.lines, &mut money)?;
+        parts = parts.saturating_add(fact.lines.len());
+        if parts > REFUND_PARTS_MAX {
+            return Err(object.wrong("refunds", &format!("name more than {REFUND_PARTS_MAX} lines in all")));
+        }
         let told = edition.told(fact.state.code(), fact);
         if order.refunds.insert(id, told).is_some() {
             return Err(refund.wrong("id", "is that of another refund"));
@@ -145,7 +150,8 @@ pub fn read(shop: &Shop, _topic: &str, body: &Value) -> Result<Vec<Order>, Unrea
     for dispute in object.objects("disputes", REFUNDS_MAX, DISPUTE_FIELDS)? {
         let state = dispute.state("state", DisputeState::ALL, DisputeState::name)?;
         let amount = dispute.amount("amount", &mut money)?;
-        let told = edition.told(state.code(), Dispute { state, amount, problem: cut("") });
+        let fact = Dispute { state, amount, problem: cut(""), currency: Some(money.currency) };
+        let told = edition.told(state.code(), fact);
         if order.disputes.insert(dispute.id("id")?, told).is_some() {
             return Err(dispute.wrong("id", "is that of another dispute"));
         }
@@ -256,6 +262,7 @@ fn refund(told: &Object<'_>, sold: &[Line], money: &mut Money) -> Result<(OpenTe
         );
     }
     let made_at = Timestamp::default();
-    let fact = Refund { state, made_at, amount, lines, elsewhere, problem: cut(&problem) };
+    let currency = Some(money.currency);
+    let fact = Refund { state, made_at, amount, lines, elsewhere, problem: cut(&problem), currency };
     Ok((told.id("id")?, fact))
 }

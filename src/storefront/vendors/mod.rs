@@ -9,6 +9,9 @@ pub mod shopify;
 pub mod stripe;
 pub mod woocommerce;
 
+/// Lines that the refunds of one delivery name in all. A delivery with more is not read.
+const REFUND_PARTS_MAX: usize = 2_000;
+
 /// Why a signed delivery cannot be read. It is kept as it came, for a person.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

@@ -70,7 +70,7 @@ pub fn read(shop: &Shop, topic: &str, body: &Value) -> Result<Vec<Order>, Unread
             Some(order) => order,
             None => return Ok(Vec::new()),
         },
-        "disputes/create" | "disputes/update" => dispute::read(shop, body)?,
+        "disputes/create" | "disputes/update" => dispute::read(body)?,
         _ => return Ok(Vec::new()),
     };
     Ok(vec![order])

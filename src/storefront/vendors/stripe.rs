@@ -49,9 +49,10 @@ mod sold;
 use serde_json::Value;
 
 use self::fields::{Amounts, Event, list, own_id, time};
-use self::sold::{CHARGE, INTENT, INVOICE, name};
+pub(in crate::storefront) use self::sold::INTENT;
+use self::sold::{CHARGE, INVOICE, name};
 use super::Unreadable;
-use crate::ledger::{OpenText, Timestamp};
+use crate::ledger::{Currency, OpenText, Timestamp};
 use crate::storefront::json::{cut, text};
 use crate::storefront::order::{Dispute, DisputeState, Order, Refund, RefundState, Told};
 use crate::storefront::shop::Shop;
@@ -120,6 +121,7 @@ fn charge(event: &Event<'_>) -> Result<Vec<Order>, Unreadable> {
     // Of two sums in one second the greater is the newer.
     let rank = u32::try_from(sum).unwrap_or(u32::MAX);
     order.refunded_total = Some(Told::at(event.at, rank, sum));
+    order.refunded_in = Some(Told::at(event.at, rank, amounts.currency));
     let refunds = list(object, "refunds");
     if refunds.len() > REFUNDS_MAX {
         return Err(Unreadable(format!("there are more than {REFUNDS_MAX} refunds")));
@@ -153,7 +155,7 @@ fn tell_refund(order: &mut Order, object: &Value, at: Timestamp) -> Result<(), U
         "failed" | "canceled" => (RefundState::Undone, None),
         _ => (RefundState::Pending, Some(format!("the refund's status '{status}' is unknown"))),
     };
-    let (amount, mut problem) = amount_of(object, "amount");
+    let (amount, currency, mut problem) = amount_of(object, "amount");
     problem = problem.or(unknown);
     let made_at = time(object, "created");
     if made_at.is_none() {
@@ -166,17 +168,20 @@ fn tell_refund(order: &mut Order, object: &Value, at: Timestamp) -> Result<(), U
         lines: Vec::new(),
         elsewhere: 0,
         problem: cut(&problem.unwrap_or_default()),
+        currency,
     };
     order.refunds.insert(own_id(object)?, Told::at(at, state.code().into(), fact));
     Ok(())
 }
 
-/// The amount of a field; nothing, and why, where it cannot be read.
-fn amount_of(object: &Value, field: &str) -> (i64, Option<String>) {
+/// The amount of a field with its currency; nothing, and why, where it cannot be read.
+fn amount_of(object: &Value, field: &str) -> (i64, Option<Currency>, Option<String>) {
     let code = text(object.get("currency"));
     match Amounts::new(&code) {
-        Some(mut amounts) => (amounts.required(object, field), amounts.take_problem()),
-        None => (0, Some(format!("the currency '{code}' is unknown"))),
+        Some(mut amounts) => {
+            (amounts.required(object, field), Some(amounts.currency), amounts.take_problem())
+        }
+        None => (0, None, Some(format!("the currency '{code}' is unknown"))),
     }
 }
 
@@ -193,7 +198,7 @@ fn credit_note(event: &Event<'_>) -> Result<Vec<Order>, Unreadable> {
         "void" => RefundState::Undone,
         other => return Err(Unreadable(format!("the credit note's status '{}' is unknown", cut(other)))),
     };
-    let (total, unreadable) = amount_of(object, "total");
+    let (total, currency, unreadable) = amount_of(object, "total");
     let refunded = list(object, "refunds").iter();
     let refunded = refunded.filter_map(|refund| refund.get("amount_refunded")?.as_i64());
     let refunded = refunded.fold(0_i64, i64::saturating_add);
@@ -207,6 +212,7 @@ fn credit_note(event: &Event<'_>) -> Result<Vec<Order>, Unreadable> {
         lines: Vec::new(),
         elsewhere: 0,
         problem: cut(&problem),
+        currency,
     };
     let mut order = Order { test: event.test, ..Order::default() };
     name(&mut order, object, "invoice", INVOICE)?;
@@ -237,8 +243,9 @@ fn dispute(event: &Event<'_>) -> Result<Vec<Order>, Unreadable> {
         "lost" => (DisputeState::Lost, None),
         _ => (DisputeState::Open, Some(format!("the dispute's status '{status}' is unknown"))),
     };
-    let (amount, problem) = amount_of(object, "amount");
-    let fact = Dispute { state, amount, problem: cut(&problem.or(unknown).unwrap_or_default()) };
+    let (amount, currency, problem) = amount_of(object, "amount");
+    let problem = cut(&problem.or(unknown).unwrap_or_default());
+    let fact = Dispute { state, amount, problem, currency };
     order.disputes.insert(own_id(object)?, Told::at(event.at, state.code().into(), fact));
     Ok(vec![order])
 }

@@ -93,6 +93,7 @@ fn order(shop: &Shop, body: &Value) -> Result<Order, Unreadable> {
         contents: [(Source::Order, Told { version, fact: content })].into(),
         refunds,
         refunded_total: Some(Told::at(at, rank, back)),
+        refunded_in: Some(Told::at(at, rank, scale.currency)),
         // A guest is customer 0.
         customer: (!customer.is_empty() && customer != "0").then(|| Told { version, fact: cut(&customer) }),
         test: entries(body, "meta_data")
@@ -138,6 +139,7 @@ fn refunds(
             lines: Vec::new(),
             elsewhere: 0,
             problem: Text::EMPTY,
+            currency: Some(scale.currency),
         };
         refunds.insert(name, Told::undated(1, refund));
     }

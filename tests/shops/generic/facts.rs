@@ -90,8 +90,10 @@ fn the_example_tells_every_fact() {
         lines: vec![part],
         elsewhere: 0,
         problem: text(""),
+        currency: Some(content.currency),
     };
-    let dispute = Dispute { state: DisputeState::Inquiry, amount: 6_450, problem: text("") };
+    let currency = Some(content.currency);
+    let dispute = Dispute { state: DisputeState::Inquiry, amount: 6_450, problem: text(""), currency };
     let expected = Order {
         names: [(open("1001"), 2), (open("cart-77"), 1)].into(),
         contents: [(Source::Order, Fact::at(at, 3, content))].into(),

@@ -305,7 +305,9 @@ fn refunds_tell_their_state_and_charges_their_sum() {
         assert_eq!(order.names, names([("ch_1", 10), ("pi_1", 40)]));
         let told = &order.refunds[&open("re_1")];
         let problem = told.fact.problem.clone();
-        let fact = Refund { state, made_at: at(90), amount: 500, lines: vec![], elsewhere: 0, problem };
+        let currency = Currency::parse("EUR");
+        let fact =
+            Refund { state, made_at: at(90), amount: 500, lines: vec![], elsewhere: 0, problem, currency };
         assert_eq!(*told, Fact::at(at(100), state.code().into(), fact));
         assert_eq!(!told.fact.problem.is_empty(), has_problem, "{status}");
     }
@@ -358,7 +360,8 @@ fn disputes_tell_whether_the_money_is_gone() {
         let told = &order.disputes[&open("du_1")];
         let problem = told.fact.problem.clone();
         assert_eq!(!problem.is_empty(), has_problem, "{status}");
-        assert_eq!(*told, Fact::at(at(100), state.code().into(), Dispute { state, amount: 2_000, problem }));
+        let fact = Dispute { state, amount: 2_000, problem, currency: Currency::parse("EUR") };
+        assert_eq!(*told, Fact::at(at(100), state.code().into(), fact));
     }
 }
 

@@ -6,11 +6,10 @@ use super::money::named;
 use crate::ledger::Timestamp;
 use crate::storefront::json::text;
 use crate::storefront::order::{Dispute, DisputeState, Order, Told};
-use crate::storefront::shop::Shop;
 use crate::storefront::vendors::Unreadable;
 use crate::storefront::vendors::reading::{Problem, Scale, id, is_silent, time};
 
-pub(super) fn read(shop: &Shop, body: &Value) -> Result<Order, Unreadable> {
+pub(super) fn read(body: &Value) -> Result<Order, Unreadable> {
     let mut order = named(body.get("order_id"), "order_id")?;
     let name = id(body.get("id"), "the dispute's id")?;
     let problem = Problem::default();
@@ -31,16 +30,13 @@ pub(super) fn read(shop: &Shop, body: &Value) -> Result<Order, Unreadable> {
     let amount =
         scale.as_ref().and_then(|scale| scale.amount(body.get("amount"))).filter(|amount| *amount >= 0);
     let amount = problem.or_say(amount, || "the amount cannot be read".to_owned());
-    // Only the mapping knows the shop's currency here: a dispute has none but its own.
-    let mut listed = shop.mapping.values().filter_map(|mapped| mapped.price).peekable();
-    if listed.peek().is_some() && !listed.any(|price| price.currency.as_str().eq_ignore_ascii_case(&code)) {
-        problem.say(format!("it is in {code}, in which no mapped product is sold"));
-    }
     let finalized = body.get("finalized_on");
     let at =
         if is_silent(finalized) || rank < 3 { Some(Timestamp::default()) } else { day_or_time(finalized) };
     let at = problem.or_say(at, || "finalized_on cannot be read".to_owned());
-    order.disputes = [(name, Told::at(at, rank, Dispute { state, amount, problem: problem.text() }))].into();
+    let currency = scale.map(|scale| scale.currency);
+    let fact = Dispute { state, amount, problem: problem.text(), currency };
+    order.disputes = [(name, Told::at(at, rank, fact))].into();
     Ok(order)
 }
 

@@ -11,10 +11,10 @@ use crate::ledger::OpenText;
 use crate::storefront::json::{self, cut, text, text_at};
 use crate::storefront::order::{Content, Line, Order, PaymentState, RefundState, Source, Told, Version};
 use crate::storefront::shop::Shop;
-use crate::storefront::vendors::Unreadable;
 use crate::storefront::vendors::reading::{
     Problem, Scale, count, decimal, entries, id, is_silent, list, products, share, time,
 };
+use crate::storefront::vendors::{REFUND_PARTS_MAX, Unreadable};
 
 const LINES_MAX: usize = 500;
 const REFUNDS_MAX: usize = 100;
@@ -32,11 +32,16 @@ pub(super) fn read(shop: &Shop, body: &Value) -> Result<Order, Unreadable> {
         taxes_included: Some(has_tax_inside),
         rate: rate(body),
     };
+    let mut parts = 0_usize;
     let mut back = Back { is_unclear: is_silent(body.get("refunds")), ..Back::default() };
     if !back.is_unclear {
         for value in list(body, "refunds", REFUNDS_MAX)? {
             back.is_unclear |= is_silent(value.get("transactions"));
             let Some(read) = refund::read(value, &context)? else { continue };
+            parts = parts.saturating_add(read.refund.lines.len());
+            if parts > REFUND_PARTS_MAX {
+                return Err(Unreadable(format!("refunds name more than {REFUND_PARTS_MAX} lines in all")));
+            }
             for line in &read.refund.lines {
                 let units = back.units.entry(line.line.clone()).or_default();
                 *units = units.saturating_add(line.quantity);

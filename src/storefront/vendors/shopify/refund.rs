@@ -74,7 +74,15 @@ pub(super) fn read(body: &Value, context: &Context<'_>) -> Result<Option<Read>, 
     });
     let elsewhere = context.scale.units(parts.shop.elsewhere(has_tax_inside)).unwrap_or(0).clamp(0, amount);
     let lines = lines(body, context.scale, has_tax_inside, amount.saturating_sub(elsewhere), &problem)?;
-    let refund = Refund { state, made_at: made_at(body), amount, lines, elsewhere, problem: problem.text() };
+    let refund = Refund {
+        state,
+        made_at: made_at(body),
+        amount,
+        lines,
+        elsewhere,
+        problem: problem.text(),
+        currency: Some(context.scale.currency),
+    };
     // More transactions that are done are newer than fewer.
     let rank = match state {
         RefundState::Pending => 1,
@@ -97,6 +105,7 @@ fn unclear(body: &Value) -> Result<Option<Read>, Unreadable> {
         lines: Vec::new(),
         elsewhere: 0,
         problem: cut("nothing tells how much it is in the shop's currency"),
+        currency: None,
     };
     Ok(Some(Read { id: name, refund, rank: 0 }))
 }

@@ -10,7 +10,7 @@ use crate::storefront::order::{Content, Line, Order, PaymentState, Source, Told}
 use crate::storefront::shop::Shop;
 
 /// Which of an order's names is its id in the ledger: the payment intent, as ever, then the others.
-pub(super) const INTENT: u32 = 40;
+pub(in crate::storefront) const INTENT: u32 = 40;
 pub(super) const INVOICE: u32 = 30;
 pub(super) const SESSION: u32 = 20;
 pub(super) const CHARGE: u32 = 10;
