@@ -18,5 +18,5 @@ mod ways;
 pub use crate::store::{StoreError, StoredToken};
 pub use caller::{Bounds, Caller, Ledgers, Refused};
 pub use names::{Hosts, Origins};
-pub use ways::{Access, Admission, OWN_PREFIX, Shown, Token, Verify};
 pub use tokens::{AGE_MAX, DAYS_MAX, LEDGERS_MAX, NewToken, TOKENS_MAX, TokenCreated, TokenText, Tokens};
+pub use ways::{Access, Admission, OWN_PREFIX, Shown, Token, Verify};

@@ -9,8 +9,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::auth::AuthSettings;
 use super::email::EmailSettings;
-use crate::access::{Hosts, Origins};
 use super::secret::Secret;
+use crate::access::{Hosts, Origins};
 use crate::storefront::Shop;
 
 /// A setting that can be given as a flag, a variable and a key of the file, all of the same name.

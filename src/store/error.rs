@@ -30,7 +30,8 @@ pub enum StoreError {
     /// The answer to a commit was lost. The next attempt finds out with `WriteStore::was_stored`.
     #[error("the answer to a commit was lost: {0}")]
     Unsure(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The commit failed, and nobody knows whether it is stored. The process must stop: only a restart finds out.
+    /// The commit failed, and nobody knows whether it is stored. The writer of the ledger, which decides by what it
+    /// remembers, must stop the process: only a restart finds out. Whoever remembers nothing asks again.
     #[error("the fate of a commit is unknown: {0}")]
     UnknownFate(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database holds something that this program did not write.

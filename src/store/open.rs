@@ -43,7 +43,7 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
         audit: Arc::new(SqlAudit(readers)),
         webhooks: Arc::new(SideStore(side.clone())),
         orders: Arc::new(SideStore(side.clone())),
-        tokens: Arc::new(SqlTokens { reader, side }),
+        tokens: Arc::new(SqlTokens { reader, side: SideStore(side) }),
         notifier,
     })
 }

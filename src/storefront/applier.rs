@@ -12,10 +12,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::apply_error::ApplyError;
-use super::book::LedgerBook;
 use super::change::{Change, Changed};
 use super::json::cut;
 use super::kept::{Kept, Row, Waits};
+use super::ledger_book::LedgerBook;
 use super::order::{Booked, BookedPurchase, Bought, Case, Mapping, Step, Wait, Wanted};
 use super::queue::Queue;
 use super::{seeds, shop::Shop};

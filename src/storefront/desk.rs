@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::applier::{Applier, case_of, note_recorded};
 use super::apply_error::ApplyError;
-use super::book::LedgerBook;
 use super::change::{Change, Changed};
 use super::json::cut;
 use super::kept::{Decision, Row};
+use super::ledger_book::LedgerBook;
 use super::order::{Entry, Line, Mapping, Origin, Unnamed, Worth, fingerprint, fingerprint_of_refunds};
 use crate::clock;
 use crate::ledger::book::Answer;

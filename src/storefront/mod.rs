@@ -18,12 +18,12 @@
 pub mod amounts;
 mod applier;
 mod apply_error;
-mod book;
 mod change;
 pub mod desk;
 mod intake;
 pub(crate) mod json;
 mod kept;
+mod ledger_book;
 pub mod order;
 mod orders;
 mod others;

@@ -6,9 +6,10 @@
 //! - What followed from an older revision of a row is not put over a newer one ([`Changed::Stale`]).
 //!
 //! # Failure
-//! Nothing is kept in memory between two transactions, and a change that is made again changes nothing. So the process goes
-//! on after a commit that failed, also where nobody knows its fate ([`StoreError::UnknownFate`]): whoever asked is told
-//! that it failed, and asks again. The writer of the ledger has to stop there, because it decides by what it remembers.
+//! Nothing is kept in memory between two transactions, and a change that is made again changes nothing or is stale. So the
+//! process goes on after a commit that failed, also where nobody knows its fate ([`StoreError::UnknownFate`]): whoever
+//! asked is told that it failed, and asks again. The writer of the ledger has to stop there, because it decides by what it
+//! remembers.
 //!
 //! # Cost
 //! A bounded number of statements for up to 64 changes. What waits of one storefront is bounded ([`WAITING_MAX`],

@@ -1,8 +1,9 @@
 //! Gathers the changes of a storefront's orders: those that wait while one transaction commits share the next one.
 //!
 //! # Failure
-//! Where a transaction of several changes fails, each is tried alone, so that one fails alone. Nobody is told that a
-//! change is stored before it is.
+//! Where a transaction of several changes fails, the changes of each caller are tried alone, so that one fails alone. That
+//! is right also where the first fate is unknown: a change that is made again changes nothing, or is stale. Only a delivery
+//! that cannot be read may be kept twice then. Nobody is told that a change is stored before it is.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -13,9 +13,9 @@ use crate::query::{ReadError, Reader};
 use crate::writer::Writer;
 
 use super::apply_error::ApplyError;
-use super::book::{LedgerBook, order_ids};
 use super::json::cut;
 use super::kept::{Place, Row};
+use super::ledger_book::{LedgerBook, order_ids};
 use super::order::{
     Content, Dispute, DisputeState, Line, Order, PaymentState, Refund as Told1, RefundState, Source, Told,
 };

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use creditledger::ledger::Request;
 use creditledger::store::{KeptOrder, LedgerCreated, OrderState};
@@ -73,4 +74,26 @@ async fn a_change_of_a_ledger_waits_without_blocking_its_thread() {
     turn.commit().await.unwrap();
     let made = creation.await.unwrap();
     assert!(matches!(made, LedgerCreated::Created { replayed: false, .. }), "{made:?}");
+}
+
+/// Whoever only reads orders waits for nobody who writes.
+#[tokio::test]
+async fn a_transaction_that_only_reads_orders_takes_no_turn() {
+    let rig = Rig::sqlite().await;
+    let due = |number, name| order(number, &[name], OrderState::Due);
+    put(&*rig.orders, &[due(1, "a")]).await;
+    let mut writing = rig.orders.begin(START).await.unwrap();
+    writing.put(&[due(2, "b")]).await.unwrap();
+    let read = async || {
+        let reading = tokio::time::timeout(Duration::from_secs(30), rig.orders.read(START)).await;
+        reading.expect("it waits for who writes").unwrap()
+    };
+    let mut reading = read().await;
+    assert_eq!(reading.due(START, 9).await.unwrap(), [due(1, "a")]);
+    reading.put(&[due(3, "c")]).await.unwrap_err();
+    drop(reading);
+    writing.commit().await.unwrap();
+    let mut reading = read().await;
+    assert_eq!(reading.due(START, 9).await.unwrap(), [due(1, "a"), due(2, "b")]);
+    reading.commit().await.unwrap();
 }

@@ -64,7 +64,7 @@ pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Resu
     let audit = Arc::new(SqlAudit(PgAudit::open(&address)));
     let webhooks = Arc::new(SideStore(PgSide::for_webhooks(Arc::clone(&address), settings.time)));
     let orders = Arc::new(SideStore(PgSide::for_orders(Arc::clone(&address), settings.time)));
-    let side = PgSide::for_access(address, settings.time);
+    let side = SideStore(PgSide::for_access(address, settings.time));
     let tokens = Arc::new(SqlTokens { reader: Arc::clone(&reader), side });
     Ok(Engine { writers, reader, audit, webhooks, orders, tokens, notifier: signals.notifier() })
 }

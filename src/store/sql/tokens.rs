@@ -9,7 +9,7 @@ use super::database::{ReadDatabase, Sql, Work};
 use super::reader::SqlReader;
 use super::row::{RequestColumn, Row, sql_count};
 use super::rows::body;
-use super::side::{SideConnections, Transaction};
+use super::side::{SideConnections, SideStore, SideTx, Transaction};
 use crate::ledger::codec::encode;
 use crate::ledger::{RequestKey, Timestamp};
 use crate::store::error::{StoreError, damaged};
@@ -71,7 +71,7 @@ fn checksum_of(token: &StoredToken) -> i64 {
 #[derive(Debug)]
 pub struct SqlTokens<D, C> {
     pub reader: Arc<SqlReader<D>>,
-    pub side: C,
+    pub side: SideStore<C>,
 }
 
 #[async_trait]
@@ -85,28 +85,12 @@ impl<D: ReadDatabase, C: SideConnections> TokenStore for SqlTokens<D, C> {
     }
 
     async fn begin(&self, now: Timestamp) -> Result<Box<dyn TokenTx>, StoreError> {
-        let (now, transaction) = self.side.begin(now).await?;
-        Ok(Box::new(SqlTokenTx { now, transaction }))
-    }
-}
-
-/// An open transaction.
-struct SqlTokenTx<T> {
-    now: Timestamp,
-    transaction: T,
-}
-
-impl<D: Transaction> SqlTokenTx<D> {
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl for<'c> FnOnce(&'c mut D::Connection) -> Work<'c, T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.transaction.run(work).await
+        Ok(self.side.open(now).await?)
     }
 }
 
 #[async_trait]
-impl<D: Transaction> TokenTx for SqlTokenTx<D> {
+impl<D: Transaction> TokenTx for SideTx<D> {
     fn now(&self) -> Timestamp {
         self.now
     }

@@ -53,8 +53,10 @@ impl<'a> Back<'a> {
         };
         let told =
             |told: &Told<Refund>| (!told.fact.problem.is_empty()).then(|| told.fact.problem.to_string());
-        let of_sum =
-            || Some(other(sum_in?, order.refunded_sum()?.fact)).filter(|_| order.refunded_total.is_some());
+        let of_sum = || {
+            let told = sum_in.zip(order.refunded_total.as_ref()).filter(|(_, told)| told.fact > 0);
+            told.map(|(currency, told)| other(currency, told.fact))
+        };
         let others = || order.refunds.values().filter(is_done).filter(|told| !is_own(told));
         let of_other = || others().find_map(|told| Some(other(told.fact.currency?, told.fact.amount)));
         let problem = done().find_map(told).or_else(of_other).or_else(of_sum);

@@ -19,8 +19,8 @@ use creditledger::delivery::{
 use creditledger::grpc;
 use creditledger::ledger::{LedgerNo, RequestKey, Text};
 use creditledger::net::SystemNetwork;
-use creditledger::tls::public_roots;
 use creditledger::store::Position;
+use creditledger::tls::public_roots;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
