@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::history::Told;
 use crate::rig::{Rig, shop};
-use creditledger::ledger::Credits;
+use creditledger::ledger::commands::{Command, CreateCustomer};
+use creditledger::ledger::{Credits, LedgerNo};
 use creditledger::storefront::Vendor;
 
 fn told(order: &str, version: u32, lines: &Value, total: &str, refunds: &Value) -> Told {
@@ -73,5 +74,33 @@ async fn dismissing_a_dispute_counts_for_what_was_told_of_it() {
     assert_eq!((rig.waiting().await, rig.balance("acme").await.0), (vec![], Credits::whole(10)));
     rig.told(&[disputed(2, "50.00")]).await;
     assert_eq!((rig.waiting().await, rig.balance("acme").await.0), (vec![], Credits::ZERO));
+    rig.must_be_clean().await;
+}
+
+/// The settings of when an order was told count, though the server stops before it is followed. One that waited, or was not
+/// paid, is recorded by the settings of when it is tried again.
+#[tokio::test]
+async fn an_order_is_recorded_by_the_settings_that_it_was_told_under() {
+    let with = |told: Told, field: &str, value: Value| {
+        let mut told = told;
+        told.body[field] = value;
+        told
+    };
+    let none = json!([]);
+    let mut rig = rig().await;
+    let nobodys = with(told("2", 1, &credits_line(1), "20.00", &none), "customer", json!("later"));
+    let open = with(told("3", 1, &credits_line(1), "20.00", &none), "payment", json!("open"));
+    rig.told(&[nobodys, open]).await;
+    rig.tell(&told("1", 1, &credits_line(1), "20.00", &none)).await;
+    let mut changed = shop(Vendor::Generic, "customer");
+    changed.mapping.get_mut("CREDITS_10").unwrap().credits = Credits::whole(11);
+    rig.restart(changed);
+    rig.follow().await;
+    assert_eq!(rig.balance("acme").await.0, Credits::whole(10));
+    rig.told(&[told("3", 2, &credits_line(1), "20.00", &none)]).await;
+    assert_eq!(rig.balance("acme").await.0, Credits::whole(21));
+    rig.run("later", Command::CreateCustomer(CreateCustomer::default())).await;
+    let (retried, _) = rig.applier.retry(LedgerNo::MAIN, None, &[], None).await.unwrap();
+    assert_eq!((retried.settled, rig.balance("later").await.0), (1, Credits::whole(11)));
     rig.must_be_clean().await;
 }
