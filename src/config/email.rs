@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::secret::{self, Secret};
 use super::tables::{Entry, Faults, Table, file, optional, whole};
+use crate::hidden::Hidden;
 
 /// E-mail as the file describes it. Addresses, links and templates are checked where they are used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct EmailSettings {
     /// Certificates in PEM of the authorities to trust instead of those that browsers trust.
     pub ca_file: Option<PathBuf>,
     /// The user, where the server wants one.
-    pub user: Option<String>,
+    pub user: Option<Hidden<String>>,
     /// There is a password if there is a user.
     pub password: Option<Secret>,
     /// The sender of messages.
@@ -74,8 +75,9 @@ pub(super) fn read(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<EmailSe
     });
     let tls = optional(&mut table, faults, "tls", tls);
     let ca_file = optional(&mut table, faults, "ca_file", file);
-    let user =
-        optional(&mut table, faults, "user", |entry, faults| entry.some_text(faults).map(str::to_owned));
+    let user = optional(&mut table, faults, "user", |entry, faults| {
+        Some(Hidden::new(entry.some_text(faults)?.to_owned()))
+    });
     let reply_to =
         optional(&mut table, faults, "reply_to", |entry, faults| entry.some_text(faults).map(str::to_owned));
     let templates = optional(&mut table, faults, "templates", file);

@@ -34,8 +34,11 @@ pub(super) enum Variables<'a> {
     NotNeeded,
 }
 
+/// The place that a text names.
+type Named = fn(&str) -> Secret;
+
 /// The keys under which a secret may stand, as they end, and the place that each names.
-const PLACES: [(&str, fn(&str) -> Secret); 3] = [
+const PLACES: [(&str, Named); 3] = [
     ("", |text| Secret::of_text(text)),
     ("_variable", |name| Secret::Variable(name.to_owned())),
     ("_file", |path| Secret::File(path.into())),

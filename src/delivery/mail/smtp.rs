@@ -45,7 +45,7 @@ pub struct SmtpSettings {
     /// Certificates in PEM of the authorities to trust instead of those that browsers trust.
     pub authorities: Option<Vec<u8>>,
     /// User and password, where the server wants them.
-    pub credentials: Option<(String, Hidden<String>)>,
+    pub credentials: Option<(Hidden<String>, Hidden<String>)>,
     /// The name by which this client greets the server.
     pub hello: String,
     /// How long one message may take, the connection included.
@@ -82,8 +82,8 @@ impl Smtp {
             Tls::None => None,
             Tls::Implicit | Tls::StartTls => Some(parameters(&host, authorities.as_deref())?),
         };
-        let credentials =
-            credentials.map(|(user, password)| Credentials::new(user, password.reveal().clone()));
+        let credentials = credentials
+            .map(|(user, password)| Credentials::new(user.reveal().clone(), password.reveal().clone()));
         let (idle, is_down) = (Mutex::default(), AtomicBool::new(false));
         let hello = ClientId::Domain(hello);
         Ok(Self { host, port, mode, tls, credentials, hello, timeout, clock, idle, is_down })

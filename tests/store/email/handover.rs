@@ -14,7 +14,7 @@ use crate::rig::Rig;
 fn with_login(settings: SmtpSettings, authorities: &str) -> SmtpSettings {
     SmtpSettings {
         authorities: Some(authorities.as_bytes().to_vec()),
-        credentials: Some(("robot".into(), Hidden::new("pass word".into()))),
+        credentials: Some((Hidden::new("robot".into()), Hidden::new("pass word".into()))),
         ..settings
     }
 }
@@ -212,7 +212,7 @@ fn authorities_that_are_none_are_refused() {
         assert!(Smtp::new(settings, clock()).is_err(), "{pem:?}");
     }
     let settings = SmtpSettings {
-        credentials: Some(("u".into(), Hidden::new("p4ss".into()))),
+        credentials: Some((Hidden::new("u".into()), Hidden::new("p4ss".into()))),
         ..settings(465, Tls::Implicit)
     };
     let shown = format!("{settings:?} {:?}", Smtp::new(settings.clone(), clock()).unwrap());
