@@ -20,9 +20,12 @@ use super::order::{Booked, BookedPurchase, Bought, Case, Mapping, Step, Wait, Wa
 use super::queue::Queue;
 use super::{seeds, shop::Shop};
 use crate::clock;
+use crate::ledger::actor::{Actor, Role, Way};
 use crate::ledger::fingerprint::Said;
 use crate::ledger::payment::PaymentEvent;
-use crate::ledger::{Command, Kind, LedgerNo, OrderId, Posting, Rejection, Request, Timestamp};
+use crate::ledger::{
+    Command, Kind, LedgerNo, OpenText, OrderId, Posting, Rejection, Request, Storefront, Timestamp,
+};
 use crate::query::Reader;
 use crate::store::{OrderState, StoreError};
 use crate::writer::Writer;
@@ -233,12 +236,12 @@ impl Applier {
     async fn send(
         &self,
         ledger: LedgerNo,
-        storefront: &crate::ledger::Storefront,
+        storefront: &Storefront,
         wanted: Wanted,
     ) -> Result<Result<Arc<Posting>, Rejection>, ApplyError> {
         let Wanted { customer, request, reason, command } = wanted;
         let by = if reason.is_empty() { Said::default().by } else { cut(storefront.as_str()) };
-        let said = Said { by, reason: cut(&reason), ..Said::default() };
+        let said = Said { by, reason: cut(&reason), actor: Some(delivered(storefront)), ..Said::default() };
         let kind = command.kind();
         let request = Request { ledger, customer, request: Some(request), said, command };
         let decided = self.writer.submit(request, None).await?;
@@ -375,4 +378,10 @@ fn event_of(command: &Command) -> PaymentEvent {
         Some(Kind::RefundPurchase | Kind::ReverseRefund) => PaymentEvent::Refunded,
         _ => PaymentEvent::Paid,
     }
+}
+
+/// Who calls for what a delivery sets off: the shop, which has signed it.
+fn delivered(storefront: &Storefront) -> Arc<Actor> {
+    let subject = OpenText(cut(storefront.as_str()));
+    Arc::new(Actor { subject, role: Role::Storefront, way: Way::Delivery, peer: None })
 }
