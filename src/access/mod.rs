@@ -16,6 +16,7 @@ mod tokens;
 mod ways;
 
 pub use crate::store::{StoreError, StoredToken};
+pub use jwt::Verifier;
 pub use caller::{Bounds, Caller, Ledgers, Refused};
 pub use names::{Hosts, Origins};
 pub use tokens::{AGE_MAX, DAYS_MAX, LEDGERS_MAX, NewToken, TOKENS_MAX, TokenCreated, TokenText, Tokens};

@@ -12,7 +12,7 @@ use super::connect::innermost;
 use super::email::mailer;
 use super::failure::Failure;
 use super::sweep::sweep;
-use crate::access::{Access, Admission};
+use crate::access::{Access, Admission, Tokens, Verifier};
 use crate::cards;
 use crate::clock::{self, Clock};
 use crate::config::{ClientCertificates, Config, IsolationSetting};
@@ -21,7 +21,7 @@ use crate::delivery::webhooks::{HttpClient, Policy, WebhookTransport};
 use crate::delivery::{
     DeliveryThread, Endpoints, EventFeeds, Relay, SealingKey, SealingKeys, SigningSecrets, Transport,
 };
-use crate::grpc::{self, Api, Handler, HttpRoutes};
+use crate::grpc::{self, Api, Handler, HttpRoutes, Identities};
 use crate::http;
 use crate::ledger::PostingId;
 use crate::net::SystemNetwork;
@@ -42,6 +42,7 @@ pub(super) struct Server {
     sweeper: JoinHandle<()>,
     follower: JoinHandle<()>,
     relay: JoinHandle<()>,
+    tokens: JoinHandle<()>,
     shutdown_timeout: Duration,
 }
 
@@ -85,6 +86,8 @@ impl Server {
                 .sealed_with(keys);
         let me = PostingId::new(clock.now(), 0, clock::random().map_err(Failure::Randomness)?).uuid();
         let thread = DeliveryThread::start();
+        let tokens = Tokens::new(engine.tokens, Arc::clone(&clock));
+        let access_clock = Arc::clone(&clock);
         let relay = Relay::new(Arc::clone(&feeds), engine.webhooks, clock, transports, thread, me);
         let reader = Arc::new(Reader::new(engine.reader, engine.notifier, cards).current_by(writer.clone()));
         let paid = Storefronts::new(engine.orders, writer.clone(), Arc::clone(&reader), shops.clone());
@@ -97,8 +100,20 @@ impl Server {
             Box::pin(async move { storefronts.answer(request).await })
         });
         let routes = HttpRoutes { prefix: http::PREFIX, handler };
-        let api = Api::new(writer.clone(), reader, payments, feeds, Arc::new(endpoints), policy).with(routes);
         let (stop, mut stopping) = watch::channel(false);
+        let running = tokio::spawn(tokens.clone().run(stop.subscribe()));
+        let access = access(config, &tokens, &access_clock)?;
+        let endpoints = Arc::new(endpoints);
+        let api = Api::new(
+            writer.clone(),
+            reader,
+            payments,
+            feeds,
+            endpoints,
+            policy,
+            Identities { tokens },
+        );
+        let api = api.with(routes);
         let relay = tokio::spawn(relay.run(stop.subscribe()));
         let tls = tls.map(|(reload, current)| {
             tokio::spawn(reload.follow(stop.subscribe()));
@@ -120,14 +135,25 @@ impl Server {
             ..grpc::Limits::default()
         };
         let admission = Admission {
-            access: Access::open(),
-            hosts: config.allowed_hosts.clone().or_any(config.insecure),
+            access,
+            hosts: config.allowed_hosts.clone().or_any(config.insecure || config.authenticate),
             origins: config.allowed_origins.clone(),
         };
         let grpc = tokio::spawn(grpc::serve(api, admission, listener, limits, stopping));
         let shutdown_timeout = config.shutdown_timeout();
-        let end = Some(end);
-        Ok(Self { address, by_tls, writer, end, stop, grpc, sweeper, follower, relay, shutdown_timeout })
+        Ok(Self {
+            address,
+            by_tls,
+            writer,
+            end: Some(end),
+            stop,
+            grpc,
+            sweeper,
+            follower,
+            relay,
+            tokens: running,
+            shutdown_timeout,
+        })
     }
 
     /// Where it listens.
@@ -159,7 +185,19 @@ impl Server {
     /// # Errors
     /// [`Failure`] where a part of the server failed before.
     pub async fn stop(self) -> Result<(), Failure> {
-        let Self { writer, end, stop, mut grpc, sweeper, follower, relay, shutdown_timeout, .. } = self;
+        let Self {
+            address: _,
+            by_tls: _,
+            writer,
+            end,
+            stop,
+            mut grpc,
+            sweeper,
+            follower,
+            relay,
+            tokens,
+            shutdown_timeout,
+        } = self;
         sweeper.abort();
         follower.abort();
         stop.send_replace(true);
@@ -175,6 +213,9 @@ impl Server {
         // It stores its cursors. What it does not finish is sent again by the next server.
         if tokio::time::timeout(shutdown_timeout, relay).await.is_err() {
             tracing::warn!(?shutdown_timeout, "some webhooks were under way and are sent again later");
+        }
+        if tokio::time::timeout(shutdown_timeout, tokens).await.is_err() {
+            tracing::warn!(?shutdown_timeout, "the last uses of some tokens are not written");
         }
         writer.close();
         let written = match end {
@@ -198,6 +239,18 @@ fn tls_files(config: &Config) -> Option<tls::Files> {
         key: config.tls_key_file.clone()?,
         clients: authorities.zip(required).map(|(file, required)| tls::ClientAuthorities { file, required }),
     })
+}
+
+/// How it is told who calls. Tokens of our own are taken wherever callers are authenticated.
+fn access(config: &Config, tokens: &Tokens, clock: &Arc<dyn Clock>) -> Result<Access, Failure> {
+    if !config.authenticate {
+        return Ok(Access::open());
+    }
+    let (providers, certificates) =
+        config.auth.clone().map(|auth| (auth.providers, auth.certificates)).unwrap_or_default();
+    let jwt = (!providers.is_empty()).then(|| Verifier::new(providers, Arc::clone(clock)));
+    let jwt = jwt.transpose().map_err(Failure::Other)?;
+    Ok(Access::by(Arc::new(tokens.clone()), jwt, certificates))
 }
 
 /// The transports of events: webhooks, and e-mail where it is switched on.

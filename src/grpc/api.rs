@@ -8,6 +8,7 @@ use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Extensions, Request, Status};
 
+use crate::access::Tokens;
 use crate::delivery::webhooks::Policy;
 use crate::delivery::{Endpoints, EventFeeds};
 use crate::ledger::{LedgerId, LedgerNo, RequestKey, Text};
@@ -55,6 +56,7 @@ pub struct Shared {
     pub(super) webhooks: Arc<Endpoints>,
     /// Where webhooks may be sent.
     pub(super) policy: Policy,
+    pub(super) identities: Identities,
     /// True once the server shuts down: streams without an end stop then.
     pub(super) closing: watch::Sender<bool>,
     /// Places of reads that take long.
@@ -63,6 +65,12 @@ pub struct Shared {
     pub(super) silence: Duration,
     /// What the same listener serves besides gRPC.
     pub(super) http_routes: Option<HttpRoutes>,
+}
+
+/// Who may call.
+#[derive(Clone, Debug)]
+pub struct Identities {
+    pub tokens: Tokens,
 }
 
 /// A ledger that a request names, and that exists.
@@ -94,6 +102,7 @@ impl Api {
         feeds: Arc<EventFeeds>,
         webhooks: Arc<Endpoints>,
         policy: Policy,
+        identities: Identities,
     ) -> Self {
         Self(Arc::new(Shared {
             writer,
@@ -102,6 +111,7 @@ impl Api {
             feeds,
             webhooks,
             policy,
+            identities,
             closing: watch::Sender::new(false),
             silence: Duration::MAX,
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),

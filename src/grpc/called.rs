@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::access::Caller;
+use crate::access::{Caller, Ledgers};
 use crate::ledger::actor::{Actor, Peer, Role};
 use crate::ledger::{CustomerId, LedgerId, Posting};
 
@@ -56,6 +56,17 @@ impl Called {
     /// Refuses a ledger that the caller may not name.
     pub fn may_name(&self, ledger: &LedgerId) -> Result<(), Problem> {
         if self.sees_ledger(ledger) { Ok(()) } else { Err(Problem::ledger_denied(self.role())) }
+    }
+
+    /// Refuses a caller that is bound to some ledgers, where a method is about the whole server: it could give itself the
+    /// others.
+    pub fn of_all_ledgers(&self) -> Result<(), Problem> {
+        match self.caller.bounds.ledgers() {
+            Ledgers::All => Ok(()),
+            Ledgers::Only(_) => {
+                Err(Problem::permission_denied(self.role(), "do this where it is bound to some ledgers"))
+            }
+        }
     }
 
     /// Refuses a method that the caller's role may not call. A method of others, such as reflection, is for all callers

@@ -42,6 +42,7 @@
 //! connection are written together (`connection`). `incoming` bounds the connections and their TLS handshakes. Each request
 //! has the other end of its connection in its extensions, a `tls::Peer`.
 
+mod access_service;
 mod api;
 mod batch;
 mod browser;
@@ -87,7 +88,8 @@ mod webhook_body;
 mod webhooks;
 pub mod wire;
 
-pub use api::Api;
+pub use access_service::show as access_token_message;
+pub use api::{Api, Identities};
 pub use convert::{rate_card as rate_card_message, time as convert_time};
 pub use http_routes::{Handler, HttpRoutes};
 pub use incoming::Listener;

@@ -22,8 +22,8 @@ use super::room::Room;
 use super::services::SERVICE_NAMES;
 use super::stage::Staged;
 use super::wire::{
-    DESCRIPTORS, batch_service_server, customer_service_server, hold_service_server, ledger_service_server,
-    notification_service_server, purchase_service_server, rate_card_service_server,
+    DESCRIPTORS, access_service_server, batch_service_server, customer_service_server, hold_service_server,
+    ledger_service_server, notification_service_server, purchase_service_server, rate_card_service_server,
 };
 use crate::access::Admission;
 
@@ -137,6 +137,7 @@ pub async fn serve(
         .add_service(bounded!(ledger_service_server::LedgerServiceServer<Api>, bytes_max))
         .add_service(bounded!(rate_card_service_server::RateCardServiceServer<Api>, bytes_max))
         .add_service(bounded!(notification_service_server::NotificationServiceServer<Api>, bytes_max))
+        .add_service(bounded!(access_service_server::AccessServiceServer<Api>, bytes_max))
         .add_service(bounded!(batch_service_server::BatchServiceServer<Api>, limits.batch_request_bytes_max))
         .add_service(health_service)
         .add_optional_service(reflection())

@@ -154,6 +154,17 @@ impl Problem {
         Self::new(Code::NotFound, Reason::WebhookEndpointNotFound, "there is no such endpoint in this ledger")
     }
 
+    pub fn token_not_found() -> Self {
+        Self::new(Code::NotFound, Reason::TokenNotFound, "there is no token with this id")
+    }
+
+    /// There are as many live tokens as servers keep in memory.
+    pub fn too_many_tokens(max: u64) -> Self {
+        let message = format!("there are at most {max} tokens that are neither revoked nor expired");
+        let problem = Self::new(Code::FailedPrecondition, Reason::TooManyTokens, message);
+        Self { metadata: vec![("max", max.to_string())], ..problem }
+    }
+
     pub fn event_not_found() -> Self {
         Self::new(Code::NotFound, Reason::EventNotFound, "there is no event at that place of the journal")
     }

@@ -214,10 +214,10 @@ fn read_url(fields: &mut Fields, policy: Policy, url: &str) -> Option<Text> {
 }
 
 /// Why a change was not made, or that nobody knows whether it was.
-fn not_changed(error: StoreError) -> Status {
+pub(super) fn not_changed(error: StoreError) -> Status {
     match error {
         StoreError::UnknownFate(_) | StoreError::Unsure(_) => {
-            tracing::error!(%error, "the outcome of a change of an endpoint is unknown");
+            tracing::error!(%error, "the outcome of a change is unknown");
             SubmitError::Unknown.into()
         }
         error => ReadError::Storage(error).into(),

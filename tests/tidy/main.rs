@@ -229,7 +229,7 @@ fn each_matter_has_its_place() {
         ("jiff::Timestamp::now", &[], "the wall clock is asked in one place"),
         (
             "Instant::now",
-            &["src/app/", "src/grpc/", "src/writer/"],
+            &["src/access", "src/app/", "src/grpc/", "src/writer/"],
             "only what measures or bounds a call's time",
         ),
         ("Code::", &["src/grpc/status.rs", "src/app/call.rs"], "one mapping to the wire, one reader of it"),

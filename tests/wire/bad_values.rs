@@ -72,7 +72,8 @@ impl Rule {
 }
 
 /// Commands about no customer that keep nothing of the context but the request id.
-const BARE: [&str; 7] = [
+const BARE: [&str; 8] = [
+    "CreateTokenRequest",
     "CreateLedgerRequest",
     "CreateRateCardRequest",
     "SetDefaultRateCardRequest",
@@ -109,7 +110,7 @@ pub fn must_say_why(request: &str) -> bool {
 /// What the context of this request refuses.
 fn context_rule(request: &str, field: &str) -> Rule {
     match field {
-        "ledger_id" if request == "CreateLedgerRequest" => Rule::Empty,
+        "ledger_id" if ["CreateLedgerRequest", "CreateTokenRequest"].contains(&request) => Rule::Empty,
         "ledger_id" => Rule::OptionalId,
         "request_id" => Rule::RequestId,
         "by" if BARE_WITH_BY.contains(&request) || BARE_WITH_WHY.contains(&request) => Rule::Text,
@@ -155,6 +156,11 @@ pub fn rule(request: &str, message: &str, field: &str) -> Rule {
         (_, "mode" | "time_basis") => Rule::Enum,
         (_, "description") => Rule::Text,
         (_, "free" | "confirmed_hold_only") => Rule::Free,
+        ("CreateTokenRequest", "name") => Rule::RequiredText,
+        ("CreateTokenRequest", "role") => Rule::Enum,
+        ("CreateTokenRequest", "ledger_ids") => Rule::MaybeIds,
+        ("CreateTokenRequest", "customer_id") => Rule::OptionalId,
+        ("CreateTokenRequest", "days") => Rule::UpTo(3_650),
         (_, "ledger_id") => Rule::OptionalId,
         (_, "context" | "target" | "request") => Rule::Nested,
         ("RetryPaymentsRequest", "storefront") => Rule::OptionalId,
@@ -174,8 +180,8 @@ pub fn rule(request: &str, message: &str, field: &str) -> Rule {
         (_, "customer_id" | "incident_id" | "storefront" | "order_id") => Rule::Id,
         (
             _,
-            "hold_id" | "top_up_id" | "work_id" | "purchase_id" | "refund_id" | "endpoint_id" | "payment_id"
-            | "posting_id" | "lot_id",
+            "hold_id" | "token_id" | "top_up_id" | "work_id" | "purchase_id" | "refund_id" | "endpoint_id"
+            | "payment_id" | "posting_id" | "lot_id",
         ) => Rule::MadeId,
         (_, "url") => Rule::Url,
         (_, "secret") => Rule::Secret,

@@ -42,8 +42,8 @@ fn every_method_says_whether_it_changes_anything_and_commands_are_alike() {
         let (asks, answers) = (first(asked) == Some(context), first(answered) == Some(outcome));
         assert_eq!(asks, answers, "{name} is a command by one of its messages only");
         let level = method.options.as_ref().map(prost_types::MethodOptions::idempotency_level);
-        // What is tried again is stored under ids of its own: twice is the same as once.
-        let tries = name == "PurchaseService/RetryPayments";
+        // What is tried again is stored under ids of its own, and a token is revoked once: twice is the same as once.
+        let tries = ["PurchaseService/RetryPayments", "AccessService/RevokeToken"].contains(&name.as_str());
         let changes = asks || tries || name.starts_with("BatchService/");
         let expected = if changes { IdempotencyLevel::Idempotent } else { IdempotencyLevel::NoSideEffects };
         assert_eq!(level, Some(expected), "{name}");
@@ -62,6 +62,8 @@ fn every_method_says_whether_it_changes_anything_and_commands_are_alike() {
             let own = asked.field.iter().any(|other| other.name() == field.name());
             let is_other = match field.name() {
                 "ledger_id" => name == "LedgerService/CreateLedger",
+                // Whom the token shows, and no customer that the command is about.
+                "customer_id" => name == "AccessService/CreateToken",
                 // A customer's own metadata, which are not the posting's.
                 "metadata" => name.starts_with("CustomerService/"),
                 _ => false,
@@ -85,6 +87,8 @@ fn every_method_says_whether_it_changes_anything_and_commands_are_alike() {
 /// All that a server has which no posting tells of.
 async fn besides_postings(channel: &Channel) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
+    let tokens = ListTokensRequest::default().encode_to_vec();
+    all.push(call(channel, "AccessService/ListTokens", tokens).await.unwrap());
     for ledger_id in ["main", "other"] {
         let alerts = GetBalanceAlertsRequest { ledger_id: ledger_id.into(), ..Default::default() };
         let cards = ListRateCardsRequest { ledger_id: ledger_id.into(), ..Default::default() };
@@ -194,7 +198,7 @@ async fn a_context_is_checked_by_each_command_and_leaves_nothing(on: On) {
         }
         // Good ids of what there is not.
         let mut unknown = vec![("LEDGER_NOT_FOUND", context.clone().ledger("nowhere"))];
-        if method == "LedgerService/CreateLedger" {
+        if ["LedgerService/CreateLedger", "AccessService/CreateToken"].contains(&method) {
             unknown.clear();
         } else if !is_bare(request.name()) && method != "CustomerService/CreateCustomer" {
             let nobody = CommandContext { customer_id: "nobody".into(), ..context.clone() };

@@ -43,6 +43,7 @@ fn each_command_about_a_customer_is_in_a_batch() {
             "AssignPayment",
             "CreateLedger",
             "CreateRateCard",
+            "CreateToken",
             "CreateWebhookEndpoint",
             "DeleteWebhookEndpoint",
             "DismissPayment",

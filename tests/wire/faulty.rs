@@ -11,14 +11,15 @@ use creditledger::ledger::ids::WorkId;
 use creditledger::ledger::work::Work;
 use creditledger::ledger::{
     Credits, Customer, CustomerId, CustomerKey, Hold, HoldId, IncidentId, LedgerId, LedgerNo, LotId, OrderId,
-    Profile, Request, Storefront, Timestamp,
+    Profile, Request, RequestKey, Storefront, Timestamp,
 };
 use creditledger::store::orders::OrderStore;
 use creditledger::store::webhooks::{Asked, AskedScope, Delivery, Endpoint, WebhookStore, WebhookTx};
 use creditledger::store::{
     At, AuditStore, CardsChanged, ClassStats, ClassStatsFilter, CommitNotifier, DefaultAlertsSet, Engine,
     Erased, HoldFilter, Ledger, LedgerCreated, LotFilter, NewDefaultAlerts, NewLedger, OwnedLot, Page,
-    Position, ReadStore, Recorded, StoreError, StoreInfo, TokenStore, WriteStore,
+    Position, ReadStore, Recorded, StoreError, StoreInfo, StoredToken, TokenCounts, TokenStore, TokenTx,
+    WriteStore,
 };
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -119,7 +120,7 @@ impl Faulty {
             audit: Arc::clone(&self.audit),
             webhooks: Arc::new(Hooks { plan: plan(), inner: Arc::clone(&self.webhooks) }),
             orders: Arc::clone(&self.orders),
-            tokens: Arc::clone(&self.tokens),
+            tokens: Arc::new(Toks { plan: plan(), inner: Arc::clone(&self.tokens) }),
             notifier: self.notifier.clone(),
         }
     }
@@ -138,6 +139,7 @@ impl Faulty {
         all.push(format!("{:?}", webhooks.endpoints().await.unwrap()));
         all.push(format!("{:?}", webhooks.all_asked().await.unwrap()));
         webhooks.commit().await.unwrap();
+        all.push(format!("{:?}", self.tokens.tokens(None, 100).await.unwrap()));
         all.join("\n")
     }
 }
@@ -322,4 +324,60 @@ hooks! {
     relays() -> Vec<(Uuid, Timestamp)>;
     put_relay(relay: Uuid, there_until: Option<Timestamp>) -> ();
     all_asked() -> Vec<(AskedScope, Asked)>;
+}
+
+struct Toks {
+    plan: Arc<Plan>,
+    inner: Arc<dyn TokenStore>,
+}
+
+/// Reads are not counted: after a change the server looks at what it has stored, and answers whether it could or not.
+#[async_trait]
+impl TokenStore for Toks {
+    async fn revision(&self) -> Result<u64, StoreError> {
+        self.inner.revision().await
+    }
+
+    async fn tokens(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<StoredToken>, StoreError> {
+        self.inner.tokens(after, limit).await
+    }
+
+    async fn begin(&self, now: Timestamp) -> Result<Box<dyn TokenTx>, StoreError> {
+        let inner = self.plan.through(false, self.inner.begin(now)).await?;
+        Ok(Box::new(ToksTx { plan: Arc::clone(&self.plan), inner }))
+    }
+}
+
+struct ToksTx {
+    plan: Arc<Plan>,
+    inner: Box<dyn TokenTx>,
+}
+
+macro_rules! toks {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl TokenTx for ToksTx {
+            fn now(&self) -> Timestamp {
+                self.inner.now()
+            }
+
+            $(async fn $name(&mut self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                self.plan.through(false, self.inner.$name($($argument),*)).await
+            })*
+
+            async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+                self.plan.through(true, self.inner.commit()).await
+            }
+        }
+    };
+}
+
+toks! {
+    raise_revision() -> ();
+    token(id: Uuid) -> Option<StoredToken>;
+    token_of(request: &RequestKey) -> Option<StoredToken>;
+    counts() -> TokenCounts;
+    put(token: &StoredToken) -> ();
+    delete_dead(count: u64) -> ();
+    used(id: Uuid, at: Timestamp) -> ();
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use creditledger::grpc::wire::access_service_client::AccessServiceClient;
 use creditledger::grpc::wire::batch_service_client::BatchServiceClient;
 use creditledger::grpc::wire::rate_card_service_client::RateCardServiceClient;
 use creditledger::grpc::wire::*;
@@ -54,6 +55,8 @@ async fn fill(world: &World) {
             ..Default::default()
         };
         served.notifications().create_webhook_endpoint(endpoint).await.unwrap();
+        let mut access = AccessServiceClient::new(served.channel.clone());
+        access.create_token(served.token(&format!("more-{n}"))).await.unwrap();
         served.holds().record_work(served.work("void", 1)).await.unwrap();
         served.purchases().purchase_credits(served.purchase("1", &format!("more-{n}"))).await.unwrap();
         let card = CreateRateCardRequest {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use creditledger::access::Admission;
+use creditledger::access::{Admission, Tokens};
 use creditledger::clock::{self, Clock};
 use creditledger::delivery::Endpoints;
 use creditledger::delivery::EventFeeds;
@@ -14,7 +14,7 @@ use creditledger::grpc::wire::ledger_service_client::LedgerServiceClient;
 use creditledger::grpc::wire::notification_service_client::NotificationServiceClient;
 use creditledger::grpc::wire::purchase_service_client::PurchaseServiceClient;
 use creditledger::grpc::wire::*;
-use creditledger::grpc::{Api, Handler, HttpRoutes, Limits, Listener, serve};
+use creditledger::grpc::{Api, Handler, HttpRoutes, Identities, Limits, Listener, serve};
 use creditledger::hidden::Hidden;
 use creditledger::ledger::{Credits, LedgerId, LedgerNo, Storefront, Timestamp};
 use creditledger::query::Reader;
@@ -153,7 +153,9 @@ impl Served {
         let shops = Storefronts::new(engine.orders, writer.clone(), Arc::clone(&reader), shops);
         let (intake, payments) = (shops.intake.clone(), shops.applier.clone());
         let (webhooks, asked) = (Arc::new(webhooks), payments.clone());
-        let api = Api::new(writer.clone(), reader, asked, Arc::clone(&feeds), webhooks, Policy::default());
+        let identities = Identities { tokens: Tokens::new(Arc::clone(&engine.tokens), Arc::clone(&clock)) };
+        let feeds_of = Arc::clone(&feeds);
+        let api = Api::new(writer.clone(), reader, asked, feeds_of, webhooks, Policy::default(), identities);
         let api = api.with(HttpRoutes { prefix: PEER, handler: peer() });
         let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", tcp.local_addr().unwrap());
@@ -268,6 +270,17 @@ impl Served {
     #[allow(clippy::unnecessary_wraps)] // as requests take it
     pub fn of(&self, customer: impl Into<String>) -> Option<CommandContext> {
         Some(context(self.next(), customer))
+    }
+
+    /// A token of a helpdesk, with this name.
+    pub fn token(&self, name: &str) -> CreateTokenRequest {
+        CreateTokenRequest {
+            context: self.of(""),
+            name: name.into(),
+            role: Role::Helpdesk.into(),
+            days: 1,
+            ..Default::default()
+        }
     }
 
     pub fn customer(&self, id: &str) -> CreateCustomerRequest {

@@ -342,6 +342,7 @@ async fn used_request_ids_are_refused_for_other_content(on: On) {
             "NotificationService/CreateWebhookEndpoint" | "NotificationService/UpdateWebhookEndpoint" => {
                 ("description", "another")
             }
+            "AccessService/CreateToken" => ("name", "another"),
             "NotificationService/DeleteWebhookEndpoint" | "NotificationService/RedeliverEvent" => {
                 ("endpoint_id", NOWHERE)
             }

@@ -1,5 +1,6 @@
 //! A ledger with something in every state, and a good request to every method, from which bad ones are made.
 
+use creditledger::grpc::wire::access_service_client::AccessServiceClient;
 use creditledger::grpc::wire::*;
 use prost::Message;
 use prost_types::{FieldMask, Timestamp};
@@ -51,6 +52,8 @@ pub struct World {
     pub refund_id: String,
     /// A top-up that is requested of the customer `asked`.
     pub top_up_id: String,
+    /// A token that is revoked.
+    pub token_id: String,
 }
 
 impl World {
@@ -137,6 +140,9 @@ impl World {
         let asked = CreateCustomerRequest { terms, ..served.customer("asked") };
         let asked = served.customers().create_customer(asked).await.unwrap().into_inner().customer.unwrap();
         let top_up_id = asked.open_top_up.unwrap().top_up_id;
+        let token =
+            AccessServiceClient::new(served.channel.clone()).create_token(served.token("leaves")).await;
+        let token_id = token.unwrap().into_inner().access_token.unwrap().token_id;
         let mut endpoints = Vec::new();
         for path in ["stays", "leaves"] {
             let endpoint = CreateWebhookEndpointRequest {
@@ -159,6 +165,7 @@ impl World {
             zeta_request,
             refund_id,
             top_up_id,
+            token_id,
             endpoint_id,
             leaving_endpoint_id,
             bought_at: 2,
@@ -209,6 +216,12 @@ impl World {
             "LedgerService/GetLedger" => GetLedgerRequest { ledger_id: "third".into() },
             "LedgerService/GetServerInfo" => GetServerInfoRequest {},
             "LedgerService/ListLedgers" => ListLedgersRequest::default(),
+            "AccessService/CreateToken" => CreateTokenRequest {
+                name: "portal".into(), role: Role::Customer.into(), ledger_ids: vec!["main".into(), "other".into()],
+                customer_id: customer_id(), days: 90, ..served.token("portal")
+            },
+            "AccessService/ListTokens" => ListTokensRequest::default(),
+            "AccessService/RevokeToken" => RevokeTokenRequest { token_id: self.token_id.clone() },
             "CustomerService/CreateCustomer" => CreateCustomerRequest {
                 name: "New".into(), contact: Some(contact()), metadata: pairs.clone(), terms: Some(terms),
                 ..served.customer("new")

@@ -14,4 +14,4 @@ pub use messages::{
 };
 #[cfg(test)]
 pub use top_up::settings as top_up_settings;
-pub use values::{money, or_empty, short, signed, small, time};
+pub use values::{money, names, or_empty, short, signed, small, time};

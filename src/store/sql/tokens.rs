@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::database::{ReadDatabase, Sql, Work};
+use super::database::{ReadDatabase, Sql};
 use super::reader::SqlReader;
 use super::row::{RequestColumn, Row, sql_count};
 use super::rows::body;
