@@ -59,6 +59,7 @@ paged! {
     ListDeliveriesRequest => ListDeliveriesResponse { deliveries: Delivery },
     ListHoldsRequest => ListHoldsResponse { holds: Hold },
     ListRateCardsRequest => ListRateCardsResponse { rate_cards: RateCard },
+    ListTokensRequest => ListTokensResponse { access_tokens: AccessToken },
     ListTransfersRequest => ListTransfersResponse { transfers: JournalTransfer },
     ListUnmatchedPaymentsRequest => ListUnmatchedPaymentsResponse { payments: UnmatchedPayment },
     ListWebhookEndpointsRequest => ListWebhookEndpointsResponse { endpoints: WebhookEndpoint },

@@ -57,6 +57,7 @@ mod shop_sender;
 mod shop_servers;
 mod shop_speed;
 mod tls;
+mod token_commands;
 mod traces;
 mod webhook_commands;
 mod webhook_kills;

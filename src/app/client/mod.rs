@@ -20,6 +20,7 @@ mod show;
 mod show_events;
 mod statement;
 pub(super) mod target;
+mod token;
 mod top_up;
 mod webhook;
 
@@ -58,6 +59,8 @@ pub enum ClientCommand {
     Events(events::Events),
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
+    #[command(subcommand)]
+    Token(token::TokenCommand),
 }
 
 impl ClientCommand {
@@ -82,6 +85,7 @@ impl ClientCommand {
             Self::Alerts(command) => command.run().await,
             Self::Events(command) => command.run().await,
             Self::Webhook(command) => command.run().await,
+            Self::Token(command) => command.run().await,
         };
         done.map(|()| ExitCode::SUCCESS)
     }

@@ -76,6 +76,11 @@ pub(super) struct ChangeAnswer {
 }
 
 impl Limit {
+    /// The most items that are shown.
+    pub(super) fn count(self) -> usize {
+        usize::try_from(self.limit).unwrap_or(usize::MAX)
+    }
+
     /// The limit of a list.
     pub(super) const fn of(limit: u32) -> Self {
         Self { limit }
@@ -105,8 +110,7 @@ impl Target {
         request: Q,
     ) -> Result<(Vec<Q::Item>, bool), Failure> {
         let channel = self.connect().await?;
-        let limit = usize::try_from(limit.limit).unwrap_or(usize::MAX);
-        Ok(read_pages(&channel, limit, request, method).await?)
+        Ok(read_pages(&channel, limit.count(), request, method).await?)
     }
 
     /// Prints a list, a row for each item.
