@@ -12,12 +12,14 @@ mod caller;
 pub mod certificates;
 pub mod jwt;
 mod names;
+mod record;
 mod tokens;
 mod ways;
 
-pub use crate::store::{StoreError, StoredToken};
-pub use jwt::Verifier;
+pub use crate::store::{AuditRecord, RecordFilter, RecordKind, StoreError, StoredToken};
 pub use caller::{Bounds, Caller, Ledgers, Refused};
+pub use jwt::Verifier;
 pub use names::{Hosts, Origins};
+pub use record::{Call, PEERS_MAX, QUEUE_BYTES_MAX, QUEUE_MAX, Recorder, Retention};
 pub use tokens::{AGE_MAX, DAYS_MAX, LEDGERS_MAX, NewToken, TOKENS_MAX, TokenCreated, TokenText, Tokens};
 pub use ways::{Access, Admission, OWN_PREFIX, Shown, Token, Verify};

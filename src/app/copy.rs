@@ -102,6 +102,7 @@ fn json_of(copied: &Copied) -> Value {
         orders,
         storefront_orders,
         tokens,
+        audit_records,
         card_changes,
         journal_sha256,
     } = copied;
@@ -116,6 +117,7 @@ fn json_of(copied: &Copied) -> Value {
         "orders": orders,
         "storefront_orders": storefront_orders,
         "tokens": tokens,
+        "audit_records": audit_records,
         "card_changes": card_changes,
         "journal_sha256": journal_sha256,
     })

@@ -55,6 +55,7 @@ macro_rules! paged {
     };
 }
 paged! {
+    ListAuditRecordsRequest => ListAuditRecordsResponse { audit_records: AuditRecord },
     ListCustomersRequest => ListCustomersResponse { customers: Customer },
     ListDeliveriesRequest => ListDeliveriesResponse { deliveries: Delivery },
     ListHoldsRequest => ListHoldsResponse { holds: Hold },

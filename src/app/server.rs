@@ -12,7 +12,7 @@ use super::connect::innermost;
 use super::email::mailer;
 use super::failure::Failure;
 use super::sweep::sweep;
-use crate::access::{Access, Admission, Tokens, Verifier};
+use crate::access::{Access, Admission, Recorder, Retention, Tokens, Verifier};
 use crate::cards;
 use crate::clock::{self, Clock};
 use crate::config::{ClientCertificates, Config, IsolationSetting};
@@ -43,6 +43,7 @@ pub(super) struct Server {
     follower: JoinHandle<()>,
     relay: JoinHandle<()>,
     tokens: JoinHandle<()>,
+    recorder: JoinHandle<()>,
     shutdown_timeout: Duration,
 }
 
@@ -87,8 +88,8 @@ impl Server {
         let me = PostingId::new(clock.now(), 0, clock::random().map_err(Failure::Randomness)?).uuid();
         let thread = DeliveryThread::start();
         let tokens = Tokens::new(engine.tokens, Arc::clone(&clock));
-        let access_clock = Arc::clone(&clock);
-        let relay = Relay::new(Arc::clone(&feeds), engine.webhooks, clock, transports, thread, me);
+        let relay =
+            Relay::new(Arc::clone(&feeds), engine.webhooks, Arc::clone(&clock), transports, thread, me);
         let reader = Arc::new(Reader::new(engine.reader, engine.notifier, cards).current_by(writer.clone()));
         let paid = Storefronts::new(engine.orders, writer.clone(), Arc::clone(&reader), shops.clone());
         let webhooks = http::StorefrontWebhooks::new(&shops, paid.intake.clone(), Arc::clone(&reader));
@@ -102,17 +103,17 @@ impl Server {
         let routes = HttpRoutes { prefix: http::PREFIX, handler };
         let (stop, mut stopping) = watch::channel(false);
         let running = tokio::spawn(tokens.clone().run(stop.subscribe()));
-        let access = access(config, &tokens, &access_clock)?;
+        let access = access(config, &tokens, &clock)?;
+        let retention = Retention {
+            days: config.audit_days,
+            records: config.audit_records_max,
+            bytes: config.audit_bytes_max,
+        };
+        let recorder = Recorder::new(engine.records, clock, retention);
+        let recording = tokio::spawn(recorder.clone().run(stop.subscribe()));
         let endpoints = Arc::new(endpoints);
-        let api = Api::new(
-            writer.clone(),
-            reader,
-            payments,
-            feeds,
-            endpoints,
-            policy,
-            Identities { tokens },
-        );
+        let identities = Identities { tokens, recorder };
+        let api = Api::new(writer.clone(), reader, payments, feeds, endpoints, policy, identities);
         let api = api.with(routes);
         let relay = tokio::spawn(relay.run(stop.subscribe()));
         let tls = tls.map(|(reload, current)| {
@@ -152,6 +153,7 @@ impl Server {
             follower,
             relay,
             tokens: running,
+            recorder: recording,
             shutdown_timeout,
         })
     }
@@ -196,6 +198,7 @@ impl Server {
             follower,
             relay,
             tokens,
+            recorder,
             shutdown_timeout,
         } = self;
         sweeper.abort();
@@ -216,6 +219,9 @@ impl Server {
         }
         if tokio::time::timeout(shutdown_timeout, tokens).await.is_err() {
             tracing::warn!(?shutdown_timeout, "the last uses of some tokens are not written");
+        }
+        if tokio::time::timeout(shutdown_timeout, recorder).await.is_err() {
+            tracing::warn!(?shutdown_timeout, "some audit records are not written");
         }
         writer.close();
         let written = match end {

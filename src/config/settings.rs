@@ -156,6 +156,12 @@ settings! {
     shutdown_timeout_ms: u64 = 10_000, Whole(0, 3_600_000), "MILLISECONDS";
     /// How often quiet customers are looked through for what expires or is due
     expiry_interval_ms: u64 = 5_000, Whole(10, 3_600_000), "MILLISECONDS";
+    /// How many days the audit log keeps a record
+    audit_days: u32 = 400, Whole(1, 36_600), "DAYS";
+    /// How many records the audit log keeps
+    audit_records_max: u64 = 1_000_000, Whole(1_000, 1_000_000_000), "COUNT";
+    /// The bytes of records that the audit log keeps; the database takes about three times as much
+    audit_bytes_max: u64 = 256 << 20, Whole(1 << 20, 1 << 40), "BYTES";
     /// PostgreSQL: connections that write, each for its share of the customers
     postgres_lanes: usize = 2, Whole(1, 64), "COUNT";
     /// PostgreSQL: read-committed or serializable

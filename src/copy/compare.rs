@@ -12,8 +12,8 @@ use crate::ledger::customer::CustomerState;
 use crate::ledger::ids::WorkId;
 use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId};
 use crate::store::{
-    AuditStore, Position, StoreError, StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder,
-    StoredToken, StoredWork,
+    AuditRecord, AuditStore, Position, StoreError, StoredCustomer, StoredHold, StoredLedger, StoredLot,
+    StoredOrder, StoredToken, StoredWork,
 };
 
 /// Rows in one read.
@@ -83,6 +83,7 @@ pub(super) async fn compare(
     copied.orders = same_rows(source, target, |_: &StoredOrder| ()).await?;
     copied.storefront_orders = storefronts(source, target).await?;
     copied.tokens = same_rows(source, target, |_: &StoredToken| ()).await?;
+    copied.audit_records = same_rows(source, target, |_: &AuditRecord| ()).await?;
     accounts(source, target, sums).await?;
     Ok(copied)
 }
@@ -241,6 +242,22 @@ impl StoredRow for StoredToken {
 
     fn name(&self) -> String {
         format!("token {}", self.id)
+    }
+}
+
+impl StoredRow for AuditRecord {
+    type Key = Uuid;
+
+    async fn page(store: &dyn AuditStore, after: Option<&Uuid>) -> Result<Vec<Self>, StoreError> {
+        store.stored_records(after.copied(), PAGE).await
+    }
+
+    fn key(&self) -> Uuid {
+        self.id
+    }
+
+    fn name(&self) -> String {
+        format!("audit record {}", self.id)
     }
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::ledger::card::CardChange;
 use crate::ledger::{LedgerNo, Timestamp};
 use crate::store::{
-    AuditStore, CopyTarget, Ledger, OrdersMark, Position, Recorded, StoreError, StoredLedger,
+    AuditStore, CopyTarget, Ledger, OrdersMark, Position, RecordRoom, Recorded, StoreError, StoredLedger,
 };
 
 pub use outcome::{Copied, CopyError};
@@ -47,6 +47,10 @@ pub struct Copier<'a> {
     tokens: u64,
     /// The last token that is copied.
     last_token: Option<Uuid>,
+    /// The audit log of the source, as it was when the copy began.
+    records: (RecordRoom, Option<Uuid>),
+    /// The last audit record that is copied.
+    last_record: Option<Uuid>,
     /// The index of the ledger that is being copied; those before it are done.
     at: usize,
     total: u64,
@@ -90,6 +94,7 @@ impl<'a> Copier<'a> {
         let cards = source.stored_card_changes().await?;
         let orders = source.storefront_mark().await?;
         let tokens = source.token_revision().await?;
+        let records = source.record_mark().await?;
         target.writer.begin_copy(now).await?;
         let total = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.end.0));
         let mut copier = Self {
@@ -101,6 +106,8 @@ impl<'a> Copier<'a> {
             last_order: None,
             tokens,
             last_token: None,
+            records,
+            last_record: None,
             at: 0,
             total,
             done: 0,
@@ -175,7 +182,7 @@ impl<'a> Copier<'a> {
         self.done
     }
 
-    /// Copies the next postings, orders of storefronts, or tokens, in one transaction; false where there is nothing left.
+    /// Copies the next postings, orders of storefronts, tokens, or audit records, in one transaction; false where there is nothing left.
     ///
     /// # Errors
     /// [`CopyError`]; nothing of these postings is stored, unless the error says that the outcome is unknown.
@@ -244,12 +251,29 @@ impl<'a> Copier<'a> {
                 return Ok(true);
             }
             if page.is_empty() {
+                return self.copy_records().await;
+            }
+        }
+    }
+
+    /// Copies the next page of audit records that the target has not as the source has them, once all else is copied.
+    async fn copy_records(&mut self) -> Result<bool, CopyError> {
+        loop {
+            let after = self.last_record;
+            let page = self.source.stored_records(after, self.chunk).await?;
+            let there = self.target.audit.stored_records(after, self.chunk).await?;
+            self.last_record = page.last().map(|record| record.id).or(after);
+            if page != there {
+                self.target.writer.copy_records(after, &page).await?;
+                return Ok(true);
+            }
+            if page.is_empty() {
                 return Ok(false);
             }
         }
     }
 
-    /// True where the source has ledgers, postings, orders of storefronts or tokens that are not copied. `source` is
+    /// True where the source has ledgers, postings, orders of storefronts, tokens or audit records that are not copied. `source` is
     /// opened anew, so that no snapshot hides them.
     pub async fn has_grown(&self, source: &dyn AuditStore) -> Result<bool, StoreError> {
         let ledgers = source.stored_ledgers().await?;
@@ -257,7 +281,10 @@ impl<'a> Copier<'a> {
             return Ok(true);
         }
         let marks = (source.storefront_mark().await?, source.token_revision().await?);
-        if source.stored_card_changes().await? != self.cards || marks != (self.orders, self.tokens) {
+        if source.stored_card_changes().await? != self.cards
+            || marks != (self.orders, self.tokens)
+            || source.record_mark().await? != self.records
+        {
             return Ok(true);
         }
         for part in &self.parts {

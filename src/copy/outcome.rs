@@ -57,6 +57,7 @@ pub struct Copied {
     pub orders: u64,
     pub storefront_orders: u64,
     pub tokens: u64,
+    pub audit_records: u64,
     pub card_changes: u64,
     /// SHA-256 of the journal, the same in every engine.
     pub journal_sha256: String,
@@ -74,6 +75,7 @@ impl fmt::Display for Copied {
             orders,
             storefront_orders,
             tokens,
+            audit_records,
             card_changes,
             journal_sha256,
         } = self;
@@ -88,6 +90,9 @@ impl fmt::Display for Copied {
         }
         if *tokens > 0 {
             write!(f, ", {}", count(*tokens, "token"))?;
+        }
+        if *audit_records > 0 {
+            write!(f, ", {}", count(*audit_records, "audit record"))?;
         }
         if *card_changes > 0 {
             write!(f, ", {} of rate cards", count(*card_changes, "change"))?;

@@ -4,7 +4,7 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 
 use crate::access::{
-    Bounds, DAYS_MAX, LEDGERS_MAX, Ledgers, NewToken, StoredToken, TOKENS_MAX, TokenCreated,
+    Bounds, Call, DAYS_MAX, LEDGERS_MAX, Ledgers, NewToken, RecordKind, StoredToken, TOKENS_MAX, TokenCreated,
 };
 use crate::ledger::actor::Role as CallerRole;
 use crate::ledger::ids::OpenText;
@@ -37,7 +37,12 @@ impl Call {
         }
         let created = self.identities.tokens.create(&request, &new).await.map_err(not_changed)?;
         let (stored, token, replayed) = match created {
-            TokenCreated::Made(stored, text) => (stored, text.reveal().to_owned(), false),
+            TokenCreated::Made(stored, text) => {
+                let request = request.to_string();
+                let call = Call { method: "AccessService/CreateToken", request: &request, ..Call::default() };
+                self.identities.recorder.changed(&call, RecordKind::TokenCreated, &stored.id.to_string());
+                (stored, text.reveal().to_owned(), false)
+            }
             TokenCreated::Replayed(stored) => (stored, String::new(), true),
             TokenCreated::RequestIdReused => {
                 return Err(Rejection::RequestIdReused { original: None }.into());
@@ -75,6 +80,8 @@ impl Call {
         })?;
         let revoked = self.identities.tokens.revoke(id).await.map_err(not_changed)?;
         let revoked = revoked.ok_or_else(|| Status::from(Problem::token_not_found()))?;
+        let call = Call { method: "AccessService/RevokeToken", ..Call::default() };
+        self.identities.recorder.changed(&call, RecordKind::TokenRevoked, &id.to_string());
         Ok(RevokeTokenResponse { access_token: Some(show(&revoked)) })
     }
 }

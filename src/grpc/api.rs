@@ -8,7 +8,7 @@ use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Extensions, Request, Status};
 
-use crate::access::Tokens;
+use crate::access::{Recorder, Tokens};
 use crate::delivery::webhooks::Policy;
 use crate::delivery::{Endpoints, EventFeeds};
 use crate::ledger::{LedgerId, LedgerNo, RequestKey, Text};
@@ -71,6 +71,7 @@ pub struct Shared {
 #[derive(Clone, Debug)]
 pub struct Identities {
     pub tokens: Tokens,
+    pub recorder: Recorder,
 }
 
 /// A ledger that a request names, and that exists.

@@ -60,7 +60,7 @@ impl Identify {
     }
 
     fn check(&self, shown: Shown) -> Checking {
-        let access = self.access.clone();
+        let access = self.identities.clone();
         Box::pin(async move { access.who(&shown).await })
     }
 }

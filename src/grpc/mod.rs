@@ -44,6 +44,7 @@
 
 mod access_service;
 mod api;
+mod audit_log;
 mod batch;
 mod browser;
 mod called;

@@ -8,6 +8,7 @@ use super::error::StoreError;
 use super::orders::{OrdersMark, StorefrontRoom, WithPayload};
 use super::read_store::Page;
 use super::recorded::{Ledger, Position, Recorded};
+use super::records::{AuditRecord, RecordRoom};
 use super::tokens::StoredToken;
 use crate::ledger::book::OrderScope;
 use crate::ledger::card::CardChange;
@@ -153,6 +154,13 @@ pub trait AuditStore: Send + Sync {
 
     /// Differs from an earlier one where any token has changed since, but for its use.
     async fn token_revision(&self) -> Result<u64, StoreError>;
+
+    /// Records of the audit log, oldest first.
+    async fn stored_records(&self, after: Option<Uuid>, limit: usize)
+    -> Result<Vec<AuditRecord>, StoreError>;
+
+    /// What these records take up, and the last one: it differs from an earlier one where any record has come or gone.
+    async fn record_mark(&self) -> Result<(RecordRoom, Option<Uuid>), StoreError>;
 
     /// Balances of all system accounts, each in its own unit.
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError>;

@@ -9,13 +9,14 @@ use super::audit::{AuditStore, StoredLedger};
 use super::error::StoreError;
 use super::orders::{StorefrontRoom, WithPayload};
 use super::recorded::Recorded;
+use super::records::AuditRecord;
 use super::tokens::StoredToken;
 use crate::ledger::card::CardChange;
 use crate::ledger::{Book, Timestamp};
 
 /// A writing side that takes in the journal of another database. The caller keeps this order:
-/// [`CopyStore::begin_copy`], the ledgers, then their journals by position, the orders of storefronts and the tokens,
-/// and [`CopyStore::end_copy`] last. For each part of a journal: [`CopyStore::load_journal`], [`Book::post`] for each
+/// [`CopyStore::begin_copy`], the ledgers, then their journals by position, the orders of storefronts, the tokens and the
+/// audit log, and [`CopyStore::end_copy`] last. For each part of a journal: [`CopyStore::load_journal`], [`Book::post`] for each
 /// posting, [`CopyStore::append`].
 #[async_trait]
 pub trait CopyStore: Send {
@@ -24,7 +25,8 @@ pub trait CopyStore: Send {
     ///
     /// # Errors
     /// [`StoreError::Unusable`] (`not_empty`) for an unmarked database that has a posting, a rate card change, an order
-    /// of a storefront, a token, or a ledger besides main.
+    /// of a storefront, a token, an audit
+    /// record, or a ledger besides main.
     async fn begin_copy(&mut self, now: Timestamp) -> Result<(), StoreError>;
 
     /// Creates a ledger with its number, id, time and request, in its own transaction. Main exists already; only its
@@ -64,6 +66,10 @@ pub trait CopyStore: Send {
     /// Puts tokens in place of those from behind `after` up to the last of them, or up to the end where the page is
     /// empty; in its own transaction.
     async fn copy_tokens(&mut self, after: Option<Uuid>, page: &[StoredToken]) -> Result<(), StoreError>;
+
+    /// Puts records of the audit log in place of those from behind `after` up to the last of them, or up to the end where
+    /// the page is empty; in its own transaction.
+    async fn copy_records(&mut self, after: Option<Uuid>, page: &[AuditRecord]) -> Result<(), StoreError>;
 
     /// Closes the transaction and stores nothing.
     async fn abandon(&mut self) -> Result<(), StoreError>;

@@ -8,6 +8,7 @@ use super::audit::AuditStore;
 use super::orders::OrderStore;
 use super::read_store::ReadStore;
 use super::recorded::Recorded;
+use super::records::RecordStore;
 use super::tokens::TokenStore;
 use super::webhooks::WebhookStore;
 use super::write_store::WriteStore;
@@ -21,6 +22,8 @@ pub struct Engine {
     pub webhooks: Arc<dyn WebhookStore>,
     pub orders: Arc<dyn OrderStore>,
     pub tokens: Arc<dyn TokenStore>,
+    /// The audit log.
+    pub records: Arc<dyn RecordStore>,
     pub notifier: CommitNotifier,
 }
 

@@ -20,6 +20,7 @@ pub mod orders;
 pub mod postgres;
 pub mod read_store;
 pub mod recorded;
+pub mod records;
 pub mod signing_secret;
 pub mod skew;
 mod sql;
@@ -47,6 +48,7 @@ pub use open::{
 pub use orders::{KeptOrder, OrderState, OrderStore, OrderTx, OrdersMark, Room, StorefrontRoom, WithPayload};
 pub use read_store::{At, HoldFilter, LotFilter, OwnedLot, Page, READ_BYTES_MAX, ReadStore, StoreInfo};
 pub use recorded::{Ledger, Position, Recorded};
+pub use records::{AuditRecord, RecordBody, RecordFilter, RecordKind, RecordRoom, RecordStore, RecordTx};
 pub use tokens::{StoredToken, TokenBody, TokenCounts, TokenStore, TokenTx};
 pub use words::Erased;
 pub use write_store::{LedgerCreated, NewLedger, WriteStore};

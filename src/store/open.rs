@@ -12,6 +12,7 @@ use super::postgres::{self, Address};
 use super::read_store::ReadStore;
 use super::sql::audit::SqlAudit;
 use super::sql::reader::SqlReader;
+use super::sql::records::SqlRecords;
 use super::sql::side::SideStore;
 use super::sql::tokens::SqlTokens;
 use super::sqlite;
@@ -43,7 +44,8 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
         audit: Arc::new(SqlAudit(readers)),
         webhooks: Arc::new(SideStore(side.clone())),
         orders: Arc::new(SideStore(side.clone())),
-        tokens: Arc::new(SqlTokens { reader, side: SideStore(side) }),
+        tokens: Arc::new(SqlTokens { reader: Arc::clone(&reader), side: SideStore(side.clone()) }),
+        records: Arc::new(SqlRecords { reader, side: SideStore(side) }),
         notifier,
     })
 }

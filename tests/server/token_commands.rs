@@ -57,6 +57,16 @@ fn the_first_token_is_made_before_the_server_serves_and_the_others_by_it() {
 
     let also = ask(&[&helpdesk[..], &["--all-ledgers"]].concat());
     assert_eq!((&also["ledgers"], &also["name"]), (&"all".into(), &"helpdesk".into()));
+    // What was made, also in the database itself, is in the audit log.
+    let audit = |kind: &str| {
+        place.json(&["audit", "--kind", kind, "--server", server.url(), "--json"]).as_array().unwrap().clone()
+    };
+    let made =
+        (0..1_000).find_map(|_| Some(audit("token-created")).filter(|found| found.len() == 3)).unwrap();
+    assert_eq!((&made[1]["about"], &made[1]["request_id"]), (&id.into(), &"r-1".into()));
+    assert_eq!(made[2]["method"], "creditledger token create");
+    assert_eq!(made[0]["method"], "AccessService/CreateToken");
+    assert!(audit("rejected").is_empty());
     let revoked = ask(&["revoke", id]);
     assert!(revoked["revoked_at"].is_string(), "{revoked}");
     assert_eq!(ask(&["revoke", id]), revoked, "once more is the same");

@@ -40,6 +40,7 @@ mod parked;
 mod properties;
 mod random_steps;
 mod reads;
+mod records;
 mod refunds;
 mod rig;
 mod round_trips;

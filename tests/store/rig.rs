@@ -15,7 +15,7 @@ use creditledger::store::orders::OrderStore;
 use creditledger::store::webhooks::WebhookStore;
 use creditledger::store::{
     AuditStore, CardsChanged, CommitNotifier, Engine, Isolation, LedgerCreated, NewLedger, ReadStore,
-    Settings, StoreError, Time, TokenStore, WriteStore, open,
+    RecordStore, Settings, StoreError, Time, TokenStore, WriteStore, open,
 };
 use tempfile::TempDir;
 
@@ -28,6 +28,7 @@ pub struct Rig {
     pub webhooks: Arc<dyn WebhookStore>,
     pub orders: Arc<dyn OrderStore>,
     pub tokens: Arc<dyn TokenStore>,
+    pub records: Arc<dyn RecordStore>,
     pub notifier: CommitNotifier,
     pub now: Timestamp,
     pub ledger: LedgerNo,
@@ -47,7 +48,7 @@ pub const SETTINGS: Settings = Settings { lanes: 1, isolation: Isolation::ReadCo
 
 impl Rig {
     fn of(engine: Engine, url: Option<String>, directory: Option<TempDir>) -> Self {
-        let Engine { mut writers, reader, audit, webhooks, orders, tokens, notifier } = engine;
+        let Engine { mut writers, reader, audit, webhooks, orders, tokens, records, notifier } = engine;
         let writer = writers.remove(0);
         let customer = id("acme");
         let ledger = LedgerNo::MAIN;
@@ -60,6 +61,7 @@ impl Rig {
             webhooks,
             orders,
             tokens,
+            records,
             notifier,
             now: START,
             ledger,
@@ -105,7 +107,7 @@ impl Rig {
     pub async fn reopen(mut self) -> Self {
         let Some(url) = self.url else { return self };
         self.writer.close().await.unwrap();
-        drop((self.writer, self.reader, self.audit, self.webhooks, self.orders, self.tokens));
+        drop((self.writer, self.reader, self.audit, self.webhooks, self.orders, self.tokens, self.records));
         let again = Self::of(open(&url, START, &SETTINGS).await.unwrap(), Some(url), self.directory);
         Self { now: self.now, ledger: self.ledger, customer: self.customer, requests: self.requests, ..again }
     }

@@ -41,7 +41,7 @@ impl Clock for Driven {
     }
 
     async fn sleep_until(&self, _at: Timestamp) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -65,8 +65,8 @@ fn row(number: u8) -> StoredToken {
         body: TokenBody {
             name: open("the desk"),
             role: Role::ALL[usize::from(number) % Role::ALL.len()],
-            ledgers: (number % 2 == 0).then(|| vec![id("main"), id("other")]),
-            customer: (number % 3 == 0).then(|| id("acme")),
+            ledgers: number.is_multiple_of(2).then(|| vec![id("main"), id("other")]),
+            customer: number.is_multiple_of(3).then(|| id("acme")),
             created_at: START,
             fingerprint: number.into(),
         },

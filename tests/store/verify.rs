@@ -46,6 +46,9 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("storefront_room", "TRUE", &["storefront web", "storefront webx", "room of a storefront"]),
     ("access_token", "revoked_at IS NULL", &["oken "]),
     ("access_token", "revoked_at IS NOT NULL", &["oken "]),
+    ("audit_record", "kind = 2", &["udit record "]),
+    ("audit_record", "kind = 1", &["udit record "]),
+    ("audit_record_room", "TRUE", &["the room of audit records"]),
     ("posting_kind", "kind = 23", &["posting_kind"]),
     ("hold_state", "state = 3", &["hold_state"]),
     ("lot_source", "source = 1", &["lot_source"]),
@@ -57,6 +60,7 @@ const ALONE: &[(&str, &str)] = &[
     ("ledger", "ledger_id"),
     ("ledger", "created_at"),
     ("ledger", "request"),
+    ("audit_record_room", "only_row"),
     ("posting_words", "erased_at"),
     ("storefront_order_name", "name"),
 ];
@@ -118,6 +122,8 @@ const DAMAGES: &[(&str, &str)] = &[
         "INSERT INTO storefront_room VALUES (9, 'web', 0, 0, 0)",
         "web of ledger number 9: there is no such ledger",
     ),
+    ("DELETE FROM audit_record WHERE kind = 2", "the room of audit records: it is not what they come to"),
+    ("DELETE FROM audit_record_room", "the room of audit records"),
     ("UPDATE access_token SET used_at = used_at + 1", "its last use is no hour"),
     ("UPDATE storefront_order SET state = 4 WHERE state = 2", "unknown state 4"),
     ("UPDATE storefront_order SET storefront = 'no shop' WHERE state = 2", "its storefront must consist of"),
@@ -171,6 +177,7 @@ async fn database() -> Rig {
     tx.put_room(LedgerNo::MAIN, &crate::desk::id("web"), room).await.unwrap();
     tx.commit().await.unwrap();
     crate::tokens::fill(&*rig.tokens).await;
+    crate::records::fill(&*rig.records).await;
     rig.writer.close().await.unwrap();
     rig
 }

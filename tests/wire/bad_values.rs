@@ -156,6 +156,8 @@ pub fn rule(request: &str, message: &str, field: &str) -> Rule {
         (_, "mode" | "time_basis") => Rule::Enum,
         (_, "description") => Rule::Text,
         (_, "free" | "confirmed_hold_only") => Rule::Free,
+        ("ListAuditRecordsRequest", "kind") => Rule::Enum,
+        ("ListAuditRecordsRequest", "subject") => Rule::Text,
         ("CreateTokenRequest", "name") => Rule::RequiredText,
         ("CreateTokenRequest", "role") => Rule::Enum,
         ("CreateTokenRequest", "ledger_ids") => Rule::MaybeIds,

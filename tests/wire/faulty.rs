@@ -18,8 +18,8 @@ use creditledger::store::webhooks::{Asked, AskedScope, Delivery, Endpoint, Webho
 use creditledger::store::{
     At, AuditStore, CardsChanged, ClassStats, ClassStatsFilter, CommitNotifier, DefaultAlertsSet, Engine,
     Erased, HoldFilter, Ledger, LedgerCreated, LotFilter, NewDefaultAlerts, NewLedger, OwnedLot, Page,
-    Position, ReadStore, Recorded, StoreError, StoreInfo, StoredToken, TokenCounts, TokenStore, TokenTx,
-    WriteStore,
+    Position, ReadStore, RecordStore, Recorded, StoreError, StoreInfo, StoredToken, TokenCounts, TokenStore,
+    TokenTx, WriteStore,
 };
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -100,14 +100,15 @@ pub struct Faulty {
     webhooks: Arc<dyn WebhookStore>,
     orders: Arc<dyn OrderStore>,
     tokens: Arc<dyn TokenStore>,
+    records: Arc<dyn RecordStore>,
     notifier: CommitNotifier,
 }
 
 impl Faulty {
     pub fn new(engine: Engine) -> Self {
-        let Engine { mut writers, reader, audit, webhooks, orders, tokens, notifier } = engine;
+        let Engine { mut writers, reader, audit, webhooks, orders, tokens, records, notifier } = engine;
         let writer = Arc::new(Mutex::new(writers.remove(0)));
-        Self { plan: Arc::default(), writer, reader, audit, webhooks, orders, tokens, notifier }
+        Self { plan: Arc::default(), writer, reader, audit, webhooks, orders, tokens, records, notifier }
     }
 
     /// An engine for the next server. Nothing of an earlier one is under way.
@@ -120,6 +121,7 @@ impl Faulty {
             audit: Arc::clone(&self.audit),
             webhooks: Arc::new(Hooks { plan: plan(), inner: Arc::clone(&self.webhooks) }),
             orders: Arc::clone(&self.orders),
+            records: Arc::clone(&self.records),
             tokens: Arc::new(Toks { plan: plan(), inner: Arc::clone(&self.tokens) }),
             notifier: self.notifier.clone(),
         }

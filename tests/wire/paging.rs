@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use creditledger::access::Call;
 use creditledger::grpc::wire::access_service_client::AccessServiceClient;
 use creditledger::grpc::wire::batch_service_client::BatchServiceClient;
 use creditledger::grpc::wire::rate_card_service_client::RateCardServiceClient;
 use creditledger::grpc::wire::*;
+use creditledger::ledger::Text;
+use creditledger::ledger::actor::{Actor, Role as CallerRole, Way};
+use creditledger::ledger::ids::OpenText;
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, ReflectMessage as _, Value};
 
@@ -57,6 +61,14 @@ async fn fill(world: &World) {
         served.notifications().create_webhook_endpoint(endpoint).await.unwrap();
         let mut access = AccessServiceClient::new(served.channel.clone());
         access.create_token(served.token(&format!("more-{n}"))).await.unwrap();
+        let actor = Actor {
+            subject: OpenText(Text::parse("ann").unwrap()),
+            role: CallerRole::Helpdesk,
+            way: Way::Token,
+            peer: None,
+        };
+        let call = Call { actor: Some(&actor), method: "HoldService/PlaceHold", ..Call::default() };
+        served.recorder.rejected(&call, "HOLD_EXISTS");
         served.holds().record_work(served.work("void", 1)).await.unwrap();
         served.purchases().purchase_credits(served.purchase("1", &format!("more-{n}"))).await.unwrap();
         let card = CreateRateCardRequest {
@@ -74,6 +86,7 @@ async fn fill(world: &World) {
         served.holds().settle_hold(served.settle(&format!("more-{n}"))).await.unwrap();
         served.wait_for_a_person(&format!("nobodys-{n}")).await;
     }
+    served.recorder.flush().await;
     // Postings of all kinds, with up to three transfers each.
     let mut batches = BatchServiceClient::new(served.channel.clone());
     for commands in random_commands(served, 100, On::Memory).chunks(40) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use creditledger::access::{Admission, Tokens};
+use creditledger::access::{Admission, Recorder, Retention, Tokens};
 use creditledger::clock::{self, Clock};
 use creditledger::delivery::Endpoints;
 use creditledger::delivery::EventFeeds;
@@ -25,7 +25,7 @@ use creditledger::storefront::{
 use creditledger::tls::{self, Peer};
 use creditledger::writer::{self, Writer, WriterEnd};
 use tempfile::TempDir;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint, Error};
 
@@ -40,6 +40,9 @@ pub struct Served {
     pub end: WriterEnd,
     pub reader: Arc<dyn ReadStore>,
     pub audit: Arc<dyn AuditStore>,
+    pub recorder: Recorder,
+    /// The recorder ends with it.
+    _records: watch::Sender<bool>,
     /// A storefront, whose orders nobody follows in the background.
     pub shop: Arc<Shop>,
     payments: Applier,
@@ -153,7 +156,12 @@ impl Served {
         let shops = Storefronts::new(engine.orders, writer.clone(), Arc::clone(&reader), shops);
         let (intake, payments) = (shops.intake.clone(), shops.applier.clone());
         let (webhooks, asked) = (Arc::new(webhooks), payments.clone());
-        let identities = Identities { tokens: Tokens::new(Arc::clone(&engine.tokens), Arc::clone(&clock)) };
+        let tokens = Tokens::new(Arc::clone(&engine.tokens), Arc::clone(&clock));
+        let retention = Retention { days: 400, records: 1_000_000, bytes: 1 << 30 };
+        let recorder = Recorder::new(Arc::clone(&engine.records), Arc::clone(&clock), retention);
+        let (records, stopped) = watch::channel(false);
+        tokio::spawn(recorder.clone().run(stopped));
+        let identities = Identities { tokens, recorder: recorder.clone() };
         let feeds_of = Arc::clone(&feeds);
         let api = Api::new(writer.clone(), reader, asked, feeds_of, webhooks, Policy::default(), identities);
         let api = api.with(HttpRoutes { prefix: PEER, handler: peer() });
@@ -182,6 +190,8 @@ impl Served {
             payments,
             intake,
             requests: AtomicU32::new(0),
+            recorder,
+            _records: records,
             _directory: directory,
         }
     }

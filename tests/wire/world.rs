@@ -221,6 +221,10 @@ impl World {
                 customer_id: customer_id(), days: 90, ..served.token("portal")
             },
             "AccessService/ListTokens" => ListTokensRequest::default(),
+            "AccessService/ListAuditRecords" => ListAuditRecordsRequest {
+                recorded_from: Some(EARLIER), recorded_until: Some(LATER), subject: "ann".into(),
+                kind: AuditRecordKind::Rejected.into(), ..Default::default()
+            },
             "AccessService/RevokeToken" => RevokeTokenRequest { token_id: self.token_id.clone() },
             "CustomerService/CreateCustomer" => CreateCustomerRequest {
                 name: "New".into(), contact: Some(contact()), metadata: pairs.clone(), terms: Some(terms),

@@ -52,7 +52,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a failed look is good for the next callers that must wait for one.
 const FAILURE_LASTS: Duration = Duration::from_millis(250);
 /// How often last uses are written.
-const USES_WRITTEN_EVERY: Duration = Duration::from_secs(60);
+const USES_WRITTEN_EVERY: Duration = Duration::from_mins(1);
 /// Last uses in one transaction: on SQLite the writer waits for it.
 const USES_AT_A_TIME: usize = 100;
 

@@ -6,6 +6,7 @@
 mod alerts;
 pub(super) mod apply;
 pub(super) mod arguments;
+mod audit;
 mod customer;
 mod events;
 mod export;
@@ -61,6 +62,7 @@ pub enum ClientCommand {
     Webhook(webhook::WebhookCommand),
     #[command(subcommand)]
     Token(token::TokenCommand),
+    Audit(audit::Audit),
 }
 
 impl ClientCommand {
@@ -86,6 +88,7 @@ impl ClientCommand {
             Self::Events(command) => command.run().await,
             Self::Webhook(command) => command.run().await,
             Self::Token(command) => command.run().await,
+            Self::Audit(command) => command.run().await,
         };
         done.map(|()| ExitCode::SUCCESS)
     }

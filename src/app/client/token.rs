@@ -4,11 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::row::{OutputRow, row};
 use super::show::time;
 use super::target::{Limit, Target, new_request_id};
-use crate::access::{Bounds, DAYS_MAX, Ledgers, NewToken, TokenCreated, Tokens};
+use crate::access::{
+    Bounds, Call, DAYS_MAX, Ledgers, NewToken, RecordKind, Recorder, Retention, StoredToken, TokenCreated,
+    Tokens,
+};
 use crate::app::failure::Failure;
 use crate::app::output::{note, print};
 use crate::app::paging::method;
@@ -110,7 +115,7 @@ impl TokenCommand {
                 let id =
                     token.parse().map_err(|_| Failure::Other(format!("{token} is not the id of a token")))?;
                 let database = Database::open(&url).await?;
-                let revoked = database.tokens.revoke(id).await;
+                let revoked = database.revoke(id).await;
                 database.close().await?;
                 let revoked = revoked?.ok_or_else(|| Failure::Other(format!("there is no token {id}")))?;
                 target.print(&access_token(&access_token_message(&revoked)))
@@ -224,9 +229,14 @@ impl Create {
     }
 }
 
+/// What the audit log has as the method, where somebody works on the database itself.
+const CREATE: &str = "creditledger token create";
+const REVOKE: &str = "creditledger token revoke";
+
 /// A database that this process has open, as a server would.
 struct Database {
     tokens: Tokens,
+    recorder: Recorder,
     writers: Vec<Box<dyn WriteStore>>,
     reader: Arc<dyn ReadStore>,
 }
@@ -245,7 +255,10 @@ impl Database {
             other => other.into(),
         })?;
         let tokens = Tokens::new(engine.tokens, Arc::new(clock::System));
-        Ok(Self { tokens, writers: engine.writers, reader: engine.reader })
+        // It removes nothing: how much the log keeps is a setting of servers.
+        let keeps_all = Retention { days: u32::MAX, records: u64::MAX, bytes: u64::MAX };
+        let recorder = Recorder::new(engine.records, Arc::new(clock::System), keeps_all);
+        Ok(Self { tokens, recorder, writers: engine.writers, reader: engine.reader })
     }
 
     async fn make(
@@ -259,10 +272,27 @@ impl Database {
                 return Err(Failure::Other(format!("there is no ledger {ledger}")));
             }
         }
-        Ok(self.tokens.create(request, new).await?)
+        let created = self.tokens.create(request, new).await?;
+        if let TokenCreated::Made(stored, _) = &created {
+            let request = request.to_string();
+            let call = Call { method: CREATE, request: &request, ..Call::default() };
+            self.recorder.changed(&call, RecordKind::TokenCreated, &stored.id.to_string());
+        }
+        Ok(created)
     }
 
+    async fn revoke(&self, id: Uuid) -> Result<Option<StoredToken>, StoreError> {
+        let revoked = self.tokens.revoke(id).await?;
+        if revoked.is_some() {
+            let call = Call { method: REVOKE, ..Call::default() };
+            self.recorder.changed(&call, RecordKind::TokenRevoked, &id.to_string());
+        }
+        Ok(revoked)
+    }
+
+    /// Writes what was recorded, and closes the database.
     async fn close(self) -> Result<(), StoreError> {
+        self.recorder.run(watch::channel(true).1).await;
         for mut writer in self.writers {
             writer.close().await?;
         }

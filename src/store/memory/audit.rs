@@ -12,8 +12,9 @@ use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId, RequestKey};
 use crate::store::orders::{OrdersMark, StorefrontRoom, WithPayload};
 use crate::store::read_store::Page;
 use crate::store::{
-    AuditStore, Ledger, Position, ReadStore, Recorded, StoreError, StoredCustomer, StoredHold, StoredLedger,
-    StoredLot, StoredOrder, StoredToken, StoredWork, TokenStore as _,
+    AuditRecord, AuditStore, Ledger, Position, ReadStore, RecordRoom, RecordStore as _, Recorded, StoreError,
+    StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder, StoredToken, StoredWork,
+    TokenStore as _,
 };
 
 #[async_trait]
@@ -143,6 +144,19 @@ impl AuditStore for Memory {
 
     async fn token_revision(&self) -> Result<u64, StoreError> {
         self.tokens.revision().await
+    }
+
+    async fn stored_records(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<AuditRecord>, StoreError> {
+        Ok(self.records.stored(after, limit).await)
+    }
+
+    async fn record_mark(&self) -> Result<(RecordRoom, Option<Uuid>), StoreError> {
+        let last = self.records.stored(None, usize::MAX).await.last().map(|record| record.id);
+        Ok((self.records.room().await?, last))
     }
 
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError> {

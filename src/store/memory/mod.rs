@@ -20,6 +20,7 @@ use crate::ledger::{
 mod audit;
 mod orders;
 mod read;
+mod records;
 mod tokens;
 mod webhooks;
 mod words;
@@ -55,6 +56,7 @@ pub struct Memory {
     webhooks: webhooks::MemoryWebhooks,
     orders: orders::MemoryOrders,
     tokens: tokens::MemoryTokens,
+    records: records::MemoryRecords,
 }
 
 impl Memory {
@@ -70,6 +72,7 @@ impl Memory {
             webhooks: webhooks::MemoryWebhooks::default(),
             orders: orders::MemoryOrders::default(),
             tokens: tokens::MemoryTokens::default(),
+            records: records::MemoryRecords::default(),
         }
     }
 
@@ -81,6 +84,7 @@ impl Memory {
             webhooks: Arc::new(self.webhooks.clone()),
             orders: Arc::new(self.orders.clone()),
             tokens: Arc::new(self.tokens.clone()),
+            records: Arc::new(self.records.clone()),
             writers: vec![Box::new(self)],
             reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
             audit: reader as Arc<dyn AuditStore>,

@@ -9,7 +9,9 @@ use crate::ledger::Timestamp;
 use crate::ledger::customer::CustomerState;
 use crate::store::checks::Faults;
 use crate::store::error::StoreError;
-use crate::store::sql::check::{PAGE, check_bodies, check_orders, check_strangers, check_tokens, readable};
+use crate::store::sql::check::{
+    PAGE, check_bodies, check_orders, check_records, check_strangers, check_tokens, readable,
+};
 use crate::store::sql::database::Sql;
 use crate::store::sql::row::Row;
 use crate::store::sql::rows::body;
@@ -28,6 +30,7 @@ pub(super) async fn check(snapshot: &mut Snapshot) -> Result<Vec<String>, StoreE
         check_bodies(snapshot.connection(), &mut faults).await?;
         check_orders(snapshot.connection(), &mut faults).await?;
         check_tokens(snapshot.connection(), &mut faults).await?;
+        check_records(snapshot.connection(), &mut faults).await?;
         // Each of these statements reads a whole table, so sequential scans are allowed.
         let whole = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on";
         snapshot.connection().execute(whole).await?;

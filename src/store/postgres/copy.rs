@@ -23,8 +23,9 @@ use crate::store::error::StoreError;
 use crate::store::nets::nets;
 use crate::store::orders::{KeptOrder, StorefrontRoom, WithPayload};
 use crate::store::recorded::{Position, Recorded};
+use crate::store::records::AuditRecord;
 use crate::store::sql::row::sql_count;
-use crate::store::sql::{cards, copy, orders, tokens};
+use crate::store::sql::{cards, copy, orders, records, tokens};
 use crate::store::stored::voids_in;
 use crate::store::tokens::StoredToken;
 use crate::store::write_store::WriteStore as _;
@@ -147,6 +148,10 @@ impl CopyStore for PgCopier {
 
     async fn copy_tokens(&mut self, after: Option<Uuid>, page: &[StoredToken]) -> Result<(), StoreError> {
         self.alone(async |connection| tokens::replace(connection, after, page).await).await
+    }
+
+    async fn copy_records(&mut self, after: Option<Uuid>, page: &[AuditRecord]) -> Result<(), StoreError> {
+        self.alone(async |connection| records::replace(connection, after, page).await).await
     }
 
     async fn abandon(&mut self) -> Result<(), StoreError> {

@@ -23,6 +23,7 @@ use crate::store::sql::audit::SqlAudit;
 use crate::store::sql::figures::SqlFigures;
 use crate::store::sql::names;
 use crate::store::sql::reader::SqlReader;
+use crate::store::sql::records::SqlRecords;
 use crate::store::sql::side::SideStore;
 use crate::store::sql::tokens::SqlTokens;
 use crate::store::write_store::WriteStore;
@@ -64,9 +65,10 @@ pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Resu
     let audit = Arc::new(SqlAudit(PgAudit::open(&address)));
     let webhooks = Arc::new(SideStore(PgSide::for_webhooks(Arc::clone(&address), settings.time)));
     let orders = Arc::new(SideStore(PgSide::for_orders(Arc::clone(&address), settings.time)));
-    let side = SideStore(PgSide::for_access(address, settings.time));
-    let tokens = Arc::new(SqlTokens { reader: Arc::clone(&reader), side });
-    Ok(Engine { writers, reader, audit, webhooks, orders, tokens, notifier: signals.notifier() })
+    let side = || SideStore(PgSide::for_access(Arc::clone(&address), settings.time));
+    let tokens = Arc::new(SqlTokens { reader: Arc::clone(&reader), side: side() });
+    let records = Arc::new(SqlRecords { reader: Arc::clone(&reader), side: side() });
+    Ok(Engine { writers, reader, audit, webhooks, orders, tokens, records, notifier: signals.notifier() })
 }
 
 /// Opens what `verify` reads; servers may be running. The database must have this version's schema.
@@ -245,6 +247,8 @@ async fn check_privileges(address: &Address, connection: &mut PgConnection) -> R
                               ('storefront_room', 'SELECT INSERT UPDATE'),
                               ('access_token', 'SELECT INSERT UPDATE DELETE'),
                               ('access_token_revision', 'SELECT UPDATE'),
+                              ('audit_record', 'SELECT INSERT DELETE'),
+                              ('audit_record_room', 'SELECT UPDATE'),
                               ('unfinished_copy', 'SELECT'),
                               ('rate_card_change', 'SELECT INSERT'))
                       wanted(name, rights),

@@ -41,9 +41,9 @@ impl PgSide {
         Self::new(address, time, BEGIN, 1)
     }
 
-    /// For tokens and the audit log: a change of the one waits for no write of the other.
+    /// For tokens, and for the audit log, each of which has its own: no change of a token waits for records.
     pub(super) fn for_access(address: Arc<Address>, time: Time) -> Self {
-        Self::new(address, time, BEGIN, 2)
+        Self::new(address, time, BEGIN, 1)
     }
 
     pub(super) fn for_orders(address: Arc<Address>, time: Time) -> Self {

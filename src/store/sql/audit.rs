@@ -21,6 +21,7 @@ use crate::store::error::{StoreError, damaged};
 use crate::store::orders::{OrdersMark, StorefrontRoom, WithPayload};
 use crate::store::read_store::Page;
 use crate::store::recorded::{Position, Recorded};
+use crate::store::records::{AuditRecord, RecordRoom};
 use crate::store::stored::{count_of, customer_id_of, ledger_no_of};
 use crate::store::tokens::StoredToken;
 
@@ -109,6 +110,21 @@ impl<D: AuditDatabase> AuditStore for SqlAudit<D> {
 
     async fn token_revision(&self) -> Result<u64, StoreError> {
         self.0.run(|sql| Box::pin(super::tokens::revision(sql))).await
+    }
+
+    async fn stored_records(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<AuditRecord>, StoreError> {
+        self.0.run(move |sql| Box::pin(super::records::stored(sql, after, limit))).await
+    }
+
+    async fn record_mark(&self) -> Result<(RecordRoom, Option<Uuid>), StoreError> {
+        let mark = self.0.run(|sql| {
+            Box::pin(async { Ok((super::records::room(sql).await?, super::records::last(sql).await?)) })
+        });
+        mark.await
     }
 
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError> {

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::database::{Dialect, Sql};
 use super::orders::{ORDER_COLUMNS, checksum_of, kept_from, order_columns, payload_checksum};
+use super::records::{counted, record_columns, record_from, room};
 use super::row::Row;
 use super::rows::body;
 use super::tokens::{token_columns, token_from};
@@ -216,6 +217,29 @@ pub async fn check_tokens(sql: &mut impl Sql, faults: &mut Faults) -> Result<(),
         |row, _| Ok(token_from(row, 1)?.used_at.is_none_or(|at| at == at.hour())),
     )
     .await
+}
+
+/// Checks records of the audit log, and their counts.
+///
+/// # Errors
+/// [`StoreError`] where the database cannot be read.
+pub async fn check_records(sql: &mut impl Sql, faults: &mut Faults) -> Result<(), StoreError> {
+    check_table(
+        sql,
+        faults,
+        concat!(
+            "SELECT record_id, ",
+            record_columns!(),
+            " FROM audit_record WHERE record_id > $1 ORDER BY record_id LIMIT $3"
+        ),
+        ("audit record", CHECKSUM, PAGE),
+        |row, _| record_from(row, 1).map(|_| true),
+    )
+    .await?;
+    let (stored, counted) = (readable(room(sql).await)?, counted(sql).await?);
+    let name = || "the room of audit records".to_owned();
+    faults.expect_readable(stored.map(|stored| stored == counted), name, "it is not what they come to");
+    Ok(())
 }
 
 /// Finds rows that repeat a part of a customer or a posting, but differ from it.

@@ -25,7 +25,7 @@ pub async fn mark(sql: &mut impl Sql, now: Timestamp) -> Result<bool, StoreError
         .one(
             "SELECT EXISTS (SELECT 1 FROM posting) OR EXISTS (SELECT 1 FROM ledger WHERE ledger_no <> 0)
                  OR EXISTS (SELECT 1 FROM rate_card_change) OR EXISTS (SELECT 1 FROM storefront_order)
-                 OR EXISTS (SELECT 1 FROM access_token)",
+                 OR EXISTS (SELECT 1 FROM access_token) OR EXISTS (SELECT 1 FROM audit_record)",
             &[],
             |row| row.get(0),
         )

@@ -32,6 +32,7 @@ pub mod names;
 pub mod orders;
 pub mod postings;
 pub mod reader;
+pub mod records;
 pub mod row;
 pub mod rows;
 pub mod side;

@@ -15,7 +15,9 @@ use crate::store::checks::Faults;
 use crate::store::error::StoreError;
 use crate::store::migrations::SQLITE;
 use crate::store::skew::{Path, Pointers};
-use crate::store::sql::check::{PAGE, check_bodies, check_orders, check_strangers, check_tokens, readable};
+use crate::store::sql::check::{
+    PAGE, check_bodies, check_orders, check_records, check_strangers, check_tokens, readable,
+};
 use crate::store::sql::database::Sql;
 use crate::store::sql::names;
 use crate::store::sql::row::Row;
@@ -40,6 +42,7 @@ pub(super) async fn check<S: Sql<Dialect = Sqlite> + Send>(sql: &mut S) -> Resul
         check_bodies(sql, &mut faults).await?;
         check_orders(sql, &mut faults).await?;
         check_tokens(sql, &mut faults).await?;
+        check_records(sql, &mut faults).await?;
         check_strangers(sql, &mut faults).await?;
         sql.run("COMMIT", &[]).await?;
     }

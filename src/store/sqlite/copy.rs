@@ -16,7 +16,8 @@ use crate::store::copy::CopyStore;
 use crate::store::error::StoreError;
 use crate::store::orders::{KeptOrder, StorefrontRoom, WithPayload};
 use crate::store::recorded::Recorded;
-use crate::store::sql::{cards, copy, orders, tokens};
+use crate::store::records::AuditRecord;
+use crate::store::sql::{cards, copy, orders, records, tokens};
 use crate::store::tokens::StoredToken;
 use crate::store::write_store::WriteStore;
 
@@ -96,6 +97,12 @@ impl CopyStore for SqliteWriter {
     async fn copy_tokens(&mut self, after: Option<Uuid>, page: &[StoredToken]) -> Result<(), StoreError> {
         self.in_transaction(|writer| ready(tokens::replace(&mut writer.statements()?, after, page)))?;
         self.commit(&[])
+    }
+
+    async fn copy_records(&mut self, after: Option<Uuid>, page: &[AuditRecord]) -> Result<(), StoreError> {
+        self.in_transaction(|writer| ready(records::replace(&mut writer.statements()?, after, page)))?;
+        self.commit(&[])?;
+        self.tidy().await
     }
 
     async fn abandon(&mut self) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! A source that is damaged or wrong gives no copy.
 
 use creditledger::ledger::ids::WorkId;
-use creditledger::store::{OrdersMark, Page, StoredWork};
+use creditledger::store::{OrdersMark, Page, RecordRoom, StoredWork};
 use uuid::Uuid;
 
 use super::*;
@@ -87,6 +87,16 @@ impl<A: Fn(&mut Vec<Recorded>) + Send + Sync> AuditStore for Altered<A> {
     }
     async fn token_revision(&self) -> Result<u64, StoreError> {
         self.audit.token_revision().await
+    }
+    async fn stored_records(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<AuditRecord>, StoreError> {
+        self.audit.stored_records(after, limit).await
+    }
+    async fn record_mark(&self) -> Result<(RecordRoom, Option<Uuid>), StoreError> {
+        self.audit.record_mark().await
     }
     async fn stored_accounts(&self) -> Result<Vec<(LedgerNo, String, Credits)>, StoreError> {
         self.audit.stored_accounts().await

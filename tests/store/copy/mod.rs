@@ -20,8 +20,8 @@ use creditledger::ledger::commands::{Command, CreateCustomer};
 use creditledger::ledger::customer::CustomerState;
 use creditledger::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId, Posting, RequestKey, Timestamp};
 use creditledger::store::{
-    AuditStore, KeptOrder, NewDefaultAlerts, OrderState, OrderStore, Position, Recorded, Settings,
-    StoreError, StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder, StoredToken,
+    AuditRecord, AuditStore, KeptOrder, NewDefaultAlerts, OrderState, OrderStore, Position, Recorded,
+    Settings, StoreError, StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder, StoredToken,
     StorefrontRoom, WithPayload, check_urls, migrate, open, open_for_copy, open_to_check, open_to_read,
 };
 use tempfile::TempDir;
@@ -80,6 +80,7 @@ struct Everything {
     storefront_orders: Vec<WithPayload>,
     rooms: Vec<StorefrontRoom>,
     tokens: Vec<StoredToken>,
+    records: Vec<AuditRecord>,
 }
 
 async fn everything(url: &str) -> Everything {
@@ -109,6 +110,7 @@ async fn everything(url: &str) -> Everything {
         storefront_orders: storefront_orders(&*audit).await,
         rooms: audit.storefront_rooms().await.unwrap(),
         tokens: audit.stored_tokens(None, usize::MAX).await.unwrap(),
+        records: audit.stored_records(None, usize::MAX).await.unwrap(),
     }
 }
 
@@ -187,6 +189,7 @@ async fn fill(place_of: &Place) {
     rig.new_ledger("empty").await;
     fill_orders(&*rig.orders, 2..=23).await;
     crate::tokens::fill(&*rig.tokens).await;
+    crate::records::fill(&*rig.records).await;
     rig.writer.close().await.unwrap();
 }
 
