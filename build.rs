@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
+use prost_types::field_descriptor_proto::Label;
 use prost_types::method_options::IdempotencyLevel;
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 use protox::prost_reflect::DescriptorPool;
@@ -201,8 +202,16 @@ impl Protos<'_> {
                 }}"
             )?;
         }
+        let paths = self.commands()?.iter().map(|command| self.path_of(command.type_name()));
+        let paths = paths.collect::<Result<Vec<_>, _>>()?;
         Ok(format!(
-            "/// Reads one command of a batch, which is all in one ledger, or of a stream.
+            "/// Whether a batch may have the command of this method.
+            #[cfg(test)]
+            pub fn is_batched(path: &str) -> bool {{
+                {paths:?}.contains(&path)
+            }}
+
+            /// Reads one command of a batch, which is all in one ledger, or of a stream.
             pub fn read_batch_command(
                 fields: &mut Fields,
                 command: wire::BatchCommand,
@@ -250,8 +259,10 @@ impl Protos<'_> {
                     self.run(output)?
                 } else if level == Some(IdempotencyLevel::NoSideEffects) {
                     format!("api.{function}(request.into_inner()).await.map(Response::new)")
-                } else {
+                } else if method.client_streaming() || method.server_streaming() {
                     format!("api.{function}(request).await.map(Response::new)")
+                } else {
+                    self.noted(input, output, &function)?
                 };
                 writeln!(
                     code,
@@ -274,6 +285,46 @@ impl Protos<'_> {
             names.len()
         )?;
         Ok(code)
+    }
+
+    /// Runs what changes something without a posting, and tells the audit log. It names what was changed by the first id
+    /// of the response, or of what the response shows.
+    fn noted(&self, input: &str, output: &str, function: &str) -> Result<String, String> {
+        let has = |message: &str, field: &str| {
+            Ok::<_, String>(self.message(message)?.field.iter().any(|it| it.name() == field))
+        };
+        let context = if has(input, "context")? { "request.get_ref().context.clone()" } else { "None" };
+        let is_repeat = if has(output, "outcome")? {
+            "answer.outcome.as_ref().is_some_and(|outcome| outcome.replayed)"
+        } else {
+            "false"
+        };
+        let id = self.message(output)?.field.iter().find_map(|field| {
+            let name = field.name();
+            if name.ends_with("_id") {
+                return Some(format!("answer.{name}.clone()"));
+            }
+            let shown = self.message(short(field.type_name())).ok().filter(|_| name != "outcome")?;
+            let mut ids = shown.field.iter().filter(|field| field.name().ends_with("_id"));
+            let id = ids.clone().find(|id| id.name() != "ledger_id").or_else(|| ids.next())?;
+            (field.label() != Label::Repeated).then(|| {
+                format!("answer.{name}.as_ref().map(|it| it.{}.clone()).unwrap_or_default()", id.name())
+            })
+        });
+        let id = id.unwrap_or_else(|| "String::new()".to_owned());
+        Ok(format!(
+            "let context = {context};
+            let work = async move {{
+                let answer = api.{function}(request).await;
+                api.note(context.as_ref(), &answer, |answer| {{
+                    let _ = answer;
+                    let is_repeat = {is_repeat};
+                    (!is_repeat).then_some({id})
+                }});
+                answer
+            }};
+            to_its_end(work).await.map(Response::new)"
+        ))
     }
 
     /// Runs a command. What its response has besides the outcome is found by `Shown` of that field's type.

@@ -62,11 +62,19 @@ impl Bounds {
     }
 }
 
+/// Who a caller is, and how it showed that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Identity {
+    subject: OpenText,
+    way: Way,
+    provider: OpenText,
+}
+
 /// A caller that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Who it is, and how it showed that; `None` where callers are not authenticated.
-    identity: Option<(OpenText, Way)>,
+    identity: Option<Identity>,
     pub bounds: Bounds,
     /// When what it showed expires.
     pub until: Option<Timestamp>,
@@ -75,7 +83,16 @@ pub struct Caller {
 impl Caller {
     /// A caller that has shown who it is.
     pub fn known(subject: OpenText, way: Way, bounds: Bounds, until: Option<Timestamp>) -> Self {
-        Self { identity: Some((subject, way)), bounds, until }
+        Self { identity: Some(Identity { subject, way, provider: OpenText::default() }), bounds, until }
+    }
+
+    /// The same, by the word of this provider.
+    #[must_use]
+    pub fn vouched_by(mut self, provider: OpenText) -> Self {
+        if let Some(identity) = &mut self.identity {
+            identity.provider = provider;
+        }
+        self
     }
 
     /// Anybody, where callers are not authenticated: everything is allowed.
@@ -84,10 +101,15 @@ impl Caller {
         Self { identity: None, bounds, until: None }
     }
 
+    /// Whether it has shown who it is.
+    pub const fn is_known(&self) -> bool {
+        self.identity.is_some()
+    }
+
     /// What the journal keeps of it; `None` where callers are not authenticated.
     pub fn actor(&self, peer: Option<IpAddr>) -> Option<Arc<Actor>> {
-        let (subject, way) = self.identity.clone()?;
-        Some(Arc::new(Actor { subject, role: self.bounds.role, way, peer: peer.map(Peer) }))
+        let Identity { subject, way, provider } = self.identity.clone()?;
+        Some(Arc::new(Actor { subject, role: self.bounds.role, way, peer: peer.map(Peer), provider }))
     }
 }
 

@@ -20,6 +20,6 @@ pub use crate::store::{AuditRecord, RecordFilter, RecordKind, StoreError, Stored
 pub use caller::{Bounds, Caller, Ledgers, Refused};
 pub use jwt::Verifier;
 pub use names::{Hosts, Origins};
-pub use record::{Call, PEERS_MAX, QUEUE_BYTES_MAX, QUEUE_MAX, Recorder, Retention};
+pub use record::{CallFacts, PEERS_MAX, QUEUE_BYTES_MAX, QUEUE_MAX, Recorder, Retention};
 pub use tokens::{AGE_MAX, DAYS_MAX, LEDGERS_MAX, NewToken, TOKENS_MAX, TokenCreated, TokenText, Tokens};
 pub use ways::{Access, Admission, OWN_PREFIX, Shown, Token, Verify};

@@ -5,17 +5,17 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The names that calls may have in `host` or `:authority`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Hosts {
-    /// Names of this machine for itself; any name where callers must show who they are, or were let in knowingly.
+    /// Names of this machine for itself, and addresses; any name where callers must show who they are.
     #[default]
     Usual,
     /// Any.
     Any,
-    /// These, in lower case, and names of this machine for itself.
+    /// These, in lower case, and the usual ones.
     Named(BTreeSet<String>),
 }
 
@@ -53,8 +53,8 @@ impl Hosts {
         let name = name_of(authority);
         match self {
             Self::Any => true,
-            Self::Usual => is_loopback(name),
-            Self::Named(names) => is_loopback(name) || names.contains(&name.to_ascii_lowercase()),
+            Self::Usual => is_own(name),
+            Self::Named(names) => is_own(name) || names.contains(&name.to_ascii_lowercase()),
         }
     }
 }
@@ -80,13 +80,14 @@ fn name_of(authority: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// Whether a name means this machine to itself, wherever it is looked up.
-fn is_loopback(name: &str) -> bool {
+/// Whether a name means this machine to itself, wherever it is looked up, or is an address: no page can make an address
+/// lead elsewhere.
+fn is_own(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name == "localhost"
         || name.ends_with(".localhost")
-        || name == "[::1]"
-        || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+        || name.parse::<Ipv4Addr>().is_ok()
+        || name.strip_prefix('[').and_then(|name| name.strip_suffix(']')?.parse::<Ipv6Addr>().ok()).is_some()
 }
 
 /// The web pages that may call: origins such as `https://desk.example`.
@@ -137,13 +138,15 @@ mod tests {
             ("[::1]", true, true),
             ("ledger.example", false, true),
             ("LEDGER.example:443", false, true),
-            ("10.1.2.3:50051", false, true),
+            ("10.1.2.3:50051", true, true),
             ("evil.example", false, false),
             ("evil.example:127", false, false),
             ("localhost.evil.example", false, false),
             ("127.0.0.1.evil.example", false, false),
             ("notlocalhost", false, false),
-            ("[::2]", false, false),
+            ("[::2]:1", true, true),
+            ("[::2", false, false),
+            ("[evil]", false, false),
             ("", false, false),
             (":50051", false, false),
         ] {

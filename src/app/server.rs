@@ -42,6 +42,8 @@ pub(super) struct Server {
     sweeper: JoinHandle<()>,
     follower: JoinHandle<()>,
     relay: JoinHandle<()>,
+    /// Tells what follows to end once no calls are left.
+    after_calls: watch::Sender<bool>,
     tokens: JoinHandle<()>,
     recorder: JoinHandle<()>,
     shutdown_timeout: Duration,
@@ -65,13 +67,7 @@ impl Server {
         let address = listener.local_addr().map_err(|error| cannot_listen(config, &error))?;
         let engine = store::open(database_url.reveal(), clock::now(), &settings(config)).await?;
         let cards = Arc::new(cards::built_in());
-        let limits = Limits {
-            queue_commands_max: config.queue_commands_max,
-            batch_commands_max: config.batch_commands_max,
-            open_holds_max: config.open_holds_max,
-            ..Limits::default()
-        };
-        let (writer, end) = Writer::start(engine.writers, &cards, limits)
+        let (writer, end) = Writer::start(engine.writers, &cards, writer_limits(config))
             .map_err(|error| Failure::Other(format!("the writer cannot be started: {error}")))?;
         let sweeper =
             tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.expiry_interval()));
@@ -102,15 +98,12 @@ impl Server {
         });
         let routes = HttpRoutes { prefix: http::PREFIX, handler };
         let (stop, mut stopping) = watch::channel(false);
-        let running = tokio::spawn(tokens.clone().run(stop.subscribe()));
+        // What calls leave behind is written after the last of them.
+        let after_calls = watch::Sender::new(false);
+        let running = tokio::spawn(tokens.clone().run(after_calls.subscribe()));
         let access = access(config, &tokens, &clock)?;
-        let retention = Retention {
-            days: config.audit_days,
-            records: config.audit_records_max,
-            bytes: config.audit_bytes_max,
-        };
-        let recorder = Recorder::new(engine.records, clock, retention);
-        let recording = tokio::spawn(recorder.clone().run(stop.subscribe()));
+        let recorder = Recorder::new(engine.records, clock, retention(config));
+        let recording = tokio::spawn(recorder.clone().run(after_calls.subscribe()));
         let endpoints = Arc::new(endpoints);
         let identities = Identities { tokens, recorder };
         let api = Api::new(writer.clone(), reader, payments, feeds, endpoints, policy, identities);
@@ -126,21 +119,12 @@ impl Server {
             // A sender that is gone means stop as well.
             let _ = stopping.wait_for(|stop| *stop).await;
         };
-        let limits = grpc::Limits {
-            request_bytes_max: config.request_bytes_max,
-            batch_request_bytes_max: config.batch_request_bytes_max,
-            memory_bytes_max: config.request_memory_bytes_max,
-            silence: config.silence_timeout(),
-            connections_max: config.connections_max,
-            first_bytes: config.first_bytes_timeout(),
-            ..grpc::Limits::default()
-        };
         let admission = Admission {
             access,
-            hosts: config.allowed_hosts.clone().or_any(config.insecure || config.authenticate),
+            hosts: config.allowed_hosts.clone().or_any(config.authenticate),
             origins: config.allowed_origins.clone(),
         };
-        let grpc = tokio::spawn(grpc::serve(api, admission, listener, limits, stopping));
+        let grpc = tokio::spawn(grpc::serve(api, admission, listener, grpc_limits(config), stopping));
         let shutdown_timeout = config.shutdown_timeout();
         Ok(Self {
             address,
@@ -152,6 +136,7 @@ impl Server {
             sweeper,
             follower,
             relay,
+            after_calls,
             tokens: running,
             recorder: recording,
             shutdown_timeout,
@@ -197,6 +182,7 @@ impl Server {
             sweeper,
             follower,
             relay,
+            after_calls,
             tokens,
             recorder,
             shutdown_timeout,
@@ -217,6 +203,7 @@ impl Server {
         if tokio::time::timeout(shutdown_timeout, relay).await.is_err() {
             tracing::warn!(?shutdown_timeout, "some webhooks were under way and are sent again later");
         }
+        after_calls.send_replace(true);
         if tokio::time::timeout(shutdown_timeout, tokens).await.is_err() {
             tracing::warn!(?shutdown_timeout, "the last uses of some tokens are not written");
         }
@@ -245,6 +232,31 @@ fn tls_files(config: &Config) -> Option<tls::Files> {
         key: config.tls_key_file.clone()?,
         clients: authorities.zip(required).map(|(file, required)| tls::ClientAuthorities { file, required }),
     })
+}
+
+fn writer_limits(config: &Config) -> Limits {
+    Limits {
+        queue_commands_max: config.queue_commands_max,
+        batch_commands_max: config.batch_commands_max,
+        open_holds_max: config.open_holds_max,
+        ..Limits::default()
+    }
+}
+
+fn grpc_limits(config: &Config) -> grpc::Limits {
+    grpc::Limits {
+        request_bytes_max: config.request_bytes_max,
+        batch_request_bytes_max: config.batch_request_bytes_max,
+        memory_bytes_max: config.request_memory_bytes_max,
+        silence: config.silence_timeout(),
+        connections_max: config.connections_max,
+        first_bytes: config.first_bytes_timeout(),
+        ..grpc::Limits::default()
+    }
+}
+
+fn retention(config: &Config) -> Retention {
+    Retention { days: config.audit_days, records: config.audit_records_max, bytes: config.audit_bytes_max }
 }
 
 /// How it is told who calls. Tokens of our own are taken wherever callers are authenticated.

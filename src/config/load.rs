@@ -70,6 +70,7 @@ impl Config {
         let key = self.tls_key_file.is_some();
         let authorities = self.tls_client_authorities_file.is_some();
         let asked = self.tls_client_certificates != ClientCertificates::None;
+        let certificates = self.auth.as_ref().is_some_and(|auth| !auth.certificates.is_empty());
         let whether = "tls_client_certificates optional or required";
         let needs = [
             ("tls_certificate_file", certificate, "tls_key_file", key),
@@ -77,6 +78,7 @@ impl Config {
             ("tls_client_authorities_file", authorities, "tls_certificate_file", certificate),
             ("tls_client_authorities_file", authorities, whether, asked),
             ("tls_client_certificates", asked, "tls_client_authorities_file", authorities),
+            ("auth.certificates", certificates, "tls_client_authorities_file", authorities),
         ];
         let broken = needs.into_iter().filter(|(_, is_set, _, has)| *is_set && !has);
         broken.map(|(name, _, needed, _)| (name, format!("needs {needed}"))).collect()
@@ -219,6 +221,9 @@ mod tests {
                 ("listen", _) => "127.0.0.1:7",
                 ("log_format", _) => "json",
                 ("log_filter", _) => "warn",
+                ("audit_days", _) => "700",
+                ("allowed_hosts", _) => "a.example",
+                ("allowed_origins", _) => "https://a.example",
                 ("postgres_lanes", _) => "7",
                 ("postgres_isolation", _) => "serializable",
                 ("tls_client_certificates", _) => "required",

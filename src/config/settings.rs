@@ -118,9 +118,9 @@ settings! {
     insecure: bool = false, Switch(), "";
     /// Let only callers in that show who they are
     authenticate: bool = false, Switch(), "";
-    /// Names of the server besides localhost, with commas; * for any, which is the default with --insecure or authentication
+    /// Names of the server besides localhost and addresses, with commas; * for any, the default with authentication
     allowed_hosts: Hosts = Hosts::Usual, Text(Hosts::parse), "NAMES";
-    /// Web pages that may call: origins with commas between them, such as https://desk.example
+    /// Web pages that may call: their origins, such as <https://desk.example>, with commas
     allowed_origins: Origins = Origins::default(), Text(Origins::parse), "ORIGINS";
     /// Serve by TLS, with the certificates of this PEM file: the server's own, then those that lead to its authority
     tls_certificate_file: Option<PathBuf> = None, File(), "FILE";

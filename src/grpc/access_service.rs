@@ -4,7 +4,7 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 
 use crate::access::{
-    Bounds, Call, DAYS_MAX, LEDGERS_MAX, Ledgers, NewToken, RecordKind, StoredToken, TOKENS_MAX, TokenCreated,
+    Bounds, DAYS_MAX, LEDGERS_MAX, Ledgers, NewToken, StoredToken, TOKENS_MAX, TokenCreated,
 };
 use crate::ledger::actor::Role as CallerRole;
 use crate::ledger::ids::OpenText;
@@ -27,7 +27,7 @@ impl Call {
         &self,
         request: Request<CreateTokenRequest>,
     ) -> Reply<CreateTokenResponse> {
-        self.called.of_all_ledgers()?;
+        self.called.of_all_ledgers().inspect_err(|problem| self.refused(problem))?;
         let (request, new) = self.parse(request.into_inner(), read_new)?;
         if let Ledgers::Only(ledgers) = new.bounds.ledgers() {
             for ledger in ledgers {
@@ -37,12 +37,7 @@ impl Call {
         }
         let created = self.identities.tokens.create(&request, &new).await.map_err(not_changed)?;
         let (stored, token, replayed) = match created {
-            TokenCreated::Made(stored, text) => {
-                let request = request.to_string();
-                let call = Call { method: "AccessService/CreateToken", request: &request, ..Call::default() };
-                self.identities.recorder.changed(&call, RecordKind::TokenCreated, &stored.id.to_string());
-                (stored, text.reveal().to_owned(), false)
-            }
+            TokenCreated::Made(stored, text) => (stored, text.reveal().to_owned(), false),
             TokenCreated::Replayed(stored) => (stored, String::new(), true),
             TokenCreated::RequestIdReused => {
                 return Err(Rejection::RequestIdReused { original: None }.into());
@@ -57,7 +52,7 @@ impl Call {
     }
 
     pub(super) async fn list_tokens(&self, message: ListTokensRequest) -> Reply<ListTokensResponse> {
-        self.called.of_all_ledgers()?;
+        self.called.of_all_ledgers().inspect_err(|problem| self.refused(problem))?;
         let page = self.parse(message, |message, fields| {
             let ListTokensRequest { page_size, page_token } = message;
             fields.page(page_size, page_token)
@@ -73,15 +68,13 @@ impl Call {
         &self,
         request: Request<RevokeTokenRequest>,
     ) -> Reply<RevokeTokenResponse> {
-        self.called.of_all_ledgers()?;
+        self.called.of_all_ledgers().inspect_err(|problem| self.refused(problem))?;
         let id = self.parse(request.into_inner(), |message, fields| {
             let RevokeTokenRequest { token_id } = message;
             fields.made_id("token_id", &token_id, |id| id)
         })?;
         let revoked = self.identities.tokens.revoke(id).await.map_err(not_changed)?;
         let revoked = revoked.ok_or_else(|| Status::from(Problem::token_not_found()))?;
-        let call = Call { method: "AccessService/RevokeToken", ..Call::default() };
-        self.identities.recorder.changed(&call, RecordKind::TokenRevoked, &id.to_string());
         Ok(RevokeTokenResponse { access_token: Some(show(&revoked)) })
     }
 }

@@ -181,13 +181,18 @@ impl Call {
     ) -> Result<T, Problem> {
         let mut fields = Fields::of(self.called.clone());
         let value = read(message, &mut fields);
-        fields.finish(value)
+        let is_denied = fields.is_denied();
+        let read = fields.finish(value);
+        if let (Err(problem), true) = (&read, is_denied) {
+            self.refused(problem);
+        }
+        read
     }
 
     /// Finds the ledger of a call and records it in the call's span. This is where the bounds of a caller to ledgers
     /// hold.
     pub(super) async fn ledger(&self, id: LedgerId) -> Result<NamedLedger, Problem> {
-        self.called.may_name(&id)?;
+        self.called.may_name(&id).inspect_err(|problem| self.refused(problem))?;
         tracing::Span::current().record("ledger", id.as_str());
         Ok(NamedLedger { no: self.reader.ledger(&id).await?, id })
     }

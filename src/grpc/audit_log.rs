@@ -18,7 +18,7 @@ impl Call {
         &self,
         message: ListAuditRecordsRequest,
     ) -> Reply<ListAuditRecordsResponse> {
-        self.called.of_all_ledgers()?;
+        self.called.of_all_ledgers().inspect_err(|problem| self.refused(problem))?;
         let (filter, page) = self.parse(message, |message, fields| {
             let ListAuditRecordsRequest {
                 recorded_from,
@@ -58,7 +58,7 @@ fn show(record: &Record) -> AuditRecord {
         count: convert::signed(body.count),
         subject: convert::or_empty(actor.map(|actor| &actor.subject)),
         role: actor.map_or(0, |actor| actor.role.code()).into(),
-        way: convert::or_empty(actor.map(|actor| &actor.way)),
+        way: actor.map_or(0, |actor| actor.way.code()).into(),
         peer: convert::or_empty(peer.as_ref().map(|peer| &peer.0)),
         method: body.method.to_string(),
         request_id: body.request.to_string(),
@@ -66,5 +66,6 @@ fn show(record: &Record) -> AuditRecord {
         customer_id: convert::or_empty(body.customer.as_ref()),
         reason: body.reason.to_string(),
         about: body.about.to_string(),
+        provider: convert::or_empty(actor.map(|actor| &actor.provider)),
     }
 }

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::access::{Caller, Ledgers};
 use crate::ledger::actor::{Actor, Peer, Role};
 use crate::ledger::{CustomerId, LedgerId, Posting};
@@ -16,11 +18,44 @@ use super::wire;
 pub struct Called {
     caller: Arc<Caller>,
     peer: Option<IpAddr>,
+    /// What is called, such as `HoldService/PlaceHold`; empty for methods of others.
+    pub method: &'static str,
+    /// Of a stream: why it must end, once its caller is no longer known.
+    end: Option<watch::Receiver<Option<Problem>>>,
 }
 
 impl Called {
-    pub const fn new(caller: Arc<Caller>, peer: Option<IpAddr>) -> Self {
-        Self { caller, peer }
+    /// `path` is that of the method.
+    pub fn new(caller: Arc<Caller>, peer: Option<IpAddr>, path: &str) -> Self {
+        Self { caller, peer, method: Methods::all().name(path), end: None }
+    }
+
+    /// The same, of a stream that this ends.
+    pub fn until(mut self, end: watch::Receiver<Option<Problem>>) -> Self {
+        self.end = Some(end);
+        self
+    }
+
+    /// Waits until the stream must end because its caller is no longer known, which may be for ever.
+    pub fn ended(&self) -> impl Future<Output = Problem> + use<> {
+        let end = self.end.clone();
+        async move {
+            let Some(mut end) = end else { return std::future::pending().await };
+            match end.wait_for(Option::is_some).await.map(|problem| problem.clone()) {
+                Ok(Some(problem)) => problem,
+                // Nobody looks any more.
+                Ok(None) | Err(_) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Whether it is known who calls.
+    pub fn is_known(&self) -> bool {
+        self.caller.is_known()
+    }
+
+    pub const fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// What the journal keeps of the caller; `None` where callers are not authenticated.
@@ -39,11 +74,12 @@ impl Called {
 
     /// Who called for a posting, for those who may see that.
     pub fn shown_actor(&self, posting: &Posting) -> Option<wire::Actor> {
-        let Actor { subject, role, way, peer } = posting.detail.actor.as_deref()?;
+        let Actor { subject, role, way, peer, provider } = posting.detail.actor.as_deref()?;
         matches!(self.role(), Role::Operator | Role::Auditor).then(|| wire::Actor {
             subject: subject.to_string(),
             role: role.code().into(),
             way: way.code().into(),
+            provider: provider.to_string(),
             peer: peer.map(|Peer(address)| address.to_string()).unwrap_or_default(),
         })
     }
@@ -72,8 +108,12 @@ impl Called {
     /// Refuses a method that the caller's role may not call. A method of others, such as reflection, is for all callers
     /// that are known.
     pub fn may_call(&self, path: &str) -> Result<(), Problem> {
-        let allowed = Methods::all().find(path).and_then(|method| method.allowed);
-        if allowed.is_none_or(|roles| roles.has(self.role())) {
+        let may = match Methods::all().find(path) {
+            Some(method) => method.allowed.is_none_or(|roles| roles.has(self.role())),
+            // Reflection, and what is not there at all; never a method of ours.
+            None => Methods::short(path).is_empty(),
+        };
+        if may {
             return Ok(());
         }
         let method = path.rsplit('/').next().unwrap_or_default();

@@ -114,7 +114,12 @@ impl Call {
         let ledger = self.ledger(scope.ledger_or_main()).await?;
         let request = scope.request(ledger.no, command);
         let customer = request.customer.clone();
-        match self.writer.submit(request, deadline).await? {
+        let key = self.called.is_known().then(|| request.request.clone()).flatten();
+        let decided = self.writer.submit(request, deadline).await?;
+        if let (Err(rejection), Some(key)) = (&decided, key) {
+            self.rejected(&key, &ledger.id, &customer, rejection.reason());
+        }
+        match decided {
             Ok(answer) => Ok(AcceptedCommand { ledger, customer, answer, called: self.called.clone() }),
             Err(Rejection::CustomerExists { .. }) => {
                 Err(self.customer_exists(ledger.no, &customer).await.into())

@@ -88,6 +88,9 @@ impl CommandMessage for CreateCustomerRequest {
             contact: read_contact(fields, contact),
             metadata: fields.metadata(metadata),
         });
+        // As SetCustomerTerms: otherwise a new customer would be the way around it.
+        let has_terms = terms.as_ref().is_some_and(|terms| *terms != CustomerTerms::default());
+        fields.operators_only("terms", has_terms)?;
         let CustomerTerms { rate_card_id, package, product_purchase_date, top_up } =
             terms.unwrap_or_default();
         let terms = fields.within("terms", |fields| {

@@ -7,7 +7,7 @@
 //! # Invariants
 //! - A refused call is answered before its message is read.
 //! - A stream ends when its caller's token expires or is revoked, also in the middle: it is looked at again and again.
-//! - Health checks need no caller, because probes have none. They tell nothing but whether the server serves.
+//! - A health check needs no caller, because probes have none. It tells nothing but whether the server serves.
 //!
 //! # Failure
 //! UNAUTHENTICATED for who is not known, with one message for everything that can be wrong. PERMISSION_DENIED for a
@@ -18,6 +18,7 @@
 //! A caller that is known already costs its look-up: the answer is there at the first poll, and nothing is boxed but
 //! that question. Only a call whose check takes longer is moved to a future of its own.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -27,17 +28,16 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Frame;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tonic::Status;
 use tonic::body::Body;
-use tonic_health::pb::health_server;
 use tower::ServiceExt as _;
 
 use super::called::Called;
 use super::methods::{Methods, Shape};
 use super::stage::{Answer, Inner, Stage};
 use super::status::Problem;
-use crate::access::{Access, Caller, Refused, Shown, Token};
+use crate::access::{Access, CallFacts, Caller, Recorder, Refused, Shown, Token};
 use crate::tls::Peer;
 
 /// Calls that may wait for a check at a time.
@@ -46,21 +46,48 @@ const WAITING_MAX: usize = 1_024;
 /// streams within 5 s.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// What probes call. To watch the health takes a place, and so a caller.
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+
 #[derive(Clone)]
 pub struct Identify {
     access: Access,
+    recorder: Recorder,
     waiting: Arc<Semaphore>,
 }
 
 type Checking = Pin<Box<dyn Future<Output = Result<Arc<Caller>, Refused>> + Send>>;
 
 impl Identify {
-    pub fn new(access: Access) -> Self {
-        Self { access, waiting: Arc::new(Semaphore::new(WAITING_MAX)) }
+    pub fn new(access: Access, recorder: Recorder) -> Self {
+        Self { access, recorder, waiting: Arc::new(Semaphore::new(WAITING_MAX)) }
+    }
+
+    /// The caller, if it is known and its role may call the method. The audit log hears of all others.
+    fn admitted(
+        &self,
+        known: Result<Arc<Caller>, Refused>,
+        peer: Option<IpAddr>,
+        path: &str,
+    ) -> Result<Called, Problem> {
+        let caller = known.map_err(|refused| {
+            if refused == Refused::Unauthenticated {
+                self.recorder.unauthenticated(peer);
+            }
+            Problem::refused(refused)
+        })?;
+        let called = Called::new(caller, peer, path);
+        if let Err(problem) = called.may_call(path) {
+            let actor = called.actor();
+            let facts = CallFacts { actor: actor.as_deref(), method: called.method, ..CallFacts::default() };
+            self.recorder.refused(&facts, problem.reason());
+            return Err(problem);
+        }
+        Ok(called)
     }
 
     fn check(&self, shown: Shown) -> Checking {
-        let access = self.identities.clone();
+        let access = self.access.clone();
         Box::pin(async move { access.who(&shown).await })
     }
 }
@@ -69,10 +96,14 @@ impl Stage for Identify {
     fn call<S: Inner>(&self, mut request: Request<Body>, services: &mut S) -> Answer<S> {
         let connection = request.extensions().get::<Peer>().cloned().unwrap_or_default();
         let peer = connection.address.map(|address| address.ip());
-        let is_health = service(&request) == Some(health_server::SERVICE_NAME);
-        let anybody = if is_health { Access::open().anybody() } else { self.access.anybody() };
+        let anybody = if request.uri().path() == HEALTH_CHECK {
+            Access::open().anybody()
+        } else {
+            self.access.anybody()
+        };
         if let Some(anybody) = anybody {
-            request.extensions_mut().insert(Called::new(anybody, peer));
+            let called = Called::new(anybody, peer, request.uri().path());
+            request.extensions_mut().insert(called);
             return Answer::<S>::Passed { answer: services.call(request) };
         }
         let shown = Shown { token: token(request.headers()), names: connection.names };
@@ -80,15 +111,18 @@ impl Stage for Identify {
         // Without a waker: one that is pending is polled again from its own future.
         if let Poll::Ready(known) = checking.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()))
         {
-            return match admitted(known, peer, request.uri().path()) {
+            return match self.admitted(known, peer, request.uri().path()) {
                 Err(problem) => Answer::<S>::own(std::future::ready(Ok(Status::from(problem).into_http()))),
                 Ok(called) => {
-                    let lasting = self.lasting(&request, shown);
+                    let called = self.lasting(called, &request, shown, peer);
+                    let watched = is_stream(&request).then(|| called.clone());
                     request.extensions_mut().insert(called);
                     let answer = services.call(request);
-                    match lasting {
+                    match watched {
                         None => Answer::<S>::Passed { answer },
-                        Some(lasting) => Answer::<S>::own(async move { Ok(lasting.around(answer.await?)) }),
+                        Some(called) => {
+                            Answer::<S>::own(async move { Ok(watch_over(answer.await?, &called)) })
+                        }
                     }
                 }
             };
@@ -101,34 +135,20 @@ impl Stage for Identify {
         Answer::<S>::own(async move {
             let known = checking.await;
             drop(place);
-            let called = match admitted(known, peer, request.uri().path()) {
+            let called = match stage.admitted(known, peer, request.uri().path()) {
                 Ok(called) => called,
                 Err(problem) => return Ok(Status::from(problem).into_http()),
             };
-            let lasting = stage.lasting(&request, shown);
+            let called = stage.lasting(called, &request, shown, peer);
+            let watched = is_stream(&request).then(|| called.clone());
             request.extensions_mut().insert(called);
             let answer = services.oneshot(request).await?;
-            Ok(match lasting {
+            Ok(match watched {
                 None => answer,
-                Some(lasting) => lasting.around(answer),
+                Some(called) => watch_over(answer, &called),
             })
         })
     }
-}
-
-/// The service that is called.
-fn service(request: &Request<Body>) -> Option<&str> {
-    request.uri().path().trim_start_matches('/').split('/').next()
-}
-
-/// The caller, if it is known and its role may call the method.
-fn admitted(
-    known: Result<Arc<Caller>, Refused>,
-    peer: Option<std::net::IpAddr>,
-    path: &str,
-) -> Result<Called, Problem> {
-    let called = Called::new(known.map_err(Problem::refused)?, peer);
-    called.may_call(path).map(|()| called)
 }
 
 /// The token of a call. The scheme is written as the specification writes it, and there is one header.
@@ -144,38 +164,43 @@ fn token(headers: &HeaderMap) -> Token {
     }
 }
 
-/// The caller of a stream, who must still be known while it lasts.
-struct Lasting {
-    stage: Identify,
-    shown: Shown,
-    path: String,
+/// Whether a call lasts. Reflection, which has no entry among the methods, does.
+fn is_stream(request: &Request<Body>) -> bool {
+    Methods::all().find(request.uri().path()).is_none_or(|method| method.shape != Shape::Unary)
 }
 
 impl Identify {
-    /// What a stream is watched by; `None` for calls with one answer.
-    fn lasting(&self, request: &Request<Body>, shown: Shown) -> Option<Lasting> {
-        let path = request.uri().path();
-        let is_stream = Methods::all().find(path).is_none_or(|method| method.shape != Shape::Unary);
-        is_stream.then(|| Lasting { stage: self.clone(), shown, path: path.to_owned() })
+    /// Looks at the caller of a stream again and again, and ends the stream once it is no longer known. The look-out ends
+    /// with the stream.
+    fn lasting(&self, called: Called, request: &Request<Body>, shown: Shown, peer: Option<IpAddr>) -> Called {
+        if !is_stream(request) {
+            return called;
+        }
+        let (end, ended) = watch::channel(None);
+        let (stage, path) = (self.clone(), request.uri().path().to_owned());
+        let looking = async move {
+            loop {
+                tokio::time::sleep(AGAIN).await;
+                let known = stage.check(shown.clone()).await;
+                if let Err(problem) = stage.admitted(known, peer, &path) {
+                    return problem;
+                }
+            }
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                problem = looking => drop(end.send_replace(Some(problem))),
+                () = end.closed() => {}
+            }
+        });
+        called.until(ended)
     }
 }
 
-impl Lasting {
-    /// Ends the answer once the caller is no longer known.
-    fn around(self, answer: Response<Body>) -> Response<Body> {
-        let ended = Box::pin(self.ended());
-        answer.map(|body| Body::new(Watched { body, ended: Some(ended) }))
-    }
-
-    async fn ended(self) -> Problem {
-        loop {
-            tokio::time::sleep(AGAIN).await;
-            let known = self.stage.check(self.shown.clone()).await;
-            if let Err(problem) = admitted(known, None, &self.path) {
-                return problem;
-            }
-        }
-    }
+/// Ends the answer once the caller is no longer known.
+fn watch_over(answer: Response<Body>, called: &Called) -> Response<Body> {
+    let ended = Box::pin(called.ended());
+    answer.map(|body| Body::new(Watched { body, ended: Some(ended) }))
 }
 
 /// The answer of a stream, until its caller is no longer known.

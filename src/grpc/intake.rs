@@ -30,6 +30,7 @@ use hyper::body::Frame;
 use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
+use tonic_health::pb::health_server;
 
 use super::gzip;
 use super::json::Place;
@@ -51,6 +52,9 @@ const BYTES_PER_SECOND_MIN: usize = 32 << 10;
 /// Bytes of the prefix of a message in gRPC and Connect: flags and length.
 pub const PREFIX_BYTES: usize = 5;
 
+/// Bytes of a health check.
+const HEALTH_BYTES_MAX: usize = 1 << 10;
+
 /// What requests may have: bytes, room, and silence.
 #[derive(Clone, Debug)]
 pub struct IntakeLimits {
@@ -66,9 +70,12 @@ pub struct IntakeLimits {
 impl IntakeLimits {
     /// Bytes of a request on this path.
     pub fn bytes_max(&self, path: &str) -> usize {
-        let is_batch =
-            path.trim_start_matches('/').split('/').next() == Some(batch_service_server::SERVICE_NAME);
-        if is_batch { self.batch_request_bytes_max } else { self.request_bytes_max }
+        match path.trim_start_matches('/').split('/').next() {
+            Some(batch_service_server::SERVICE_NAME) => self.batch_request_bytes_max,
+            // The name of a service. Anybody may ask, so it must take no room of others.
+            Some(health_server::SERVICE_NAME) => HEALTH_BYTES_MAX,
+            Some(_) | None => self.request_bytes_max,
+        }
     }
 
     /// The body of a call of `method` with the head `head`. `held` keeps the room of its messages. Once the first one

@@ -41,7 +41,7 @@ impl Call {
                 id: fields.take("ledger_id", LedgerId::parse(&ledger_id)),
             })
         })?;
-        self.called.may_name(&ledger.id)?;
+        self.called.may_name(&ledger.id).inspect_err(|problem| self.refused(problem))?;
         match self.writer.create_ledger(ledger, deadline).await? {
             LedgerCreated::Created { ledger, replayed } => {
                 let (ledger, outcome) = (Some(show_ledger(&ledger)), Some(ledger_outcome(replayed)));
@@ -69,7 +69,7 @@ impl Call {
             let GetLedgerRequest { ledger_id } = message;
             fields.ledger_or_main(&ledger_id)
         })?;
-        self.called.may_name(&id)?;
+        self.called.may_name(&id).inspect_err(|problem| self.refused(problem))?;
         let ledger = show_ledger(&self.reader.ledger_record(&id).await?);
         Ok(GetLedgerResponse { ledger: Some(ledger) })
     }

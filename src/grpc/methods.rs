@@ -85,6 +85,25 @@ impl Methods {
         self.by_path.get(path)
     }
 
+    /// The name of a method, such as `HoldService/PlaceHold`; empty for one that is not ours.
+    pub fn name(&'static self, path: &str) -> &'static str {
+        self.by_path.get_key_value(path).map_or("", |(path, _)| Self::short(path))
+    }
+
+    /// A path without the name of the package; empty for another package.
+    pub fn short(path: &str) -> &str {
+        path.strip_prefix('/')
+            .and_then(|path| path.strip_prefix(PACKAGE))
+            .and_then(|path| path.strip_prefix('.'))
+            .unwrap_or_default()
+    }
+
+    /// All methods by their paths.
+    #[cfg(test)]
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Method)> {
+        self.by_path.iter().map(|(path, method)| (path.as_str(), method))
+    }
+
     /// The type of a detail of an error.
     pub(super) fn detail(&self, name: &str) -> Option<Place> {
         self.details.get(name).copied()

@@ -45,6 +45,7 @@
 mod access_service;
 mod api;
 mod audit_log;
+mod audited;
 mod batch;
 mod browser;
 mod called;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::ledger::actor::Actor;
+use crate::ledger::actor::{Actor, Role};
 use crate::ledger::commands::Said;
 use crate::ledger::event::EventType;
 use crate::ledger::ids::LabelId;
@@ -62,7 +62,7 @@ pub(super) use complete;
 /// Reads a whole message, whoever wrote it.
 #[cfg(test)]
 pub fn parse<M, T>(message: M, read: impl FnOnce(M, &mut Fields) -> Option<T>) -> Result<T, Violations> {
-    let mut fields = Fields::of(Called::new(Arc::new(crate::access::Caller::anybody()), None));
+    let mut fields = Fields::of(Called::new(Arc::new(crate::access::Caller::anybody()), None, ""));
     match read(message, &mut fields) {
         Some(value) if fields.violations.violations.count == 0 => Ok(value),
         Some(_) | None => Err(fields.violations.violations),
@@ -73,6 +73,11 @@ impl Fields {
     /// Those of a message of this caller.
     pub fn of(called: Called) -> Self {
         Self { violations: Collector::default(), called, denied: None }
+    }
+
+    /// Whether the caller named or did what it may not.
+    pub fn is_denied(&self) -> bool {
+        self.denied.is_some()
     }
 
     /// The value that was read, if nothing was refused.
@@ -97,6 +102,15 @@ impl Fields {
     /// What the journal keeps of the caller.
     pub fn actor(&self) -> Option<Arc<Actor>> {
         self.called.actor()
+    }
+
+    /// Refuses a field that only operators may set, by anybody else.
+    pub fn operators_only(&mut self, field: &str, is_set: bool) -> Option<()> {
+        match self.called.role() {
+            Role::Operator => Some(()),
+            role if is_set => self.deny(Problem::permission_denied(role, &format!("set {field}"))),
+            _ => Some(()),
+        }
     }
 
     /// Refuses the message if the caller may not call this method, which is that of a command in a batch.

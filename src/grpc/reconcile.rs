@@ -34,7 +34,13 @@ impl Call {
         mut list: Streaming<ReconcilePurchasesRequest>,
     ) -> Reply<ReconcilePurchasesResponse> {
         let mut open: Option<(Compared, Reconciliation)> = None;
-        while let Some(message) = list.message().await? {
+        loop {
+            let message = tokio::select! {
+                biased;
+                problem = self.called.ended() => return Err(problem.into()),
+                message = list.message() => message?,
+            };
+            let Some(message) = message else { break };
             let scope = open.as_ref().map(|(scope, _)| scope);
             let (scope, orders) = self.parse(message, |message, fields| read(fields, message, scope))?;
             let (scope, mut reconciliation) = if let Some(open) = open.take() {

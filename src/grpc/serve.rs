@@ -116,7 +116,7 @@ pub async fn serve(
         .layer(tower::util::option_layer(cors(&admission.origins)))
         .layer(Staged(Connect(intake.clone())))
         .layer(GrpcWebLayer::new())
-        .layer(Staged(Identify::new(admission.access)))
+        .layer(Staged(Identify::new(admission.access, api.identities.recorder.clone())))
         .layer(Staged(Guard::new(places, intake)));
 
     /// A service with its bounds on message sizes, accepting and sending gzip.

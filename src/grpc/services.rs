@@ -8,9 +8,20 @@
 
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument as _;
 
-use super::api::Api;
+use super::api::{Api, Reply};
 use super::command::Shown;
+use super::status::Problem;
 use super::wire::*;
+
+/// Goes on to the end of a change also where its caller goes away: the audit log hears of what was done.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = Reply<T>> + Send + 'static) -> Reply<T> {
+    match tokio::spawn(work.in_current_span()).await {
+        Ok(answer) => answer,
+        // It panicked, or the server ends.
+        Err(_) => Err(Problem::internal().into()),
+    }
+}
 
 include!(concat!(env!("OUT_DIR"), "/services.rs"));

@@ -176,6 +176,22 @@ impl Problem {
         Self { metadata: vec![("max", max.to_string())], ..problem }
     }
 
+    /// Whether a status says that what was asked for was decided against. Trouble and malformed requests are no decisions.
+    pub fn is_rejection(status: &Status) -> bool {
+        matches!(status.code(), Code::NotFound | Code::AlreadyExists | Code::FailedPrecondition)
+    }
+
+    /// Whether a status says that something may have been done.
+    pub fn leaves_outcome_unknown(status: &Status) -> bool {
+        let details = status.get_error_details();
+        details.error_info().is_some_and(|info| info.reason == name(Reason::OutcomeUnknown))
+    }
+
+    /// Its reason.
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+
     /// True for an error without a reason: tonic's own, never one of ours.
     pub fn is_unexplained(status: &Status) -> bool {
         status.code() != Code::Ok && status.details().is_empty()

@@ -47,8 +47,10 @@ pub struct Actor {
     pub way: Way,
     /// The address at the other end of the connection, which may be a proxy's.
     pub peer: Option<Peer>,
+    /// Whose JWT it was: the provider's name in the settings. Two providers may have the same subject. Else empty.
+    pub provider: OpenText,
 }
-record!(Actor { 1 => subject, 2 => role, 3 => way, 4 => peer });
+record!(Actor { 1 => subject, 2 => role, 3 => way, 4 => peer, 5 => provider });
 
 /// The address of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +72,7 @@ mod tests {
                     role: *role,
                     way: *way,
                     peer: peer.map(|address| Peer(address.parse().unwrap())),
+                    provider: OpenText::default(),
                 };
                 assert_eq!(decode::<Actor>(&encode(&actor)).unwrap(), actor);
             }

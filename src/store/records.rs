@@ -96,6 +96,17 @@ coded_enum!(
     }
 );
 
+impl RecordKind {
+    /// The kinds up to this one are of what was not done, so that callers can make many of them. Those behind it are of
+    /// changes.
+    pub const LAST_NOT_DONE: Self = Self::LeftOut;
+
+    /// Whether something was changed.
+    pub fn is_change(self) -> bool {
+        self > Self::LAST_NOT_DONE
+    }
+}
+
 /// Which records a list has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordFilter {
@@ -146,8 +157,14 @@ pub trait RecordTx: Send {
     /// Adds records; those that are there stay as they are.
     async fn add(&mut self, records: &[AuditRecord]) -> Result<(), StoreError>;
 
-    /// Removes the oldest records with ids below `before`, at most `limit`; returns what they took up.
-    async fn prune(&mut self, before: Uuid, limit: usize) -> Result<RecordRoom, StoreError>;
+    /// Removes the oldest records with ids below `before`, at most `limit`; returns what they took up. With `but_changes`
+    /// records of changes stay.
+    async fn prune(
+        &mut self,
+        before: Uuid,
+        limit: usize,
+        but_changes: bool,
+    ) -> Result<RecordRoom, StoreError>;
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }

@@ -2,7 +2,7 @@
 //!
 //! # What it is
 //! A row without a key has the secret's text. A sealed secret stands in the same field, as bytes that begin with
-//! [`SEALED`]. No text begins with it, so a value says itself what it is, and no migration is needed.
+//! the byte `SEALED`. No text begins with it, so a value says itself what it is, and no migration is needed.
 //!
 //! # Invariants
 //! - A secret in the clear has the bytes that every version has written. Old databases are read as they are.

@@ -383,5 +383,11 @@ fn event_of(command: &Command) -> PaymentEvent {
 /// Who calls for what a delivery sets off: the shop, which has signed it.
 fn delivered(storefront: &Storefront) -> Arc<Actor> {
     let subject = OpenText(cut(storefront.as_str()));
-    Arc::new(Actor { subject, role: Role::Storefront, way: Way::Delivery, peer: None })
+    Arc::new(Actor {
+        subject,
+        role: Role::Storefront,
+        way: Way::Delivery,
+        peer: None,
+        provider: OpenText::default(),
+    })
 }

@@ -216,7 +216,7 @@ async fn keys_come_over_tls_from_whom_the_authorities_vouch_for() {
         (
             "bad.pem",
             Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
-            "has a certificate that fails",
+            "is no authority",
         ),
     ] {
         let path = folder.path().join(name);

@@ -129,7 +129,8 @@ fn who_why_and_metadata_are_part_of_what_was_asked() {
         assert_eq!(desk.send(&changed), Err(Rejection::RequestIdReused { original }));
     }
     // Who called is no part of it: tokens are renewed between a request and its repeat.
-    let actor = Actor { subject: OpenText(id("desk")), role: Role::Helpdesk, way: Way::Token, peer: None };
+    let (subject, provider) = (OpenText(id("desk")), OpenText::default());
+    let actor = Actor { subject, role: Role::Helpdesk, way: Way::Token, peer: None, provider };
     let mut renewed = request.clone();
     renewed.said.actor = Some(Arc::new(actor));
     let repeat = desk.send(&renewed).unwrap();

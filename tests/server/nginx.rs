@@ -97,7 +97,7 @@ impl Proxy {
         let mut socket = TcpStream::connect(&self.http1).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut head = format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n",
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n",
             body.len()
         );
         for (name, value) in headers {

@@ -205,7 +205,7 @@ fn raw_calls(server: &Server, planted: &Planted) {
     ];
     for body in bodies {
         let head = format!(
-            "POST /{name}?token={token} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Basic {basic}\r\n\
+            "POST /{name}?token={token} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Basic {basic}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -216,7 +216,7 @@ fn raw_calls(server: &Server, planted: &Planted) {
     let get = planted.new_secret("query of a GET").replace(['+', '/'], "-");
     for path in ["creditledger.v1.LedgerService/GetBalance", "creditledger.v1.NoService/Get", "nowhere"] {
         let head = format!(
-            "GET /{path}?encoding=json&message=%7B%7D&token={get} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+            "GET /{path}?encoding=json&message=%7B%7D&token={get} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
              authorization: Basic {basic}\r\n\r\n"
         );
         planted.are_not_in("an answer to a GET", &http(server, head.as_bytes()));
@@ -246,7 +246,7 @@ fn deliveries(server: &Server, planted: &Planted, shops: &[String]) {
         let signature = planted.new_secret("a signature");
         let token = planted.new_secret("query of a delivery").replace(['+', '/'], "-");
         let head = format!(
-            "POST /webhooks/{id}?secret={token} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+            "POST /webhooks/{id}?secret={token} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
              stripe-signature: {signature}\r\nwebhook-signature: {signature}\r\ncontent-length: 2\r\n\r\n{{}}"
         );
         planted.are_not_in("an answer to a delivery", &http(server, head.as_bytes()));

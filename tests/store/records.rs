@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 
 use async_trait::async_trait;
-use creditledger::access::{Call, PEERS_MAX, QUEUE_MAX, Recorder, Retention};
+use creditledger::access::{CallFacts, PEERS_MAX, QUEUE_MAX, Recorder, Retention};
 use creditledger::clock::Clock;
 use creditledger::ledger::actor::{Actor, Peer, Role, Way};
 use creditledger::ledger::ids::OpenText;
@@ -51,7 +51,7 @@ fn open(text: &str) -> OpenText {
 
 fn actor(name: &str) -> Actor {
     let peer = Some(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-    Actor { subject: open(name), role: Role::Helpdesk, way: Way::Token, peer }
+    Actor { subject: open(name), role: Role::Helpdesk, way: Way::Token, peer, provider: OpenText::default() }
 }
 
 /// A record, so many seconds after the start.
@@ -139,11 +139,11 @@ async fn rows_are_kept_listed_and_counted(rig: Rig) {
     // A dropped transaction stores nothing.
     let mut tx = records.begin(START).await.unwrap();
     tx.add(&[record(5, RecordKind::Rejected, None)]).await.unwrap();
-    tx.prune(Uuid::max(), 9).await.unwrap();
+    tx.prune(Uuid::max(), 9, false).await.unwrap();
     drop(tx);
     assert_eq!(seconds(records, &all, None, 10).await, [4, 3, 2, 1]);
     let mut tx = records.begin(START).await.unwrap();
-    let removed = tx.prune(record(4, RecordKind::Rejected, None).id, 2).await.unwrap();
+    let removed = tx.prune(record(4, RecordKind::Rejected, None).id, 2, false).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(removed.records, 2);
     assert_eq!(seconds(records, &all, None, 10).await, [4, 3]);
@@ -184,7 +184,7 @@ async fn calls_become_records_that_are_found(rig: Rig) {
     let recording = Recording::start(Arc::clone(&rig.records), clock.clone());
     let recorder = &recording.recorder;
     let (ann, main, acme) = (actor("ann"), id("main"), id("acme"));
-    let call = Call {
+    let call = CallFacts {
         actor: Some(&ann),
         peer: peer(9),
         method: "HoldService/PlaceHold",
@@ -195,10 +195,10 @@ async fn calls_become_records_that_are_found(rig: Rig) {
     recorder.refused(&call, "PERMISSION_DENIED");
     clock.set(START.plus_seconds(1));
     recorder.rejected(&call, "INSUFFICIENT_CREDITS");
-    recorder.changed(&Call { actor: None, ..call }, RecordKind::TokenCreated, "some-id");
+    recorder.changed(&CallFacts { actor: None, ..call }, RecordKind::TokenCreated, "some-id");
     // Whatever a stranger writes is cut, and breaks no line.
     let long = format!("a\nb\u{7f}{}", "é".repeat(600));
-    recorder.rejected(&Call { method: &long, peer: None, ..Call::default() }, "");
+    recorder.rejected(&CallFacts { method: &long, peer: None, ..CallFacts::default() }, "");
     recorder.unauthenticated(peer(1));
     recorder.unauthenticated(peer(1));
     recorder.unauthenticated(None);
@@ -246,7 +246,7 @@ async fn a_server_that_stops_writes_what_it_has(rig: Rig) {
     for _ in 0..2_000 {
         recording
             .recorder
-            .rejected(&Call { method: "HoldService/PlaceHold", ..Call::default() }, "HOLD_EXISTS");
+            .rejected(&CallFacts { method: "HoldService/PlaceHold", ..CallFacts::default() }, "HOLD_EXISTS");
         recording.recorder.unauthenticated(peer(1));
     }
     recording.end().await;
@@ -322,8 +322,13 @@ impl RecordTx for FailingTx {
         self.tx.add(records).await
     }
 
-    async fn prune(&mut self, before: Uuid, limit: usize) -> Result<RecordRoom, StoreError> {
-        self.tx.prune(before, limit).await
+    async fn prune(
+        &mut self,
+        before: Uuid,
+        limit: usize,
+        but_changes: bool,
+    ) -> Result<RecordRoom, StoreError> {
+        self.tx.prune(before, limit, but_changes).await
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
@@ -345,7 +350,7 @@ async fn while_the_database_fails_records_wait_and_what_is_left_out_is_counted()
     let ann = actor("ann");
     for number in 0..CALLS {
         let request = format!("r-{number}");
-        let call = Call { actor: Some(&ann), request: &request, ..Call::default() };
+        let call = CallFacts { actor: Some(&ann), request: &request, ..CallFacts::default() };
         recording.recorder.rejected(&call, "HOLD_EXISTS");
     }
     assert_eq!(rig.records.room().await.unwrap().records, 0);
@@ -371,7 +376,7 @@ async fn while_the_database_fails_records_wait_and_what_is_left_out_is_counted()
     mode.store(FAILS, Ordering::SeqCst);
     let failing = Failing { store: Arc::clone(&rig.records), mode };
     let recording = Recording::start(Arc::new(failing), Driven::new());
-    recording.recorder.rejected(&Call::default(), "HOLD_EXISTS");
+    recording.recorder.rejected(&CallFacts::default(), "HOLD_EXISTS");
     recording.end().await;
     assert_eq!(rig.records.room().await.unwrap().records, records.len() as u64);
     rig.writer.close().await.unwrap();

@@ -135,7 +135,7 @@ async fn a_strangers_name_leads_nowhere() {
 /// Writes a request with these names of the host, and reads the head of the answer.
 async fn written(mut socket: tokio::net::TcpStream, verb: &str, path: &str, hosts: &[&str]) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let hosts: String = hosts.iter().map(|host| format!("host: {host}\r\n")).collect();
+    let hosts = hosts.iter().fold(String::new(), |text, host| text + "host: " + host + "\r\n");
     let request = format!(
         "{verb} {path} HTTP/1.1\r\n{hosts}content-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}"
     );

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use creditledger::access::certificates::Certificates;
-use creditledger::access::{Access, Admission, Bounds, Caller, Ledgers, Refused, Verify};
+use creditledger::access::{Access, Admission, Bounds, Caller, Ledgers, Refused, Verifier, Verify};
 use creditledger::grpc::{Limits, serve};
 use creditledger::ledger::actor::{Role, Way};
 use creditledger::ledger::ids::OpenText;
@@ -60,8 +60,13 @@ pub struct Guarded {
 
 impl Guarded {
     pub async fn over(served: &Served) -> Self {
+        Self::with(served, None).await
+    }
+
+    /// Which takes tokens of providers too.
+    pub async fn with(served: &Served, jwt: Option<Verifier>) -> Self {
         let tokens = Arc::new(Tokens::default());
-        let access = Access::by(Arc::clone(&tokens) as _, None, Certificates::default());
+        let access = Access::by(Arc::clone(&tokens) as _, jwt, Certificates::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(

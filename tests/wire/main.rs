@@ -8,9 +8,12 @@
 mod authority;
 #[path = "../common/postgres.rs"]
 mod postgres;
+#[path = "../common/signer.rs"]
+mod signer;
 
 mod access;
 mod alerts;
+mod audit_log;
 mod bad_bytes;
 mod bad_input;
 mod bad_values;
@@ -24,6 +27,7 @@ mod connect;
 mod connect_bad;
 mod contexts;
 mod contract;
+mod credentials;
 mod due;
 mod errors;
 mod events;
@@ -36,6 +40,7 @@ mod http2;
 mod journal;
 mod lookups;
 mod multi;
+mod own_customer;
 mod paging;
 mod plain;
 mod pressure;

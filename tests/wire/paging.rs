@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use creditledger::access::Call;
+use creditledger::access::CallFacts;
 use creditledger::grpc::wire::access_service_client::AccessServiceClient;
 use creditledger::grpc::wire::batch_service_client::BatchServiceClient;
 use creditledger::grpc::wire::rate_card_service_client::RateCardServiceClient;
@@ -66,8 +66,9 @@ async fn fill(world: &World) {
             role: CallerRole::Helpdesk,
             way: Way::Token,
             peer: None,
+            provider: OpenText::default(),
         };
-        let call = Call { actor: Some(&actor), method: "HoldService/PlaceHold", ..Call::default() };
+        let call = CallFacts { actor: Some(&actor), method: "HoldService/PlaceHold", ..CallFacts::default() };
         served.recorder.rejected(&call, "HOLD_EXISTS");
         served.holds().record_work(served.work("void", 1)).await.unwrap();
         served.purchases().purchase_credits(served.purchase("1", &format!("more-{n}"))).await.unwrap();

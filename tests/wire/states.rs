@@ -28,7 +28,9 @@ async fn ids_of_nothing_and_of_elsewhere_are_not_found(on: On) {
             let incident_reason =
                 if method == "HoldService/GetReceipt" { "SETTLEMENT_NOT_FOUND" } else { "HOLD_NOT_FOUND" };
             let cases: Vec<(&str, &str)> = match field.name() {
-                "ledger_id" if method != "LedgerService/CreateLedger" => {
+                "ledger_id"
+                    if !["LedgerService/CreateLedger", "AccessService/CreateToken"].contains(&method) =>
+                {
                     vec![("nowhere", "LEDGER_NOT_FOUND")]
                 }
                 "customer_id" if method != "CustomerService/CreateCustomer" && !is_bare => {

@@ -14,7 +14,7 @@ use super::token::{self, Token};
 use super::{Fault, claims};
 use crate::access::{Caller, Refused};
 use crate::clock::Clock;
-use crate::ledger::Timestamp;
+use crate::ledger::{OpenText, Text, Timestamp};
 
 /// Verifies the tokens of some providers.
 pub struct Verifier {
@@ -110,7 +110,9 @@ impl Verifier {
             return Err(Fault("has a signature that does not hold").into());
         }
         let until = claims::check(&token.claims, &provider.audiences, self.clock.now())?;
-        let caller = Arc::new(provider.rules.caller(&token.claims, until)?);
+        let vouches = Text::parse(&provider.name).map_err(|_| Fault("is of a provider without a name"))?;
+        let caller = provider.rules.caller(&token.claims, until)?.vouched_by(OpenText(vouches));
+        let caller = Arc::new(caller);
         let kid = token.kid.as_deref();
         let known = KnownToken::new(text.len(), &caller, until, place, kid, (key, generation));
         self.known.put(digest, known);

@@ -12,7 +12,8 @@
 //! - What is taken is written, or counted: a record of the kind `LEFT_OUT` says how much was left out, and when.
 //! - A batch whose commit was not answered is written again under the same ids, and is there once.
 //! - The log is bounded by the age of its records, their number, and the bytes of their bodies ([`Retention`]). The
-//!   oldest go first.
+//!   oldest go first; for want of room, records of what was not done go before those of changes.
+//! - Callers cannot fill the queue with refusals: a quarter of it is kept for changes.
 //!
 //! # Failure
 //! While the database fails, the batch that was taken waits, and the queue fills up to [`QUEUE_MAX`] records or
@@ -75,7 +76,7 @@ pub struct Retention {
 
 /// A call, as far as it is known.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Call<'c> {
+pub struct CallFacts<'c> {
     pub actor: Option<&'c Actor>,
     /// The address at the other end of the connection.
     pub peer: Option<IpAddr>,
@@ -123,22 +124,22 @@ impl Recorder {
     }
 
     /// Keeps that a known caller may not do what it asked for. `reason` is the reason of the error.
-    pub fn refused(&self, call: &Call<'_>, reason: &str) {
+    pub fn refused(&self, call: &CallFacts<'_>, reason: &str) {
         self.push(call, RecordKind::PermissionDenied, reason, "");
     }
 
     /// Keeps that a change was rejected. `reason` is the reason of the error.
-    pub fn rejected(&self, call: &Call<'_>, reason: &str) {
+    pub fn rejected(&self, call: &CallFacts<'_>, reason: &str) {
         self.push(call, RecordKind::Rejected, reason, "");
     }
 
     /// Keeps a change that is no posting. `about` names what was changed.
-    pub fn changed(&self, call: &Call<'_>, change: RecordKind, about: &str) {
+    pub fn changed(&self, call: &CallFacts<'_>, change: RecordKind, about: &str) {
         self.push(call, change, "", about);
     }
 
-    fn push(&self, call: &Call<'_>, kind: RecordKind, reason: &str, about: &str) {
-        let Call { actor, peer, method, request, ledger, customer } = *call;
+    fn push(&self, call: &CallFacts<'_>, kind: RecordKind, reason: &str, about: &str) {
+        let CallFacts { actor, peer, method, request, ledger, customer } = *call;
         let has_peer = actor.is_some_and(|actor| actor.peer.is_some());
         let body = RecordBody {
             kind,
@@ -275,8 +276,13 @@ impl Recorder {
             } else {
                 (too_old, SLICE)
             };
+            // For want of room, what was not done goes first: nobody can push a change out by being refused.
+            let is_for_room = before == Uuid::max();
             let mut tx = self.0.store.begin(now).await?;
-            let removed = tx.prune(before, limit).await?;
+            let mut removed = tx.prune(before, limit, is_for_room).await?;
+            if removed.records == 0 && is_for_room {
+                removed = tx.prune(before, limit, false).await?;
+            }
             if removed.records == 0 {
                 return Ok(());
             }

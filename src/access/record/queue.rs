@@ -68,7 +68,9 @@ impl Queue {
     pub fn push(&mut self, body: RecordBody) {
         self.pushed = self.pushed.saturating_add(1);
         let bytes = bytes_of(&body);
-        if self.waiting.len() >= QUEUE_MAX || self.bytes.saturating_add(bytes) > QUEUE_BYTES_MAX {
+        let share = |max: usize| if body.kind.is_change() { max } else { max / 4 * 3 };
+        let is_full = self.waiting.len() >= share(QUEUE_MAX);
+        if is_full || self.bytes.saturating_add(bytes) > share(QUEUE_BYTES_MAX) {
             let last = body.until.unwrap_or(body.at);
             return Tally::add(&mut self.left_out, body.count, body.at, last);
         }

@@ -9,7 +9,7 @@ use super::target::{Limit, Target};
 use crate::app::failure::Failure;
 use crate::app::paging::method;
 use crate::grpc::wire;
-use crate::ledger::actor::Role;
+use crate::ledger::actor::{Role, Way};
 use wire::access_service_client::AccessServiceClient;
 
 /// List the audit log, newest first: calls that were refused or rejected, and changes that are no postings
@@ -55,6 +55,7 @@ fn kind(text: &str) -> Result<wire::AuditRecordKind, String> {
 
 fn record(record: &wire::AuditRecord) -> OutputRow {
     let role = u8::try_from(record.role).ok().and_then(Role::from_code).map(Role::name);
+    let way = u8::try_from(record.way).ok().and_then(Way::from_code).map(Way::name);
     OutputRow::default()
         .with("recorded_at", time(record.recorded_at.as_ref()))
         .with("kind", bare(record.kind().as_str_name(), "AUDIT_RECORD_KIND_"))
@@ -62,6 +63,6 @@ fn record(record: &wire::AuditRecord) -> OutputRow {
         .with_more("record_id", record.record_id.as_str())
         .with_more("last_at", time(record.last_at.as_ref()))
         .with_more("role", role)
-        .with_more("way", record.way.as_str())
+        .with_more("way", way)
         .with_more("request_id", record.request_id.as_str())
 }

@@ -11,8 +11,8 @@ use super::row::{OutputRow, row};
 use super::show::time;
 use super::target::{Limit, Target, new_request_id};
 use crate::access::{
-    Bounds, Call, DAYS_MAX, Ledgers, NewToken, RecordKind, Recorder, Retention, StoredToken, TokenCreated,
-    Tokens,
+    Bounds, CallFacts, DAYS_MAX, Ledgers, NewToken, RecordKind, Recorder, Retention, StoredToken,
+    TokenCreated, Tokens,
 };
 use crate::app::failure::Failure;
 use crate::app::output::{note, print};
@@ -275,7 +275,7 @@ impl Database {
         let created = self.tokens.create(request, new).await?;
         if let TokenCreated::Made(stored, _) = &created {
             let request = request.to_string();
-            let call = Call { method: CREATE, request: &request, ..Call::default() };
+            let call = CallFacts { method: CREATE, request: &request, ..CallFacts::default() };
             self.recorder.changed(&call, RecordKind::TokenCreated, &stored.id.to_string());
         }
         Ok(created)
@@ -284,7 +284,7 @@ impl Database {
     async fn revoke(&self, id: Uuid) -> Result<Option<StoredToken>, StoreError> {
         let revoked = self.tokens.revoke(id).await?;
         if revoked.is_some() {
-            let call = Call { method: REVOKE, ..Call::default() };
+            let call = CallFacts { method: REVOKE, ..CallFacts::default() };
             self.recorder.changed(&call, RecordKind::TokenRevoked, &id.to_string());
         }
         Ok(revoked)

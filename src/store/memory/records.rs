@@ -82,8 +82,15 @@ impl RecordTx for RecordChanges {
         Ok(())
     }
 
-    async fn prune(&mut self, before: Uuid, limit: usize) -> Result<RecordRoom, StoreError> {
-        let oldest: Vec<Uuid> = self.home.range(..before).take(limit).map(|(id, _)| *id).collect();
+    async fn prune(
+        &mut self,
+        before: Uuid,
+        limit: usize,
+        but_changes: bool,
+    ) -> Result<RecordRoom, StoreError> {
+        let may_go = |body: &RecordBody| !(but_changes && body.kind.is_change());
+        let older = self.home.range(..before).filter(|(_, body)| may_go(body));
+        let oldest: Vec<Uuid> = older.take(limit).map(|(id, _)| *id).collect();
         let room = room_of(oldest.iter().filter_map(|id| self.home.get(id)));
         self.removed.extend(oldest);
         Ok(room)
