@@ -222,6 +222,7 @@ mod tests {
                 ("log_format", _) => "json",
                 ("log_filter", _) => "warn",
                 ("audit_days", _) => "700",
+                ("audit_bytes_max", _) => "70000000",
                 ("allowed_hosts", _) => "a.example",
                 ("allowed_origins", _) => "https://a.example",
                 ("postgres_lanes", _) => "7",
