@@ -18,7 +18,10 @@ fn settings() -> Config {
     let readme = include_str!("../../deploy/README.md");
     let section = readme.split("\n## Who may call\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let blocks = section.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap());
-    let text: String = std::iter::once("authenticate = true\n").chain(blocks).collect();
+    // Certificates of callers need TLS.
+    let needed = "authenticate = true\ntls_certificate_file = \"s.pem\"\ntls_key_file = \"s.key\"\n\
+                  tls_client_authorities_file = \"ca.pem\"\ntls_client_certificates = \"optional\"\n";
+    let text: String = std::iter::once(needed).chain(blocks).collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("examples.toml");
     std::fs::write(&path, text).unwrap();
