@@ -18,6 +18,7 @@ use super::identify::Identify;
 use super::incoming::{Bounds, Listener, connections};
 use super::intake::IntakeLimits;
 use super::limits::{Guard, Places};
+use super::methods::Methods;
 use super::room::Room;
 use super::services::SERVICE_NAMES;
 use super::stage::Staged;
@@ -93,6 +94,8 @@ pub async fn serve(
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    // Read once, before the first call has to wait for it.
+    Methods::all();
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, ServingStatus::Serving).await;
     let api = api.with_silence(limits.silence);

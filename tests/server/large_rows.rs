@@ -2,6 +2,7 @@
 
 use creditledger::grpc::wire::batch_command::Command as Does;
 use creditledger::grpc::wire::batch_service_client::BatchServiceClient;
+use creditledger::grpc::wire::customer_service_client::CustomerServiceClient;
 use creditledger::grpc::wire::ledger_service_client::LedgerServiceClient;
 use creditledger::grpc::wire::notification_service_client::NotificationServiceClient;
 use creditledger::grpc::wire::watch_events_request::Start;
@@ -68,12 +69,29 @@ impl Caller {
     }
 }
 
+/// Follows a ledger with one small posting. The program's code, of which each call maps some, is no part of what a
+/// follower keeps.
+async fn warm_up(channel: &Channel) {
+    let mut ledgers = LedgerServiceClient::new(channel.clone());
+    let ledger = CreateLedgerRequest { context: Some(context("warm", "")), ledger_id: "warm".into() };
+    ledgers.create_ledger(ledger).await.unwrap();
+    let customer = CreateCustomerRequest {
+        context: Some(context("warm", "someone").ledger("warm")),
+        ..Default::default()
+    };
+    CustomerServiceClient::new(channel.clone()).create_customer(customer).await.unwrap();
+    let journal = StreamJournalRequest { ledger_id: "warm".into(), ..Default::default() };
+    let mut read = ledgers.stream_journal(journal).await.unwrap().into_inner();
+    assert!(read.message().await.unwrap().is_some() && read.message().await.unwrap().is_none());
+}
+
 /// The memory that a fresh server on the database takes for the journal, read from its beginning, in MiB; and how many
 /// postings that gave. With `others` a second reader of the journal and a watcher never read what comes.
 async fn follow(place: &Place, others: bool) -> (u64, usize) {
     let server = Server::start(place.command(&SERVE));
-    let before = server.process.memory_mib();
     let channel = server.connect().await;
+    warm_up(&channel).await;
+    let before = server.process.memory_mib();
     let mut ledgers = LedgerServiceClient::new(channel.clone());
     let mut watchers = NotificationServiceClient::new(channel);
     let journal = StreamJournalRequest::default();

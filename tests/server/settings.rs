@@ -116,7 +116,13 @@ fn rules_about_callers_are_refused_while_nobody_is_asked() {
     let place = Place::new();
     let text = "[auth.certificates]\n\"DNS:a\" = { role = \"auditor\", ledgers = \"*\" }\n";
     place.write("auth.toml", text);
-    let ended = place.run(&["serve", "--listen", "127.0.0.1:0", "--config", "auth.toml"]);
+    let ended = place.run(&["serve", "--listen", "127.0.0.1:0", "--authenticate", "--config", "auth.toml"]);
+    let told = "creditledger: auth.certificates needs tls_client_authorities_file";
+    assert!(ended.complaint().starts_with(told), "{}", ended.stderr);
+    let authorities = ["--tls-certificate-file", "c.pem", "--tls-key-file", "c.key"];
+    let asked = ["--tls-client-authorities-file", "ca.pem", "--tls-client-certificates", "optional"];
+    let served = ["serve", "--listen", "127.0.0.1:0", "--config", "auth.toml"];
+    let ended = place.run(&[&served[..], &authorities, &asked].concat());
     let told = "creditledger: auth.toml line 1: auth says who may call, but callers are not authenticated";
     assert!(ended.complaint().starts_with(told), "{}", ended.stderr);
     place.write("auth.toml", &text.replace("auditor", "admin"));

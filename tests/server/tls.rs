@@ -89,12 +89,17 @@ async fn certificates_are_replaced_100_times_under_load_and_no_call_fails() {
             server.process.signal("HUP");
         }
         until_it_shows(&server, &authority, &identity).await;
+        // There is load in every round, however busy the machine is.
+        let enough = calls.load(Ordering::Relaxed) + 4;
+        while calls.load(Ordering::Relaxed) < enough {
+            assert!(load.iter().all(|worker| !worker.is_finished()), "a call has failed");
+            tokio::task::yield_now().await;
+        }
     }
     stop.store(true, Ordering::Relaxed);
     for worker in load {
         worker.await.expect("no call fails");
     }
-    assert!(calls.load(Ordering::Relaxed) > 400, "{calls:?} calls are no load");
     let log = server.stop().stderr;
     assert!(count(&log, USED) >= 100 && count(&log, "TLS handshakes fail") == 0, "{log}");
 }

@@ -166,7 +166,8 @@ impl Recorder {
 
     /// Writes what comes until it is stopped, and then what is left. It also removes what the log keeps no longer.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut pruned: Option<Instant> = None;
+        // Not at once: a start reads nothing that can wait.
+        let mut pruned = Instant::now();
         let mut is_stopped = false;
         while !is_stopped {
             // A sender that is gone means stop as well.
@@ -184,8 +185,8 @@ impl Recorder {
             let now = self.0.clock.now();
             self.queue().close_minute(if is_stopped { None } else { Some(now) });
             self.write_all(&mut stop).await;
-            if pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
-                pruned = Some(Instant::now());
+            if pruned.elapsed() >= PRUNE_EVERY {
+                pruned = Instant::now();
                 if let Err(error) = self.prune().await {
                     tracing::warn!(%error, "old audit records cannot be removed");
                 }
