@@ -3,11 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use creditledger::access::{CallFacts, PEERS_MAX, QUEUE_MAX, Recorder, Retention};
-use creditledger::clock::Clock;
 use creditledger::ledger::actor::{Actor, Peer, Role, Way};
 use creditledger::ledger::ids::OpenText;
 use creditledger::ledger::{PostingId, Text, Timestamp};
@@ -18,32 +17,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use crate::clock::TestClock;
 use crate::desk::{START, id};
 use crate::rig::{Rig, on_each_engine};
-
-/// A clock that stands until it is moved.
-struct Driven(AtomicI64);
-
-impl Driven {
-    fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(START.micros())))
-    }
-
-    fn set(&self, now: Timestamp) {
-        self.0.store(now.micros(), Ordering::SeqCst);
-    }
-}
-
-#[async_trait]
-impl Clock for Driven {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
-    }
-
-    async fn sleep_until(&self, _at: Timestamp) {
-        std::future::pending::<()>().await;
-    }
-}
 
 fn open(text: &str) -> OpenText {
     OpenText(Text::parse(text).unwrap())
@@ -162,7 +138,7 @@ struct Recording {
 }
 
 impl Recording {
-    fn start(store: Arc<dyn RecordStore>, clock: Arc<Driven>) -> Self {
+    fn start(store: Arc<dyn RecordStore>, clock: Arc<TestClock>) -> Self {
         let recorder = Recorder::new(store, clock, KEEPS_ALL);
         let (stop, stopped) = watch::channel(false);
         Self { task: tokio::spawn(recorder.clone().run(stopped)), recorder, stop }
@@ -180,7 +156,7 @@ fn peer(number: u32) -> Option<IpAddr> {
 }
 
 async fn calls_become_records_that_are_found(rig: Rig) {
-    let clock = Driven::new();
+    let clock = TestClock::at(START);
     let recording = Recording::start(Arc::clone(&rig.records), clock.clone());
     let recorder = &recording.recorder;
     let (ann, main, acme) = (actor("ann"), id("main"), id("acme"));
@@ -242,7 +218,7 @@ async fn calls_become_records_that_are_found(rig: Rig) {
 }
 
 async fn a_server_that_stops_writes_what_it_has(rig: Rig) {
-    let recording = Recording::start(Arc::clone(&rig.records), Driven::new());
+    let recording = Recording::start(Arc::clone(&rig.records), TestClock::at(START));
     for _ in 0..2_000 {
         recording
             .recorder
@@ -260,7 +236,7 @@ async fn a_flood_of_strangers_is_counted_in_bounded_memory() {
     const PEERS: u32 = 100_000;
     const MINUTES: u32 = 5;
     let mut rig = Rig::sqlite().await;
-    let clock = Driven::new();
+    let clock = TestClock::at(START);
     let recording = Recording::start(Arc::clone(&rig.records), clock.clone());
     for number in 0..REFUSALS {
         clock.set(START.plus_seconds(i64::from(number / (REFUSALS / MINUTES)) * 60));
@@ -346,7 +322,7 @@ async fn while_the_database_fails_records_wait_and_what_is_left_out_is_counted()
     let mut rig = Rig::sqlite().await;
     let mode = Arc::new(AtomicU8::new(FAILS));
     let failing = Failing { store: Arc::clone(&rig.records), mode: Arc::clone(&mode) };
-    let recording = Recording::start(Arc::new(failing), Driven::new());
+    let recording = Recording::start(Arc::new(failing), TestClock::at(START));
     let ann = actor("ann");
     for number in 0..CALLS {
         let request = format!("r-{number}");
@@ -375,7 +351,7 @@ async fn while_the_database_fails_records_wait_and_what_is_left_out_is_counted()
     // A server that stops while the database fails gives up after a while.
     mode.store(FAILS, Ordering::SeqCst);
     let failing = Failing { store: Arc::clone(&rig.records), mode };
-    let recording = Recording::start(Arc::new(failing), Driven::new());
+    let recording = Recording::start(Arc::new(failing), TestClock::at(START));
     recording.recorder.rejected(&CallFacts::default(), "HOLD_EXISTS");
     recording.end().await;
     assert_eq!(rig.records.room().await.unwrap().records, records.len() as u64);
@@ -384,7 +360,7 @@ async fn while_the_database_fails_records_wait_and_what_is_left_out_is_counted()
 
 async fn old_records_go_by_age_by_number_and_by_bytes(rig: Rig) {
     const COUNT: u32 = 1_200;
-    let clock = Driven::new();
+    let clock = TestClock::at(START);
     let day = |day: u32| i64::from(day) * 86_400;
     let new: Vec<_> = (0..COUNT).map(|n| record(day(n), RecordKind::Rejected, Some("ann"))).collect();
     add(&*rig.records, &new).await;

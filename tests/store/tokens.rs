@@ -2,48 +2,24 @@
 //! fails, another server revokes it, or strangers guess.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use creditledger::access::{
     AGE_MAX, Bounds, Caller, Ledgers, NewToken, Refused, TOKENS_MAX, TokenCreated, TokenText, Tokens,
 };
-use creditledger::clock::Clock;
 use creditledger::ledger::actor::{Role, Way};
 use creditledger::ledger::ids::OpenText;
 use creditledger::ledger::{RequestKey, Text, Timestamp};
 use creditledger::store::{StoreError, StoredToken, TokenBody, TokenCounts, TokenStore, TokenTx};
 use uuid::Uuid;
 
+use crate::clock::TestClock;
 use crate::desk::{START, id};
 use crate::rig::{Rig, on_each_engine};
 
 const HOUR: i64 = 3_600;
-
-/// A clock that stands until it is moved.
-struct Driven(AtomicI64);
-
-impl Driven {
-    fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(START.micros())))
-    }
-
-    fn set(&self, now: Timestamp) {
-        self.0.store(now.micros(), Ordering::SeqCst);
-    }
-}
-
-#[async_trait]
-impl Clock for Driven {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
-    }
-
-    async fn sleep_until(&self, _at: Timestamp) {
-        std::future::pending::<()>().await;
-    }
-}
 
 fn open(text: &str) -> OpenText {
     OpenText(Text::parse(text).unwrap())
@@ -158,7 +134,7 @@ async fn made(tokens: &Tokens, request: &str, new: &NewToken) -> (StoredToken, T
 }
 
 async fn a_token_is_told_once_and_known_until_it_expires(rig: Rig) {
-    let clock = Driven::new();
+    let clock = TestClock::at(START);
     let tokens = Tokens::new(Arc::clone(&rig.tokens), clock.clone());
     for role in Role::ALL {
         let (token, text) = made(&tokens, role.name(), &new(*role)).await;
@@ -189,7 +165,7 @@ async fn a_token_is_told_once_and_known_until_it_expires(rig: Rig) {
 }
 
 async fn a_token_that_is_revoked_is_refused_by_every_server_within_the_promise(rig: Rig) {
-    let clock = Driven::new();
+    let clock = TestClock::at(START);
     let servers = [(); 3].map(|()| Tokens::new(Arc::clone(&rig.tokens), clock.clone()));
     let (token, text) = made(&servers[0], "one", &new(Role::Operator)).await;
     let (_, kept) = made(&servers[0], "two", &new(Role::Auditor)).await;
@@ -223,7 +199,7 @@ async fn wait_for(server: &Tokens, text: &TokenText, is_accepted: bool) {
 }
 
 async fn the_last_use_is_kept_to_the_hour(rig: Rig) {
-    let clock = Driven::new();
+    let clock = TestClock::at(START);
     let counted = Arc::new(Counted::new(&rig));
     let tokens = Tokens::new(counted.clone(), clock.clone());
     let (token, text) = made(&tokens, "one", &new(Role::Helpdesk)).await;
@@ -311,7 +287,7 @@ impl TokenStore for Counted {
 async fn while_the_database_fails_tokens_hold_for_the_promise_and_are_then_unavailable() {
     let rig = Rig::memory();
     let counted = Arc::new(Counted::new(&rig));
-    let tokens = Tokens::new(counted.clone(), Driven::new());
+    let tokens = Tokens::new(counted.clone(), TestClock::at(START));
     let unknown = unknown().await;
     counted.fails.store(true, Ordering::SeqCst);
     assert_eq!(tokens.verify(unknown.reveal()).await.unwrap_err(), Refused::Unavailable, "nothing is known");
@@ -345,7 +321,7 @@ async fn while_the_database_fails_tokens_hold_for_the_promise_and_are_then_unava
 
 /// A token of another database.
 async fn unknown() -> TokenText {
-    let elsewhere = Tokens::new(Rig::memory().tokens, Driven::new());
+    let elsewhere = Tokens::new(Rig::memory().tokens, TestClock::at(START));
     made(&elsewhere, "elsewhere", &new(Role::Operator)).await.1
 }
 
@@ -353,7 +329,7 @@ async fn unknown() -> TokenText {
 async fn unknown_tokens_cost_no_look_at_the_database() {
     let rig = Rig::memory();
     let counted = Arc::new(Counted::new(&rig));
-    let tokens = Tokens::new(counted.clone(), Driven::new());
+    let tokens = Tokens::new(counted.clone(), TestClock::at(START));
     let (_, text) = made(&tokens, "one", &new(Role::Helpdesk)).await;
     let mut strangers = Vec::new();
     for _ in 0..20 {
@@ -374,7 +350,7 @@ async fn unknown_tokens_cost_no_look_at_the_database() {
 #[tokio::test]
 async fn live_tokens_are_bounded_and_dead_ones_make_room() {
     let mut rig = Rig::sqlite().await;
-    let tokens = Tokens::new(Arc::clone(&rig.tokens), Driven::new());
+    let tokens = Tokens::new(Arc::clone(&rig.tokens), TestClock::at(START));
     let many = |number: u64, revoked_at| StoredToken {
         id: Uuid::from_u128(number.into()),
         sha256: std::array::from_fn(|place| number.to_be_bytes()[place % 8]),
@@ -403,12 +379,12 @@ async fn live_tokens_are_bounded_and_dead_ones_make_room() {
 #[tokio::test]
 async fn a_row_that_was_changed_behind_the_servers_back_lets_nobody_in() {
     let rig = Rig::sqlite().await;
-    let tokens = Tokens::new(Arc::clone(&rig.tokens), Driven::new());
+    let tokens = Tokens::new(Arc::clone(&rig.tokens), TestClock::at(START));
     let (token, text) = made(&tokens, "one", &new(Role::Helpdesk)).await;
     let thief = rusqlite::Connection::open(rig.path()).unwrap();
     let forever = "UPDATE access_token SET expires_at = expires_at + 1000000";
     assert_eq!(thief.execute(forever, []).unwrap(), 1);
-    let other = Tokens::new(Arc::clone(&rig.tokens), Driven::new());
+    let other = Tokens::new(Arc::clone(&rig.tokens), TestClock::at(START));
     assert_eq!(other.verify(text.reveal()).await.unwrap_err(), Refused::Unavailable);
     let faults = rig.audit.integrity().await.unwrap().join("\n");
     assert!(faults.contains(&token.id.to_string()), "{faults}");
