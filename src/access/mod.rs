@@ -22,4 +22,4 @@ pub use jwt::Verifier;
 pub use names::{Hosts, Origins};
 pub use record::{CallFacts, PEERS_MAX, QUEUE_BYTES_MAX, QUEUE_MAX, Recorder, Retention};
 pub use tokens::{AGE_MAX, DAYS_MAX, LEDGERS_MAX, NewToken, TOKENS_MAX, TokenCreated, TokenText, Tokens};
-pub use ways::{Access, Admission, OWN_PREFIX, Shown, Token, Verify};
+pub use ways::{Access, Admission, Shown, Token, Verify};

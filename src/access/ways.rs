@@ -6,11 +6,8 @@ use async_trait::async_trait;
 
 use super::certificates::Certificates;
 use super::jwt::Verifier;
-use super::tokens::Tokens;
+use super::tokens::{PREFIX, Tokens};
 use super::{Caller, Hosts, Origins, Refused};
-
-/// A text is a token of our own if it begins so; any other is a JWT.
-pub const OWN_PREFIX: &str = "clt_";
 
 /// Bytes of the longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
@@ -120,7 +117,8 @@ impl Access {
             }
         };
         match &ways.jwt {
-            _ if token.starts_with(OWN_PREFIX) => ways.own.verify(token).await,
+            // Any other is a JWT.
+            _ if token.starts_with(PREFIX) => ways.own.verify(token).await,
             Some(jwt) => jwt.verify(token).await,
             None => Err(Refused::Unauthenticated),
         }

@@ -39,7 +39,7 @@ use crate::clock::Clock;
 use crate::store::{StoreError, StoredToken, TokenStore};
 
 pub use change::{DAYS_MAX, LEDGERS_MAX, NewToken, TOKENS_MAX, TokenCreated};
-pub use text::TokenText;
+pub use text::{PREFIX, TokenText};
 
 use known::Known;
 

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 /// Every token begins with it, so that people and scanners of secrets know what it is.
-const PREFIX: &str = "clt_";
+pub const PREFIX: &str = "clt_";
 /// 32 random bytes in base64url without padding.
 const RANDOM_CHARS: usize = 43;
 /// 3 bytes of a SHA-256 in base64url.
