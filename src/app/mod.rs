@@ -10,6 +10,7 @@ mod copy;
 mod csv;
 mod email;
 mod failure;
+mod manual;
 mod output;
 mod paging;
 mod price;
@@ -60,6 +61,8 @@ enum Subcommand {
     Price(price::Price),
     #[command(subcommand)]
     Email(email::EmailCommand),
+    Completions(manual::Completions),
+    Man(manual::Man),
 }
 
 /// What the binary does.
@@ -94,6 +97,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Subcommand::Client(command)) => command.run().await,
         Some(Subcommand::Price(command)) => command.run().map(done),
         Some(Subcommand::Email(command)) => command.run().map(done),
+        Some(Subcommand::Completions(command)) => command.run().map(done),
+        Some(Subcommand::Man(command)) => command.run().map(done),
     }
 }
 

@@ -95,6 +95,6 @@ pub use api::{Api, Identities};
 pub use convert::{rate_card as rate_card_message, time as convert_time};
 pub use http_routes::{Handler, HttpRoutes};
 pub use incoming::Listener;
-pub use serve::{Limits, serve};
+pub use serve::{LIVENESS, Limits, serve};
 pub use status::{DOMAIN, name as reason_name};
 pub use webhook_body::message;

@@ -98,6 +98,7 @@ pub async fn serve(
     Methods::all();
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, ServingStatus::Serving).await;
+    health.set_service_status(LIVENESS, ServingStatus::Serving).await;
     let api = api.with_silence(limits.silence);
     let intake = IntakeLimits {
         request_bytes_max: limits.request_bytes_max,
@@ -165,7 +166,7 @@ pub async fn serve(
         report(&health, ServingStatus::NotServing).await;
         // Health watchers get this status and then the end. A watch that stays open would delay the shutdown.
         let mut health = health;
-        for service in watched() {
+        for service in watched().chain([LIVENESS]) {
             health.clear_service_status(service).await;
         }
         api.closing.send_replace(true);
@@ -201,7 +202,11 @@ fn without_fault<S>(service: Result<S, tonic_reflection::server::Error>) -> Opti
     service.inspect_err(|error| tracing::error!(%error, "the descriptors cannot be read; no reflection")).ok()
 }
 
-/// The names that the health service knows: the server as a whole, and each service.
+/// What the health service says of the process alone, whatever its database does: SERVING until it ends. A server whose
+/// database is away must not be restarted for that: it serves again by itself.
+pub const LIVENESS: &str = "creditledger.live";
+
+/// The names whose health follows the database: the server as a whole, and each service.
 fn watched() -> impl Iterator<Item = &'static str> {
     std::iter::once("").chain(SERVICE_NAMES)
 }

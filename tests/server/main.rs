@@ -26,6 +26,7 @@ mod commands;
 mod copy;
 mod crash;
 mod database;
+mod deployment;
 mod descriptors;
 mod disk;
 mod email;

@@ -10,6 +10,7 @@ mod audit;
 mod customer;
 mod events;
 mod export;
+mod health;
 mod hold;
 mod payments;
 mod rate_card;
@@ -63,6 +64,7 @@ pub enum ClientCommand {
     #[command(subcommand)]
     Token(token::TokenCommand),
     Audit(audit::Audit),
+    Health(health::Health),
 }
 
 impl ClientCommand {
@@ -89,6 +91,7 @@ impl ClientCommand {
             Self::Webhook(command) => command.run().await,
             Self::Token(command) => command.run().await,
             Self::Audit(command) => command.run().await,
+            Self::Health(command) => return command.run().await,
         };
         done.map(|()| ExitCode::SUCCESS)
     }
