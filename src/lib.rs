@@ -12,7 +12,7 @@
 //! Reads go from [`grpc`] to [`query`], past the writer. [`storefront`] and [`http`] bring in the payments that shops
 //! report.
 //! [`access`] says who calls. [`audit`] checks a database by replaying it, and [`copy`] moves one to another engine.
-//! [`app`] is the command line over all of them, with [`config`] and [`telemetry`]; [`net`] connects to other servers,
+//! [`app`] is the command line over all of them, with [`config`], [`metrics`] and [`telemetry`]; [`net`] connects to other servers,
 //! [`tls`] secures connections, [`cards`] reads rate cards, [`clock`] alone knows the time, and [`hidden`] keeps secrets
 //! out of logs.
 
@@ -28,6 +28,7 @@ pub mod grpc;
 pub mod hidden;
 pub mod http;
 pub mod ledger;
+pub mod metrics;
 pub mod net;
 pub mod query;
 pub mod store;

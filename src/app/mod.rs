@@ -16,6 +16,8 @@ mod paging;
 mod price;
 mod progress;
 mod replay;
+mod sampler;
+mod scrape;
 mod serve;
 mod server;
 mod sweep;

@@ -19,15 +19,22 @@ pub async fn serve(flags: &Flags) -> Result<ExitCode, Failure> {
     config.check_exposure()?;
     let telemetry = telemetry::start(&config, std::env::var(OTLP_ENDPOINT).ok().as_deref())?;
     let mut stop = Stop::new()?;
-    let mut server = Server::start(&config).await?;
+    let mut server = match Server::start(&config, telemetry.meters()).await {
+        Ok(server) => server,
+        Err(failure) => {
+            telemetry.stop().await;
+            return Err(failure);
+        }
+    };
     print(&format!(
         "creditledger {}: prepaid support credits in a double-entry ledger\n\
          listening on {} (gRPC, callers {})\n\
-         database {}",
+         database {}{}",
         env!("CARGO_PKG_VERSION"),
         server.url(),
         if config.authenticate { "show who they are" } else { "are not authenticated" },
         store::shown_url(config.database_url()?.reveal()),
+        server.metrics_url().map(|url| format!("\nmetrics on {url}")).unwrap_or_default(),
     ))?;
     let failed = tokio::select! {
         signal = stop.asked() => {

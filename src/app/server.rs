@@ -11,6 +11,8 @@ use tokio::task::{JoinError, JoinHandle};
 use super::connect::innermost;
 use super::email::mailer;
 use super::failure::Failure;
+use super::sampler::{Sampler, Sources};
+use super::scrape::Scrapes;
 use super::sweep::sweep;
 use crate::access::{Access, Admission, Recorder, Retention, Tokens, Verifier};
 use crate::cards;
@@ -28,6 +30,7 @@ use crate::net::SystemNetwork;
 use crate::query::Reader;
 use crate::store::{self, Settings};
 use crate::storefront::Storefronts;
+use crate::telemetry::Meters;
 use crate::tls;
 use crate::writer::{Limits, Writer, WriterEnd};
 
@@ -42,6 +45,7 @@ pub(super) struct Server {
     sweeper: JoinHandle<()>,
     follower: JoinHandle<()>,
     relay: JoinHandle<()>,
+    metrics_url: Option<String>,
     /// Tells what follows to end once no calls are left.
     after_calls: watch::Sender<bool>,
     tokens: JoinHandle<()>,
@@ -54,7 +58,7 @@ impl Server {
     ///
     /// # Errors
     /// [`Failure`] where the database cannot be used or the address cannot be listened on.
-    pub async fn start(config: &Config) -> Result<Self, Failure> {
+    pub async fn start(config: &Config, meters: &Meters) -> Result<Self, Failure> {
         let shops: Vec<_> = config.storefronts.iter().cloned().map(Arc::new).collect();
         let clock: Arc<dyn Clock> = Arc::new(clock::System);
         let mailer = config.email.as_ref().map(|email| mailer(email, &clock)).transpose()?;
@@ -65,10 +69,13 @@ impl Server {
         let listener =
             TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config, &error))?;
         let address = listener.local_addr().map_err(|error| cannot_listen(config, &error))?;
+        let scrapes = Scrapes::listen(config.metrics_listen, meters).await?;
+        let metrics = meters.metrics();
         let engine = store::open(database_url.reveal(), clock::now(), &settings(config)).await?;
         let cards = Arc::new(cards::built_in());
-        let (writer, end) = Writer::start(engine.writers, &cards, writer_limits(config))
-            .map_err(|error| Failure::Other(format!("the writer cannot be started: {error}")))?;
+        let (writer, end) =
+            Writer::start_measured(engine.writers, &cards, writer_limits(config), &metrics)
+                .map_err(|error| Failure::Other(format!("the writer cannot be started: {error}")))?;
         let sweeper =
             tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.expiry_interval()));
         let feeds = Arc::new(EventFeeds::new(Arc::clone(&engine.reader), engine.notifier.clone()));
@@ -85,11 +92,20 @@ impl Server {
         let thread = DeliveryThread::start();
         let tokens = Tokens::new(engine.tokens, Arc::clone(&clock));
         let relay =
-            Relay::new(Arc::clone(&feeds), engine.webhooks, Arc::clone(&clock), transports, thread, me);
+            Relay::new(Arc::clone(&feeds), engine.webhooks, Arc::clone(&clock), transports, thread, me)
+                .measured(metrics.clone());
         let reader = Arc::new(Reader::new(engine.reader, engine.notifier, cards).current_by(writer.clone()));
+        let sources = Sources {
+            writer: writer.clone(),
+            reader: Arc::clone(&reader),
+            orders: Arc::clone(&engine.orders),
+            gauges: engine.gauges,
+            progress: relay.progress(),
+            clock: Arc::clone(&clock),
+        };
         let paid = Storefronts::new(engine.orders, writer.clone(), Arc::clone(&reader), shops.clone());
         let webhooks = http::StorefrontWebhooks::new(&shops, paid.intake.clone(), Arc::clone(&reader));
-        let storefronts = Arc::new(webhooks);
+        let storefronts = Arc::new(webhooks.measured(metrics.clone()));
         let payments = paid.applier.clone();
         let follower = tokio::spawn(paid.run());
         let handler: Handler = Arc::new(move |request| {
@@ -107,8 +123,14 @@ impl Server {
         let endpoints = Arc::new(endpoints);
         let identities = Identities { tokens, recorder };
         let api = Api::new(writer.clone(), reader, payments, feeds, endpoints, policy, identities);
-        let api = api.with(routes);
+        let api = api.with(routes).measured(metrics.clone());
         let relay = tokio::spawn(relay.run(stop.subscribe()));
+        let metrics_url = scrapes.as_ref().map(Scrapes::url);
+        let sampler = Sampler::start(metrics, sources).await;
+        tokio::spawn(sampler.clone().keep_fresh(meters.is_sent(), after_calls.subscribe()));
+        if let Some(scrapes) = scrapes {
+            tokio::spawn(scrapes.serve(sampler, after_calls.subscribe()));
+        }
         let tls = tls.map(|(reload, current)| {
             tokio::spawn(reload.follow(stop.subscribe()));
             current
@@ -136,6 +158,7 @@ impl Server {
             sweeper,
             follower,
             relay,
+            metrics_url,
             after_calls,
             tokens: running,
             recorder: recording,
@@ -146,6 +169,11 @@ impl Server {
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("{}://{}", if self.by_tls { "https" } else { "http" }, self.address)
+    }
+
+    /// Where metrics are served.
+    pub fn metrics_url(&self) -> Option<&str> {
+        self.metrics_url.as_deref()
     }
 
     /// Waits until the server cannot go on, which may be for ever.
@@ -182,6 +210,7 @@ impl Server {
             sweeper,
             follower,
             relay,
+            metrics_url: _,
             after_calls,
             tokens,
             recorder,

@@ -218,7 +218,7 @@ mod tests {
     fn every_setting_can_be_set_from_each_source() {
         for Setting { name, kind, is_flag, .. } in SETTINGS {
             let value = match (*name, kind) {
-                ("listen", _) => "127.0.0.1:7",
+                ("listen" | "metrics_listen", _) => "127.0.0.1:7",
                 ("log_format", _) => "json",
                 ("log_filter", _) => "warn",
                 ("audit_days", _) => "700",

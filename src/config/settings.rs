@@ -103,9 +103,11 @@ macro_rules! settings {
     (@kind $text:ident($($of:expr),*)) => { Kind::Text };
     (@shown Choice $value:expr) => { name_of(&$value) };
     (@shown File $value:expr) => { $value.as_ref().map(|path| path.display().to_string()).unwrap_or_default() };
+    (@shown Address $value:expr) => { $value.map(|address| address.to_string()).unwrap_or_default() };
     (@shown $kind:ident $value:expr) => { $value.to_string() };
     (@read Text($text:expr, $read:expr)) => { $read($text) };
     (@read Choice($text:expr)) => { choice($text) };
+    (@read Address($text:expr)) => { address($text).map(Some) };
     (@read File($text:expr)) => { not_empty($text).map(|path| Some(PathBuf::from(path))) };
     (@read Whole($text:expr, $min:expr, $max:expr)) => { whole($text, $min, $max) };
     (@read Switch($text:expr)) => { switch($text) };
@@ -114,6 +116,8 @@ macro_rules! settings {
 settings! {
     /// Where to serve gRPC: an address and a port; port 0 takes a free one
     listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_051)), Text(address), "ADDRESS";
+    /// Where to serve metrics to Prometheus, at /metrics, such as 127.0.0.1:9464; nowhere by default
+    metrics_listen: Option<SocketAddr> = None, Address(), "ADDRESS";
     /// Serve beyond loopback although callers are not authenticated
     insecure: bool = false, Switch(), "";
     /// Let only callers in that show who they are

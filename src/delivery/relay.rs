@@ -10,10 +10,12 @@ use uuid::Uuid;
 
 use super::feeds::EventFeeds;
 use super::leases::Leases;
+use super::progress::Progress;
 use super::thread::DeliveryThread;
 use super::transport::Transport;
 use super::worker::{self, End, Shared};
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::store::webhooks::{Endpoint, WebhookStore};
 
 /// How often a server looks for endpoints that are new, changed, or held by nobody.
@@ -24,7 +26,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Relay {
     shared: Arc<Shared>,
     leases: Leases,
-    workers: HashMap<Uuid, Sending>,
+    workers: HashMap<Uuid, Running>,
+    progress: Progress,
 }
 
 impl std::fmt::Debug for Relay {
@@ -33,7 +36,7 @@ impl std::fmt::Debug for Relay {
     }
 }
 
-struct Sending {
+struct Running {
     changes: watch::Sender<Endpoint>,
     task: JoinHandle<()>,
 }
@@ -56,8 +59,25 @@ impl Relay {
             me,
             transports: Arc::clone(&transports),
         };
-        let shared = Arc::new(Shared { feeds, rows, clock, transports, thread, me });
-        Self { shared, leases, workers: HashMap::new() }
+        let metrics = Metrics::default();
+        let shared = Shared { feeds, rows, clock, transports, thread, me, metrics };
+        let progress = Progress::default();
+        Self { shared: Arc::new(shared), leases, workers: HashMap::new(), progress }
+    }
+
+    /// Counts messages.
+    #[must_use]
+    pub fn measured(mut self, metrics: Metrics) -> Self {
+        // Nothing else has it before the relay runs.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.metrics = metrics;
+        }
+        self
+    }
+
+    /// How far the endpoints are that it sends to.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 
     /// Sends until `stop` is true. Then it stores its cursors and gives up its endpoints.
@@ -70,8 +90,14 @@ impl Relay {
                 }
             }
             match self.leases.look().await {
-                Ok(endpoints) => self.assign(endpoints),
-                Err(error) => tracing::debug!(%error, "the endpoints could not be looked at"),
+                Ok(endpoints) => {
+                    self.progress.saw(Some(&endpoints));
+                    self.assign(endpoints);
+                }
+                Err(error) => {
+                    self.progress.saw(None);
+                    tracing::debug!(%error, "the endpoints could not be looked at");
+                }
             }
             let again = clock.now().plus_seconds(LOOK_SECONDS);
             tokio::select! {
@@ -110,7 +136,7 @@ impl Relay {
                 let id = endpoint.id;
                 let (changes, heard) = watch::channel(endpoint);
                 let task = tokio::spawn(work(Arc::clone(&self.shared), heard, id));
-                self.workers.insert(id, Sending { changes, task });
+                self.workers.insert(id, Running { changes, task });
             }
         }
     }

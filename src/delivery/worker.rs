@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::chains::{Chain, Outgoing, Sent, send_all};
 use super::feeds::EventFeeds;
+use super::measured;
 use super::notice::{Cursor, Notice, read_page};
 use super::retry_queue::RetryQueue;
 use super::schedule::{next_attempt, patience};
@@ -20,6 +21,7 @@ use super::transport::{Consequence, SendFailure, Sender, Transport, transport_of
 use super::watch::{Filter, Watch, WatchError};
 use crate::clock::{self, Clock};
 use crate::ledger::{CustomerId, LedgerId, Text, Timestamp};
+use crate::metrics::Metrics;
 use crate::store::webhooks::{Delivery, Disabled, Endpoint, WebhookStore};
 use crate::store::{Position, StoreError};
 
@@ -45,6 +47,7 @@ pub(super) struct Shared {
     /// Where messages are made and sent.
     pub thread: DeliveryThread,
     pub me: Uuid,
+    pub metrics: Metrics,
 }
 
 /// Why a worker ended.
@@ -236,6 +239,7 @@ impl Worker {
         let count: usize = chains.iter().map(Vec::len).sum();
         let sends = send_all(Arc::clone(&self.sender), self.transport.messages_at_a_time(), chains);
         let sent = self.shared.thread.run(sends).await.unwrap_or_default();
+        measured::sent(&self.shared.metrics, &self.endpoint, &self.ledger, &sent);
         let (mut remove, mut accounted, mut disabling) = (Vec::new(), 0_usize, None);
         for Sent { taken, failed, rest } in sent {
             accounted = accounted.saturating_add(taken.len()).saturating_add(rest.len());

@@ -12,6 +12,7 @@ use crate::access::{Recorder, Tokens};
 use crate::delivery::webhooks::Policy;
 use crate::delivery::{Endpoints, EventFeeds};
 use crate::ledger::{LedgerId, LedgerNo, RequestKey, Text};
+use crate::metrics::Metrics;
 use crate::query::{Keyed, Listed, Reader};
 use crate::storefront::Applier;
 use crate::writer::Writer;
@@ -65,6 +66,7 @@ pub struct Shared {
     pub(super) silence: Duration,
     /// What the same listener serves besides gRPC.
     pub(super) http_routes: Option<HttpRoutes>,
+    pub(super) metrics: Metrics,
 }
 
 /// Who may call.
@@ -117,6 +119,7 @@ impl Api {
             silence: Duration::MAX,
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
             http_routes: None,
+            metrics: Metrics::default(),
         }))
     }
 
@@ -124,6 +127,13 @@ impl Api {
     #[must_use]
     pub fn with(mut self, http_routes: HttpRoutes) -> Self {
         Arc::make_mut(&mut self.0).http_routes = Some(http_routes);
+        self
+    }
+
+    /// Measures calls.
+    #[must_use]
+    pub fn measured(mut self, metrics: Metrics) -> Self {
+        Arc::make_mut(&mut self.0).metrics = metrics;
         self
     }
 

@@ -28,6 +28,7 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Frame;
+use opentelemetry::KeyValue;
 use tokio::sync::{Semaphore, watch};
 use tonic::Status;
 use tonic::body::Body;
@@ -38,6 +39,7 @@ use super::methods::{Methods, Shape};
 use super::stage::{Answer, Inner, Stage};
 use super::status::Problem;
 use crate::access::{Access, CallFacts, Caller, Recorder, Refused, Shown, Token};
+use crate::metrics::Metrics;
 use crate::tls::Peer;
 
 /// Calls that may wait for a check at a time.
@@ -53,14 +55,22 @@ const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 pub struct Identify {
     access: Access,
     recorder: Recorder,
+    metrics: Metrics,
     waiting: Arc<Semaphore>,
 }
 
 type Checking = Pin<Box<dyn Future<Output = Result<Arc<Caller>, Refused>> + Send>>;
 
 impl Identify {
-    pub fn new(access: Access, recorder: Recorder) -> Self {
-        Self { access, recorder, waiting: Arc::new(Semaphore::new(WAITING_MAX)) }
+    pub fn new(access: Access, recorder: Recorder, metrics: Metrics) -> Self {
+        Self { access, recorder, metrics, waiting: Arc::new(Semaphore::new(WAITING_MAX)) }
+    }
+
+    /// The answer to a call that is refused because of who makes it.
+    fn refuse(&self, problem: Problem) -> Response<Body> {
+        self.metrics
+            .count(|on| &on.access_refusals, &[KeyValue::new("creditledger.reason", problem.reason())]);
+        Status::from(problem).into_http()
     }
 
     /// The caller, if it is known and its role may call the method. The audit log hears of all others.
@@ -112,7 +122,7 @@ impl Stage for Identify {
         if let Poll::Ready(known) = checking.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()))
         {
             return match self.admitted(known, peer, request.uri().path()) {
-                Err(problem) => Answer::<S>::own(std::future::ready(Ok(Status::from(problem).into_http()))),
+                Err(problem) => Answer::<S>::own(std::future::ready(Ok(self.refuse(problem)))),
                 Ok(called) => {
                     let called = self.lasting(called, &request, shown, peer);
                     let watched = is_stream(&request).then(|| called.clone());
@@ -128,8 +138,8 @@ impl Stage for Identify {
             };
         }
         let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else {
-            let problem = Problem::refused(Refused::Unavailable);
-            return Answer::<S>::own(std::future::ready(Ok(Status::from(problem).into_http())));
+            let answer = self.refuse(Problem::refused(Refused::Unavailable));
+            return Answer::<S>::own(std::future::ready(Ok(answer)));
         };
         let (stage, services) = (self.clone(), services.clone());
         Answer::<S>::own(async move {
@@ -137,7 +147,7 @@ impl Stage for Identify {
             drop(place);
             let called = match stage.admitted(known, peer, request.uri().path()) {
                 Ok(called) => called,
-                Err(problem) => return Ok(Status::from(problem).into_http()),
+                Err(problem) => return Ok(stage.refuse(problem)),
             };
             let called = stage.lasting(called, &request, shown, peer);
             let watched = is_stream(&request).then(|| called.clone());

@@ -90,6 +90,11 @@ impl Methods {
         self.by_path.get_key_value(path).map_or("", |(path, _)| Self::short(path))
     }
 
+    /// The whole name of a method, such as `creditledger.v1.HoldService/PlaceHold`; `None` for one that is not known.
+    pub fn full_name(&'static self, path: &str) -> Option<&'static str> {
+        self.by_path.get_key_value(path).map(|(path, _)| path.trim_start_matches('/'))
+    }
+
     /// A path without the name of the package; empty for another package.
     pub fn short(path: &str) -> &str {
         path.strip_prefix('/')

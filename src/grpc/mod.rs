@@ -8,6 +8,7 @@
 //! | HTTP routes | `http_routes` | answers what is below one path, and passes the rest |
 //! | names | `browser` | refuses calls under a name that is not the server's, and tells browsers which pages may call |
 //! | Connect | `connect` | turns JSON and Connect into gRPC, and refuses other content types |
+//! | measure | `measure` | takes the time of the call, where somebody asks for metrics |
 //! | identity | `identify` | asks who calls, and whether its role may call the method |
 //! | guard | `limits` | counts the call, opens its span, sets its deadline |
 //! | intake | `intake` | gives each message room as it arrives, and weighs it before it is decoded |
@@ -69,6 +70,7 @@ mod journal_stream;
 mod json;
 mod ledger_service;
 mod limits;
+mod measure;
 mod methods;
 mod notification_service;
 mod outgoing;

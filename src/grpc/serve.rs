@@ -18,6 +18,7 @@ use super::identify::Identify;
 use super::incoming::{Bounds, Listener, connections};
 use super::intake::IntakeLimits;
 use super::limits::{Guard, Places};
+use super::measure::Measure;
 use super::methods::Methods;
 use super::room::Room;
 use super::services::SERVICE_NAMES;
@@ -120,7 +121,8 @@ pub async fn serve(
         .layer(tower::util::option_layer(cors(&admission.origins)))
         .layer(Staged(Connect(intake.clone())))
         .layer(GrpcWebLayer::new())
-        .layer(Staged(Identify::new(admission.access, api.identities.recorder.clone())))
+        .layer(tower::util::option_layer(Measure::new(&api.metrics)))
+        .layer(Staged(Identify::new(admission.access, api.identities.recorder.clone(), api.metrics.clone())))
         .layer(Staged(Guard::new(places, intake)));
 
     /// A service with its bounds on message sizes, accepting and sending gzip.

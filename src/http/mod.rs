@@ -18,10 +18,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
+use opentelemetry::KeyValue;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::body::Body;
 
 use crate::clock;
+use crate::metrics::Metrics;
 use crate::query::Reader;
 use crate::storefront::{self, Delivery, Intake, IntakeError, Reading, Refused, Shop};
 
@@ -50,6 +52,7 @@ pub struct StorefrontWebhooks {
     doors: Vec<Door>,
     intake: Intake,
     reader: Arc<Reader>,
+    metrics: Metrics,
 }
 
 /// Where the deliveries of one storefront come in.
@@ -75,22 +78,47 @@ impl StorefrontWebhooks {
             unsigned: Semaphore::new(UNSIGNED_MAX),
             signed: Semaphore::new(SIGNED_MAX),
         });
-        Self { doors: doors.collect(), intake, reader }
+        Self { doors: doors.collect(), intake, reader, metrics: Metrics::default() }
+    }
+
+    /// Counts deliveries.
+    #[must_use]
+    pub fn measured(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let mut response = Response::new(Body::empty());
-        *response.status_mut() = match self.taken(request).await {
-            Ok(()) => StatusCode::OK,
-            Err(status) => status,
+        let name = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
+        let door = self.doors.iter().find(|door| door.shop.storefront.as_str() == name);
+        *response.status_mut() = match door {
+            None => StatusCode::NOT_FOUND,
+            Some(door) => {
+                let status = self.taken(door, request).await.err().unwrap_or(StatusCode::OK);
+                self.count(door, status);
+                status
+            }
         };
         response
     }
 
-    async fn taken(&self, request: Request<Body>) -> Result<(), StatusCode> {
-        let name = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
-        let door = self.doors.iter().find(|door| door.shop.storefront.as_str() == name);
-        let Some(door) = door else { return Err(StatusCode::NOT_FOUND) };
+    fn count(&self, door: &Door, status: StatusCode) {
+        let outcome = match status {
+            StatusCode::OK => "stored",
+            StatusCode::UNAUTHORIZED => "unsigned",
+            status if status.is_client_error() => "bad",
+            _ => "failed",
+        };
+        let Some(on) = self.metrics.get() else { return };
+        let storefront = door.shop.storefront.as_str().to_owned();
+        let attributes = [
+            KeyValue::new("creditledger.storefront", storefront),
+            KeyValue::new("creditledger.outcome", outcome),
+        ];
+        on.deliveries.add(1, &attributes);
+    }
+
+    async fn taken(&self, door: &Door, request: Request<Body>) -> Result<(), StatusCode> {
         if request.method() != Method::POST {
             return Err(StatusCode::METHOD_NOT_ALLOWED);
         }

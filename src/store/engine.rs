@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 
 use super::audit::AuditStore;
+use super::gauges::Gauges;
 use super::orders::OrderStore;
 use super::read_store::ReadStore;
 use super::recorded::Recorded;
@@ -25,6 +26,8 @@ pub struct Engine {
     /// The audit log.
     pub records: Arc<dyn RecordStore>,
     pub notifier: CommitNotifier,
+    /// What the engine tells of itself.
+    pub gauges: Gauges,
 }
 
 /// Commits that are kept for followers. A follower that is further behind reads the feed.

@@ -12,6 +12,7 @@ pub mod copy;
 pub mod engine;
 pub mod error;
 pub mod figures;
+pub mod gauges;
 pub mod memory;
 mod migrations;
 pub mod nets;
@@ -41,6 +42,7 @@ pub use copy::{CopyStore, CopyTarget};
 pub use engine::{CommitNotifier, Committed, Engine, Isolation, Settings, Time};
 pub use error::StoreError;
 pub use figures::Figures;
+pub use gauges::Gauges;
 pub use open::{
     ExclusiveLock, check_urls, migrate, open, open_figures, open_for_copy, open_to_check, open_to_read,
     shown_url,

@@ -7,6 +7,7 @@ use super::copy::{CopyTarget, unusable};
 use super::engine::{Engine, Settings};
 use super::error::StoreError;
 use super::figures::Figures;
+use super::gauges::Gauges;
 use super::memory::Memory;
 use super::postgres::{self, Address};
 use super::read_store::ReadStore;
@@ -36,6 +37,7 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
     let path = sqlite_path(url)?;
     let (writer, readers) = sqlite::open(&path, now)?;
     let notifier = writer.notifier();
+    let gauges = Gauges::Sqlite(writer.gauges());
     let side = sqlite::SqliteSide::of(&path, writer.turns(), writer.file());
     let reader = Arc::new(SqlReader(readers.clone()));
     Ok(Engine {
@@ -47,6 +49,7 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
         tokens: Arc::new(SqlTokens { reader: Arc::clone(&reader), side: SideStore(side.clone()) }),
         records: Arc::new(SqlRecords { reader, side: SideStore(side) }),
         notifier,
+        gauges,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -64,6 +65,11 @@ pub trait WriteStore: Send {
     /// # Errors
     /// [`StoreError`]; nothing is stored, unless the error says that the fate is unknown.
     async fn append(&mut self, book: &Book) -> Result<(), StoreError>;
+
+    /// How long the commit of the last successful append took; `None` for engines that do not commit to anything.
+    fn last_commit(&self) -> Option<Duration> {
+        None
+    }
 
     /// Finds out, inside the transaction that `load` opened, whether an earlier append of `book` was stored although
     /// its answer was lost. `load` has waited for every transaction that had locked its customers, so the answer is

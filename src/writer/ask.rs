@@ -15,6 +15,8 @@ use crate::store::{CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAler
 pub(super) struct Single {
     pub ask: Ask,
     pub deadline: Option<Instant>,
+    /// When it was queued.
+    pub since: Instant,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,8 @@ impl Change {
 pub(super) struct Bulk {
     pub requests: std::vec::IntoIter<Request>,
     pub deadline: Option<Instant>,
+    /// When it was queued.
+    pub since: Instant,
     pub done: Vec<Done>,
     /// The number of its commands in the batch that is being run.
     pub in_batch: usize,

@@ -1,7 +1,7 @@
 //! The handle to the writer; request handlers hold it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -12,6 +12,7 @@ use super::limits::Limits;
 use super::shared::{Ends, Shared};
 use crate::ledger::Request;
 use crate::ledger::card::{CardRequest, Cards};
+use crate::metrics::Metrics;
 use crate::store::{CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger, WriteStore};
 
 /// Sends commands to the writer's lanes; cheap to clone.
@@ -39,6 +40,19 @@ impl Writer {
         cards: &Arc<Cards>,
         limits: Limits,
     ) -> std::io::Result<(Self, WriterEnd)> {
+        Self::start_measured(stores, cards, limits, &Metrics::default())
+    }
+
+    /// The same, and tells how long batches take.
+    ///
+    /// # Errors
+    /// As [`Writer::start`].
+    pub fn start_measured(
+        stores: Vec<Box<dyn WriteStore>>,
+        cards: &Arc<Cards>,
+        limits: Limits,
+        metrics: &Metrics,
+    ) -> std::io::Result<(Self, WriterEnd)> {
         if stores.is_empty() {
             return Err(std::io::Error::other("there is nothing to write to"));
         }
@@ -46,7 +60,7 @@ impl Writer {
         let (ends, stopped) = Ends::new(stores.len());
         let lanes: Vec<Lane> = stores
             .into_iter()
-            .map(|store| lane::start(store, Arc::clone(cards), limits, &shared, &ends))
+            .map(|store| lane::start(store, Arc::clone(cards), limits, metrics.clone(), &shared, &ends))
             .collect::<std::io::Result<_>>()?;
         Ok((Self { shared, lanes: lanes.into(), ends }, WriterEnd { stopped }))
     }
@@ -55,7 +69,8 @@ impl Writer {
     pub async fn submit(&self, request: Request, deadline: Option<Instant>) -> Submitted {
         let (reply, outcome) = oneshot::channel();
         let lane = self.lane_of(&request);
-        lane.send(&self.shared, Single { ask: Ask::Command(Box::new(request), reply), deadline })?;
+        let (ask, since) = (Ask::Command(Box::new(request), reply), Instant::now());
+        lane.send(&self.shared, Single { ask, deadline, since })?;
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
     }
 
@@ -72,7 +87,7 @@ impl Writer {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        let count = requests.len();
+        let (count, since) = (requests.len(), Instant::now());
         self.shared.enqueue(count)?;
         let mut parts: Vec<(Vec<usize>, Vec<Request>)> = vec![Default::default(); self.lanes.len()];
         for (place, request) in requests.into_iter().enumerate() {
@@ -85,7 +100,8 @@ impl Writer {
         {
             let (reply, outcomes) = oneshot::channel();
             let done = Vec::with_capacity(requests.len());
-            lane.send_bulk(Bulk { requests: requests.into_iter(), deadline, done, in_batch: 0, reply });
+            let requests = requests.into_iter();
+            lane.send_bulk(Bulk { requests, deadline, since, done, in_batch: 0, reply });
             waiting.push((places, outcomes));
         }
         let mut all: Vec<Submitted> = (0..count).map(|_| Err(SubmitError::Unknown)).collect();
@@ -133,7 +149,8 @@ impl Writer {
         deadline: Option<Instant>,
     ) -> Result<T, SubmitError> {
         let (reply, outcome) = oneshot::channel();
-        self.lanes[0].send(&self.shared, Single { ask: Ask::Ledger(change(reply)), deadline })?;
+        let (ask, since) = (Ask::Ledger(change(reply)), Instant::now());
+        self.lanes[0].send(&self.shared, Single { ask, deadline, since })?;
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
     }
 
@@ -145,6 +162,15 @@ impl Writer {
     /// The number of commands that wait.
     pub fn queued(&self) -> usize {
         self.shared.queued()
+    }
+
+    /// How long the oldest command of the queue has waited, as far as is known without stopping the lanes. Commands that
+    /// are held back because of a foreign lock are not looked at.
+    pub fn queue_age(&self) -> Duration {
+        if self.queued() == 0 {
+            return Duration::ZERO;
+        }
+        self.lanes.iter().map(Lane::age).max().unwrap_or_default()
     }
 
     /// Takes no new commands; those that wait are still run. [`WriterEnd::stopped`] reports when that is done.

@@ -1,6 +1,7 @@
 //! A lane: a queue, and a task on a thread of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -10,8 +11,9 @@ use super::held_back::HeldBack;
 use super::limits::Limits;
 use super::queue::Queue;
 use super::run::Task;
-use super::shared::{Ends, Shared};
+use super::shared::{Ends, Oldest, Shared};
 use crate::ledger::card::Cards;
+use crate::metrics::Metrics;
 use crate::store::WriteStore;
 
 /// Sends commands to one lane.
@@ -19,16 +21,24 @@ use crate::store::WriteStore;
 pub(super) struct Lane {
     singles: mpsc::UnboundedSender<Single>,
     bulks: mpsc::UnboundedSender<Bulk>,
+    oldest: Arc<Oldest>,
 }
 
 impl Lane {
     pub fn send(&self, shared: &Shared, single: Single) -> Result<(), SubmitError> {
         shared.enqueue(1)?;
+        self.oldest.queued(single.since);
         self.singles.send(single).map_err(|_| SubmitError::ShuttingDown)
+    }
+
+    /// How long the oldest command of its queue has waited.
+    pub fn age(&self) -> Duration {
+        self.oldest.age()
     }
 
     /// Queues commands that are already counted. If the lane has ended, they are answered at once.
     pub fn send_bulk(&self, bulk: Bulk) {
+        self.oldest.queued(bulk.since);
         if let Err(mpsc::error::SendError(mut bulk)) = self.bulks.send(bulk) {
             let count = bulk.requests.len();
             bulk.done.extend((0..count).map(|_| Done::Now(Err(SubmitError::ShuttingDown))));
@@ -41,14 +51,16 @@ pub(super) fn start(
     store: Box<dyn WriteStore>,
     cards: Arc<Cards>,
     limits: Limits,
+    metrics: Metrics,
     shared: &Arc<Shared>,
     ends: &Arc<Ends>,
 ) -> std::io::Result<Lane> {
     let (singles, single_queue) = mpsc::unbounded_channel();
     let (bulks, bulk_queue) = mpsc::unbounded_channel();
-    let queue = Queue::new(Arc::clone(shared), single_queue, bulk_queue);
+    let oldest = Arc::new(Oldest::new());
+    let queue = Queue::new(Arc::clone(shared), Arc::clone(&oldest), single_queue, bulk_queue);
     let held_back = HeldBack::new(Arc::clone(shared));
-    let task = Task { store, cards, limits, queue, held_back, gave_up: false };
+    let task = Task { store, cards, limits, metrics, queue, held_back, gave_up: false };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (shared, ends) = (Arc::clone(shared), Arc::clone(ends));
     std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
@@ -56,7 +68,7 @@ pub(super) fn start(
         let guard = EndGuard { shared, ends, result: Err("the writer has ended".to_owned()) };
         guard.end(runtime.block_on(task.run()));
     })?;
-    Ok(Lane { singles, bulks })
+    Ok(Lane { singles, bulks, oldest })
 }
 
 struct EndGuard {

@@ -37,6 +37,7 @@ mod handle;
 mod held_back;
 mod lane;
 mod limits;
+mod measured;
 mod queue;
 mod retry;
 mod run;

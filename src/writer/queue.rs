@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::ask::{Ask, Bulk, Change, Done, Single};
 use super::error::{SubmitError, Submitted};
 use super::held_back::Waiting;
-use super::shared::Shared;
+use super::shared::{Oldest, Shared};
 use crate::ledger::Request;
 
 /// The share of a batch that is kept for bulk commands while single ones wait too: one in four, so that neither kind
@@ -19,6 +19,7 @@ const BULK_SHARE: usize = 4;
 /// What waits: single commands before bulk ones.
 pub(super) struct Queue {
     shared: Arc<Shared>,
+    oldest: Arc<Oldest>,
     closing: watch::Receiver<bool>,
     single_queue: mpsc::UnboundedReceiver<Single>,
     bulk_queue: mpsc::UnboundedReceiver<Bulk>,
@@ -37,6 +38,8 @@ pub(super) struct Batch {
     pub changes: Vec<Change>,
     /// Replies for the first requests, one each. The other requests belong to the bulks at the head of the queue.
     singles: Vec<oneshot::Sender<Submitted>>,
+    /// When the oldest command was queued.
+    pub oldest: Option<Instant>,
     /// When commands that were held back before are given up, in the order of `singles`; empty where none was.
     until: Vec<Option<Instant>>,
 }
@@ -62,19 +65,25 @@ impl Batch {
 impl Queue {
     pub fn new(
         shared: Arc<Shared>,
+        oldest: Arc<Oldest>,
         single_queue: mpsc::UnboundedReceiver<Single>,
         bulk_queue: mpsc::UnboundedReceiver<Bulk>,
     ) -> Self {
         let closing = shared.closing();
-        Self { shared, closing, single_queue, bulk_queue, singles: VecDeque::new(), bulks: VecDeque::new() }
+        let (singles, bulks) = (VecDeque::new(), VecDeque::new());
+        Self { shared, oldest, closing, single_queue, bulk_queue, singles, bulks }
     }
 
     /// Waits until there is something to do, and takes at most `commands_max` commands. `None` once the writer is
     /// closed and everything is done.
     pub async fn next(&mut self, commands_max: usize) -> Option<Batch> {
         loop {
+            self.oldest.clear();
             self.take_waiting();
             let batch = self.cut(commands_max);
+            if let Some(since) = self.waits_since() {
+                self.oldest.left(since);
+            }
             if !batch.is_empty() {
                 return Some(batch);
             }
@@ -111,11 +120,19 @@ impl Queue {
         }
     }
 
+    /// When the oldest of what was taken from the channels, and of no batch yet, was queued.
+    fn waits_since(&self) -> Option<Instant> {
+        let single = self.singles.front().map(|single| single.since);
+        // The first bulk may wait for its answer only.
+        let bulk = self.bulks.iter().find(|bulk| bulk.requests.len() > 0).map(|bulk| bulk.since);
+        single.into_iter().chain(bulk).min()
+    }
+
     /// Cuts a batch. Commands whose deadline has passed are answered instead of run.
     fn cut(&mut self, commands_max: usize) -> Batch {
         let now = Instant::now();
         let late = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        let mut batch = Batch::default();
+        let mut batch = Batch { oldest: self.waits_since(), ..Batch::default() };
         let kept_for_bulk = if self.bulks.is_empty() { 0 } else { (commands_max / BULK_SHARE).max(1) };
         let singles_max = (commands_max - kept_for_bulk).max(1);
         while batch.requests.len() + batch.changes.len() < singles_max
@@ -161,7 +178,7 @@ impl Queue {
     /// Answers the commands of the batch; outcome `i` belongs to request `i`. Returns those whose customers are locked:
     /// they are not answered yet.
     pub fn answer(&mut self, batch: Batch, outcomes: Vec<Submitted>) -> Vec<Waiting> {
-        let Batch { requests, deadlines, changes: _, singles, until } = batch;
+        let Batch { requests, deadlines, changes: _, singles, oldest: _, until } = batch;
         let mut until = until.into_iter();
         let mut decided = requests.into_iter().zip(deadlines).zip(outcomes);
         let mut held_back = Vec::new();

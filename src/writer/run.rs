@@ -8,6 +8,7 @@ use super::ask::Change;
 use super::error::{SubmitError, Submitted};
 use super::held_back::HeldBack;
 use super::limits::Limits;
+use super::measured;
 use super::queue::{Batch, Queue};
 use super::retry::Retry;
 use crate::clock;
@@ -15,6 +16,7 @@ use crate::ledger::book::{Book, Broken};
 use crate::ledger::card::Cards;
 use crate::ledger::decide::decide;
 use crate::ledger::{CustomerKey, Request};
+use crate::metrics::{Metrics, Stage};
 use crate::store::{StoreError, WriteStore};
 
 /// How long a batch is tried after an earlier one was given up.
@@ -26,6 +28,7 @@ pub(super) struct Task {
     pub store: Box<dyn WriteStore>,
     pub cards: Arc<Cards>,
     pub limits: Limits,
+    pub metrics: Metrics,
     pub queue: Queue,
     pub held_back: HeldBack,
     /// True from when a batch was given up until one succeeds. Meanwhile batches are tried only briefly. Otherwise
@@ -105,6 +108,9 @@ impl Task {
             let Some(mut batch) = next else { return Ok(()) };
             if batch.is_empty() {
                 continue;
+            }
+            if let (Some(on), Some(oldest)) = (self.metrics.get(), batch.oldest) {
+                on.batch(batch.requests.len() + batch.changes.len(), oldest.elapsed());
             }
             let (outcomes, fault) = self.run_batch(&mut batch).await;
             let locked = self.queue.answer(batch, outcomes);
@@ -292,6 +298,7 @@ impl Task {
                 Err(fault) => return Err(Fault::AfterUnanswered(Box::new(fault))),
             };
             tracing::debug!(%error, commands = live.len(), "a batch is tried again");
+            self.metrics.count(|on| &on.batch_retries, &[]);
             if let StoreError::Clash(error) = error {
                 if retry.clashed_too_often() {
                     return Err(StoreError::Refused(error).into());
@@ -337,6 +344,7 @@ impl Task {
         in_doubt: &mut bool,
     ) -> Result<Vec<Submitted>, Fault> {
         let requests: Vec<&Request> = commands.iter().map(|command| command.request).collect();
+        let begun = Instant::now();
         let loaded = self.store.load(&requests, clock::now(), clock::random()?, &mut self.cards).await;
         let mut book = match loaded {
             Ok(book) => book,
@@ -356,8 +364,14 @@ impl Task {
                 return Ok(unanswered.swap_remove(nth).outcomes);
             }
         }
+        let loaded = Instant::now();
         let decided: Result<Vec<_>, Broken> =
             requests.iter().map(|request| decide(&mut book, request).map(Ok)).collect();
+        let decided_at = Instant::now();
+        if let Some(on) = self.metrics.get() {
+            on.stage(Stage::Load, loaded.saturating_duration_since(begun));
+            on.stage(Stage::Decide, decided_at.saturating_duration_since(loaded));
+        }
         let outcomes = match decided {
             Ok(outcomes) => outcomes,
             Err(broken) => {
@@ -370,7 +384,10 @@ impl Task {
             return Ok(outcomes);
         }
         match self.store.append(&book).await {
-            Ok(()) => Ok(outcomes),
+            Ok(()) => {
+                measured::committed(&self.metrics, &book, decided_at.elapsed(), self.store.last_commit());
+                Ok(outcomes)
+            }
             Err(error) => {
                 if matches!(error, StoreError::Unsure(_)) {
                     *in_doubt = true;

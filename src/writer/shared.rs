@@ -1,7 +1,8 @@
 //! State that all lanes share: how many commands wait, whether new ones are taken, and how lanes ended.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
@@ -54,6 +55,55 @@ impl Shared {
 
     pub fn closing(&self) -> watch::Receiver<bool> {
         self.closing.subscribe()
+    }
+}
+
+/// Since when a lane's oldest command waits, for people who watch the queue: nothing is decided by it.
+///
+/// A sender sets it where nothing waits. The lane clears it before it takes what is there, and sets it to the time of
+/// what it left behind. So a command that comes meanwhile is never overlooked. It may count from a command that was just
+/// taken, until the lane takes the next batch.
+#[derive(Debug)]
+pub(super) struct Oldest {
+    from: Instant,
+    /// Microseconds after `from`, and one more; 0 where nothing waits.
+    since: AtomicU64,
+}
+
+impl Oldest {
+    pub fn new() -> Self {
+        Self { from: Instant::now(), since: AtomicU64::new(0) }
+    }
+
+    /// Something was queued at this time.
+    pub fn queued(&self, at: Instant) {
+        if self.since.load(Ordering::Relaxed) == 0 {
+            // Where another one was faster, that is the older one.
+            let _ = self.since.compare_exchange(0, self.micros(at), Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// The lane is about to take what waits.
+    pub fn clear(&self) {
+        self.since.store(0, Ordering::Relaxed);
+    }
+
+    /// The lane has left something behind.
+    pub fn left(&self, since: Instant) {
+        self.since.store(self.micros(since), Ordering::Relaxed);
+    }
+
+    /// How long the oldest has waited.
+    pub fn age(&self) -> Duration {
+        match self.since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => self.from.elapsed().saturating_sub(Duration::from_micros(since)),
+        }
+    }
+
+    fn micros(&self, at: Instant) -> u64 {
+        let micros = at.saturating_duration_since(self.from).as_micros();
+        u64::try_from(micros).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
 

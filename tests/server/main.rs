@@ -34,6 +34,8 @@ mod examples;
 mod export;
 mod large_rows;
 mod life;
+mod metrics;
+mod metrics_rig;
 mod nginx;
 mod one_file;
 mod planted;

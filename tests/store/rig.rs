@@ -48,7 +48,8 @@ pub const SETTINGS: Settings = Settings { lanes: 1, isolation: Isolation::ReadCo
 
 impl Rig {
     fn of(engine: Engine, url: Option<String>, directory: Option<TempDir>) -> Self {
-        let Engine { mut writers, reader, audit, webhooks, orders, tokens, records, notifier } = engine;
+        let Engine { mut writers, reader, audit, webhooks, orders, tokens, records, notifier, gauges: _ } =
+            engine;
         let writer = writers.remove(0);
         let customer = id("acme");
         let ledger = LedgerNo::MAIN;

@@ -17,9 +17,9 @@ use creditledger::store::orders::OrderStore;
 use creditledger::store::webhooks::{Asked, AskedScope, Delivery, Endpoint, WebhookStore, WebhookTx};
 use creditledger::store::{
     At, AuditStore, CardsChanged, ClassStats, ClassStatsFilter, CommitNotifier, DefaultAlertsSet, Engine,
-    Erased, HoldFilter, Ledger, LedgerCreated, LotFilter, NewDefaultAlerts, NewLedger, OwnedLot, Page,
-    Position, ReadStore, RecordStore, Recorded, StoreError, StoreInfo, StoredToken, TokenCounts, TokenStore,
-    TokenTx, WriteStore,
+    Erased, Gauges, HoldFilter, Ledger, LedgerCreated, LotFilter, NewDefaultAlerts, NewLedger, OwnedLot,
+    Page, Position, ReadStore, RecordStore, Recorded, StoreError, StoreInfo, StoredToken, TokenCounts,
+    TokenStore, TokenTx, WriteStore,
 };
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -106,7 +106,8 @@ pub struct Faulty {
 
 impl Faulty {
     pub fn new(engine: Engine) -> Self {
-        let Engine { mut writers, reader, audit, webhooks, orders, tokens, records, notifier } = engine;
+        let Engine { mut writers, reader, audit, webhooks, orders, tokens, records, notifier, gauges: _ } =
+            engine;
         let writer = Arc::new(Mutex::new(writers.remove(0)));
         Self { plan: Arc::default(), writer, reader, audit, webhooks, orders, tokens, records, notifier }
     }
@@ -124,6 +125,7 @@ impl Faulty {
             records: Arc::clone(&self.records),
             tokens: Arc::new(Toks { plan: plan(), inner: Arc::clone(&self.tokens) }),
             notifier: self.notifier.clone(),
+            gauges: Gauges::None,
         }
     }
 

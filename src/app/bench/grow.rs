@@ -16,6 +16,7 @@ use crate::app::progress::Progress;
 use crate::app::server::Server;
 use crate::config::Config;
 use crate::store::open_figures;
+use crate::telemetry::Meters;
 
 /// Commands in a batch.
 const BATCH: usize = 1_000;
@@ -213,7 +214,7 @@ impl Growing {
         drop(caller);
         server.stop().await?;
         let start = Instant::now();
-        let server = Server::start(config).await?;
+        let server = Server::start(config, &Meters::off()).await?;
         let start_us = micros_since(start);
         let url = server.url();
         let caller = Caller::connect(&url, growth.connections, ledger).await?;

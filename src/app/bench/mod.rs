@@ -32,6 +32,7 @@ use crate::app::failure::Failure;
 use crate::config::{Config, Secret};
 use crate::hidden::Hidden;
 use crate::store::{open_figures, shown_url};
+use crate::telemetry::Meters;
 
 /// How long a line is measured by default.
 const LASTS: Duration = Duration::from_millis(1_500);
@@ -109,7 +110,7 @@ impl Bench {
             Some(url) => shown_url(url.reveal()),
             None => "temporary, SQLite".to_owned(),
         };
-        let server = Server::start(&config).await?;
+        let server = Server::start(&config, &Meters::off()).await?;
         if let Some(transfers) = self.grow {
             let grown = grow(self.growth(transfers), &config, server).await?;
             print(&if self.json { grown.json().to_string() } else { grown.page(&shown) })?;

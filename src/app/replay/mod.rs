@@ -159,7 +159,7 @@ impl Replay {
         };
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = Config { listen, database_url: Secret::of_text(&database_url), ..Config::default() };
-        let server = Box::new(Server::start(&config).await?);
+        let server = Box::new(Server::start(&config, &telemetry::Meters::off()).await?);
         let url = server.url();
         Ok((vec![url], Target::Own { server, database_url, _temporary: temporary }))
     }

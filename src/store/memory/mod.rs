@@ -7,7 +7,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::stamps::Stamps;
-use super::{AuditStore, CommitNotifier, Engine, Ledger, Position, ReadStore, Recorded, StoredDefaultAlerts};
+use super::{
+    AuditStore, CommitNotifier, Engine, Gauges, Ledger, Position, ReadStore, Recorded, StoredDefaultAlerts,
+};
 use crate::ledger::book::{OrderScope, RequestScope};
 use crate::ledger::card::CardChange;
 use crate::ledger::unused::Unused;
@@ -89,6 +91,7 @@ impl Memory {
             reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
             audit: reader as Arc<dyn AuditStore>,
             notifier,
+            gauges: Gauges::None,
         }
     }
 

@@ -18,6 +18,7 @@ use super::write::PgWriter;
 use crate::ledger::Timestamp;
 use crate::store::engine::{Engine, Settings};
 use crate::store::error::StoreError;
+use crate::store::gauges::Gauges;
 use crate::store::migrations::{Migration, POSTGRES};
 use crate::store::sql::audit::SqlAudit;
 use crate::store::sql::figures::SqlFigures;
@@ -56,6 +57,7 @@ pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Resu
     let address = Arc::new(address);
     let signals = Signals::new();
     let sequencer = Arc::new(Sequencer::new(Arc::clone(&address), *settings, me));
+    let gauges = Gauges::Postgres(sequencer.gauges());
     let lane = || -> Box<dyn WriteStore> {
         Box::new(PgWriter::new(Arc::clone(&address), *settings, signals.clone()))
     };
@@ -68,7 +70,8 @@ pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Resu
     let side = || SideStore(PgSide::for_access(Arc::clone(&address), settings.time));
     let tokens = Arc::new(SqlTokens { reader: Arc::clone(&reader), side: side() });
     let records = Arc::new(SqlRecords { reader: Arc::clone(&reader), side: side() });
-    Ok(Engine { writers, reader, audit, webhooks, orders, tokens, records, notifier: signals.notifier() })
+    let notifier = signals.notifier();
+    Ok(Engine { writers, reader, audit, webhooks, orders, tokens, records, notifier, gauges })
 }
 
 /// Opens what `verify` reads; servers may be running. The database must have this version's schema.

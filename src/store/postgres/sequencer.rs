@@ -36,6 +36,7 @@ use super::steps::{begin_statement, within};
 use crate::ledger::Timestamp;
 use crate::store::engine::{Isolation, Settings, Time};
 use crate::store::error::{StoreError, damaged};
+use crate::store::gauges::{SequencerGauge, SequencerGauges};
 use crate::store::sql::row::sql_count;
 
 /// The most commits that one turn places.
@@ -62,6 +63,7 @@ pub(super) struct Sequencer {
     /// The id of this server in the lease.
     me: Uuid,
     connection: Mutex<Option<PgConnection>>,
+    gauges: Arc<SequencerGauges>,
 }
 
 /// What a look at the database found.
@@ -79,6 +81,13 @@ pub(super) struct Look {
 impl Look {
     fn has_pending(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    fn gauge(&self) -> SequencerGauge {
+        let oldest = self.pending.first().map_or(self.clock, |first| first.stamp);
+        let lag = u64::try_from(self.clock.saturating_sub(oldest)).unwrap_or_default();
+        let pending = self.pending.len().try_into().unwrap_or(u64::MAX);
+        SequencerGauge { pending, lag: Duration::from_micros(lag) }
     }
 }
 
@@ -109,7 +118,12 @@ enum Turn {
 impl Sequencer {
     pub fn new(address: Arc<Address>, settings: Settings, me: Uuid) -> Self {
         let Settings { isolation, time, lanes: _ } = settings;
-        Self { address, isolation, time, me, connection: Mutex::new(None) }
+        Self { address, isolation, time, me, connection: Mutex::new(None), gauges: Arc::default() }
+    }
+
+    /// What it saw last.
+    pub fn gauges(&self) -> Arc<SequencerGauges> {
+        Arc::clone(&self.gauges)
     }
 
     /// Places everything that is committed by now, whoever has the lease. A reader that was notified of a commit must
@@ -143,15 +157,17 @@ impl Sequencer {
     /// Looks, and takes a turn where something is pending and this server may take the lease.
     pub async fn tend(&self) -> Result<Look, StoreError> {
         let mut connection = self.connection.lock().await;
-        self.on(&mut connection, async |connection| {
+        let tended = self.on(&mut connection, async |connection| {
             let seen = look(connection, self.me, self.time).await?;
             if seen.is_ours && seen.has_pending() {
                 self.turn(connection, &seen).await?;
                 return look(connection, self.me, self.time).await;
             }
             Ok(seen)
-        })
-        .await
+        });
+        let tended = tended.await;
+        self.gauges.saw(tended.as_ref().ok().map(Look::gauge));
+        tended
     }
 
     /// Takes turns until nothing that was there at the beginning is left to do.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sqlx::PgConnection;
@@ -34,6 +35,7 @@ pub struct PgWriter {
     backend: Option<i32>,
     /// The sequences of the customers that the open transaction has locked.
     loaded: HashMap<CustomerKey, u64>,
+    last_commit: Option<Duration>,
 }
 
 impl std::fmt::Debug for PgWriter {
@@ -45,7 +47,15 @@ impl std::fmt::Debug for PgWriter {
 impl PgWriter {
     /// Connects at the first batch.
     pub(super) fn new(address: Arc<Address>, settings: Settings, signals: Signals) -> Self {
-        Self { address, settings, signals, connection: None, backend: None, loaded: HashMap::new() }
+        Self {
+            address,
+            settings,
+            signals,
+            connection: None,
+            backend: None,
+            loaded: HashMap::new(),
+            last_commit: None,
+        }
     }
 
     pub(super) fn address(&self) -> Arc<Address> {
@@ -68,6 +78,7 @@ impl PgWriter {
 
     /// Commits. A connection whose commit was not answered is not used again; a conflict is an answer.
     pub(super) async fn commit(&mut self, mut connection: PgConnection) -> Result<(), StoreError> {
+        let begun = Instant::now();
         let commit = sqlx::raw_sql("COMMIT").execute(&mut connection);
         match tokio::time::timeout(STEP_TIMEOUT, commit).await {
             Ok(Ok(_)) => {}
@@ -80,6 +91,7 @@ impl PgWriter {
             }
             Err(_) => return Err(StoreError::Unsure("the commit took too long".into())),
         }
+        self.last_commit = Some(begun.elapsed());
         self.connection = Some(connection);
         self.signals.committed();
         Ok(())
@@ -163,6 +175,10 @@ impl WriteStore for PgWriter {
             .step("appending", connection, async |connection| append::append(connection, book, &loaded).await)
             .await?;
         self.commit(connection).await
+    }
+
+    fn last_commit(&self) -> Option<Duration> {
+        self.last_commit
     }
 
     async fn was_stored(&mut self, book: &Book) -> Result<bool, StoreError> {

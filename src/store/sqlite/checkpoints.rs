@@ -17,7 +17,8 @@
 //! # Cost
 //! A look costs as much as a small statement, once in many commits. Hardly any commit waits for a checkpoint.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -26,6 +27,7 @@ use super::connection::{WriteConnection, WriteStats};
 use super::file::log_path;
 use super::settings::BUSY_TIMEOUT;
 use crate::store::error::{StoreError, damaged};
+use crate::store::gauges::LogGauges;
 use crate::store::sql::row::Row;
 
 /// The writer looks at the log's size after this many commits or rows, because a look costs as much as a small
@@ -50,7 +52,7 @@ pub(super) struct Log {
 
 /// Decides when to checkpoint, and holds the connection that does most of it.
 pub(super) struct Checkpoints {
-    wal: PathBuf,
+    gauges: Arc<LogGauges>,
     /// `None` while it works on another thread.
     second: Option<WriteConnection>,
     pub at_work: Option<JoinHandle<Result<WriteConnection, StoreError>>>,
@@ -62,7 +64,7 @@ impl Checkpoints {
     /// `second` is a connection to the same file that syncs as the writing one does.
     pub fn new(path: &Path, second: WriteConnection) -> Self {
         Self {
-            wal: log_path(path),
+            gauges: Arc::new(LogGauges::new(log_path(path))),
             second: Some(second),
             at_work: None,
             looked: WriteStats::default(),
@@ -70,8 +72,8 @@ impl Checkpoints {
         }
     }
 
-    pub fn wal_bytes(&self) -> u64 {
-        std::fs::metadata(&self.wal).map_or(0, |facts| facts.len())
+    pub fn gauges(&self) -> Arc<LogGauges> {
+        Arc::clone(&self.gauges)
     }
 
     /// True where the second connection has just finished: what it left over can be copied.
@@ -109,6 +111,7 @@ impl Checkpoints {
             connection.set_busy_timeout(RESTART_TIMEOUT)?;
             let after = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)")?;
             connection.set_busy_timeout(BUSY_TIMEOUT)?;
+            self.gauges.checkpointed();
             self.restart_at = after.pages.saturating_mul(2).max(RESTART_PAGES);
         } else if log.pages.saturating_sub(log.moved) >= CHECKPOINT_PAGES
             && let Some(second) = self.second.take()
@@ -120,12 +123,14 @@ impl Checkpoints {
         }
         Ok(())
     }
-}
 
-/// Copies what no reader needs any more. Once all pages are copied and no reader needs the log, the next commit
-/// restarts it.
-pub(super) fn move_the_rest(connection: &WriteConnection) -> Result<(), StoreError> {
-    checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)").map(drop)
+    /// Copies what no reader needs any more. Once all pages are copied and no reader needs the log, the next commit
+    /// restarts it.
+    pub fn move_the_rest(&self, connection: &WriteConnection) -> Result<(), StoreError> {
+        checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        self.gauges.checkpointed();
+        Ok(())
+    }
 }
 
 /// Runs a checkpoint of this kind and returns the state of the log after it.

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{CachedStatement, Connection, Params};
 
@@ -171,17 +171,23 @@ impl Prepared<'_> {
 pub(super) struct WriteConnection {
     pub(super) connection: Connection,
     stats: Cell<WriteStats>,
+    last_commit: Cell<Option<Duration>>,
     // Declared after the connection, so dropped after it.
     _file: Arc<DatabaseFile>,
 }
 
 impl WriteConnection {
     pub fn new(connection: Connection, file: Arc<DatabaseFile>) -> Self {
-        Self { connection, stats: Cell::default(), _file: file }
+        Self { connection, stats: Cell::default(), last_commit: Cell::default(), _file: file }
     }
 
     pub fn stats(&self) -> WriteStats {
         self.stats.get()
+    }
+
+    /// How long the last commit took.
+    pub fn last_commit(&self) -> Option<Duration> {
+        self.last_commit.get()
     }
 
     pub const fn statements(&self) -> Statements<'_> {
@@ -195,7 +201,9 @@ impl WriteConnection {
 
     /// Commits. If that fails, the commit record may or may not have reached the disk.
     pub fn commit(&self) -> Result<(), StoreError> {
+        let begun = Instant::now();
         self.statements().control("COMMIT").map_err(fate_unknown)?;
+        self.last_commit.set(Some(begun.elapsed()));
         let stats = self.stats.get();
         self.stats.set(WriteStats { commits: stats.commits.saturating_add(1), ..stats });
         Ok(())

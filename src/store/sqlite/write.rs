@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -22,6 +23,7 @@ use crate::store::alerts::{DefaultAlertsSet, NewDefaultAlerts};
 use crate::store::cards::{CardsChanged, catch_up, decide};
 use crate::store::engine::CommitNotifier;
 use crate::store::error::StoreError;
+use crate::store::gauges::LogGauges;
 use crate::store::sql::{alerts, cards, ledgers};
 use crate::store::stamps::Stamps;
 use crate::store::words::Erased;
@@ -125,7 +127,11 @@ impl SqliteWriter {
     }
 
     pub fn wal_bytes(&self) -> u64 {
-        self.checkpoints.wal_bytes()
+        self.checkpoints.gauges().wal_bytes().unwrap_or_default()
+    }
+
+    pub(crate) fn gauges(&self) -> Arc<LogGauges> {
+        self.checkpoints.gauges()
     }
 
     fn connection(&self) -> Result<&WriteConnection, StoreError> {
@@ -245,6 +251,10 @@ impl WriteStore for SqliteWriter {
         self.append_now(book)
     }
 
+    fn last_commit(&self) -> Option<Duration> {
+        self.connection.as_ref().and_then(WriteConnection::last_commit)
+    }
+
     async fn abandon(&mut self) -> Result<(), StoreError> {
         self.roll_back()
     }
@@ -332,7 +342,7 @@ impl WriteStore for SqliteWriter {
 
     async fn tidy(&mut self) -> Result<(), StoreError> {
         if self.checkpoints.has_finished().await? {
-            checkpoints::move_the_rest(self.connection()?)
+            self.checkpoints.move_the_rest(self.connection()?)
         } else {
             let connection = self.connection.as_ref().ok_or_else(closed)?;
             self.checkpoints.look(connection)

@@ -1,10 +1,12 @@
-//! Logs on standard error, and traces to an OpenTelemetry collector where `OTEL_EXPORTER_OTLP_ENDPOINT` names one.
+//! Logs on standard error; metrics for who asks; traces and metrics to an OpenTelemetry collector where
+//! `OTEL_EXPORTER_OTLP_ENDPOINT` names one.
+
+mod meters;
 
 use std::io;
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Tracer};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -33,10 +35,13 @@ pub enum TelemetryError {
     Twice(#[from] TryInitError),
 }
 
-/// Keeps the export of traces alive; [`Telemetry::stop`] sends what is left.
+pub use meters::Meters;
+
+/// Keeps the export of traces and metrics alive; [`Telemetry::stop`] sends what is left.
 #[derive(Debug)]
 pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
+    meters: Meters,
 }
 
 /// Sets up logs and traces for the whole process. Call it inside the runtime, which carries the exporter's channel.
@@ -54,21 +59,30 @@ pub fn start(config: &Config, otlp_endpoint: Option<&str>) -> Result<Telemetry, 
         }
         None => (None, None),
     };
+    let meters = Meters::new(config.metrics_listen.is_some(), otlp_endpoint)?;
     tracing_subscriber::registry().with(traces).with(lines).try_init()?;
-    Ok(Telemetry { provider })
+    Ok(Telemetry { provider, meters })
 }
 
 impl Telemetry {
     /// Sends what has not been sent and ends the export.
     pub async fn stop(self) {
-        let Some(provider) = self.provider else { return };
-        // It blocks until the collector has answered, and this runtime's workers carry that answer.
-        let flushed = tokio::task::spawn_blocking(move || provider.shutdown()).await;
-        match flushed {
+        let Self { provider, meters } = self;
+        // Both block until the collector has answered, and this runtime's workers carry that answer.
+        let flushed = tokio::task::spawn_blocking(move || {
+            let metrics = meters.shut_down();
+            provider.map_or(Ok(()), |provider| provider.shutdown()).and(metrics)
+        });
+        match flushed.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the last traces were not exported"),
-            Err(error) => tracing::warn!(%error, "the last traces were not exported"),
+            Ok(Err(error)) => tracing::warn!(%error, "the last traces or metrics were not exported"),
+            Err(error) => tracing::warn!(%error, "the last traces or metrics were not exported"),
         }
+    }
+
+    /// What is measured, and its readers.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
     }
 }
 
@@ -79,8 +93,8 @@ where
     S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
     let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
-    let resource = Resource::builder().with_service_name(env!("CARGO_PKG_NAME")).build();
-    let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
+    let builder = SdkTracerProvider::builder().with_batch_exporter(exporter);
+    let provider = builder.with_resource(meters::resource()).build();
     let tracer: Tracer = provider.tracer(env!("CARGO_PKG_NAME"));
     let ours = Targets::new().with_target(env!("CARGO_PKG_NAME"), LevelFilter::INFO);
     let layer: OpenTelemetryLayer<S, Tracer> = tracing_opentelemetry::layer().with_tracer(tracer);
@@ -131,7 +145,7 @@ mod tests {
             tracing::info_span!("place_hold", customer = "acme").in_scope(|| ());
             tracing::info_span!(target: "h2", "foreign").in_scope(|| ());
         });
-        Telemetry { provider: Some(provider) }.stop().await;
+        Telemetry { provider: Some(provider), meters: Meters::off() }.stop().await;
 
         let received = collector.0.lock().unwrap();
         let resource = format!("{:?}", received[0].resource_spans[0].resource);
