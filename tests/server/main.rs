@@ -25,6 +25,7 @@ mod client_tls;
 mod commands;
 mod copy;
 mod crash;
+mod dashboards;
 mod database;
 mod deployment;
 mod descriptors;
