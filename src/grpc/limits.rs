@@ -73,7 +73,9 @@ impl Stage for Guard {
     fn call<S: Inner>(&self, mut request: Request<Body>, services: &mut S) -> Answer<S> {
         let span = trace::span(&request);
         let refuse = |problem: Problem| -> Answer<S> {
-            Answer::<S>::own(std::future::ready(Ok(Status::from(problem).into_http())))
+            let answer = Status::from(problem).into_http();
+            trace::answered(&span, &answer, false);
+            Answer::<S>::own(std::future::ready(Ok(answer)))
         };
         let method = Methods::all().find(request.uri().path());
         let is_stream = method.is_some_and(|method| method.shape != Shape::Unary);
@@ -111,14 +113,17 @@ impl Stage for Guard {
             let kept = Kept::new(held, intake.silence);
             Ok(outgoing::gathered(answer, kept, may_refuse.then_some(&intake.room)).await)
         };
+        let of_call = span.clone();
         let bounded = async move {
-            match deadline {
+            let answer = match deadline {
                 None => answered.await,
                 Some(deadline) => match tokio::time::timeout_at(deadline.into(), answered).await {
                     Ok(answer) => answer,
                     Err(_) => Ok(Status::from(Problem::deadline_exceeded()).into_http()),
                 },
-            }
+            }?;
+            trace::answered(&of_call, &answer, is_stream);
+            Ok(answer)
         };
         Answer::<S>::own(bounded.instrument(span))
     }

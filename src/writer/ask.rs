@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use opentelemetry::trace::SpanContext;
 use tokio::sync::oneshot;
 
 use super::error::{SubmitError, Submitted};
@@ -17,6 +18,8 @@ pub(super) struct Single {
     pub deadline: Option<Instant>,
     /// When it was queued.
     pub since: Instant,
+    /// The span of its caller, where that is traced.
+    pub caller: Option<SpanContext>,
 }
 
 #[derive(Debug)]
@@ -54,6 +57,8 @@ pub(super) struct Bulk {
     pub deadline: Option<Instant>,
     /// When it was queued.
     pub since: Instant,
+    /// The span of its caller, where that is traced.
+    pub caller: Option<SpanContext>,
     pub done: Vec<Done>,
     /// The number of its commands in the batch that is being run.
     pub in_batch: usize,

@@ -10,6 +10,7 @@ use super::error::{SubmitError, Submitted};
 use super::lane::{self, Lane};
 use super::limits::Limits;
 use super::shared::{Ends, Shared};
+use super::traced;
 use crate::ledger::Request;
 use crate::ledger::card::{CardRequest, Cards};
 use crate::metrics::Metrics;
@@ -70,7 +71,7 @@ impl Writer {
         let (reply, outcome) = oneshot::channel();
         let lane = self.lane_of(&request);
         let (ask, since) = (Ask::Command(Box::new(request), reply), Instant::now());
-        lane.send(&self.shared, Single { ask, deadline, since })?;
+        lane.send(&self.shared, Single { ask, deadline, since, caller: traced::caller() })?;
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
     }
 
@@ -100,8 +101,8 @@ impl Writer {
         {
             let (reply, outcomes) = oneshot::channel();
             let done = Vec::with_capacity(requests.len());
-            let requests = requests.into_iter();
-            lane.send_bulk(Bulk { requests, deadline, since, done, in_batch: 0, reply });
+            let (requests, caller) = (requests.into_iter(), traced::caller());
+            lane.send_bulk(Bulk { requests, deadline, since, caller, done, in_batch: 0, reply });
             waiting.push((places, outcomes));
         }
         let mut all: Vec<Submitted> = (0..count).map(|_| Err(SubmitError::Unknown)).collect();
@@ -150,7 +151,7 @@ impl Writer {
     ) -> Result<T, SubmitError> {
         let (reply, outcome) = oneshot::channel();
         let (ask, since) = (Ask::Ledger(change(reply)), Instant::now());
-        self.lanes[0].send(&self.shared, Single { ask, deadline, since })?;
+        self.lanes[0].send(&self.shared, Single { ask, deadline, since, caller: traced::caller() })?;
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
     }
 

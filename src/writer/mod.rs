@@ -42,6 +42,7 @@ mod queue;
 mod retry;
 mod run;
 mod shared;
+mod traced;
 
 pub use crate::ledger::decide::Outcome;
 pub use crate::store::{CardsChanged, DefaultAlertsSet, Ledger, LedgerCreated, NewDefaultAlerts, NewLedger};

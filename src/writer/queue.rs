@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use opentelemetry::trace::SpanContext;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::ask::{Ask, Bulk, Change, Done, Single};
@@ -38,6 +39,8 @@ pub(super) struct Batch {
     pub changes: Vec<Change>,
     /// Replies for the first requests, one each. The other requests belong to the bulks at the head of the queue.
     singles: Vec<oneshot::Sender<Submitted>>,
+    /// The spans of callers that are traced.
+    pub callers: Vec<SpanContext>,
     /// When the oldest command was queued.
     pub oldest: Option<Instant>,
     /// When commands that were held back before are given up, in the order of `singles`; empty where none was.
@@ -139,6 +142,7 @@ impl Queue {
             && let Some(single) = self.singles.pop_front()
         {
             self.shared.taken(1);
+            batch.callers.extend(single.caller);
             match single.ask {
                 // The caller may have gone away.
                 Ask::Command(_, reply) if late(single.deadline) => {
@@ -165,6 +169,7 @@ impl Queue {
                 bulk.done.extend((0..rest).map(|_| Done::Now(Err(SubmitError::DeadlineExceeded))));
                 bulk.requests = Vec::new().into_iter();
             } else {
+                batch.callers.extend(bulk.caller.clone());
                 batch.requests.extend(bulk.requests.by_ref().take(room));
                 batch.deadlines.resize(batch.requests.len(), bulk.deadline);
                 self.shared.taken(batch.requests.len() - before);
@@ -178,7 +183,7 @@ impl Queue {
     /// Answers the commands of the batch; outcome `i` belongs to request `i`. Returns those whose customers are locked:
     /// they are not answered yet.
     pub fn answer(&mut self, batch: Batch, outcomes: Vec<Submitted>) -> Vec<Waiting> {
-        let Batch { requests, deadlines, changes: _, singles, oldest: _, until } = batch;
+        let Batch { requests, deadlines, changes: _, singles, callers: _, oldest: _, until } = batch;
         let mut until = until.into_iter();
         let mut decided = requests.into_iter().zip(deadlines).zip(outcomes);
         let mut held_back = Vec::new();

@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tracing::Instrument as _;
+
 use super::ask::Change;
 use super::error::{SubmitError, Submitted};
 use super::held_back::HeldBack;
@@ -11,6 +13,7 @@ use super::limits::Limits;
 use super::measured;
 use super::queue::{Batch, Queue};
 use super::retry::Retry;
+use super::traced;
 use crate::clock;
 use crate::ledger::book::{Book, Broken};
 use crate::ledger::card::Cards;
@@ -112,7 +115,8 @@ impl Task {
             if let (Some(on), Some(oldest)) = (self.metrics.get(), batch.oldest) {
                 on.batch(batch.requests.len() + batch.changes.len(), oldest.elapsed());
             }
-            let (outcomes, fault) = self.run_batch(&mut batch).await;
+            let span = traced::batch(&batch.callers, batch.requests.len());
+            let (outcomes, fault) = self.run_batch(&mut batch).instrument(span).await;
             let locked = self.queue.answer(batch, outcomes);
             self.held_back.take(locked, self.limits.retry_for);
             if let Some(fault) = fault {

@@ -6,6 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use opentelemetry::propagation::{Injector, TextMapPropagator as _};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing::Instrument as _;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::http::{HttpClient, Idle, SendError};
 use super::signature::signatures;
@@ -83,9 +87,11 @@ impl Sender for WebhookSender {
         let body = Bytes::from(render(notice, &self.ledger));
         let failed = |error: &dyn std::error::Error| SendFailure::without_answer(&error.to_string());
         let signing = self.signing.as_ref().map_err(|sealed| failed(sealed))?;
-        let headers = headers(signing, notice, &body, now)?;
+        let mut headers = headers(signing, notice, &body, now)?;
         let target = self.target.as_ref().map_err(|&wrong| failed(&SendError::Url(wrong)))?;
-        let post = client.post_to(target, &headers, body, &self.idle, now);
+        let span = tracing::info_span!("webhook", otel.kind = "client", server.address = %target.host);
+        TraceContextPropagator::new().inject_context(&span.context(), &mut Traced(&mut headers));
+        let post = client.post_to(target, &headers, body, &self.idle, now).instrument(span);
         let answer = tokio::select! {
             answer = post => answer.map_err(|error| failed(&error))?,
             () = clock.sleep_until(now.plus_seconds(ANSWER_SECONDS)) => {
@@ -101,6 +107,21 @@ impl Sender for WebhookSender {
         let consequence = if is_gone { Consequence::DisableEndpoint } else { Consequence::TryAgain };
         let status = answer.status.as_u16();
         Err(SendFailure { status, error, retry_after: answer.retry_after, consequence })
+    }
+}
+
+/// Writes the trace of a message into its headers (W3C `traceparent`), where it is exported.
+struct Traced<'a>(&'a mut HeaderMap);
+
+impl Injector for Traced<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        // There is nearly never a state.
+        if value.is_empty() {
+            return;
+        }
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(key), HeaderValue::try_from(value)) {
+            self.0.insert(name, value);
+        }
     }
 }
 
