@@ -113,6 +113,26 @@ fn people_read_a_table_and_the_book_is_right() {
     place.verify();
 }
 
+#[test]
+fn what_metrics_cost_is_measured_in_turns() {
+    let place = Place::new();
+    let tiny = ["bench", "--metrics", "--json", "--seconds", "0.05", "--customers", "50"];
+    let report = place.json(&tiny);
+    let [without, with] = &report.as_array().unwrap()[..] else { panic!("{report}") };
+    assert_eq!(
+        (&without["name"], &with["name"]),
+        (&"hold_without_metrics".into(), &"hold_with_metrics".into())
+    );
+    for line in [without, with] {
+        assert!(line["commands_per_second"].as_u64().unwrap() > 0, "{line}");
+        assert!(line["cpu_seconds_per_1000"].as_f64().unwrap() > 0.0, "{line}");
+    }
+    let of = |line: &Value| line["commands_per_second"].as_f64().unwrap();
+    let ratio = with["ratio_to_alone"].as_f64().unwrap();
+    assert!((ratio - of(with) / of(without)).abs() < 0.002, "{report}");
+    assert_eq!(std::fs::read_dir(place.path(".")).unwrap().count(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_is_measured_by_the_same_lines() {
     if !postgres::available() {

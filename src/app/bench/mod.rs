@@ -6,11 +6,13 @@ mod grow;
 mod line;
 mod load;
 mod measure;
+mod metrics;
 mod pgbench;
 mod plan;
 mod plot;
 mod receiver;
 mod resources;
+mod rounds;
 mod stream;
 mod table;
 mod webhooks;
@@ -25,6 +27,7 @@ use self::caller::Caller;
 use self::grow::{Growth, grow};
 use self::line::Line;
 use self::load::IN_FLIGHT;
+use self::metrics::measure_metrics;
 use self::plan::{Plan, Sizes};
 use super::output::print;
 use super::server::Server;
@@ -84,6 +87,9 @@ pub struct Bench {
         conflicts_with_all = ["many_customers", "in_flight", "batch"]
     )]
     grow: Option<u32>,
+    /// Instead of all that, measure what metrics cost: holds with and without them, each on a temporary SQLite database
+    #[arg(long, conflicts_with_all = ["database_url", "lanes", "grow", "many_customers", "in_flight", "batch"])]
+    metrics: bool,
     /// Print a JSON array, an object a line
     #[arg(long)]
     json: bool,
@@ -110,6 +116,12 @@ impl Bench {
             Some(url) => shown_url(url.reveal()),
             None => "temporary, SQLite".to_owned(),
         };
+        if self.metrics {
+            let (customers, lasts) = (size(self.customers), self.lasts());
+            let (lines, durability) =
+                measure_metrics(&config, folder.path(), customers, self.connections, lasts).await?;
+            return self.show(&lines, "two temporary ones, SQLite", &durability);
+        }
         let server = Server::start(&config, &Meters::off()).await?;
         if let Some(transfers) = self.grow {
             let grown = grow(self.growth(transfers), &config, server).await?;
@@ -119,11 +131,15 @@ impl Bench {
         let measured = self.measure(&url, &server).await;
         server.stop().await?;
         let (lines, durability) = measured?;
+        self.show(&lines, &shown, &durability)
+    }
+
+    fn show(&self, lines: &[Line], shown: &str, durability: &str) -> Result<ExitCode, Failure> {
         if self.json {
-            let lines: Value = lines.iter().map(|line| line.json(&durability)).collect();
+            let lines: Value = lines.iter().map(|line| line.json(durability)).collect();
             print(&lines.to_string())?;
         } else {
-            print(&table::page(&lines, &shown, &durability))?;
+            print(&table::page(lines, shown, durability))?;
         }
         Ok(ExitCode::SUCCESS)
     }

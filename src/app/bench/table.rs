@@ -35,8 +35,14 @@ second; the times of webhooks beside holds are those from a posting to its messa
     ))
 }
 
+/// What metrics cost, as text.
+fn metrics(lines: &[Line]) -> Option<String> {
+    let kept = lines.iter().find(|line| line.name == "hold_with_metrics")?.of_alone?;
+    Some(format!("Of their speed without metrics the holds keep {} with them.\n", percent(kept)))
+}
+
 pub(super) fn page(lines: &[Line], database: &str, durability: &str) -> String {
     let table = table(&COLUMNS, lines);
-    let webhooks = webhooks(lines).unwrap_or_default();
+    let webhooks = webhooks(lines).or_else(|| metrics(lines)).unwrap_or_default();
     format!("{table}\n{NOTES}\n{webhooks}Database: {database}\nDurability: {durability}")
 }

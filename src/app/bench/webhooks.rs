@@ -14,6 +14,7 @@ use super::load::{Call, Load, create, incident, measure_over};
 use super::measure::{Measured, no_times, per_second};
 use super::receiver::Receiver;
 use super::resources::{Before, Used};
+use super::rounds::{Rounds, median};
 use crate::app::failure::Failure;
 use crate::delivery::LOOK_SECONDS;
 
@@ -42,40 +43,6 @@ pub(super) struct Webhooks {
     pub events_per_second: u64,
     /// Microseconds from a posting to its message, beside the holds.
     pub lags_us: Histogram<u64>,
-}
-
-/// Rounds of the same kind.
-pub(super) struct Rounds {
-    per_second: Vec<u64>,
-    /// The times of all calls.
-    pub times_us: Histogram<u64>,
-}
-
-impl Rounds {
-    fn none() -> Result<Self, Failure> {
-        Ok(Self { per_second: Vec::new(), times_us: no_times()? })
-    }
-
-    fn take(&mut self, measured: &Measured) {
-        self.per_second.push(measured.per_second(1));
-        // All histograms have the same bounds.
-        self.times_us += &measured.times_us;
-    }
-
-    /// The median rate.
-    pub fn per_second(&self) -> u64 {
-        median(&self.per_second)
-    }
-}
-
-fn median(values: &[u64]) -> u64 {
-    let mut values = values.to_vec();
-    values.sort_unstable();
-    let middle = values.len().div_euclid(2);
-    let upper = values.get(middle).copied().unwrap_or_default();
-    let lower = if values.len().is_multiple_of(2) { middle.checked_sub(1) } else { None };
-    let lower = lower.and_then(|place| values.get(place)).copied().unwrap_or(upper);
-    upper.midpoint(lower)
 }
 
 /// Measures with a watched ledger beside the caller's. Holds get the numbers from `next` on.
@@ -207,11 +174,6 @@ fn watched_before(number: usize, share: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_median_is_in_the_middle() {
-        assert_eq!([&[][..], &[7], &[9, 1, 5], &[4, 1, 9, 6]].map(median), [0, 7, 5, 5]);
-    }
 
     #[test]
     fn every_so_many_is_watched_of() {
