@@ -27,7 +27,7 @@ pub struct Database {
 
 impl Database {
     /// The database's URL, from the same settings as a server's.
-    fn url(self) -> Result<Hidden<String>, Failure> {
+    pub(super) fn url(self) -> Result<Hidden<String>, Failure> {
         let flags = Flags::of_database(self.config, self.database_url);
         Ok(Config::load(&flags, std::env::vars_os(), Secrets::NotNeeded)?.database_url()?)
     }
@@ -70,8 +70,9 @@ pub async fn verify(database: Database) -> Result<ExitCode, Failure> {
 /// [`Failure`] where it cannot be read.
 pub(super) async fn verify_database(url: &str) -> Result<Report, Failure> {
     let progress = Progress::new("{spinner} verify: {pos} postings replayed", 0);
-    let (auditor, _alone) = store::open_to_check(url).await?;
+    let (auditor, alone) = store::open_to_check(url).await?;
     let report = audit::verify(&*auditor, |postings| progress.reaches(postings)).await;
+    alone.check_unchanged()?;
     Ok(report?)
 }
 

@@ -54,7 +54,7 @@ impl Copy {
         store::check_urls(self.from.reveal(), self.to.reveal())?;
         let progress = Progress::new(CHECKING, 0);
         progress.says("check the source");
-        let (source, _alone) = store::open_to_check(self.from.reveal()).await?;
+        let (source, alone) = store::open_to_check(self.from.reveal()).await?;
         check_source(&*source).await?;
         let mut target = store::open_for_copy(self.to.reveal()).await?;
         let mut copier = Copier::begin(&*source, &mut target, clock::now(), CHUNK).await?;
@@ -80,6 +80,7 @@ impl Copy {
         });
         let copied = copied.await?;
         self.refuse_growth(&copier).await?;
+        alone.check_unchanged()?;
         copier.finish().await?;
         Ok(copied)
     }

@@ -1,5 +1,6 @@
 //! The command line: each subcommand, built from the layers below.
 
+mod backup;
 mod bench;
 mod call;
 mod chart;
@@ -13,13 +14,16 @@ mod failure;
 mod manual;
 mod output;
 mod paging;
+mod partial;
 mod price;
 mod progress;
 mod replay;
+mod rotation;
 mod sampler;
 mod scrape;
 mod serve;
 mod server;
+mod stop;
 mod sweep;
 mod tries;
 
@@ -51,11 +55,13 @@ enum Subcommand {
     Migrate(check::Database),
     /// Replay the journal of a database and check every row against it
     ///
-    /// No server may have the database open meanwhile. The replayed state (every customer, hold and lot) is held in
-    /// memory. Exits with 0 if everything fits, and with 1 if the book is wrong. Exits with 2 if it could not check:
-    /// the database is missing, in use by a server, or not readable.
+    /// No server may have the database open meanwhile. It is only read, also where nothing can be written. The replayed
+    /// state (every customer, hold and lot) is held in memory. Exits with 0 if everything fits, and with 1 if the book is
+    /// wrong. Exits with 2 if it could not check: the database is missing, in use by a server, or not readable.
     Verify(check::Database),
     Copy(copy::Copy),
+    Backup(backup::BackupCommand),
+    Restore(backup::RestoreCommand),
     Replay(replay::Replay),
     Bench(bench::Bench),
     #[command(flatten)]
@@ -70,6 +76,10 @@ enum Subcommand {
 /// What the binary does.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if matches!(cli.command, Some(Subcommand::Backup(_))) {
+        // Before there are threads, which take this over.
+        backup::let_servers_go_first();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -94,6 +104,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Subcommand::Migrate(database)) => check::migrate(database).await,
         Some(Subcommand::Verify(database)) => check::verify(database).await,
         Some(Subcommand::Copy(command)) => command.run().await.map(done),
+        Some(Subcommand::Backup(command)) => command.run().await,
+        Some(Subcommand::Restore(command)) => command.run().await.map(done),
         Some(Subcommand::Replay(command)) => command.run().await,
         Some(Subcommand::Bench(command)) => command.run().await,
         Some(Subcommand::Client(command)) => command.run().await,

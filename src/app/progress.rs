@@ -46,6 +46,12 @@ impl Progress {
         self.0.set_position(steps.try_into().unwrap_or(u64::MAX));
     }
 
+    /// Sets the number of finished steps, and how many there are.
+    pub fn reaches_of(&self, steps: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(steps);
+    }
+
     pub fn advances(&self) {
         self.0.inc(1);
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::failure::Failure;
 use super::output::print;
 use super::server::Server;
+use super::stop::Stop;
 use crate::config::{Config, Flags, Secrets};
 use crate::store;
 use crate::telemetry::{self, OTLP_ENDPOINT};
@@ -55,36 +56,4 @@ pub async fn serve(flags: &Flags) -> Result<ExitCode, Failure> {
     };
     telemetry.stop().await;
     Ok(code)
-}
-
-/// Receives SIGTERM and Ctrl-C.
-struct Stop {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    /// Listens from now on, so that a signal during the start is not lost.
-    fn new() -> Result<Self, Failure> {
-        Ok(Self {
-            #[cfg(unix)]
-            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-                .map_err(|error| Failure::Other(format!("SIGTERM cannot be heard: {error}")))?,
-        })
-    }
-
-    /// Waits for either signal, and names it.
-    async fn asked(&mut self) -> &'static str {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = tokio::signal::ctrl_c() => "Ctrl-C",
-        }
-        #[cfg(not(unix))]
-        {
-            // If Ctrl-C cannot be received, the system ends the process itself.
-            let _ = tokio::signal::ctrl_c().await;
-            "Ctrl-C"
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! Figures of an engine that serves, for metrics: the engine keeps them, and reading them asks no database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,6 +36,11 @@ impl LogGauges {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
             Err(error) => Err(error),
         }
+    }
+
+    /// Where the log is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// How often the log was copied into the database.

@@ -5,6 +5,7 @@
 
 pub mod alerts;
 mod audit;
+pub mod backup;
 pub mod cards;
 mod checks;
 pub mod class_stats;

@@ -66,7 +66,9 @@ pub async fn open_to_read(url: &str) -> Result<Arc<dyn AuditStore>, StoreError> 
     if let Some(address) = Address::of(url) {
         return Ok(Arc::new(postgres::open_to_read(address?).await?));
     }
-    Ok(Arc::new(SqlAudit(sqlite::open_to_read(&sqlite_path(url)?, None)?)))
+    let path = sqlite_path(url)?;
+    let medium = sqlite::medium_of(&path)?;
+    Ok(Arc::new(SqlAudit(sqlite::open_to_read(&path, medium, None)?)))
 }
 
 /// Opens a database to be checked. No server can open a file until the guard is dropped: rows that change during the
@@ -77,18 +79,29 @@ pub async fn open_to_read(url: &str) -> Result<Arc<dyn AuditStore>, StoreError> 
 pub async fn open_to_check(url: &str) -> Result<(Arc<dyn AuditStore>, ExclusiveLock), StoreError> {
     if is_memory(url) || Address::of(url).is_some() {
         // A check of PostgreSQL reads one snapshot, so servers may write meanwhile.
-        return Ok((open_to_read(url).await?, ExclusiveLock { _lock: None }));
+        return Ok((open_to_read(url).await?, ExclusiveLock { alone: None }));
     }
     let path = sqlite_path(url)?;
-    let lock = sqlite::keep_servers_out(&path)?;
-    let readers = sqlite::open_to_read(&path, Some(&lock.file()))?;
-    Ok((Arc::new(SqlAudit(readers)), ExclusiveLock { _lock: Some(lock) }))
+    let alone = sqlite::Alone::take(&path)?;
+    let readers = sqlite::open_to_read(&path, alone.medium, Some(&alone.file()))?;
+    Ok((Arc::new(SqlAudit(readers)), ExclusiveLock { alone: Some(alone) }))
 }
 
 /// While it exists, no server opens the database.
 #[derive(Debug)]
 pub struct ExclusiveLock {
-    _lock: Option<sqlite::DatabaseLock>,
+    alone: Option<sqlite::Alone>,
+}
+
+impl ExclusiveLock {
+    /// What was read is of one moment only if this agrees. Where nothing can be written beside a file, SQLite looks for
+    /// no lock, and another user's program could have written to it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] where somebody did.
+    pub fn check_unchanged(&self) -> Result<(), StoreError> {
+        self.alone.as_ref().map_or(Ok(()), sqlite::Alone::check_unchanged)
+    }
 }
 
 /// Creates the database where it is missing, and brings its schema up to date.
@@ -116,11 +129,11 @@ pub fn shown_url(url: &str) -> String {
     }
 }
 
-fn is_memory(url: &str) -> bool {
+pub(super) fn is_memory(url: &str) -> bool {
     url == "memory:" || url == "memory://"
 }
 
-fn sqlite_path(url: &str) -> Result<std::path::PathBuf, StoreError> {
+pub(super) fn sqlite_path(url: &str) -> Result<std::path::PathBuf, StoreError> {
     sqlite::path_of(url).unwrap_or_else(|| {
         Err(StoreError::Unusable(
             "the database URL must begin with sqlite: (such as sqlite://./creditledger.db) or postgres:, or be memory:"

@@ -38,6 +38,12 @@ pub fn failing(mut command: Command, call: usize, error: rustix::io::Errno, hit:
     command
 }
 
+/// Lets a command run as on a file system without `flock`. The library must be readable to whoever runs it.
+pub fn without_locks(mut command: Command) -> Command {
+    command.env("LD_PRELOAD", library()).env("FAULTY_DISK_NO_LOCKS", "1");
+    command
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Write,

@@ -3,8 +3,9 @@
  * FAULTY_DISK_RECORD  a file to which each write, sync and truncation is appended (see `record`)
  * FAULTY_DISK_FAIL    the number of the call that fails, from 1; FAULTY_DISK_ERROR is its errno
  * FAULTY_DISK_HIT     a file that is made when that call has failed
+ * FAULTY_DISK_NO_LOCKS  where it is set, files cannot be locked with flock
  *
- * Only files whose names end with ".db" or ".db-wal" count. What is written to the shared memory of a log is no part of it:
+ * Only files whose names end with ".db", ".db-wal" or ".db.partial" count. What is written to the shared memory of a log is no part of it:
  * it is made anew after a crash.
  */
 #define _GNU_SOURCE
@@ -15,6 +16,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -43,6 +45,7 @@ static int file_of(int fd) {
     name[got] = 0;
     if (!strcmp(name + got - 3, ".db")) return MAIN;
     if (!strcmp(name + got - 7, ".db-wal")) return LOG;
+    if (got >= 11 && !strcmp(name + got - 11, ".db.partial")) return MAIN;
     return 0;
 }
 
@@ -144,3 +147,9 @@ int ftruncate64(int fd, off64_t length) {
 }
 
 int ftruncate(int fd, off_t length) { return ftruncate64(fd, length); }
+
+int flock(int fd, int operation) {
+    if (!getenv("FAULTY_DISK_NO_LOCKS")) return REAL(flock)(fd, operation);
+    errno = ENOLCK;
+    return -1;
+}

@@ -20,7 +20,10 @@ mod postgres;
 mod receiver;
 
 mod abuse;
+mod backup;
+mod backup_load;
 mod bench;
+mod beside_readers;
 mod client_tls;
 mod commands;
 mod copy;
@@ -49,6 +52,7 @@ mod postgres_servers;
 mod postgres_starts;
 mod power;
 mod process;
+mod read_only;
 mod readmes;
 mod reconcile;
 mod replay;

@@ -29,7 +29,7 @@ fn times() -> usize {
 }
 
 /// A command of one of several kinds; its request id is unique.
-async fn send(channel: &Channel, customer: &str, number: usize) -> Result<String, Status> {
+pub async fn send(channel: &Channel, customer: &str, number: usize) -> Result<String, Status> {
     let id = format!("{customer}-{number}");
     let about = Some(context(id.clone(), customer));
     let credits = || "1".to_owned();
@@ -67,14 +67,14 @@ async fn send(channel: &Channel, customer: &str, number: usize) -> Result<String
     .map(|()| id)
 }
 
-async fn create(channel: &Channel, customer: &str) -> Result<String, Status> {
+pub async fn create(channel: &Channel, customer: &str) -> Result<String, Status> {
     let id = format!("{customer}-new");
     let new = CreateCustomerRequest { context: Some(context(id.clone(), customer)), ..Default::default() };
     CustomerServiceClient::new(channel.clone()).create_customer(new).await.map(|_| id)
 }
 
 /// Opens a database as a server would, checks all of it, and gives the request ids that it has.
-async fn requests_in(database: &Path) -> Result<BTreeSet<String>, String> {
+pub async fn requests_in(database: &Path) -> Result<BTreeSet<String>, String> {
     let url = format!("sqlite://{}", database.display());
     let mut engine =
         store::open(&url, clock::now(), &Settings::default()).await.map_err(|error| error.to_string())?;
@@ -97,7 +97,7 @@ async fn requests_in(database: &Path) -> Result<BTreeSet<String>, String> {
 }
 
 /// An empty database, as `migrate` leaves it.
-fn migrated() -> (Place, Vec<u8>) {
+pub fn migrated() -> (Place, Vec<u8>) {
     let place = Place::new();
     assert!(place.run(&["migrate"]).status.success());
     let database = std::fs::read(place.path("creditledger.db")).unwrap();

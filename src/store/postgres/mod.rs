@@ -18,6 +18,7 @@
 //! The number of round trips of a batch does not depend on its size.
 
 mod append;
+mod archiving;
 mod audit;
 mod check;
 mod check_feed;
@@ -50,6 +51,7 @@ mod write;
 #[path = "../../../tests/common/postgres.rs"]
 mod test_server;
 
+pub use archiving::{Archiving, archiving};
 pub use connect::Address;
 pub use copy::PgCopier;
 pub use opening::{migrate, open, open_figures, open_for_copy, open_to_read};

@@ -49,12 +49,15 @@ pub(super) async fn check<S: Sql<Dialect = Sqlite> + Send>(sql: &mut S) -> Resul
     Ok(faults.into_lines())
 }
 
-/// The part of the schema that is compared: type and name of each object, and its SQL.
+/// The part of the schema that is compared: type and name of each object, and its SQL. Tables whose names begin with
+/// `_litestream_`, and their indexes, are Litestream's own. A trigger on them is compared all the same: it could write
+/// elsewhere.
 const SCHEMA: &str = "
     SELECT type || ' ' || name, COALESCE(sql, '')
     FROM sqlite_schema
     WHERE name <> '_sqlx_migrations'
-      AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+      AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+      AND (type NOT IN ('table', 'index') OR tbl_name NOT LIKE '\\_litestream\\_%' ESCAPE '\\')";
 
 /// What the migrations create.
 fn made() -> Result<BTreeSet<(String, String)>, StoreError> {

@@ -12,7 +12,7 @@
 //!
 //! # Failure
 //! An error ends the writing side. If readers hold up a log that has grown long, the writer waits for them, for a
-//! bounded time.
+//! bounded time. Where a reader never ends, the log grows, and each doubling is one line in the program's log.
 //!
 //! # Cost
 //! A look costs as much as a small statement, once in many commits. Hardly any commit waits for a checkpoint.
@@ -21,11 +21,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use tokio::task::JoinHandle;
 
 use super::connection::{WriteConnection, WriteStats};
-use super::file::log_path;
-use super::settings::BUSY_TIMEOUT;
+use super::file::{bytes_of, log_path};
+use super::log_file;
+use super::settings::{BUSY_TIMEOUT, refused};
 use crate::store::error::{StoreError, damaged};
 use crate::store::gauges::LogGauges;
 use crate::store::sql::row::Row;
@@ -42,6 +44,8 @@ pub(super) const CHECKPOINT_PAGES: i64 = 4_096;
 pub(super) const RESTART_PAGES: i64 = 32_768;
 /// How long it waits for them. If that is not enough, it waits again when the log has doubled.
 const RESTART_TIMEOUT: Duration = Duration::from_millis(200);
+/// Bytes of the log from which an operator is told: twice what it has while readers are short.
+const TELL_BYTES: u64 = 256 << 20;
 
 /// Pages in the log, and how many of them are copied into the database.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,6 +62,8 @@ pub(super) struct Checkpoints {
     pub at_work: Option<JoinHandle<Result<WriteConnection, StoreError>>>,
     looked: WriteStats,
     pub restart_at: i64,
+    /// Bytes of the log at which an operator is told next.
+    pub tell_at: u64,
 }
 
 impl Checkpoints {
@@ -69,11 +75,30 @@ impl Checkpoints {
             at_work: None,
             looked: WriteStats::default(),
             restart_at: RESTART_PAGES,
+            tell_at: TELL_BYTES,
         }
     }
 
     pub fn gauges(&self) -> Arc<LogGauges> {
         Arc::clone(&self.gauges)
+    }
+
+    /// Tells an operator of a log that readers keep long, once for each doubling. True where it did.
+    pub fn watch_size(&mut self) -> bool {
+        let bytes = bytes_of(self.gauges.path());
+        if bytes < self.tell_at {
+            if bytes < TELL_BYTES / 2 {
+                // It was emptied; the next growth is news.
+                self.tell_at = self.tell_at.min(TELL_BYTES);
+            }
+            return false;
+        }
+        self.tell_at = bytes.saturating_mul(2);
+        tell_of_readers(
+            self.gauges.path(),
+            "the write-ahead log keeps growing, because a reader keeps it from being emptied",
+        );
+        true
     }
 
     /// True where the second connection has just finished: what it left over can be copied.
@@ -102,6 +127,7 @@ impl Checkpoints {
             return Ok(());
         }
         self.looked = stats;
+        self.watch_size();
         if self.at_work.is_some() {
             // A running checkpoint blocks any other.
             return Ok(());
@@ -131,6 +157,49 @@ impl Checkpoints {
         self.gauges.checkpointed();
         Ok(())
     }
+}
+
+/// Copies the whole log into the database at a start, and syncs it. After a failed sync, a commit can be readable in the
+/// log without being on the disk. So nothing may be served before this.
+///
+/// A read transaction of another program can keep a part of the log from being copied. Then the log itself is written
+/// again and synced: a sync that follows a failed one would succeed without writing anything.
+///
+/// # Errors
+/// [`StoreError::Unusable`] where another program writes to the database all the time.
+pub(super) fn checkpoint_fully(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let said = |error| refused(path, error);
+    connection.busy_timeout(RESTART_TIMEOUT).map_err(said)?;
+    let busy: bool =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(said)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(said)?;
+    if !busy {
+        return Ok(());
+    }
+    // While this is open nobody appends to the log, and nobody begins it anew.
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(said)?;
+    let wal = log_path(path);
+    let written = log_file::write_again(&wal);
+    connection.execute_batch("ROLLBACK").map_err(said)?;
+    written.map_err(StoreError::failed)?;
+    tell_of_readers(
+        &wal,
+        "the write-ahead log cannot be emptied yet, because another program reads the database",
+    );
+    Ok(())
+}
+
+/// Tells an operator how to find who reads.
+fn tell_of_readers(wal: &Path, what: &str) {
+    let bytes = bytes_of(wal);
+    let wal = wal.display();
+    tracing::warn!(%wal, bytes, "{what}; find the reader with: fuser -v {wal} (or: lsof {wal})");
+}
+
+/// Empties the log before the database is closed, unless readers need it for longer than a moment.
+pub(super) fn empty(connection: &WriteConnection) -> Result<(), StoreError> {
+    connection.set_busy_timeout(RESTART_TIMEOUT)?;
+    checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)").map(drop)
 }
 
 /// Runs a checkpoint of this kind and returns the state of the log after it.

@@ -10,7 +10,7 @@ use crate::store::error::StoreError;
 
 /// "CRLG"; the first migration writes it into the file's header.
 pub(super) const APPLICATION_ID: u32 = 1_129_466_951;
-const MAGIC: &[u8] = b"SQLite format 3\0";
+pub(super) const MAGIC: &[u8] = b"SQLite format 3\0";
 const HEADER_BYTES: usize = 100;
 /// SQLite never writes the page that has this byte.
 const LOCK_BYTE: u64 = 1 << 30;

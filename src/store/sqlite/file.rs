@@ -31,14 +31,34 @@ fn absolute(path: &Path) -> PathBuf {
 
 /// The path of the database's log. SQLite follows symbolic links, and puts the log beside the file itself.
 pub fn log_path(database: &Path) -> PathBuf {
+    beside(database, "-wal")
+}
+
+/// The path of what an interrupted change is undone from, in a database without a log.
+pub fn journal_path(database: &Path) -> PathBuf {
+    beside(database, "-journal")
+}
+
+/// A database's file, and those that can lie beside it.
+pub fn files_of(database: &Path) -> [PathBuf; 4] {
+    let index = beside(database, "-shm");
+    [database.to_owned(), log_path(database), index, journal_path(database)]
+}
+
+fn beside(database: &Path, end: &str) -> PathBuf {
     let real = database.canonicalize().or_else(|_| {
         // A link to a file that is missing.
         let link = std::fs::read_link(database)?;
         std::io::Result::Ok(database.parent().map_or_else(|| link.clone(), |directory| directory.join(&link)))
     });
     let mut name = real.unwrap_or_else(|_| database.to_path_buf()).into_os_string();
-    name.push("-wal");
+    name.push(end);
     PathBuf::from(name)
+}
+
+/// Bytes of a file; 0 without one.
+pub(super) fn bytes_of(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |facts| facts.len())
 }
 
 /// Checks the file without opening it as a database.

@@ -13,7 +13,8 @@
 //!
 //! # Failure
 //! A file that is locked, or has several hard links, is refused. A file that was deleted or replaced while it is open
-//! is told by [`DatabaseFile::check_place`], and nothing more is acknowledged.
+//! is told by [`DatabaseFile::check_place`], and nothing more is acknowledged. Where a file system has no locks, a reader
+//! decides whether it can do without.
 //!
 //! # Cost
 //! A look at the place is two `stat`s, about 2 us.
@@ -54,18 +55,32 @@ impl DatabaseLock {
     /// Locks a database that exists, to read it.
     ///
     /// # Errors
-    /// As [`DatabaseLock::take`].
-    pub fn take_to_read(path: &Path) -> Result<Self, StoreError> {
-        Self::lock(path, OpenOptions::new().read(true))
+    /// [`StoreError::Unusable`] where the file cannot be opened, or has several hard links.
+    pub fn take_to_read(path: &Path) -> Result<ToRead, StoreError> {
+        let descriptor = open_file(path, OpenOptions::new().read(true))?;
+        match descriptor.try_lock() {
+            Ok(()) => Ok(ToRead::Locked(Self::of(descriptor, path)?)),
+            Err(TryLockError::WouldBlock) => {
+                std::mem::forget(descriptor);
+                Ok(ToRead::InUse)
+            }
+            Err(TryLockError::Error(error)) => {
+                Ok(ToRead::NoLocks { lock: Self::of(descriptor, path)?, why: cannot_lock(path, &error) })
+            }
+        }
     }
 
     fn lock(path: &Path, options: &OpenOptions) -> Result<Self, StoreError> {
-        let descriptor = options.open(path).map_err(|error| cannot_lock(path, &error))?;
+        let descriptor = open_file(path, options)?;
         if let Err(refused) = locked(&descriptor, path) {
             // Closing it would drop the locks of connections that this process has.
             std::mem::forget(descriptor);
             return Err(refused);
         }
+        Self::of(descriptor, path)
+    }
+
+    fn of(descriptor: File, path: &Path) -> Result<Self, StoreError> {
         let facts = descriptor.metadata().map_err(|error| cannot_lock(path, &error))?;
         let names = names(&facts);
         if names > 1 {
@@ -83,6 +98,30 @@ impl DatabaseLock {
     pub fn file(&self) -> Arc<DatabaseFile> {
         Arc::clone(&self.file)
     }
+}
+
+/// What became of the wish to lock a file that is only read.
+#[derive(Debug)]
+pub enum ToRead {
+    Locked(DatabaseLock),
+    /// Another creditledger has it.
+    InUse,
+    /// The file system has no locks, as some that are read-only. `lock` holds the descriptor and locks nothing.
+    NoLocks {
+        lock: DatabaseLock,
+        why: StoreError,
+    },
+}
+
+/// The refusal of a file that another program has.
+pub fn in_use(path: &Path) -> StoreError {
+    StoreError::Unusable(format!("another creditledger has {} open", path.display()))
+}
+
+fn open_file(path: &Path, options: &OpenOptions) -> Result<File, StoreError> {
+    options
+        .open(path)
+        .map_err(|error| StoreError::Unusable(format!("cannot open {}: {error}", path.display())))
 }
 
 impl Drop for DatabaseLock {
@@ -151,9 +190,7 @@ fn check_identity(path: &Path, is: Identity) -> Result<(), StoreError> {
 fn locked(descriptor: &File, path: &Path) -> Result<(), StoreError> {
     match descriptor.try_lock() {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
-            Err(StoreError::Unusable(format!("another creditledger has {} open", path.display())))
-        }
+        Err(TryLockError::WouldBlock) => Err(in_use(path)),
         Err(TryLockError::Error(error)) => Err(cannot_lock(path, &error)),
     }
 }

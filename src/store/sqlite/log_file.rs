@@ -19,7 +19,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{BufReader, ErrorKind, Read, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 const HEADER_BYTES: usize = 32;
@@ -67,6 +67,23 @@ impl Log {
     pub fn holds_data(&self) -> bool {
         !self.pages.is_empty() || self.damage.is_some()
     }
+}
+
+/// Writes a log's own bytes over it, and syncs it. After a sync that failed the system takes the bytes for written, so
+/// that only bytes that were written anew reach the disk with the next one. The caller keeps others from writing.
+pub fn write_again(path: &Path) -> std::io::Result<()> {
+    let mut file = File::options().read(true).write(true).open(path)?;
+    let mut bytes = vec![0; 1 << 20];
+    let mut at = 0_u64;
+    loop {
+        file.seek(SeekFrom::Start(at))?;
+        let read = file.read(&mut bytes)?;
+        let Some(read) = bytes.get(..read).filter(|read| !read.is_empty()) else { break };
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(read)?;
+        at = at.saturating_add(read.len() as u64);
+    }
+    file.sync_all()
 }
 
 /// The header's values that frames need.

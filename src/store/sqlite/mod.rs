@@ -6,7 +6,8 @@
 //! # Invariants
 //! - One server at a time has the file, whatever its names are: it holds the lock on the file itself.
 //! - Everything that could make serving unsafe is checked first: the version of SQLite, the lock, the file and its log as
-//!   they lie there, the schema. Then the log is checkpointed fully, so that everything that is served is on the disk.
+//!   they lie there, the schema. Then the log is checkpointed, so that everything that is served is on the disk. What a
+//!   reader of another program keeps in the log is written and synced there again.
 //!
 //! # Failure
 //! What an operator can repair is reported in one line. A page that cannot be read is `Damaged`. After a commit that
@@ -18,6 +19,7 @@
 //! hold up a log that has grown long.
 
 mod append;
+mod backup;
 mod check;
 mod checkpoints;
 mod columns;
@@ -38,6 +40,7 @@ mod migrate;
 mod opening;
 mod orders;
 mod readers;
+mod reading;
 mod recent;
 mod requests;
 mod settings;
@@ -47,10 +50,11 @@ mod words;
 mod work;
 mod write;
 
+pub use backup::{Purpose, copy_file, is_backup, page_faults};
 pub use connection::WriteStats;
-pub use file::path_of;
-pub use lock::DatabaseLock;
-pub use opening::{keep_servers_out, migrate, open, open_figures, open_for_copy, open_to_read};
+pub use file::{files_of, path_of};
+pub use opening::{Alone, Schema, medium_of, migrate, open, open_figures, open_for_copy, open_to_read};
 pub use readers::Readers;
+pub use reading::Medium;
 pub use side::SqliteSide;
 pub use write::SqliteWriter;

@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::checkpoints::checkpoint_fully;
 use super::connection::WriteConnection;
 use super::driver::ready;
 use super::examine::{self, APPLICATION_ID};
 use super::file;
-use super::lock::{DatabaseFile, DatabaseLock};
+use super::lock::{DatabaseFile, DatabaseLock, ToRead, in_use};
 use super::migrate::{apply_migrations, newer, newest};
-use super::readers::{self, OneConnection, Readers};
+use super::readers::{OneConnection, Readers};
+use super::reading::{self, Medium, Unchanged};
 use super::settings::{configure, connect, refused};
 use super::work;
 use super::write::SqliteWriter;
@@ -63,7 +65,7 @@ fn serve(
     let connections =
         [connection, second].map(|connection| WriteConnection::new(connection, Arc::clone(&file)));
     let writer = SqliteWriter::new(connections, lock, path, now)?;
-    let reader = Readers::open(path, writer.stamps(), Some(&file))?;
+    let reader = Readers::open(path, Medium::Shared, writer.stamps(), Some(&file))?;
     Ok((writer, reader))
 }
 
@@ -72,43 +74,121 @@ fn serve(
 ///
 /// # Errors
 /// [`StoreError::Unusable`] with one line for the operator; [`StoreError::Failed`] where the disk fails.
-pub fn open_to_read(path: &Path, file: Option<&Arc<DatabaseFile>>) -> Result<Readers, StoreError> {
-    if !path.is_file() {
-        return Err(StoreError::Unusable(format!("there is no database {}", path.display())));
-    }
-    let mut connection = readers::connect(path).map_err(|error| refused(path, error))?;
-    if !is_ours(&connection, path)? {
-        return Err(StoreError::Unusable(format!("{} is not a creditledger database", path.display())));
-    }
-    let stored: Option<i64> = connection
-        .query_row("SELECT MAX(version) FROM _sqlx_migrations WHERE success", [], |row| row.get(0))
-        .map_err(|error| refused(path, error))?;
-    match stored.cmp(&newest()) {
-        // This reader is never asked for a watermark, which only the writer could give.
-        std::cmp::Ordering::Equal if !has_unfinished_step(&connection, path)? => {
+pub fn open_to_read(
+    path: &Path,
+    medium: Medium,
+    file: Option<&Arc<DatabaseFile>>,
+) -> Result<Readers, StoreError> {
+    let mut connection = reading::connect(path, medium).map_err(|error| refused(path, error))?;
+    match schema_of(&connection, path)? {
+        Schema::Current => {
             refuse_unfinished(&mut connection, path)?;
-            Readers::open(path, Stamps::default(), file)
+            // This reader is never asked for a watermark, which only the writer could give.
+            Readers::open(path, medium, Stamps::default(), file)
         }
-        std::cmp::Ordering::Greater => Err(newer(path)),
-        std::cmp::Ordering::Equal | std::cmp::Ordering::Less => Err(StoreError::Unusable(format!(
+        Schema::Older => Err(StoreError::Unusable(format!(
             "{} has an older schema; run \"creditledger migrate\" first",
             path.display()
         ))),
     }
 }
 
-/// Takes the database's lock, without which no server opens it.
+/// The schema of a database that this version can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    Current,
+    /// It must be migrated first.
+    Older,
+}
+
+/// Compares the schema of a file with that of this version.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] where a server holds it, or the file does not exist; [`StoreError::Damaged`] where the file
-/// or its log lost a part.
-pub fn keep_servers_out(path: &Path) -> Result<DatabaseLock, StoreError> {
-    if !path.is_file() {
-        return Err(StoreError::Unusable(format!("there is no database {}", path.display())));
+/// [`StoreError::Unusable`] for another program's database, and one of a newer version.
+pub fn schema_of(connection: &Connection, path: &Path) -> Result<Schema, StoreError> {
+    if !is_ours(connection, path)? {
+        return Err(StoreError::Unusable(format!("{} is not a creditledger database", path.display())));
     }
-    let lock = DatabaseLock::take_to_read(path)?;
-    examine::examine(&lock.file(), path)?;
-    Ok(lock)
+    let stored: Option<i64> = connection
+        .query_row("SELECT MAX(version) FROM _sqlx_migrations WHERE success", [], |row| row.get(0))
+        .map_err(|error| refused(path, error))?;
+    match stored.cmp(&newest()) {
+        std::cmp::Ordering::Equal if !has_unfinished_step(connection, path)? => Ok(Schema::Current),
+        std::cmp::Ordering::Greater => Err(newer(path)),
+        std::cmp::Ordering::Equal | std::cmp::Ordering::Less => Ok(Schema::Older),
+    }
+}
+
+/// Finds out how a file that is there can be read.
+///
+/// # Errors
+/// [`StoreError::Unusable`] where there is none, or it cannot be read.
+pub fn medium_of(path: &Path) -> Result<Medium, StoreError> {
+    if path.is_file() {
+        return reading::medium_of(path);
+    }
+    Err(StoreError::Unusable(match std::fs::metadata(path) {
+        Ok(_) => format!("{} is not a file", path.display()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!("there is no database {}", path.display())
+        }
+        Err(error) => format!("cannot open {}: {error}", path.display()),
+    }))
+}
+
+/// A database that no server opens or changes while this exists.
+#[derive(Debug)]
+pub struct Alone {
+    lock: DatabaseLock,
+    pub medium: Medium,
+    /// Where SQLite looks for no changes.
+    unchanged: Option<Unchanged>,
+}
+
+impl Alone {
+    /// Takes the database's lock, without which no server opens it. Where a file system has no locks and nothing can be
+    /// written, it goes without.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] where a server holds it, or the file does not exist; [`StoreError::Damaged`] where the
+    /// file or its log lost a part.
+    pub fn take(path: &Path) -> Result<Self, StoreError> {
+        Self::try_take(path)?.ok_or_else(|| in_use(path))
+    }
+
+    /// The same; `None` where another creditledger has the file open.
+    ///
+    /// # Errors
+    /// As [`Alone::take`].
+    pub fn try_take(path: &Path) -> Result<Option<Self>, StoreError> {
+        if !path.is_file() {
+            medium_of(path)?;
+        }
+        let (lock, no_locks) = match DatabaseLock::take_to_read(path)? {
+            ToRead::Locked(lock) => (lock, None),
+            ToRead::NoLocks { lock, why } => (lock, Some(why)),
+            ToRead::InUse => return Ok(None),
+        };
+        let unchanged = Unchanged::since_now(path);
+        examine::examine(&lock.file(), path)?;
+        let medium = medium_of(path)?;
+        match (medium, no_locks) {
+            (Medium::Shared, Some(why)) => Err(why),
+            (Medium::Shared, None) => Ok(Some(Self { lock, medium, unchanged: None })),
+            (Medium::Frozen, _) => Ok(Some(Self { lock, medium, unchanged: Some(unchanged) })),
+        }
+    }
+
+    /// The descriptor that connections must keep open.
+    pub fn file(&self) -> Arc<DatabaseFile> {
+        self.lock.file()
+    }
+
+    /// # Errors
+    /// [`StoreError::Unusable`] where somebody wrote to it all the same.
+    pub fn check_unchanged(&self) -> Result<(), StoreError> {
+        self.unchanged.as_ref().map_or(Ok(()), Unchanged::check)
+    }
 }
 
 /// Brings the schema up to date and does nothing else.
@@ -122,7 +202,7 @@ pub fn migrate(path: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError`] where it cannot be opened.
 pub fn open_figures(path: &Path) -> Result<SqlFigures<OneConnection>, StoreError> {
-    Ok(SqlFigures(OneConnection::new(readers::connect(path)?, None)))
+    Ok(SqlFigures(OneConnection::new(reading::connect(path, Medium::Shared)?, None)))
 }
 
 /// True where a migration was interrupted before the program had done its part of it.
@@ -180,7 +260,10 @@ fn is_ours(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
         .query_row(
             "SELECT
                  (SELECT application_id FROM pragma_application_id),
-                 (SELECT COUNT(*) FROM sqlite_schema WHERE tbl_name <> '_sqlx_migrations')",
+                 (SELECT COUNT(*)
+                  FROM sqlite_schema
+                  WHERE tbl_name <> '_sqlx_migrations'
+                    AND tbl_name NOT LIKE '\\_litestream\\_%' ESCAPE '\\')",
             [],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
@@ -190,16 +273,4 @@ fn is_ours(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
         (0, 0) => Ok(false),
         _ => Err(StoreError::Unusable(format!("{} is another program's database", path.display()))),
     }
-}
-
-/// Copies the whole log into the database and syncs it. After a failed sync, a commit can be readable in the log
-/// without being on the disk. So nothing may be served before this.
-fn checkpoint_fully(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let busy: bool = connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
-        .map_err(|error| refused(path, error))?;
-    if busy {
-        return Err(StoreError::Unusable(format!("another program keeps {} busy", path.display())));
-    }
-    Ok(())
 }

@@ -21,13 +21,13 @@ use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, PoisonError};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::check;
 use super::driver::ready;
 use super::lock::DatabaseFile;
-use super::settings::BUSY_TIMEOUT;
+use super::reading::{self, Medium};
 use crate::ledger::{LedgerNo, Timestamp};
 use crate::store::error::StoreError;
 use crate::store::read_store::Page;
@@ -38,10 +38,6 @@ use crate::store::stamps::Stamps;
 
 /// Reading threads.
 const READERS: usize = 4;
-/// Page cache of each connection.
-const CACHE_KIB: i64 = 8 * 1024;
-/// Prepared statements that each connection keeps: more than there are.
-const STATEMENTS_MAX: usize = 128;
 
 /// Work for a thread.
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -61,10 +57,11 @@ impl Readers {
     /// [`StoreError`] where the file cannot be opened.
     pub(super) fn open(
         path: &Path,
+        medium: Medium,
         stamps: Stamps,
         file: Option<&Arc<DatabaseFile>>,
     ) -> Result<Self, StoreError> {
-        let threads = (0..READERS).map(|_| start(connect(path)?, file.cloned()));
+        let threads = (0..READERS).map(|_| start(reading::connect(path, medium)?, file.cloned()));
         let idle: Vec<_> = threads.collect::<Result<_, StoreError>>()?;
         let free = Arc::new(Semaphore::new(idle.len()));
         Ok(Self { idle: Arc::new(std::sync::Mutex::new(idle)), free, stamps })
@@ -84,18 +81,6 @@ fn start(mut connection: Connection, file: Option<Arc<DatabaseFile>>) -> Result<
     };
     std::thread::Builder::new().name("reader".to_owned()).spawn(run).map_err(StoreError::failed)?;
     Ok(sender)
-}
-
-/// Opens a read-only connection.
-pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.pragma_update(None, "query_only", true)?;
-    connection.pragma_update(None, "foreign_keys", false)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    Ok(connection)
 }
 
 /// A busy thread; dropping this makes it idle again.

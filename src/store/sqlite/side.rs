@@ -10,7 +10,8 @@ use tokio::sync::OwnedMutexGuard;
 use super::checkpoints::CHECKPOINT_PAGES;
 use super::connection::{Turns, fate_unknown};
 use super::lock::DatabaseFile;
-use super::readers::{self, OneConnection};
+use super::readers::OneConnection;
+use super::reading::{self, Medium};
 use super::settings::{configure, connect};
 use crate::ledger::Timestamp;
 use crate::store::error::StoreError;
@@ -94,7 +95,7 @@ impl SideConnections for SqliteSide {
 
     async fn read(&self) -> Result<OpenTransaction, StoreError> {
         let turn = Arc::clone(&self.turns_to_read).lock_owned().await;
-        let open = || Ok(readers::connect(&self.path)?);
+        let open = || Ok(reading::connect(&self.path, Medium::Shared)?);
         self.transaction(turn, &self.idle_to_read, open, "BEGIN").await
     }
 

@@ -350,6 +350,8 @@ impl WriteStore for SqliteWriter {
     }
 
     async fn check_place(&mut self) -> Result<(), StoreError> {
+        // Others than the writer append too, so the log can grow while it has nothing to do.
+        self.checkpoints.watch_size();
         self.lock.file().check_place()
     }
 
@@ -359,7 +361,7 @@ impl WriteStore for SqliteWriter {
         }
         self.roll_back()?;
         self.checkpoints.wait().await?;
-        checkpoints::checkpoint(self.connection()?, "PRAGMA wal_checkpoint(TRUNCATE)")?;
+        checkpoints::empty(self.connection()?)?;
         self.connection.take().map_or(Ok(()), WriteConnection::close)
     }
 }

@@ -124,6 +124,34 @@ async fn a_log_that_readers_hold_up_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_log_that_a_reader_keeps_growing_is_told_once_for_each_doubling() {
+    let mut rig = Rig::new();
+    rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
+    let path = rig.directory.path().join("a.db");
+    let reader = rusqlite::Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT COUNT(*) FROM posting").unwrap();
+    assert!(!rig.writer.checkpoints.watch_size(), "a short log is no news");
+    rig.writer.checkpoints.tell_at = rig.writer.wal_bytes() + 1;
+    let (begin, mut told) = (rig.writer.wal_bytes(), Vec::new());
+    while told.len() < 3 {
+        rig.run(grant()).await.unwrap();
+        if rig.writer.checkpoints.watch_size() {
+            told.push(rig.writer.wal_bytes());
+            assert!(!rig.writer.checkpoints.watch_size(), "the same size is no news");
+        }
+        assert!(rig.writer.wal_bytes() < 20 * begin.max(100_000), "{told:?}");
+    }
+    assert!(told.windows(2).all(|pair| pair[1] >= 2 * pair[0]), "{told:?}");
+    // Once the log was emptied, growth is news again.
+    drop(reader);
+    checkpoint(rig.writer.connection().unwrap(), "PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let at = rig.writer.checkpoints.tell_at;
+    rig.writer.checkpoints.tell_at = u64::MAX;
+    assert!(!rig.writer.checkpoints.watch_size());
+    assert!(rig.writer.checkpoints.tell_at < u64::MAX, "{at}");
+}
+
+#[tokio::test]
 async fn an_account_that_is_full_refuses_a_command_and_not_the_server() {
     let mut rig = Rig::new();
     rig.run(Command::CreateCustomer(CreateCustomer::default())).await.unwrap();
