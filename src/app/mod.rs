@@ -9,6 +9,7 @@ mod client;
 mod connect;
 mod copy;
 mod csv;
+mod doctor;
 mod email;
 mod failure;
 mod manual;
@@ -62,6 +63,7 @@ enum Subcommand {
     Copy(copy::Copy),
     Backup(backup::BackupCommand),
     Restore(backup::RestoreCommand),
+    Doctor(Box<doctor::DoctorCommand>),
     Replay(replay::Replay),
     Bench(bench::Bench),
     #[command(flatten)]
@@ -106,6 +108,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Subcommand::Copy(command)) => command.run().await.map(done),
         Some(Subcommand::Backup(command)) => command.run().await,
         Some(Subcommand::Restore(command)) => command.run().await.map(done),
+        Some(Subcommand::Doctor(command)) => command.run().await,
         Some(Subcommand::Replay(command)) => command.run().await,
         Some(Subcommand::Bench(command)) => command.run().await,
         Some(Subcommand::Client(command)) => command.run().await,

@@ -249,7 +249,7 @@ impl Server {
 }
 
 /// The files of TLS, where it is switched on.
-fn tls_files(config: &Config) -> Option<tls::Files> {
+pub(super) fn tls_files(config: &Config) -> Option<tls::Files> {
     let required = match config.tls_client_certificates {
         ClientCertificates::None => None,
         ClientCertificates::Optional => Some(false),
@@ -320,7 +320,7 @@ fn transports(
 }
 
 /// The keys of stored secrets; none where the settings name none.
-fn sealing_keys(config: &Config) -> Result<SealingKeys, Failure> {
+pub(super) fn sealing_keys(config: &Config) -> Result<SealingKeys, Failure> {
     let mut keys = Vec::new();
     for (name, key) in config.sealing_keys()? {
         let key = SealingKey::parse(key.reveal());

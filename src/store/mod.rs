@@ -14,6 +14,7 @@ pub mod engine;
 pub mod error;
 pub mod figures;
 pub mod gauges;
+pub mod look;
 pub mod memory;
 mod migrations;
 pub mod nets;

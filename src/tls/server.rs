@@ -1,6 +1,6 @@
 //! The TLS configuration of a listener, from its files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +84,30 @@ impl Files {
         Ok(Made { config: Arc::new(config), warning })
     }
 
+    /// What an operator should know of files that can be used, also of certificates that will expire within `days`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files, in one line.
+    pub fn warnings(&self, days: u32) -> Result<Vec<String>, String> {
+        let certificates = pem::certificates(&self.certificate, &pem::read(&self.certificate)?)?;
+        let made = self.make(self.read())?;
+        let mut told: Vec<String> = made.warning.map(str::to_owned).into_iter().collect();
+        let then = clock::now().plus_days(days).micros();
+        let mut shown = certificates.iter().zip(1..);
+        if told.is_empty()
+            && let Some((_, number)) = shown.find(|(one, _)| dates(one, then) == Dates::Over)
+        {
+            told.push(format!(
+                "certificate {number} of {} expires within {days} days",
+                self.certificate.display()
+            ));
+        }
+        if others_can_read(&self.key) {
+            told.push(format!("other users can read {}: chmod 600", self.key.display()));
+        }
+        Ok(told)
+    }
+
     fn unusable(&self, error: &Error) -> String {
         let (certificate, key) = (self.certificate.display(), self.key.display());
         match error {
@@ -93,6 +117,17 @@ impl Files {
             other => format!("{certificate} and {key} cannot be used: {other}"),
         }
     }
+}
+
+#[cfg(unix)]
+fn others_can_read(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(file).is_ok_and(|facts| facts.permissions().mode() & 0o007 != 0)
+}
+
+#[cfg(not(unix))]
+fn others_can_read(_: &Path) -> bool {
+    false
 }
 
 impl ClientAuthorities {
@@ -124,15 +159,29 @@ impl Contents {
 
 /// Tells that a certificate is not valid now. It is used all the same: an operator may need a server before a new one.
 fn untimely(certificate: &CertificateDer<'_>) -> Option<&'static str> {
-    let seconds = clock::now().micros().div_euclid(1_000_000);
-    let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds.try_into().unwrap_or(0)));
-    let certificate = EndEntityCert::try_from(certificate).ok()?;
+    match dates(certificate, clock::now().micros()) {
+        Dates::Good => None,
+        Dates::Over => Some("the certificate has expired"),
+        Dates::Ahead => Some("the certificate is not valid yet"),
+    }
+}
+
+/// A time beside the dates of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dates {
+    Good,
+    Over,
+    Ahead,
+}
+
+fn dates(certificate: &CertificateDer<'_>, at_micros: i64) -> Dates {
+    let seconds = at_micros.div_euclid(1_000_000);
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds.try_into().unwrap_or(0)));
+    let Ok(certificate) = EndEntityCert::try_from(certificate) else { return Dates::Good };
     // The dates are checked before it turns out that no authority is given here.
-    let checked =
-        certificate.verify_for_usage(&[], &[], &[], now, KeyUsage::server_auth(), None, None).err()?;
-    match checked {
-        webpki::Error::CertExpired { .. } => Some("the certificate has expired"),
-        webpki::Error::CertNotValidYet { .. } => Some("the certificate is not valid yet"),
-        _ => None,
+    match certificate.verify_for_usage(&[], &[], &[], at, KeyUsage::server_auth(), None, None).err() {
+        Some(webpki::Error::CertExpired { .. }) => Dates::Over,
+        Some(webpki::Error::CertNotValidYet { .. }) => Dates::Ahead,
+        _ => Dates::Good,
     }
 }

@@ -50,6 +50,13 @@ impl Authority {
         self.sign(&params)
     }
 
+    /// The same, valid until this day: year, month, day.
+    pub fn until(&self, names: &[&str], (year, month, day): (i32, u8, u8)) -> Identity {
+        let mut params = of(names);
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(year, month, day));
+        self.sign(&params)
+    }
+
     fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

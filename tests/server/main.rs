@@ -33,6 +33,7 @@ mod database;
 mod deployment;
 mod descriptors;
 mod disk;
+mod doctor;
 mod email;
 mod examples;
 mod export;

@@ -29,6 +29,7 @@ mod json;
 mod key_set;
 mod keys;
 mod known;
+mod probe;
 mod provider;
 mod rules;
 mod source;
@@ -36,6 +37,7 @@ mod token;
 mod verifier;
 
 pub use algorithm::Algorithm;
+pub use probe::probe;
 pub use provider::{KeySource, Provider};
 pub use rules::{ClaimPath, Grant, LedgerRule, Rules};
 pub use verifier::Verifier;

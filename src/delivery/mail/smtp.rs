@@ -89,6 +89,20 @@ impl Smtp {
         Ok(Self { host, port, mode, tls, credentials, hello, timeout, clock, idle, is_down })
     }
 
+    /// Connects as for a message, and sends none. It has no time-out of its own: callers bound the time.
+    ///
+    /// # Errors
+    /// Why the server cannot be used, as a text for people.
+    pub async fn probe(&self) -> Result<(), String> {
+        let mut connection = self.connect().await.map_err(|error| error.to_string())?;
+        if !connection.test_connected().await {
+            return Err("it closes the connection at once".to_owned());
+        }
+        // It is of no use any more, whatever the server says.
+        let _ = connection.quit().await;
+        Ok(())
+    }
+
     /// Sends a message, once those before it are through.
     pub(super) async fn send(&self, from: &Address, to: &Address, message: &[u8]) -> Result<(), SendFailure> {
         let mut idle = self.idle.lock().await;

@@ -139,6 +139,15 @@ impl HttpClient {
         Ok(Answer { status, retry_after })
     }
 
+    /// Connects where a URL leads, by TLS where it says so, and sends nothing. It has no timeout: callers bound the time.
+    ///
+    /// # Errors
+    /// As [`HttpClient::post`].
+    pub async fn reach(&self, url: &str) -> Result<(), SendError> {
+        let target = self.policy.target(url).map_err(SendError::Url)?;
+        self.connect(&target).await.map(drop)
+    }
+
     /// Connects to an address of the name, and only if all its addresses are allowed. A name that also resolves to an
     /// internal address could lead there at the next attempt (SSRF).
     async fn connect(&self, target: &Target) -> Result<Connection, SendError> {

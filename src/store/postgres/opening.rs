@@ -87,6 +87,35 @@ pub async fn open_to_read(address: Address) -> Result<SqlAudit<PgAudit>, StoreEr
     Ok(SqlAudit(PgAudit::open(&address)))
 }
 
+/// What a server looks like before it is used.
+pub struct Seen {
+    pub version: String,
+    pub now: Timestamp,
+    /// What reads it, where it has this version's schema.
+    pub audit: Option<PgAudit>,
+}
+
+/// Looks at a database without changing it.
+///
+/// # Errors
+/// As [`open`], but an older schema is accepted.
+pub async fn look(address: Address) -> Result<Seen, StoreError> {
+    let mut connection = address.connect_first().await?;
+    let (version, now): (String, i64) = sqlx::query_as(
+        "SELECT 'PostgreSQL ' || current_setting('server_version'),
+                CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+    )
+    .fetch_one(&mut connection)
+    .await?;
+    let is_current = schema_of(&address, &mut connection).await? == Schema::Current;
+    if is_current {
+        check_privileges(&address, &mut connection).await?;
+        address.refuse_unfinished_copy(&mut connection).await?;
+    }
+    let audit = is_current.then(|| PgAudit::open(&address));
+    Ok(Seen { version, now: Timestamp::from_micros(now), audit })
+}
+
 /// Opens a database to be filled from another one; creates and migrates its tables where needed.
 ///
 /// # Errors

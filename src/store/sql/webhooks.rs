@@ -121,7 +121,7 @@ async fn put_asked(
     sql.run(text, &params).await.map(drop)
 }
 
-async fn endpoints(sql: &mut impl Sql) -> Result<Vec<Endpoint>, StoreError> {
+pub async fn endpoints(sql: &mut impl Sql) -> Result<Vec<Endpoint>, StoreError> {
     let text = "SELECT body FROM webhook_endpoint ORDER BY endpoint_id";
     sql.all(text, &[], |row| body(row, 0, ENDPOINT)).await
 }

@@ -53,7 +53,9 @@ mod write;
 pub use backup::{Purpose, copy_file, is_backup, page_faults};
 pub use connection::WriteStats;
 pub use file::{files_of, path_of};
-pub use opening::{Alone, Schema, medium_of, migrate, open, open_figures, open_for_copy, open_to_read};
+pub use opening::{
+    Alone, Schema, look, medium_of, migrate, open, open_figures, open_for_copy, open_to_read, version,
+};
 pub use readers::Readers;
 pub use reading::Medium;
 pub use side::SqliteSide;

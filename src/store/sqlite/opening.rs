@@ -136,6 +136,30 @@ pub fn medium_of(path: &Path) -> Result<Medium, StoreError> {
     }))
 }
 
+/// Looks at a file that a server may have open, and locks nothing. Returns its schema, `None` without a file or without
+/// anything in it, and what reads it if that is this version's.
+///
+/// # Errors
+/// As [`open_to_read`]; also where a server could not make or write the file.
+pub fn look(path: &Path) -> Result<(Option<Schema>, Option<Readers>), StoreError> {
+    file::check(path)?;
+    if file::bytes_of(path) == 0 {
+        examine::missing(path)?;
+        return Ok((None, None));
+    }
+    let medium = medium_of(path)?;
+    let connection = reading::connect(path, medium).map_err(|error| refused(path, error))?;
+    match schema_of(&connection, path)? {
+        Schema::Current => Ok((Some(Schema::Current), Some(open_to_read(path, medium, None)?))),
+        Schema::Older => Ok((Some(Schema::Older), None)),
+    }
+}
+
+/// SQLite and its version.
+pub fn version() -> String {
+    format!("SQLite {}", rusqlite::version())
+}
+
 /// A database that no server opens or changes while this exists.
 #[derive(Debug)]
 pub struct Alone {
