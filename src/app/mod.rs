@@ -6,12 +6,14 @@ mod call;
 mod chart;
 mod check;
 mod client;
+mod clock;
 mod connect;
 mod copy;
 mod csv;
 mod doctor;
 mod email;
 mod failure;
+mod heartbeat;
 mod manual;
 mod output;
 mod paging;
@@ -70,6 +72,8 @@ enum Subcommand {
     Client(Box<client::ClientCommand>),
     Price(price::Price),
     #[command(subcommand)]
+    Clock(clock::ClockCommand),
+    #[command(subcommand)]
     Email(email::EmailCommand),
     Completions(manual::Completions),
     Man(manual::Man),
@@ -112,6 +116,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Subcommand::Replay(command)) => command.run().await,
         Some(Subcommand::Bench(command)) => command.run().await,
         Some(Subcommand::Client(command)) => command.run().await,
+        Some(Subcommand::Clock(command)) => command.run().await.map(done),
         Some(Subcommand::Price(command)) => command.run().map(done),
         Some(Subcommand::Email(command)) => command.run().map(done),
         Some(Subcommand::Completions(command)) => command.run().map(done),

@@ -11,6 +11,7 @@ use tokio::task::{JoinError, JoinHandle};
 use super::connect::innermost;
 use super::email::mailer;
 use super::failure::Failure;
+use super::heartbeat::heartbeat;
 use super::sampler::{Sampler, Sources};
 use super::scrape::Scrapes;
 use super::sweep::sweep;
@@ -28,7 +29,7 @@ use crate::http;
 use crate::ledger::PostingId;
 use crate::net::SystemNetwork;
 use crate::query::Reader;
-use crate::store::{self, Settings};
+use crate::store::{self, Engine, Settings, Time};
 use crate::storefront::Storefronts;
 use crate::telemetry::Meters;
 use crate::tls;
@@ -43,6 +44,7 @@ pub(super) struct Server {
     stop: watch::Sender<bool>,
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
     sweeper: JoinHandle<()>,
+    heartbeat: JoinHandle<()>,
     follower: JoinHandle<()>,
     relay: JoinHandle<()>,
     metrics_url: Option<String>,
@@ -61,7 +63,9 @@ impl Server {
     pub async fn start(config: &Config, meters: &Meters) -> Result<Self, Failure> {
         let shops: Vec<_> = config.storefronts.iter().cloned().map(Arc::new).collect();
         let clock: Arc<dyn Clock> = Arc::new(clock::System);
-        let mailer = config.email.as_ref().map(|email| mailer(email, &clock)).transpose()?;
+        // By this, others judge when something was sent.
+        let wall: Arc<dyn Clock> = Arc::new(clock::Wall);
+        let mailer = config.email.as_ref().map(|email| mailer(email, &wall)).transpose()?;
         let keys = Arc::new(sealing_keys(config)?);
         let database_url = config.database_url()?;
         let tls = tls_files(config).map(tls::Reload::start).transpose().map_err(Failure::Other)?;
@@ -71,7 +75,7 @@ impl Server {
         let address = listener.local_addr().map_err(|error| cannot_listen(config, &error))?;
         let scrapes = Scrapes::listen(config.metrics_listen, meters).await?;
         let metrics = meters.metrics();
-        let engine = store::open(database_url.reveal(), clock::now(), &settings(config)).await?;
+        let engine = open(database_url.reveal(), config).await?;
         let cards = Arc::new(cards::built_in());
         let (writer, end) =
             Writer::start_measured(engine.writers, &cards, writer_limits(config), &metrics)
@@ -84,7 +88,7 @@ impl Server {
             Mailboxes::new(Arc::clone(&engine.reader), Arc::clone(&engine.webhooks), Arc::clone(&clock));
         let secrets =
             SigningSecrets::new(Arc::clone(&keys), Arc::clone(&engine.webhooks), Arc::clone(&clock));
-        let transports = transports(policy, secrets, mailer, mailboxes, &clock)?;
+        let transports = transports(policy, secrets, mailer, mailboxes, &wall)?;
         let endpoints =
             Endpoints::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock))
                 .sealed_with(keys);
@@ -105,25 +109,21 @@ impl Server {
         };
         let paid = Storefronts::new(engine.orders, writer.clone(), Arc::clone(&reader), shops.clone());
         let webhooks = http::StorefrontWebhooks::new(&shops, paid.intake.clone(), Arc::clone(&reader));
-        let storefronts = Arc::new(webhooks.measured(metrics.clone()));
         let payments = paid.applier.clone();
         let follower = tokio::spawn(paid.run());
-        let handler: Handler = Arc::new(move |request| {
-            let storefronts = Arc::clone(&storefronts);
-            Box::pin(async move { storefronts.answer(request).await })
-        });
-        let routes = HttpRoutes { prefix: http::PREFIX, handler };
+        let routes = routes(webhooks.measured(metrics.clone()));
         let (stop, mut stopping) = watch::channel(false);
         // What calls leave behind is written after the last of them.
         let after_calls = watch::Sender::new(false);
         let running = tokio::spawn(tokens.clone().run(after_calls.subscribe()));
-        let access = access(config, &tokens, &clock)?;
+        let access = access(config, &tokens)?;
         let recorder = Recorder::new(engine.records, clock, retention(config));
         let recording = tokio::spawn(recorder.clone().run(after_calls.subscribe()));
         let endpoints = Arc::new(endpoints);
         let identities = Identities { tokens, recorder };
         let api = Api::new(writer.clone(), reader, payments, feeds, endpoints, policy, identities);
-        let api = api.with(routes).measured(metrics.clone());
+        let api = api.with(routes).watching_clock(engine.clock.watch.changes()).measured(metrics.clone());
+        let heartbeat = tokio::spawn(heartbeat(engine.clock));
         let relay = tokio::spawn(relay.run(stop.subscribe()));
         let metrics_url = scrapes.as_ref().map(Scrapes::url);
         let sampler = Sampler::start(metrics, sources).await;
@@ -156,6 +156,7 @@ impl Server {
             stop,
             grpc,
             sweeper,
+            heartbeat,
             follower,
             relay,
             metrics_url,
@@ -208,6 +209,7 @@ impl Server {
             stop,
             mut grpc,
             sweeper,
+            heartbeat,
             follower,
             relay,
             metrics_url: _,
@@ -217,6 +219,7 @@ impl Server {
             shutdown_timeout,
         } = self;
         sweeper.abort();
+        heartbeat.abort();
         follower.abort();
         stop.send_replace(true);
         let served = if grpc.is_finished() {
@@ -246,6 +249,27 @@ impl Server {
         };
         served.and(written.map_err(Failure::Other))
     }
+}
+
+/// Opens the database, and has its clock watched before anything asks for the time.
+async fn open(database_url: &str, config: &Config) -> Result<Engine, Failure> {
+    // The clock of an earlier server in this process is not this one's.
+    clock::follow(None);
+    let engine = store::open(database_url, clock::now(), &settings(config)).await?;
+    if engine.clock.source == Time::Caller {
+        clock::follow(Some(Arc::clone(&engine.clock.watch)));
+    }
+    Ok(engine)
+}
+
+/// What the listener serves besides gRPC: the deliveries of storefronts.
+fn routes(storefronts: http::StorefrontWebhooks) -> HttpRoutes {
+    let storefronts = Arc::new(storefronts);
+    let handler: Handler = Arc::new(move |request| {
+        let storefronts = Arc::clone(&storefronts);
+        Box::pin(async move { storefronts.answer(request).await })
+    });
+    HttpRoutes { prefix: http::PREFIX, handler }
 }
 
 /// The files of TLS, where it is switched on.
@@ -289,13 +313,13 @@ fn retention(config: &Config) -> Retention {
 }
 
 /// How it is told who calls. Tokens of our own are taken wherever callers are authenticated.
-fn access(config: &Config, tokens: &Tokens, clock: &Arc<dyn Clock>) -> Result<Access, Failure> {
+fn access(config: &Config, tokens: &Tokens) -> Result<Access, Failure> {
     if !config.authenticate {
         return Ok(Access::open());
     }
     let (providers, certificates) =
         config.auth.clone().map(|auth| (auth.providers, auth.certificates)).unwrap_or_default();
-    let jwt = (!providers.is_empty()).then(|| Verifier::new(providers, Arc::clone(clock)));
+    let jwt = (!providers.is_empty()).then(|| Verifier::new(providers, Arc::new(clock::Wall)));
     let jwt = jwt.transpose().map_err(Failure::Other)?;
     Ok(Access::by(Arc::new(tokens.clone()), jwt, certificates))
 }
@@ -335,7 +359,8 @@ fn settings(config: &Config) -> Settings {
         IsolationSetting::ReadCommitted => store::Isolation::ReadCommitted,
         IsolationSetting::Serializable => store::Isolation::Serializable,
     };
-    Settings { lanes: config.postgres_lanes, isolation, ..Settings::default() }
+    let clock_gap_max = Some(config.clock_gap_max());
+    Settings { lanes: config.postgres_lanes, isolation, clock_gap_max, ..Settings::default() }
 }
 
 fn served_to_end(served: Result<Result<(), tonic::transport::Error>, JoinError>) -> Result<(), Failure> {

@@ -45,15 +45,17 @@ enum SweepError {
     Submit(#[from] SubmitError),
 }
 
-/// Applies what is due for at most [`PAGE`] customers, and returns how many they are.
+/// Applies what is due for at most [`PAGE`] customers, and returns for how many it was. Where the database's clock is
+/// implausible, that is fewer than were found: another page would find the same ones.
 async fn apply_due(reader: &dyn ReadStore, writer: &Writer) -> Result<usize, SweepError> {
-    let due = reader.customers_due(clock::now(), PAGE).await?;
-    let count = due.len();
+    let due = reader.customers_due(clock::due_until(), PAGE).await?;
+    let mut count = 0;
     let request = |(ledger, customer)| Request::apply_due(ledger, customer);
     for submitted in writer.submit_bulk(due.into_iter().map(request).collect(), None).await? {
         match submitted? {
+            Ok(_) => count += 1,
             // A command of the customer came first, or the bound on what falls due was early.
-            Ok(_) | Err(Rejection::NothingDue) => {}
+            Err(Rejection::NothingDue) => {}
             Err(rejection) => tracing::warn!(%rejection, "what is due was not applied"),
         }
     }

@@ -221,7 +221,7 @@ mod tests {
                 ("listen" | "metrics_listen", _) => "127.0.0.1:7",
                 ("log_format", _) => "json",
                 ("log_filter", _) => "warn",
-                ("audit_days", _) => "700",
+                ("audit_days" | "clock_gap_max_days", _) => "700",
                 ("audit_bytes_max", _) => "70000000",
                 ("allowed_hosts", _) => "a.example",
                 ("allowed_origins", _) => "https://a.example",

@@ -166,6 +166,8 @@ settings! {
     audit_records_max: u64 = 1_000_000, Whole(1_000, 1_000_000_000), "COUNT";
     /// The bytes of records that the audit log keeps; the database takes about three times as much
     audit_bytes_max: u64 = 256 << 20, Whole(1 << 20, 1 << 40), "BYTES";
+    /// How long a server may have been away before its clock is doubted at the start; nothing expires while it is
+    clock_gap_max_days: u32 = 7, Whole(1, 36_600), "DAYS";
     /// PostgreSQL: connections that write, each for its share of the customers
     postgres_lanes: usize = 2, Whole(1, 64), "COUNT";
     /// PostgreSQL: read-committed or serializable
@@ -308,6 +310,10 @@ impl Config {
 
     pub const fn expiry_interval(&self) -> Duration {
         Duration::from_millis(self.expiry_interval_ms)
+    }
+
+    pub fn clock_gap_max(&self) -> Duration {
+        Duration::from_hours(24 * u64::from(self.clock_gap_max_days))
     }
 }
 

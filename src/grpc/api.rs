@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Extensions, Request, Status};
 
 use crate::access::{Recorder, Tokens};
+use crate::clock::watch::Standing;
 use crate::delivery::webhooks::Policy;
 use crate::delivery::{Endpoints, EventFeeds};
 use crate::ledger::{LedgerId, LedgerNo, RequestKey, Text};
@@ -67,6 +68,8 @@ pub struct Shared {
     /// What the same listener serves besides gRPC.
     pub(super) http_routes: Option<HttpRoutes>,
     pub(super) metrics: Metrics,
+    /// How the clock stands that dates what is stored; `None` where nobody watches it.
+    pub(super) clock: Option<watch::Receiver<Standing>>,
 }
 
 /// Who may call.
@@ -120,6 +123,7 @@ impl Api {
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
             http_routes: None,
             metrics: Metrics::default(),
+            clock: None,
         }))
     }
 
@@ -134,6 +138,13 @@ impl Api {
     #[must_use]
     pub fn measured(mut self, metrics: Metrics) -> Self {
         Arc::make_mut(&mut self.0).metrics = metrics;
+        self
+    }
+
+    /// Also reports how the clock stands, by the health service.
+    #[must_use]
+    pub fn watching_clock(mut self, clock: watch::Receiver<Standing>) -> Self {
+        Arc::make_mut(&mut self.0).clock = Some(clock);
         self
     }
 

@@ -28,6 +28,7 @@ use super::wire::{
     ledger_service_server, notification_service_server, purchase_service_server, rate_card_service_server,
 };
 use crate::access::Admission;
+use crate::clock::watch::Standing;
 
 /// Bounds of the server. They close what tonic leaves unbounded.
 #[derive(Clone, Debug)]
@@ -164,11 +165,12 @@ pub async fn serve(
             // Without its writer the server can only refuse calls.
             () = writer.ended() => {}
             () = follow_reachability(&health, api.reader.reachable()) => {}
+            () = follow_clock(&health, api.clock.clone()) => {}
         }
         report(&health, ServingStatus::NotServing).await;
         // Health watchers get this status and then the end. A watch that stays open would delay the shutdown.
         let mut health = health;
-        for service in watched().chain([LIVENESS]) {
+        for service in watched().chain([LIVENESS, CLOCK]) {
             health.clear_service_status(service).await;
         }
         api.closing.send_replace(true);
@@ -213,6 +215,9 @@ fn watched() -> impl Iterator<Item = &'static str> {
     std::iter::once("").chain(SERVICE_NAMES)
 }
 
+/// The name by which the health service tells whether the clock is plausible.
+const CLOCK: &str = "creditledger.clock";
+
 /// Keeps the health service up to date; never ready.
 async fn follow_reachability(health: &HealthReporter, mut reachable: watch::Receiver<bool>) {
     while reachable.changed().await.is_ok() {
@@ -220,6 +225,21 @@ async fn follow_reachability(health: &HealthReporter, mut reachable: watch::Rece
         report(health, if serving { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
     }
     // The engine reports no further changes.
+    std::future::pending::<()>().await;
+}
+
+/// Keeps the health of the clock up to date; never ready. The server serves all the same.
+async fn follow_clock(health: &HealthReporter, clock: Option<watch::Receiver<Standing>>) {
+    if let Some(mut clock) = clock {
+        loop {
+            let is_plausible = clock.borrow_and_update().is_plausible;
+            let status = if is_plausible { ServingStatus::Serving } else { ServingStatus::NotServing };
+            health.set_service_status(CLOCK, status).await;
+            if clock.changed().await.is_err() {
+                break;
+            }
+        }
+    }
     std::future::pending::<()>().await;
 }
 

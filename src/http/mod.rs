@@ -154,7 +154,7 @@ impl Door {
         let shop = Arc::clone(&self.shop);
         let read = move || {
             let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
-            storefront::read(&shop, &Delivery { header: &header, body: &body, now: clock::now() })
+            storefront::read(&shop, &Delivery { header: &header, body: &body, now: clock::wall() })
         };
         let read = if is_large {
             tokio::task::spawn_blocking(read).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?

@@ -87,6 +87,9 @@ pub type OrderScope = (LedgerNo, Storefront, OrderId);
 pub struct Book {
     /// The stamp of the batch: the time at which all of its commands are decided.
     pub now: Timestamp,
+    /// What falls due later than this is not due yet, whatever `now` is: an implausible clock lets nothing expire, nor
+    /// does a stamp that only keeps the order. The writer sets it, or an engine with a clock of its own.
+    pub due_until: Timestamp,
     pub cards: Arc<Cards>,
     /// How many open holds a customer may have. The writer sets it; without one there is no bound.
     pub open_holds_max: u32,
@@ -109,6 +112,7 @@ impl Book {
     pub fn new(now: Timestamp, random: u64, cards: Arc<Cards>) -> Self {
         Self {
             now,
+            due_until: Timestamp::MAX,
             cards,
             open_holds_max: u32::MAX,
             random,
@@ -123,6 +127,11 @@ impl Book {
             newly_unused: BTreeMap::new(),
             touched_work: Entries::new(),
         }
+    }
+
+    /// The time by which it is judged what has fallen due.
+    pub fn due_by(&self) -> Timestamp {
+        self.now.min(self.due_until)
     }
 
     /// Takes in the thresholds of customers without their own, by ledger.

@@ -8,6 +8,7 @@
 //! - No answer depends on when the background task ran.
 //! - A hold expires before lots of the same moment: what it gives back expires with them.
 //! - `next_due` is never later than the first moment at which something falls due.
+//! - Nothing falls due after [`Book::due_until`], which stands still while the clock is implausible.
 //!
 //! # Failure
 //! A posting that cannot be made means that the state contradicts itself: nothing of the batch is stored.
@@ -42,18 +43,20 @@ pub(super) fn apply(
     let mut last = None;
     loop {
         let Some((entry, customer)) = book.loaded(key) else { return Ok(last) };
-        if customer.state.next_due.is_none_or(|due| due > book.now) {
+        if customer.state.next_due.is_none_or(|due| due > book.due_by()) {
             return Ok(last);
         }
-        let top_up = customer.top_up_due().filter(|due| is_quiet && *due <= book.now);
-        let expired = first_due(entry, customer, book.now);
+        let top_up = customer.top_up_due().filter(|due| is_quiet && *due <= book.due_by());
+        let expired = first_due(entry, customer, book.due_by());
         let Some(due) = expired.or_else(|| top_up.map(|_| Due::TopUp)) else { break };
         let posting = match due {
             Due::Hold(hold, moment) => expire_hold(book, entry, customer, hold, moment),
             Due::Lots(moment) => {
                 Draft::by_ledger(book, customer, Kind::ExpireCredits).dated(moment).finish(entry)
             }
-            Due::TopUp => Draft::by_ledger(book, customer, top_up_kind(customer, book.now)).finish(entry),
+            Due::TopUp => {
+                Draft::by_ledger(book, customer, top_up_kind(customer, book.due_by())).finish(entry)
+            }
         };
         // Without this stop, commands would be decided as if nothing had expired. A posting about top-ups moves nothing,
         // so it is never refused.
@@ -63,7 +66,7 @@ pub(super) fn apply(
     }
     let next = book.loaded(key).and_then(|(entry, customer)| {
         let holds = entry.holds().filter_map(|hold| hold.due_at()).min();
-        let lots = customer.state.lots.next_expiry(book.now);
+        let lots = customer.state.lots.next_expiry(book.due_by());
         // What fell due within this batch says nothing about the holds that were not loaded with it.
         let unloaded = entry.loaded_due.filter(|due| *due > book.now);
         [holds, lots, unloaded, customer.top_up_due()].into_iter().flatten().min()

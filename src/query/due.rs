@@ -82,7 +82,7 @@ impl Reader {
 }
 
 fn is_due(customer: &Customer) -> bool {
-    customer.state.next_due.is_some_and(|due| due <= clock::now())
+    customer.state.next_due.is_some_and(|due| due <= clock::due_until())
 }
 
 /// The bound on what falls due may be early, and another command may have come first: then nothing is due any more.

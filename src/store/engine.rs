@@ -1,10 +1,12 @@
 //! An open engine, the signals that it sends to followers, and its settings.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 
 use super::audit::AuditStore;
+use super::clock::ClockStore;
 use super::gauges::Gauges;
 use super::orders::OrderStore;
 use super::read_store::ReadStore;
@@ -13,6 +15,7 @@ use super::records::RecordStore;
 use super::tokens::TokenStore;
 use super::webhooks::WebhookStore;
 use super::write_store::WriteStore;
+use crate::clock::watch::Watch;
 
 /// An open engine: the writing sides for the writer, the reading sides for everybody else.
 pub struct Engine {
@@ -28,6 +31,17 @@ pub struct Engine {
     pub notifier: CommitNotifier,
     /// What the engine tells of itself.
     pub gauges: Gauges,
+    pub clock: EngineClock,
+}
+
+/// The clock that dates what is stored.
+#[derive(Clone)]
+pub struct EngineClock {
+    /// Whose clock it is.
+    pub source: Time,
+    /// Judges its readings; it has begun where [`Settings::clock_gap_max`] is set.
+    pub watch: Arc<Watch>,
+    pub rows: Arc<dyn ClockStore>,
 }
 
 /// Commits that are kept for followers. A follower that is further behind reads the feed.
@@ -89,6 +103,8 @@ pub struct Settings {
     pub isolation: Isolation,
     /// PostgreSQL: the source of the time.
     pub time: Time,
+    /// How long a server may have been away before its clock is doubted; `None` takes the clock for right.
+    pub clock_gap_max: Option<Duration>,
 }
 
 /// How writing transactions are isolated. Both are safe.
@@ -114,6 +130,6 @@ pub enum Time {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { lanes: 2, isolation: Isolation::default(), time: Time::default() }
+        Self { lanes: 2, isolation: Isolation::default(), time: Time::default(), clock_gap_max: None }
     }
 }

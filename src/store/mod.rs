@@ -9,6 +9,7 @@ pub mod backup;
 pub mod cards;
 mod checks;
 pub mod class_stats;
+pub mod clock;
 pub mod copy;
 pub mod engine;
 pub mod error;
@@ -40,14 +41,15 @@ pub use alerts::{DefaultAlertsSet, NewDefaultAlerts, StoredDefaultAlerts};
 pub use audit::{AuditStore, StoredCustomer, StoredHold, StoredLedger, StoredLot, StoredOrder, StoredWork};
 pub use cards::CardsChanged;
 pub use class_stats::{ClassStats, ClassStatsFilter};
+pub use clock::ClockStore;
 pub use copy::{CopyStore, CopyTarget};
-pub use engine::{CommitNotifier, Committed, Engine, Isolation, Settings, Time};
+pub use engine::{CommitNotifier, Committed, Engine, EngineClock, Isolation, Settings, Time};
 pub use error::StoreError;
 pub use figures::Figures;
 pub use gauges::Gauges;
 pub use open::{
-    ExclusiveLock, check_urls, migrate, open, open_figures, open_for_copy, open_to_check, open_to_read,
-    shown_url,
+    ExclusiveLock, check_urls, confirm_clock, migrate, open, open_figures, open_for_copy, open_to_check,
+    open_to_read, shown_url, wal_bytes,
 };
 pub use orders::{KeptOrder, OrderState, OrderStore, OrderTx, OrdersMark, Room, StorefrontRoom, WithPayload};
 pub use read_store::{At, HoldFilter, LotFilter, OwnedLot, Page, READ_BYTES_MAX, ReadStore, StoreInfo};

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::audit::AuditStore;
+use super::clock::ClockStore;
 use super::copy::{CopyTarget, unusable};
-use super::engine::{Engine, Settings};
+use super::engine::{Engine, EngineClock, Settings, Time};
 use super::error::StoreError;
 use super::figures::Figures;
 use super::gauges::Gauges;
@@ -17,6 +18,8 @@ use super::sql::records::SqlRecords;
 use super::sql::side::SideStore;
 use super::sql::tokens::SqlTokens;
 use super::sqlite;
+use crate::clock::plausible::Known;
+use crate::clock::watch::Watch;
 use crate::ledger::Timestamp;
 
 /// Opens the engine that the URL names; creates and migrates the database where needed. The URLs are `sqlite://path`,
@@ -27,7 +30,11 @@ use crate::ledger::Timestamp;
 /// [`StoreError::Unusable`] with one line for the operator; others where the disk fails.
 pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engine, StoreError> {
     if is_memory(url) {
-        return Ok(Memory::new(now).engine());
+        let engine = Memory::new(now).engine();
+        if let Some(gap_max) = settings.clock_gap_max {
+            engine.clock.watch.begin(&Known::default(), gap_max, now);
+        }
+        return Ok(engine);
     }
     if let Some(address) = Address::of(url) {
         let address = address?;
@@ -40,6 +47,13 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
     let gauges = Gauges::Sqlite(writer.gauges());
     let side = sqlite::SqliteSide::of(&path, writer.turns(), writer.file());
     let reader = Arc::new(SqlReader(readers.clone()));
+    let rows = Arc::new(SideStore(side.clone())) as Arc<dyn ClockStore>;
+    let watch = Arc::new(Watch::default());
+    if let Some(gap_max) = settings.clock_gap_max {
+        let (known, wall) = rows.known(now).await?;
+        watch.begin(&known, gap_max, wall);
+    }
+    let clock = EngineClock { source: Time::Caller, watch, rows };
     Ok(Engine {
         writers: vec![Box::new(writer)],
         reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
@@ -50,6 +64,7 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
         records: Arc::new(SqlRecords { reader, side: SideStore(side) }),
         notifier,
         gauges,
+        clock,
     })
 }
 
@@ -87,6 +102,15 @@ pub async fn open_to_check(url: &str) -> Result<(Arc<dyn AuditStore>, ExclusiveL
     Ok((Arc::new(SqlAudit(readers)), ExclusiveLock { alone: Some(alone) }))
 }
 
+/// Bytes of the write-ahead log beside a SQLite file, for who watches it; `None` for another engine. Costs a look at
+/// the directory.
+pub fn wal_bytes(url: &str) -> Option<u64> {
+    match sqlite::path_of(url) {
+        Some(Ok(path)) => Some(sqlite::wal_bytes(&path)),
+        Some(Err(_)) | None => None,
+    }
+}
+
 /// While it exists, no server opens the database.
 #[derive(Debug)]
 pub struct ExclusiveLock {
@@ -113,6 +137,21 @@ pub async fn migrate(url: &str) -> Result<(), StoreError> {
         return postgres::migrate(address?).await;
     }
     sqlite::migrate(&sqlite_path(url)?)
+}
+
+/// Keeps that an operator has confirmed the clock that dates what is stored, and returns what it shows: this machine's,
+/// which shows `wall`, or PostgreSQL's own. Servers that have the database open heed it within seconds.
+///
+/// # Errors
+/// As [`open_to_read`].
+pub async fn confirm_clock(url: &str, wall: Timestamp) -> Result<Timestamp, StoreError> {
+    if is_memory(url) {
+        return Err(StoreError::Unusable("memory: is gone with its server; it keeps no clock".to_owned()));
+    }
+    if let Some(address) = Address::of(url) {
+        return postgres::confirm_clock(address?).await;
+    }
+    sqlite::confirm_clock(&sqlite_path(url)?, wall)
 }
 
 /// A database's URL without its password, so that it may be printed.

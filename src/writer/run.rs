@@ -360,6 +360,9 @@ impl Task {
             Err(error) => return Err(error.into()),
         };
         book.open_holds_max = self.limits.open_holds_max;
+        if let Some(judged) = clock::judged() {
+            book.due_until = book.due_until.min(judged.due_until);
+        }
         for (nth, earlier) in unanswered.iter().enumerate() {
             if self.store.was_stored(&earlier.book).await? {
                 if let Err(error) = self.store.abandon().await {

@@ -174,12 +174,18 @@ impl Cluster {
     }
 
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one whose processes have these variables.
+    pub fn start_with(variables: &[(&str, String)]) -> Self {
         let programs = programs().expect("ask available() first");
         let directory = tempfile::Builder::new().prefix("creditledger-pg-").tempdir().unwrap();
         let mut supervisor = Command::new("/bin/sh");
         supervisor.args([OsStr::new("-c"), OsStr::new(SUPERVISOR), OsStr::new("supervisor")]);
         supervisor.arg(programs).arg(directory.path()).current_dir(directory.path());
         supervisor.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C");
+        supervisor.envs(variables.iter().map(|(name, value)| (*name, value)));
         supervisor.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         // Ctrl-C is for the test process; the supervisor has to tidy up after it.
         supervisor.process_group(0);

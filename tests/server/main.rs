@@ -25,6 +25,7 @@ mod backup_load;
 mod bench;
 mod beside_readers;
 mod client_tls;
+mod clock;
 mod commands;
 mod copy;
 mod crash;

@@ -29,6 +29,7 @@ mod damaged_log;
 mod damaged_page;
 mod email;
 mod kept;
+mod known_time;
 mod lists;
 mod locks;
 mod lookups;

@@ -14,8 +14,8 @@ use creditledger::store::memory::Memory;
 use creditledger::store::orders::OrderStore;
 use creditledger::store::webhooks::WebhookStore;
 use creditledger::store::{
-    AuditStore, CardsChanged, CommitNotifier, Engine, Isolation, LedgerCreated, NewLedger, ReadStore,
-    RecordStore, Settings, StoreError, Time, TokenStore, WriteStore, open,
+    AuditStore, CardsChanged, CommitNotifier, Engine, EngineClock, Isolation, LedgerCreated, NewLedger,
+    ReadStore, RecordStore, Settings, StoreError, Time, TokenStore, WriteStore, open,
 };
 use tempfile::TempDir;
 
@@ -30,6 +30,7 @@ pub struct Rig {
     pub tokens: Arc<dyn TokenStore>,
     pub records: Arc<dyn RecordStore>,
     pub notifier: CommitNotifier,
+    pub clock: EngineClock,
     pub now: Timestamp,
     pub ledger: LedgerNo,
     pub customer: CustomerId,
@@ -44,11 +45,12 @@ pub struct Rig {
 }
 
 /// The test drives the time, on every engine.
-pub const SETTINGS: Settings = Settings { lanes: 1, isolation: Isolation::ReadCommitted, time: Time::Caller };
+pub const SETTINGS: Settings =
+    Settings { lanes: 1, isolation: Isolation::ReadCommitted, time: Time::Caller, clock_gap_max: None };
 
 impl Rig {
     fn of(engine: Engine, url: Option<String>, directory: Option<TempDir>) -> Self {
-        let Engine { mut writers, reader, audit, webhooks, orders, tokens, records, notifier, gauges: _ } =
+        let Engine { mut writers, reader, audit, webhooks, orders, tokens, records, notifier, gauges: _, clock } =
             engine;
         let writer = writers.remove(0);
         let customer = id("acme");
@@ -64,6 +66,7 @@ impl Rig {
             tokens,
             records,
             notifier,
+            clock,
             now: START,
             ledger,
             customer,
@@ -106,11 +109,17 @@ impl Rig {
 
     /// Closes the database and opens it again; an engine in memory just stays.
     pub async fn reopen(mut self) -> Self {
-        let Some(url) = self.url else { return self };
+        let Some(url) = self.url.take() else { return self };
+        let (now, ledger, customer, requests) = (self.now, self.ledger, self.customer.clone(), self.requests);
+        let directory = self.close().await;
+        let again = Self::of(open(&url, START, &SETTINGS).await.unwrap(), Some(url), directory);
+        Self { now, ledger, customer, requests, ..again }
+    }
+
+    /// Closes the database with everything that has it open; the folder goes with what is returned.
+    pub async fn close(mut self) -> Option<TempDir> {
         self.writer.close().await.unwrap();
-        drop((self.writer, self.reader, self.audit, self.webhooks, self.orders, self.tokens, self.records));
-        let again = Self::of(open(&url, START, &SETTINGS).await.unwrap(), Some(url), self.directory);
-        Self { now: self.now, ledger: self.ledger, customer: self.customer, requests: self.requests, ..again }
+        self.directory.take()
     }
 
     pub fn is_in_memory(&self) -> bool {

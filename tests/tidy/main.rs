@@ -99,7 +99,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("metrics", &[]),
     ("net", &["tls"]),
     ("cards", &["ledger"]),
-    ("store", &["ledger", "hidden"]),
+    ("store", &["ledger", "clock", "hidden"]),
     ("access", &["store", "ledger", "net", "tls", "clock"]),
     ("writer", &["store", "ledger", "clock", "metrics"]),
     ("delivery", &["store", "ledger", "net", "clock", "hidden", "metrics"]),
@@ -234,6 +234,7 @@ fn each_matter_has_its_place() {
             &[
                 "src/access",
                 "src/app/",
+                "src/clock/boot.rs",
                 "src/grpc/",
                 "src/writer/",
                 "src/store/sqlite/connection.rs",

@@ -17,7 +17,7 @@ use creditledger::store::orders::OrderStore;
 use creditledger::store::webhooks::{Asked, AskedScope, Delivery, Endpoint, WebhookStore, WebhookTx};
 use creditledger::store::{
     At, AuditStore, CardsChanged, ClassStats, ClassStatsFilter, CommitNotifier, DefaultAlertsSet, Engine,
-    Erased, Gauges, HoldFilter, Ledger, LedgerCreated, LotFilter, NewDefaultAlerts, NewLedger, OwnedLot,
+    EngineClock, Erased, Gauges, HoldFilter, Ledger, LedgerCreated, LotFilter, NewDefaultAlerts, NewLedger, OwnedLot,
     Page, Position, ReadStore, RecordStore, Recorded, StoreError, StoreInfo, StoredToken, TokenCounts,
     TokenStore, TokenTx, WriteStore,
 };
@@ -102,14 +102,26 @@ pub struct Faulty {
     tokens: Arc<dyn TokenStore>,
     records: Arc<dyn RecordStore>,
     notifier: CommitNotifier,
+    clock: EngineClock,
 }
 
 impl Faulty {
     pub fn new(engine: Engine) -> Self {
-        let Engine { mut writers, reader, audit, webhooks, orders, tokens, records, notifier, gauges: _ } =
+        let Engine { mut writers, reader, audit, webhooks, orders, tokens, records, notifier, gauges: _, clock } =
             engine;
         let writer = Arc::new(Mutex::new(writers.remove(0)));
-        Self { plan: Arc::default(), writer, reader, audit, webhooks, orders, tokens, records, notifier }
+        Self {
+            plan: Arc::default(),
+            writer,
+            reader,
+            audit,
+            webhooks,
+            orders,
+            tokens,
+            records,
+            notifier,
+            clock,
+        }
     }
 
     /// An engine for the next server. Nothing of an earlier one is under way.
@@ -126,6 +138,7 @@ impl Faulty {
             tokens: Arc::new(Toks { plan: plan(), inner: Arc::clone(&self.tokens) }),
             notifier: self.notifier.clone(),
             gauges: Gauges::None,
+            clock: self.clock.clone(),
         }
     }
 

@@ -104,7 +104,7 @@ impl<'a> Draft<'a> {
             customer,
             kind,
             recorded_at: book.now,
-            as_of: book.now,
+            as_of: book.due_by(),
             request: None,
             fingerprint: 0,
             amounts: Amounts::default(),

@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 use super::stamps::Stamps;
 use super::{
-    AuditStore, CommitNotifier, Engine, Gauges, Ledger, Position, ReadStore, Recorded, StoredDefaultAlerts,
+    AuditStore, CommitNotifier, Engine, EngineClock, Gauges, Ledger, Position, ReadStore, Recorded,
+    StoredDefaultAlerts, Time,
 };
 use crate::ledger::book::{OrderScope, RequestScope};
 use crate::ledger::card::CardChange;
@@ -20,6 +21,7 @@ use crate::ledger::{
 };
 
 mod audit;
+mod clock;
 mod orders;
 mod read;
 mod records;
@@ -59,6 +61,7 @@ pub struct Memory {
     orders: orders::MemoryOrders,
     tokens: tokens::MemoryTokens,
     records: records::MemoryRecords,
+    clock: clock::MemoryClock,
 }
 
 impl Memory {
@@ -75,6 +78,7 @@ impl Memory {
             orders: orders::MemoryOrders::default(),
             tokens: tokens::MemoryTokens::default(),
             records: records::MemoryRecords::default(),
+            clock: clock::MemoryClock::default(),
         }
     }
 
@@ -87,6 +91,11 @@ impl Memory {
             orders: Arc::new(self.orders.clone()),
             tokens: Arc::new(self.tokens.clone()),
             records: Arc::new(self.records.clone()),
+            clock: EngineClock {
+                source: Time::Caller,
+                watch: Arc::default(),
+                rows: Arc::new(self.clock.clone()),
+            },
             writers: vec![Box::new(self)],
             reader: Arc::clone(&reader) as Arc<dyn ReadStore>,
             audit: reader as Arc<dyn AuditStore>,

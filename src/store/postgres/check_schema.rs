@@ -99,6 +99,7 @@ index purchase_order_pkey: CREATE UNIQUE INDEX purchase_order_pkey ON purchase_o
 index rate_card_change_pkey: CREATE UNIQUE INDEX rate_card_change_pkey ON rate_card_change USING btree (revision)
 index rate_card_change_request: CREATE UNIQUE INDEX rate_card_change_request ON rate_card_change USING btree (ledger_no, kind, request)
 index sequencer_pkey: CREATE UNIQUE INDEX sequencer_pkey ON sequencer USING btree (only_row)
+index server_clock_pkey: CREATE UNIQUE INDEX server_clock_pkey ON server_clock USING btree (only_row)
 index storefront_order_due: CREATE INDEX storefront_order_due ON storefront_order USING btree (due_at, order_id) WHERE state = 2
 index storefront_order_name_order: CREATE INDEX storefront_order_name_order ON storefront_order_name USING btree (order_id, name)
 index storefront_order_name_pkey: CREATE UNIQUE INDEX storefront_order_name_pkey ON storefront_order_name USING btree (ledger_no, storefront, name)
@@ -139,6 +140,7 @@ table profile: ledger_no integer NOT NULL, customer_id text C NOT NULL, customer
 table purchase_order: ledger_no integer NOT NULL, storefront text C NOT NULL, order_id text C NOT NULL, customer bigint NOT NULL, sequence bigint NOT NULL
 table rate_card_change: revision bigint NOT NULL, ledger_no integer NOT NULL, kind smallint NOT NULL, card_id text C NOT NULL, version integer, body bytea, recorded_at bigint NOT NULL, request bytea NOT NULL, fingerprint bigint NOT NULL, made_by text C NOT NULL, checksum bigint NOT NULL
 table sequencer: only_row boolean NOT NULL, turn bigint NOT NULL, watermark bigint NOT NULL, holder uuid NOT NULL, held_until bigint NOT NULL
+table server_clock: only_row boolean NOT NULL, heartbeat_at bigint, doubted boolean NOT NULL, confirmed_at bigint, confirmed_over bigint
 table storefront_order: order_id uuid NOT NULL, ledger_no integer NOT NULL, storefront text C NOT NULL, state smallint NOT NULL, due_at bigint NOT NULL, revision bigint NOT NULL, body bytea NOT NULL, checksum bigint NOT NULL
 table storefront_order_name: ledger_no integer NOT NULL, storefront text C NOT NULL, name text C NOT NULL, order_id uuid NOT NULL
 table storefront_payload: order_id uuid NOT NULL, payload bytea NOT NULL, checksum bigint NOT NULL

@@ -97,6 +97,22 @@ impl Dialect for PostgreSql {
         "f.first_position, u.place",
         "$5"
     );
+    /// What has no place in the feed yet is stamped too, and nothing is counted before the watermark any more.
+    const CLOCK: &'static str = "
+        SELECT c.heartbeat_at, c.doubted, c.confirmed_at, c.confirmed_over,
+               (SELECT MAX(stamp)
+                FROM (SELECT MAX(p.stamp) AS stamp FROM pending p
+                      UNION ALL
+                      SELECT NULLIF(s.watermark, 0) FROM sequencer s
+                      UNION ALL
+                      SELECT (SELECT f.counts_from
+                              FROM feed f
+                              WHERE f.ledger_no = l.ledger_no
+                              ORDER BY f.first_position DESC
+                              LIMIT 1)
+                      FROM ledger l) stamps),
+               CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)
+        FROM server_clock c";
     const LAST_POSITION: &'static str = "SELECT position FROM feed_end WHERE ledger_no = $1";
     /// The amounts of the newest commits are not in the accounts yet; they are added from `pending`.
     const BALANCES: &'static str = "

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::columns::{placed_posting_columns, with_words};
 use super::rows::{request_bytes, sql_ledger};
 use super::work;
+use crate::clock::watch::Watch;
 use crate::ledger::alert::{DefaultAlerts, LedgerAlerts};
 use crate::ledger::card::Cards;
 use crate::ledger::{
@@ -33,6 +34,8 @@ use crate::store::stored::{
 /// What a batch's stamp and ids are made of.
 pub(super) struct Stamping<'a> {
     pub time: Time,
+    /// Judges the database's clock.
+    pub watch: &'a Watch,
     /// The caller's clock.
     pub clock: Timestamp,
     pub random: u64,
@@ -86,13 +89,17 @@ pub(super) async fn load(
                 .to_owned(),
         ));
     }
-    let clock = match stamping.time {
-        Time::Database => server.clock,
-        Time::Caller => stamping.clock,
+    let (clock, due_until) = match stamping.time {
+        Time::Database => {
+            let judged = stamping.watch.read(server.clock);
+            (judged.now, judged.due_until)
+        }
+        Time::Caller => (stamping.clock, Timestamp::MAX),
     };
     let last = customers.values().map(|customer| customer.state.last_recorded_at.micros()).max();
     let stamp = clock.max(Timestamp::from_micros(last.map_or(i64::MIN, |last| last.saturating_add(1))));
     let mut book = Book::new(stamp, stamping.random, Arc::clone(stamping.cards));
+    book.due_until = due_until;
     book.reserve(requests.len());
     book.put_default_alerts(server.default_alerts);
     let loaded = customers.iter().map(|(key, customer)| (*key, customer.sequence)).collect();

@@ -54,5 +54,7 @@ mod test_server;
 pub use archiving::{Archiving, archiving};
 pub use connect::Address;
 pub use copy::PgCopier;
-pub use opening::{look, migrate, open, open_figures, open_for_copy, open_to_read};
+pub use opening::{
+    confirm_clock, look, migrate, open, open_figures, open_for_copy, open_to_read,
+};
 pub use write::PgWriter;

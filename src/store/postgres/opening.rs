@@ -9,18 +9,22 @@ use uuid::Uuid;
 use super::audit::PgAudit;
 use super::connect::{Address, why};
 use super::copy::{PgCopier, refuse_servers};
+use super::errors::not_answered;
 use super::read::PgReaders;
 use super::sequencer::Sequencer;
 use super::side::{OneConnection, PgSide};
 use super::tend::{Signals, Tending};
 use super::work;
 use super::write::PgWriter;
+use crate::clock::watch::Watch;
 use crate::ledger::Timestamp;
-use crate::store::engine::{Engine, Settings};
+use crate::store::clock::ClockStore;
+use crate::store::engine::{Engine, EngineClock, Settings, Time};
 use crate::store::error::StoreError;
 use crate::store::gauges::Gauges;
 use crate::store::migrations::{Migration, POSTGRES};
 use crate::store::sql::audit::SqlAudit;
+use crate::store::sql::clock;
 use crate::store::sql::figures::SqlFigures;
 use crate::store::sql::names;
 use crate::store::sql::reader::SqlReader;
@@ -54,37 +58,52 @@ pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Resu
         .execute(&mut connection)
         .await?;
     let me: Uuid = sqlx::query_scalar("SELECT gen_random_uuid()").fetch_one(&mut connection).await?;
+    let watch = Arc::new(Watch::default());
+    if let (Some(gap_max), Time::Database) = (settings.clock_gap_max, settings.time) {
+        // Before anything asks for the time: the sequencer's watermark, too, is made of it.
+        let (known, clock) = clock::known(&mut connection, now).await?;
+        watch.begin(&known, gap_max, clock);
+    }
     let address = Arc::new(address);
     let signals = Signals::new();
-    let sequencer = Arc::new(Sequencer::new(Arc::clone(&address), *settings, me));
+    let sequencer = Arc::new(Sequencer::new(Arc::clone(&address), *settings, Arc::clone(&watch), me));
     let gauges = Gauges::Postgres(sequencer.gauges());
     let lane = || -> Box<dyn WriteStore> {
-        Box::new(PgWriter::new(Arc::clone(&address), *settings, signals.clone()))
+        Box::new(PgWriter::new(Arc::clone(&address), *settings, Arc::clone(&watch), signals.clone()))
     };
     let writers: Vec<_> = (0..settings.lanes.max(1)).map(|_| lane()).collect();
     let tending = Tending::start(Arc::clone(&sequencer), signals.clone());
     let reader = Arc::new(SqlReader(PgReaders::new(Arc::clone(&address), sequencer, tending)));
     let audit = Arc::new(SqlAudit(PgAudit::open(&address)));
-    let webhooks = Arc::new(SideStore(PgSide::for_webhooks(Arc::clone(&address), settings.time)));
-    let orders = Arc::new(SideStore(PgSide::for_orders(Arc::clone(&address), settings.time)));
-    let side = || SideStore(PgSide::for_access(Arc::clone(&address), settings.time));
+    let clocked = || (Arc::clone(&address), settings.time, Arc::clone(&watch));
+    let (webhooks, orders) = (PgSide::for_webhooks(clocked()), PgSide::for_orders(clocked()));
+    let (webhooks, orders) = (Arc::new(SideStore(webhooks)), Arc::new(SideStore(orders)));
+    let side = || SideStore(PgSide::for_access(clocked()));
     let tokens = Arc::new(SqlTokens { reader: Arc::clone(&reader), side: side() });
     let records = Arc::new(SqlRecords { reader: Arc::clone(&reader), side: side() });
+    // It shares the connection of the webhooks: both need it for moments.
+    let rows = Arc::clone(&webhooks) as Arc<dyn ClockStore>;
+    let clock = EngineClock { source: settings.time, watch: Arc::clone(&watch), rows };
     let notifier = signals.notifier();
-    Ok(Engine { writers, reader, audit, webhooks, orders, tokens, records, notifier, gauges })
+    Ok(Engine { writers, reader, audit, webhooks, orders, tokens, records, notifier, gauges, clock })
 }
 
 /// Opens what `verify` reads; servers may be running. The database must have this version's schema.
 pub async fn open_to_read(address: Address) -> Result<SqlAudit<PgAudit>, StoreError> {
     let mut connection = address.connect_first().await?;
-    if schema_of(&address, &mut connection).await? != Schema::Current {
+    refuse_older(&address, &mut connection).await?;
+    Ok(SqlAudit(PgAudit::open(&address)))
+}
+
+/// Refuses a database without this version's schema, and an unfinished copy.
+async fn refuse_older(address: &Address, connection: &mut PgConnection) -> Result<(), StoreError> {
+    if schema_of(address, connection).await? != Schema::Current {
         return Err(StoreError::Unusable(format!(
             "{} has no schema or an older one; run \"creditledger migrate\" first",
             address.shown()
         )));
     }
-    address.refuse_unfinished_copy(&mut connection).await?;
-    Ok(SqlAudit(PgAudit::open(&address)))
+    address.refuse_unfinished_copy(connection).await
 }
 
 /// What a server looks like before it is used.
@@ -127,8 +146,21 @@ pub async fn open_for_copy(address: Address) -> Result<(PgCopier, SqlAudit<PgAud
     check_privileges(&address, &mut connection).await?;
     refuse_servers(&address, &mut connection).await?;
     let audit = SqlAudit(PgAudit::open(&address));
-    let writer = PgWriter::new(Arc::new(address), Settings::default(), Signals::new());
+    let writer = PgWriter::new(Arc::new(address), Settings::default(), Arc::default(), Signals::new());
     Ok((PgCopier::new(writer), audit))
+}
+
+/// Keeps that an operator has confirmed the database's clock, and returns what it shows. Servers may be running.
+///
+/// # Errors
+/// As [`open_to_read`].
+pub async fn confirm_clock(address: Address) -> Result<Timestamp, StoreError> {
+    let mut connection = address.connect_first().await?;
+    refuse_older(&address, &mut connection).await?;
+    sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED").execute(&mut connection).await?;
+    let confirmed = clock::confirm(&mut connection, Timestamp::default()).await?;
+    sqlx::raw_sql("COMMIT").execute(&mut connection).await.map_err(not_answered)?;
+    Ok(confirmed)
 }
 
 /// Opens the figures of a database.
@@ -281,6 +313,7 @@ async fn check_privileges(address: &Address, connection: &mut PgConnection) -> R
                               ('access_token_revision', 'SELECT UPDATE'),
                               ('audit_record', 'SELECT INSERT DELETE'),
                               ('audit_record_room', 'SELECT UPDATE'),
+                              ('server_clock', 'SELECT UPDATE'),
                               ('unfinished_copy', 'SELECT'),
                               ('rate_card_change', 'SELECT INSERT'))
                       wanted(name, rights),

@@ -33,6 +33,7 @@ use super::append::{add_to_accounts, set_ends};
 use super::connect::Address;
 use super::errors::{failed, leaves_connection_sound, not_answered, timed_out};
 use super::steps::{begin_statement, within};
+use crate::clock::watch::Watch;
 use crate::ledger::Timestamp;
 use crate::store::engine::{Isolation, Settings, Time};
 use crate::store::error::{StoreError, damaged};
@@ -60,6 +61,8 @@ pub(super) struct Sequencer {
     address: Arc<Address>,
     isolation: Isolation,
     time: Time,
+    /// Judges the database's clock.
+    watch: Arc<Watch>,
     /// The id of this server in the lease.
     me: Uuid,
     connection: Mutex<Option<PgConnection>>,
@@ -116,9 +119,10 @@ enum Turn {
 }
 
 impl Sequencer {
-    pub fn new(address: Arc<Address>, settings: Settings, me: Uuid) -> Self {
-        let Settings { isolation, time, lanes: _ } = settings;
-        Self { address, isolation, time, me, connection: Mutex::new(None), gauges: Arc::default() }
+    pub fn new(address: Arc<Address>, settings: Settings, watch: Arc<Watch>, me: Uuid) -> Self {
+        let Settings { isolation, time, lanes: _, clock_gap_max: _ } = settings;
+        let (connection, gauges) = (Mutex::new(None), Arc::default());
+        Self { address, isolation, time, watch, me, connection, gauges }
     }
 
     /// What it saw last.
@@ -139,8 +143,7 @@ impl Sequencer {
         let may_go = |look: &Look| look.watermark < look.clock.saturating_sub(far);
         self.until_done(|look| look.watermark < wanted.micros() && may_go(look)).await?;
         let mut connection = self.connection.lock().await;
-        let look =
-            self.on(&mut connection, async |connection| look(connection, self.me, self.time).await).await?;
+        let look = self.on(&mut connection, async |connection| self.look(connection).await).await?;
         Ok(Timestamp::from_micros(look.watermark))
     }
 
@@ -158,10 +161,10 @@ impl Sequencer {
     pub async fn tend(&self) -> Result<Look, StoreError> {
         let mut connection = self.connection.lock().await;
         let tended = self.on(&mut connection, async |connection| {
-            let seen = look(connection, self.me, self.time).await?;
+            let seen = self.look(connection).await?;
             if seen.is_ours && seen.has_pending() {
                 self.turn(connection, &seen).await?;
-                return look(connection, self.me, self.time).await;
+                return self.look(connection).await;
             }
             Ok(seen)
         });
@@ -177,7 +180,7 @@ impl Sequencer {
         for _ in 0..TRIES_MAX {
             let turn = self
                 .on(&mut connection, async |connection| {
-                    let seen = look(connection, self.me, self.time).await?;
+                    let seen = self.look(connection).await?;
                     if is_needed(&seen) { self.turn(connection, &seen).await } else { Ok(Turn::Done) }
                 })
                 .await;
@@ -315,64 +318,67 @@ impl Sequencer {
         set_ends(connection, &ends).await?;
         add_to_accounts(connection, &nets).await
     }
-}
 
-/// One statement, so it reads one snapshot.
-async fn look(connection: &mut PgConnection, me: Uuid, time: Time) -> Result<Look, StoreError> {
-    let rows = sqlx::query(
-        "SELECT s.turn, s.watermark, s.holder, s.held_until,
-                CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT),
-                p.stamp, p.batch, p.ledger_no, CAST(cardinality(p.customers) AS BIGINT), p.accounts, p.amounts,
-                COALESCE(e.position, 0)
-         FROM sequencer s
-         LEFT JOIN (
-             SELECT *
-             FROM pending
-             ORDER BY stamp, batch, ledger_no
-             LIMIT $1
-         ) p ON TRUE
-         LEFT JOIN feed_end e ON e.ledger_no = p.ledger_no
-         ORDER BY p.stamp, p.batch, p.ledger_no",
-    )
-    .bind(BATCHES_MAX)
-    .fetch_all(connection)
-    .await?;
-    read_look(&rows, me, time).map_err(failed)
-}
-
-fn read_look(rows: &[PgRow], me: Uuid, time: Time) -> Result<Look, sqlx::Error> {
-    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let mut pending = Vec::new();
-    for row in rows {
-        let Some(stamp) = row.try_get::<Option<i64>, _>(5)? else { continue };
-        pending.push(Pending {
-            stamp,
-            batch: row.try_get(6)?,
-            ledger: row.try_get(7)?,
-            count: row.try_get(8)?,
-            accounts: row.try_get(9)?,
-            amounts: row.try_get(10)?,
-            end: row.try_get(11)?,
-        });
+    /// One statement, so it reads one snapshot.
+    async fn look(&self, connection: &mut PgConnection) -> Result<Look, StoreError> {
+        let rows = sqlx::query(
+            "SELECT s.turn, s.watermark, s.holder, s.held_until,
+                    CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT),
+                    p.stamp, p.batch, p.ledger_no, CAST(cardinality(p.customers) AS BIGINT), p.accounts, p.amounts,
+                    COALESCE(e.position, 0)
+             FROM sequencer s
+             LEFT JOIN (
+                 SELECT *
+                 FROM pending
+                 ORDER BY stamp, batch, ledger_no
+                 LIMIT $1
+             ) p ON TRUE
+             LEFT JOIN feed_end e ON e.ledger_no = p.ledger_no
+             ORDER BY p.stamp, p.batch, p.ledger_no",
+        )
+        .bind(BATCHES_MAX)
+        .fetch_all(connection)
+        .await?;
+        self.read_look(&rows).map_err(failed)
     }
-    let (database_clock, held_until): (i64, i64) = (first.try_get(4)?, first.try_get(3)?);
-    let watermark: i64 = first.try_get(1)?;
-    let clock = match time {
-        Time::Database => database_clock,
-        // A test's time advances with what it has stored.
-        Time::Caller => {
-            let last =
-                pending.last().map_or(watermark, |last| last.stamp.saturating_add(WATERMARK_LAG_MICROS - 1));
-            last.max(watermark)
+
+    fn read_look(&self, rows: &[PgRow]) -> Result<Look, sqlx::Error> {
+        let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        let mut pending = Vec::new();
+        for row in rows {
+            let Some(stamp) = row.try_get::<Option<i64>, _>(5)? else { continue };
+            pending.push(Pending {
+                stamp,
+                batch: row.try_get(6)?,
+                ledger: row.try_get(7)?,
+                count: row.try_get(8)?,
+                accounts: row.try_get(9)?,
+                amounts: row.try_get(10)?,
+                end: row.try_get(11)?,
+            });
         }
-    };
-    let holder: Uuid = first.try_get(2)?;
-    Ok(Look {
-        turn: first.try_get(0)?,
-        // A lease far in the future comes from a wrong clock and does not count.
-        is_ours: holder == me || !(database_clock..=database_clock + LEASE_MICROS).contains(&held_until),
-        watermark,
-        clock,
-        pending,
-    })
+        let (database_clock, held_until): (i64, i64) = (first.try_get(4)?, first.try_get(3)?);
+        let watermark: i64 = first.try_get(1)?;
+        let judged = self.watch.read(Timestamp::from_micros(database_clock)).now.micros();
+        let clock = match self.time {
+            Time::Database => judged,
+            // A test's time advances with what it has stored.
+            Time::Caller => {
+                let last = pending
+                    .last()
+                    .map_or(watermark, |last| last.stamp.saturating_add(WATERMARK_LAG_MICROS - 1));
+                last.max(watermark)
+            }
+        };
+        let holder: Uuid = first.try_get(2)?;
+        Ok(Look {
+            turn: first.try_get(0)?,
+            // A lease far in the future comes from a wrong clock and does not count.
+            is_ours: holder == self.me
+                || !(judged..=judged.saturating_add(LEASE_MICROS)).contains(&held_until),
+            watermark,
+            clock,
+            pending,
+        })
+    }
 }

@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::connect::Address;
 use super::errors::not_answered;
+use crate::clock::watch::Watch;
 use crate::ledger::Timestamp;
 use crate::store::engine::Time;
 use crate::store::error::StoreError;
@@ -25,11 +26,14 @@ const ORDERS_AT_A_TIME: usize = 4;
 
 /// Connections that are not in use.
 type Idle = Arc<std::sync::Mutex<Vec<PgConnection>>>;
+/// A database, whose clock counts, and what judges the database's.
+type Clocked = (Arc<Address>, Time, Arc<Watch>);
 
 #[derive(Debug)]
 pub struct PgSide {
     address: Arc<Address>,
     time: Time,
+    watch: Arc<Watch>,
     begin: &'static str,
     idle: Idle,
     free: Arc<Semaphore>,
@@ -37,22 +41,23 @@ pub struct PgSide {
 
 impl PgSide {
     /// For webhook endpoints, whose transactions run one at a time.
-    pub(super) fn for_webhooks(address: Arc<Address>, time: Time) -> Self {
-        Self::new(address, time, BEGIN, 1)
+    pub(super) fn for_webhooks(clocked: Clocked) -> Self {
+        Self::new(clocked, BEGIN, 1)
     }
 
     /// For tokens, and for the audit log, each of which has its own: no change of a token waits for records.
-    pub(super) fn for_access(address: Arc<Address>, time: Time) -> Self {
-        Self::new(address, time, BEGIN, 1)
+    pub(super) fn for_access(clocked: Clocked) -> Self {
+        Self::new(clocked, BEGIN, 1)
     }
 
-    pub(super) fn for_orders(address: Arc<Address>, time: Time) -> Self {
-        Self::new(address, time, BEGIN_ORDERS, ORDERS_AT_A_TIME)
+    pub(super) fn for_orders(clocked: Clocked) -> Self {
+        Self::new(clocked, BEGIN_ORDERS, ORDERS_AT_A_TIME)
     }
 
     /// Connects when a transaction finds no idle connection.
-    fn new(address: Arc<Address>, time: Time, begin: &'static str, connections: usize) -> Self {
-        Self { address, time, begin, idle: Idle::default(), free: Arc::new(Semaphore::new(connections)) }
+    fn new((address, time, watch): Clocked, begin: &'static str, connections: usize) -> Self {
+        let free = Arc::new(Semaphore::new(connections));
+        Self { address, time, watch, begin, idle: Idle::default(), free }
     }
 
     async fn open(&self, begin: &'static str) -> Result<OpenTransaction, StoreError> {
@@ -93,7 +98,7 @@ impl SideConnections for PgSide {
             Time::Database => {
                 let clock = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
                 let micros = open.connection.lock().await.one(clock, &[], |row| row.get(0)).await?;
-                Ok(Timestamp::from_micros(micros))
+                Ok(self.watch.read(Timestamp::from_micros(micros)).now)
             }
         }
     }

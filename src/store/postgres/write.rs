@@ -15,6 +15,7 @@ use super::steps::{STEP_TIMEOUT, begin_statement, within};
 use super::tend::Signals;
 use super::words::Erasing;
 use super::{append, load};
+use crate::clock::watch::Watch;
 use crate::ledger::card::{CardRequest, Cards};
 use crate::ledger::{Book, CustomerId, CustomerKey, LedgerNo, Request, Timestamp};
 use crate::store::alerts::{DefaultAlertsSet, NewDefaultAlerts};
@@ -29,6 +30,7 @@ use crate::store::write_store::{LedgerCreated, NewLedger, WriteStore};
 pub struct PgWriter {
     address: Arc<Address>,
     settings: Settings,
+    watch: Arc<Watch>,
     signals: Signals,
     connection: Option<PgConnection>,
     /// The server process of the connection, once it is known.
@@ -46,16 +48,15 @@ impl std::fmt::Debug for PgWriter {
 
 impl PgWriter {
     /// Connects at the first batch.
-    pub(super) fn new(address: Arc<Address>, settings: Settings, signals: Signals) -> Self {
-        Self {
-            address,
-            settings,
-            signals,
-            connection: None,
-            backend: None,
-            loaded: HashMap::new(),
-            last_commit: None,
-        }
+    pub(super) fn new(
+        address: Arc<Address>,
+        settings: Settings,
+        watch: Arc<Watch>,
+        signals: Signals,
+    ) -> Self {
+        let (connection, backend, last_commit) = (None, None, None);
+        let loaded = HashMap::new();
+        Self { address, settings, watch, signals, connection, backend, loaded, last_commit }
     }
 
     pub(super) fn address(&self) -> Arc<Address> {
@@ -160,7 +161,9 @@ impl WriteStore for PgWriter {
     ) -> Result<Book, StoreError> {
         let connection = self.begin().await?;
         let mut backend = self.backend;
-        let stamping = Stamping { time: self.settings.time, clock, random, cards, backend: &mut backend };
+        let watch = Arc::clone(&self.watch);
+        let (time, backend_seen) = (self.settings.time, &mut backend);
+        let stamping = Stamping { time, watch: &watch, clock, random, cards, backend: backend_seen };
         let (connection, (book, loaded)) = self
             .step("loading", connection, async |connection| load::load(connection, requests, stamping).await)
             .await?;

@@ -105,6 +105,9 @@ pub trait Dialect {
     /// Postings of a feed: $1 ledger, from behind $2 up to $3; $4 is the position after $2. A statement whose driver
     /// cannot stop in between ends with the posting that reaches $5 bytes.
     const FEED: &'static str;
+    /// What is known of the time ([`super::clock::known`]): heartbeat, whether the clock is doubted, confirmation, the last
+    /// stamp at that, the last stamp now, and the engine's clock, NULL where it has none.
+    const CLOCK: &'static str;
     /// The last position of a ledger: $1.
     const LAST_POSITION: &'static str;
     /// Orders with their postings' ids, after ($1, $2, $3): at most $4.

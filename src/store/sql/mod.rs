@@ -21,6 +21,7 @@ pub mod audit;
 pub mod cards;
 pub mod check;
 pub mod class_stats;
+pub mod clock;
 pub mod copy;
 pub mod customers;
 pub mod database;

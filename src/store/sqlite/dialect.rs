@@ -64,6 +64,19 @@ impl Dialect for Sqlite {
          ORDER BY p.key
          LIMIT $3 - $2"
     );
+    const CLOCK: &'static str = "
+        SELECT heartbeat_at, doubted, confirmed_at, confirmed_over,
+               (SELECT MAX(stamp)
+                FROM (SELECT (SELECT p.recorded_at
+                              FROM posting p
+                              WHERE p.key BETWEEN l.ledger_no << 40 AND ((l.ledger_no + 1) << 40) - 1
+                              ORDER BY p.key DESC
+                              LIMIT 1) AS stamp
+                      FROM ledger l
+                      UNION ALL
+                      SELECT latest_at FROM copied)),
+               NULL
+        FROM server_clock";
     const LAST_POSITION: &'static str = "
         SELECT key & 1099511627775
         FROM posting

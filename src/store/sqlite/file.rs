@@ -56,6 +56,11 @@ fn beside(database: &Path, end: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Bytes of the database's log; 0 without one. Costs a look at the directory.
+pub fn wal_bytes(database: &Path) -> u64 {
+    bytes_of(&log_path(database))
+}
+
 /// Bytes of a file; 0 without one.
 pub(super) fn bytes_of(file: &Path) -> u64 {
     std::fs::metadata(file).map_or(0, |facts| facts.len())

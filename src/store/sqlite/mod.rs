@@ -52,9 +52,11 @@ mod write;
 
 pub use backup::{Purpose, copy_file, is_backup, page_faults};
 pub use connection::WriteStats;
-pub use file::{files_of, path_of};
+pub use file::{files_of, path_of, wal_bytes};
+pub use lock::DatabaseLock;
 pub use opening::{
-    Alone, Schema, look, medium_of, migrate, open, open_figures, open_for_copy, open_to_read, version,
+    Alone, Schema, confirm_clock, look, medium_of, migrate, open, open_figures, open_for_copy, open_to_read,
+    version,
 };
 pub use readers::Readers;
 pub use reading::Medium;

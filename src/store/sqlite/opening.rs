@@ -23,6 +23,7 @@ use super::write::SqliteWriter;
 use crate::ledger::Timestamp;
 use crate::store::copy::unfinished;
 use crate::store::error::StoreError;
+use crate::store::sql::clock;
 use crate::store::sql::copy::is_unfinished;
 use crate::store::sql::figures::SqlFigures;
 use crate::store::sql::names;
@@ -80,12 +81,15 @@ pub fn open_to_read(
     file: Option<&Arc<DatabaseFile>>,
 ) -> Result<Readers, StoreError> {
     let mut connection = reading::connect(path, medium).map_err(|error| refused(path, error))?;
-    match schema_of(&connection, path)? {
-        Schema::Current => {
-            refuse_unfinished(&mut connection, path)?;
-            // This reader is never asked for a watermark, which only the writer could give.
-            Readers::open(path, medium, Stamps::default(), file)
-        }
+    refuse_older(&mut connection, path)?;
+    // This reader is never asked for a watermark, which only the writer could give.
+    Readers::open(path, medium, Stamps::default(), file)
+}
+
+/// Refuses a database that is not ours or has not this version's schema, and an unfinished copy.
+fn refuse_older(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    match schema_of(connection, path)? {
+        Schema::Current => refuse_unfinished(connection, path),
         Schema::Older => Err(StoreError::Unusable(format!(
             "{} has an older schema; run \"creditledger migrate\" first",
             path.display()
@@ -219,6 +223,23 @@ impl Alone {
 pub fn migrate(path: &Path) -> Result<(), StoreError> {
     let _lock = prepare(path)?;
     refuse_unfinished(&mut connect(path)?, path)
+}
+
+/// Keeps that an operator has confirmed this machine's clock, which shows `wall`. A server may have the file open.
+///
+/// # Errors
+/// As [`open_to_read`].
+pub fn confirm_clock(path: &Path, wall: Timestamp) -> Result<Timestamp, StoreError> {
+    // Where no server has the file, it is examined as before a start; a server has done that. The lock goes last.
+    let _alone = Alone::try_take(path)?;
+    let mut connection = connect(path)?;
+    refuse_older(&mut connection, path)?;
+    configure(&connection).map_err(|error| refused(path, error))?;
+    // A connection that is dropped keeps nothing.
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| refused(path, error))?;
+    let confirmed = ready(clock::confirm(&mut connection, wall))?;
+    connection.execute_batch("COMMIT").map_err(|error| refused(path, error))?;
+    Ok(confirmed)
 }
 
 /// Opens the figures of a file.

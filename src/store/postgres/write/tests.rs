@@ -11,7 +11,7 @@ async fn a_connection_that_leads_to_another_process_is_not_gone_on_with() {
     let address = Address::of(&test_server::database().await).unwrap().unwrap();
     let settings = Settings::default();
     open(address.clone(), Timestamp::default(), &settings).await.unwrap();
-    let mut lane = PgWriter::new(Arc::new(address), settings, Signals::new());
+    let mut lane = PgWriter::new(Arc::new(address), settings, Arc::default(), Signals::new());
     let mut cards = Arc::new(Cards::none());
     let now = Timestamp::default();
     for _ in 0..2 {

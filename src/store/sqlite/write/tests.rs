@@ -142,6 +142,8 @@ async fn a_log_that_a_reader_keeps_growing_is_told_once_for_each_doubling() {
         assert!(rig.writer.wal_bytes() < 20 * begin.max(100_000), "{told:?}");
     }
     assert!(told.windows(2).all(|pair| pair[1] >= 2 * pair[0]), "{told:?}");
+    assert_eq!(crate::store::wal_bytes(&format!("sqlite:{}", path.display())), told.last().copied());
+    assert_eq!(crate::store::wal_bytes("postgres://h/d"), None);
     // Once the log was emptied, growth is news again.
     drop(reader);
     checkpoint(rig.writer.connection().unwrap(), "PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
