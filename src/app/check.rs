@@ -23,12 +23,15 @@ pub struct Database {
     /// The database [default: sqlite://./creditledger.db]
     #[arg(long, value_name = "URL")]
     database_url: Option<Hidden<String>>,
+    /// PostgreSQL: the schema with the tables [default: the first of the role's search path]
+    #[arg(long, value_name = "NAME")]
+    postgres_schema: Option<String>,
 }
 
 impl Database {
     /// The database's URL, from the same settings as a server's.
     pub(super) fn url(self) -> Result<Hidden<String>, Failure> {
-        let flags = Flags::of_database(self.config, self.database_url);
+        let flags = Flags::of_database(self.config, self.database_url, self.postgres_schema);
         Ok(Config::load(&flags, std::env::vars_os(), Secrets::NotNeeded)?.database_url()?)
     }
 }

@@ -114,7 +114,7 @@ impl EmailCommand {
     /// Prints a sample message.
     pub fn run(self) -> Result<(), Failure> {
         let Self::Preview(PreviewCommand { config, event, locale, html }) = self;
-        let flags = Flags::of_database(config, None);
+        let flags = Flags::of_database(config, None, None);
         let config = Config::load(&flags, std::iter::empty(), Secrets::NotNeeded)?;
         let directory = config.email.as_ref().and_then(|email| email.templates.clone());
         let link = config.email.map_or_else(

@@ -33,10 +33,16 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// For commands that have only these two flags.
+    /// For commands that have only these flags.
     #[must_use]
-    pub fn of_database(config: Option<PathBuf>, database_url: Option<Hidden<String>>) -> Self {
-        Self { config, settings: database_url.map(|url| ("database_url", url)).into_iter().collect() }
+    pub fn of_database(
+        config: Option<PathBuf>,
+        database_url: Option<Hidden<String>>,
+        postgres_schema: Option<String>,
+    ) -> Self {
+        let url = database_url.map(|url| ("database_url", url));
+        let schema = postgres_schema.map(|schema| ("postgres_schema", schema.into()));
+        Self { config, settings: url.into_iter().chain(schema).collect() }
     }
 }
 

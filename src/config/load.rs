@@ -8,6 +8,8 @@ use super::file;
 use super::flags::{Flags, variable_of, variables};
 use super::secret::{Secret, Variables};
 use super::settings::{ALTERNATIVES, ClientCertificates, Config, Setting};
+use url::form_urlencoded;
+
 use crate::hidden::Hidden;
 
 /// Whether the settings are for a server.
@@ -100,13 +102,27 @@ impl Config {
         }
     }
 
-    /// Which database to use.
+    /// Which database to use, with the schema as a parameter of its URL.
     ///
     /// # Errors
-    /// [`ConfigError::Secret`] where it stands in a file that cannot be read.
+    /// [`ConfigError::Secret`] where it stands in a file that cannot be read, or has no schemas.
     pub fn database_url(&self) -> Result<Hidden<String>, ConfigError> {
         let name = || format!("database_url{}", self.database_url.key_end());
-        self.database_url.revealed().map_err(|problem| ConfigError::Secret { name: name(), problem })
+        let url = self.database_url.revealed();
+        let url = url.map_err(|problem| ConfigError::Secret { name: name(), problem })?;
+        if self.postgres_schema.is_empty() {
+            return Ok(url);
+        }
+        if !url.reveal().starts_with("postgres") {
+            let problem = "is for databases in PostgreSQL".to_owned();
+            return Err(ConfigError::Secret { name: "postgres_schema".to_owned(), problem });
+        }
+        let mut schema = form_urlencoded::Serializer::new(String::new());
+        schema.append_pair("schema", &self.postgres_schema);
+        // What follows a # is no part of the address.
+        let address = url.reveal().split('#').next().unwrap_or_default();
+        let mark = if address.contains('?') { '&' } else { '?' };
+        Ok(Hidden::new(format!("{address}{mark}{}", schema.finish())))
     }
 
     /// The key that seals stored secrets, and the old ones that open them, each with the name of its setting.
@@ -227,6 +243,7 @@ mod tests {
                 ("allowed_origins", _) => "https://a.example",
                 ("postgres_lanes", _) => "7",
                 ("postgres_isolation", _) => "serializable",
+                ("postgres_schema", _) => "cell",
                 ("tls_client_certificates", _) => "required",
                 ("batch_commands_max", _) => "77",
                 ("request_memory_bytes_max", _) => "70000000",
@@ -334,6 +351,21 @@ mod tests {
         let config = load(&none, &[], Some("database_url_file = \"/no/such\"")).unwrap();
         let told = config.database_url().unwrap_err().to_string();
         assert!(told.starts_with("database_url_file names /no/such, which cannot be read: "), "{told}");
+    }
+
+    #[test]
+    fn the_schema_is_a_parameter_of_the_url() {
+        for (url, schema, whole) in [
+            ("postgres://h/d", "cell_1", "postgres://h/d?schema=cell_1"),
+            ("postgresql://h/d?sslmode=disable#x", "a&b", "postgresql://h/d?sslmode=disable&schema=a%26b"),
+        ] {
+            let variables = [("CREDITLEDGER_DATABASE_URL", url), ("CREDITLEDGER_POSTGRES_SCHEMA", schema)];
+            let config = load(&Flags::default(), &variables, None).unwrap();
+            assert_eq!(config.database_url().unwrap().reveal(), whole);
+        }
+        let config = load(&flag("postgres_schema", "cell"), &[], None).unwrap();
+        let told = config.database_url().unwrap_err().to_string();
+        assert_eq!(told, "postgres_schema is for databases in PostgreSQL");
     }
 
     #[test]

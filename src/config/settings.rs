@@ -172,6 +172,8 @@ settings! {
     postgres_lanes: usize = 2, Whole(1, 64), "COUNT";
     /// PostgreSQL: read-committed or serializable
     postgres_isolation: IsolationSetting = IsolationSetting::ReadCommitted, Choice(), "LEVEL";
+    /// PostgreSQL: the schema with the tables; made where it is missing [default: the first of the role's search path]
+    postgres_schema: String = String::new(), Text(not_empty), "NAME";
     /// Let webhooks go to this machine and without TLS, to any port: for development only
     webhook_development: bool = false, Switch(), "";
 }

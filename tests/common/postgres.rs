@@ -123,7 +123,7 @@ pub struct Cluster {
 /// Starts and stops the server as it is told, and takes everything away when nobody can tell it any more. PostgreSQL
 /// is its child, so that it waits until that is really gone.
 const SUPERVISOR: &str = r#"
-programs=$1 directory=$2 data=$2/data postmaster=
+programs=$1 directory=$2 data=$2/data primary=$3 postmaster=
 trap '' PIPE
 stop() {
     if [ -n "$postmaster" ]; then kill -QUIT "$postmaster"; wait "$postmaster"; fi
@@ -133,7 +133,7 @@ trap 'stop; cd /; rm -rf "$directory"' EXIT
 trap 'exit 1' HUP INT TERM
 is_ready() {
     [ "$(sed -n 1p "$data/postmaster.pid" 2>/dev/null)" = "$postmaster" ] &&
-        [ "$(sed -n '8s/ *$//p' "$data/postmaster.pid")" = ready ]
+        case $(sed -n '8s/ *$//p' "$data/postmaster.pid") in ready | standby) true ;; *) false ;; esac
 }
 start() {
     "$programs/postgres" -D "$data" -p "$1" -k "$directory" -c listen_addresses=127.0.0.1 \
@@ -151,8 +151,14 @@ start() {
     done
     echo "$postmaster"
 }
-if "$programs/initdb" -D "$data" --no-sync -U postgres -A trust -E UTF8 --locale=C >"$directory/log" 2>&1
-then echo made; else echo failed; fi
+make() {
+    if [ -n "$primary" ]; then
+        "$programs/pg_basebackup" -D "$data" --no-sync -R -c fast -d "$primary"
+    else
+        "$programs/initdb" -D "$data" --no-sync -U postgres -A trust -E UTF8 --locale=C
+    fi
+}
+if make >"$directory/log" 2>&1; then echo made; else echo failed; fi
 while read -r command port; do
     case $command in
         start) start "$port" ;;
@@ -179,11 +185,30 @@ impl Cluster {
 
     /// Starts one whose processes have these variables.
     pub fn start_with(variables: &[(&str, String)]) -> Self {
+        Self::made_from("", variables)
+    }
+
+    /// Starts a standby, which follows this server until it is promoted.
+    pub fn standby(&self) -> Self {
+        let primary = format!("host={} port={} user=postgres", self.directory.display(), self.port);
+        Self::made_from(&primary, &[])
+    }
+
+    /// Makes the primary of a standby, which the other servers have to look for.
+    pub async fn promote(&self) {
+        let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
+        let promoted: bool =
+            sqlx::query_scalar("SELECT pg_promote(TRUE, 60)").fetch_one(&mut connection).await.unwrap();
+        assert!(promoted, "{}", self.log());
+    }
+
+    /// From nothing, or as a standby of the server that this connection string names.
+    fn made_from(primary: &str, variables: &[(&str, String)]) -> Self {
         let programs = programs().expect("ask available() first");
         let directory = tempfile::Builder::new().prefix("creditledger-pg-").tempdir().unwrap();
         let mut supervisor = Command::new("/bin/sh");
         supervisor.args([OsStr::new("-c"), OsStr::new(SUPERVISOR), OsStr::new("supervisor")]);
-        supervisor.arg(programs).arg(directory.path()).current_dir(directory.path());
+        supervisor.arg(programs).arg(directory.path()).arg(primary).current_dir(directory.path());
         supervisor.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C");
         supervisor.envs(variables.iter().map(|(name, value)| (*name, value)));
         supervisor.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -240,7 +265,8 @@ impl Cluster {
         line.trim_end().to_owned()
     }
 
-    fn log(&self) -> String {
+    /// What PostgreSQL has logged.
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.join("log")).unwrap_or_else(|error| error.to_string())
     }
 

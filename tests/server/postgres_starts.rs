@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::postgres::{self, Cluster};
 use super::postgres_rig::{Site, execute};
-use super::process::{Place, Server};
+use super::process::{PATIENCE, Place, Server};
 
 const PASSWORD: &str = "open-sesame-7";
 
@@ -57,6 +57,9 @@ fn a_url_that_cannot_be_read_is_not_repeated() {
         format!("postgres://ada:{PASSWORD}/ledger"),
         format!("postgres://ada:a/{PASSWORD}@host/ledger"),
         format!("postgres://ada:{PASSWORD}@host/ledger?sslmode=perhaps"),
+        format!("postgres://ada:{PASSWORD}@host,other:port/ledger"),
+        format!("postgres://ada@host,other/ledger?port=1,2,3&password={PASSWORD}"),
+        format!("postgres://ada:{PASSWORD}@host/ledger?schema=Ada&target_session_attrs=standby"),
         format!("postgres://ada@host:port/ledger?password={PASSWORD}"),
     ] {
         let line = refusal(&url);
@@ -160,6 +163,21 @@ async fn a_database_that_would_not_keep_what_it_is_given_is_refused() {
         let ended = Place::new().run(&["serve", "--listen", "127.0.0.1:0", "--database-url", &url]);
         assert!(ended.complaint().contains(complaint), "{}", ended.stderr);
     }
+    // A commit that no standby has is not refused, but told of where a standby should have it.
+    let url = database(&cluster, "local", true).await;
+    execute(&url, "ALTER DATABASE local SET synchronous_commit = local").await;
+    let warns = |log: &str| {
+        log.contains("synchronous_commit is local although the database has synchronous standbys")
+    };
+    assert!(!warns(&Site::on(url.clone()).serve().stop().stderr));
+    execute(&url, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+    execute(&url, "SELECT pg_reload_conf()").await;
+    let server = Site::on(url.clone()).serve();
+    assert!(server.process.logs(PATIENCE, warns));
+    server.stop();
+    // Whoever is not content with that waits for a standby.
+    execute(&url, "ALTER SYSTEM RESET synchronous_standby_names").await;
+    execute(&url, "SELECT pg_reload_conf()").await;
     let url = database(&cluster, "frozen_empty", false).await;
     execute(&url, "ALTER DATABASE frozen_empty SET default_transaction_read_only = on").await;
     let ended = Place::new().run(&["serve", "--listen", "127.0.0.1:0", "--database-url", &url]);

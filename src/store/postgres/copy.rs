@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::append::{Placement, add_to_accounts, append_rows, set_ends};
-use super::connect::{Address, SERVER};
+use super::connect::Address;
 use super::load::{holds_by_id, lock_customers};
 use super::orders::put;
 use super::rows::sql_ledger;
@@ -181,7 +181,7 @@ pub(super) async fn refuse_servers(
             "SELECT EXISTS (SELECT 1 FROM pg_stat_activity
                             WHERE datname = current_database() AND application_name = $1)",
         )
-        .bind(SERVER)
+        .bind(address.server_name())
         .fetch_one(&mut *connection)
         .await?;
         if !served {

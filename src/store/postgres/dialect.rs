@@ -159,7 +159,11 @@ impl Dialect for PostgreSql {
         WHERE ledger_no = $1
           AND storefront = $2
         FOR UPDATE";
-    const BYTES: &'static str = "SELECT pg_database_size(current_database())";
+    const BYTES: &'static str = "
+        SELECT CAST(COALESCE(SUM(pg_total_relation_size(c.oid)), 0) AS BIGINT)
+        FROM pg_class c
+        WHERE c.relkind IN ('r', 'p', 'm')
+          AND c.relnamespace = CURRENT_SCHEMA()::REGNAMESPACE";
     const DURABILITY: &'static str = "
         SELECT 'PostgreSQL: synchronous_commit=' || current_setting('synchronous_commit')
             || ', fsync=' || current_setting('fsync')

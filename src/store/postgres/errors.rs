@@ -59,3 +59,13 @@ pub(super) fn leaves_connection_sound(error: &StoreError) -> bool {
 pub(super) fn timed_out(what: &str) -> StoreError {
     StoreError::Again(format!("{what} took too long").into())
 }
+
+/// The part of an error that an operator can act on, in one line.
+pub(super) fn why(error: &Error) -> String {
+    let text = match error {
+        Error::Database(cause) => cause.message().to_owned(),
+        Error::Io(cause) => format!("cannot be reached: {cause}"),
+        other => other.to_string(),
+    };
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

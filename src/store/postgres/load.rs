@@ -41,17 +41,12 @@ pub(super) struct Stamping<'a> {
     pub random: u64,
     /// The cards that the caller knows; brought up to date.
     pub cards: &'a mut Arc<Cards>,
-    /// The server process of the connection, once it is known. If it changes, a pooler is in between, and session
-    /// settings are not reliable.
-    pub backend: &'a mut Option<i32>,
 }
 
 /// What the server reports about itself.
 struct Server {
     /// Its clock, read after the locks.
     clock: Timestamp,
-    /// The process that answers.
-    backend: i32,
     /// The newest revision of the rate cards.
     cards_revision: u64,
     /// The current default thresholds of the batch's ledgers.
@@ -72,13 +67,6 @@ pub(super) async fn load(
     let customers = lock_customers(connection, &keys).await?;
     let ledgers: BTreeSet<LedgerNo> = requests.iter().map(|request| request.ledger).collect();
     let (server, answers) = earlier_answers(connection, requests, &customers, &ledgers).await?;
-    if stamping.backend.get_or_insert(server.backend) != &server.backend {
-        return Err(StoreError::Unusable(
-            "a pooler in transaction mode is in between: one connection has led to two; connect to PostgreSQL itself, \
-             or pool by session"
-                .to_owned(),
-        ));
-    }
     if server.cards_revision > stamping.cards.revision() {
         let changes = cards::changes(&mut *connection, stamping.cards.revision()).await?;
         catch_up(stamping.cards, &changes)?;
@@ -157,7 +145,7 @@ pub(super) async fn locked_by_others(
 }
 
 /// Columns of the server's facts, which come before those of a posting.
-const FACTS: usize = 4;
+const FACTS: usize = 3;
 
 /// The server's facts after the locks, and the postings that answered these requests before. Only customers that were
 /// locked are searched. If another one has come to exist meanwhile, its creation clashes, and the next attempt reads
@@ -181,10 +169,10 @@ async fn earlier_answers(
     }
     // The server's facts come with every row, or alone where there is no earlier answer.
     let rows = sqlx::query(concat!(
-        "SELECT server.clock, server.backend, server.cards, server.alerts, ",
+        "SELECT server.clock, server.cards, server.alerts, ",
         placed_posting_columns!("NULL::bigint"),
         " FROM (
-              SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT), pg_backend_pid(),
+              SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT),
                      (SELECT COALESCE(MAX(revision), 0) FROM rate_card_change),
                      ARRAY(SELECT (SELECT d.body
                                    FROM default_alerts d
@@ -193,7 +181,7 @@ async fn earlier_answers(
                                    LIMIT 1)
                            FROM UNNEST($4::int[]) WITH ORDINALITY l(ledger_no, n)
                            ORDER BY l.n)
-          ) server(clock, backend, cards, alerts)
+          ) server(clock, cards, alerts)
           LEFT JOIN (
               SELECT p.*
               FROM UNNEST($1::bigint[], $2::smallint[], $3::bytea[]) u(customer, kind, request)
@@ -209,7 +197,7 @@ async fn earlier_answers(
     .await?;
     let first = rows.first().ok_or_else(|| damaged("the server says nothing of itself"))?;
     let clock = Timestamp::from_micros(first.try_get(0)?);
-    let bodies: Vec<Option<Vec<u8>>> = first.try_get(3)?;
+    let bodies: Vec<Option<Vec<u8>>> = first.try_get(2)?;
     let mut default_alerts = LedgerAlerts::new();
     for (ledger, body) in ledgers.iter().zip(bodies) {
         if let Some(body) = body {
@@ -219,8 +207,7 @@ async fn earlier_answers(
     }
     let server = Server {
         clock,
-        backend: first.try_get(1)?,
-        cards_revision: count_of(first.try_get(2)?, "the revision of rate cards")?,
+        cards_revision: count_of(first.try_get(1)?, "the revision of rate cards")?,
         default_alerts: Arc::new(default_alerts),
     };
     let mut answers = Vec::new();

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use sqlx::migrate::{MigrateError, Migration as SqlxMigration, MigrationType, Migrator};
-use sqlx::{PgConnection, SqlSafeStr as _};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::audit::PgAudit;
-use super::connect::{Address, why};
+use super::connect::Address;
 use super::copy::{PgCopier, refuse_servers};
-use super::errors::not_answered;
+use super::migrating::{Schema, run_migrations, schema_of};
 use super::read::PgReaders;
 use super::sequencer::Sequencer;
 use super::side::{OneConnection, PgSide};
 use super::tend::{Signals, Tending};
-use super::work;
 use super::write::PgWriter;
 use crate::clock::watch::Watch;
 use crate::ledger::Timestamp;
@@ -22,26 +20,14 @@ use crate::store::clock::ClockStore;
 use crate::store::engine::{Engine, EngineClock, Settings, Time};
 use crate::store::error::StoreError;
 use crate::store::gauges::Gauges;
-use crate::store::migrations::{Migration, POSTGRES};
 use crate::store::sql::audit::SqlAudit;
 use crate::store::sql::clock;
 use crate::store::sql::figures::SqlFigures;
-use crate::store::sql::names;
 use crate::store::sql::reader::SqlReader;
 use crate::store::sql::records::SqlRecords;
 use crate::store::sql::side::SideStore;
 use crate::store::sql::tokens::SqlTokens;
 use crate::store::write_store::WriteStore;
-
-/// The migrations as the driver takes them.
-fn migrator() -> Migrator {
-    let one = |migration: &Migration| {
-        let Migration { version, description, sql } = *migration;
-        let kind = MigrationType::Simple;
-        SqlxMigration::new(version, description.into(), kind, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(POSTGRES.iter().map(one).collect())
-}
 
 /// Opens the database to serve; creates and migrates its tables where needed.
 ///
@@ -52,6 +38,7 @@ pub async fn open(address: Address, now: Timestamp, settings: &Settings) -> Resu
     run_migrations(&address, &mut connection).await?;
     check_privileges(&address, &mut connection).await?;
     address.refuse_unfinished_copy(&mut connection).await?;
+    warn_of_lost_commits(&mut connection).await?;
     // The migration cannot know the creation time of main.
     sqlx::query("UPDATE ledger SET created_at = $1 WHERE ledger_no = 0 AND created_at = 0")
         .bind(now.micros())
@@ -181,115 +168,9 @@ pub async fn migrate(address: Address) -> Result<(), StoreError> {
     address.refuse_unfinished_copy(&mut connection).await
 }
 
-/// Whether the database has this version's schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Schema {
-    /// It is empty, or older.
-    Behind,
-    Current,
-}
-
-/// Whether tables with our names exist; then version, success and checksum of a migration, where there is one.
-type Listed = (bool, Option<i64>, Option<bool>, Option<Vec<u8>>);
-
-/// Whether tables with our names exist.
-macro_rules! has_tables {
-    () => {
-        "EXISTS (SELECT 1 FROM pg_catalog.pg_class
-                 WHERE relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
-                   AND relname IN ('posting', 'customer', 'ledger'))"
-    };
-}
-
-/// Looks at the schema without changing anything, so that a server whose role may not change it can start.
-async fn schema_of(address: &Address, connection: &mut PgConnection) -> Result<Schema, StoreError> {
-    let unusable = |what: &str| StoreError::Unusable(format!("{}: {what}", address.shown()));
-    let said = |error: sqlx::Error| unusable(&why(&error));
-    let (migrated, others): (bool, bool) =
-        sqlx::query_as(concat!("SELECT to_regclass('_sqlx_migrations') IS NOT NULL, ", has_tables!()))
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(said)?;
-    if !migrated {
-        return if others { Err(unusable("it has tables of another program")) } else { Ok(Schema::Behind) };
-    }
-    // One statement, because another server may be migrating: each migration commits together with its line in the
-    // list.
-    let listed: Vec<Listed> = sqlx::query_as(concat!(
-        "SELECT ours.are_there, m.version, m.success, m.checksum FROM (SELECT ",
-        has_tables!(),
-        ") ours(are_there) LEFT JOIN _sqlx_migrations m ON TRUE ORDER BY m.version"
-    ))
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(said)?;
-    let others = listed.iter().any(|line| line.0);
-    let done: Vec<(i64, bool, Vec<u8>)> = listed
-        .into_iter()
-        .filter_map(|(_, version, success, sum)| Some((version?, success?, sum?)))
-        .collect();
-    // The list of migrations is created before the first table.
-    if others == done.is_empty() {
-        return Err(unusable("it has tables of another program"));
-    }
-    for (version, success, checksum) in &done {
-        let Some(migration) = POSTGRES.iter().find(|migration| migration.version == *version) else {
-            return Err(unusable("it was written by a newer version of creditledger"));
-        };
-        if !success {
-            return Err(unusable(&format!("migration {version} was cut off half-way")));
-        }
-        if migration.checksum() != *checksum {
-            return Err(unusable(&format!(
-                "it has another schema {version} than this version of creditledger"
-            )));
-        }
-    }
-    if done.len() < POSTGRES.len() {
-        return Ok(Schema::Behind);
-    }
-    let is_unfinished: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM unfinished_step)")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(said)?;
-    let is_current = !is_unfinished && names::are_complete(connection).await?;
-    Ok(if is_current { Schema::Current } else { Schema::Behind })
-}
-
-async fn run_migrations(address: &Address, connection: &mut PgConnection) -> Result<(), StoreError> {
-    let unusable = |what: String| StoreError::Unusable(format!("{}: {what}", address.shown()));
-    if schema_of(address, connection).await? == Schema::Current {
-        // Adds nothing, but refuses what a newer version has added.
-        return names::complete(connection, address.shown()).await;
-    }
-    // Another server may be migrating, and tables may be large: no time-out is long enough.
-    sqlx::raw_sql("SET lock_timeout = 0; SET statement_timeout = 0")
-        .execute(&mut *connection)
-        .await
-        .map_err(|error| unusable(why(&error)))?;
-    let mut migrations = migrator();
-    // Servers that start together wait for each other, where the database has advisory locks.
-    let can_lock: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_proc WHERE proname = 'pg_advisory_lock')")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(|error| unusable(why(&error)))?;
-    let migrated = migrations.set_locking(can_lock).run(&mut *connection).await;
-    migrated.map_err(|error| match error {
-        MigrateError::Execute(error) => unusable(format!("it cannot be migrated: {}", why(&error))),
-        MigrateError::ExecuteMigration(error, version) => {
-            unusable(format!("migration {version} failed: {}", why(&error)))
-        }
-        other => unusable(other.to_string()),
-    })?;
-    names::complete(connection, address.shown()).await?;
-    // The part of a migration that SQL cannot do.
-    work::finish_step(connection).await
-}
-
 /// Refuses what would fail at the first command: a role that may not write, or a replica.
 async fn check_privileges(address: &Address, connection: &mut PgConnection) -> Result<(), StoreError> {
-    let unusable = |what: String| StoreError::Unusable(format!("{}: {what}", address.shown()));
+    let unusable = |what: String| address.unusable(&what);
     let (replica, denied): (bool, Option<String>) = sqlx::query_as(
         "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
                 (SELECT string_agg(right_to || ' on ' || wanted.name, ', ')
@@ -328,6 +209,23 @@ async fn check_privileges(address: &Address, connection: &mut PgConnection) -> R
     }
     if replica {
         return Err(unusable("it is read-only; a server must write to it".to_owned()));
+    }
+    Ok(())
+}
+
+/// Says that a fail-over may lose what was acknowledged, although the operator has a standby that prevents it.
+async fn warn_of_lost_commits(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let is_local: bool = sqlx::query_scalar(
+        "SELECT current_setting('synchronous_commit') = 'local'
+                AND COALESCE(current_setting('synchronous_standby_names', TRUE), '') <> ''",
+    )
+    .fetch_one(connection)
+    .await?;
+    if is_local {
+        tracing::warn!(
+            "synchronous_commit is local although the database has synchronous standbys: what is acknowledged can be lost \
+             when one of them takes over"
+        );
     }
     Ok(())
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{Executor as _, PgConnection};
 
-use super::connect::{Address, prepare, refuse_read_only};
+use super::connect::{Address, refuse_read_only};
 use super::errors::timed_out;
+use super::hosts::HostNo;
 use super::sequencer::Sequencer;
 use super::tend::Tending;
 use crate::ledger::Timestamp;
@@ -26,7 +27,8 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_mins(30);
 #[derive(Debug)]
 pub struct PgReaders {
     address: Arc<Address>,
-    pool: RwLock<PgPool>,
+    /// For the host that the servers use.
+    pool: RwLock<(HostNo, PgPool)>,
     sequencer: Arc<Sequencer>,
     /// The background task runs for as long as somebody may read.
     _tending: Tending,
@@ -39,8 +41,17 @@ impl PgReaders {
         Self { address, pool, sequencer, _tending: tending }
     }
 
+    /// The pool; a new one where another host is used by now.
     fn pool(&self) -> PgPool {
-        self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let host = self.address.host();
+        let (used, pool) = self.pool.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if used == host { pool } else { self.replace_pool() }
+    }
+
+    fn replace_pool(&self) -> PgPool {
+        let (host, pool) = new_pool(&self.address);
+        *self.pool.write().unwrap_or_else(PoisonError::into_inner) = (host, pool.clone());
+        pool
     }
 }
 
@@ -61,7 +72,7 @@ impl Database for PgReaders {
         if let Ok(done) = tokio::time::timeout(READ_TIMEOUT, read).await {
             return done;
         }
-        *self.pool.write().unwrap_or_else(PoisonError::into_inner) = new_pool(&self.address);
+        self.replace_pool();
         Err(timed_out("a read"))
     }
 }
@@ -82,18 +93,21 @@ impl ReadDatabase for PgReaders {
     }
 }
 
-fn new_pool(address: &Address) -> PgPool {
-    PgPoolOptions::new()
+fn new_pool(address: &Arc<Address>) -> (HostNo, PgPool) {
+    let (host, prepares) = (address.host(), Arc::clone(address));
+    let pool = PgPoolOptions::new()
         .min_connections(0)
         .max_connections(READERS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .max_lifetime(CONNECTION_AGE_MAX)
-        .after_connect(|connection, _| {
+        .after_connect(move |connection, _| {
+            let address = Arc::clone(&prepares);
             Box::pin(async move {
-                prepare(connection).await?;
+                address.prepare(connection).await?;
                 refuse_read_only(connection).await?;
                 connection.execute("SET default_transaction_read_only = on").await.map(drop)
             })
         })
-        .connect_lazy_with(address.options())
+        .connect_lazy_with(address.options(host));
+    (host, pool)
 }

@@ -30,7 +30,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::append::{add_to_accounts, set_ends};
-use super::connect::Address;
+use super::connect::{Address, Connected};
 use super::errors::{failed, leaves_connection_sound, not_answered, timed_out};
 use super::steps::{begin_statement, within};
 use crate::clock::watch::Watch;
@@ -65,7 +65,7 @@ pub(super) struct Sequencer {
     watch: Arc<Watch>,
     /// The id of this server in the lease.
     me: Uuid,
-    connection: Mutex<Option<PgConnection>>,
+    connection: Mutex<Option<Connected>>,
     gauges: Arc<SequencerGauges>,
 }
 
@@ -147,12 +147,12 @@ impl Sequencer {
         Ok(Timestamp::from_micros(look.watermark))
     }
 
-    /// True where there is no connection and none can be made. One lost connection does not mean that the database is
-    /// away.
+    /// True where there is no connection and none can be made to a host that takes writes. One lost connection does not
+    /// mean that the database is away.
     pub async fn is_cut_off(&self) -> bool {
         let mut connection = self.connection.lock().await;
         if connection.is_none() {
-            *connection = self.address.connect().await.ok();
+            *connection = self.address.connect_to_write().await.ok();
         }
         connection.is_none()
     }
@@ -192,7 +192,7 @@ impl Sequencer {
                 // One lost connection is no error for a reader if the next one works.
                 Err(StoreError::Again(_) | StoreError::Unsure(_)) if lost < LOST_MAX => {
                     lost += 1;
-                    *connection = Some(self.address.connect().await?);
+                    *connection = Some(self.address.connect_to_write().await?);
                 }
                 Err(error) => return Err(error),
             }
@@ -200,18 +200,18 @@ impl Sequencer {
         Err(StoreError::Again("other servers keep the sequencer busy".into()))
     }
 
-    /// Runs `work` on the connection. The connection is made where there is none, and dropped after an error that
-    /// leaves it in doubt.
+    /// Runs `work` on the connection. The connection is made where there is none, or where the servers use another host
+    /// by now. It is dropped after an error that leaves it in doubt.
     async fn on<T>(
         &self,
-        connection: &mut Option<PgConnection>,
+        connection: &mut Option<Connected>,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut open = match connection.take() {
+        let mut open = match connection.take().filter(|open| open.host == self.address.host()) {
             Some(open) => open,
             None => self.address.connect_to_write().await?,
         };
-        match tokio::time::timeout(TURN_TIMEOUT, work(&mut open)).await {
+        match tokio::time::timeout(TURN_TIMEOUT, work(&mut open.connection)).await {
             Ok(Ok(done)) => {
                 *connection = Some(open);
                 Ok(done)
@@ -219,7 +219,7 @@ impl Sequencer {
             Ok(Err(error)) => {
                 // After a conflict the connection is usable, and its transaction is over.
                 if leaves_connection_sound(&error)
-                    && within("asking for a sign of life", open.ping(), failed).await.is_ok()
+                    && within("asking for a sign of life", open.connection.ping(), failed).await.is_ok()
                 {
                     *connection = Some(open);
                 }

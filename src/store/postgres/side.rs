@@ -6,8 +6,9 @@ use std::sync::{Arc, PoisonError};
 use sqlx::PgConnection;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
-use super::connect::Address;
+use super::connect::{Address, Connected};
 use super::errors::not_answered;
+use super::hosts::HostNo;
 use crate::clock::watch::Watch;
 use crate::ledger::Timestamp;
 use crate::store::engine::Time;
@@ -25,7 +26,7 @@ const READ: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY";
 const ORDERS_AT_A_TIME: usize = 4;
 
 /// Connections that are not in use.
-type Idle = Arc<std::sync::Mutex<Vec<PgConnection>>>;
+type Idle = Arc<std::sync::Mutex<Vec<Connected>>>;
 /// A database, whose clock counts, and what judges the database's.
 type Clocked = (Arc<Address>, Time, Arc<Watch>);
 
@@ -63,19 +64,21 @@ impl PgSide {
     async fn open(&self, begin: &'static str) -> Result<OpenTransaction, StoreError> {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(StoreError::failed)?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
+        // A connection to a host that takes no writes any more is not used again.
+        let Connected { mut connection, host } = match idle.filter(|idle| idle.host == self.address.host()) {
+            Some(idle) => idle,
             None => self.address.connect_to_write().await?,
         };
         sqlx::raw_sql(begin).execute(&mut connection).await?;
         let (connection, home) = (Mutex::new(connection), Arc::clone(&self.idle));
-        Ok(OpenTransaction { connection, home, _permit: permit })
+        Ok(OpenTransaction { connection, host, home, _permit: permit })
     }
 }
 
 /// A transaction with its connection.
 pub struct OpenTransaction {
     connection: Mutex<PgConnection>,
+    host: HostNo,
     home: Idle,
     // Declared last, so dropped last: the connection is closed before the next transaction may make one.
     _permit: OwnedSemaphorePermit,
@@ -119,7 +122,10 @@ impl Transaction for OpenTransaction {
     async fn commit(self) -> Result<(), StoreError> {
         let mut connection = self.connection.into_inner();
         sqlx::raw_sql("COMMIT").execute(&mut connection).await.map_err(not_answered)?;
-        self.home.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.home
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Connected { connection, host: self.host });
         Ok(())
     }
 }

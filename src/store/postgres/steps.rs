@@ -6,6 +6,8 @@ use super::errors::timed_out;
 use crate::store::engine::Isolation;
 use crate::store::error::StoreError;
 
+/// How long making a connection to one host may take.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long one step of a batch may take before its connection is given up.
 pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -14,6 +16,14 @@ pub(super) const fn begin_statement(isolation: Isolation) -> &'static str {
     match isolation {
         Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
         Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+    }
+}
+
+/// The same, and the process of the server that answers.
+pub(super) const fn begin_and_name(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_backend_pid()",
+        Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT pg_backend_pid()",
     }
 }
 

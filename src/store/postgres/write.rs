@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row as _};
 
 use super::connect::Address;
 use super::errors::{failed, leaves_connection_sound, not_answered, timed_out};
+use super::hosts::HostNo;
 use super::load::Stamping;
-use super::steps::{STEP_TIMEOUT, begin_statement, within};
+use super::steps::{STEP_TIMEOUT, begin_and_name, within};
 use super::tend::Signals;
 use super::words::Erasing;
 use super::{append, load};
@@ -33,7 +34,10 @@ pub struct PgWriter {
     watch: Arc<Watch>,
     signals: Signals,
     connection: Option<PgConnection>,
-    /// The server process of the connection, once it is known.
+    /// The host of the connection.
+    host: HostNo,
+    /// The server process of the connection, once it is known. If it changes, a pooler is in between, and session
+    /// settings are not reliable.
     backend: Option<i32>,
     /// The sequences of the customers that the open transaction has locked.
     loaded: HashMap<CustomerKey, u64>,
@@ -55,8 +59,8 @@ impl PgWriter {
         signals: Signals,
     ) -> Self {
         let (connection, backend, last_commit) = (None, None, None);
-        let loaded = HashMap::new();
-        Self { address, settings, watch, signals, connection, backend, loaded, last_commit }
+        let (host, loaded) = (address.host(), HashMap::new());
+        Self { address, settings, watch, signals, connection, host, backend, loaded, last_commit }
     }
 
     pub(super) fn address(&self) -> Arc<Address> {
@@ -66,14 +70,28 @@ impl PgWriter {
     /// A connection with an open transaction.
     pub(super) async fn begin(&mut self) -> Result<PgConnection, StoreError> {
         self.loaded.clear();
-        let mut connection = if let Some(connection) = self.connection.take() {
+        // A connection to a host that takes no writes any more is not used again.
+        let kept = self.connection.take().filter(|_| self.host == self.address.host());
+        let mut connection = if let Some(connection) = kept {
             connection
         } else {
             self.backend = None;
-            self.address.connect_to_write().await.inspect_err(|_| self.signals.lost())?
+            let connected = self.address.connect_to_write().await.inspect_err(|_| self.signals.lost())?;
+            self.host = connected.host;
+            connected.connection
         };
-        let begin = begin_statement(self.settings.isolation);
-        within("beginning", sqlx::raw_sql(begin).execute(&mut connection), failed).await?;
+        // One message. The process is asked for apart from any table: an engine that spreads tables over machines would
+        // name the machine of the table.
+        let begin = begin_and_name(self.settings.isolation);
+        let named = async { sqlx::raw_sql(begin).fetch_one(&mut connection).await?.try_get(0) };
+        let backend = within("beginning", named, failed).await?;
+        if *self.backend.get_or_insert(backend) != backend {
+            return Err(StoreError::Unusable(
+                "a pooler in transaction mode is in between: one connection has led to two; connect to PostgreSQL \
+                 itself, or pool by session"
+                    .to_owned(),
+            ));
+        }
         Ok(connection)
     }
 
@@ -160,14 +178,11 @@ impl WriteStore for PgWriter {
         cards: &mut Arc<Cards>,
     ) -> Result<Book, StoreError> {
         let connection = self.begin().await?;
-        let mut backend = self.backend;
         let watch = Arc::clone(&self.watch);
-        let (time, backend_seen) = (self.settings.time, &mut backend);
-        let stamping = Stamping { time, watch: &watch, clock, random, cards, backend: backend_seen };
+        let stamping = Stamping { time: self.settings.time, watch: &watch, clock, random, cards };
         let (connection, (book, loaded)) = self
             .step("loading", connection, async |connection| load::load(connection, requests, stamping).await)
             .await?;
-        self.backend = backend;
         self.keep_open(connection, loaded);
         Ok(book)
     }
