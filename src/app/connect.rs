@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::uri::Scheme;
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tonic::body::Body;
 use tonic::transport::{self, Endpoint};
@@ -27,6 +27,8 @@ pub const SERVER: &str = "http://127.0.0.1:50051";
 
 /// The variable with the caller's token.
 const TOKEN: &str = "CREDITLEDGER_TOKEN";
+/// Names the ledger of a call, so that a proxy finds its cell without reading the message. Servers do not read it.
+const LEDGER: HeaderName = HeaderName::from_static("x-creditledger-ledger");
 /// More than any token has; the server reads 16 KiB of headers.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
 
@@ -91,6 +93,7 @@ pub struct Channel {
     is_chosen: bool,
     /// Marked as sensitive, so that nothing shows it.
     authorization: Option<HeaderValue>,
+    ledger: Option<HeaderValue>,
 }
 
 impl Reach {
@@ -118,7 +121,7 @@ impl Reach {
         let chosen = channels.first().cloned();
         let chosen = chosen.ok_or_else(|| ConnectError::Settings("no server is named".to_owned()))?;
         let (servers, turn) = (channels.into(), Arc::default());
-        Ok(Channel { servers, turn, chosen, is_chosen: false, authorization })
+        Ok(Channel { servers, turn, chosen, is_chosen: false, authorization, ledger: None })
     }
 
     /// The server's URL, unless what is sent there should not be sent in the clear.
@@ -223,6 +226,14 @@ pub(super) fn tls_failure<'e>(error: &'e (dyn std::error::Error + 'static)) -> O
     causes.into_iter().find_map(|error| error.downcast_ref())
 }
 
+impl Channel {
+    /// A channel for calls about this ledger. What is no header is no id of a ledger: the server says so.
+    #[must_use]
+    pub fn for_ledger(self, ledger: &str) -> Self {
+        Self { ledger: HeaderValue::from_str(ledger).ok(), ..self }
+    }
+}
+
 impl Service<Request<Body>> for Channel {
     type Response = Response<Body>;
     type Error = tower::BoxError;
@@ -243,6 +254,9 @@ impl Service<Request<Body>> for Channel {
     fn call(&mut self, mut request: Request<Body>) -> Answer {
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        }
+        if let Some(ledger) = &self.ledger {
+            request.headers_mut().insert(LEDGER, ledger.clone());
         }
         self.is_chosen = false;
         Answer { answer: self.chosen.0.call(request), refusal: self.chosen.1.clone() }

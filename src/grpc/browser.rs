@@ -17,7 +17,7 @@ use crate::access::{Hosts, Origins};
 const MAX_AGE: std::time::Duration = std::time::Duration::from_hours(2);
 
 /// Headers that pages may send, besides those that every page may.
-const SENT: [HeaderName; 14] = [
+const SENT: [HeaderName; 15] = [
     AUTHORIZATION,
     CONTENT_TYPE,
     CONTENT_ENCODING,
@@ -28,6 +28,7 @@ const SENT: [HeaderName; 14] = [
     HeaderName::from_static("connect-accept-encoding"),
     HeaderName::from_static("grpc-timeout"),
     HeaderName::from_static("grpc-accept-encoding"),
+    HeaderName::from_static("x-creditledger-ledger"),
     HeaderName::from_static("x-grpc-web"),
     HeaderName::from_static("x-user-agent"),
     HeaderName::from_static("traceparent"),

@@ -43,6 +43,7 @@ mod life;
 mod metrics;
 mod metrics_rig;
 mod nginx;
+mod nginx_cells;
 mod one_file;
 mod pgbouncer;
 mod planted;

@@ -35,16 +35,16 @@ const FAIL_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// More than one message or body may have.
 const STREAM_BYTES: usize = 64 << 20;
 
-/// nginx with the settings of `deploy/`, in front of two addresses.
-struct Proxy {
+/// nginx with settings of `deploy/`, in front of servers.
+pub struct Proxy {
     _process: Running,
     /// Where it speaks HTTP/2, and where HTTP/1.1: before 1.25.1, nginx speaks one of them on a port without TLS.
-    http2: String,
+    pub http2: String,
     http1: String,
 }
 
 /// The program, where it is installed.
-fn nginx() -> Option<&'static str> {
+pub fn nginx() -> Option<&'static str> {
     let found =
         ["nginx", "/usr/sbin/nginx"].into_iter().find(|name| Command::new(name).arg("-v").output().is_ok());
     let required = std::env::var_os("CREDITLEDGER_REQUIRE_NGINX").is_some();
@@ -67,10 +67,22 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
 
 impl Proxy {
     fn start(program: &str, place: &Place, servers: [&str; 2]) -> Self {
+        let names = ["server-1:50051", "server-2:50051"];
+        Self::with(program, CONF, place, names.into_iter().zip(servers))
+    }
+
+    /// With a file of settings, whose names of servers become addresses.
+    pub fn with<'s>(
+        program: &str,
+        conf: &str,
+        place: &Place,
+        servers: impl IntoIterator<Item = (&'s str, &'s str)>,
+    ) -> Self {
         let (http2, http1) = (free(), free());
-        let conf = std::fs::read_to_string(CONF).unwrap();
-        let conf = replaced(&conf, "server-1:50051", servers[0]);
-        let conf = replaced(&conf, "server-2:50051", servers[1]);
+        let mut conf = std::fs::read_to_string(conf).unwrap();
+        for (name, address) in servers {
+            conf = replaced(&conf, name, address);
+        }
         let conf = replaced(&conf, "listen 50051;", &format!("listen {http2} http2; listen {http1};"));
         let conf = replaced(&conf, "http2 on;", "");
         // Names are looked up again from 1.27.3 on; here are none.
@@ -98,7 +110,7 @@ impl Proxy {
         Self { _process: process, http2, http1 }
     }
 
-    async fn connect(&self) -> Channel {
+    pub async fn connect(&self) -> Channel {
         Endpoint::new(format!("http://{}", self.http2)).unwrap().connect().await.unwrap()
     }
 

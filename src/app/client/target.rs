@@ -92,9 +92,9 @@ impl Target {
         self.ledger.clone()
     }
 
-    /// A channel to the server.
+    /// A channel to the server, for calls about the ledger.
     pub(super) async fn connect(&self) -> Result<Channel, Failure> {
-        Ok(self.reach.connect(&self.server).await?)
+        Ok(self.reach.connect(&self.server).await?.for_ledger(&self.ledger))
     }
 
     pub(super) async fn ask<Q, A>(&self, method: Method<Q, A>, request: Q) -> Result<A, Failure> {

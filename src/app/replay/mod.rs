@@ -115,7 +115,7 @@ impl Replay {
         // An own server is reached without TLS, whatever the environment has for others.
         let own = Reach::default();
         let reach = if self.server.is_empty() { &own } else { &self.reach };
-        let channel = reach.connect_to_all(&urls).await?;
+        let channel = reach.connect_to_all(&urls).await?.for_ledger(&self.ledger);
         if let Some(name) = &self.rate_card {
             card::use_card(&channel, &self.ledger, name).await?;
         }
