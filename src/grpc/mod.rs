@@ -33,7 +33,8 @@
 //! - A caller that is silent in the middle of its request, or does not read its answer, is cut off.
 //! - A call whose deadline has passed is answered DEADLINE_EXCEEDED, one millisecond before tonic would cancel it. A
 //!   command that was queued by then may still run: a repeat with its request id finds out.
-//! - If the writer ends or the database cannot be reached, the health service reports NOT_SERVING.
+//! - If the writer ends or the database cannot be reached, the health service reports NOT_SERVING. While the clock is
+//!   implausible, it does so for the name `creditledger.clock` alone.
 //! - At shutdown no new connection is accepted, endless streams end with SHUTTING_DOWN, and other calls are finished.
 //!
 //! # Cost
