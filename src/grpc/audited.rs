@@ -3,15 +3,17 @@
 //! Refusals and rejections are kept only where callers are authenticated: of callers that nobody knows there is nothing to
 //! keep. A change that is a posting has its actor in the journal.
 
-use std::fmt::Display;
+use std::sync::Arc;
 
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-use crate::access::{CallFacts, RecordKind};
-use crate::ledger::{CustomerId, LedgerId};
+use crate::access::{CallFacts, RecordKind, Recorder};
+use crate::ledger::{LedgerId, Rejection, Request};
+use crate::writer::{Rejections, Writer};
 
-use super::api::{Call, Reply};
+use super::api::{Call, NamedLedger, Reply};
+use super::called::Called;
 use super::status::Problem;
 use super::wire::CommandContext;
 
@@ -36,31 +38,43 @@ fn changes(method: &str) -> Option<RecordKind> {
     })
 }
 
+/// Keeps what the writer rejects of the commands of one call.
+#[derive(Debug)]
+struct OfCall {
+    recorder: Recorder,
+    called: Called,
+    ledger: LedgerId,
+}
+
+impl Rejections for OfCall {
+    fn rejected(&self, request: &Request, rejection: &Rejection) {
+        let asked = request.request.as_ref().map(ToString::to_string).unwrap_or_default();
+        let facts = CallFacts {
+            actor: request.said.actor.as_deref(),
+            peer: self.called.peer(),
+            method: self.called.method,
+            request: &asked,
+            ledger: Some(&self.ledger),
+            customer: Some(&request.customer),
+        };
+        self.recorder.rejected(&facts, rejection.reason());
+    }
+}
+
 impl Call {
+    /// The writer, for commands in a ledger. It tells the audit log what it rejects, whether or not this call is still
+    /// there when that is decided.
+    pub(super) fn writer_of(&self, ledger: &NamedLedger) -> Writer {
+        if !self.called.is_known() {
+            return self.writer.clone();
+        }
+        let (recorder, called) = (self.identities.recorder.clone(), self.called.clone());
+        self.writer.heard_by(Arc::new(OfCall { recorder, called, ledger: ledger.id.clone() }))
+    }
+
     /// Keeps that the caller may not name or do something.
     pub(super) fn refused(&self, problem: &Problem) {
         self.record(&CallFacts::default(), |recorder, facts| recorder.refused(facts, problem.reason()));
-    }
-
-    /// Keeps that a command was rejected.
-    pub(super) fn rejected(
-        &self,
-        request: &dyn Display,
-        ledger: &LedgerId,
-        customer: &CustomerId,
-        reason: &str,
-    ) {
-        if !self.called.is_known() {
-            return;
-        }
-        let request = request.to_string();
-        let facts = CallFacts {
-            request: &request,
-            ledger: Some(ledger),
-            customer: Some(customer),
-            ..CallFacts::default()
-        };
-        self.record(&facts, |recorder, facts| recorder.rejected(facts, reason));
     }
 
     /// Keeps what came of a call that changes something without a posting. `about` names what was changed, and `None`
@@ -95,7 +109,7 @@ impl Call {
         }
     }
 
-    fn record(&self, facts: &CallFacts<'_>, keep: impl FnOnce(&crate::access::Recorder, &CallFacts<'_>)) {
+    fn record(&self, facts: &CallFacts<'_>, keep: impl FnOnce(&Recorder, &CallFacts<'_>)) {
         let actor = self.called.actor();
         let (actor, peer) = (actor.as_deref(), self.called.peer());
         let facts = CallFacts { actor, peer, method: self.called.method, ..*facts };

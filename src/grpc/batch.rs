@@ -12,12 +12,11 @@ use tonic::{Request, Status, Streaming};
 use tracing::Instrument as _;
 
 use crate::ledger::book::Answer;
-use crate::ledger::{self, CustomerId, Kind, LedgerId, RequestKey};
-use crate::writer::Submitted;
+use crate::ledger::{self, Kind};
+use crate::writer::{Submitted, Writer};
 
-use super::api::{Call, Deadline, NamedLedger, Reply};
+use super::api::{Call, Deadline, Reply};
 use super::command::read_batch_command;
-use super::context::Scope;
 use super::convert;
 use super::status::Problem;
 use super::wire::*;
@@ -29,13 +28,6 @@ const COMMANDS_MAX: usize = 10_000;
 const IN_FLIGHT_MAX: u16 = 1_024;
 
 type Sink = mpsc::Sender<Reply<ExecuteStreamResponse>>;
-
-/// A command as the audit log names it.
-struct Asked {
-    ledger: LedgerId,
-    request: RequestKey,
-    customer: CustomerId,
-}
 
 impl Call {
     pub(super) async fn execute_batch(
@@ -56,14 +48,10 @@ impl Call {
             ledger.zip(commands)
         })?;
         let ledger = self.ledger(ledger).await?;
-        let asked: Vec<_> =
-            commands.iter().map(|(scope, command)| (command.kind(), self.asked(scope, &ledger))).collect();
+        let kinds: Vec<_> = commands.iter().map(|(_, command)| command.kind()).collect();
         let requests = commands.into_iter().map(|(scope, command)| scope.request(ledger.no, command));
-        let submitted = self.writer.submit_bulk(requests.collect(), deadline).await?;
-        let results = asked.into_iter().zip(submitted).map(|((kind, asked), submitted)| {
-            self.note_rejection(asked, &submitted);
-            show_result(kind, submitted)
-        });
+        let submitted = self.writer_of(&ledger).submit_bulk(requests.collect(), deadline).await?;
+        let results = kinds.into_iter().zip(submitted).map(|(kind, submitted)| show_result(kind, submitted));
         Ok(ExecuteBatchResponse { results: results.collect() })
     }
 
@@ -117,20 +105,16 @@ impl Call {
             let Ok(large) = Arc::clone(in_flight).acquire_many_owned(more).await else { return Ok(()) };
             permit.merge(large);
             let answer = move |result| Ok(ExecuteStreamResponse { correlation_id, result: Some(result) });
-            let (asked, request) = match self.read_command(command.unwrap_or_default()).await {
+            let (writer, request) = match self.read_command(command.unwrap_or_default()).await {
                 Ok(read) => read,
                 Err(problem) => {
                     let _ = sink.send(answer(show_problem(problem))).await;
                     continue;
                 }
             };
-            let call = self.clone();
             let kind = request.command.kind();
-            let mut fate: Pin<Box<dyn Future<Output = BatchResult> + Send>> = Box::pin(async move {
-                let submitted = call.writer.submit(request, deadline).await;
-                call.note_rejection(asked, &submitted);
-                show_result(kind, submitted)
-            });
+            let mut fate: Pin<Box<dyn Future<Output = BatchResult> + Send>> =
+                Box::pin(async move { show_result(kind, writer.submit(request, deadline).await) });
             // The first poll puts the command into the writer's queue. It is done here, in the order of the stream, so
             // that a hold can be placed and settled without waiting in between.
             let at_once = poll_fn(|context| Poll::Ready(fate.as_mut().poll(context))).await;
@@ -146,26 +130,11 @@ impl Call {
         }
     }
 
-    async fn read_command(&self, command: BatchCommand) -> Result<(Option<Asked>, ledger::Request), Problem> {
+    async fn read_command(&self, command: BatchCommand) -> Result<(Writer, ledger::Request), Problem> {
         let (scope, command) =
             self.parse(command, |command, fields| read_batch_command(fields, command, None))?;
         let ledger = self.ledger(scope.ledger_or_main()).await?;
-        Ok((self.asked(&scope, &ledger), scope.request(ledger.no, command)))
-    }
-
-    /// What the audit log needs to know of a command, where it is kept at all.
-    fn asked(&self, scope: &Scope, ledger: &NamedLedger) -> Option<Asked> {
-        self.called.is_known().then(|| Asked {
-            ledger: ledger.id.clone(),
-            request: scope.request.clone(),
-            customer: scope.customer.clone(),
-        })
-    }
-
-    fn note_rejection(&self, asked: Option<Asked>, submitted: &Submitted) {
-        if let (Some(Asked { ledger, request, customer }), Ok(Err(rejection))) = (asked, submitted) {
-            self.rejected(&request, &ledger, &customer, rejection.reason());
-        }
+        Ok((self.writer_of(&ledger), scope.request(ledger.no, command)))
     }
 }
 

@@ -114,12 +114,7 @@ impl Call {
         let ledger = self.ledger(scope.ledger_or_main()).await?;
         let request = scope.request(ledger.no, command);
         let customer = request.customer.clone();
-        let key = self.called.is_known().then(|| request.request.clone()).flatten();
-        let decided = self.writer.submit(request, deadline).await?;
-        if let (Err(rejection), Some(key)) = (&decided, key) {
-            self.rejected(&key, &ledger.id, &customer, rejection.reason());
-        }
-        match decided {
+        match self.writer_of(&ledger).submit(request, deadline).await? {
             Ok(answer) => Ok(AcceptedCommand { ledger, customer, answer, called: self.called.clone() }),
             Err(Rejection::CustomerExists { .. }) => {
                 Err(self.customer_exists(ledger.no, &customer).await.into())

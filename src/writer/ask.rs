@@ -7,8 +7,8 @@ use opentelemetry::trace::SpanContext;
 use tokio::sync::oneshot;
 
 use super::error::{SubmitError, Submitted};
-use crate::ledger::Request;
 use crate::ledger::card::{CardRequest, Cards};
+use crate::ledger::{Rejection, Request};
 use crate::store::{CardsChanged, DefaultAlertsSet, LedgerCreated, NewDefaultAlerts, NewLedger};
 
 /// A single command, or a change of a ledger.
@@ -19,13 +19,44 @@ pub(super) struct Single {
     /// When it was queued.
     pub since: Instant,
     /// The span of its caller, where that is traced.
-    pub caller: Option<SpanContext>,
+    pub traced: Option<SpanContext>,
 }
 
 #[derive(Debug)]
 pub(super) enum Ask {
-    Command(Box<Request>, oneshot::Sender<Submitted>),
+    Command(Box<Request>, Caller),
     Ledger(Change),
+}
+
+/// Hears of commands that are rejected, when that is decided: also of those whose callers have gone away.
+pub trait Rejections: std::fmt::Debug + Send + Sync {
+    /// It is called on the thread of a lane, so it must be quick.
+    fn rejected(&self, request: &Request, rejection: &Rejection);
+}
+
+/// Whoever hears of rejections; `None` where nobody does.
+pub(super) type Listener = Option<Arc<dyn Rejections>>;
+
+/// Tells of an outcome, if it is a rejection.
+pub(super) fn tell(listener: &Listener, request: &Request, outcome: &Submitted) {
+    if let (Some(listener), Ok(Err(rejection))) = (listener, outcome) {
+        listener.rejected(request, rejection);
+    }
+}
+
+/// Where the outcome of a single command goes.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub reply: oneshot::Sender<Submitted>,
+    pub listener: Listener,
+}
+
+impl Caller {
+    pub fn answer(self, request: &Request, outcome: Submitted) {
+        tell(&self.listener, request, &outcome);
+        // The caller may have gone away; the journal has the outcome all the same.
+        let _ = self.reply.send(outcome);
+    }
 }
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, SubmitError>>;
@@ -58,11 +89,12 @@ pub(super) struct Bulk {
     /// When it was queued.
     pub since: Instant,
     /// The span of its caller, where that is traced.
-    pub caller: Option<SpanContext>,
+    pub traced: Option<SpanContext>,
     pub done: Vec<Done>,
     /// The number of its commands in the batch that is being run.
     pub in_batch: usize,
     pub reply: oneshot::Sender<Vec<Submitted>>,
+    pub listener: Listener,
 }
 
 /// The outcome of one of many commands.

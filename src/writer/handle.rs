@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::ask::{Ask, Bulk, Change, Reply, Single};
+use super::ask::{Ask, Bulk, Caller, Change, Listener, Rejections, Reply, Single};
 use super::error::{SubmitError, Submitted};
 use super::lane::{self, Lane};
 use super::limits::Limits;
@@ -22,6 +22,8 @@ pub struct Writer {
     shared: Arc<Shared>,
     lanes: Arc<[Lane]>,
     ends: Arc<Ends>,
+    /// Who hears of what is rejected of the commands that come through this handle.
+    listener: Listener,
 }
 
 /// Reports how the writer stopped.
@@ -63,15 +65,23 @@ impl Writer {
             .into_iter()
             .map(|store| lane::start(store, Arc::clone(cards), limits, metrics.clone(), &shared, &ends))
             .collect::<std::io::Result<_>>()?;
-        Ok((Self { shared, lanes: lanes.into(), ends }, WriterEnd { stopped }))
+        Ok((Self { shared, lanes: lanes.into(), ends, listener: None }, WriterEnd { stopped }))
+    }
+
+    /// The same writer. What it rejects of the commands that come through this handle is told to `listener`, also where
+    /// nobody waits for the answer any more.
+    #[must_use]
+    pub fn heard_by(&self, listener: Arc<dyn Rejections>) -> Self {
+        Self { listener: Some(listener), ..self.clone() }
     }
 
     /// Submits one command and waits for its outcome.
     pub async fn submit(&self, request: Request, deadline: Option<Instant>) -> Submitted {
         let (reply, outcome) = oneshot::channel();
         let lane = self.lane_of(&request);
-        let (ask, since) = (Ask::Command(Box::new(request), reply), Instant::now());
-        lane.send(&self.shared, Single { ask, deadline, since, caller: traced::caller() })?;
+        let caller = Caller { reply, listener: self.listener.clone() };
+        let (ask, since) = (Ask::Command(Box::new(request), caller), Instant::now());
+        lane.send(&self.shared, Single { ask, deadline, since, traced: traced::caller() })?;
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
     }
 
@@ -101,8 +111,9 @@ impl Writer {
         {
             let (reply, outcomes) = oneshot::channel();
             let done = Vec::with_capacity(requests.len());
-            let (requests, caller) = (requests.into_iter(), traced::caller());
-            lane.send_bulk(Bulk { requests, deadline, since, caller, done, in_batch: 0, reply });
+            let (requests, listener) = (requests.into_iter(), self.listener.clone());
+            let traced = traced::caller();
+            lane.send_bulk(Bulk { requests, deadline, since, traced, done, in_batch: 0, reply, listener });
             waiting.push((places, outcomes));
         }
         let mut all: Vec<Submitted> = (0..count).map(|_| Err(SubmitError::Unknown)).collect();
@@ -151,7 +162,7 @@ impl Writer {
     ) -> Result<T, SubmitError> {
         let (reply, outcome) = oneshot::channel();
         let (ask, since) = (Ask::Ledger(change(reply)), Instant::now());
-        self.lanes[0].send(&self.shared, Single { ask, deadline, since, caller: traced::caller() })?;
+        self.lanes[0].send(&self.shared, Single { ask, deadline, since, traced: traced::caller() })?;
         outcome.await.unwrap_or(Err(SubmitError::Unknown))
     }
 

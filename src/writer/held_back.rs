@@ -20,9 +20,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
-use super::error::{SubmitError, Submitted};
+use super::ask::Caller;
+use super::error::SubmitError;
 use super::shared::Shared;
 use crate::ledger::{CustomerKey, Request};
 
@@ -31,12 +30,12 @@ const LOOK_AFTER_MIN: Duration = Duration::from_millis(50);
 /// The longest interval.
 const LOOK_AFTER_MAX: Duration = Duration::from_millis(800);
 
-/// A command with the channel for its answer.
+/// A command with its caller.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub request: Request,
     pub deadline: Option<Instant>,
-    pub reply: oneshot::Sender<Submitted>,
+    pub caller: Caller,
     /// When it is given up; set when it is held back first.
     pub until: Option<Instant>,
 }
@@ -130,7 +129,6 @@ impl HeldBack {
 
     fn refuse(&self, waiting: Waiting, error: SubmitError) {
         self.shared.taken(1);
-        // The caller may have gone away.
-        let _ = waiting.reply.send(Err(error));
+        waiting.caller.answer(&waiting.request, Err(error));
     }
 }

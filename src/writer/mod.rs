@@ -6,7 +6,8 @@
 //! caller waits for nothing, and a busy server commits hundreds of commands at once.
 //!
 //! # Invariants
-//! - No request handler holds a transaction. A client that goes away drops a receiver, and nothing else.
+//! - No request handler holds a transaction. A client that goes away drops a receiver, and nothing else. Whoever keeps
+//!   records of rejections is told by the lane, so none is lost with the receiver.
 //! - No command is answered with an outcome before its commit.
 //! - Commands of one customer are decided in the order in which they were queued, except that single ones go before
 //!   bulk ones.
@@ -46,6 +47,7 @@ mod traced;
 
 pub use crate::ledger::decide::Outcome;
 pub use crate::store::{CardsChanged, DefaultAlertsSet, Ledger, LedgerCreated, NewDefaultAlerts, NewLedger};
+pub use ask::Rejections;
 pub use error::{SubmitError, Submitted};
 pub use handle::{Writer, WriterEnd};
 pub use limits::Limits;

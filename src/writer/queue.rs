@@ -7,7 +7,7 @@ use std::time::Instant;
 use opentelemetry::trace::SpanContext;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::ask::{Ask, Bulk, Change, Done, Single};
+use super::ask::{Ask, Bulk, Caller, Change, Done, Single, tell};
 use super::error::{SubmitError, Submitted};
 use super::held_back::Waiting;
 use super::shared::{Oldest, Shared};
@@ -37,10 +37,10 @@ pub(super) struct Batch {
     pub deadlines: Vec<Option<Instant>>,
     /// Changes of ledgers; they are made before the requests.
     pub changes: Vec<Change>,
-    /// Replies for the first requests, one each. The other requests belong to the bulks at the head of the queue.
-    singles: Vec<oneshot::Sender<Submitted>>,
+    /// Callers of the first requests, one each. The other requests belong to the bulks at the head of the queue.
+    singles: Vec<Caller>,
     /// The spans of callers that are traced.
-    pub callers: Vec<SpanContext>,
+    pub traced: Vec<SpanContext>,
     /// When the oldest command was queued.
     pub oldest: Option<Instant>,
     /// When commands that were held back before are given up, in the order of `singles`; empty where none was.
@@ -55,10 +55,10 @@ impl Batch {
     /// Commands that were held back.
     pub fn of(commands: Vec<Waiting>) -> Self {
         let mut batch = Self::default();
-        for Waiting { request, deadline, reply, until } in commands {
+        for Waiting { request, deadline, caller, until } in commands {
             batch.requests.push(request);
             batch.deadlines.push(deadline);
-            batch.singles.push(reply);
+            batch.singles.push(caller);
             batch.until.push(until);
         }
         batch
@@ -142,16 +142,15 @@ impl Queue {
             && let Some(single) = self.singles.pop_front()
         {
             self.shared.taken(1);
-            batch.callers.extend(single.caller);
+            batch.traced.extend(single.traced);
             match single.ask {
-                // The caller may have gone away.
-                Ask::Command(_, reply) if late(single.deadline) => {
-                    let _ = reply.send(Err(SubmitError::DeadlineExceeded));
+                Ask::Command(request, caller) if late(single.deadline) => {
+                    caller.answer(&request, Err(SubmitError::DeadlineExceeded));
                 }
-                Ask::Command(request, reply) => {
+                Ask::Command(request, caller) => {
                     batch.requests.push(*request);
                     batch.deadlines.push(single.deadline);
-                    batch.singles.push(reply);
+                    batch.singles.push(caller);
                 }
                 Ask::Ledger(change) if late(single.deadline) => change.refuse(SubmitError::DeadlineExceeded),
                 Ask::Ledger(change) => batch.changes.push(change),
@@ -169,7 +168,7 @@ impl Queue {
                 bulk.done.extend((0..rest).map(|_| Done::Now(Err(SubmitError::DeadlineExceeded))));
                 bulk.requests = Vec::new().into_iter();
             } else {
-                batch.callers.extend(bulk.caller.clone());
+                batch.traced.extend(bulk.traced.clone());
                 batch.requests.extend(bulk.requests.by_ref().take(room));
                 batch.deadlines.resize(batch.requests.len(), bulk.deadline);
                 self.shared.taken(batch.requests.len() - before);
@@ -183,17 +182,16 @@ impl Queue {
     /// Answers the commands of the batch; outcome `i` belongs to request `i`. Returns those whose customers are locked:
     /// they are not answered yet.
     pub fn answer(&mut self, batch: Batch, outcomes: Vec<Submitted>) -> Vec<Waiting> {
-        let Batch { requests, deadlines, changes: _, singles, callers: _, oldest: _, until } = batch;
+        let Batch { requests, deadlines, changes: _, singles, traced: _, oldest: _, until } = batch;
         let mut until = until.into_iter();
         let mut decided = requests.into_iter().zip(deadlines).zip(outcomes);
         let mut held_back = Vec::new();
-        for (reply, ((request, deadline), outcome)) in singles.into_iter().zip(decided.by_ref()) {
+        for (caller, ((request, deadline), outcome)) in singles.into_iter().zip(decided.by_ref()) {
             let until = until.next().flatten();
             if outcome == Err(SubmitError::Locked) {
-                held_back.push(Waiting { request, deadline, reply, until });
+                held_back.push(Waiting { request, deadline, caller, until });
             } else {
-                // The caller may have gone away; the journal has the outcome all the same.
-                let _ = reply.send(outcome);
+                caller.answer(&request, outcome);
             }
         }
         for bulk in &mut self.bulks {
@@ -201,9 +199,11 @@ impl Queue {
             for ((request, deadline), outcome) in decided.by_ref().take(count) {
                 bulk.done.push(if outcome == Err(SubmitError::Locked) {
                     let (reply, later) = oneshot::channel();
-                    held_back.push(Waiting { request, deadline, reply, until: None });
+                    let caller = Caller { reply, listener: bulk.listener.clone() };
+                    held_back.push(Waiting { request, deadline, caller, until: None });
                     Done::Later(later)
                 } else {
+                    tell(&bulk.listener, &request, &outcome);
                     Done::Now(outcome)
                 });
             }
@@ -228,7 +228,7 @@ impl Queue {
         self.take_waiting();
         for single in self.singles.drain(..) {
             match single.ask {
-                Ask::Command(_, reply) => drop(reply.send(Err(error))),
+                Ask::Command(request, caller) => caller.answer(&request, Err(error)),
                 Ask::Ledger(change) => change.refuse(error),
             }
         }

@@ -115,7 +115,7 @@ impl Task {
             if let (Some(on), Some(oldest)) = (self.metrics.get(), batch.oldest) {
                 on.batch(batch.requests.len() + batch.changes.len(), oldest.elapsed());
             }
-            let span = traced::batch(&batch.callers, batch.requests.len());
+            let span = traced::batch(&batch.traced, batch.requests.len());
             let (outcomes, fault) = self.run_batch(&mut batch).instrument(span).await;
             let locked = self.queue.answer(batch, outcomes);
             self.held_back.take(locked, self.limits.retry_for);

@@ -1,11 +1,15 @@
 //! The audit log, at the wire: what was refused, rejected and changed, by whom, once each.
 
+use std::time::Duration;
+
 use creditledger::grpc::wire::batch_service_client::BatchServiceClient;
 use creditledger::grpc::wire::*;
 use creditledger::ledger::actor::Role;
+use creditledger::writer::Limits;
 use prost::Message;
 
 use crate::callers::{Guarded, with_token};
+use crate::gate::gated;
 use crate::raw;
 use crate::served::{On, Served};
 
@@ -99,6 +103,65 @@ async fn what_is_no_posting_is_in_the_audit_log_once() {
         let status = call(&bound, method, Vec::new()).await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::PermissionDenied);
     }
+}
+
+/// Nobody hides what he tries by going away before it is decided.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rejection_is_kept_though_its_caller_has_gone_away() {
+    let (served, mut gate) = gated(Limits::default()).await;
+    let guarded = Guarded::over(&served).await;
+    let auditor = guarded.tokens.issue("eye", Role::Auditor, &[]);
+    let desk = guarded.tokens.issue("desk", Role::Helpdesk, &["main"]);
+    // While this commit waits, what comes after it is queued.
+    gate.close();
+    let mut customers = served.customers();
+    let create = CreateCustomerRequest { context: served.of("acme"), ..Default::default() };
+    let first = tokio::spawn(async move { customers.create_customer(create).await });
+    gate.wait_for_commit().await;
+    let settle = |request: &str| SettleHoldRequest {
+        context: Some(context(request, "acme")),
+        target: Some(HoldTarget::incident("nothing")),
+        ..Default::default()
+    };
+    let command =
+        |request: &str| BatchCommand { command: Some(batch_command::Command::SettleHold(settle(request))) };
+    let batch = ExecuteBatchRequest { commands: vec![command("r-2"), command("r-3")], ..Default::default() };
+    let calls = [
+        ("HoldService/SettleHold", settle("r-1").encode_to_vec()),
+        ("BatchService/ExecuteBatch", batch.encode_to_vec()),
+    ];
+    let calls = calls.map(|(method, message)| {
+        let (channel, request) = (guarded.channel.clone(), with_token(&desk, message));
+        tokio::spawn(async move { raw::send(&channel, method, request).await })
+    });
+    let queued = async {
+        while served.writer.queued() < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), queued).await.unwrap();
+    for call in calls {
+        call.abort();
+        assert!(call.await.unwrap_err().is_cancelled());
+    }
+    // The connection carries calls in their order: once these are answered the server has seen the others go.
+    for _ in 0..50 {
+        guarded.call(&desk, "LedgerService/ListLedgers", Vec::new()).await.unwrap();
+    }
+    gate.set_open(true);
+    first.await.unwrap().unwrap();
+    served.verify().await;
+    let rejected = |method: &str, request: &str| {
+        ["REJECTED", "desk", method, request, "HOLD_NOT_FOUND", ""].map(str::to_owned)
+    };
+    let mut found = records(&served, &guarded, &auditor).await;
+    found.sort();
+    let expected = [
+        rejected("BatchService/ExecuteBatch", "r-2"),
+        rejected("BatchService/ExecuteBatch", "r-3"),
+        rejected("HoldService/SettleHold", "r-1"),
+    ];
+    assert_eq!(found, expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

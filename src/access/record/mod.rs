@@ -21,9 +21,9 @@
 //! minute of counts and the queue. A server that stops writes all of it, if the database lets it within its deadline.
 //!
 //! # Cost
-//! A record costs its caller a lock and a copy of its texts; a refused stranger a lock and a look into a map. A batch
-//! of up to [`BATCH_MAX`] records is one transaction, at most five a second. Old records are removed
-//! [`SLICE`] at a time.
+//! A record costs whoever tells of it a lock and a copy of its texts: a call, or a lane of the writer, which tells what it
+//! rejects. A refused stranger costs a lock and a look into a map. A batch of up to [`BATCH_MAX`] records is one
+//! transaction, at most five a second. Old records are removed [`SLICE`] at a time.
 
 mod queue;
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::audit::PgAudit;
 use super::connect::Address;
 use super::copy::{PgCopier, refuse_servers};
+use super::errors::{not_answered, why};
 use super::migrating::{Schema, run_migrations, schema_of};
 use super::read::PgReaders;
 use super::sequencer::Sequencer;
