@@ -89,6 +89,11 @@ impl Called {
         self.caller.bounds.ledgers().has(ledger)
     }
 
+    /// Whether the caller may see all ledgers, also those that are made later.
+    pub fn sees_all_ledgers(&self) -> bool {
+        *self.caller.bounds.ledgers() == Ledgers::All
+    }
+
     /// Refuses a ledger that the caller may not name.
     pub fn may_name(&self, ledger: &LedgerId) -> Result<(), Problem> {
         if self.sees_ledger(ledger) { Ok(()) } else { Err(Problem::ledger_denied(self.role())) }
@@ -97,12 +102,10 @@ impl Called {
     /// Refuses a caller that is bound to some ledgers, where a method is about the whole server: it could give itself the
     /// others.
     pub fn of_all_ledgers(&self) -> Result<(), Problem> {
-        match self.caller.bounds.ledgers() {
-            Ledgers::All => Ok(()),
-            Ledgers::Only(_) => {
-                Err(Problem::permission_denied(self.role(), "do this where it is bound to some ledgers"))
-            }
+        if self.sees_all_ledgers() {
+            return Ok(());
         }
+        Err(Problem::permission_denied(self.role(), "do this where it is bound to some ledgers"))
     }
 
     /// Refuses a method that the caller's role may not call. A method of others, such as reflection, is for all callers

@@ -80,6 +80,14 @@ impl Call {
     ) -> Reply<GetServerInfoResponse> {
         let crate::query::ServerInfo { version, engine, schema_version, ledgers } =
             self.reader.server_info().await?;
+        let ledgers = if self.called.sees_all_ledgers() {
+            ledgers
+        } else {
+            // Whoever is bound to some is told of those, as in the list of ledgers.
+            let all = self.reader.all_ledgers().await?;
+            let seen = all.iter().filter(|ledger| self.called.sees_ledger(&ledger.id)).count();
+            u64::try_from(seen).unwrap_or(u64::MAX)
+        };
         let server_info = ServerInfo {
             version: version.to_owned(),
             engine: engine.to_owned(),

@@ -130,6 +130,42 @@ async fn every_method_is_allowed_to_exactly_its_roles() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_is_bound_to_ledgers_is_told_of_no_others() {
+    let served = Served::with_credits(On::Memory, "10").await;
+    let guarded = Guarded::over(&served).await;
+    for ledger in ["other", "third"] {
+        let create = CreateLedgerRequest { context: served.of(""), ledger_id: ledger.into() };
+        served.ledgers().create_ledger(create).await.unwrap();
+    }
+    let all = guarded.tokens.issue("all", Role::Operator, &[]);
+    let bound = guarded.tokens.issue("bound", Role::Operator, &["main", "other", "not-there"]);
+    let ledgers = async |token: &str| {
+        let answer = guarded.call(token, "LedgerService/GetServerInfo", Vec::new()).await.unwrap();
+        GetServerInfoResponse::decode(answer.as_slice()).unwrap().server_info.unwrap().ledgers
+    };
+    assert_eq!((ledgers(&all).await, ledgers(&bound).await), (3, 2));
+    // Heartbeats have the position of the ledger that is watched. What is posted elsewhere does not move it.
+    let position = async || {
+        let mut client = NotificationServiceClient::new(guarded.channel.clone());
+        let watch = with_token(&bound, WatchEventsRequest::default());
+        let mut stream = client.watch_events(watch).await.unwrap().into_inner();
+        loop {
+            let item = stream.message().await.unwrap().unwrap().item.unwrap();
+            if let watch_events_response::Item::Heartbeat(heartbeat) = item {
+                return heartbeat.position;
+            }
+        }
+    };
+    let before = position().await;
+    let create = CreateCustomerRequest {
+        context: Some(context("elsewhere", "acme").ledger("third")),
+        ..Default::default()
+    };
+    served.customers().create_customer(create).await.unwrap();
+    assert_eq!(position().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_not_known_calls_nothing() {
     let world = World::new(On::Memory).await;
     let guarded = Guarded::over(&world.served).await;
