@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use creditledger::access::Refused;
+use creditledger::access::{Caller, Refused};
 use serde_json::json;
 
 use crate::provider::Answer;
@@ -17,6 +17,11 @@ const FLOOR: Duration = Duration::from_millis(5);
 fn p99(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() * 99 / 100]
+}
+
+/// While a fetch is under way it is not told that the key is unknown.
+fn must_be_refused(answer: &Result<Arc<Caller>, Refused>) {
+    assert!(matches!(answer, Err(Refused::Unauthenticated | Refused::Unavailable)), "{answer:?}");
 }
 
 /// Tokens of one key, whose names of keys no provider has.
@@ -68,7 +73,7 @@ async fn ten_thousand_unknown_keys_a_second_cost_one_fetch_in_thirty_seconds() {
                 let token = &tokens[number % tokens.len()];
                 // Whoever waits for the fetch waits; the flood goes on.
                 if let Some(answer) = attack.at_once(token) {
-                    assert_eq!(answer, Err(Refused::Unauthenticated));
+                    must_be_refused(&answer);
                 }
                 if number % 100 == 0 {
                     tokio::task::yield_now().await;
@@ -89,6 +94,72 @@ async fn ten_thousand_unknown_keys_a_second_cost_one_fetch_in_thirty_seconds() {
     let flooded = p99(times);
     println!("known callers, p99: {quiet:?} quiet, {flooded:?} beside {attempts} tokens with unknown keys");
     assert!(flooded <= quiet * 2 + FLOOR, "{flooded:?} against {quiet:?}");
+}
+
+/// `CREDITLEDGER_TEST_TIMES=20 cargo test --release --test access -- at_a_rate --nocapture` attacks for 10 seconds; in
+/// CI it is half a second. It prints the rate, the fetches, and what known callers notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_a_rate_of_ten_thousand_a_second_known_callers_do_not_notice() {
+    const A_SECOND: u128 = 10_000;
+    /// Known callers call once in this time, so that they leave the machine to the attack.
+    const PAUSE: Duration = Duration::from_micros(200);
+    let times = std::env::var("CREDITLEDGER_TEST_TIMES").map_or(1, |times| times.parse().unwrap());
+    let lasts = Duration::from_millis(500) * times;
+    let (signer, attacker) = (Signer::es256("a"), Signer::es256("b"));
+    let rig = Arc::new(Rig::of(&[&signer]).await);
+    let mut long = claims();
+    long["exp"] = json!(crate::rig::START + 86_400);
+    let known: Vec<String> = (0..100)
+        .map(|number| {
+            long["sub"] = json!(format!("honest-{number}"));
+            signer.sign(&long)
+        })
+        .collect();
+    known_calls(&rig, &known, 1_000);
+    let paced = async |calls: &dyn Fn() -> bool| {
+        let mut times = Vec::new();
+        while calls() {
+            times.extend(known_calls(&rig, &known[times.len() % known.len()..][..1], 1));
+            let next = Instant::now() + PAUSE;
+            while Instant::now() < next {
+                tokio::task::yield_now().await;
+            }
+        }
+        p99(times)
+    };
+    let begun = Instant::now();
+    let alone = paced(&|| begun.elapsed() < lasts).await;
+
+    // The next unknown key starts a fetch; the clock stands still, so it is the only one.
+    rig.clock.pass(31);
+    let asked = rig.server.asked();
+    let flood = unknown(&attacker, 1_000);
+    let attack = Arc::clone(&rig);
+    let attack = tokio::task::spawn_blocking(move || {
+        let (begun, mut sent) = (Instant::now(), 0_usize);
+        while begun.elapsed() < lasts {
+            // As many as are due by now.
+            let due = begun.elapsed().as_micros() * A_SECOND / 1_000_000;
+            if u128::try_from(sent).unwrap() >= due {
+                std::thread::yield_now();
+                continue;
+            }
+            if let Some(answer) = attack.at_once(&flood[sent % flood.len()]) {
+                must_be_refused(&answer);
+            }
+            sent += 1;
+        }
+        (sent, begun.elapsed())
+    });
+    let beside = paced(&|| !attack.is_finished()).await;
+    let (sent, took) = attack.await.unwrap();
+    let fetches = rig.server.asked() - asked;
+    let rate = u128::try_from(sent).unwrap() * 1_000_000 / took.as_micros();
+    let ratio = beside.as_nanos() * 100 / alone.as_nanos().max(1);
+    println!("{sent} tokens with unknown keys in {took:?}: {rate} a second, {fetches} fetches");
+    println!("known callers, p99: {alone:?} alone, {beside:?} beside them, {ratio} %");
+    assert_eq!(fetches, 1);
+    assert!(beside <= alone * 2 + FLOOR, "{beside:?} against {alone:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -37,6 +37,8 @@ pub(super) enum NoKey {
     Unknown,
     /// There is no set, or it is too old.
     NoSet,
+    /// It may come with a fetch that is under way, for which the caller does not wait any longer.
+    Coming,
 }
 
 /// The keys of one provider.
@@ -98,7 +100,8 @@ impl Keys {
     }
 
     /// The key of this name, and the generation of its set. Where it is not there, and a fetch is under way or may begin,
-    /// it waits for the fetch, 3 seconds at most.
+    /// it waits for the fetch, 3 seconds at most. Whoever finds no place to wait, or has waited so long, is told that the key
+    /// may still come.
     pub async fn find(
         &self,
         kid: Option<&str>,
@@ -110,13 +113,16 @@ impl Keys {
         if found.is_ok() || !self.asks(now) {
             return found;
         }
-        let Ok(_place) = self.waiting.try_acquire() else { return found };
+        let Ok(_place) = self.waiting.try_acquire() else { return Err(NoKey::Coming) };
         let mut state = self.state.subscribe();
-        tokio::select! {
-            _ = state.wait_for(|state| !state.is_fetching && !state.is_wanted) => {}
-            () = clock.sleep_until(now.plus_seconds(WAIT_SECONDS)) => {}
+        let has_ended = tokio::select! {
+            _ = state.wait_for(|state| !state.is_fetching && !state.is_wanted) => true,
+            () = clock.sleep_until(now.plus_seconds(WAIT_SECONDS)) => false,
+        };
+        match self.look(kid, algorithm, clock.now()) {
+            Err(_) if !has_ended => Err(NoKey::Coming),
+            looked => looked,
         }
-        self.look(kid, algorithm, clock.now())
     }
 
     /// Asks for a fetch. False where none is under way and none may begin yet.

@@ -16,7 +16,7 @@
 //! # Failure
 //! A fetch that fails, or brings no key that can be used, keeps the keys that are there. They serve for a day after the
 //! last fetch that succeeded (settable); after that callers are told that it cannot be checked who they are. So they are
-//! before the first fetch has succeeded. A token that does not hold is refused with one reason; what was wrong is logged
+//! before the first fetch has succeeded, and while a fetch is under way that may bring their key. A token that does not hold is refused with one reason; what was wrong is logged
 //! at debug level, without the token.
 //!
 //! # Cost

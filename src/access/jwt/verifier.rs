@@ -27,11 +27,13 @@ pub struct Verifier {
     _fetching: JoinSet<()>,
 }
 
+const NO_KEYS: &str = "its provider has no keys that serve";
+
 /// Why a token is not taken.
 enum Failure {
     Fault(Fault),
-    /// The provider has no keys that serve.
-    NoKeys(usize),
+    /// It cannot be told now whether the provider has the key.
+    NotNow(usize, &'static str),
 }
 
 impl From<Fault> for Failure {
@@ -67,7 +69,7 @@ impl Verifier {
     ///
     /// # Errors
     /// [`Refused::Unauthenticated`] for a token that does not hold. [`Refused::Unavailable`] where the provider's keys are
-    /// too old, or were never fetched.
+    /// too old, were never fetched, or are being fetched and may bring the token's key.
     pub async fn verify(&self, token: &str) -> Result<Arc<Caller>, Refused> {
         match self.caller_of(token).await {
             Ok(caller) => Ok(caller),
@@ -75,9 +77,9 @@ impl Verifier {
                 tracing::debug!(reason, "a token is refused");
                 Err(Refused::Unauthenticated)
             }
-            Err(Failure::NoKeys(provider)) => {
+            Err(Failure::NotNow(provider, why)) => {
                 let provider = self.providers.get(provider).map_or("", |(provider, _)| &provider.name);
-                tracing::debug!(provider, "a token cannot be checked: its provider has no keys that serve");
+                tracing::debug!(provider, why, "a token cannot be checked now");
                 Err(Refused::Unavailable)
             }
         }
@@ -104,7 +106,8 @@ impl Verifier {
         let found = keys.find(token.kid.as_deref(), token.algorithm, &*self.clock).await;
         let (key, generation) = found.map_err(|none| match none {
             NoKey::Unknown => Fault("has a key that its provider does not have").into(),
-            NoKey::NoSet => Failure::NoKeys(place),
+            NoKey::NoSet => Failure::NotNow(place, NO_KEYS),
+            NoKey::Coming => Failure::NotNow(place, "its provider's keys are being fetched"),
         })?;
         if !key.has_signed(token.signed, &token.signature) {
             return Err(Fault("has a signature that does not hold").into());
@@ -130,7 +133,7 @@ impl Verifier {
             return Ok(None);
         }
         let Some((_, keys)) = self.providers.get(known.provider) else { return Ok(None) };
-        let held = keys.held(now).ok_or(Failure::NoKeys(known.provider))?;
+        let held = keys.held(now).ok_or(Failure::NotNow(known.provider, NO_KEYS))?;
         if held.generation != known.generation {
             match held.set.find(known.kid.as_deref(), known.algorithm) {
                 Some(key) if *key == known.key => {}
