@@ -8,6 +8,7 @@ use super::certificates::Certificates;
 use super::jwt::Verifier;
 use super::tokens::{PREFIX, Tokens};
 use super::{Caller, Hosts, Origins, Refused};
+use crate::tls::Peer;
 
 /// Bytes of the longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
@@ -33,8 +34,8 @@ impl Verify for Tokens {
 #[derive(Clone, Debug, Default)]
 pub struct Shown {
     pub token: Token,
-    /// The names of the certificate that its connection has shown, such as `DNS:desk.example`.
-    pub names: Arc<[String]>,
+    /// The other end of its connection, with the certificate that it has shown.
+    pub peer: Peer,
 }
 
 /// What stands in the header `authorization`.
@@ -44,7 +45,7 @@ pub enum Token {
     #[default]
     Absent,
     /// `Bearer` and a token.
-    Bearer(String),
+    Bearer(Arc<str>),
     /// Something else, or several headers.
     Broken,
 }
@@ -103,17 +104,22 @@ impl Access {
         self.0.is_none().then(|| Arc::clone(&ANYBODY))
     }
 
-    /// Who calls. A token decides alone: a call with a broken one is not helped by its certificate.
+    /// Who calls. A token decides alone: a call with a broken one is not helped by its certificate. A connection whose
+    /// certificate has expired carries no call, as no new one could be made with it.
     ///
     /// # Errors
     /// [`Refused`].
     pub async fn who(&self, shown: &Shown) -> Result<Arc<Caller>, Refused> {
+        if shown.peer.has_expired() {
+            tracing::debug!("a call is refused: the certificate of its connection has expired");
+            return Err(Refused::Unauthenticated);
+        }
         let Some(ways) = &self.0 else { return Ok(Arc::clone(&ANYBODY)) };
         let token = match &shown.token {
             Token::Bearer(token) if token.len() <= TOKEN_BYTES_MAX => token,
             Token::Bearer(_) | Token::Broken => return Err(Refused::Unauthenticated),
             Token::Absent => {
-                return ways.certificates.caller(&shown.names)?.ok_or(Refused::Unauthenticated);
+                return ways.certificates.caller(&shown.peer.names)?.ok_or(Refused::Unauthenticated);
             }
         };
         match &ways.jwt {

@@ -10,7 +10,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::uri::Scheme;
@@ -70,7 +69,7 @@ pub enum ConnectError {
         server: String,
         reason: String,
     },
-    /// By TLS.
+    /// By TLS, or because it is by TLS.
     #[error("{server} {failure}")]
     Tls {
         /// The address as it was given.
@@ -175,13 +174,8 @@ impl Reach {
 }
 
 fn is_this_machine(host: &str) -> bool {
-    let address = bare(host).parse::<IpAddr>();
+    let address = tls::bare(host).parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
-}
-
-/// The host without the brackets of an IPv6 address.
-fn bare(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 async fn open(
@@ -195,17 +189,18 @@ async fn open(
     let opened = if is_secure {
         let client = tls::Client::new(files).map_err(ConnectError::Settings)?;
         refusal = client.refusal();
+        endpoint.connect_with_connector(client.connector()).await
+    } else {
+        let refusal = refusal.clone();
         let connector = tower::service_fn(move |uri: Uri| {
-            let host = uri.host().map(bare).unwrap_or_default().to_owned();
-            let connecting = client.clone().connect(host, uri.port_u16().unwrap_or(443));
+            let host = uri.host().map(tls::bare).unwrap_or_default().to_owned();
+            let connecting = tls::connect_in_the_clear(host, uri.port_u16().unwrap_or(80), refusal.clone());
             async move { connecting.await.map(TokioIo::new) }
         });
         endpoint.connect_with_connector(connector).await
-    } else {
-        endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true).connect().await
     };
-    let channel = opened.map_err(|error| match tls_failure(&error) {
-        Some(failure) => ConnectError::Tls { server: server.to_owned(), failure: failure.clone() },
+    let channel = opened.map_err(|error| match tls_failure(&error).cloned().or_else(|| refusal.last()) {
+        Some(failure) => ConnectError::Tls { server: server.to_owned(), failure },
         None => ConnectError::Unanswered { server: server.to_owned(), reason: innermost(&error) },
     })?;
     Ok((channel, refusal))

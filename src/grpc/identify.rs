@@ -6,7 +6,9 @@
 //!
 //! # Invariants
 //! - A refused call is answered before its message is read.
-//! - A stream ends when its caller's token expires or is revoked, also in the middle: it is looked at again and again.
+//! - A stream ends when its caller's token or certificate expires or is revoked, also in the middle: it is looked at
+//!   again and again.
+//! - A connection outlives no certificate: each call asks for its dates, also where callers are not authenticated.
 //! - A health check needs no caller, because probes have none. It tells nothing but whether the server serves.
 //!
 //! # Failure
@@ -108,15 +110,17 @@ impl Stage for Identify {
         let peer = connection.address.map(|address| address.ip());
         let anybody = if request.uri().path() == HEALTH_CHECK {
             Access::open().anybody()
-        } else {
+        } else if connection.valid_until.is_none() {
             self.access.anybody()
+        } else {
+            None
         };
         if let Some(anybody) = anybody {
             let called = Called::new(anybody, peer, request.uri().path());
             request.extensions_mut().insert(called);
             return Answer::<S>::Passed { answer: services.call(request) };
         }
-        let shown = Shown { token: token(request.headers()), names: connection.names };
+        let shown = Shown { token: token(request.headers()), peer: connection };
         let mut checking = self.check(shown.clone());
         // Without a waker: one that is pending is polled again from its own future.
         if let Poll::Ready(known) = checking.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()))
@@ -168,7 +172,7 @@ fn token(headers: &HeaderMap) -> Token {
         (None, _) => Token::Absent,
         (Some(header), None) => {
             let token = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-            token.map_or(Token::Broken, |token| Token::Bearer(token.to_owned()))
+            token.map_or(Token::Broken, |token| Token::Bearer(token.into()))
         }
         (Some(_), Some(_)) => Token::Broken,
     }

@@ -7,12 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::Uri;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{AlertDescription, CertificateError, ClientConfig, Error};
+use tower::Service;
 
 use super::{HTTP_2, VERSIONS, pem, provider, public_roots};
 
@@ -61,7 +64,7 @@ impl Refusal {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, failure: Option<ConnectFailure>) {
+    pub(super) fn set(&self, failure: Option<ConnectFailure>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 }
@@ -99,6 +102,18 @@ impl Client {
         Ok(Self { config: Arc::new(config), identified, refusal: Refusal::default() })
     }
 
+    /// Connects to the hosts of URLs, as tonic's channels ask.
+    pub fn connector(
+        self,
+    ) -> impl Service<Uri, Response = TokioIo<Connected>, Error = ConnectFailure, Future: Send> + Send + 'static
+    {
+        tower::service_fn(move |uri: Uri| {
+            let host = uri.host().map(bare).unwrap_or_default().to_owned();
+            let connecting = self.clone().connect(host, uri.port_u16().unwrap_or(443));
+            async move { connecting.await.map(TokioIo::new) }
+        })
+    }
+
     /// Connects to a host, whose name or address its certificate must have.
     ///
     /// # Errors
@@ -123,13 +138,13 @@ impl Client {
     }
 }
 
-async fn in_time<T>(connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub(super) async fn in_time<T>(connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("nothing came within {PATIENCE:?}"));
     tokio::time::timeout(PATIENCE, connecting).await.map_err(late)?
 }
 
 impl ConnectFailure {
-    fn lasting(problem: impl Into<String>) -> Self {
+    pub(super) fn lasting(problem: impl Into<String>) -> Self {
         Self { problem: problem.into(), passing: false }
     }
 
@@ -138,12 +153,19 @@ impl ConnectFailure {
     }
 }
 
+/// The host of a URL without the brackets of an IPv6 address.
+pub fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
 /// Says what failed, and what to do about it.
 fn explained(error: &io::Error, identified: bool) -> ConnectFailure {
     let Some(tls) = error.get_ref().and_then(|error| error.downcast_ref::<Error>()) else {
         return ConnectFailure::passing(match error.kind() {
             io::ErrorKind::UnexpectedEof => {
-                format!("has closed the connection instead of answering by TLS ({error})")
+                format!(
+                    "has closed the connection instead of answering by TLS: say http:// if it is meant to be without ({error})"
+                )
             }
             _ => format!("does not answer by TLS: {error}"),
         });

@@ -2,7 +2,7 @@
 //!
 //! # What it is
 //! `pem` reads files, `server` makes the configuration of a listener from them, `reload` replaces it, `peer` tells who
-//! is at the other end. `client` connects our own commands, and explains why they cannot.
+//! is at the other end. `client` connects our own commands, and explains why they cannot; `plain` does so without TLS.
 //!
 //! # Invariants
 //! - TLS 1.2 and 1.3 alone, with the cryptography of ring.
@@ -23,6 +23,7 @@
 mod client;
 mod peer;
 mod pem;
+mod plain;
 mod reload;
 mod server;
 
@@ -33,8 +34,9 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{RootCertStore, SupportedProtocolVersion};
 
-pub use client::{Client, ClientFiles, ConnectFailure, Refusal};
+pub use client::{Client, ClientFiles, ConnectFailure, Refusal, bare};
 pub use peer::Peer;
+pub use plain::connect_in_the_clear;
 pub use reload::{Current, Reload};
 pub use server::{ClientAuthorities, Files};
 

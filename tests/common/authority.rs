@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
 use tokio::net::TcpStream;
@@ -54,6 +55,13 @@ impl Authority {
     pub fn until(&self, names: &[&str], (year, month, day): (i32, u8, u8)) -> Identity {
         let mut params = of(names);
         (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(year, month, day));
+        self.sign(&params)
+    }
+
+    /// The same, valid to the end of this second since 1970.
+    pub fn issue_until(&self, names: &[&str], last: u64) -> Identity {
+        let mut params = of(names);
+        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(last);
         self.sign(&params)
     }
 

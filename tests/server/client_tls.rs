@@ -1,6 +1,6 @@
 //! Client commands and https://: what they trust, how they say who calls, and what they answer where that fails.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, Response};
@@ -73,6 +73,9 @@ fn a_server_that_cannot_be_trusted_is_named_with_what_to_do() {
     plain.stop();
 
     let server = serve(&place, &ours.issue(&NAMES), &[]);
+    let in_the_clear = server.url().replace("https://", "http://");
+    refuses(&in_the_clear, &[], "the server speaks TLS: say https:// instead of http://");
+    refuses(server.address(), &[], "the server speaks TLS: say https:// instead of http://");
     refuses(server.url(), &[], untrusted);
     refuses(server.url(), &["--ca", "stranger.pem"], untrusted);
     server.stop();
@@ -102,6 +105,17 @@ fn a_server_that_cannot_be_trusted_is_named_with_what_to_do() {
     let half = place.run(&["balance", "acme", "--server", &by_tls, "--cert", "late.pem"]);
     assert_eq!(half.status.code(), Some(2), "{}", half.stderr);
 
+    let old = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = old.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for socket in old.incoming() {
+            let mut socket = socket.unwrap();
+            let _ = socket.read(&mut [0; 4_096]);
+            let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    refuses(&format!("http://{address}"), &[], "the server speaks HTTP/1.1 and no HTTP/2");
+
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = closed.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -109,7 +123,11 @@ fn a_server_that_cannot_be_trusted_is_named_with_what_to_do() {
             let _ = socket.unwrap().read(&mut [0; 4_096]);
         }
     });
-    refuses(&format!("https://{address}"), ca, "has closed the connection instead of answering by TLS");
+    refuses(
+        &format!("https://{address}"),
+        ca,
+        "has closed the connection instead of answering by TLS: say http://",
+    );
     refuses("http://127.0.0.1:1", ca, "--ca, --cert and --key are for https:// servers");
     refuses("ftp://127.0.0.1:1", &[], "must begin with http:// or https://");
     refuses("https://127.0.0.1:1", &[], "does not answer: ");

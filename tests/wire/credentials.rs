@@ -66,6 +66,22 @@ fn without(mut claims: Value, name: &str) -> Value {
     claims
 }
 
+/// Whether a role that is bound to the ledgers `main` and `other` may make the request that [`requests`] has for a method.
+pub fn may_in_main_and_other(
+    table: &BTreeMap<String, BTreeSet<&'static str>>,
+    method: &str,
+    role: Role,
+) -> bool {
+    // These name a ledger that is none of the caller's.
+    let elsewhere = ["LedgerService/CreateLedger", "LedgerService/GetLedger"].contains(&method);
+    let batched = method == "BatchService/ExecuteBatch";
+    let is_of_role = table[method].contains(role.name())
+        && (!batched || table["HoldService/CloseIncident"].contains(role.name()));
+    // Whoever is bound to some ledgers does nothing about the whole server.
+    let whole_server = method.starts_with("AccessService/");
+    is_of_role && !elsewhere && !whole_server
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_method_refuses_every_token_that_does_not_hold() {
     let (good, other) = (Signer::rs256("a"), Signer::other_rs256("a"));
@@ -148,14 +164,7 @@ async fn a_token_of_a_provider_has_its_role_in_its_ledgers() {
                 }
             };
             tokio::time::timeout(Duration::from_mins(1), known).await.unwrap();
-            // This one names a ledger that is none of the token's.
-            let elsewhere = ["LedgerService/CreateLedger", "LedgerService/GetLedger"].contains(&method);
-            let batched = method == "BatchService/ExecuteBatch";
-            let is_of_role = table[method].contains(role.name())
-                && (!batched || table["HoldService/CloseIncident"].contains(role.name()));
-            // Whoever is bound to some ledgers does nothing about the whole server.
-            let whole_server = method.starts_with("AccessService/");
-            let may = is_of_role && !elsewhere && !whole_server;
+            let may = may_in_main_and_other(&table, method, *role);
             assert_eq!(told(&answer) == "PERMISSION_DENIED", !may, "{method} by {role}: {:?}", told(&answer));
         }
     }

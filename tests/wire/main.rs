@@ -40,6 +40,7 @@ mod http2;
 mod journal;
 mod lookups;
 mod multi;
+mod mutual_tls;
 mod own_customer;
 mod paging;
 mod plain;

@@ -74,7 +74,7 @@ pub const PEER: &str = "/peer";
 
 fn peer() -> Handler {
     Arc::new(|request| {
-        let Peer { address, names } = request.extensions().get().cloned().unwrap();
+        let Peer { address, names, valid_until: _ } = request.extensions().get().cloned().unwrap();
         let told = format!("{} {}", address.unwrap(), names.join(" "));
         Box::pin(async move { http::Response::new(tonic::body::Body::new(told)) })
     })
