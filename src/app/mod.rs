@@ -10,6 +10,7 @@ mod clock;
 mod connect;
 mod copy;
 mod csv;
+mod database_url;
 mod doctor;
 mod email;
 mod failure;

@@ -176,7 +176,7 @@ impl Endpoints {
 
     /// The endpoints of a ledger, oldest first.
     pub async fn endpoints(&self, ledger: LedgerNo) -> Result<Vec<Endpoint>, StoreError> {
-        let mut tx = self.rows.begin(self.clock.now()).await?;
+        let mut tx = self.rows.read(self.clock.now()).await?;
         let mut endpoints = tx.endpoints().await?;
         tx.commit().await?;
         endpoints.retain(|endpoint| endpoint.ledger == ledger && !endpoint.is_email());
@@ -185,7 +185,7 @@ impl Endpoints {
 
     /// `None` if the ledger has no such endpoint.
     pub async fn endpoint(&self, ledger: LedgerNo, id: Uuid) -> Result<Option<Endpoint>, StoreError> {
-        let mut tx = self.rows.begin(self.clock.now()).await?;
+        let mut tx = self.rows.read(self.clock.now()).await?;
         let endpoint = tx.peek_endpoint(id).await?;
         tx.commit().await?;
         Ok(endpoint.filter(|endpoint| endpoint.ledger == ledger && !endpoint.is_email()))
@@ -201,8 +201,8 @@ impl Endpoints {
         after: Option<(Position, u32)>,
         limit: usize,
     ) -> Result<Option<Vec<Delivery>>, StoreError> {
-        let mut tx = self.rows.begin(self.clock.now()).await?;
-        let endpoint = tx.endpoint(id).await?;
+        let mut tx = self.rows.read(self.clock.now()).await?;
+        let endpoint = tx.peek_endpoint(id).await?;
         let deliveries = tx.deliveries(id, dead, after, limit).await?;
         tx.commit().await?;
         Ok(endpoint.filter(|endpoint| endpoint.ledger == ledger).map(|_| deliveries))

@@ -9,7 +9,7 @@ use crate::access::{
 use crate::ledger::actor::Role as CallerRole;
 use crate::ledger::ids::OpenText;
 use crate::ledger::{CustomerId, LedgerId, Rejection, RequestKey};
-use crate::query::{Keyed, Listed, ReadError, keyed};
+use crate::query::{Listed, ReadError, keyed};
 
 use super::api::{Call, Reply, show_page};
 use super::command::ledger_outcome;
@@ -58,8 +58,8 @@ impl Call {
             fields.page(page_size, page_token)
         })?;
         let (after, bound) = page.open::<Uuid>(&"tokens")?;
-        let found = self.identities.tokens.page(after, page.limit).await.map_err(ReadError::Storage)?;
-        let next = found.last().filter(|_| found.len() >= page.limit).map(Keyed::key);
+        let found = self.identities.tokens.page(after, page.limit).await;
+        let (found, next) = found.map_err(ReadError::Storage)?;
         let (access_tokens, next_page_token) = show_page(Listed::new(found, next, bound), show);
         Ok(ListTokensResponse { access_tokens, next_page_token })
     }

@@ -1,5 +1,7 @@
 //! Why an engine could not do what it was asked, classified by how the writer and the readers must react.
 
+use uuid::Uuid;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be used as it is: a newer schema, another server's lock, read-only. Found when
@@ -43,6 +45,24 @@ impl StoreError {
     /// The database failed for a reason that no caller can act on.
     pub fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Failed(Box::new(error))
+    }
+}
+
+/// A row that cannot be read, while the others of its page can.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the database is damaged: {problem}")]
+pub struct Unreadable {
+    /// By which it is found.
+    pub id: Uuid,
+    pub problem: String,
+}
+
+/// A row of a page, or why it alone cannot be read.
+pub type Readable<T> = Result<T, Unreadable>;
+
+impl From<Unreadable> for StoreError {
+    fn from(Unreadable { id: _, problem }: Unreadable) -> Self {
+        Self::Damaged(problem)
     }
 }
 

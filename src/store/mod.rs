@@ -44,7 +44,7 @@ pub use class_stats::{ClassStats, ClassStatsFilter};
 pub use clock::ClockStore;
 pub use copy::{CopyStore, CopyTarget};
 pub use engine::{CommitNotifier, Committed, Engine, EngineClock, Isolation, Settings, Time};
-pub use error::StoreError;
+pub use error::{Readable, StoreError, Unreadable};
 pub use figures::Figures;
 pub use gauges::Gauges;
 pub use open::{

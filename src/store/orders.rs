@@ -12,7 +12,8 @@
 //! - The caller keeps the counts of a room, in the transaction that changes what they count. `verify` compares them.
 //!
 //! # Failure
-//! A dropped transaction stores nothing. When a method fails, the transaction can only be dropped.
+//! A dropped transaction stores nothing. When a method fails, the transaction can only be dropped. In the lists of what is
+//! due and what waits, a row that cannot be read is told as such in its place among the others.
 //!
 //! # Cost
 //! A settled order is in no index but its id and its names.
@@ -22,7 +23,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::error::StoreError;
+use super::error::{Readable, StoreError};
 use crate::ledger::codec::coded_enum;
 use crate::ledger::{LedgerNo, Storefront, Text, Timestamp};
 
@@ -139,7 +140,7 @@ pub trait OrderTx: Send {
     async fn put_payload(&mut self, id: Uuid, payload: Option<&[u8]>) -> Result<(), StoreError>;
 
     /// Due orders of any ledger by `until`, soonest first.
-    async fn due(&mut self, until: Timestamp, limit: usize) -> Result<Vec<KeptOrder>, StoreError>;
+    async fn due(&mut self, until: Timestamp, limit: usize) -> Result<Vec<Readable<KeptOrder>>, StoreError>;
 
     /// Waiting orders after an id, by id.
     async fn waiting(
@@ -148,7 +149,7 @@ pub trait OrderTx: Send {
         storefront: Option<&Storefront>,
         after: Option<Uuid>,
         limit: usize,
-    ) -> Result<Vec<KeptOrder>, StoreError>;
+    ) -> Result<Vec<Readable<KeptOrder>>, StoreError>;
 
     /// All orders after an id, by id, with their payloads. A page ends early where it comes to
     /// [`READ_BYTES_MAX`](super::READ_BYTES_MAX) bytes; only an empty page is the end.

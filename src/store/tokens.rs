@@ -9,7 +9,8 @@
 //! - Each change of a token raises the revision in its transaction, except the time of its last use.
 //!
 //! # Failure
-//! A dropped transaction stores nothing. When a method fails, the transaction can only be dropped.
+//! A dropped transaction stores nothing. When a method fails, the transaction can only be dropped. A row that cannot be
+//! read is told as such in its place among the others.
 //!
 //! # Cost
 //! Reads run on reading connections and take no lock. On SQLite a transaction takes its turn with the writer.
@@ -17,7 +18,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::error::StoreError;
+use super::error::{Readable, StoreError};
 use crate::ledger::actor::Role;
 use crate::ledger::codec::record;
 use crate::ledger::ids::OpenText;
@@ -76,7 +77,11 @@ pub trait TokenStore: Send + Sync {
     async fn revision(&self) -> Result<u64, StoreError>;
 
     /// Tokens after an id, by id.
-    async fn tokens(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<StoredToken>, StoreError>;
+    async fn tokens(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<Readable<StoredToken>>, StoreError>;
 
     /// Opens a transaction. Engines with a clock of their own ignore `now`, the caller's clock.
     async fn begin(&self, now: Timestamp) -> Result<Box<dyn TokenTx>, StoreError>;

@@ -155,6 +155,9 @@ pub trait WebhookStore: Send + Sync {
     /// Opens a transaction. Engines with a clock of their own ignore `now`, the caller's clock. A transaction waits
     /// for the one before it on this server. A dropped transaction stores nothing.
     async fn begin(&self, now: Timestamp) -> Result<Box<dyn WebhookTx>, StoreError>;
+
+    /// Opens a transaction that only reads. It waits for none that writes, and keeps none waiting.
+    async fn read(&self, now: Timestamp) -> Result<Box<dyn WebhookTx>, StoreError>;
 }
 
 /// A transaction over the rows. When a method fails, nothing is stored.
@@ -175,7 +178,7 @@ pub trait WebhookTx: Send {
     /// One endpoint, locked until the end of the transaction.
     async fn endpoint(&mut self, id: Uuid) -> Result<Option<Endpoint>, StoreError>;
 
-    /// One endpoint without a lock, for reads that precede no change.
+    /// One endpoint without a lock, for reads that precede no change, and for transactions that only read.
     async fn peek_endpoint(&mut self, id: Uuid) -> Result<Option<Endpoint>, StoreError> {
         // For engines that run one transaction at a time: the lock costs nothing.
         self.endpoint(id).await

@@ -21,7 +21,7 @@ use crate::ledger::{
     Command, Credits, CustomerId, LedgerNo, Lot, OpenText, PostingId, Rejection, Request, RequestKey,
     Storefront,
 };
-use crate::query::{Keyed as _, Listed, PageRequest, ReadError, keyed};
+use crate::query::{Listed, PageRequest, ReadError, keyed};
 use crate::store::{OrderState, StoreError};
 use crate::writer::SubmitError;
 
@@ -65,12 +65,8 @@ impl Applier {
         page: &PageRequest,
     ) -> Result<Listed<WaitingOrder>, ReadError> {
         let (after, bound) = page.open::<Uuid>(&("payments", ledger))?;
-        let limit = page.limit.saturating_add(1);
-        let mut rows = self.queue.orders().waiting(ledger, None, after, limit).await?;
-        let has_more = rows.len() > page.limit;
-        rows.truncate(page.limit);
+        let (rows, next) = self.queue.orders().waiting(ledger, None, after, page.limit).await?;
         let items: Vec<_> = rows.into_iter().map(|row| self.shown(row)).collect();
-        let next = items.last().filter(|_| has_more).map(|last| last.key());
         Ok(Listed::new(items, next, bound))
     }
 
@@ -321,8 +317,7 @@ impl Applier {
         }
         let mut next = None;
         if ids.is_empty() {
-            rows = self.queue.orders().waiting(ledger, storefront, after, RETRIED_MAX).await?;
-            next = rows.last().filter(|_| rows.len() >= RETRIED_MAX).map(|row| row.place.id);
+            (rows, next) = self.queue.orders().waiting(ledger, storefront, after, RETRIED_MAX).await?;
         }
         let mut retried = Retried::default();
         for row in rows {

@@ -16,7 +16,8 @@
 //! [`PAYLOAD_BYTES_MAX`]). An order that is settled takes its row, of at most [`ORDER_BYTES_MAX`] and what people decided,
 //! and no room: so the rows grow with the orders and refunds that a shop signs, as the journal does.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
@@ -27,15 +28,20 @@ use super::kept::{Kept, Place, Row};
 use super::work::Work;
 use crate::clock;
 use crate::ledger::{LedgerNo, Storefront, Timestamp};
-use crate::store::{KeptOrder, OrderStore, OrderTx, StoreError};
+use crate::store::{KeptOrder, OrderStore, OrderTx, StoreError, Unreadable};
 
 /// Attempts at a transaction that clashes with another server's.
 const ATTEMPTS: usize = 4;
+
+/// Rows that cannot be read and are told of, each once.
+const UNREADABLE_MAX: usize = 10_000;
 
 /// The kept orders of all storefronts. Cheap to clone.
 #[derive(Clone)]
 pub struct Orders {
     store: Arc<dyn OrderStore>,
+    /// Rows that cannot be read.
+    unreadable: Arc<Mutex<BTreeSet<Uuid>>>,
 }
 
 impl std::fmt::Debug for Orders {
@@ -47,7 +53,23 @@ impl std::fmt::Debug for Orders {
 impl Orders {
     #[must_use]
     pub fn new(store: Arc<dyn OrderStore>) -> Self {
-        Self { store }
+        Self { store, unreadable: Arc::default() }
+    }
+
+    /// How many rows are known that cannot be read.
+    fn unreadable(&self) -> usize {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Tells the log, once, of a row that cannot be read. `creditledger verify` finds it too.
+    fn left_out(&self, id: Uuid, problem: &str) {
+        let mut known = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= UNREADABLE_MAX || !known.insert(id) {
+            return;
+        }
+        let unreadable = known.len();
+        drop(known);
+        tracing::error!(%id, problem, unreadable, "a kept order cannot be read; the others are followed");
     }
 
     /// Makes changes of one storefront, all in one transaction, and says what came of each.
@@ -117,22 +139,30 @@ impl Orders {
     pub async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<Row>, StoreError> {
         let mut tx = self.store.read(clock::now()).await?;
         let mut due = Vec::new();
-        for found in tx.due(until, limit).await? {
-            let id = found.id;
-            match read(&mut *tx, found).await {
-                Ok(row) => due.push(row),
-                // The others are followed all the same; `creditledger verify` finds it too.
-                Err(StoreError::Damaged(error)) => {
-                    tracing::error!(%id, %error, "a kept order cannot be read");
+        // Rows that cannot be read stay due for ever. They take no place of those that can.
+        let limit_of_all = limit.saturating_add(self.unreadable());
+        for found in tx.due(until, limit_of_all).await? {
+            if due.len() >= limit {
+                break;
+            }
+            match found {
+                Ok(found) => {
+                    let id = found.id;
+                    match read(&mut *tx, found).await {
+                        Ok(row) => due.push(row),
+                        Err(StoreError::Damaged(problem)) => self.left_out(id, &problem),
+                        Err(error) => return Err(error),
+                    }
                 }
-                Err(error) => return Err(error),
+                Err(Unreadable { id, problem }) => self.left_out(id, &problem),
             }
         }
         tx.commit().await?;
         Ok(due)
     }
 
-    /// Rows that wait for a person, after an id, by id. One that cannot be read is among them, with that as its reason.
+    /// Rows that wait for a person, after an id, by id; and the id after which the list goes on, `None` at its end. One whose
+    /// body cannot be read is among them, with that as its reason. One whose place cannot be told is left out, and told of.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -142,10 +172,13 @@ impl Orders {
         storefront: Option<&Storefront>,
         after: Option<Uuid>,
         limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
+    ) -> Result<(Vec<Row>, Option<Uuid>), StoreError> {
         let mut tx = self.store.read(clock::now()).await?;
-        let found = tx.waiting(ledger, storefront, after, limit).await?;
+        let mut found = tx.waiting(ledger, storefront, after, limit.saturating_add(1)).await?;
         tx.commit().await?;
+        let has_more = found.len() > limit;
+        found.truncate(limit);
+        let last = found.last().map(|found| found.as_ref().map_or_else(|it| it.id, |found| found.id));
         let read = |found: KeptOrder| {
             let place = Place::of(&found);
             let kept = Kept::of(&found).unwrap_or_else(|error| {
@@ -154,7 +187,14 @@ impl Orders {
             });
             Row { place, kept, customer_of_agreement: None }
         };
-        Ok(found.into_iter().map(read).collect())
+        let mut rows = Vec::with_capacity(found.len());
+        for found in found {
+            match found {
+                Ok(found) => rows.push(read(found)),
+                Err(Unreadable { id, problem }) => self.left_out(id, &problem),
+            }
+        }
+        Ok((rows, last.filter(|_| has_more)))
     }
 }
 

@@ -300,7 +300,7 @@ async fn fill(stand: &Stand, shop: &str, count: u64) {
     let mut tx = engine.orders.begin(clock::now()).await.unwrap();
     let mut room = tx.room(LedgerNo::MAIN, &storefront).await.unwrap();
     let waiting = tx.waiting(LedgerNo::MAIN, Some(&storefront), None, 1).await.unwrap();
-    let [unread] = waiting.as_slice() else { panic!("nothing waits") };
+    let [Ok(unread)] = waiting.as_slice() else { panic!("nothing waits") };
     assert!(unread.names.is_empty());
     let missing = count - room.waiting;
     for part in 0..missing.div_ceil(64) {

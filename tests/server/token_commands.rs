@@ -88,5 +88,12 @@ fn the_first_token_is_made_before_the_server_serves_and_the_others_by_it() {
     );
     refused(&["revoke", "nothing", "--database-url", &url], &["nothing is not the id of a token"]);
     refused(&["list", "--database-url", "memory:"], &["keeps nothing"]);
+    // A URL with a password need not be on the command line.
+    place.write("url", &url);
+    let by_file = place.run(&["token", "list", "--database-url-file", "url", "--json"]);
+    let by_argument = place.run(&["token", "list", "--database-url", &url, "--json"]);
+    assert!(by_file.status.success(), "{}", by_file.stderr);
+    assert_eq!(by_file.stdout, by_argument.stdout);
+    refused(&["list", "--database-url-file", "none"], &["--database-url-file names none"]);
     place.verify();
 }

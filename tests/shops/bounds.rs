@@ -1,9 +1,12 @@
 //! What is kept of orders is bounded, and nothing that was paid for is dropped in silence beyond a bound.
 
+use std::sync::Arc;
+
 use creditledger::clock;
-use creditledger::ledger::{Credits, LedgerNo};
+use creditledger::ledger::commands::{Command, CreateCustomer};
+use creditledger::ledger::{Credits, LedgerNo, Timestamp};
 use creditledger::store::Room;
-use creditledger::storefront::{ORDER_BYTES_MAX, Vendor, WAITING_MAX};
+use creditledger::storefront::{ORDER_BYTES_MAX, Orders, Vendor, WAITING_MAX};
 use serde_json::{Value, json};
 
 use crate::costs::order;
@@ -160,6 +163,50 @@ async fn a_damaged_row_is_listed_beside_the_others() {
     let (retried, _) = rig.applier.retry(LedgerNo::MAIN, None, &[], None).await.unwrap();
     assert_eq!((retried.settled, retried.waiting), (0, 3));
     rig.applier.retry(LedgerNo::MAIN, None, &[damaged], None).await.unwrap_err();
+}
+
+/// A row of which not even the storefront can be read is left out, and takes no other with it, also where it comes first.
+#[tokio::test]
+async fn a_row_that_cannot_be_placed_holds_up_no_other() {
+    let rig = rig().await;
+    for number in 1..=4 {
+        rig.told(&[order(number, 1, "CREDITS_10", &[("customer", json!("nobody"))])]).await;
+    }
+    let ids: Vec<_> = rig.waiting().await.iter().map(|(id, ..)| *id).collect();
+    rig.counts.damaged.lock().unwrap().insert(ids[1].uuid());
+    let listed: Vec<_> = rig.waiting().await.iter().map(|(id, ..)| *id).collect();
+    assert_eq!(listed, [ids[0], ids[2], ids[3]]);
+    // A page of one that it stands on is not the end of the list.
+    let orders = Orders::new(Arc::clone(&rig.orders));
+    let page = async |after| {
+        let (rows, next) = orders.waiting(LedgerNo::MAIN, None, after, 1).await.unwrap();
+        (rows.iter().map(|row| row.place.id).collect::<Vec<_>>(), next)
+    };
+    let [first, second, third, fourth] = [ids[0], ids[1], ids[2], ids[3]].map(|id| id.uuid());
+    assert_eq!(page(None).await, (vec![first], Some(first)));
+    assert_eq!(page(Some(first)).await, (vec![], Some(second)));
+    assert_eq!(page(Some(second)).await, (vec![third], Some(third)));
+    assert_eq!(page(Some(third)).await, (vec![fourth], None));
+    // The others are tried again.
+    rig.run("nobody", Command::CreateCustomer(CreateCustomer::default())).await;
+    let (retried, next) = rig.applier.retry(LedgerNo::MAIN, None, &[], None).await.unwrap();
+    assert_eq!((retried.settled, retried.waiting, next), (3, 0, None));
+    assert_eq!(rig.balance("nobody").await.0, Credits::whole(30));
+    // So it is with what is due: those that cannot be read are the first for ever, and take no place.
+    let mut due = Vec::new();
+    for number in 5..=7 {
+        rig.tell(&order(number, 1, "CREDITS_10", &[])).await;
+        let all = orders.due(Timestamp::from_micros(i64::MAX), 10).await.unwrap();
+        let new = all.iter().map(|row| row.place.id).find(|id| !due.contains(id)).unwrap();
+        due.push(new);
+        if number < 7 {
+            rig.counts.damaged.lock().unwrap().insert(new);
+            // The log is told.
+            orders.due(Timestamp::from_micros(i64::MAX), 10).await.unwrap();
+        }
+    }
+    let first = orders.due(Timestamp::from_micros(i64::MAX), 1).await.unwrap();
+    assert_eq!(first.iter().map(|row| row.place.id).collect::<Vec<_>>(), [due[2]]);
 }
 
 fn event(kind: &str, second: u32, object: &Value) -> Told {

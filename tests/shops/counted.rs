@@ -1,8 +1,9 @@
 //! Stores that count what an order costs: reads of the ledger, transactions about kept orders, and their statements. Commits
 //! about orders can be made to fail.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use creditledger::ledger::alert::DefaultAlerts;
@@ -17,7 +18,7 @@ use creditledger::ledger::{
 use creditledger::store::orders::{KeptOrder, OrderStore, OrderTx, Room, StorefrontRoom, WithPayload};
 use creditledger::store::{
     At, ClassStats, ClassStatsFilter, HoldFilter, Ledger, LotFilter, OwnedLot, Page, Position, ReadStore,
-    Recorded, StoreError, StoreInfo,
+    Readable, Recorded, StoreError, StoreInfo, Unreadable,
 };
 use uuid::Uuid;
 
@@ -35,7 +36,9 @@ pub struct Counts {
     reads: AtomicUsize,
     writing: AtomicUsize,
     statements: AtomicUsize,
-    fails: std::sync::Mutex<Option<Fails>>,
+    fails: Mutex<Option<Fails>>,
+    /// Orders of which lists have only the id: the rest cannot be read.
+    pub damaged: Arc<Mutex<BTreeSet<Uuid>>>,
 }
 
 /// What was counted since the last look.
@@ -45,7 +48,7 @@ pub struct Cost {
     pub reads: usize,
     /// Transactions about kept orders that may write.
     pub writing: usize,
-    /// Their statements, as engines see them, and those of transactions that only read.
+    /// Their statements, as engines see them.
     pub statements: usize,
 }
 
@@ -135,13 +138,29 @@ impl OrderStore for Orders {
     }
 
     async fn read(&self, now: Timestamp) -> Result<Box<dyn OrderTx>, StoreError> {
-        self.inner.read(now).await
+        // What only reads is not counted.
+        let counts = Counts { damaged: Arc::clone(&self.counts.damaged), ..Counts::default() };
+        Ok(Box::new(Tx { counts: Arc::new(counts), inner: self.inner.read(now).await? }))
     }
 }
 
 struct Tx {
     counts: Arc<Counts>,
     inner: Box<dyn OrderTx>,
+}
+
+impl Tx {
+    /// The rows of a list, of which some cannot be read.
+    fn damaged(&self, mut rows: Vec<Readable<KeptOrder>>) -> Vec<Readable<KeptOrder>> {
+        let damaged = self.counts.damaged.lock().unwrap();
+        for row in &mut rows {
+            let id = row.as_ref().unwrap().id;
+            if damaged.contains(&id) {
+                *row = Err(Unreadable { id, problem: "its storefront is none".to_owned() });
+            }
+        }
+        rows
+    }
 }
 
 macro_rules! statements {
@@ -156,6 +175,28 @@ macro_rules! statements {
                 Counts::count(&self.counts.statements);
                 self.inner.$name($($argument),*).await
             })*
+
+            async fn due(
+                &mut self,
+                until: Timestamp,
+                limit: usize,
+            ) -> Result<Vec<Readable<KeptOrder>>, StoreError> {
+                Counts::count(&self.counts.statements);
+                let rows = self.inner.due(until, limit).await?;
+                Ok(self.damaged(rows))
+            }
+
+            async fn waiting(
+                &mut self,
+                ledger: LedgerNo,
+                storefront: Option<&Storefront>,
+                after: Option<Uuid>,
+                limit: usize,
+            ) -> Result<Vec<Readable<KeptOrder>>, StoreError> {
+                Counts::count(&self.counts.statements);
+                let rows = self.inner.waiting(ledger, storefront, after, limit).await?;
+                Ok(self.damaged(rows))
+            }
 
             async fn commit(self: Box<Self>) -> Result<(), StoreError> {
                 let fails = self.counts.fails.lock().unwrap().take();
@@ -177,8 +218,6 @@ statements! {
     delete(id: Uuid) -> ();
     payload(id: Uuid) -> Option<Vec<u8>>;
     put_payload(id: Uuid, payload: Option<&[u8]>) -> ();
-    due(until: Timestamp, limit: usize) -> Vec<KeptOrder>;
-    waiting(ledger: LedgerNo, storefront: Option<&Storefront>, after: Option<Uuid>, limit: usize) -> Vec<KeptOrder>;
     all(after: Option<Uuid>, limit: usize) -> Vec<WithPayload>;
     rooms() -> Vec<StorefrontRoom>;
 }

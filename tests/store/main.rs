@@ -26,6 +26,7 @@ mod commit_faults;
 mod conformance;
 mod copy;
 mod damaged_log;
+mod damaged_orders;
 mod damaged_page;
 mod email;
 mod kept;

@@ -15,8 +15,9 @@ use creditledger::store::orders::OrderStore;
 use creditledger::store::webhooks::WebhookStore;
 use creditledger::store::{
     AuditStore, CardsChanged, CommitNotifier, Engine, EngineClock, Isolation, LedgerCreated, NewLedger,
-    ReadStore, RecordStore, Settings, StoreError, Time, TokenStore, WriteStore, open,
+    ReadStore, Readable, RecordStore, Settings, StoreError, Time, TokenStore, WriteStore, open,
 };
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use crate::desk::{START, id, said};
@@ -122,6 +123,18 @@ impl Rig {
         self.directory.take()
     }
 
+    /// Changes the database behind the program's back. False where there is none.
+    pub async fn execute(&self, sql: &'static str) -> bool {
+        let Some(url) = &self.url else { return false };
+        if url.starts_with("sqlite:") {
+            rusqlite::Connection::open(self.path()).unwrap().execute_batch(sql).unwrap();
+        } else {
+            let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+        }
+        true
+    }
+
     pub fn is_in_memory(&self) -> bool {
         self.url.is_none()
     }
@@ -201,6 +214,11 @@ impl Rig {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// The rows of a list, all of which can be read.
+pub fn readable<T>(rows: Vec<Readable<T>>) -> Vec<T> {
+    rows.into_iter().map(|row| row.unwrap()).collect()
 }
 
 /// Runs each test on each engine.

@@ -10,7 +10,7 @@ use creditledger::store::{KeptOrder, LedgerCreated, OrderState};
 
 use crate::desk::{START, grant};
 use crate::orders::{order, put};
-use crate::rig::Rig;
+use crate::rig::{Rig, readable};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn endpoints_get_their_turn_beside_a_busy_writer() {
@@ -89,11 +89,11 @@ async fn a_transaction_that_only_reads_orders_takes_no_turn() {
         reading.expect("it waits for who writes").unwrap()
     };
     let mut reading = read().await;
-    assert_eq!(reading.due(START, 9).await.unwrap(), [due(1, "a")]);
+    assert_eq!(readable(reading.due(START, 9).await.unwrap()), [due(1, "a")]);
     reading.put(&[due(3, "c")]).await.unwrap_err();
     drop(reading);
     writing.commit().await.unwrap();
     let mut reading = read().await;
-    assert_eq!(reading.due(START, 9).await.unwrap(), [due(1, "a"), due(2, "b")]);
+    assert_eq!(readable(reading.due(START, 9).await.unwrap()), [due(1, "a"), due(2, "b")]);
     reading.commit().await.unwrap();
 }

@@ -18,7 +18,7 @@ use creditledger::store::webhooks::{Asked, AskedScope, Delivery, Endpoint, Webho
 use creditledger::store::{
     At, AuditStore, CardsChanged, ClassStats, ClassStatsFilter, CommitNotifier, DefaultAlertsSet, Engine,
     EngineClock, Erased, Gauges, HoldFilter, Ledger, LedgerCreated, LotFilter, NewDefaultAlerts, NewLedger, OwnedLot,
-    Page, Position, ReadStore, RecordStore, Recorded, StoreError, StoreInfo, StoredToken, TokenCounts,
+    Page, Position, ReadStore, Readable, RecordStore, Recorded, StoreError, StoreInfo, StoredToken, TokenCounts,
     TokenStore, TokenTx, WriteStore,
 };
 use tokio::sync::Mutex;
@@ -299,6 +299,11 @@ impl WebhookStore for Hooks {
         let inner = self.plan.through(false, self.inner.begin(now)).await?;
         Ok(Box::new(HooksTx { plan: Arc::clone(&self.plan), inner }))
     }
+
+    async fn read(&self, now: Timestamp) -> Result<Box<dyn WebhookTx>, StoreError> {
+        let inner = self.plan.through(false, self.inner.read(now)).await?;
+        Ok(Box::new(HooksTx { plan: Arc::clone(&self.plan), inner }))
+    }
 }
 
 struct HooksTx {
@@ -355,7 +360,11 @@ impl TokenStore for Toks {
         self.inner.revision().await
     }
 
-    async fn tokens(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<StoredToken>, StoreError> {
+    async fn tokens(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<Readable<StoredToken>>, StoreError> {
         self.inner.tokens(after, limit).await
     }
 

@@ -1,6 +1,6 @@
 //! What a server knows of tokens: all live ones by hash, as of one look at the database.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -11,19 +11,22 @@ use uuid::Uuid;
 use crate::access::{Bounds, Caller, Ledgers};
 use crate::ledger::Timestamp;
 use crate::ledger::actor::Way;
-use crate::store::error::damaged;
-use crate::store::{StoreError, StoredToken, TokenStore};
+use crate::store::{Readable, StoreError, StoredToken, TokenStore, Unreadable};
 
 /// Tokens in one read.
 const PAGE: usize = 1_000;
 
 type ByHash = HashMap<[u8; 32], Arc<KnownToken>>;
+/// A token with its hash.
+type Hashed = ([u8; 32], Arc<KnownToken>);
 
 pub(super) struct Known {
     /// When the look began; `None` before the first.
     begun: Option<Instant>,
     revision: u64,
     pub tokens: Arc<ByHash>,
+    /// Tokens that cannot be read, and are refused; the log was told of each.
+    unreadable: Arc<BTreeSet<Uuid>>,
 }
 
 /// A live token.
@@ -42,7 +45,7 @@ impl Known {
     }
 
     pub fn nothing() -> Self {
-        Self { begun: None, revision: 0, tokens: Arc::default() }
+        Self { begun: None, revision: 0, tokens: Arc::default(), unreadable: Arc::default() }
     }
 
     /// How long ago the look began.
@@ -52,11 +55,12 @@ impl Known {
 
     /// The same tokens, as of another look.
     pub fn seen_again(&self, begun: Instant) -> Self {
-        Self { begun: Some(begun), revision: self.revision, tokens: Arc::clone(&self.tokens) }
+        let (tokens, unreadable) = (Arc::clone(&self.tokens), Arc::clone(&self.unreadable));
+        Self { begun: Some(begun), revision: self.revision, tokens, unreadable }
     }
 
     /// Reads all live tokens. The revision was read before them: a change between two pages raises it, so the next look
-    /// reads them again.
+    /// reads them again. A token that cannot be read is nobody's; the others hold.
     pub async fn read(
         store: &dyn TokenStore,
         before: &Self,
@@ -64,22 +68,39 @@ impl Known {
         begun: Instant,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let mut tokens = ByHash::new();
+        let (mut tokens, mut unreadable) = (ByHash::new(), BTreeSet::new());
         let mut after = None;
         loop {
             let page = store.tokens(after, PAGE).await?;
             let Some(last) = page.last() else { break };
-            after = Some(last.id);
-            for token in page.iter().filter(|token| token.is_live(now)) {
-                // What is known of its use stays known.
-                let known = match before.tokens.get(&token.sha256) {
-                    Some(known) => Arc::clone(known),
-                    None => Arc::new(KnownToken::of(token)?),
-                };
-                tokens.insert(token.sha256, known);
+            after = Some(id_of(last));
+            for token in page {
+                match token.and_then(|token| before.known(&token, now)) {
+                    Ok(Some((sha256, known))) => drop(tokens.insert(sha256, known)),
+                    Ok(None) => {}
+                    Err(Unreadable { id, problem }) => {
+                        if !before.unreadable.contains(&id) {
+                            tracing::error!(%id, problem, "a token cannot be read and is refused; the others hold");
+                        }
+                        unreadable.insert(id);
+                    }
+                }
             }
         }
-        Ok(Self { begun: Some(begun), revision, tokens: Arc::new(tokens) })
+        let (tokens, unreadable) = (Arc::new(tokens), Arc::new(unreadable));
+        Ok(Self { begun: Some(begun), revision, tokens, unreadable })
+    }
+
+    /// A token with its hash, if it is live. What is known of its use stays known.
+    fn known(&self, token: &StoredToken, now: Timestamp) -> Result<Option<Hashed>, Unreadable> {
+        if !token.is_live(now) {
+            return Ok(None);
+        }
+        let known = match self.tokens.get(&token.sha256) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(KnownToken::of(token)?),
+        };
+        Ok(Some((token.sha256, known)))
     }
 
     /// Tokens whose last use is not written.
@@ -91,15 +112,20 @@ impl Known {
     }
 }
 
+/// The id of a token, whether or not it can be read.
+pub(super) fn id_of(token: &Readable<StoredToken>) -> Uuid {
+    token.as_ref().map_or_else(|unreadable| unreadable.id, |token| token.id)
+}
+
 impl KnownToken {
-    fn of(token: &StoredToken) -> Result<Self, StoreError> {
+    fn of(token: &StoredToken) -> Result<Self, Unreadable> {
         let body = &token.body;
         let ledgers = match &body.ledgers {
             None => Ledgers::All,
             Some(ledgers) => Ledgers::Only(ledgers.iter().cloned().collect()),
         };
         let bounds = Bounds::new(body.role, ledgers, body.customer.clone())
-            .map_err(|error| damaged(format!("token {}: {error}", token.id)))?;
+            .map_err(|error| Unreadable { id: token.id, problem: error.to_owned() })?;
         let caller = Caller::known(body.name.clone(), Way::Token, bounds, Some(token.expires_at));
         let written = token.used_at.map_or(0, Timestamp::micros);
         Ok(Self {

@@ -41,7 +41,7 @@ use crate::store::{StoreError, StoredToken, TokenStore};
 pub use change::{DAYS_MAX, LEDGERS_MAX, NewToken, TOKENS_MAX, TokenCreated};
 pub use text::{PREFIX, TokenText};
 
-use known::Known;
+use known::{Known, id_of};
 
 /// How old what is known may be before the database is looked at again.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -166,9 +166,16 @@ impl Tokens {
         Arc::clone(&self.0.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Tokens after an id, oldest first, also those that are revoked or have expired.
-    pub async fn page(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<StoredToken>, StoreError> {
-        self.0.store.tokens(after, limit).await
+    /// Tokens after an id, oldest first, also those that are revoked or have expired; and the id after which the list goes
+    /// on, `None` at its end. Those that cannot be read are left out: the log is told of each when tokens are read.
+    pub async fn page(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<(Vec<StoredToken>, Option<Uuid>), StoreError> {
+        let page = self.0.store.tokens(after, limit).await?;
+        let next = page.last().filter(|_| page.len() >= limit).map(id_of);
+        Ok((page.into_iter().filter_map(Result::ok).collect(), next))
     }
 
     /// Writes last uses once a minute until it is stopped, and then once more. A use that could not be written is

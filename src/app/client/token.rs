@@ -1,6 +1,7 @@
 //! `creditledger token ...`: tokens of a server, made over the network, or in the database itself before it is served.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -14,11 +15,13 @@ use crate::access::{
     Bounds, CallFacts, DAYS_MAX, Ledgers, NewToken, RecordKind, Recorder, Retention, StoredToken,
     TokenCreated, Tokens,
 };
+use crate::app::database_url::url_of;
 use crate::app::failure::Failure;
 use crate::app::output::{note, print};
 use crate::app::paging::method;
 use crate::clock;
 use crate::grpc::{access_token_message, wire};
+use crate::hidden::Hidden;
 use crate::ledger::actor::Role;
 use crate::ledger::ids::OpenText;
 use crate::ledger::{CustomerId, LedgerId, RequestKey, Text};
@@ -80,41 +83,56 @@ pub struct Create {
 /// Where the tokens are.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Place {
-    /// The database itself, instead of a server
+    /// The database itself, instead of a server. Everybody on this machine can read it on the command line: a URL with a
+    /// password belongs in --database-url-file
     #[arg(long, value_name = "URL")]
-    database_url: Option<String>,
+    database_url: Option<Hidden<String>>,
+    /// A file with the URL of the database itself
+    #[arg(long, value_name = "FILE", conflicts_with = "database_url")]
+    database_url_file: Option<PathBuf>,
     #[command(flatten)]
     target: Target,
+}
+
+impl Place {
+    /// The URL of the database; `None` for a server.
+    fn database(&self) -> Result<Option<Hidden<String>>, Failure> {
+        url_of(self.database_url.clone(), self.database_url_file.clone(), "--database-url-file")
+    }
 }
 
 impl TokenCommand {
     pub async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Create(create) => create.run().await,
-            Self::List { limit, place: Place { database_url: None, target } } => {
-                let method = method!(AccessServiceClient.list_tokens);
-                target.list(limit, method, wire::ListTokensRequest::default(), access_token).await
-            }
-            Self::List { limit, place: Place { database_url: Some(url), target } } => {
-                let database = Database::open(&url).await?;
+            Self::List { limit, place } => {
+                let (url, target) = (place.database()?, place.target);
+                let Some(url) = url else {
+                    let method = method!(AccessServiceClient.list_tokens);
+                    return target
+                        .list(limit, method, wire::ListTokensRequest::default(), access_token)
+                        .await;
+                };
+                let database = Database::open(url.reveal()).await?;
                 let found = database.tokens.page(None, limit.count().saturating_add(1)).await;
                 database.close().await?;
-                let mut found = found?;
-                let more = found.len() > limit.count();
+                let (mut found, next) = found?;
+                let more = next.is_some() || found.len() > limit.count();
                 found.truncate(limit.count());
                 let rows: Vec<_> =
                     found.iter().map(|token| access_token(&access_token_message(token))).collect();
                 target.print_list(&rows, more)
             }
-            Self::Revoke { token, place: Place { database_url: None, target } } => {
-                let method = method!(AccessServiceClient.revoke_token);
-                let answer = target.ask(method, wire::RevokeTokenRequest { token_id: token }).await?;
-                target.print(&access_token(&answer.access_token.unwrap_or_default()))
-            }
-            Self::Revoke { token, place: Place { database_url: Some(url), target } } => {
+            Self::Revoke { token, place } => {
+                let (url, target) = (place.database()?, place.target);
+                let Some(url) = url else {
+                    let method = method!(AccessServiceClient.revoke_token);
+                    let answer = target.ask(method, wire::RevokeTokenRequest { token_id: token }).await?;
+                    return target.print(&access_token(&answer.access_token.unwrap_or_default()));
+                };
                 let id =
                     token.parse().map_err(|_| Failure::Other(format!("{token} is not the id of a token")))?;
-                let database = Database::open(&url).await?;
+                let database = Database::open(url.reveal()).await?;
                 let revoked = database.revoke(id).await;
                 database.close().await?;
                 let revoked = revoked?.ok_or_else(|| Failure::Other(format!("there is no token {id}")))?;
@@ -136,9 +154,9 @@ impl Create {
             ledgers.clear();
         }
         let name = self.name.clone().unwrap_or_else(|| self.role.name().to_owned());
-        let made = match &self.place.database_url {
+        let made = match self.place.database()? {
             None => self.ask_server(&request_id, ledgers, name).await?,
-            Some(url) => self.make_in_database(url, &request_id, &ledgers, &name).await?,
+            Some(url) => self.make_in_database(url.reveal(), &request_id, &ledgers, &name).await?,
         };
         let wire::CreateTokenResponse { outcome: _, access_token: made, token } = made;
         let made = made.unwrap_or_default();

@@ -9,6 +9,7 @@ use crate::ledger::card::CardChange;
 use crate::ledger::codec::encode;
 use crate::ledger::ids::WorkId;
 use crate::ledger::{Credits, CustomerKey, HoldId, LedgerNo, LotId, RequestKey};
+use crate::store::error::Unreadable;
 use crate::store::orders::{OrdersMark, StorefrontRoom, WithPayload};
 use crate::store::read_store::Page;
 use crate::store::{
@@ -139,7 +140,8 @@ impl AuditStore for Memory {
     }
 
     async fn stored_tokens(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<StoredToken>, StoreError> {
-        self.tokens.tokens(after, limit).await
+        let tokens = self.tokens.tokens(after, limit).await?;
+        Ok(tokens.into_iter().collect::<Result<_, Unreadable>>()?)
     }
 
     async fn token_revision(&self) -> Result<u64, StoreError> {

@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
 
 use crate::ledger::{LedgerNo, Storefront, Text, Timestamp};
-use crate::store::error::StoreError;
+use crate::store::error::{Readable, StoreError};
 use crate::store::orders::{
     KeptOrder, OrderState, OrderStore, OrderTx, OrdersMark, Room, StorefrontRoom, WithPayload, check, moved,
     without_order,
@@ -244,11 +244,11 @@ impl OrderTx for OrderChanges {
         Ok(())
     }
 
-    async fn due(&mut self, until: Timestamp, limit: usize) -> Result<Vec<KeptOrder>, StoreError> {
+    async fn due(&mut self, until: Timestamp, limit: usize) -> Result<Vec<Readable<KeptOrder>>, StoreError> {
         let is_due = |order: &&KeptOrder| order.state == OrderState::Due && order.due_at <= until;
         let mut due: Vec<&KeptOrder> = self.rows.orders.values().filter(is_due).collect();
         due.sort_by_key(|order| (order.due_at, order.id));
-        Ok(due.into_iter().take(limit).cloned().collect())
+        Ok(due.into_iter().take(limit).cloned().map(Ok).collect())
     }
 
     async fn waiting(
@@ -257,14 +257,14 @@ impl OrderTx for OrderChanges {
         storefront: Option<&Storefront>,
         after: Option<Uuid>,
         limit: usize,
-    ) -> Result<Vec<KeptOrder>, StoreError> {
+    ) -> Result<Vec<Readable<KeptOrder>>, StoreError> {
         let is_wanted = |order: &&KeptOrder| {
             order.state == OrderState::Waiting
                 && order.ledger == ledger
                 && storefront.is_none_or(|storefront| order.storefront == *storefront)
                 && after.is_none_or(|after| order.id > after)
         };
-        Ok(self.rows.orders.values().filter(is_wanted).take(limit).cloned().collect())
+        Ok(self.rows.orders.values().filter(is_wanted).take(limit).cloned().map(Ok).collect())
     }
 
     async fn all(&mut self, after: Option<Uuid>, limit: usize) -> Result<Vec<WithPayload>, StoreError> {

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
 
 use crate::ledger::{RequestKey, Timestamp};
-use crate::store::StoreError;
+use crate::store::error::{Readable, StoreError};
 use crate::store::tokens::{StoredToken, TokenCounts, TokenStore, TokenTx};
 
 /// Tokens; clones share them.
@@ -34,10 +34,14 @@ impl TokenStore for MemoryTokens {
         Ok(self.0.lock().await.revision)
     }
 
-    async fn tokens(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<StoredToken>, StoreError> {
+    async fn tokens(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<Readable<StoredToken>>, StoreError> {
         let rows = self.0.lock().await;
         let tokens = rows.tokens.values().filter(|token| after.is_none_or(|after| token.id > after));
-        Ok(tokens.take(limit).cloned().collect())
+        Ok(tokens.take(limit).cloned().map(Ok).collect())
     }
 
     async fn begin(&self, now: Timestamp) -> Result<Box<dyn TokenTx>, StoreError> {

@@ -36,6 +36,10 @@ impl WebhookStore for MemoryWebhooks {
         let home = Mutex::lock_owned(Arc::clone(&self.0)).await;
         Ok(Box::new(WebhookChanges { now, rows: home.clone(), home }))
     }
+
+    async fn read(&self, now: Timestamp) -> Result<Box<dyn WebhookTx>, StoreError> {
+        self.begin(now).await
+    }
 }
 
 #[async_trait]

@@ -38,12 +38,14 @@ pub struct PgSide {
     begin: &'static str,
     idle: Idle,
     free: Arc<Semaphore>,
+    /// Those that only read; where it is another one, they wait for none that writes.
+    free_to_read: Arc<Semaphore>,
 }
 
 impl PgSide {
-    /// For webhook endpoints, whose transactions run one at a time.
+    /// For webhook endpoints, whose transactions run one at a time, and beside them one that reads.
     pub(super) fn for_webhooks(clocked: Clocked) -> Self {
-        Self::new(clocked, BEGIN, 1)
+        Self { free_to_read: Arc::new(Semaphore::new(1)), ..Self::new(clocked, BEGIN, 1) }
     }
 
     /// For tokens, and for the audit log, each of which has its own: no change of a token waits for records.
@@ -58,11 +60,12 @@ impl PgSide {
     /// Connects when a transaction finds no idle connection.
     fn new((address, time, watch): Clocked, begin: &'static str, connections: usize) -> Self {
         let free = Arc::new(Semaphore::new(connections));
-        Self { address, time, watch, begin, idle: Idle::default(), free }
+        let free_to_read = Arc::clone(&free);
+        Self { address, time, watch, begin, idle: Idle::default(), free_to_read, free }
     }
 
-    async fn open(&self, begin: &'static str) -> Result<OpenTransaction, StoreError> {
-        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(StoreError::failed)?;
+    async fn open(&self, free: &Arc<Semaphore>, begin: &'static str) -> Result<OpenTransaction, StoreError> {
+        let permit = Arc::clone(free).acquire_owned().await.map_err(StoreError::failed)?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         // A connection to a host that takes no writes any more is not used again.
         let Connected { mut connection, host } = match idle.filter(|idle| idle.host == self.address.host()) {
@@ -88,11 +91,11 @@ impl SideConnections for PgSide {
     type Open = OpenTransaction;
 
     async fn begin(&self) -> Result<OpenTransaction, StoreError> {
-        self.open(self.begin).await
+        self.open(&self.free, self.begin).await
     }
 
     async fn read(&self) -> Result<OpenTransaction, StoreError> {
-        self.open(READ).await
+        self.open(&self.free_to_read, READ).await
     }
 
     async fn time(&self, open: &OpenTransaction, now: Timestamp) -> Result<Timestamp, StoreError> {

@@ -105,7 +105,7 @@ impl<D: AuditDatabase> AuditStore for SqlAudit<D> {
     }
 
     async fn stored_tokens(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<StoredToken>, StoreError> {
-        self.0.run(move |sql| Box::pin(super::tokens::tokens(sql, after, limit))).await
+        self.0.run(move |sql| Box::pin(super::tokens::whole_tokens(sql, after, limit))).await
     }
 
     async fn token_revision(&self) -> Result<u64, StoreError> {

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::database::{Database, Dialect, Sql};
-use super::row::{Row, sql_count};
+use super::row::{Row, alone, sql_count};
 use super::side::{SideConnections, SideStore, SideTx, Transaction};
 use crate::ledger::{LedgerNo, Storefront, Text, Timestamp};
-use crate::store::error::{StoreError, damaged};
+use crate::store::error::{Readable, StoreError, damaged};
 use crate::store::orders::{
     KeptOrder, OrderState, OrderStore, OrderTx, OrdersMark, Room, StorefrontRoom, WithPayload, without_order,
 };
@@ -171,7 +171,7 @@ impl<D: Transaction> OrderTx for SideTx<D> {
         self.run(move |sql| Box::pin(async move { put_payload(sql, id, payload.as_deref()).await })).await
     }
 
-    async fn due(&mut self, until: Timestamp, limit: usize) -> Result<Vec<KeptOrder>, StoreError> {
+    async fn due(&mut self, until: Timestamp, limit: usize) -> Result<Vec<Readable<KeptOrder>>, StoreError> {
         self.run(move |sql| Box::pin(due(sql, until, limit))).await
     }
 
@@ -181,7 +181,7 @@ impl<D: Transaction> OrderTx for SideTx<D> {
         storefront: Option<&Storefront>,
         after: Option<Uuid>,
         limit: usize,
-    ) -> Result<Vec<KeptOrder>, StoreError> {
+    ) -> Result<Vec<Readable<KeptOrder>>, StoreError> {
         let storefront = storefront.cloned();
         self.run(move |sql| Box::pin(waiting(sql, ledger, storefront, after, limit))).await
     }
@@ -286,7 +286,11 @@ async fn put_payload(sql: &mut impl Sql, id: Uuid, payload: Option<&[u8]>) -> Re
     if sql.run(text, &params).await? == 0 { Err(without_order(id)) } else { Ok(()) }
 }
 
-async fn due(sql: &mut impl Sql, until: Timestamp, limit: usize) -> Result<Vec<KeptOrder>, StoreError> {
+async fn due(
+    sql: &mut impl Sql,
+    until: Timestamp,
+    limit: usize,
+) -> Result<Vec<Readable<KeptOrder>>, StoreError> {
     let text = concat!(
         "SELECT ",
         order_columns!(),
@@ -296,7 +300,7 @@ async fn due(sql: &mut impl Sql, until: Timestamp, limit: usize) -> Result<Vec<K
          ORDER BY o.due_at, o.order_id
          LIMIT $2"
     );
-    sql.all(text, &[until.into(), sql_count(limit).into()], kept).await
+    sql.all(text, &[until.into(), sql_count(limit).into()], |row| alone(row, kept)).await
 }
 
 async fn waiting(
@@ -305,7 +309,7 @@ async fn waiting(
     storefront: Option<Storefront>,
     after: Option<Uuid>,
     limit: usize,
-) -> Result<Vec<KeptOrder>, StoreError> {
+) -> Result<Vec<Readable<KeptOrder>>, StoreError> {
     let of_all = concat!(
         "SELECT ",
         order_columns!(),
@@ -329,10 +333,11 @@ async fn waiting(
     );
     let page = [ledger.into(), after.unwrap_or_default().into(), sql_count(limit).into()];
     match &storefront {
-        None => sql.all(of_all, &page, kept).await,
+        None => sql.all(of_all, &page, |row| alone(row, kept)).await,
         Some(storefront) => {
             let [ledger, after, limit] = page;
-            sql.all(of_one, &[ledger, after, limit, storefront.as_str().into()], kept).await
+            let page = [ledger, after, limit, storefront.as_str().into()];
+            sql.all(of_one, &page, |row| alone(row, kept)).await
         }
     }
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::ledger::{CustomerKey, HoldId, LedgerNo, LotId, RequestKey, Timestamp};
-use crate::store::error::{StoreError, damaged};
+use crate::store::error::{Readable, StoreError, Unreadable, damaged};
 
 /// The value of a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +59,20 @@ impl dyn Row + '_ {
             *value = self.get(column)?;
         }
         Ok(values)
+    }
+}
+
+/// Reads a row whose damage leaves the others of its page as they are. Its id is in column 0.
+///
+/// # Errors
+/// [`StoreError`] other than damage of the row; [`StoreError::Damaged`] where the id itself cannot be read.
+pub fn alone<T>(
+    row: &dyn Row,
+    read: impl FnOnce(&dyn Row) -> Result<T, StoreError>,
+) -> Result<Readable<T>, StoreError> {
+    match read(row) {
+        Err(StoreError::Damaged(problem)) => Ok(Err(Unreadable { id: row.get(0)?, problem })),
+        read => read.map(Ok),
     }
 }
 

@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use super::database::{ReadDatabase, Sql};
 use super::reader::SqlReader;
-use super::row::{RequestColumn, Row, sql_count};
+use super::row::{RequestColumn, Row, alone, sql_count};
 use super::rows::body;
 use super::side::{SideConnections, SideStore, SideTx, Transaction};
 use crate::ledger::codec::encode;
 use crate::ledger::{RequestKey, Timestamp};
-use crate::store::error::{StoreError, damaged};
+use crate::store::error::{Readable, StoreError, Unreadable, damaged};
 use crate::store::stored::{checksum, count_of};
 use crate::store::tokens::{StoredToken, TokenCounts, TokenStore, TokenTx};
 
@@ -80,7 +80,11 @@ impl<D: ReadDatabase, C: SideConnections> TokenStore for SqlTokens<D, C> {
         self.reader.0.run(|sql| Box::pin(revision(sql))).await
     }
 
-    async fn tokens(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<StoredToken>, StoreError> {
+    async fn tokens(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<Readable<StoredToken>>, StoreError> {
         self.reader.0.run(move |sql| Box::pin(tokens(sql, after, limit))).await
     }
 
@@ -140,19 +144,30 @@ pub async fn revision(sql: &mut impl Sql) -> Result<u64, StoreError> {
     count_of(revision, "the revision of tokens")
 }
 
+/// Tokens of a page where all of them must be readable.
+///
 /// # Errors
 /// [`StoreError`] where they cannot be read.
-pub async fn tokens(
+pub async fn whole_tokens(
     sql: &mut impl Sql,
     after: Option<Uuid>,
     limit: usize,
 ) -> Result<Vec<StoredToken>, StoreError> {
+    Ok(tokens(sql, after, limit).await?.into_iter().collect::<Result<_, Unreadable>>()?)
+}
+
+async fn tokens(
+    sql: &mut impl Sql,
+    after: Option<Uuid>,
+    limit: usize,
+) -> Result<Vec<Readable<StoredToken>>, StoreError> {
     let text = concat!(
         "SELECT ",
         token_columns!(),
         " FROM access_token WHERE token_id > $1 ORDER BY token_id LIMIT $2"
     );
-    sql.all(text, &[after.unwrap_or_default().into(), sql_count(limit).into()], token_of_row).await
+    let params = [after.unwrap_or_default().into(), sql_count(limit).into()];
+    sql.all(text, &params, |row| alone(row, token_of_row)).await
 }
 
 async fn raise_revision(sql: &mut impl Sql) -> Result<(), StoreError> {

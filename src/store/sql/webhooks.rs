@@ -22,6 +22,10 @@ impl<C: SideConnections> WebhookStore for SideStore<C> {
     async fn begin(&self, now: Timestamp) -> Result<Box<dyn WebhookTx>, StoreError> {
         Ok(self.open(now).await?)
     }
+
+    async fn read(&self, now: Timestamp) -> Result<Box<dyn WebhookTx>, StoreError> {
+        Ok(self.open_to_read(now).await?)
+    }
 }
 
 type DialectOf<D> = <<D as Database>::Connection as Sql>::Dialect;

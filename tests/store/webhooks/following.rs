@@ -2,16 +2,19 @@
 //! ledger changes nothing of what they hear.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use creditledger::delivery::{Cursor, Filter, Watch};
 use creditledger::ledger::{LedgerNo, Posting};
 use creditledger::store::{Position, Recorded};
 
 use super::{Desk, on_each_engine};
-use crate::desk::purchase;
+use crate::desk::{START, purchase};
 use crate::rig::Rig;
 
 const PURCHASES: usize = 80;
+/// A busy machine meets this.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn what_is_told_of_commits_changes_nothing_of_what_followers_hear(mut rig: Rig) {
     let desk = Desk::new(&rig);
@@ -44,4 +47,33 @@ async fn what_is_told_of_commits_changes_nothing_of_what_followers_hear(mut rig:
     assert_eq!(heard, desk.events().await);
 }
 
-on_each_engine!(what_is_told_of_commits_changes_nothing_of_what_followers_hear);
+/// Whoever looks at endpoints waits for no transaction, however long it goes on.
+async fn endpoints_are_read_beside_a_transaction_that_writes(rig: Rig) {
+    let desk = Desk::new(&rig);
+    let endpoint = desk.endpoint("https://example.com/").await;
+    // In memory all transactions take turns.
+    let open = if rig.is_in_memory() {
+        None
+    } else {
+        let mut open = rig.webhooks.begin(START).await.unwrap();
+        // It has a lock of the row too.
+        assert!(open.endpoint(endpoint.id).await.unwrap().is_some());
+        Some(open)
+    };
+    let reads = async {
+        let all = desk.webhooks.endpoints(LedgerNo::MAIN).await.unwrap();
+        let one = desk.webhooks.endpoint(LedgerNo::MAIN, endpoint.id).await.unwrap();
+        assert_eq!((&all[..], one), (&[endpoint.clone()][..], Some(endpoint.clone())));
+        for dead in [false, true] {
+            let waiting = desk.webhooks.deliveries(LedgerNo::MAIN, endpoint.id, dead, None, 10).await;
+            assert_eq!(waiting.unwrap(), Some(vec![]));
+        }
+    };
+    tokio::time::timeout(PATIENCE, reads).await.expect("reads wait for nobody");
+    drop(open);
+}
+
+on_each_engine!(
+    what_is_told_of_commits_changes_nothing_of_what_followers_hear
+    endpoints_are_read_beside_a_transaction_that_writes
+);
