@@ -174,7 +174,7 @@ async fn make(from: &Path, to: &Path, partial: &Path, purpose: Purpose) -> Resul
             let bytes = partial.finish(from, to)?;
             Ok(Made { bytes, verified })
         }
-        signal = stop.asked() => Err(Failure::Other(format!("interrupted by {signal}; nothing was made"))),
+        signal = stop.asked(|| ()) => Err(Failure::Other(format!("interrupted by {signal}; nothing was made"))),
     }
 }
 

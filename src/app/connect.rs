@@ -60,6 +60,13 @@ pub struct Reach {
     token_file: Option<PathBuf>,
 }
 
+impl Reach {
+    /// With the token of a file, and nothing else.
+    pub(super) fn by_token_file(file: PathBuf) -> Self {
+        Self { token_file: Some(file), ..Self::default() }
+    }
+}
+
 /// A server that cannot be used. No token stands in it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {

@@ -8,7 +8,7 @@ use super::server::Server;
 use super::stop::Stop;
 use crate::config::{Config, Flags, Secrets};
 use crate::store;
-use crate::telemetry::{self, OTLP_ENDPOINT};
+use crate::telemetry::{self, Collector};
 
 /// Serves until a signal stops it, or it cannot go on.
 ///
@@ -18,7 +18,7 @@ pub async fn serve(flags: &Flags) -> Result<ExitCode, Failure> {
     let config = Config::load(flags, std::env::vars_os(), Secrets::Needed)?;
     config.check_auth()?;
     config.check_exposure()?;
-    let telemetry = telemetry::start(&config, std::env::var(OTLP_ENDPOINT).ok().as_deref())?;
+    let telemetry = telemetry::start(&config, Collector::named()?.as_ref())?;
     let mut stop = Stop::new()?;
     let mut server = match Server::start(&config, telemetry.meters()).await {
         Ok(server) => server,
@@ -37,8 +37,15 @@ pub async fn serve(flags: &Flags) -> Result<ExitCode, Failure> {
         store::shown_url(config.database_url()?.reveal()),
         server.metrics_url().map(|url| format!("\nmetrics on {url}")).unwrap_or_default(),
     ))?;
+    // The files of TLS are read again, where there are any; whoever follows them hears it too.
+    let by_tls = server.is_by_tls();
+    let hung_up = move || {
+        if !by_tls {
+            tracing::info!("SIGHUP: nothing is read again, because the server has no files of TLS");
+        }
+    };
     let failed = tokio::select! {
-        signal = stop.asked() => {
+        signal = stop.asked(hung_up) => {
             tracing::info!(signal, "stopping");
             None
         }

@@ -1,6 +1,6 @@
 //! A server in this process: engine, writer, gRPC, sweeper and relay, and their shutdown in order.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::heartbeat::heartbeat;
 use super::sampler::{Sampler, Sources};
 use super::scrape::Scrapes;
 use super::sweep::sweep;
+use crate::access::certificates::Certificates;
 use crate::access::{Access, Admission, Recorder, Retention, Tokens, Verifier};
 use crate::cards;
 use crate::clock::{self, Clock};
@@ -53,6 +54,11 @@ pub(super) struct Server {
     tokens: JoinHandle<()>,
     recorder: JoinHandle<()>,
     shutdown_timeout: Duration,
+    /// What further listeners need, and they.
+    api: Api,
+    known: Tokens,
+    limits: grpc::Limits,
+    also: Vec<JoinHandle<Result<(), tonic::transport::Error>>>,
 }
 
 impl Server {
@@ -112,11 +118,11 @@ impl Server {
         let payments = paid.applier.clone();
         let follower = tokio::spawn(paid.run());
         let routes = routes(webhooks.measured(metrics.clone()));
-        let (stop, mut stopping) = watch::channel(false);
+        let (stop, stopping) = watch::channel(false);
         // What calls leave behind is written after the last of them.
         let after_calls = watch::Sender::new(false);
         let running = tokio::spawn(tokens.clone().run(after_calls.subscribe()));
-        let access = access(config, &tokens)?;
+        let (access, known) = (access(config, &tokens, &clock)?, tokens.clone());
         let recorder = Recorder::new(engine.records, clock, retention(config));
         let recording = tokio::spawn(recorder.clone().run(after_calls.subscribe()));
         let endpoints = Arc::new(endpoints);
@@ -137,16 +143,14 @@ impl Server {
         });
         let by_tls = tls.is_some();
         let listener = grpc::Listener { tcp: listener, tls };
-        let stopping = async move {
-            // A sender that is gone means stop as well.
-            let _ = stopping.wait_for(|stop| *stop).await;
-        };
         let admission = Admission {
             access,
             hosts: config.allowed_hosts.clone().or_any(config.authenticate),
             origins: config.allowed_origins.clone(),
         };
-        let grpc = tokio::spawn(grpc::serve(api, admission, listener, grpc_limits(config), stopping));
+        let limits = grpc_limits(config);
+        let grpc =
+            tokio::spawn(grpc::serve(api.clone(), admission, listener, limits.clone(), until_true(stopping)));
         let shutdown_timeout = config.shutdown_timeout();
         Ok(Self {
             address,
@@ -164,7 +168,34 @@ impl Server {
             tokens: running,
             recorder: recording,
             shutdown_timeout,
+            api,
+            known,
+            limits,
+            also: Vec::new(),
         })
+    }
+
+    /// Listens at another free port of this machine too, for callers who show a token. It ends with the server.
+    ///
+    /// # Errors
+    /// [`Failure`] where there is no port.
+    pub async fn listen_also(&mut self, jwt: Verifier) -> Result<String, Failure> {
+        let cannot = |error: std::io::Error| Failure::Other(format!("cannot listen: {error}"));
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(cannot)?;
+        let address = tcp.local_addr().map_err(cannot)?;
+        let own = Arc::new(self.known.clone());
+        let access = Access::by(own, Some(jwt), Certificates::default());
+        let admission = Admission { access, ..Admission::open() };
+        let stopping = until_true(self.stop.subscribe());
+        let listener = grpc::Listener { tcp, tls: None };
+        self.also.push(tokio::spawn(grpc::serve(
+            self.api.clone(),
+            admission,
+            listener,
+            self.limits.clone(),
+            stopping,
+        )));
+        Ok(format!("http://{address}"))
     }
 
     /// Where it listens.
@@ -175,6 +206,10 @@ impl Server {
     /// Where metrics are served.
     pub fn metrics_url(&self) -> Option<&str> {
         self.metrics_url.as_deref()
+    }
+
+    pub const fn is_by_tls(&self) -> bool {
+        self.by_tls
     }
 
     /// Waits until the server cannot go on, which may be for ever.
@@ -217,6 +252,10 @@ impl Server {
             tokens,
             recorder,
             shutdown_timeout,
+            api,
+            known: _,
+            limits: _,
+            also,
         } = self;
         sweeper.abort();
         heartbeat.abort();
@@ -231,6 +270,12 @@ impl Server {
             grpc.abort();
             Ok(())
         };
+        for also in also {
+            if tokio::time::timeout(shutdown_timeout, also).await.is_err() {
+                tracing::warn!(?shutdown_timeout, "some calls of a further listener have not ended");
+            }
+        }
+        drop(api);
         // It stores its cursors. What it does not finish is sent again by the next server.
         if tokio::time::timeout(shutdown_timeout, relay).await.is_err() {
             tracing::warn!(?shutdown_timeout, "some webhooks were under way and are sent again later");
@@ -270,6 +315,11 @@ fn routes(storefronts: http::StorefrontWebhooks) -> HttpRoutes {
         Box::pin(async move { storefronts.answer(request).await })
     });
     HttpRoutes { prefix: http::PREFIX, handler }
+}
+
+/// Waits for the word to stop. A sender that is gone means it as well.
+async fn until_true(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// The files of TLS, where it is switched on.

@@ -1,12 +1,13 @@
 //! The metrics of a server with their readers: Prometheus, which asks, and a collector, which is sent to.
 
 use opentelemetry::metrics::MeterProvider as _;
-use opentelemetry_otlp::{ExporterBuildError, MetricExporter, WithExportConfig as _};
+use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 
+use super::collector::{Collector, CollectorError};
 use crate::metrics::Metrics;
 
 /// What is measured, and who reads it. Off where nobody does.
@@ -30,9 +31,9 @@ impl Meters {
     /// channel.
     ///
     /// # Errors
-    /// Where the collector's address cannot be used.
-    pub fn new(for_prometheus: bool, otlp_endpoint: Option<&str>) -> Result<Self, ExporterBuildError> {
-        if !for_prometheus && otlp_endpoint.is_none() {
+    /// Where the collector cannot be used.
+    pub fn new(for_prometheus: bool, collector: Option<&Collector>) -> Result<Self, CollectorError> {
+        if !for_prometheus && collector.is_none() {
             return Ok(Self::off());
         }
         let mut builder = SdkMeterProvider::builder().with_resource(resource());
@@ -48,14 +49,13 @@ impl Meters {
             builder = builder.with_reader(exporter);
             registry = Some(new);
         }
-        if let Some(endpoint) = otlp_endpoint {
-            let exporter = MetricExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+        if let Some(collector) = collector {
             // How often is a standard variable, OTEL_METRIC_EXPORT_INTERVAL.
-            builder = builder.with_periodic_exporter(exporter);
+            builder = builder.with_periodic_exporter(collector.metrics()?);
         }
         let provider = builder.build();
         let metrics = Metrics::of(&provider.meter(env!("CARGO_PKG_NAME")));
-        Ok(Self { metrics, provider: Some(provider), registry, is_sent: otlp_endpoint.is_some() })
+        Ok(Self { metrics, provider: Some(provider), registry, is_sent: collector.is_some() })
     }
 
     /// The handle to record with.

@@ -1,12 +1,12 @@
 //! Logs on standard error; metrics for who asks; traces and metrics to an OpenTelemetry collector where
 //! `OTEL_EXPORTER_OTLP_ENDPOINT` names one.
 
+mod collector;
 mod meters;
 
 use std::io;
 
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::trace::{SdkTracerProvider, Tracer};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -17,24 +17,21 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::config::{Config, LogFormat};
 
-/// The standard variable that names the collector, such as `http://127.0.0.1:4317`. The other standard variables
-/// (`OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_SCHEDULE_DELAY`, ...) are read by the SDK.
-pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-
 /// Why logs or traces could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The directives are malformed.
     #[error("log_filter: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// The collector's address cannot be used.
-    #[error("{OTLP_ENDPOINT} cannot be used: {0}")]
-    Exporter(#[from] ExporterBuildError),
+    /// The collector cannot be used.
+    #[error(transparent)]
+    Collector(#[from] CollectorError),
     /// Another subscriber was there before.
     #[error("logs are set up already: {0}")]
     Twice(#[from] TryInitError),
 }
 
+pub use collector::{Collector, CollectorError};
 pub use meters::Meters;
 
 /// Keeps the export of traces and metrics alive; [`Telemetry::stop`] sends what is left.
@@ -45,21 +42,21 @@ pub struct Telemetry {
 }
 
 /// Sets up logs and traces for the whole process. Call it inside the runtime, which carries the exporter's channel.
-pub fn start(config: &Config, otlp_endpoint: Option<&str>) -> Result<Telemetry, TelemetryError> {
+pub fn start(config: &Config, collector: Option<&Collector>) -> Result<Telemetry, TelemetryError> {
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match config.log_format {
         LogFormat::Text => lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     let lines = lines.with_filter(EnvFilter::builder().parse(&config.log_filter)?);
-    let (traces, provider) = match otlp_endpoint {
-        Some(endpoint) => {
-            let (layer, provider) = traces(endpoint)?;
+    let (traces, provider) = match collector {
+        Some(collector) => {
+            let (layer, provider) = traces(collector)?;
             (Some(layer), Some(provider))
         }
         None => (None, None),
     };
-    let meters = Meters::new(config.metrics_listen.is_some(), otlp_endpoint)?;
+    let meters = Meters::new(config.metrics_listen.is_some(), collector)?;
     tracing_subscriber::registry().with(traces).with(lines).try_init()?;
     Ok(Telemetry { provider, meters })
 }
@@ -88,12 +85,11 @@ impl Telemetry {
 
 /// A layer that exports this crate's spans in batches. Other crates' spans are left out, because the exporter's own
 /// calls would make new ones without end.
-fn traces<S>(endpoint: &str) -> Result<(impl Layer<S> + use<S>, SdkTracerProvider), ExporterBuildError>
+fn traces<S>(collector: &Collector) -> Result<(impl Layer<S> + use<S>, SdkTracerProvider), CollectorError>
 where
     S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
-    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
-    let builder = SdkTracerProvider::builder().with_batch_exporter(exporter);
+    let builder = SdkTracerProvider::builder().with_batch_exporter(collector.spans()?);
     let provider = builder.with_resource(meters::resource()).build();
     let tracer: Tracer = provider.tracer(env!("CARGO_PKG_NAME"));
     let ours = Targets::new().with_target(env!("CARGO_PKG_NAME"), LevelFilter::INFO);
@@ -103,6 +99,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
     use std::sync::{Arc, Mutex};
 
     use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
@@ -114,13 +111,20 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio_stream::wrappers::TcpListenerStream;
 
+    use super::collector::OTLP_ENDPOINT;
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Collector(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
+    struct Received(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
+
+    fn collector(variables: &[(&str, &str)]) -> Result<Option<Collector>, CollectorError> {
+        Collector::of(|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+        })
+    }
 
     #[tonic::async_trait]
-    impl TraceService for Collector {
+    impl TraceService for Received {
         async fn export(
             &self,
             request: tonic::Request<ExportTraceServiceRequest>,
@@ -134,12 +138,13 @@ mod tests {
     async fn a_collector_receives_our_spans_at_the_latest_when_we_stop() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let collector = Collector::default();
+        let received = Received::default();
         let server =
-            tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
+            tonic::transport::Server::builder().add_service(TraceServiceServer::new(received.clone()));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
 
-        let (layer, provider) = traces(&endpoint).unwrap();
+        let collector = collector(&[(OTLP_ENDPOINT, &endpoint)]).unwrap().unwrap();
+        let (layer, provider) = traces(&collector).unwrap();
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
             tracing::info_span!("place_hold", customer = "acme").in_scope(|| ());
@@ -147,7 +152,7 @@ mod tests {
         });
         Telemetry { provider: Some(provider), meters: Meters::off() }.stop().await;
 
-        let received = collector.0.lock().unwrap();
+        let received = received.0.lock().unwrap();
         let resource = format!("{:?}", received[0].resource_spans[0].resource);
         assert!(resource.contains("service.name") && resource.contains("\"creditledger\""), "{resource}");
         let spans: Vec<_> = received
@@ -162,7 +167,22 @@ mod tests {
 
     #[tokio::test]
     async fn an_unusable_address_is_named() {
-        let error = start(&Config::default(), Some("not an address")).unwrap_err().to_string();
-        assert!(error.starts_with("OTEL_EXPORTER_OTLP_ENDPOINT cannot be used: "), "{error}");
+        for (variables, said) in [
+            (&[(OTLP_ENDPOINT, "not an address")][..], ""),
+            (
+                &[(OTLP_ENDPOINT, "HTTPS://localhost:1"), (OTLP_CERTIFICATE, "/no/such")],
+                "/no/such cannot be read: ",
+            ),
+            (&[(OTLP_ENDPOINT, "https://localhost:1"), (OTLP_CLIENT_KEY, "key")], OTLP_CLIENT_CERTIFICATE),
+        ] {
+            let started = collector(variables).and_then(|named| start(&Config::default(), named.as_ref()));
+            let error = started.unwrap_err().to_string();
+            let rest = error.strip_prefix("OTEL_EXPORTER_OTLP_ENDPOINT cannot be used: ");
+            assert!(rest.is_some_and(|rest| rest.starts_with(said)), "{error}");
+        }
+        assert!(
+            collector(&[(OTLP_CLIENT_KEY, "key")]).unwrap().is_none(),
+            "without a collector nothing is read"
+        );
     }
 }

@@ -146,6 +146,43 @@ async fn postgres_is_measured_by_the_same_lines() {
 }
 
 #[test]
+fn tokens_have_a_line_for_each_algorithm_beside_holds_without() {
+    let place = Place::new();
+    place.write("url", &place.url());
+    let auth = ["bench", "--auth", "--seconds", "0.05", "--customers", "50"];
+    let report = place.json(&[&auth[..], &["--json", "--database-url-file", "url"]].concat());
+    let expected = ["hold_without_token", "hold_by_es256", "hold_by_rs256"].map(|name| (name, 64, Some(1)));
+    assert_eq!(lines(&report), expected);
+    let all = report.as_array().unwrap();
+    for line in all {
+        for figure in ["commands_per_second", "p50_us", "p99_us", "p999_us"] {
+            assert!(line[figure].as_u64().unwrap() > 0, "{figure}: {line}");
+        }
+        assert!(line["cpu_seconds_per_1000"].as_f64().unwrap() > 0.0, "{line}");
+    }
+    let of = |line: &Value| line["commands_per_second"].as_f64().unwrap();
+    assert!(all[0]["ratio_to_alone"].is_null());
+    for line in &all[1..] {
+        let ratio = line["ratio_to_alone"].as_f64().unwrap();
+        assert!((ratio - of(line) / of(&all[0])).abs() < 0.002, "{report}");
+    }
+    place.verify();
+    // The holds of callers who show a token have them in the journal.
+    let subjects = super::process::sqlite(&place.path("creditledger.db")).query_row(
+        "SELECT COUNT(*) FROM posting WHERE INSTR(detail, CAST('the-helpdesk-of-the-benchmark' AS BLOB)) > 0",
+        [],
+        |row| row.get::<_, i64>(0),
+    );
+    assert!(subjects.unwrap() > 0);
+    let ended = place.run(&auth);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    for text in ["│ hold by es256 ", "│ hold by rs256 ", "Of their speed without a token the holds keep "]
+    {
+        assert!(ended.stdout.contains(text), "{}", ended.stdout);
+    }
+}
+
+#[test]
 fn growth_has_a_step_for_each_size() {
     let place = Place::new();
     let tiny = ["--seconds", "0.05", "--customers", "20"];
@@ -189,6 +226,8 @@ fn what_cannot_be_measured_is_said() {
         (&["--seconds", "many"], "must be 0.05 to 600 seconds"),
         (&["--in-flight", "0"], "0 is not in 1..=4096"),
         (&["--batch", "100,10001"], "10001 is not in 1..=10000"),
+        (&["--auth", "--grow", "1000"], "'--auth' cannot be used with '--grow <TRANSFERS>'"),
+        (&["--auth", "--in-flight", "5"], "'--auth' cannot be used with '--in-flight <COUNTS>'"),
         (&["--grow", "1000", "--batch", "5"], "'--grow <TRANSFERS>' cannot be used with '--batch <COUNTS>'"),
         (&["--grow", "1000", "--many-customers", "5"], "cannot be used with '--many-customers <COUNT>'"),
     ] {

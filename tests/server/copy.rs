@@ -132,6 +132,38 @@ async fn a_copy_that_was_killed_is_finished_by_running_it_again() {
     assert!(complaint.complaint().contains("the target is not empty"), "{}", complaint.stderr);
 }
 
+/// A password in a URL is on no command line then.
+#[test]
+fn the_urls_of_both_databases_may_stand_in_files() {
+    let (source, target) = (Place::new(), Place::new());
+    let migrated = source.run(&["migrate"]);
+    assert!(migrated.status.success(), "{}", migrated.stderr);
+    target.write("from", &format!("{}\n", source.url()));
+    target.write("to", &target.url());
+    let copied = target.json(&["copy", "--from-file", "from", "--to-file", "to", "--json"]);
+    assert_eq!((&copied["verified"], &copied["postings"]), (&true.into(), &0.into()));
+    target.verify();
+    let (from, to) = (source.url(), target.url());
+    target.write("empty", "\n");
+    for (arguments, told) in [
+        (["--from-file", "none", "--to", &to], "--from-file names none, which cannot be read: "),
+        (["--from", &from, "--to-file", "none"], "--to-file names none, which cannot be read: "),
+        (["--from", &from, "--to-file", "empty"], "--to-file names empty, a secret that is empty"),
+    ] {
+        let ended = target.run(&[&["copy"], &arguments[..]].concat());
+        assert!(ended.complaint().contains(told), "{}", ended.stderr);
+    }
+    for (arguments, told) in [
+        (&["--from-file", "from"][..], "--to <URL>"),
+        (&["--to-file", "to"], "--from <URL>"),
+        (&["--from", &from, "--from-file", "from", "--to", &to], "'--from <URL>' cannot be used with"),
+    ] {
+        let ended = target.run(&[&["copy"], arguments].concat());
+        assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains(told), "{}", ended.stderr);
+    }
+}
+
 #[test]
 fn ends_that_cannot_be_are_refused_in_one_line() {
     let place = Place::new();

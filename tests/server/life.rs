@@ -61,6 +61,20 @@ async fn signals_end_it_in_order_with_open_streams_and_idle_connections() {
     }
 }
 
+#[test]
+fn a_hangup_ends_no_server_that_has_nothing_to_read_again() {
+    let place = Place::new();
+    let server = place.serve();
+    for nth in 1..=2 {
+        server.process.signal("HUP");
+        let told = |log: &str| log.matches("SIGHUP: nothing is read again").count() == nth;
+        assert!(server.process.logs(Duration::from_mins(1), told), "{nth}");
+    }
+    place.json(&["customer", "create", "acme", "--server", server.url(), "--json"]);
+    server.stop();
+    place.verify();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_does_not_end_is_cut_off() {
     let place = Place::new();

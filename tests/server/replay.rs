@@ -106,6 +106,25 @@ fn another_rate_card_comes_to_its_own_total() {
 }
 
 #[test]
+fn the_url_of_the_database_may_stand_in_a_file() {
+    let place = Place::new();
+    place.write("i.csv", &incidents(10, 2));
+    place.write("url", &place.url());
+    let summary = place.json(&["replay", "i.csv", "--database-url-file", "url", "--json"]);
+    assert_eq!(summary["verified"], true);
+    place.verify();
+    let url = place.url();
+    let ended = place.run(&["replay", "i.csv", "--database-url-file", "url", "--database-url", &url]);
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    let ended = place.run(&["replay", "i.csv", "--database-url-file", "none"]);
+    assert!(
+        ended.complaint().contains("--database-url-file names none, which cannot be read: "),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn a_summary_for_people() {
     let place = Place::new();
     let csv = incidents(40, 4);

@@ -18,10 +18,16 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Channel;
 
+use super::authority::Authority;
 use super::process::{Place, Server, sqlite};
 use super::receiver::{Receiver, Reply};
 use super::shop_rig::create;
@@ -211,4 +217,53 @@ async fn a_line_of_the_log_names_the_trace_of_its_call() {
         (&"a read failed".into(), &TRACE.into())
     );
     assert!(!log.contains("acme"), "{log}");
+}
+
+/// Something that speaks TLS before a collector; its address, and in `ca.pem` who vouches for it.
+async fn by_tls(place: &Place, collector: &str) -> String {
+    let authority = Authority::new("of the collector");
+    place.write("ca.pem", &authority.pem);
+    let identity = authority.issue(&["localhost"]);
+    let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let collector = collector.trim_start_matches("http://").to_owned();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let (acceptor, collector) = (acceptor.clone(), collector.clone());
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(socket).await else { return };
+                let mut behind = TcpStream::connect(collector).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut behind).await;
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traces_go_by_tls_where_the_endpoint_says_so_and_only_to_whom_is_trusted() {
+    for is_trusted in [true, false] {
+        let (collector, endpoint) = Collector::start().await;
+        let place = Place::new();
+        let endpoint = by_tls(&place, &endpoint).await;
+        let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).env("OTEL_EXPORTER_OTLP_TIMEOUT", "2000");
+        if is_trusted {
+            command.env("OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem");
+        }
+        let server = Server::start(command);
+        place.json(&["customer", "create", "acme", "--server", server.url(), "--json"]);
+        server.stop();
+        assert_eq!(collector.spans().contains("CreateCustomer"), is_trusted, "{}", collector.spans());
+    }
 }

@@ -111,7 +111,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("grpc", &["access", "storefront", "writer", "query", "delivery", "ledger", "tls", "clock", "metrics"]),
     ("http", &["storefront", "writer", "query", "ledger", "clock", "metrics"]),
     ("config", &["access", "storefront", "ledger", "hidden"]),
-    ("telemetry", &["config", "metrics"]),
+    ("telemetry", &["config", "metrics", "tls"]),
 ];
 
 fn the_crate(sources: &[Source]) -> Crate {

@@ -77,7 +77,16 @@ impl Caller {
 
     /// The same caller, at a server that was started again.
     pub async fn connect(url: &str, connections: u16, ledger: String) -> Result<Self, Failure> {
-        let reach = Reach::default();
+        Self::connect_by(&Reach::default(), url, connections, ledger).await
+    }
+
+    /// A caller that reaches its server in this way, with a ledger that is there.
+    pub async fn connect_by(
+        reach: &Reach,
+        url: &str,
+        connections: u16,
+        ledger: String,
+    ) -> Result<Self, Failure> {
         let first = reach.connect(url).await?;
         let mut rest = Vec::new();
         for _ in 1..connections {

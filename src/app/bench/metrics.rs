@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::caller::{Caller, Crowd};
 use super::line::{Line, Times};
 use super::load::{Call, IN_FLIGHT, Load, create, measure};
-use super::resources::Before;
+use super::resources::{Before, cpu_us_per_1000};
 use super::rounds::Rounds;
 use crate::app::failure::Failure;
 use crate::app::server::Server;
@@ -31,7 +31,7 @@ struct Side {
     server: Server,
     caller: Caller,
     rounds: Rounds,
-    cpu_us: u64,
+    cpu: Duration,
     calls: usize,
     next: usize,
 }
@@ -47,7 +47,7 @@ impl Side {
         let server = Server::start(&config, &meters).await?;
         let caller = Caller::start(&server.url(), connections).await?;
         create(&caller, crowd).await?;
-        Ok(Self { url, server, caller, rounds: Rounds::none()?, cpu_us: 0, calls: 0, next: 0 })
+        Ok(Self { url, server, caller, rounds: Rounds::none()?, cpu: Duration::ZERO, calls: 0, next: 0 })
     }
 
     async fn round(&mut self, crowd: Crowd, lasts: Duration, counts: bool) -> Result<(), Failure> {
@@ -62,8 +62,7 @@ impl Side {
         };
         self.next = self.next.saturating_add(measured.calls());
         if counts {
-            let cpu = u64::try_from(before.used().cpu.as_micros()).unwrap_or(u64::MAX);
-            self.cpu_us = self.cpu_us.saturating_add(cpu);
+            self.cpu = self.cpu.saturating_add(before.used().cpu);
             self.calls = self.calls.saturating_add(measured.calls());
             self.rounds.take(&measured);
         }
@@ -71,14 +70,13 @@ impl Side {
     }
 
     fn line(&self, name: &'static str) -> Line {
-        let calls = u64::try_from(self.calls).unwrap_or(u64::MAX);
         Line {
             name,
             in_flight: IN_FLIGHT,
             batch: Some(1),
             per_second: self.rounds.per_second(),
             times: Some(Times::of(&self.rounds.times_us)),
-            cpu_us_per_1000: self.cpu_us.saturating_mul(1_000).checked_div(calls),
+            cpu_us_per_1000: cpu_us_per_1000(self.cpu, self.calls),
             ..Line::default()
         }
     }

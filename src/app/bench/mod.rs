@@ -1,6 +1,7 @@
 //! `creditledger bench`: how fast this machine is, callers and server together. The numbers are for orientation; this
 //! is no test.
 
+mod auth;
 mod caller;
 mod grow;
 mod line;
@@ -18,17 +19,20 @@ mod table;
 mod webhooks;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use self::caller::Caller;
+use self::auth::measure_auth;
+use self::caller::{Caller, Crowd};
 use self::grow::{Growth, grow};
 use self::line::Line;
 use self::load::IN_FLIGHT;
 use self::metrics::measure_metrics;
 use self::plan::{Plan, Sizes};
+use super::database_url::url_of;
 use super::output::print;
 use super::server::Server;
 use crate::app::failure::Failure;
@@ -47,14 +51,18 @@ const MANY_QUICK: u32 = 100_000;
 /// Measure this machine with an own server, on a temporary database unless told otherwise
 ///
 /// Measures each for some seconds: a ceiling (a call that does nothing), single commands, batches, a stream, balances,
-/// one busy customer and a million customers. With --grow it measures a database that gets larger and larger. Each run
-/// makes a ledger of its own. On PostgreSQL it also runs pgbench where that is installed, so that both figures are of
+/// one busy customer and a million customers. With --grow it measures a database that gets larger and larger, with --auth
+/// what tokens of callers cost. Each run makes a ledger of its own. On PostgreSQL it also runs pgbench where that is installed, so that both figures are of
 /// the same minute. The tables of pgbench are removed again.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Bench {
-    /// Measure on this database, which is kept and grows
+    /// Measure on this database, which is kept and grows. Everybody on this machine can read it on the command line: a URL
+    /// with a password belongs in --database-url-file
     #[arg(long, value_name = "URL")]
     database_url: Option<Hidden<String>>,
+    /// A file with the URL of the database to measure on
+    #[arg(long, value_name = "FILE", conflicts_with = "database_url")]
+    database_url_file: Option<PathBuf>,
     /// PostgreSQL: connections that write
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     lanes: u16,
@@ -88,8 +96,11 @@ pub struct Bench {
     )]
     grow: Option<u32>,
     /// Instead of all that, measure what metrics cost: holds with and without them, each on a temporary SQLite database
-    #[arg(long, conflicts_with_all = ["database_url", "lanes", "grow", "many_customers", "in_flight", "batch"])]
+    #[arg(long, conflicts_with_all = ["database_url", "database_url_file", "lanes", "grow", "many_customers", "in_flight", "batch"])]
     metrics: bool,
+    /// Instead of all that, compare single holds without a token, and with a JWT that is signed by ES256 and by RS256
+    #[arg(long, conflicts_with_all = ["metrics", "grow", "many_customers", "in_flight", "batch"])]
+    auth: bool,
     /// Print a JSON array, an object a line
     #[arg(long)]
     json: bool,
@@ -100,7 +111,8 @@ impl Bench {
     pub async fn run(self) -> Result<ExitCode, Failure> {
         let folder = tempfile::tempdir()
             .map_err(|error| Failure::Other(format!("no temporary folder can be made: {error}")))?;
-        let url = self.database_url.as_ref().map_or_else(
+        let given = url_of(self.database_url.clone(), self.database_url_file.clone(), "--database-url-file")?;
+        let url = given.as_ref().map_or_else(
             || format!("sqlite://{}", folder.path().join("bench.db").display()),
             |url| url.reveal().clone(),
         );
@@ -112,7 +124,7 @@ impl Bench {
             webhook_development: true,
             ..Config::default()
         };
-        let shown = match &self.database_url {
+        let shown = match &given {
             Some(url) => shown_url(url.reveal()),
             None => "temporary, SQLite".to_owned(),
         };
@@ -122,13 +134,17 @@ impl Bench {
                 measure_metrics(&config, folder.path(), customers, self.connections, lasts).await?;
             return self.show(&lines, "two temporary ones, SQLite", &durability);
         }
-        let server = Server::start(&config, &Meters::off()).await?;
+        let mut server = Server::start(&config, &Meters::off()).await?;
         if let Some(transfers) = self.grow {
             let grown = grow(self.growth(transfers), &config, server).await?;
             print(&if self.json { grown.json().to_string() } else { grown.page(&shown) })?;
             return Ok(ExitCode::SUCCESS);
         }
-        let measured = self.measure(&url, &server).await;
+        let measured = if self.auth {
+            self.compare_tokens(&url, &mut server, folder.path()).await
+        } else {
+            self.measure(&url, &server).await
+        };
         server.stop().await?;
         let (lines, durability) = measured?;
         self.show(&lines, &shown, &durability)
@@ -151,6 +167,18 @@ impl Bench {
             lasts: self.lasts(),
             connections: self.connections,
         }
+    }
+
+    /// The lines of holds with and without tokens. All connections are closed at the end.
+    async fn compare_tokens(
+        &self,
+        url: &str,
+        server: &mut Server,
+        folder: &Path,
+    ) -> Result<(Vec<Line>, String), Failure> {
+        let durability = open_figures(url).await?.durability().await?;
+        let crowd = Crowd { name: "customer", count: size(self.customers), random: false };
+        Ok((measure_auth(server, crowd, self.lasts(), self.connections, folder).await?, durability))
     }
 
     fn lasts(&self) -> Duration {

@@ -8,7 +8,7 @@ use super::caller::{Caller, Crowd};
 use super::line::{Line, Times};
 use super::load::{BATCHES_IN_FLIGHT, Call, IN_FLIGHT, Load, create, measure};
 use super::measure::Measured;
-use super::resources::{Before, Used};
+use super::resources::{Before, cpu_us_per_1000};
 use super::rounds::Rounds;
 use super::stream::measure_stream;
 use super::webhooks::{Webhooks, measure_webhooks};
@@ -220,7 +220,7 @@ impl Plan {
         let grown = self.figures.bytes().await?.saturating_sub(begun.bytes);
         let stored = line.batch.and(u64::try_from(commands).ok());
         self.lines.push(Line {
-            cpu_us_per_1000: cpu_us_per_1000(used, commands),
+            cpu_us_per_1000: cpu_us_per_1000(used.cpu, commands),
             peak_bytes: used.peak_bytes,
             database_bytes_per_command: stored.and_then(|commands| grown.checked_div(commands)),
             ..line
@@ -236,7 +236,7 @@ impl Plan {
         let events_line =
             |name, per_second| Line { name, in_flight: MESSAGES_AT_A_TIME, per_second, ..Line::default() };
         let backlog = Line {
-            cpu_us_per_1000: cpu_us_per_1000(used, events),
+            cpu_us_per_1000: cpu_us_per_1000(used.cpu, events),
             peak_bytes: used.peak_bytes,
             ..events_line("webhooks", backlog_per_second)
         };
@@ -262,10 +262,4 @@ impl Plan {
     fn of_ceiling(&self, in_flight: usize, per_second: u64) -> Option<u64> {
         per_second.saturating_mul(1_000).checked_div(*self.ceilings.get(&in_flight)?)
     }
-}
-
-/// Microseconds of CPU for a thousand of `count` commands.
-fn cpu_us_per_1000(used: Used, count: usize) -> Option<u64> {
-    let cpu_us = u64::try_from(used.cpu.as_micros()).unwrap_or(u64::MAX);
-    cpu_us.saturating_mul(1_000).checked_div(u64::try_from(count).unwrap_or(u64::MAX))
 }

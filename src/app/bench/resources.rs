@@ -37,6 +37,12 @@ impl Before {
     }
 }
 
+/// Microseconds of CPU for a thousand of `count` commands.
+pub(super) fn cpu_us_per_1000(cpu: Duration, count: usize) -> Option<u64> {
+    let cpu_us = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX);
+    cpu_us.saturating_mul(1_000).checked_div(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
 fn cpu() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }

@@ -3,9 +3,10 @@
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
+use super::auth::{BY_ES256, BY_RS256};
 use super::line::{COLUMNS, Column, Line, grouped, percent};
 
-/// Printed under every table of lines.
+/// Printed under every table of lines but that of tokens.
 const NOTES: &str = "\
 The ceiling is a health check, a call that does nothing, through the same server and connections. Single calls are
 compared with it at the same number in flight, all others with it at 64. Callers and server are one process and share
@@ -41,8 +42,19 @@ fn metrics(lines: &[Line]) -> Option<String> {
     Some(format!("Of their speed without metrics the holds keep {} with them.\n", percent(kept)))
 }
 
+/// What tokens cost the holds, as text.
+fn tokens(lines: &[Line]) -> Option<String> {
+    let kept = |name| lines.iter().find(|line| line.name == name)?.of_alone.map(percent);
+    let (es256, rs256) = (kept(BY_ES256)?, kept(BY_RS256)?);
+    Some(format!(
+        "Of their speed without a token the holds keep {es256} with one by ES256, and {rs256} with one by RS256. Rounds of each
+kind take turns. Callers and server are one process and share its CPU; the CPU of a PostgreSQL server is not included.\n"
+    ))
+}
+
 pub(super) fn page(lines: &[Line], database: &str, durability: &str) -> String {
     let table = table(&COLUMNS, lines);
-    let webhooks = webhooks(lines).or_else(|| metrics(lines)).unwrap_or_default();
-    format!("{table}\n{NOTES}\n{webhooks}Database: {database}\nDurability: {durability}")
+    let compared = tokens(lines).or_else(|| metrics(lines));
+    let notes = compared.unwrap_or_else(|| format!("{NOTES}\n{}", webhooks(lines).unwrap_or_default()));
+    format!("{table}\n{notes}Database: {database}\nDurability: {durability}")
 }

@@ -26,6 +26,7 @@ use self::incidents::Incident;
 use self::summary::Summary;
 use super::check;
 use super::connect::Reach;
+use super::database_url::url_of;
 use super::output::print;
 use super::progress::Progress;
 use super::server::Server;
@@ -33,14 +34,15 @@ use super::tries::ask;
 use crate::app::failure::Failure;
 use crate::config::{Config, Secret};
 use crate::hidden::Hidden;
-use crate::telemetry::{self, OTLP_ENDPOINT};
+use crate::telemetry::{self, Collector};
 
 /// Drive a server with the incidents of a CSV file, then check the book
 ///
 /// Every incident is opened with a hold for its estimate, worked on and settled; customers buy packs of credits when
 /// they run short. Request ids derive from the incidents: running the same file again on the same database changes
 /// nothing. Its own server ignores settings of files and of the environment. It has the defaults, except that it takes
-/// a free port, logs only warnings, and has a temporary database unless --database-url names another one.
+/// a free port, logs only warnings, and has a temporary database unless --database-url or --database-url-file names
+/// another one.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Replay {
     /// Columns, in any order: incident_id, customer_id, incident_class, estimated_minutes, worked_minutes, opened_at,
@@ -48,13 +50,17 @@ pub struct Replay {
     file: PathBuf,
     /// Drive this running server instead of an own one. Several servers of one database, with commas between them,
     /// share the customers. CREDITLEDGER_SERVER is not read, so that nobody drives a server in use by accident
-    #[arg(long, value_name = "URL", value_delimiter = ',', conflicts_with = "database_url")]
+    #[arg(long, value_name = "URL", value_delimiter = ',', conflicts_with_all = ["database_url", "database_url_file"])]
     server: Vec<String>,
     #[command(flatten)]
     reach: Reach,
-    /// Keep the database, here
+    /// Keep the database, here. Everybody on this machine can read it on the command line: a URL with a password belongs
+    /// in --database-url-file
     #[arg(long, value_name = "URL")]
     database_url: Option<Hidden<String>>,
+    /// A file with the URL of the database to keep
+    #[arg(long, value_name = "FILE", conflicts_with = "database_url")]
+    database_url_file: Option<PathBuf>,
     /// The ledger, which must exist
     #[arg(long, default_value = "main", value_name = "ID")]
     ledger: String,
@@ -87,7 +93,7 @@ impl Replay {
     pub async fn run(self) -> Result<ExitCode, Failure> {
         let incidents = self.incidents()?;
         let config = Config { log_filter: "warn".to_owned(), ..Config::default() };
-        let telemetry = telemetry::start(&config, std::env::var(OTLP_ENDPOINT).ok().as_deref())?;
+        let telemetry = telemetry::start(&config, Collector::named()?.as_ref())?;
         let summary = tokio::select! {
             summary = self.replay(incidents) => summary,
             // What was sent so far is safe: the same command goes on from there.
@@ -150,7 +156,8 @@ impl Replay {
         if !self.server.is_empty() {
             return Ok((self.server.clone(), Target::Running));
         }
-        let (database_url, temporary) = if let Some(url) = &self.database_url {
+        let given = url_of(self.database_url.clone(), self.database_url_file.clone(), "--database-url-file")?;
+        let (database_url, temporary) = if let Some(url) = given {
             (url.reveal().clone(), None)
         } else {
             let folder = tempfile::tempdir()
