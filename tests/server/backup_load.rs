@@ -21,31 +21,51 @@ use creditledger::store::{Settings, open};
 use super::process::{Place, sqlite};
 use crate::desk::{id, said};
 
-const CUSTOMERS: usize = 1_000;
-const CALLERS: usize = 64;
-
 fn times() -> usize {
     std::env::var("CREDITLEDGER_TEST_TIMES").map_or(1, |times| times.parse().unwrap())
 }
 
+/// How much is measured: in CI little, the rest is for a machine that has nothing else to do.
+struct Size {
+    customers: usize,
+    callers: usize,
+    postings: usize,
+    lasts: Duration,
+}
+
+impl Size {
+    fn of(times: usize) -> Self {
+        let seconds = 3 * u64::try_from(times).unwrap();
+        match times {
+            1 => Self { customers: 100, callers: 8, postings: 400, lasts: Duration::from_secs(1) },
+            _ => Self {
+                customers: 1_000,
+                callers: 64,
+                postings: 10_000 * times,
+                lasts: Duration::from_secs(seconds),
+            },
+        }
+    }
+}
+
 /// Fills a database with so many postings, as fast as the store takes them.
-async fn fill(url: &str, postings: usize) {
+async fn fill(url: &str, Size { customers, postings, .. }: &Size) {
     let mut engine = open(url, clock::now(), &Settings::default()).await.unwrap();
     let writer = &mut engine.writers[0];
     let mut cards = Arc::new(creditledger::cards::built_in());
-    let numbers: Vec<usize> = (0..postings).collect();
-    for chunk in numbers.chunks(CUSTOMERS) {
+    let numbers: Vec<usize> = (0..*postings).collect();
+    for chunk in numbers.chunks(*customers) {
         let grant = GrantCredits { credits: Credits::whole(1_000), expires_at: None };
         let requests = chunk.iter().map(|number| Request {
             ledger: LedgerNo::MAIN,
-            customer: id(&format!("c{}", number % CUSTOMERS)),
+            customer: id(&format!("c{}", number % customers)),
             request: Some(RequestKey::parse(&format!("fill {number}")).unwrap()),
             said: said(),
-            command: match number {
-                0..CUSTOMERS => Command::CreateCustomer(CreateCustomer::default()),
+            command: match number / customers {
+                0 => Command::CreateCustomer(CreateCustomer::default()),
                 // Lots would make a customer's row long.
-                CUSTOMERS..2_000 => Command::GrantCredits(grant.clone()),
-                number if (number / CUSTOMERS).is_multiple_of(2) => crate::desk::place("filled", "1"),
+                1 => Command::GrantCredits(grant.clone()),
+                round if round.is_multiple_of(2) => crate::desk::place("filled", "1"),
                 _ => crate::desk::release("filled"),
             },
         });
@@ -71,24 +91,20 @@ fn told(mut times: Vec<Duration>) -> (Duration, Duration, usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_ends_however_much_is_written() {
     let place = Arc::new(Place::new());
-    // In CI few: the rest is for a machine that has nothing else to do.
-    let (postings, lasts) = if times() > 1 {
-        (10_000 * times(), Duration::from_secs(3) * u32::try_from(times()).unwrap())
-    } else {
-        (4_000, Duration::from_secs(1))
-    };
-    fill(&place.url(), postings).await;
+    let size = Size::of(times());
+    fill(&place.url(), &size).await;
+    let Size { customers, callers: count, postings, lasts } = size;
     let server = place.serve();
     let (enough, samples) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
     let mut callers = Vec::new();
-    for caller in 0..CALLERS {
+    for caller in 0..count {
         let (channel, enough) = (server.connect().await, Arc::clone(&enough));
         let samples = Arc::clone(&samples);
         callers.push(tokio::spawn(async move {
             let mut client = HoldServiceClient::new(channel);
             let mut number = 0;
             while !enough.load(Ordering::Relaxed) {
-                let customer = format!("c{}", (caller + number * CALLERS) % CUSTOMERS);
+                let customer = format!("c{}", (caller + number * count) % customers);
                 let name = format!("load-{caller}-{number}");
                 let hold = PlaceHoldRequest {
                     context: Some(context(name.clone(), &customer)),
@@ -112,7 +128,7 @@ async fn a_backup_ends_however_much_is_written() {
     let take = || std::mem::take(&mut *samples.lock().unwrap());
     let mut looks = tokio::time::interval(Duration::from_millis(20));
     let alone = Instant::now();
-    while alone.elapsed() < lasts / 5 || samples.lock().unwrap().len() < 200 {
+    while alone.elapsed() < lasts / 5 || samples.lock().unwrap().len() < 100 {
         looks.tick().await;
     }
     let without = told(take());
@@ -140,7 +156,7 @@ async fn a_backup_ends_however_much_is_written() {
         caller.await.unwrap();
     }
     println!(
-        "{postings} postings, {CALLERS} callers; holds without a backup: median {:?}, p99 {:?} of {}; beside: median \
+        "{postings} postings, {count} callers; holds without a backup: median {:?}, p99 {:?} of {}; beside: median \
          {:?}, p99 {:?} of {}; {made} backups with their check, the longest {longest:?}; the log had {} MiB at most",
         without.0,
         without.1,
