@@ -1,8 +1,10 @@
 //! A caller that is known: its role, and what it is bound to.
 
 use std::collections::BTreeSet;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::ledger::actor::{Actor, Peer, Role, Way};
 use crate::ledger::ids::OpenText;
@@ -63,7 +65,7 @@ impl Bounds {
 }
 
 /// Who a caller is, and how it showed that.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Identity {
     subject: OpenText,
     way: Way,
@@ -106,11 +108,26 @@ impl Caller {
         self.identity.is_some()
     }
 
+    /// What tells it from others; `None` where callers are not authenticated.
+    pub(super) fn name(&self) -> Option<impl Hash + use<'_>> {
+        self.identity.as_ref().map(|identity| (identity, self.bounds.role))
+    }
+
     /// What the journal keeps of it; `None` where callers are not authenticated.
     pub fn actor(&self, peer: Option<IpAddr>) -> Option<Arc<Actor>> {
         let Identity { subject, way, provider } = self.identity.clone()?;
         Some(Arc::new(Actor { subject, role: self.bounds.role, way, peer: peer.map(Peer), provider }))
     }
+}
+
+/// A limit that is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// The setting.
+    pub limit: &'static str,
+    pub max: u64,
+    /// When to try again.
+    pub wait: Duration,
 }
 
 /// Why it cannot be told who calls. Callers learn no more than this.
@@ -122,4 +139,7 @@ pub enum Refused {
     /// It may hold, but cannot be checked now: nothing is known about the caller.
     #[error("it cannot be checked now who calls")]
     Unavailable,
+    /// Too many calls of its address have not shown who they are.
+    #[error("too many calls from this address have not shown who they are")]
+    TooMany(Over),
 }

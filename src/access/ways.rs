@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::certificates::Certificates;
 use super::jwt::Verifier;
+use super::quota::{Attempts, Quotas};
 use super::tokens::{PREFIX, Tokens};
 use super::{Caller, Hosts, Origins, Refused};
 use crate::tls::Peer;
@@ -62,7 +63,11 @@ impl std::fmt::Debug for Token {
 
 /// How a server tells who calls; cheap to clone.
 #[derive(Clone)]
-pub struct Access(Option<Arc<Ways>>);
+pub struct Access {
+    /// `None` where callers are not authenticated.
+    ways: Option<Arc<Ways>>,
+    attempts: Attempts,
+}
 
 /// Those that are switched on.
 struct Ways {
@@ -75,6 +80,8 @@ struct Ways {
 #[derive(Clone)]
 pub struct Admission {
     pub access: Access,
+    /// How much each of them may have done.
+    pub quotas: Quotas,
     pub hosts: Hosts,
     pub origins: Origins,
 }
@@ -82,7 +89,12 @@ pub struct Admission {
 impl Admission {
     /// Whoever reaches the server on its own machine; no pages.
     pub fn open() -> Self {
-        Self { access: Access::open(), hosts: Hosts::Usual, origins: Origins::default() }
+        Self {
+            access: Access::open(),
+            quotas: Quotas::none(),
+            hosts: Hosts::Usual,
+            origins: Origins::default(),
+        }
     }
 }
 
@@ -90,42 +102,63 @@ static ANYBODY: LazyLock<Arc<Caller>> = LazyLock::new(|| Arc::new(Caller::anybod
 
 impl Access {
     /// Callers are not authenticated: each may do everything.
-    pub const fn open() -> Self {
-        Self(None)
+    pub fn open() -> Self {
+        Self { ways: None, attempts: Attempts::default() }
     }
 
     /// Callers must show who they are: by tokens of our own, and by the other ways that are given.
     pub fn by(own: Arc<dyn Verify>, jwt: Option<Verifier>, certificates: Certificates) -> Self {
-        Self(Some(Arc::new(Ways { own, jwt, certificates })))
+        Self { ways: Some(Arc::new(Ways { own, jwt, certificates })), attempts: Attempts::default() }
+    }
+
+    /// With so many calls a second, by address, that do not show who they are; 0 for any number.
+    #[must_use]
+    pub fn bounded(self, unauthenticated_per_second: u32) -> Self {
+        Self { attempts: Attempts::new(unauthenticated_per_second), ..self }
     }
 
     /// The caller, where callers are not authenticated.
     pub fn anybody(&self) -> Option<Arc<Caller>> {
-        self.0.is_none().then(|| Arc::clone(&ANYBODY))
+        self.ways.is_none().then(|| Arc::clone(&ANYBODY))
     }
 
     /// Who calls. A token decides alone: a call with a broken one is not helped by its certificate. A connection whose
     /// certificate has expired carries no call, as no new one could be made with it.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`Refused`]. [`Refused::TooMany`] where too many calls of this address were. Those that show a token of our own, a
+    /// certificate, or a JWT that was verified before are let in all the same.
     pub async fn who(&self, shown: &Shown) -> Result<Arc<Caller>, Refused> {
         if shown.peer.has_expired() {
             tracing::debug!("a call is refused: the certificate of its connection has expired");
             return Err(Refused::Unauthenticated);
         }
-        let Some(ways) = &self.0 else { return Ok(Arc::clone(&ANYBODY)) };
+        let Some(ways) = &self.ways else { return Ok(Arc::clone(&ANYBODY)) };
+        let known = ways.who(shown, &self.attempts).await;
+        if let Err(Refused::Unauthenticated) = known {
+            self.attempts.failed(shown.peer.ip()).map_err(Refused::TooMany)?;
+        }
+        known
+    }
+}
+
+impl Ways {
+    async fn who(&self, shown: &Shown, attempts: &Attempts) -> Result<Arc<Caller>, Refused> {
         let token = match &shown.token {
             Token::Bearer(token) if token.len() <= TOKEN_BYTES_MAX => token,
             Token::Bearer(_) | Token::Broken => return Err(Refused::Unauthenticated),
             Token::Absent => {
-                return ways.certificates.caller(&shown.peer.names)?.ok_or(Refused::Unauthenticated);
+                return self.certificates.caller(&shown.peer.names)?.ok_or(Refused::Unauthenticated);
             }
         };
-        match &ways.jwt {
+        match &self.jwt {
             // Any other is a JWT.
-            _ if token.starts_with(PREFIX) => ways.own.verify(token).await,
-            Some(jwt) => jwt.verify(token).await,
+            _ if token.starts_with(PREFIX) => self.own.verify(token).await,
+            // Only its signature costs work.
+            Some(jwt) => {
+                let may_check = || attempts.may_try(shown.peer.ip()).map_err(Refused::TooMany);
+                jwt.verify_if(token, may_check).await
+            }
             None => Err(Refused::Unauthenticated),
         }
     }

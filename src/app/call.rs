@@ -40,6 +40,9 @@ pub struct CallError {
     message: String,
 }
 
+/// The caller has had as much done as it may for now.
+const LIMITED: [ErrorReason; 2] = [ErrorReason::RateLimited, ErrorReason::TooManyStreams];
+
 impl CallError {
     pub fn is(&self, reason: ErrorReason) -> bool {
         self.reason.as_deref() == Some(reason_name(reason))
@@ -52,9 +55,10 @@ impl CallError {
 
     /// True if a change may have been made: there is no answer, or none that settles it.
     pub fn leaves_outcome_unknown(&self) -> bool {
-        // These are UNAVAILABLE as well, but mean that nothing was done.
+        // These may pass as well, but mean that nothing was done.
         let untouched = [ErrorReason::Overloaded, ErrorReason::ShuttingDown, ErrorReason::StorageUnavailable]
             .iter()
+            .chain(&LIMITED)
             .any(|reason| self.is(*reason));
         (self.passing || self.code == Code::DeadlineExceeded) && !untouched
     }
@@ -110,10 +114,11 @@ impl From<Status> for CallError {
         let is_refused = untrusted.is_some_and(|failure| !failure.passing);
         let (reason, metadata) =
             info.map_or_else(Default::default, |info| (Some(info.reason), info.metadata));
+        let is_limited = LIMITED.iter().any(|limit| reason.as_deref() == Some(reason_name(*limit)));
         Self {
             reason,
             metadata,
-            passing: !is_refused && (status.code() == Code::Unavailable || broken.is_some()),
+            passing: !is_refused && (status.code() == Code::Unavailable || broken.is_some() || is_limited),
             wait: status.get_details_retry_info().and_then(|info| info.retry_delay),
             code: status.code(),
             message,

@@ -3,10 +3,8 @@
 
 use std::path::PathBuf;
 
-use clap::CommandFactory as _;
-
 use super::failure::Failure;
-use super::{Cli, output};
+use super::output;
 
 /// Print the completions of a shell
 ///
@@ -28,16 +26,16 @@ pub struct Man {
 }
 
 impl Completions {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, mut cli: clap::Command) -> Result<(), Failure> {
         let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "creditledger", &mut text);
+        clap_complete::generate(self.shell, &mut cli, "creditledger", &mut text);
         output::print(String::from_utf8_lossy(&text).trim_end())
     }
 }
 
 impl Man {
-    pub fn run(&self) -> Result<(), Failure> {
-        clap_mangen::generate_to(Cli::command(), &self.directory).map_err(|error| {
+    pub fn run(&self, cli: clap::Command) -> Result<(), Failure> {
+        clap_mangen::generate_to(cli, &self.directory).map_err(|error| {
             Failure::Other(format!("the pages cannot be written to {}: {error}", self.directory.display()))
         })
     }

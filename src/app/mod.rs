@@ -33,7 +33,7 @@ mod tries;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::config::Flags;
 
@@ -120,17 +120,17 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Subcommand::Clock(command)) => command.run().await.map(done),
         Some(Subcommand::Price(command)) => command.run().map(done),
         Some(Subcommand::Email(command)) => command.run().map(done),
-        Some(Subcommand::Completions(command)) => command.run().map(done),
-        Some(Subcommand::Man(command)) => command.run().map(done),
+        Some(Subcommand::Completions(command)) => command.run(Cli::command()).map(done),
+        Some(Subcommand::Man(command)) => command.run(Cli::command()).map(done),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use super::*;
 
     #[test]
     fn the_arguments_of_every_command_go_together() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
     }
 }

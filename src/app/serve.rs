@@ -8,7 +8,7 @@ use super::server::Server;
 use super::stop::Stop;
 use crate::config::{Config, Flags, Secrets};
 use crate::store;
-use crate::telemetry::{self, Collector};
+use crate::telemetry;
 
 /// Serves until a signal stops it, or it cannot go on.
 ///
@@ -18,7 +18,7 @@ pub async fn serve(flags: &Flags) -> Result<ExitCode, Failure> {
     let config = Config::load(flags, std::env::vars_os(), Secrets::Needed)?;
     config.check_auth()?;
     config.check_exposure()?;
-    let telemetry = telemetry::start(&config, Collector::named()?.as_ref())?;
+    let telemetry = telemetry::start(&config, telemetry::collector()?.as_ref())?;
     let mut stop = Stop::new()?;
     let mut server = match Server::start(&config, telemetry.meters()).await {
         Ok(server) => server,

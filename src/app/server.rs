@@ -16,7 +16,7 @@ use super::sampler::{Sampler, Sources};
 use super::scrape::Scrapes;
 use super::sweep::sweep;
 use crate::access::certificates::Certificates;
-use crate::access::{Access, Admission, Recorder, Retention, Tokens, Verifier};
+use crate::access::{Access, Admission, Quotas, Recorder, Retention, Tokens, Verifier};
 use crate::cards;
 use crate::clock::{self, Clock};
 use crate::config::{ClientCertificates, Config, IsolationSetting};
@@ -30,7 +30,8 @@ use crate::http;
 use crate::ledger::PostingId;
 use crate::net::SystemNetwork;
 use crate::query::Reader;
-use crate::store::{self, Engine, Settings, Time};
+use crate::store::webhooks::WebhookStore;
+use crate::store::{self, Engine, ReadStore, Settings, Time};
 use crate::storefront::Storefronts;
 use crate::telemetry::Meters;
 use crate::tls;
@@ -54,11 +55,15 @@ pub(super) struct Server {
     tokens: JoinHandle<()>,
     recorder: JoinHandle<()>,
     shutdown_timeout: Duration,
-    /// What further listeners need, and they.
+    also: Also,
+}
+
+/// What further listeners need, and they.
+struct Also {
     api: Api,
-    known: Tokens,
+    tokens: Tokens,
     limits: grpc::Limits,
-    also: Vec<JoinHandle<Result<(), tonic::transport::Error>>>,
+    listening: Vec<JoinHandle<Result<(), tonic::transport::Error>>>,
 }
 
 impl Server {
@@ -69,9 +74,7 @@ impl Server {
     pub async fn start(config: &Config, meters: &Meters) -> Result<Self, Failure> {
         let shops: Vec<_> = config.storefronts.iter().cloned().map(Arc::new).collect();
         let clock: Arc<dyn Clock> = Arc::new(clock::System);
-        // By this, others judge when something was sent.
-        let wall: Arc<dyn Clock> = Arc::new(clock::Wall);
-        let mailer = config.email.as_ref().map(|email| mailer(email, &wall)).transpose()?;
+        let mailer = config.email.as_ref().map(|email| mailer(email, &wall())).transpose()?;
         let keys = Arc::new(sealing_keys(config)?);
         let database_url = config.database_url()?;
         let tls = tls_files(config).map(tls::Reload::start).transpose().map_err(Failure::Other)?;
@@ -90,20 +93,16 @@ impl Server {
             tokio::spawn(sweep(Arc::clone(&engine.reader), writer.clone(), config.expiry_interval()));
         let feeds = Arc::new(EventFeeds::new(Arc::clone(&engine.reader), engine.notifier.clone()));
         let policy = Policy { development: config.webhook_development };
-        let mailboxes =
-            Mailboxes::new(Arc::clone(&engine.reader), Arc::clone(&engine.webhooks), Arc::clone(&clock));
-        let secrets =
-            SigningSecrets::new(Arc::clone(&keys), Arc::clone(&engine.webhooks), Arc::clone(&clock));
-        let transports = transports(policy, secrets, mailer, mailboxes, &wall)?;
+        let transports =
+            transports(policy, (&engine.reader, &engine.webhooks), Arc::clone(&keys), mailer, &clock)?;
         let endpoints =
             Endpoints::new(Arc::clone(&engine.webhooks), Arc::clone(&engine.reader), Arc::clone(&clock))
                 .sealed_with(keys);
         let me = PostingId::new(clock.now(), 0, clock::random().map_err(Failure::Randomness)?).uuid();
-        let thread = DeliveryThread::start();
         let tokens = Tokens::new(engine.tokens, Arc::clone(&clock));
-        let relay =
-            Relay::new(Arc::clone(&feeds), engine.webhooks, Arc::clone(&clock), transports, thread, me)
-                .measured(metrics.clone());
+        let (thread, now) = (DeliveryThread::start(), Arc::clone(&clock));
+        let relay = Relay::new(Arc::clone(&feeds), engine.webhooks, now, transports, thread, me);
+        let relay = relay.measured(metrics.clone());
         let reader = Arc::new(Reader::new(engine.reader, engine.notifier, cards).current_by(writer.clone()));
         let sources = Sources {
             writer: writer.clone(),
@@ -115,14 +114,14 @@ impl Server {
         };
         let paid = Storefronts::new(engine.orders, writer.clone(), Arc::clone(&reader), shops.clone());
         let webhooks = http::StorefrontWebhooks::new(&shops, paid.intake.clone(), Arc::clone(&reader));
+        let routes = routes(webhooks.measured(metrics.clone()));
         let payments = paid.applier.clone();
         let follower = tokio::spawn(paid.run());
-        let routes = routes(webhooks.measured(metrics.clone()));
         let (stop, stopping) = watch::channel(false);
         // What calls leave behind is written after the last of them.
         let after_calls = watch::Sender::new(false);
         let running = tokio::spawn(tokens.clone().run(after_calls.subscribe()));
-        let (access, known) = (access(config, &tokens, &clock)?, tokens.clone());
+        let (admission, known) = (admission(config, &tokens)?, tokens.clone());
         let recorder = Recorder::new(engine.records, clock, retention(config));
         let recording = tokio::spawn(recorder.clone().run(after_calls.subscribe()));
         let endpoints = Arc::new(endpoints);
@@ -132,25 +131,15 @@ impl Server {
         let heartbeat = tokio::spawn(heartbeat(engine.clock));
         let relay = tokio::spawn(relay.run(stop.subscribe()));
         let metrics_url = scrapes.as_ref().map(Scrapes::url);
-        let sampler = Sampler::start(metrics, sources).await;
-        tokio::spawn(sampler.clone().keep_fresh(meters.is_sent(), after_calls.subscribe()));
-        if let Some(scrapes) = scrapes {
-            tokio::spawn(scrapes.serve(sampler, after_calls.subscribe()));
-        }
+        measure(meters, sources, scrapes, &after_calls).await;
         let tls = tls.map(|(reload, current)| {
             tokio::spawn(reload.follow(stop.subscribe()));
             current
         });
         let by_tls = tls.is_some();
         let listener = grpc::Listener { tcp: listener, tls };
-        let admission = Admission {
-            access,
-            hosts: config.allowed_hosts.clone().or_any(config.authenticate),
-            origins: config.allowed_origins.clone(),
-        };
-        let limits = grpc_limits(config);
-        let grpc =
-            tokio::spawn(grpc::serve(api.clone(), admission, listener, limits.clone(), until_true(stopping)));
+        let (limits, stopping) = (grpc_limits(config), until_true(stopping));
+        let grpc = tokio::spawn(grpc::serve(api.clone(), admission, listener, limits.clone(), stopping));
         let shutdown_timeout = config.shutdown_timeout();
         Ok(Self {
             address,
@@ -168,10 +157,7 @@ impl Server {
             tokens: running,
             recorder: recording,
             shutdown_timeout,
-            api,
-            known,
-            limits,
-            also: Vec::new(),
+            also: Also { api, tokens: known, limits, listening: Vec::new() },
         })
     }
 
@@ -183,18 +169,13 @@ impl Server {
         let cannot = |error: std::io::Error| Failure::Other(format!("cannot listen: {error}"));
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(cannot)?;
         let address = tcp.local_addr().map_err(cannot)?;
-        let own = Arc::new(self.known.clone());
+        let Also { api, tokens, limits, listening } = &mut self.also;
+        let own = Arc::new(tokens.clone());
         let access = Access::by(own, Some(jwt), Certificates::default());
         let admission = Admission { access, ..Admission::open() };
         let stopping = until_true(self.stop.subscribe());
         let listener = grpc::Listener { tcp, tls: None };
-        self.also.push(tokio::spawn(grpc::serve(
-            self.api.clone(),
-            admission,
-            listener,
-            self.limits.clone(),
-            stopping,
-        )));
+        listening.push(tokio::spawn(grpc::serve(api.clone(), admission, listener, limits.clone(), stopping)));
         Ok(format!("http://{address}"))
     }
 
@@ -252,10 +233,7 @@ impl Server {
             tokens,
             recorder,
             shutdown_timeout,
-            api,
-            known: _,
-            limits: _,
-            also,
+            also: Also { api, tokens: _, limits: _, listening: also },
         } = self;
         sweeper.abort();
         heartbeat.abort();
@@ -308,8 +286,8 @@ async fn open(database_url: &str, config: &Config) -> Result<Engine, Failure> {
 }
 
 /// What the listener serves besides gRPC: the deliveries of storefronts.
-fn routes(storefronts: http::StorefrontWebhooks) -> HttpRoutes {
-    let storefronts = Arc::new(storefronts);
+fn routes(webhooks: http::StorefrontWebhooks) -> HttpRoutes {
+    let storefronts = Arc::new(webhooks);
     let handler: Handler = Arc::new(move |request| {
         let storefronts = Arc::clone(&storefronts);
         Box::pin(async move { storefronts.answer(request).await })
@@ -317,9 +295,34 @@ fn routes(storefronts: http::StorefrontWebhooks) -> HttpRoutes {
     HttpRoutes { prefix: http::PREFIX, handler }
 }
 
+/// Has samples taken, and serves metrics where there is an address, until no calls are left.
+async fn measure(
+    meters: &Meters,
+    sources: Sources,
+    scrapes: Option<Scrapes>,
+    after_calls: &watch::Sender<bool>,
+) {
+    let sampler = Sampler::start(meters.metrics(), sources).await;
+    tokio::spawn(sampler.clone().keep_fresh(meters.is_sent(), after_calls.subscribe()));
+    if let Some(scrapes) = scrapes {
+        tokio::spawn(scrapes.serve(sampler, after_calls.subscribe()));
+    }
+}
+
 /// Waits for the word to stop. A sender that is gone means it as well.
 async fn until_true(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Who is let in and from which pages, and how much each may have done.
+fn admission(config: &Config, tokens: &Tokens) -> Result<Admission, Failure> {
+    let limits = config.limits.as_ref().map(|settings| settings.limits.clone()).unwrap_or_default();
+    Ok(Admission {
+        access: access(config, tokens)?,
+        quotas: Quotas::new(limits),
+        hosts: config.allowed_hosts.clone().or_any(config.authenticate),
+        origins: config.allowed_origins.clone(),
+    })
 }
 
 /// The files of TLS, where it is switched on.
@@ -353,6 +356,10 @@ fn grpc_limits(config: &Config) -> grpc::Limits {
         memory_bytes_max: config.request_memory_bytes_max,
         silence: config.silence_timeout(),
         connections_max: config.connections_max,
+        connections_per_address_max: config.connections_per_address_max,
+        header_bytes_max: config.header_bytes_max,
+        keepalive_seconds: config.keepalive_seconds,
+        connection_age_seconds: config.connection_age_seconds,
         first_bytes: config.first_bytes_timeout(),
         ..grpc::Limits::default()
     }
@@ -371,23 +378,31 @@ fn access(config: &Config, tokens: &Tokens) -> Result<Access, Failure> {
         config.auth.clone().map(|auth| (auth.providers, auth.certificates)).unwrap_or_default();
     let jwt = (!providers.is_empty()).then(|| Verifier::new(providers, Arc::new(clock::Wall)));
     let jwt = jwt.transpose().map_err(Failure::Other)?;
-    Ok(Access::by(Arc::new(tokens.clone()), jwt, certificates))
+    let access = Access::by(Arc::new(tokens.clone()), jwt, certificates);
+    Ok(access.bounded(config.unauthenticated_per_second))
+}
+
+/// The clock by which others judge when something was sent: nobody has corrected it.
+fn wall() -> Arc<dyn Clock> {
+    Arc::new(clock::Wall)
 }
 
 /// The transports of events: webhooks, and e-mail where it is switched on.
 fn transports(
     policy: Policy,
-    secrets: SigningSecrets,
+    (reader, rows): (&Arc<dyn ReadStore>, &Arc<dyn WebhookStore>),
+    keys: Arc<SealingKeys>,
     mailer: Option<Mailer>,
-    mailboxes: Mailboxes,
     clock: &Arc<dyn Clock>,
 ) -> Result<Vec<Arc<dyn Transport>>, Failure> {
+    let secrets = SigningSecrets::new(keys, Arc::clone(rows), Arc::clone(clock));
     let client = HttpClient::new(policy, Arc::new(SystemNetwork), tls::public_roots())
         .map_err(|error| Failure::Other(format!("TLS cannot be used: {error}")))?;
-    let (render, clock, secrets) = (Arc::new(grpc::message), Arc::clone(clock), Arc::new(secrets));
-    let webhooks = WebhookTransport { client, render, clock, secrets };
+    let (render, secrets) = (Arc::new(grpc::message), Arc::new(secrets));
+    let webhooks = WebhookTransport { client, render, clock: wall(), secrets };
     let mut transports: Vec<Arc<dyn Transport>> = vec![Arc::new(webhooks)];
     if let Some(mailer) = mailer {
+        let mailboxes = Mailboxes::new(Arc::clone(reader), Arc::clone(rows), Arc::clone(clock));
         transports.push(Arc::new(MailTransport::new(Arc::new(mailer), mailboxes)));
     }
     Ok(transports)

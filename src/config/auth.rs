@@ -6,6 +6,8 @@ mod providers;
 
 use std::collections::BTreeMap;
 
+pub(super) use grants::role_named;
+
 use super::tables::{Entry, Faults};
 use crate::access::certificates::Certificates;
 use crate::access::jwt::Provider;

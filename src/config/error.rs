@@ -61,12 +61,14 @@ pub enum ConfigError {
         /// The setting `listen`.
         listen: SocketAddr,
     },
-    /// The file says who may call, and nobody is asked.
+    /// The file has rules about callers, and nobody is asked who calls.
     #[error(
-        "{place}: auth says who may call, but callers are not authenticated: \
+        "{place}: {rule}, but callers are not authenticated: \
          say authenticate = true, or --authenticate"
     )]
     NotAuthenticated {
+        /// What the first table of them says.
+        rule: &'static str,
         /// File and line of the table.
         place: String,
     },

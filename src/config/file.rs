@@ -1,4 +1,4 @@
-//! The TOML file: flat keys, each a setting, and the tables of callers, e-mail and storefronts. All its faults are named at once,
+//! The TOML file: flat keys, each a setting, and the tables of callers, their limits, e-mail and storefronts. All its faults are named at once,
 //! each with its line.
 
 use std::path::Path;
@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::auth;
 use super::email;
 use super::error::ConfigError;
+use super::limits;
 use super::secret::Variables;
 use super::settings::{ALTERNATIVES, Config, Kind, Setting};
 use super::storefronts;
@@ -48,6 +49,7 @@ fn read_text(
     for entry in entries {
         match entry.key {
             "auth" => config.auth = auth::read(&entry, path, &mut faults),
+            "limits" => config.limits = limits::read(&entry, path, &mut faults),
             "email" => config.email = email::read(&entry, &mut faults),
             "storefronts" => config.storefronts = storefronts::read(&entry, variables, &mut faults),
             _ => match read_setting(&entry, config) {

@@ -155,9 +155,12 @@ impl Config {
 
     /// Refuses settings about callers where callers are not authenticated.
     pub fn check_auth(&self) -> Result<(), ConfigError> {
-        match &self.auth {
-            Some(auth) if !self.authenticate => {
-                Err(ConfigError::NotAuthenticated { place: auth.place.clone() })
+        let auth = self.auth.as_ref().map(|auth| ("auth says who may call", &auth.place));
+        let limits =
+            self.limits.as_ref().map(|limits| ("limits says how much callers may do", &limits.place));
+        match auth.or(limits) {
+            Some((rule, place)) if !self.authenticate => {
+                Err(ConfigError::NotAuthenticated { rule, place: place.clone() })
             }
             Some(_) | None => Ok(()),
         }
@@ -273,7 +276,7 @@ mod tests {
         let none = Flags::default();
         let file = |text: &str| load(&none, &[], Some(text)).unwrap_err();
         assert_eq!(file("insecure = false\nlistn = 1"), "c.toml line 2: listn is not a setting");
-        assert_eq!(file("[limits]\nqueue = 1"), "c.toml line 1: limits is not a setting");
+        assert_eq!(file("[quotas]\nqueue = 1"), "c.toml line 1: quotas is not a setting");
         assert_eq!(file("\nlisten = 5"), "c.toml line 2: listen must be a string, not integer");
         assert_eq!(file("insecure = \"yes\""), "c.toml line 1: insecure must be true or false, not string");
         assert_eq!(
@@ -406,6 +409,10 @@ mod tests {
             "c.toml line 2: auth says who may call, but callers are not authenticated: say authenticate = true, or \
              --authenticate"
         );
+        let limited = load(&Flags::default(), &[], Some("[limits.default]\nstreams = 1")).unwrap();
+        let told = limited.check_auth().unwrap_err().to_string();
+        assert!(told.contains("c.toml line 1: limits says how much callers may do, but"), "{told}");
+        assert!(Config { authenticate: true, ..limited }.check_auth().is_ok());
         let on = load(&flag("authenticate", "true"), &[], Some(file)).unwrap();
         assert!(on.check_auth().is_ok());
         assert!(Config::default().check_auth().is_ok());

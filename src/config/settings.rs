@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::auth::AuthSettings;
 use super::email::EmailSettings;
+use super::limits::LimitSettings;
 use super::secret::Secret;
 use crate::access::{Hosts, Origins};
 use crate::storefront::Shop;
@@ -56,6 +57,8 @@ macro_rules! settings {
             pub sealing_old_key_files: Vec<Secret>,
             /// Who may call, by tokens of providers and by certificates. Only in the file.
             pub auth: Option<AuthSettings>,
+            /// How much callers may have done, by role. Only in the file.
+            pub limits: Option<LimitSettings>,
             /// E-mail to customers; without it, none is sent. Only in the file.
             pub email: Option<EmailSettings>,
             /// Storefronts whose webhooks are served. Only in the file.
@@ -71,6 +74,7 @@ macro_rules! settings {
                     sealing_old_keys: Vec::new(),
                     sealing_old_key_files: Vec::new(),
                     auth: None,
+                    limits: None,
                     email: None,
                     storefronts: Vec::new(),
                 }
@@ -154,8 +158,18 @@ settings! {
     silence_timeout_ms: u64 = 30_000, Whole(100, 3_600_000), "MILLISECONDS";
     /// Connections that may be open; one more is closed at once
     connections_max: usize = 4_096, Whole(16, 1_000_000), "COUNT";
+    /// Connections that one address may have open; one more is closed at once
+    connections_per_address_max: usize = 1_024, Whole(1, 1_000_000), "COUNT";
+    /// Calls a second of one address that may fail to show who calls before they are answered RATE_LIMITED; 0 for any
+    unauthenticated_per_second: u32 = 100, Whole(0, 1_000_000), "COUNT";
     /// How long a new connection may be silent or in its TLS handshake before it is closed
     first_bytes_timeout_ms: u64 = 10_000, Whole(100, 3_600_000), "MILLISECONDS";
+    /// The largest headers of a request by HTTP/2
+    header_bytes_max: u32 = 16 << 10, Whole(4 << 10, 1 << 20), "BYTES";
+    /// How often a silent connection is asked whether it is still there, and how long it may take to answer
+    keepalive_seconds: u64 = 30, Whole(1, 86_400), "SECONDS";
+    /// After how long a connection is asked to end; its calls are finished first
+    connection_age_seconds: u64 = 3_600, Whole(1, 604_800), "SECONDS";
     /// How long open calls may take to end at shutdown
     shutdown_timeout_ms: u64 = 10_000, Whole(0, 3_600_000), "MILLISECONDS";
     /// How often quiet customers are looked through for what expires or is due

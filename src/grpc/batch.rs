@@ -35,11 +35,17 @@ impl Call {
         request: Request<ExecuteBatchRequest>,
     ) -> Reply<ExecuteBatchResponse> {
         let deadline = Deadline::of(&request);
+        let allowance = self.called.allowance();
+        let max =
+            allowance.map_or(COMMANDS_MAX, |allowance| allowance.limits.batch_commands).min(COMMANDS_MAX);
+        // One that is too large is refused in any case, and costs what any call does.
+        let count = request.get_ref().commands.len();
+        self.called.spend_commands(if count > max { 1 } else { count })?;
         let (ledger, commands) = self.parse(request.into_inner(), |message, fields| {
             let ExecuteBatchRequest { ledger_id, commands } = message;
             let ledger = fields.ledger_or_main(&ledger_id);
-            let commands = if commands.is_empty() || commands.len() > COMMANDS_MAX {
-                fields.refuse("commands", format!("must be 1 to {COMMANDS_MAX} commands"))
+            let commands = if commands.is_empty() || commands.len() > max {
+                fields.refuse("commands", format!("must be 1 to {max} commands"))
             } else {
                 fields.each("commands", commands, |fields, command| {
                     read_batch_command(fields, command, ledger.as_ref())
@@ -98,6 +104,13 @@ impl Call {
                 () = sink.closed() => return Ok(()),
             };
             let Some(ExecuteStreamRequest { correlation_id, command }) = message else { return Ok(()) };
+            tokio::select! {
+                biased;
+                problem = self.called.ended() => return Err(problem.into()),
+                () = self.called.wait_for_command() => {}
+                _ = closing.wait_for(|closing| *closing) => return Err(Problem::shutting_down().into()),
+                () = sink.closed() => return Ok(()),
+            }
             // A large command counts as several: one for each KiB, and never more than there are.
             let kib = u32::try_from(command.as_ref().map_or(0, prost::Message::encoded_len) >> 10)
                 .unwrap_or(u32::MAX);

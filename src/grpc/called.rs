@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::access::{Caller, Ledgers};
+use crate::access::{Allowance, Caller, Counts, Ledgers};
 use crate::ledger::actor::{Actor, Peer, Role};
 use crate::ledger::{CustomerId, LedgerId, Posting};
 
@@ -18,6 +18,8 @@ use super::wire;
 pub struct Called {
     caller: Arc<Caller>,
     peer: Option<IpAddr>,
+    /// What the caller may have done; `None` where nothing is limited.
+    allowance: Option<Arc<Allowance>>,
     /// What is called, such as `HoldService/PlaceHold`; empty for methods of others.
     pub method: &'static str,
     /// Of a stream: why it must end, once its caller is no longer known.
@@ -27,7 +29,12 @@ pub struct Called {
 impl Called {
     /// `path` is that of the method.
     pub fn new(caller: Arc<Caller>, peer: Option<IpAddr>, path: &str) -> Self {
-        Self { caller, peer, method: Methods::all().name(path), end: None }
+        Self { caller, peer, allowance: None, method: Methods::all().name(path), end: None }
+    }
+
+    /// The same, of a caller that may have so much done.
+    pub fn limited(self, allowance: Option<Arc<Allowance>>) -> Self {
+        Self { allowance, ..self }
     }
 
     /// The same, of a stream that this ends.
@@ -65,6 +72,28 @@ impl Called {
 
     pub fn role(&self) -> Role {
         self.caller.bounds.role()
+    }
+
+    /// What the caller may have done; `None` where nothing is limited.
+    pub const fn allowance(&self) -> Option<&Arc<Allowance>> {
+        self.allowance.as_ref()
+    }
+
+    /// Counts commands of a batch.
+    ///
+    /// # Errors
+    /// RATE_LIMITED; then nothing was counted.
+    pub fn spend_commands(&self, count: usize) -> Result<(), Problem> {
+        let spend = |allowance: &Arc<Allowance>| allowance.spend(Counts::Commands, count);
+        self.allowance.as_ref().map_or(Ok(()), spend).map_err(Problem::rate_limited)
+    }
+
+    /// Counts a command of a stream, once it passes. A stream is held back, as its flow control does, and not refused: a
+    /// command that follows another could not do without it.
+    pub async fn wait_for_command(&self) {
+        if let Some(allowance) = &self.allowance {
+            allowance.wait(Counts::Commands, 1).await;
+        }
     }
 
     /// The only customer that the caller may name; `None` where it may name all.

@@ -29,6 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::addresses::AddressPlace;
 use crate::tls::Peer;
 
 /// What an HTTP/2 connection says first. hyper waits for all of it without an end of its own.
@@ -45,13 +46,21 @@ pub struct Patience {
     pub writing: Duration,
 }
 
+/// The places of a connection.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// Among all that may be open.
+    pub _all: OwnedSemaphorePermit,
+    /// Among those of its address.
+    pub _address: AddressPlace,
+}
+
 /// A connection that was just accepted.
 pub(super) struct Accepted {
     socket: Socket,
     /// Until when it must be known which protocol it speaks.
     until: Pin<Box<Sleep>>,
-    /// Its place among those that may be open.
-    place: OwnedSemaphorePermit,
+    places: Places,
 }
 
 /// A connection that takes one buffer at a time.
@@ -61,8 +70,7 @@ pub(super) struct Connection {
     peer: Peer,
     /// Bytes of the preface that have come, and until when the rest may come; `None` once the protocol is known.
     opening: Option<(usize, Pin<Box<Sleep>>)>,
-    /// The connection's place among those that may be open.
-    _place: OwnedSemaphorePermit,
+    _places: Places,
 }
 
 #[derive(Debug)]
@@ -72,9 +80,9 @@ enum Stream {
 }
 
 impl Accepted {
-    pub fn new(socket: TcpStream, patience: Patience, place: OwnedSemaphorePermit) -> Self {
+    pub fn new(socket: TcpStream, patience: Patience, places: Places) -> Self {
         let socket = Socket { socket, patience: patience.writing, writing: None };
-        Self { socket, until: Box::pin(sleep(patience.first_bytes)), place }
+        Self { socket, until: Box::pin(sleep(patience.first_bytes)), places }
     }
 
     pub fn address(&self) -> Option<SocketAddr> {
@@ -84,8 +92,8 @@ impl Accepted {
     /// A connection without TLS.
     pub fn plain(self) -> Connection {
         let peer = Peer::new(self.address(), None);
-        let Self { socket, until, place } = self;
-        Connection { stream: Stream::Plain(socket), peer, opening: Some((0, until)), _place: place }
+        let Self { socket, until, places } = self;
+        Connection { stream: Stream::Plain(socket), peer, opening: Some((0, until)), _places: places }
     }
 
     /// A connection by TLS, once the handshake is done. What is left of its time is for the first bytes after it.
@@ -94,14 +102,14 @@ impl Accepted {
     /// If the handshake fails, or is not done in time.
     pub async fn secured(self, acceptor: TlsAcceptor) -> io::Result<Connection> {
         let address = self.address();
-        let Self { socket, mut until, place } = self;
+        let Self { socket, mut until, places } = self;
         let stream = tokio::select! {
             stream = handshake(socket, acceptor) => stream?,
             () = &mut until => return Err(io::ErrorKind::TimedOut.into()),
         };
         let peer = Peer::new(address, stream.get_ref().1.peer_certificates());
         let opening = Some((0, until));
-        Ok(Connection { stream: Stream::Tls(Box::new(stream)), peer, opening, _place: place })
+        Ok(Connection { stream: Stream::Tls(Box::new(stream)), peer, opening, _places: places })
     }
 }
 

@@ -69,7 +69,7 @@ fn read_estimate(fields: &mut Fields, message: EstimateIncidentRequest) -> Optio
         },
         opened_at: fields.time("opened_at", opened_at),
         expires_at: fields.time("expires_at", expires_at),
-        range_override: fields.text("range_override_reason", &range_override_reason),
+        range_override: fields.range_override_reason(&range_override_reason),
         note: fields.text("note", &note),
         circumstances: read_circumstances(fields, labels, emergency, kb_answered),
     })
@@ -173,7 +173,7 @@ impl CommandMessage for SettleHoldRequest {
             }),
             max_charge: read_max_charge(fields, max_charge_credits),
             expected_work_seconds: read_expected(fields, expected_work_seconds),
-            waive_reason: fields.text("waive_reason", &waive_reason),
+            waive_reason: fields.waive_reason(&waive_reason),
             labels: fields.labels(labels),
             emergency,
             kb_answered,
@@ -197,7 +197,7 @@ impl CommandMessage for ReleaseHoldRequest {
         let Self { context: _, target, waive_reason } = self;
         complete!(Command::ReleaseHold {
             hold: read_hold(fields, target),
-            waive_reason: fields.text("waive_reason", &waive_reason),
+            waive_reason: fields.waive_reason(&waive_reason),
         })
     }
 }
@@ -240,7 +240,7 @@ impl CommandMessage for ChargeIncidentRequest {
             circumstances: read_circumstances(fields, labels, emergency, kb_answered),
             opened_at: fields.time("opened_at", opened_at),
             max_charge: read_max_charge(fields, max_charge_credits),
-            waive_reason: fields.text("waive_reason", &waive_reason),
+            waive_reason: fields.waive_reason(&waive_reason),
             expected_charged: fields.optional_credits(
                 "expected_charged_credits",
                 expected_charged_credits,

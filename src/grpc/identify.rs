@@ -1,4 +1,4 @@
-//! The stage that asks who calls, and whether its role may call the method.
+//! The stage that asks who calls, whether it has called too often, and whether its role may call the method.
 //!
 //! # What it is
 //! It reads what a call shows of its caller, asks [`Access`], and puts the [`Called`] into the request. Behind it nothing
@@ -6,6 +6,7 @@
 //!
 //! # Invariants
 //! - A refused call is answered before its message is read.
+//! - A call is counted before it is told whether its role may call the method: refusals are kept, and cost work too.
 //! - A stream ends when its caller's token or certificate expires or is revoked, also in the middle: it is looked at
 //!   again and again.
 //! - A connection outlives no certificate: each call asks for its dates, also where callers are not authenticated.
@@ -13,7 +14,8 @@
 //!
 //! # Failure
 //! UNAUTHENTICATED for who is not known, with one message for everything that can be wrong. PERMISSION_DENIED for a
-//! role that may not call the method. IDENTITY_UNAVAILABLE where it cannot be checked now, also where as many calls wait
+//! role that may not call the method. RATE_LIMITED and TOO_MANY_STREAMS for a caller that has had as much done as it may,
+//! and RATE_LIMITED for an address of which too many calls were not known. IDENTITY_UNAVAILABLE where it cannot be checked now, also where as many calls wait
 //! for a check as may.
 //!
 //! # Cost
@@ -40,7 +42,9 @@ use super::called::Called;
 use super::methods::{Methods, Shape};
 use super::stage::{Answer, Inner, Stage};
 use super::status::Problem;
-use crate::access::{Access, CallFacts, Caller, Recorder, Refused, Shown, Token};
+use crate::access::{
+    Access, Allowance, CallFacts, Caller, Counts, Quotas, Recorder, Refused, Shown, StreamPlace, Token,
+};
 use crate::metrics::Metrics;
 use crate::tls::Peer;
 
@@ -52,20 +56,27 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// What probes call. To watch the health takes a place, and so a caller.
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+/// A call of many commands.
+const BATCH: &str = "/creditledger.v1.BatchService/ExecuteBatch";
 
 #[derive(Clone)]
 pub struct Identify {
     access: Access,
+    quotas: Quotas,
     recorder: Recorder,
     metrics: Metrics,
     waiting: Arc<Semaphore>,
 }
 
-type Checking = Pin<Box<dyn Future<Output = Result<Arc<Caller>, Refused>> + Send>>;
+type Known = Result<Arc<Caller>, Refused>;
+type Checking = Pin<Box<dyn Future<Output = Known> + Send>>;
+
+/// What a call of a stream keeps until it ends: who calls, and the place among the streams of that caller.
+type Watching = Option<(Called, Option<StreamPlace>)>;
 
 impl Identify {
-    pub fn new(access: Access, recorder: Recorder, metrics: Metrics) -> Self {
-        Self { access, recorder, metrics, waiting: Arc::new(Semaphore::new(WAITING_MAX)) }
+    pub fn new(access: Access, quotas: Quotas, recorder: Recorder, metrics: Metrics) -> Self {
+        Self { access, quotas, recorder, metrics, waiting: Arc::new(Semaphore::new(WAITING_MAX)) }
     }
 
     /// The answer to a call that is refused because of who makes it.
@@ -75,27 +86,37 @@ impl Identify {
         Status::from(problem).into_http()
     }
 
-    /// The caller, if it is known and its role may call the method. The audit log hears of all others.
-    fn admitted(
-        &self,
-        known: Result<Arc<Caller>, Refused>,
-        peer: Option<IpAddr>,
-        path: &str,
-    ) -> Result<Called, Problem> {
+    /// The caller, if it is known. The audit log hears of all others.
+    fn known(&self, known: Known, peer: Option<IpAddr>, path: &str) -> Result<Called, Problem> {
         let caller = known.map_err(|refused| {
-            if refused == Refused::Unauthenticated {
+            if refused != Refused::Unavailable {
                 self.recorder.unauthenticated(peer);
             }
             Problem::refused(refused)
         })?;
-        let called = Called::new(caller, peer, path);
-        if let Err(problem) = called.may_call(path) {
+        let allowance = self.quotas.of(&caller);
+        Ok(Called::new(caller, peer, path).limited(allowance))
+    }
+
+    /// Refuses a method that the caller's role may not call. The audit log hears of it.
+    fn may_call(&self, called: &Called, path: &str) -> Result<(), Problem> {
+        called.may_call(path).inspect_err(|problem| {
             let actor = called.actor();
             let facts = CallFacts { actor: actor.as_deref(), method: called.method, ..CallFacts::default() };
             self.recorder.refused(&facts, problem.reason());
-            return Err(problem);
-        }
-        Ok(called)
+        })
+    }
+
+    /// Lets a call in, with its caller in the request. Calls that are not allowed count too.
+    fn enter(&self, known: Known, shown: Shown, request: &mut Request<Body>) -> Result<Watching, Problem> {
+        let path = request.uri().path();
+        let called = self.known(known, shown.peer.ip(), path)?;
+        let lasts = is_stream(request);
+        let place = called.allowance().map(|allowance| count(allowance, path, lasts)).transpose()?.flatten();
+        self.may_call(&called, path)?;
+        let called = if lasts { self.lasting(called, path, shown) } else { called };
+        request.extensions_mut().insert(called.clone());
+        Ok(lasts.then_some((called, place)))
     }
 
     fn check(&self, shown: Shown) -> Checking {
@@ -104,10 +125,21 @@ impl Identify {
     }
 }
 
+/// Counts a call: as a command, and as an open stream if it is one. The commands of a batch are counted once it is read,
+/// so it needs only that one would pass.
+fn count(allowance: &Arc<Allowance>, path: &str, lasts: bool) -> Result<Option<StreamPlace>, Problem> {
+    let counted = match path {
+        BATCH => allowance.has(Counts::Commands),
+        _ => allowance.spend(Counts::Commands, 1),
+    };
+    counted.map_err(Problem::rate_limited)?;
+    lasts.then(|| allowance.open_stream()).transpose().map_err(Problem::too_many_streams)
+}
+
 impl Stage for Identify {
     fn call<S: Inner>(&self, mut request: Request<Body>, services: &mut S) -> Answer<S> {
         let connection = request.extensions().get::<Peer>().cloned().unwrap_or_default();
-        let peer = connection.address.map(|address| address.ip());
+        let peer = connection.ip();
         let anybody = if request.uri().path() == HEALTH_CHECK {
             Access::open().anybody()
         } else if connection.valid_until.is_none() {
@@ -125,19 +157,12 @@ impl Stage for Identify {
         // Without a waker: one that is pending is polled again from its own future.
         if let Poll::Ready(known) = checking.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()))
         {
-            return match self.admitted(known, peer, request.uri().path()) {
+            return match self.enter(known, shown, &mut request) {
                 Err(problem) => Answer::<S>::own(std::future::ready(Ok(self.refuse(problem)))),
-                Ok(called) => {
-                    let called = self.lasting(called, &request, shown, peer);
-                    let watched = is_stream(&request).then(|| called.clone());
-                    request.extensions_mut().insert(called);
+                Ok(None) => Answer::<S>::Passed { answer: services.call(request) },
+                Ok(Some(watching)) => {
                     let answer = services.call(request);
-                    match watched {
-                        None => Answer::<S>::Passed { answer },
-                        Some(called) => {
-                            Answer::<S>::own(async move { Ok(watch_over(answer.await?, &called)) })
-                        }
-                    }
+                    Answer::<S>::own(async move { Ok(watch_over(answer.await?, watching)) })
                 }
             };
         }
@@ -149,17 +174,14 @@ impl Stage for Identify {
         Answer::<S>::own(async move {
             let known = checking.await;
             drop(place);
-            let called = match stage.admitted(known, peer, request.uri().path()) {
-                Ok(called) => called,
+            let watching = match stage.enter(known, shown, &mut request) {
+                Ok(watching) => watching,
                 Err(problem) => return Ok(stage.refuse(problem)),
             };
-            let called = stage.lasting(called, &request, shown, peer);
-            let watched = is_stream(&request).then(|| called.clone());
-            request.extensions_mut().insert(called);
             let answer = services.oneshot(request).await?;
-            Ok(match watched {
+            Ok(match watching {
                 None => answer,
-                Some(called) => watch_over(answer, &called),
+                Some(watching) => watch_over(answer, watching),
             })
         })
     }
@@ -186,17 +208,15 @@ fn is_stream(request: &Request<Body>) -> bool {
 impl Identify {
     /// Looks at the caller of a stream again and again, and ends the stream once it is no longer known. The look-out ends
     /// with the stream.
-    fn lasting(&self, called: Called, request: &Request<Body>, shown: Shown, peer: Option<IpAddr>) -> Called {
-        if !is_stream(request) {
-            return called;
-        }
+    fn lasting(&self, called: Called, path: &str, shown: Shown) -> Called {
         let (end, ended) = watch::channel(None);
-        let (stage, path) = (self.clone(), request.uri().path().to_owned());
+        let (stage, path) = (self.clone(), path.to_owned());
         let looking = async move {
             loop {
                 tokio::time::sleep(AGAIN).await;
                 let known = stage.check(shown.clone()).await;
-                if let Err(problem) = stage.admitted(known, peer, &path) {
+                let known = stage.known(known, shown.peer.ip(), &path);
+                if let Err(problem) = known.and_then(|called| stage.may_call(&called, &path)) {
                     return problem;
                 }
             }
@@ -212,9 +232,9 @@ impl Identify {
 }
 
 /// Ends the answer once the caller is no longer known.
-fn watch_over(answer: Response<Body>, called: &Called) -> Response<Body> {
+fn watch_over(answer: Response<Body>, (called, place): (Called, Option<StreamPlace>)) -> Response<Body> {
     let ended = Box::pin(called.ended());
-    answer.map(|body| Body::new(Watched { body, ended: Some(ended) }))
+    answer.map(|body| Body::new(Watched { body, ended: Some(ended), place }))
 }
 
 /// The answer of a stream, until its caller is no longer known.
@@ -222,6 +242,8 @@ struct Watched {
     body: Body,
     /// `None` once it has ended.
     ended: Option<Pin<Box<dyn Future<Output = Problem> + Send>>>,
+    /// Its place among the streams of its caller, until it has ended.
+    place: Option<StreamPlace>,
 }
 
 impl hyper::body::Body for Watched {
@@ -234,7 +256,7 @@ impl hyper::body::Body for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let Some(ended) = &mut self.ended else { return Poll::Ready(None) };
         if let Poll::Ready(problem) = ended.as_mut().poll(context) {
-            self.ended = None;
+            (self.ended, self.place) = (None, None);
             // What feeds the stream, and what reads requests of it, ends with its body.
             self.body = Body::default();
             let mut trailers = HeaderMap::new();
@@ -243,7 +265,7 @@ impl hyper::body::Body for Watched {
         }
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if let Poll::Ready(None) = frame {
-            self.ended = None;
+            (self.ended, self.place) = (None, None);
         }
         frame
     }

@@ -6,21 +6,22 @@
 //!
 //! # Failure
 //! Out of descriptors or memory, accepting pauses for a moment and goes on: the connections wait in the system's queue.
-//! A connection beyond the limit is closed at once, and so is one whose handshake fails. Each is logged at most once a
+//! A connection beyond the limit of all or of its address is closed at once, and so is one whose handshake fails. Each is logged at most once a
 //! second, with a count.
 
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::TcpIncoming;
 
-use super::connection::{Accepted, Connection, Patience};
+use super::addresses::Addresses;
+use super::connection::{Accepted, Connection, Patience, Places};
 use crate::tls;
 
 /// How long accepting pauses after a failure of the system.
@@ -45,6 +46,7 @@ impl From<TcpListener> for Listener {
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub connections_max: usize,
+    pub connections_per_address_max: usize,
     pub keepalive: Duration,
     pub patience: Patience,
 }
@@ -80,7 +82,10 @@ pub fn connections(listener: Listener, bounds: Bounds) -> ReceiverStream<std::io
 type Sink = mpsc::Sender<std::io::Result<Connection>>;
 
 async fn accept(mut incoming: TcpIncoming, tls: Option<tls::Current>, bounds: Bounds, sink: Sink) {
-    let places = Arc::new(Semaphore::new(bounds.connections_max));
+    let doors = Doors {
+        all: Arc::new(Semaphore::new(bounds.connections_max)),
+        addresses: Addresses::new(bounds.connections_per_address_max),
+    };
     let failed_handshakes = Arc::new(Mutex::new(Seldom::default()));
     let (mut failures, mut refusals) = (Seldom::default(), Seldom::default());
     loop {
@@ -90,9 +95,9 @@ async fn accept(mut incoming: TcpIncoming, tls: Option<tls::Current>, bounds: Bo
         };
         match accepted {
             None => return,
-            Some(Ok(socket)) => match Arc::clone(&places).try_acquire_owned() {
-                Ok(place) => {
-                    let accepted = Accepted::new(socket, bounds.patience, place);
+            Some(Ok(socket)) => match doors.places(&socket) {
+                Ok(places) => {
+                    let accepted = Accepted::new(socket, bounds.patience, places);
                     if let Some(tls) = &tls {
                         let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
                         let failures = Arc::clone(&failed_handshakes);
@@ -101,10 +106,15 @@ async fn accept(mut incoming: TcpIncoming, tls: Option<tls::Current>, bounds: Bo
                         return;
                     }
                 }
-                Err(_) => {
+                Err(whose) => {
                     if let Some(count) = refusals.happened(Instant::now()) {
-                        let max = bounds.connections_max;
-                        tracing::warn!(count, max, "connections are refused: as many are open as may be");
+                        let address = socket.peer_addr().ok();
+                        tracing::warn!(
+                            count,
+                            whose,
+                            ?address,
+                            "connections are refused: as many are open as may be"
+                        );
                     }
                 }
             },
@@ -115,6 +125,22 @@ async fn accept(mut incoming: TcpIncoming, tls: Option<tls::Current>, bounds: Bo
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+/// Who may come in.
+struct Doors {
+    all: Arc<Semaphore>,
+    addresses: Arc<Addresses>,
+}
+
+impl Doors {
+    /// The places of a new connection. The error is whose connections are too many.
+    fn places(&self, socket: &TcpStream) -> Result<Places, &'static str> {
+        let address = socket.peer_addr().ok().map(|address| address.ip());
+        let of_address = self.addresses.enter(address).ok_or("of this address")?;
+        let of_all = Arc::clone(&self.all).try_acquire_owned().map_err(|_| "of all")?;
+        Ok(Places { _all: of_all, _address: of_address })
     }
 }
 

@@ -8,12 +8,14 @@
 //! # Invariants
 //! - A message is decoded only once there is room for its bytes and for what it becomes.
 //! - A message that arrives takes room for what has come of it, and until it is complete no place of the few for batches.
+//! - The bytes of a message count for its caller once its length is known, before there is room for more of them. What it
+//!   is unpacked to counts too. A single message that is over the limit is refused; a stream of them is read later.
 //! - The room is held until the call is answered, or until the next message of a stream has its own.
 //! - A sender that is silent, or slower than 32 KiB a second, is cut off. Its room is free then.
 //!
 //! # Failure
 //! A message beyond its bound is MESSAGE_TOO_LARGE. A sender that is cut off gets CALLER_STALLED. Where there is no room
-//! the answer is OVERLOADED. In each case the message was not decoded, and nothing was done.
+//! the answer is OVERLOADED, and where the caller has sent too many bytes it is RATE_LIMITED. In each case the message was not decoded, and nothing was done.
 //!
 //! # Cost
 //! A message that is there in one piece is passed on as it is. It costs one pass over its bytes and one permit.
@@ -32,12 +34,14 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic_health::pb::health_server;
 
+use super::called::Called;
 use super::gzip;
 use super::json::Place;
-use super::methods::{Method, Methods};
+use super::methods::{Method, Methods, Shape};
 use super::room::{Held, Room};
 use super::status::Problem;
 use super::wire::batch_service_server;
+use crate::access::{Allowance, Counts, Over};
 
 /// What a message may take once it is decoded, as a multiple of the bytes that it may have. 10,000 commands with 32 pairs
 /// of metadata each need five times the bytes of a batch.
@@ -101,6 +105,11 @@ impl IntakeLimits {
             room: self.room.clone(),
             held,
             places,
+            counting: Counting {
+                allowance: head.extensions.get::<Called>().and_then(Called::allowance).map(Arc::clone),
+                is_held_back: method.is_some_and(|method| method.shape == Shape::ClientStream),
+                is_counted: false,
+            },
             ended: false,
         };
         Body::new(Intake { reading: Some(reading), working: None })
@@ -191,7 +200,36 @@ struct Reading {
     held: Held,
     /// The places of the call, until it has one.
     places: Option<Arc<Semaphore>>,
+    counting: Counting,
     ended: bool,
+}
+
+/// Counts the bytes of messages for their caller.
+struct Counting {
+    /// What the caller may have done.
+    allowance: Option<Arc<Allowance>>,
+    /// A stream of messages waits until their bytes pass. A single message is refused.
+    is_held_back: bool,
+    /// The bytes of the present message are counted.
+    is_counted: bool,
+}
+
+impl Counting {
+    /// Counts the bytes of the present message, once.
+    fn count(&mut self, bytes: usize) -> Result<(), Over> {
+        if let Some(allowance) = self.allowance.as_ref().filter(|_| !self.is_counted) {
+            allowance.spend(Counts::Bytes, bytes)?;
+            self.is_counted = true;
+        }
+        Ok(())
+    }
+
+    /// Counts what a message was unpacked to besides what came of it.
+    fn unpacked(&self, bytes: usize) {
+        if let Some(allowance) = &self.allowance {
+            allowance.owe(Counts::Bytes, bytes);
+        }
+    }
 }
 
 impl Reading {
@@ -222,10 +260,12 @@ impl Reading {
         if let Some(([0, length @ ..], message)) = data.split_first_chunk::<PREFIX_BYTES>()
             && message.len() == to_usize(*length)
             && message.len() <= self.bytes_max
+            && self.counting.count(message.len()).is_ok()
             && let Some(need) = self.weigh(message)
             && self.room.try_hold(&self.held, need)
         {
             self.body.since = None;
+            self.counting.is_counted = false;
             return Some(Some(self.enter().map(|()| Frame::data(data)).map_err(Status::from)));
         }
         self.buffer.extend_from_slice(&data);
@@ -240,6 +280,7 @@ impl Reading {
                 if length > self.bytes_max {
                     return Err(Problem::too_large(self.bytes_max).into());
                 }
+                self.counted(length).await?;
                 if arrived >= length {
                     return self.message(flag, length).await.map(|bytes| Some(Frame::data(bytes)));
                 }
@@ -264,6 +305,7 @@ impl Reading {
     /// The message at the head of the buffer, with room for all that it becomes.
     async fn message(&mut self, flag: u8, length: usize) -> Result<Bytes, Status> {
         self.body.since = None;
+        self.counting.is_counted = false;
         self.enter()?;
         let packed = self.buffer.split_to(length.saturating_add(PREFIX_BYTES)).freeze();
         let message = packed.slice(PREFIX_BYTES..);
@@ -274,6 +316,7 @@ impl Reading {
         }
         let message =
             gzip::unpacked(message, self.bytes_max, UNPACKING_COPIES, (&self.room, &self.held)).await?;
+        self.counting.unpacked(message.len().saturating_sub(length));
         let need = self.weigh(&message).ok_or_else(|| self.too_heavy())?;
         self.room.hold(&self.held, need).await?;
         let mut prefix = BytesMut::with_capacity(PREFIX_BYTES);
@@ -281,6 +324,18 @@ impl Reading {
         prefix.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
         self.ready.push_back(message);
         Ok(prefix.freeze())
+    }
+
+    /// Counts the bytes of the present message; a stream waits until they pass. A sender that is held back is not silent.
+    async fn counted(&mut self, bytes: usize) -> Result<(), Problem> {
+        while let Err(over) = self.counting.count(bytes) {
+            if !self.counting.is_held_back {
+                return Err(Problem::rate_limited(over));
+            }
+            tokio::time::sleep(over.wait).await;
+            self.body.since = None;
+        }
+        Ok(())
     }
 
     /// Changes to a place of those that only calls with a message take.

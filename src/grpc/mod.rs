@@ -9,11 +9,11 @@
 //! | names | `browser` | refuses calls under a name that is not the server's, and tells browsers which pages may call |
 //! | Connect | `connect` | turns JSON and Connect into gRPC, and refuses other content types |
 //! | measure | `measure` | takes the time of the call, where somebody asks for metrics |
-//! | identity | `identify` | asks who calls, and whether its role may call the method |
+//! | identity | `identify` | asks who calls, whether it has called too often, and whether its role may call the method |
 //! | guard | `limits` | counts the call, opens its span, sets its deadline |
 //! | intake | `intake` | gives each message room as it arrives, and weighs it before it is decoded |
 //! | service | `services` | generated: calls the function of `Call` that has the method's name |
-//! | reading | `context`, `parse` | the message becomes types of the core; all violations are reported at once |
+//! | reading | `context`, `parse`, `reserved` | the message becomes types of the core; all violations are reported at once |
 //! | outgoing | `outgoing` | takes the answer from a reader that does not read it |
 //! | answer | `convert`, `status` | what the writer or the reader gave becomes a message; a refusal becomes a status |
 //!
@@ -45,6 +45,7 @@
 //! has the other end of its connection in its extensions, a `tls::Peer`.
 
 mod access_service;
+mod addresses;
 mod api;
 mod audit_log;
 mod audited;
@@ -80,6 +81,7 @@ mod postings;
 mod purchase_service;
 mod rate_card_service;
 mod reconcile;
+mod reserved;
 mod room;
 mod serve;
 mod services;

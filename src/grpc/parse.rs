@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::ledger::actor::{Actor, Role};
+use crate::ledger::actor::Actor;
 use crate::ledger::commands::Said;
 use crate::ledger::event::EventType;
 use crate::ledger::ids::LabelId;
@@ -94,23 +94,19 @@ impl Fields {
     }
 
     /// Refuses the whole message for what the caller may not name or do. Nobody learns more by what comes after it.
-    fn deny<T>(&mut self, problem: Problem) -> Option<T> {
+    pub(super) fn deny<T>(&mut self, problem: Problem) -> Option<T> {
         self.denied.get_or_insert(problem);
         None
+    }
+
+    /// Who wrote the message.
+    pub const fn called(&self) -> &Called {
+        &self.called
     }
 
     /// What the journal keeps of the caller.
     pub fn actor(&self) -> Option<Arc<Actor>> {
         self.called.actor()
-    }
-
-    /// Refuses a field that only operators may set, by anybody else.
-    pub fn operators_only(&mut self, field: &str, is_set: bool) -> Option<()> {
-        match self.called.role() {
-            Role::Operator => Some(()),
-            role if is_set => self.deny(Problem::permission_denied(role, &format!("set {field}"))),
-            _ => Some(()),
-        }
     }
 
     /// Refuses the message if the caller may not call this method, which is that of a command in a batch.

@@ -42,6 +42,8 @@ pub struct Limits {
     pub streams_max: usize,
     /// Open connections. One more is closed at once.
     pub connections_max: usize,
+    /// Open connections of one address: of IPv4, or a network of 2^64 of IPv6. One more is closed at once.
+    pub connections_per_address_max: usize,
     /// How long a new connection may take to say which protocol it speaks, its TLS handshake included.
     pub first_bytes: Duration,
     /// Concurrent streams on one connection.
@@ -73,6 +75,7 @@ impl Default for Limits {
             batches_max: 64,
             streams_max: 1_024,
             connections_max: 4_096,
+            connections_per_address_max: 1_024,
             first_bytes: Duration::from_secs(10),
             connection_streams_max: 1_024,
             request_bytes_max: 4 << 20,
@@ -83,6 +86,30 @@ impl Default for Limits {
             header_bytes_max: 16 << 10,
             keepalive_seconds: 30,
             connection_age_seconds: 3_600,
+        }
+    }
+}
+
+impl Limits {
+    fn intake(&self) -> IntakeLimits {
+        IntakeLimits {
+            request_bytes_max: self.request_bytes_max,
+            batch_request_bytes_max: self.batch_request_bytes_max,
+            silence: self.silence,
+            room: Room::new(self.memory_bytes_max, self.silence),
+        }
+    }
+
+    const fn places(&self) -> Places {
+        Places { calls: self.calls_max, batches: self.batches_max, streams: self.streams_max }
+    }
+
+    const fn connections(&self) -> Bounds {
+        Bounds {
+            connections_max: self.connections_max,
+            connections_per_address_max: self.connections_per_address_max,
+            keepalive: Duration::from_secs(self.keepalive_seconds),
+            patience: Patience { first_bytes: self.first_bytes, writing: self.silence },
         }
     }
 }
@@ -102,13 +129,7 @@ pub async fn serve(
     report(&health, ServingStatus::Serving).await;
     health.set_service_status(LIVENESS, ServingStatus::Serving).await;
     let api = api.with_silence(limits.silence);
-    let intake = IntakeLimits {
-        request_bytes_max: limits.request_bytes_max,
-        batch_request_bytes_max: limits.batch_request_bytes_max,
-        silence: limits.silence,
-        room: Room::new(limits.memory_bytes_max, limits.silence),
-    };
-    let places = Places { calls: limits.calls_max, batches: limits.batches_max, streams: limits.streams_max };
+    let (intake, places) = (limits.intake(), limits.places());
     let routes = api.http_routes.clone();
     let mut builder = Server::builder()
         .accept_http1(true) // gRPC-Web and Connect
@@ -123,7 +144,12 @@ pub async fn serve(
         .layer(Staged(Connect(intake.clone())))
         .layer(GrpcWebLayer::new())
         .layer(tower::util::option_layer(Measure::new(&api.metrics)))
-        .layer(Staged(Identify::new(admission.access, api.identities.recorder.clone(), api.metrics.clone())))
+        .layer(Staged(Identify::new(
+            admission.access,
+            admission.quotas,
+            api.identities.recorder.clone(),
+            api.metrics.clone(),
+        )))
         .layer(Staged(Guard::new(places, intake)));
 
     /// A service with its bounds on message sizes, accepting and sending gzip.
@@ -150,14 +176,7 @@ pub async fn serve(
         .add_optional_service(reflection())
         .add_optional_service(reflection_v1alpha());
 
-    let incoming = connections(
-        listener.into(),
-        Bounds {
-            connections_max: limits.connections_max,
-            keepalive: Duration::from_secs(limits.keepalive_seconds),
-            patience: Patience { first_bytes: limits.first_bytes, writing: limits.silence },
-        },
-    );
+    let incoming = connections(listener.into(), limits.connections());
     let writer = api.writer.clone();
     let stop = async move {
         tokio::select! {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::access::Refused;
+use crate::access::{Over, Refused};
 use crate::ledger::actor::Role;
 use crate::ledger::reject::{Original, RejectionClass};
 use crate::ledger::{ClassId, Kind, Rejection};
@@ -118,7 +118,25 @@ impl Problem {
                 let problem = Self::new(Code::Unavailable, Reason::IdentityUnavailable, message);
                 Self { retry_after: Some(Duration::from_secs(1)), ..problem }
             }
+            Refused::TooMany(over) => Self { message, ..Self::rate_limited(over) },
         }
+    }
+
+    /// The caller has had as much done as it may for now.
+    pub fn rate_limited(over: Over) -> Self {
+        let Over { limit, max, wait } = over;
+        let message = format!("{limit} is {max} for this caller; nothing was done");
+        let problem = Self::new(Code::ResourceExhausted, Reason::RateLimited, message);
+        let metadata = vec![("limit", limit.to_owned()), ("max", max.to_string())];
+        Self { retry_after: Some(wait), metadata, ..problem }
+    }
+
+    /// The caller has as many streams open as it may.
+    pub fn too_many_streams(over: Over) -> Self {
+        let Over { limit: _, max, wait } = over;
+        let message = format!("{max} streams of this caller are open already");
+        let problem = Self::new(Code::ResourceExhausted, Reason::TooManyStreams, message);
+        Self { retry_after: Some(wait), metadata: vec![("max", max.to_string())], ..problem }
     }
 
     /// The caller's role may not do this.

@@ -204,6 +204,13 @@ impl Posting {
             || self.detail.shortfall.as_ref().is_some_and(|shortfall| shortfall.incident == *incident)
     }
 
+    /// Whether who asked for it is only claimed: somebody is named who is not the caller that has shown itself.
+    pub fn is_by_claimed(&self) -> bool {
+        let by = self.detail.by.as_str();
+        let shown = self.detail.actor.as_ref().map(|actor| actor.subject.0.as_str());
+        !by.is_empty() && shown != Some(by)
+    }
+
     /// What it moves in money: a function of its row and its detail alone.
     pub fn money_transfers(&self) -> impl Iterator<Item = MoneyTransfer> + '_ {
         self.detail.money.iter().map(|moved| {

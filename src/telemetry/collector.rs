@@ -16,10 +16,10 @@ use crate::tls::{Client, ClientFiles};
 /// (`OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_SCHEDULE_DELAY`, ...) are read by the SDK.
 pub(super) const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// Authorities that vouch for an https:// collector, in PEM, instead of those that browsers trust.
-const OTLP_CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
+pub(super) const OTLP_CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
 /// The certificate that is shown to an https:// collector, and its key.
-const OTLP_CLIENT_CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
-const OTLP_CLIENT_KEY: &str = "OTEL_EXPORTER_OTLP_CLIENT_KEY";
+pub(super) const OTLP_CLIENT_CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
+pub(super) const OTLP_CLIENT_KEY: &str = "OTEL_EXPORTER_OTLP_CLIENT_KEY";
 
 /// Why a collector cannot be sent to.
 #[derive(Debug, thiserror::Error)]
@@ -45,13 +45,11 @@ impl Collector {
     ///
     /// # Errors
     /// [`CollectorError::Tls`] for half of a client's certificate.
-    pub fn named() -> Result<Option<Self>, CollectorError> {
+    pub(super) fn named() -> Result<Option<Self>, CollectorError> {
         Self::of(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
     }
 
-    pub(super) fn of(
-        variable: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<Option<Self>, CollectorError> {
+    pub(super) fn of(variable: impl Fn(&str) -> Option<OsString>) -> Result<Option<Self>, CollectorError> {
         let Some(endpoint) = variable(OTLP_ENDPOINT) else { return Ok(None) };
         let file = |name: &str| variable(name).map(PathBuf::from);
         let identity = match (file(OTLP_CLIENT_CERTIFICATE), file(OTLP_CLIENT_KEY)) {

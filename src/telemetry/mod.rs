@@ -41,6 +41,14 @@ pub struct Telemetry {
     meters: Meters,
 }
 
+/// The collector that the environment names.
+///
+/// # Errors
+/// [`TelemetryError::Collector`] for half of a client's certificate.
+pub fn collector() -> Result<Option<Collector>, TelemetryError> {
+    Ok(Collector::named()?)
+}
+
 /// Sets up logs and traces for the whole process. Call it inside the runtime, which carries the exporter's channel.
 pub fn start(config: &Config, collector: Option<&Collector>) -> Result<Telemetry, TelemetryError> {
     let lines = fmt::layer().with_writer(io::stderr);
@@ -111,16 +119,17 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio_stream::wrappers::TcpListenerStream;
 
-    use super::collector::OTLP_ENDPOINT;
+    use super::collector::{OTLP_CERTIFICATE, OTLP_CLIENT_CERTIFICATE, OTLP_CLIENT_KEY, OTLP_ENDPOINT};
     use super::*;
 
     #[derive(Clone, Default)]
     struct Received(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
 
-    fn collector(variables: &[(&str, &str)]) -> Result<Option<Collector>, CollectorError> {
-        Collector::of(|name| {
+    fn named(variables: &[(&str, &str)]) -> Result<Option<Collector>, TelemetryError> {
+        let named = Collector::of(|name| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
-        })
+        });
+        Ok(named?)
     }
 
     #[tonic::async_trait]
@@ -143,7 +152,7 @@ mod tests {
             tonic::transport::Server::builder().add_service(TraceServiceServer::new(received.clone()));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
 
-        let collector = collector(&[(OTLP_ENDPOINT, &endpoint)]).unwrap().unwrap();
+        let collector = named(&[(OTLP_ENDPOINT, &endpoint)]).unwrap().unwrap();
         let (layer, provider) = traces(&collector).unwrap();
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
@@ -175,14 +184,12 @@ mod tests {
             ),
             (&[(OTLP_ENDPOINT, "https://localhost:1"), (OTLP_CLIENT_KEY, "key")], OTLP_CLIENT_CERTIFICATE),
         ] {
-            let started = collector(variables).and_then(|named| start(&Config::default(), named.as_ref()));
+            let started =
+                named(variables).and_then(|collector| start(&Config::default(), collector.as_ref()));
             let error = started.unwrap_err().to_string();
             let rest = error.strip_prefix("OTEL_EXPORTER_OTLP_ENDPOINT cannot be used: ");
             assert!(rest.is_some_and(|rest| rest.starts_with(said)), "{error}");
         }
-        assert!(
-            collector(&[(OTLP_CLIENT_KEY, "key")]).unwrap().is_none(),
-            "without a collector nothing is read"
-        );
+        assert!(named(&[(OTLP_CLIENT_KEY, "key")]).unwrap().is_none(), "without a collector nothing is read");
     }
 }

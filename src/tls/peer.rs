@@ -1,6 +1,6 @@
 //! Who is at the other end of a connection.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,9 +54,14 @@ impl Peer {
         Self { address, names: names(&certificate), valid_until: Some(last) }
     }
 
+    /// The address that it comes from, without the port.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.ip())
+    }
+
     /// Whether the client's certificate was valid at the handshake and is no longer. A new connection would be refused.
     pub fn has_expired(&self) -> bool {
-        let now = u64::try_from(clock::now().micros().div_euclid(1_000_000)).unwrap_or(0);
+        let now = u64::try_from(clock::wall().micros().div_euclid(1_000_000)).unwrap_or(0);
         self.valid_until.is_some_and(|last| now > last)
     }
 }

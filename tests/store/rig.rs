@@ -51,8 +51,18 @@ pub const SETTINGS: Settings =
 
 impl Rig {
     fn of(engine: Engine, url: Option<String>, directory: Option<TempDir>) -> Self {
-        let Engine { mut writers, reader, audit, webhooks, orders, tokens, records, notifier, gauges: _, clock } =
-            engine;
+        let Engine {
+            mut writers,
+            reader,
+            audit,
+            webhooks,
+            orders,
+            tokens,
+            records,
+            notifier,
+            gauges: _,
+            clock,
+        } = engine;
         let writer = writers.remove(0);
         let customer = id("acme");
         let ledger = LedgerNo::MAIN;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use creditledger::access::certificates::Certificates;
-use creditledger::access::{Access, Admission, Bounds, Caller, Ledgers, Refused, Verifier, Verify};
+use creditledger::access::{Access, Admission, Bounds, Caller, Ledgers, Quotas, Refused, Verifier, Verify};
 use creditledger::grpc::{Limits, serve};
 use creditledger::ledger::actor::{Role, Way};
 use creditledger::ledger::ids::OpenText;
@@ -46,6 +46,12 @@ impl Tokens {
         token.to_owned()
     }
 
+    /// Another token of the same caller.
+    pub fn again(&self, token: &str, other: &str) -> String {
+        let caller = self.0.lock().unwrap()[token].clone();
+        self.put(other, caller)
+    }
+
     pub fn revoke(&self, token: &str) {
         self.0.lock().unwrap().remove(token);
     }
@@ -65,13 +71,24 @@ impl Guarded {
 
     /// Which takes tokens of providers too.
     pub async fn with(served: &Served, jwt: Option<Verifier>) -> Self {
+        Self::limited(served, jwt, Quotas::none(), 0).await
+    }
+
+    /// With limits, also of calls a second that do not show who calls.
+    pub async fn limited(
+        served: &Served,
+        jwt: Option<Verifier>,
+        quotas: Quotas,
+        unauthenticated_per_second: u32,
+    ) -> Self {
         let tokens = Arc::new(Tokens::default());
         let access = Access::by(Arc::clone(&tokens) as _, jwt, Certificates::default());
+        let access = access.bounded(unauthenticated_per_second);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(
             served.api.clone(),
-            Admission { access, ..Admission::open() },
+            Admission { access, quotas, ..Admission::open() },
             listener,
             Limits::default(),
             std::future::pending(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use creditledger::access::Quotas;
 use creditledger::access::jwt::{Algorithm, ClaimPath, KeySource, LedgerRule, Provider, Rules, Verifier};
 use creditledger::clock;
 use creditledger::ledger::actor::Role;
@@ -12,7 +13,7 @@ use tonic::Code;
 
 use crate::access::{reason, requests, table, told};
 use crate::callers::Guarded;
-use crate::served::On;
+use crate::served::{On, Served};
 use crate::signer::{Signer, jwks, unsigned};
 use crate::world::World;
 
@@ -168,4 +169,38 @@ async fn a_token_of_a_provider_has_its_role_in_its_ledgers() {
             assert_eq!(told(&answer) == "PERMISSION_DENIED", !may, "{method} by {role}: {:?}", told(&answer));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_an_address_that_guesses_no_more_signatures_are_checked_and_known_tokens_hold() {
+    let signer = Signer::es256("a");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jwks.json");
+    std::fs::write(&file, jwks(&[&signer])).unwrap();
+    let served = Served::with_credits(On::Memory, "10").await;
+    let guarded = Guarded::limited(&served, Some(verifier(&file)), Quotas::none(), 1).await;
+    let call = async |token: &str| told(&guarded.call(token, "LedgerService/ListLedgers", Vec::new()).await);
+    let known = signer.sign(&claims(Role::Helpdesk));
+    let until = async |token: &str, wanted: &str| {
+        let came = async { while call(token).await != wanted {} };
+        tokio::time::timeout(Duration::from_mins(1), came).await.unwrap();
+    };
+    // The keys are read in a moment; what fails until then counts too.
+    until(&known, "").await;
+    let expired = signer.sign(&with(claims(Role::Helpdesk), "exp", (now() - 3_600).into()));
+    until(&expired, "RATE_LIMITED").await;
+    assert_eq!(call(&known).await, "", "it was verified before");
+    // One that would hold is looked at later. Each time it is not, the address has guessed once more or waited.
+    let new = signer.sign(&with(claims(Role::Helpdesk), "sub", "somebody else".into()));
+    let refused = async {
+        loop {
+            until(&expired, "RATE_LIMITED").await;
+            let fresh = signer.sign(&with(claims(Role::Helpdesk), "sub", format!("{}", now()).into()));
+            if call(&fresh).await == "RATE_LIMITED" {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), refused).await.unwrap();
+    until(&new, "").await;
 }

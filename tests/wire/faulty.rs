@@ -17,9 +17,9 @@ use creditledger::store::orders::OrderStore;
 use creditledger::store::webhooks::{Asked, AskedScope, Delivery, Endpoint, WebhookStore, WebhookTx};
 use creditledger::store::{
     At, AuditStore, CardsChanged, ClassStats, ClassStatsFilter, CommitNotifier, DefaultAlertsSet, Engine,
-    EngineClock, Erased, Gauges, HoldFilter, Ledger, LedgerCreated, LotFilter, NewDefaultAlerts, NewLedger, OwnedLot,
-    Page, Position, ReadStore, Readable, RecordStore, Recorded, StoreError, StoreInfo, StoredToken, TokenCounts,
-    TokenStore, TokenTx, WriteStore,
+    EngineClock, Erased, Gauges, HoldFilter, Ledger, LedgerCreated, LotFilter, NewDefaultAlerts, NewLedger,
+    OwnedLot, Page, Position, ReadStore, Readable, RecordStore, Recorded, StoreError, StoreInfo, StoredToken,
+    TokenCounts, TokenStore, TokenTx, WriteStore,
 };
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -107,8 +107,18 @@ pub struct Faulty {
 
 impl Faulty {
     pub fn new(engine: Engine) -> Self {
-        let Engine { mut writers, reader, audit, webhooks, orders, tokens, records, notifier, gauges: _, clock } =
-            engine;
+        let Engine {
+            mut writers,
+            reader,
+            audit,
+            webhooks,
+            orders,
+            tokens,
+            records,
+            notifier,
+            gauges: _,
+            clock,
+        } = engine;
         let writer = Arc::new(Mutex::new(writers.remove(0)));
         Self {
             plan: Arc::default(),

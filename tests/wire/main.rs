@@ -47,6 +47,7 @@ mod plain;
 mod pressure;
 mod promises;
 mod protocols;
+mod quotas;
 mod races;
 mod raw;
 mod reads;

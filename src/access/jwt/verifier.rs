@@ -34,6 +34,8 @@ enum Failure {
     Fault(Fault),
     /// It cannot be told now whether the provider has the key.
     NotNow(usize, &'static str),
+    /// It is not looked at.
+    Refused(Refused),
 }
 
 impl From<Fault> for Failure {
@@ -71,7 +73,19 @@ impl Verifier {
     /// [`Refused::Unauthenticated`] for a token that does not hold. [`Refused::Unavailable`] where the provider's keys are
     /// too old, were never fetched, or are being fetched and may bring the token's key.
     pub async fn verify(&self, token: &str) -> Result<Arc<Caller>, Refused> {
-        match self.caller_of(token).await {
+        self.verify_if(token, || Ok(())).await
+    }
+
+    /// The same. `may_check` is asked before anything is checked of a token that was not verified before.
+    ///
+    /// # Errors
+    /// As [`Self::verify`], and what `may_check` refuses.
+    pub async fn verify_if(
+        &self,
+        token: &str,
+        may_check: impl FnOnce() -> Result<(), Refused> + Send,
+    ) -> Result<Arc<Caller>, Refused> {
+        match self.caller_of(token, may_check).await {
             Ok(caller) => Ok(caller),
             Err(Failure::Fault(Fault(reason))) => {
                 tracing::debug!(reason, "a token is refused");
@@ -82,10 +96,15 @@ impl Verifier {
                 tracing::debug!(provider, why, "a token cannot be checked now");
                 Err(Refused::Unavailable)
             }
+            Err(Failure::Refused(refused)) => Err(refused),
         }
     }
 
-    async fn caller_of(&self, text: &str) -> Result<Arc<Caller>, Failure> {
+    async fn caller_of(
+        &self,
+        text: &str,
+        may_check: impl FnOnce() -> Result<(), Refused> + Send,
+    ) -> Result<Arc<Caller>, Failure> {
         if text.len() > token::BYTES_MAX {
             return Err(Fault("is too long").into());
         }
@@ -96,6 +115,7 @@ impl Verifier {
             }
             self.known.forget(&digest);
         }
+        may_check().map_err(Failure::Refused)?;
         let token = Token::parse(text)?;
         let place = self.issuers.get(claims::issuer(&token.claims)?).copied();
         let place = place.ok_or(Fault("is of an issuer that is not known"))?;

@@ -95,15 +95,22 @@ pub struct Bench {
         conflicts_with_all = ["many_customers", "in_flight", "batch"]
     )]
     grow: Option<u32>,
+    #[command(flatten)]
+    cost: Cost,
+    /// Print a JSON array, an object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is measured instead of all that: what one thing costs the holds.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Cost {
     /// Instead of all that, measure what metrics cost: holds with and without them, each on a temporary SQLite database
     #[arg(long, conflicts_with_all = ["database_url", "database_url_file", "lanes", "grow", "many_customers", "in_flight", "batch"])]
     metrics: bool,
     /// Instead of all that, compare single holds without a token, and with a JWT that is signed by ES256 and by RS256
     #[arg(long, conflicts_with_all = ["metrics", "grow", "many_customers", "in_flight", "batch"])]
     auth: bool,
-    /// Print a JSON array, an object a line
-    #[arg(long)]
-    json: bool,
 }
 
 impl Bench {
@@ -128,7 +135,7 @@ impl Bench {
             Some(url) => shown_url(url.reveal()),
             None => "temporary, SQLite".to_owned(),
         };
-        if self.metrics {
+        if self.cost.metrics {
             let (customers, lasts) = (size(self.customers), self.lasts());
             let (lines, durability) =
                 measure_metrics(&config, folder.path(), customers, self.connections, lasts).await?;
@@ -140,7 +147,7 @@ impl Bench {
             print(&if self.json { grown.json().to_string() } else { grown.page(&shown) })?;
             return Ok(ExitCode::SUCCESS);
         }
-        let measured = if self.auth {
+        let measured = if self.cost.auth {
             self.compare_tokens(&url, &mut server, folder.path()).await
         } else {
             self.measure(&url, &server).await

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tonic::{Code, Request};
+use tonic::Request;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -38,11 +38,11 @@ impl Health {
         let asked = async {
             let mut client = HealthClient::new(self.target.connect().await?);
             let answer = client.check(Request::new(HealthCheckRequest { service: service.clone() })).await;
-            let answer = answer.map_err(|status| match status.code() {
-                Code::NotFound => Failure::Other(format!("the server has no service {service:?}")),
-                _ => CallError::from(status).into(),
+            let asked = answer.map_err(|status| match &*service {
+                "" => CallError::from(status).into(),
+                service => Failure::Other(format!("service {service}: {}", CallError::from(status))),
             })?;
-            Ok::<_, Failure>(answer.into_inner().status())
+            Ok::<_, Failure>(asked.into_inner().status())
         };
         let late = |_| Failure::Other(format!("the server did not answer in {} s", PATIENCE.as_secs()));
         let status = tokio::time::timeout(PATIENCE, asked).await.map_err(late)??;

@@ -34,7 +34,7 @@ use super::tries::ask;
 use crate::app::failure::Failure;
 use crate::config::{Config, Secret};
 use crate::hidden::Hidden;
-use crate::telemetry::{self, Collector};
+use crate::telemetry;
 
 /// Drive a server with the incidents of a CSV file, then check the book
 ///
@@ -93,7 +93,7 @@ impl Replay {
     pub async fn run(self) -> Result<ExitCode, Failure> {
         let incidents = self.incidents()?;
         let config = Config { log_filter: "warn".to_owned(), ..Config::default() };
-        let telemetry = telemetry::start(&config, Collector::named()?.as_ref())?;
+        let telemetry = telemetry::start(&config, telemetry::collector()?.as_ref())?;
         let summary = tokio::select! {
             summary = self.replay(incidents) => summary,
             // What was sent so far is safe: the same command goes on from there.

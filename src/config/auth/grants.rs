@@ -8,9 +8,13 @@ use crate::access::{Bounds, Ledgers};
 use crate::ledger::actor::Role;
 use crate::ledger::{CustomerId, LedgerId};
 
-/// A role by its name.
+/// The role that an entry names.
 pub(super) fn role(entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<Role> {
-    let name = entry.text(faults)?;
+    role_named(entry.text(faults)?, entry, faults)
+}
+
+/// A role by its name.
+pub(in crate::config) fn role_named(name: &str, entry: &Entry<'_>, faults: &mut Faults<'_>) -> Option<Role> {
     let role = Role::ALL.iter().copied().find(|role| role.name() == name);
     role.or_else(|| {
         let names: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();

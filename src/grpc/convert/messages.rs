@@ -72,6 +72,7 @@ pub fn posting(
         work_id: or_empty(detail.work.as_ref().map(|work| &work.id)),
         shortfall_credits: or_empty(detail.shortfall.as_ref().map(|short| &short.missing)),
         by: detail.by.to_string(),
+        by_claimed: posting.is_by_claimed(),
         reason: detail.reason.to_string(),
         metadata: metadata(&detail.metadata),
         texts_erased_at: match posting.texts {

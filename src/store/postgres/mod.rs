@@ -58,7 +58,5 @@ mod test_server;
 pub use archiving::{Archiving, archiving};
 pub use connect::Address;
 pub use copy::PgCopier;
-pub use opening::{
-    confirm_clock, look, migrate, open, open_figures, open_for_copy, open_to_read,
-};
+pub use opening::{confirm_clock, look, migrate, open, open_figures, open_for_copy, open_to_read};
 pub use write::PgWriter;
