@@ -106,7 +106,8 @@ fn names(query: &str) -> BTreeSet<String> {
         let (word, after) = (&rest[start..end], rest[end..].trim_start());
         rest = &rest[end..];
         let is_function = after.starts_with('(') || ["sum", "max", "min"].contains(&word);
-        if !is_function && !word.starts_with(|c: char| c.is_ascii_digit()) {
+        let is_word = ["or", "and", "unless", "offset"].contains(&word);
+        if !is_function && !is_word && !word.starts_with(|c: char| c.is_ascii_digit()) {
             names.insert(word.to_owned());
         }
     }

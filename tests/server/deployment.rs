@@ -61,6 +61,8 @@ fn the_image_serves_with_its_settings() {
 fn the_manifests_of_kubernetes_serve_with_their_settings() {
     let (place, authority) = (Place::new(), Authority::new("ours"));
     let manifest = deployed("kubernetes.yaml");
+    // The Service is called as settings begin.
+    assert!(manifest.contains("enableServiceLinks: false"), "CREDITLEDGER_PORT would be no setting");
     let settings = manifest.split_once("creditledger.toml: |\n").unwrap().1.split_once("---").unwrap().0;
     let settings: Vec<_> = settings.lines().map(str::trim_start).collect();
     let own = |path: &str| place.path(path).display().to_string();

@@ -115,7 +115,7 @@ impl Proxy {
     }
 
     /// Posts over HTTP/1.1, and gives the status and the whole answer.
-    fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
         let mut socket = TcpStream::connect(&self.http1).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut head = format!(

@@ -66,5 +66,12 @@ async fn a_call_goes_to_the_cell_of_its_ledger() {
     let ended = site.place.run(&["balance", "acme", "--ledger", "retail", "--server", &url]);
     assert!(ended.complaint().contains("went away"), "{}", ended.stderr);
     site.place.json(&["balance", "acme", "--server", &url, "--json"]);
+    // Nor is anything told to be taken: a storefront sends a delivery again, and Connect reads JSON.
+    assert_eq!(proxy.post("/webhooks/retail-shop", &[], b"{}").0, 502);
+    let json = [("content-type", "application/json"), ("x-creditledger-ledger", "retail")];
+    let (status, answer) = proxy.post("/creditledger.v1.PurchaseService/GrantCredits", &json, b"{}");
+    assert!(status == 503 && answer.contains("unavailable"), "{answer}");
+    // The first cell has no storefronts.
+    assert_eq!(proxy.post("/webhooks/shop", &[], b"{}").0, 404);
     first.stop();
 }
