@@ -1,6 +1,6 @@
 //! The only place that asks for the time or for randomness: imports of it show what depends on either.
 
-mod boot;
+pub mod boot;
 pub mod plausible;
 pub mod watch;
 

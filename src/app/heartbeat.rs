@@ -13,6 +13,8 @@ use crate::store::{EngineClock, StoreError, Time};
 const BEAT: Duration = Duration::from_mins(1);
 /// How often the clock is looked at where nobody asks for the time, and whether an operator has confirmed it.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long a look may take. Its transaction is given up then.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Beats until it is dropped.
 pub(super) async fn heartbeat(clock: EngineClock) {
@@ -21,7 +23,9 @@ pub(super) async fn heartbeat(clock: EngineClock) {
     let mut next_beat = Instant::now();
     loop {
         let is_beat = next_beat <= Instant::now();
-        match look(&clock, is_beat, &mut told).await {
+        // A database that has gone without a word must not keep this from looking again.
+        let looked = tokio::time::timeout(PATIENCE, look(&clock, is_beat, &mut told)).await;
+        match looked.unwrap_or_else(|_| Err(StoreError::Failed("the database does not answer".into()))) {
             Ok(()) if is_beat => next_beat = Instant::now() + BEAT,
             Ok(()) => {}
             Err(error) => tracing::warn!(%error, "what is known of the clock could not be read or stored"),

@@ -18,6 +18,7 @@ use super::sql::records::SqlRecords;
 use super::sql::side::SideStore;
 use super::sql::tokens::SqlTokens;
 use super::sqlite;
+use crate::clock::boot::since_boot;
 use crate::clock::plausible::Known;
 use crate::clock::watch::Watch;
 use crate::ledger::Timestamp;
@@ -42,6 +43,7 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
         return postgres::open(address, now, settings).await;
     }
     let path = sqlite_path(url)?;
+    let begun = since_boot();
     let (writer, readers) = sqlite::open(&path, now)?;
     let notifier = writer.notifier();
     let gauges = Gauges::Sqlite(writer.gauges());
@@ -50,6 +52,9 @@ pub async fn open(url: &str, now: Timestamp, settings: &Settings) -> Result<Engi
     let rows = Arc::new(SideStore(side.clone())) as Arc<dyn ClockStore>;
     let watch = Arc::new(Watch::default());
     if let Some(gap_max) = settings.clock_gap_max {
+        // Migrating a large database takes its time: what the clock shows is judged with the boot time of the moment.
+        let passed = i64::try_from(since_boot().saturating_sub(begun).as_micros()).unwrap_or(i64::MAX);
+        let now = Timestamp::from_micros(now.micros().saturating_add(passed));
         let (known, wall) = rows.known(now).await?;
         watch.begin(&known, gap_max, wall);
     }

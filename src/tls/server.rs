@@ -92,7 +92,7 @@ impl Files {
         let certificates = pem::certificates(&self.certificate, &pem::read(&self.certificate)?)?;
         let made = self.make(self.read())?;
         let mut told: Vec<String> = made.warning.map(str::to_owned).into_iter().collect();
-        let then = clock::now().plus_days(days).micros();
+        let then = clock::wall().plus_days(days).micros();
         let mut shown = certificates.iter().zip(1..);
         if told.is_empty()
             && let Some((_, number)) = shown.find(|(one, _)| dates(one, then) == Dates::Over)
@@ -159,7 +159,7 @@ impl Contents {
 
 /// Tells that a certificate is not valid now. It is used all the same: an operator may need a server before a new one.
 fn untimely(certificate: &CertificateDer<'_>) -> Option<&'static str> {
-    match dates(certificate, clock::now().micros()) {
+    match dates(certificate, clock::wall().micros()) {
         Dates::Good => None,
         Dates::Over => Some("the certificate has expired"),
         Dates::Ahead => Some("the certificate is not valid yet"),

@@ -63,7 +63,7 @@ impl ConfirmEstimate {
                     parked_at: Some(at.book.now),
                     parked_by: Some(draft.id),
                     confirmed_by: by.clone(),
-                    valid_until: at.book.now.plus_days(at.pinned_card(hold)?.quote_valid_days),
+                    valid_until: at.book.due_by().plus_days(at.pinned_card(hold)?.quote_valid_days),
                     ..pending.clone()
                 });
             }

@@ -98,7 +98,7 @@ impl<'a> Context<'a> {
     /// Refuses a moment that is not in the future.
     pub fn must_be_later(&self, field: &'static str, at: Option<Timestamp>) -> Result<(), Rejection> {
         match at {
-            Some(at) if at <= self.book.now => Err(Rejection::field(field, "must be in the future")),
+            Some(at) if at <= self.book.due_by() => Err(Rejection::field(field, "must be in the future")),
             Some(_) | None => Ok(()),
         }
     }

@@ -78,7 +78,7 @@ impl EstimateIncident {
         let mut after = Hold::clone(hold);
         after.pending = Some(Pending {
             total,
-            valid_until: at.book.now.plus_days(card.quote_valid_days),
+            valid_until: at.book.due_by().plus_days(card.quote_valid_days),
             parked_at: None,
             parked_by: None,
             range_override: self.range_override.clone(),
@@ -100,7 +100,7 @@ impl EstimateIncident {
         Ok(Hold {
             class: self.class.clone(),
             estimate: total,
-            valid_until: Some(at.book.now.plus_days(card.quote_valid_days)),
+            valid_until: Some(at.book.due_by().plus_days(card.quote_valid_days)),
             expires_at: self.expires_at,
             range_override: self.range_override.clone(),
             estimated_by: at.submission.said.by.clone(),

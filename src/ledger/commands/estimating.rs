@@ -96,7 +96,7 @@ pub(super) fn confirm_whole<'a>(
             hold.state = HoldState::AwaitingCredits;
             hold.parked_at = Some(at.book.now);
             hold.parked_by = Some(draft.id);
-            hold.valid_until = Some(at.book.now.plus_days(at.pinned_card(&hold)?.quote_valid_days));
+            hold.valid_until = Some(at.book.due_by().plus_days(at.pinned_card(&hold)?.quote_valid_days));
         }
     }
     Ok(draft.with_hold(hold))
