@@ -166,6 +166,7 @@ impl Made {
 /// Copies a database to a name that is free, and checks the copy before it gets the name.
 async fn make(from: &Path, to: &Path, partial: &Path, purpose: Purpose) -> Result<Made, Failure> {
     let mut stop = Stop::new()?;
+    refuse_to_use_up(from, partial)?;
     // Dropped wherever this ends early, and then the file is removed.
     let partial = Partial::begin(to, partial)?;
     tokio::select! {
@@ -176,6 +177,18 @@ async fn make(from: &Path, to: &Path, partial: &Path, purpose: Purpose) -> Resul
         }
         signal = stop.asked(|| ()) => Err(Failure::Other(format!("interrupted by {signal}; nothing was made"))),
     }
+}
+
+/// Refuses to read what would be emptied: the file that is being made, under whatever name.
+fn refuse_to_use_up(from: &Path, partial: &Path) -> Result<(), Failure> {
+    let (Ok(from), Ok(partial)) = (from.canonicalize(), partial.canonicalize()) else { return Ok(()) };
+    if from == partial {
+        return Err(other(&format!(
+            "{} is the name of a file that is being made; give it another one first",
+            from.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Copies into the partial file and verifies that.

@@ -96,6 +96,11 @@ impl Name {
                 Err(error) => note(&format!("{} is left alone: {error}", path.display())),
             }
         }
+        // One that was made while the clock was ahead is no newer one. It is left alone, and not counted.
+        let is_ahead = |path: &PathBuf| path.file_name() > new.file_name();
+        for path in old.extract_if(.., |path| is_ahead(path)) {
+            note(&format!("{} is left alone: its name has a time to come", path.display()));
+        }
         // The names are in the order of their times.
         old.sort_by(|one, other| other.cmp(one));
         let old = old.split_off(old.len().min(keep.get().saturating_sub(1)));

@@ -52,7 +52,10 @@ pub async fn look(url: &str) -> Result<Look, StoreError> {
         let schema = if content.is_some() { SchemaState::Current } else { SchemaState::Older };
         return Ok(Look { engine: seen.version, schema, now: Some(seen.now), content });
     }
-    let (schema, readers) = sqlite::look(&sqlite_path(url)?)?;
+    let path = sqlite_path(url)?;
+    // A disk that does not answer holds a thread of its own, and no other check.
+    let looked = tokio::task::spawn_blocking(move || sqlite::look(&path)).await;
+    let (schema, readers) = looked.map_err(StoreError::failed)??;
     let schema = match schema {
         None => SchemaState::Missing,
         Some(sqlite::Schema::Older) => SchemaState::Older,

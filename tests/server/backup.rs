@@ -218,6 +218,13 @@ async fn nothing_is_overwritten_and_nothing_damaged_is_kept() {
     refused(&["backup", ".."], "names no file");
     refused(&["backup", "c.db", "--database-url", "sqlite:absent.db"], "there is no database ");
     refused(&["restore", "absent.db", "--database-url", "sqlite:c.db"], "there is no database ");
+    // What a backup that was killed has left is not used up by a restore to the name that it was to have.
+    std::fs::copy(place.path("b.db"), place.path("d.db.partial")).unwrap();
+    refused(&["restore", "d.db.partial", "--database-url", "sqlite:d.db"], "is being made");
+    assert_eq!(
+        std::fs::read(place.path("d.db.partial")).unwrap(),
+        std::fs::read(place.path("b.db")).unwrap()
+    );
     refused(&["backup", "c.db", "--database-url", "memory:"], "memory: is gone with its server");
     place.write("text.db", &"This is no database at all. ".repeat(50));
     refused(&["restore", "text.db", "--database-url", "sqlite:c.db"], "is not an SQLite database");

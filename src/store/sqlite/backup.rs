@@ -24,6 +24,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::examine::{APPLICATION_ID, MAGIC};
+use super::lock::in_use;
 use super::log_file::word;
 use super::opening::{Alone, Schema, medium_of, schema_of};
 use super::reading::{self, Medium};
@@ -80,7 +81,11 @@ fn copy_pages(
     let alone = Alone::try_take(from)?;
     let medium = match &alone {
         Some(alone) => alone.medium,
-        None => medium_of(from)?,
+        None => match medium_of(from)? {
+            Medium::Shared => Medium::Shared,
+            // Nobody would tell what is written to it meanwhile.
+            Medium::Frozen => return Err(in_use(from)),
+        },
     };
     let file = alone.as_ref().map(Alone::file);
     let source = reading::connect(from, medium).map_err(said)?;
