@@ -110,7 +110,7 @@ impl Caller {
 
     /// What tells it from others; `None` where callers are not authenticated.
     pub(super) fn name(&self) -> Option<impl Hash + use<'_>> {
-        self.identity.as_ref().map(|identity| (identity, self.bounds.role))
+        self.identity.as_ref().map(|identity| (identity, self.bounds.role, &self.bounds.customer))
     }
 
     /// What the journal keeps of it; `None` where callers are not authenticated.

@@ -131,6 +131,7 @@ impl Access {
     pub async fn who(&self, shown: &Shown) -> Result<Arc<Caller>, Refused> {
         if shown.peer.has_expired() {
             tracing::debug!("a call is refused: the certificate of its connection has expired");
+            self.attempts.failed(shown.peer.ip()).map_err(Refused::TooMany)?;
             return Err(Refused::Unauthenticated);
         }
         let Some(ways) = &self.ways else { return Ok(Arc::clone(&ANYBODY)) };

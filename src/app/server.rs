@@ -233,7 +233,7 @@ impl Server {
             tokens,
             recorder,
             shutdown_timeout,
-            also: Also { api, tokens: _, limits: _, listening: also },
+            also: Also { api, tokens: known, limits: _, listening: also },
         } = self;
         sweeper.abort();
         heartbeat.abort();
@@ -253,7 +253,8 @@ impl Server {
                 tracing::warn!(?shutdown_timeout, "some calls of a further listener have not ended");
             }
         }
-        drop(api);
+        // They read the database, and the writer is the last to close it: then it leaves no log behind.
+        drop((api, known));
         // It stores its cursors. What it does not finish is sent again by the next server.
         if tokio::time::timeout(shutdown_timeout, relay).await.is_err() {
             tracing::warn!(?shutdown_timeout, "some webhooks were under way and are sent again later");

@@ -38,9 +38,9 @@ impl Call {
         let allowance = self.called.allowance();
         let max =
             allowance.map_or(COMMANDS_MAX, |allowance| allowance.limits.batch_commands).min(COMMANDS_MAX);
-        // One that is too large is refused in any case, and costs what any call does.
+        // One that is empty or too large is refused in any case, and costs what any call does.
         let count = request.get_ref().commands.len();
-        self.called.spend_commands(if count > max { 1 } else { count })?;
+        self.called.spend_commands(if count > max { 1 } else { count.max(1) })?;
         let (ledger, commands) = self.parse(request.into_inner(), |message, fields| {
             let ExecuteBatchRequest { ledger_id, commands } = message;
             let ledger = fields.ledger_or_main(&ledger_id);

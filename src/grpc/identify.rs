@@ -113,7 +113,12 @@ impl Identify {
         let called = self.known(known, shown.peer.ip(), path)?;
         let lasts = is_stream(request);
         let place = called.allowance().map(|allowance| count(allowance, path, lasts)).transpose()?.flatten();
-        self.may_call(&called, path)?;
+        self.may_call(&called, path).inspect_err(|_| {
+            // Its commands are never counted.
+            if let Some(allowance) = called.allowance().filter(|_| path == BATCH) {
+                allowance.owe(Counts::Commands, 1);
+            }
+        })?;
         let called = if lasts { self.lasting(called, path, shown) } else { called };
         request.extensions_mut().insert(called.clone());
         Ok(lasts.then_some((called, place)))

@@ -329,7 +329,8 @@ impl Reading {
     /// Counts the bytes of the present message; a stream waits until they pass. A sender that is held back is not silent.
     async fn counted(&mut self, bytes: usize) -> Result<(), Problem> {
         while let Err(over) = self.counting.count(bytes) {
-            if !self.counting.is_held_back {
+            // What a caller owes for other calls must not keep the room of this one for longer than silence may.
+            if !self.counting.is_held_back || over.wait > self.body.silence {
                 return Err(Problem::rate_limited(over));
             }
             tokio::time::sleep(over.wait).await;

@@ -105,6 +105,8 @@ async fn fill(world: &World) {
         // Not every posting means an event.
         let _ = served.notifications().redeliver_event(again).await;
     }
+    // What was rejected since is in the audit log.
+    served.recorder.flush().await;
 }
 
 async fn pages_of_every_size_end_and_join(on: On) {

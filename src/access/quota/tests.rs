@@ -10,8 +10,13 @@ use crate::ledger::actor::Way;
 use crate::ledger::ids::OpenText;
 
 fn named(subject: &str, role: Role, way: Way, provider: &str) -> Caller {
+    bound(subject, role, way, provider, "acme")
+}
+
+/// A customer's is bound to it.
+fn bound(subject: &str, role: Role, way: Way, provider: &str, customer: &str) -> Caller {
     let text = |text| OpenText(Text::parse(text).unwrap());
-    let customer = (role == Role::Customer).then(|| crate::ledger::CustomerId::parse("acme").unwrap());
+    let customer = (role == Role::Customer).then(|| crate::ledger::CustomerId::parse(customer).unwrap());
     let bounds = Bounds::new(role, Ledgers::All, customer).unwrap();
     Caller::known(text(subject), way, bounds, None).vouched_by(text(provider))
 }
@@ -52,6 +57,9 @@ fn a_caller_has_one_allowance_and_another_caller_another() {
         named("zammad", Role::Helpdesk, Way::Certificate, ""),
         named("zammad", Role::Helpdesk, Way::Jwt, "one"),
         named("zammad", Role::Helpdesk, Way::Jwt, "two"),
+        // Tokens may share a name.
+        bound("customer", Role::Customer, Way::Token, "", "acme"),
+        bound("customer", Role::Customer, Way::Token, "", "initech"),
     ] {
         commands(&quotas.of(&other).unwrap(), 2).unwrap();
     }
