@@ -258,37 +258,59 @@ impl Sources {
     }
 
     async fn read_balances(&self, on: &Instruments) -> Result<(), SampleError> {
-        let (mut credits, mut money) = (Vec::new(), Vec::new());
+        let (mut credits, mut money) = (AccountSamples::default(), AccountSamples::default());
         for ledger in self.reader.all_ledgers().await?.into_iter().take(LEDGERS_MAX) {
-            let balance = self.reader.trial_balance(ledger.no).await?;
-            add_balances(&ledger.id, balance, &mut credits, &mut money)?;
+            let TrialBalance { credits: in_credits, money: in_money } =
+                self.reader.trial_balance(ledger.no).await?;
+            for (account, balance) in in_credits {
+                let value = Decimal::from(balance.units()) / Decimal::from(Credits::UNITS_PER_CREDIT);
+                credits.add(&ledger.id, account, None, value);
+            }
+            for (place, minor_units) in in_money {
+                let currency = place.currency.to_string();
+                let digits =
+                    amounts::digits(&currency).ok_or_else(|| SampleError::Currency(currency.clone()))?;
+                let value = Decimal::new(minor_units, digits);
+                money.add(&ledger.id, place.short_name(), Some(currency), value);
+            }
         }
-        on.samples.put(&metrics::ACCOUNT_CREDITS, credits);
-        on.samples.put(&metrics::ACCOUNT_MONEY, money);
+        on.samples.put(&metrics::ACCOUNT_CREDITS, credits.samples());
+        on.samples.put(&metrics::ACCOUNT_MONEY, money.samples());
         Ok(())
     }
 }
 
-fn add_balances(
-    ledger: &LedgerId,
-    balance: TrialBalance,
-    credits: &mut Vec<Sample>,
-    money: &mut Vec<Sample>,
-) -> Result<(), SampleError> {
-    let TrialBalance { credits: in_credits, money: in_money } = balance;
-    for (account, balance) in in_credits {
-        let attributes = vec![of(ledger), KeyValue::new("creditledger.account", account)];
-        let value = Decimal::from(balance.units()) / Decimal::from(Credits::UNITS_PER_CREDIT);
-        credits.extend(sample(value.to_f64(), attributes));
+/// Balances by ledger, account and currency. Whoever records purchases names storefronts, so only the first
+/// [`STOREFRONTS_MAX`] of their accounts have series of their own. The others are one together, so that sums stay.
+#[derive(Default)]
+struct AccountSamples {
+    balances: BTreeMap<(LedgerId, String, Option<String>), Decimal>,
+    of_storefronts: usize,
+}
+
+impl AccountSamples {
+    fn add(&mut self, ledger: &LedgerId, account: String, currency: Option<String>, balance: Decimal) {
+        let account = match account.split_once(':') {
+            Some((kind, _)) if self.of_storefronts >= STOREFRONTS_MAX => format!("{kind}:others"),
+            Some(_) => {
+                self.of_storefronts = self.of_storefronts.saturating_add(1);
+                account
+            }
+            None => account,
+        };
+        let sum = self.balances.entry((ledger.clone(), account, currency)).or_default();
+        *sum = sum.saturating_add(balance);
     }
-    for (place, minor_units) in in_money {
-        let currency = place.currency.to_string();
-        let digits = amounts::digits(&currency).ok_or_else(|| SampleError::Currency(currency.clone()))?;
-        let account = KeyValue::new("creditledger.account", place.short_name());
-        let attributes = vec![of(ledger), account, KeyValue::new("creditledger.currency", currency)];
-        money.extend(sample(Decimal::new(minor_units, digits).to_f64(), attributes));
+
+    fn samples(self) -> Vec<Sample> {
+        let shown =
+            |((ledger, account, currency), balance): ((LedgerId, String, Option<String>), Decimal)| {
+                let mut attributes = vec![of(&ledger), KeyValue::new("creditledger.account", account)];
+                attributes.extend(currency.map(|currency| KeyValue::new("creditledger.currency", currency)));
+                sample(balance.to_f64(), attributes)
+            };
+        self.balances.into_iter().filter_map(shown).collect()
     }
-    Ok(())
 }
 
 /// The orders of a storefront, by what they wait for.
@@ -317,4 +339,22 @@ fn put_one(on: &Instruments, of: &'static Instrument, value: Option<f64>) {
 fn failed(on: &Instruments, what: &'static str, error: &SampleError) {
     on.sample_failures.add(1, &[]);
     tracing::warn!(%error, what, "what metrics show could not be read");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_storefronts_there_are_the_sums_stay_and_the_series_are_bounded() {
+        let mut accounts = AccountSamples::default();
+        let ledger = LedgerId::parse("main").unwrap();
+        accounts.add(&ledger, "available".to_owned(), None, Decimal::from(3_000));
+        for number in 0..3_000 {
+            accounts.add(&ledger, format!("sales:shop-{number}"), None, Decimal::from(-1));
+        }
+        let samples = accounts.samples();
+        assert_eq!(samples.len(), STOREFRONTS_MAX + 2);
+        assert!(samples.iter().map(|(value, _)| value).sum::<f64>().abs() < 1e-9);
+    }
 }
